@@ -1,0 +1,230 @@
+"""The label scheme: which structures a workspace annotates, as data from a TSV.
+
+Columns: ``id`` (1 to N without gaps), ``name``, ``region``, ``paired_with`` (the structure on the other
+side), ``color`` (``#rrggbb``; optional), and any number of columns ``<label set>_ids`` or
+``<label set>_id`` with the ids of the same structure in another label set, separated by commas. The
+default is Table 2 of Häntze et al. 2024 (arXiv 2405.06463). Nothing outside tests and the phantom knows
+how many structures there are or what they are called.
+"""
+
+from __future__ import annotations
+
+import colorsys
+import csv
+import hashlib
+import io
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrseg_label.errors import LabelError
+
+MAX_STRUCTURES = 255  # label maps are uint8
+TOTALSEGMENTATOR_TOTAL = "totalsegmentator_total"
+TOTALSEGMENTATOR_MR = "totalsegmentator_total_mr"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
+_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
+
+
+@dataclass(frozen=True)
+class Structure:
+    """One structure of a scheme.
+
+    Attributes
+    ----------
+    id : value of its voxels in every label map that we store.
+    region : group of structures, as in the paper's tables; may be empty.
+    paired_with : name of the same structure on the other side of the body, or None.
+    color : red, green, blue, 0 to 255.
+    foreign_ids : ids of the same structure in other label sets, by label set.
+    """
+
+    id: int
+    name: str
+    region: str = ""
+    paired_with: str | None = None
+    color: tuple[int, int, int] = (128, 128, 128)
+    foreign_ids: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LabelScheme:
+    """An ordered set of structures with ids 1 to N; 0 is background."""
+
+    structures: tuple[Structure, ...]
+    text: str = field(repr=False, compare=False, default="")
+
+    def __iter__(self) -> Iterator[Structure]:
+        return iter(self.structures)
+
+    def __len__(self) -> int:
+        return len(self.structures)
+
+    def __getitem__(self, name: str) -> Structure:
+        try:
+            return self._by_name[name]
+        except KeyError:
+            known = ", ".join(self.names)
+            raise LabelError(f"structure {name!r} is not in the label scheme; known are: {known}") from None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
+
+    @cached_property
+    def _by_name(self) -> dict[str, Structure]:
+        return {structure.name: structure for structure in self.structures}
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names in the order of the ids."""
+        return tuple(structure.name for structure in self.structures)
+
+    @property
+    def label_names(self) -> dict[str, int]:
+        """Name to id, in the order of the ids: what MONAI Label calls ``labels``."""
+        return {structure.name: structure.id for structure in self.structures}
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of what identifies voxels: ids and names."""
+        identity = "\n".join(f"{s.id}\t{s.name}" for s in self.structures)
+        return hashlib.sha256(identity.encode()).hexdigest()
+
+    def ids_in(self, label_set: str) -> dict[str, tuple[int, ...]]:
+        """Ids of each structure in another label set; structures that it lacks are left out."""
+        return {s.name: s.foreign_ids[label_set] for s in self.structures if s.foreign_ids.get(label_set)}
+
+    def lookup_from(self, label_set: str) -> NDArray[np.uint8]:
+        """Table from the ids of another label set to ours: ``table[foreign_map]`` is our label map.
+
+        Returns an array of 65,536 entries, uint8, so that every uint16 label map can be looked up; ids
+        that the scheme has no structure for become background.
+        """
+        table = np.zeros(65536, dtype=np.uint8)
+        for structure in self.structures:
+            for foreign in structure.foreign_ids.get(label_set, ()):
+                table[foreign] = structure.id
+        return table
+
+    @cached_property
+    def side_swap(self) -> NDArray[np.uint8]:
+        """Table of 256 entries that exchanges left and right structures."""
+        table = np.arange(256, dtype=np.uint8)
+        for structure in self.structures:
+            if structure.paired_with:
+                table[structure.id] = self[structure.paired_with].id
+        return table
+
+    @classmethod
+    def default(cls) -> LabelScheme:
+        """The 40 structures of the paper."""
+        return cls.read(Path(__file__).with_name("labels.tsv"))
+
+    @classmethod
+    def read(cls, path: Path) -> LabelScheme:
+        """Read a scheme from a TSV file.
+
+        Raises
+        ------
+        LabelError
+            The file cannot be read or breaks a rule of the format; the message names the line.
+        """
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise LabelError(f"label scheme {path} cannot be read as UTF-8 text: {error}") from error
+        return cls.parse(text, str(path))
+
+    @classmethod
+    def parse(cls, text: str, source: str = "labels.tsv") -> LabelScheme:
+        """Read a scheme from the text of a TSV; ``source`` names it in messages."""
+        reader = csv.DictReader(io.StringIO(text), delimiter="\t")
+        columns = reader.fieldnames or []
+        if "id" not in columns or "name" not in columns:
+            raise LabelError(
+                f"{source}: the first line must name tab-separated columns, id and name among them; found {columns}"
+            )
+        structures = [
+            _structure(row, columns, f"{source}, line {line}") for line, row in enumerate(reader, start=2) if any(row.values())
+        ]
+        _check(structures, source)
+        return cls(tuple(structures), text)
+
+
+def _structure(row: dict[str, str | None], columns: list[str] | tuple[str, ...], where: str) -> Structure:
+    def cell(column: str) -> str:
+        return (row.get(column) or "").strip()
+
+    if not cell("id").isdigit():
+        raise LabelError(f"{where}: id must be a whole number from 1, not {cell('id')!r}")
+    if not _NAME.fullmatch(cell("name")):
+        raise LabelError(
+            f"{where}: name {cell('name')!r} must be 1 to 64 letters, digits or _ . + - and begin with a letter or digit"
+        )
+    number = int(cell("id"))
+    color = cell("color")
+    if color and not _COLOR.fullmatch(color):
+        raise LabelError(f"{where}: color must look like #a0b1c2, not {color!r}")
+    foreign: dict[str, tuple[int, ...]] = {}
+    for column in columns:
+        label_set = column.removesuffix("_ids").removesuffix("_id")
+        if label_set == column or not cell(column):
+            continue
+        try:
+            ids = tuple(int(part) for part in cell(column).split(","))
+        except ValueError:
+            raise LabelError(f"{where}: {column} must be whole numbers separated by commas, not {cell(column)!r}") from None
+        if min(ids) < 1 or max(ids) > 65535:
+            raise LabelError(f"{where}: {column} must lie between 1 and 65535, not {cell(column)!r}")
+        foreign[label_set] = ids
+    return Structure(
+        id=number,
+        name=cell("name"),
+        region=cell("region"),
+        paired_with=cell("paired_with") or None,
+        color=_rgb(color) if color else _spread_color(number),
+        foreign_ids=foreign,
+    )
+
+
+def _rgb(color: str) -> tuple[int, int, int]:
+    return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
+
+
+def _spread_color(number: int) -> tuple[int, int, int]:
+    # Steps of the golden angle keep neighbouring ids far apart on the colour circle.
+    red, green, blue = colorsys.hsv_to_rgb((number * 0.61803398875) % 1, 0.6, 0.9)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def _check(structures: list[Structure], source: str) -> None:
+    if not structures or len(structures) > MAX_STRUCTURES:
+        raise LabelError(f"{source}: a scheme has 1 to {MAX_STRUCTURES} structures, this one has {len(structures)}")
+    # Slicer fills segments by position (value v is the v-th name), so ids must be 1 to N in order.
+    for position, structure in enumerate(structures, start=1):
+        if structure.id != position:
+            raise LabelError(
+                f"{source}: ids must be 1 to N without gaps and in order; {structure.name} has {structure.id} in place {position}"
+            )
+    seen: set[str] = set()
+    for structure in structures:
+        if structure.name.casefold() in seen or structure.name.casefold() == "background":
+            raise LabelError(f"{source}: the name {structure.name!r} is there twice or reserved")
+        seen.add(structure.name.casefold())
+    by_name = {structure.name: structure for structure in structures}
+    for structure in structures:
+        pair = structure.paired_with
+        if pair is not None and (pair not in by_name or by_name[pair].paired_with != structure.name):
+            raise LabelError(f"{source}: {structure.name} is paired with {pair!r}, which is missing or not paired back")
+    taken: dict[tuple[str, int], str] = {}
+    for structure in structures:
+        for label_set, ids in structure.foreign_ids.items():
+            for foreign in ids:
+                other = taken.setdefault((label_set, foreign), structure.name)
+                if other != structure.name:
+                    raise LabelError(f"{source}: {label_set} id {foreign} stands for both {other} and {structure.name}")
