@@ -1,0 +1,126 @@
+"""Engine and unit of work for SQLite (WAL) and PostgreSQL."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, func, select
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.orm import Session, sessionmaker
+
+from mrseg_label.catalog import tables
+from mrseg_label.clock import now
+from mrseg_label.errors import ConfigurationError, Unavailable
+
+WRITES = "mrseg_writes"
+BUSY_SECONDS = 30
+
+
+class Catalog:
+    """The database of a workspace.
+
+    ``with catalog.begin() as session`` is a unit of work that writes and commits at its end;
+    ``with catalog.read() as session`` only reads. On SQLite a writer takes the write lock at once
+    (BEGIN IMMEDIATE), so that what it read still holds when it writes.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            parsed = make_url(url)
+            self.engine = _engine(url)
+        except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
+            raise ConfigurationError(f"DATABASE_URL cannot be used: {error}") from error
+        self.is_sqlite = parsed.get_backend_name() == "sqlite"
+        self._reader = sessionmaker(self.engine, expire_on_commit=False)
+        self._writer = sessionmaker(self.engine.execution_options(**{WRITES: True}), expire_on_commit=False)
+        # One writer at a time within a process: SQLite's own waiting is unfair and stalls for seconds.
+        self._lock = threading.Lock() if self.is_sqlite else None
+
+    @contextmanager
+    def begin(self) -> Iterator[Session]:
+        """A unit of work that writes; committed at the end, rolled back on an exception."""
+        if self._lock:
+            self._lock.acquire()
+        try:
+            with self._writer.begin() as session:
+                yield session
+        except OperationalError as error:
+            raise Unavailable(f"the database did not answer: {error.orig}; try again") from error
+        finally:
+            if self._lock:
+                self._lock.release()
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A unit of work that only reads."""
+        try:
+            with self._reader() as session:
+                yield session
+        except OperationalError as error:
+            raise Unavailable(f"the database did not answer: {error.orig}; try again") from error
+
+    def now(self, session: Session) -> datetime:
+        """The database's clock, so that several machines agree; on SQLite the machine's own."""
+        if self.is_sqlite:
+            return now()
+        moment: datetime = session.scalars(select(func.clock_timestamp())).one()
+        return moment
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+    def upgrade(self) -> None:
+        """Bring the database to the newest migration."""
+        from mrseg_label.catalog.migrate import upgrade
+
+        upgrade(self.engine)
+
+    def check_current(self) -> None:
+        """Raise :class:`ConfigurationError` where the database is not at the newest migration."""
+        from mrseg_label.catalog.migrate import check_current
+
+        check_current(self.engine)
+
+
+def open_catalog(url: str) -> Catalog:
+    """Open the catalogue and bring it to the newest migration."""
+    catalog = Catalog(url)
+    catalog.upgrade()
+    return catalog
+
+
+def _engine(url: str) -> Engine:
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        if parsed.drivername == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        return create_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=20)
+    if parsed.database:
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(parsed, connect_args={"timeout": BUSY_SECONDS}, pool_size=10, max_overflow=30)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
+    connection.isolation_level = None  # the driver begins no transaction of its own; _begin_sqlite does
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", f"busy_timeout={BUSY_SECONDS * 1000}", "foreign_keys=ON", "synchronous=FULL"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(WRITES) else "BEGIN")
+
+
+__all__ = ["Catalog", "Session", "open_catalog", "tables"]

@@ -1,0 +1,33 @@
+"""Run by Alembic."""
+
+from typing import Literal
+
+from alembic import context
+from sqlalchemy import Connection, Engine, create_engine
+
+from mrseg_label.catalog.tables import Base
+from mrseg_label.catalog.types import Coded, UtcDateTime
+
+
+def _render(kind: str, item: object, _context: object) -> str | Literal[False]:
+    # Migrations must not change when our column types do: write what the database sees.
+    if kind == "type" and isinstance(item, UtcDateTime):
+        return "sa.DateTime(timezone=True)"
+    if kind == "type" and isinstance(item, Coded):
+        return "sa.String(32)"
+    return False
+
+
+def _run(connection: Connection) -> None:
+    context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True, compare_type=True, render_item=_render)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+engine: Engine | None = context.config.attributes.get("engine")
+if engine is None:
+    engine = create_engine(context.get_x_argument(as_dictionary=True)["url"])
+# The write lock first: two processes that start together on a new database take turns.
+with engine.execution_options(mrseg_writes=True).connect() as connection:
+    _run(connection)
+    connection.commit()

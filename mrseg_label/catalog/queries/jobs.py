@@ -1,0 +1,81 @@
+"""Job rows: claim, renew and finish are updates guarded by the lease token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy.orm import Session
+
+from mrseg_label.catalog.tables import Job
+from mrseg_label.catalog.types import JobState
+
+ACTIVE = (JobState.QUEUED, JobState.RUNNING)
+
+
+def get(session: Session, job_id: str) -> Job | None:
+    """A job by id."""
+    return session.get(Job, job_id)
+
+
+def active(session: Session, kind: str, key: str) -> Job | None:
+    """The queued or running job of that kind and key, if there is one."""
+    return session.scalars(select(Job).where(Job.kind == kind, Job.key == key, Job.state.in_(ACTIVE))).one_or_none()
+
+
+def newest(session: Session, kind: str, key: str) -> Job | None:
+    """The job of that kind and key that was enqueued last, whatever its state."""
+    return session.scalars(select(Job).where(Job.kind == kind, Job.key == key).order_by(Job.created_at.desc()).limit(1)).one_or_none()
+
+
+def listing(session: Session, states: Sequence[JobState] = ACTIVE) -> Sequence[Job]:
+    """All jobs in these states, oldest first."""
+    return session.scalars(select(Job).where(Job.state.in_(states)).order_by(Job.created_at)).all()
+
+
+def running(session: Session) -> Sequence[Job]:
+    """Jobs that a worker holds."""
+    return session.scalars(select(Job).where(Job.state == JobState.RUNNING)).all()
+
+
+def settle_dead(session: Session, moment: datetime) -> None:
+    """End jobs whose worker is gone for good: cancelled ones, and those without attempts left."""
+    gone = and_(Job.state == JobState.RUNNING, Job.lease_expires_at < moment)
+    cancelled = or_(gone, Job.state == JobState.QUEUED)
+    session.execute(
+        update(Job).where(cancelled, Job.cancel_requested).values(state=JobState.CANCELLED, finished_at=moment, lease_token=None)
+    )
+    session.execute(
+        update(Job)
+        .where(gone, Job.attempt >= Job.max_attempts)
+        .values(state=JobState.FAILED, finished_at=moment, lease_token=None, error="the worker died in every attempt")
+    )
+
+
+def next_claimable(session: Session, queues: Sequence[str], moment: datetime) -> Job | None:
+    """The job to do next: highest priority first, then the oldest."""
+    free: ColumnElement[bool] = or_(
+        and_(Job.state == JobState.QUEUED, or_(Job.not_before.is_(None), Job.not_before <= moment)),
+        and_(Job.state == JobState.RUNNING, Job.lease_expires_at < moment),
+    )
+    query = (
+        select(Job)
+        .where(free, Job.queue.in_(queues))
+        .order_by(Job.priority.desc(), Job.created_at)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    return session.scalars(query).one_or_none()
+
+
+def guarded_update(session: Session, job_id: str, token: str, **values: Any) -> bool:
+    """Change a running job if the token still holds it; False if it does not."""
+    held = and_(Job.id == job_id, Job.state == JobState.RUNNING, Job.lease_token == token)
+    return session.execute(update(Job).where(held).values(**values).execution_options(synchronize_session=False)).rowcount == 1  # type: ignore[attr-defined,no-any-return]
+
+
+def cancel_requested(session: Session, job_id: str) -> bool:
+    """Whether an admin wants the job to end."""
+    return bool(session.scalars(select(Job.cancel_requested).where(Job.id == job_id)).one_or_none())

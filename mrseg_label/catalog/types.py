@@ -1,0 +1,102 @@
+"""Column types and the values of coded columns."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import DateTime, Dialect, String
+from sqlalchemy.types import TypeDecorator
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware moment, stored in UTC; SQLite would drop the offset of a zoned one."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError("a moment without a time zone cannot be stored")
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        moment: datetime = value
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+class Coded(TypeDecorator[StrEnum]):
+    """A StrEnum stored as its text."""
+
+    impl = String(32)
+    cache_ok = True
+
+    def __init__(self, enum: type[StrEnum]) -> None:
+        super().__init__()
+        self.enum = enum
+
+    def process_bind_param(self, value: StrEnum | None, dialect: Dialect) -> str | None:
+        return None if value is None else str(self.enum(value))
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> StrEnum | None:
+        return None if value is None else self.enum(value)
+
+
+class JobState(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class RoundState(StrEnum):
+    QUEUED = "queued"
+    SNAPSHOT = "snapshot"
+    PLANNING = "planning"
+    PREPROCESSING = "preprocessing"
+    TRAINING = "training"
+    EVALUATING = "evaluating"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+ENDED_ROUNDS = (RoundState.DONE, RoundState.FAILED, RoundState.CANCELLED)
+
+
+class ModelStatus(StrEnum):
+    CANDIDATE = "candidate"
+    CURRENT = "current"
+    RETIRED = "retired"
+    FAILED = "failed"
+
+
+class RevisionState(StrEnum):
+    SUBMITTED = "submitted"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+
+
+class StructureState(StrEnum):
+    """What a reader said of one structure in one revision."""
+
+    DRAWN = "drawn"  # there, and not in the draft
+    CORRECTED = "corrected"  # there, and different from the draft
+    UNCHANGED = "unchanged"  # there, and exactly the draft
+    ABSENT = "absent"  # its segment was sent empty: it is not in the image
+    NOT_ANNOTATED = "not_annotated"  # its segment was removed: the reader does not vouch for it
+
+
+class CaseRole(StrEnum):
+    TRAINING = "training"
+    HELD_OUT = "held_out"
+
+
+class LeaseEnd(StrEnum):
+    SUBMITTED = "submitted"
+    RELEASED = "released"
+    EXPIRED = "expired"

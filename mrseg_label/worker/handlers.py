@@ -1,0 +1,25 @@
+"""Kind of job to service functions. They are imported when the first such job comes."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+
+from mrseg_label.jobs import JobContext, queue
+
+HANDLERS: dict[str, tuple[str, ...]] = {
+    queue.DRAFT: ("mrseg_label.presegmentation.drafts:run",),
+    queue.IMPORTED: ("mrseg_label.presegmentation.ahead:run",),
+    queue.PROMOTED: ("mrseg_label.presegmentation.ahead:run",),
+    queue.SUBMITTED: ("mrseg_label.annotation.effort:run", "mrseg_label.rounds.trigger:run"),
+    queue.ROUND: ("mrseg_label.rounds.run:run",),
+}
+
+
+def handlers_of(kind: str) -> list[Callable[[JobContext], None]]:
+    """The functions that do a kind of job, in order."""
+    functions = []
+    for name in HANDLERS[kind]:
+        module, _, attribute = name.partition(":")
+        functions.append(getattr(importlib.import_module(module), attribute))
+    return functions
