@@ -18,7 +18,7 @@ from mrseg_label.workspace import Workspace
 
 def _end_with_parent() -> None:
     """Wait for the end of standard input, which is a pipe from the server, and die with everything started here."""
-    while sys.stdin.buffer.read(1):
+    while os.read(0, 1):
         pass
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
