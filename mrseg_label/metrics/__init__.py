@@ -1,0 +1,13 @@
+"""How alike two label maps are, and how much work it was to turn one into the other.
+
+Arrays are label maps of one grid in any order of axes; which axis is which is said by ``spacing_mm`` and
+``slice_axis``. Nothing here reads a database or a setting.
+"""
+
+from __future__ import annotations
+
+from mrseg_label.metrics.effort import Effort, effort
+from mrseg_label.metrics.overlap import dice, dice_from_histogram, joint_histogram, per_structure
+from mrseg_label.metrics.surface import hausdorff95
+
+__all__ = ["Effort", "dice", "dice_from_histogram", "effort", "hausdorff95", "joint_histogram", "per_structure"]

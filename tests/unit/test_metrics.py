@@ -1,0 +1,134 @@
+"""DSC, HD95 and effort against brute force and against counts done by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.ndimage import binary_erosion
+from scipy.spatial.distance import cdist
+
+from mrseg_label.errors import GeometryError, InvalidInput
+from mrseg_label.labels import LabelScheme
+from mrseg_label.metrics import dice, effort, hausdorff95, joint_histogram, per_structure
+
+SPACING = (1.5, 2.0, 4.0)
+
+
+def ellipsoids(seed: int, shape: tuple[int, int, int] = (34, 28, 19), structures: int = 6) -> NDArray[np.uint8]:
+    """A label map of overlapping ellipsoids, some of them cut by the edge."""
+    random = np.random.default_rng(seed)
+    grid = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
+    labels = np.zeros(shape, dtype=np.uint8)
+    for structure in range(1, structures + 1):
+        centre, radius = random.uniform(0, shape), random.uniform(2, 8, 3)
+        labels[(((grid - centre) / radius) ** 2).sum(-1) < 1] = structure
+    return labels
+
+
+def hd95_by_brute_force(reference: NDArray[np.bool_], prediction: NDArray[np.bool_]) -> float:
+    """MONAI's definition, word for word: mask minus erosion, all distances, 95th percentile each way, the larger."""
+    surfaces = [mask & ~binary_erosion(mask) for mask in (reference, prediction)]
+    own, other = (np.argwhere(surface) * np.array(SPACING) for surface in surfaces)
+    distances = cdist(own, other)
+    return float(max(np.percentile(distances.min(axis=axis), 95) for axis in (0, 1)))
+
+
+def moved(seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Two maps that agree in part; structure 2 is in the first only."""
+    reference, prediction = ellipsoids(seed), ellipsoids(seed)
+    prediction[3:] = np.roll(prediction, seed + 1, axis=seed % 3)[3:]
+    prediction[prediction == 2] = 3
+    return reference, prediction
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_hd95_and_dice_by_brute_force(seed: int) -> None:
+    reference, prediction = moved(seed)
+    distances, overlaps = hausdorff95(reference, prediction, SPACING, 6), dice(reference, prediction, 6)
+    for structure in range(1, 7):
+        own, other = reference == structure, prediction == structure
+        if own.any() and other.any():
+            assert distances[structure - 1] == pytest.approx(hd95_by_brute_force(own, other), abs=1e-9)
+            assert overlaps[structure - 1] == pytest.approx(2 * (own & other).sum() / (own.sum() + other.sum()))
+        elif own.any() or other.any():
+            assert np.isinf(distances[structure - 1])
+            assert overlaps[structure - 1] == 0
+        else:
+            assert np.isnan(distances[structure - 1])
+            assert np.isnan(overlaps[structure - 1])
+
+
+def test_hd95_is_in_millimetres_along_the_right_axis() -> None:
+    reference = np.zeros((9, 9, 9), dtype=np.uint8)
+    reference[2:4, 2:4, 2:4] = 1
+    for axis, spacing in enumerate(SPACING):
+        assert hausdorff95(reference, np.roll(reference, 3, axis=axis), SPACING, 1)[0] == pytest.approx(3 * spacing)
+
+
+def test_identical_maps() -> None:
+    labels = ellipsoids(1)
+    present = np.isin(np.arange(1, 7), labels)
+    assert (dice(labels, labels, 6)[present] == 1).all()
+    assert (hausdorff95(labels, labels, SPACING, 6)[present] == 0).all()
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_histogram_pairs_voxels_whatever_the_memory_order(order: str) -> None:
+    reference, prediction = ellipsoids(1), ellipsoids(2)
+    expected = np.zeros((7, 7), dtype=np.int64)
+    np.add.at(expected, (reference.ravel(), prediction.ravel()), 1)
+    got = joint_histogram(np.asarray(reference, order=order), np.ascontiguousarray(prediction), 6)  # type: ignore[call-overload]
+    np.testing.assert_array_equal(got, expected)
+
+
+def test_255_structures_do_not_overflow() -> None:
+    labels = np.arange(256, dtype=np.uint8).reshape(4, 8, 8)
+    np.testing.assert_array_equal(joint_histogram(labels, labels, 255), np.eye(256))
+
+
+def test_empty_and_mismatching() -> None:
+    empty = np.zeros((3, 3, 3), dtype=np.uint8)
+    assert np.isnan(dice(empty, empty, 2)).all()
+    assert np.isnan(hausdorff95(empty, empty, (1, 1, 1), 2)).all()
+    with pytest.raises(GeometryError, match=r"\(3, 3, 3\).*\(3, 3, 4\)"):
+        dice(empty, np.zeros((3, 3, 4), dtype=np.uint8), 2)
+    with pytest.raises(InvalidInput, match="labels 0 to 7"):
+        dice(empty, np.full((3, 3, 3), 7, dtype=np.uint8) * (np.arange(27).reshape(3, 3, 3) > 0), 2)
+    with pytest.raises(InvalidInput, match="float"):
+        dice(empty, empty.astype(np.float32), 2)  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match="spacing"):
+        hausdorff95(empty, empty, (1.0, 1.0), 2)
+
+
+def test_per_structure_has_none_for_what_is_not_there() -> None:
+    scheme = LabelScheme.parse("id\tname\n1\tspleen\n2\tliver\n")
+    assert per_structure(scheme, np.array([0.5, np.nan])) == {"spleen": 0.5, "liver": None}
+
+
+def test_effort_counts_what_changed() -> None:
+    draft = np.zeros((6, 6, 2), dtype=np.uint8)
+    draft[1:5, 1:5, :] = 1
+    corrected = draft.copy()
+    corrected[4, 1:5, 0] = 0  # 4 voxels taken from structure 1
+    corrected[1, 1, 1] = 2  # one voxel from 1 to 2
+    result = effort(draft, corrected, 3, voxel_ml=0.5)
+    assert result.edited_voxels == 5
+    assert result.edited_ml == 2.5
+    assert result.edited_by_structure.tolist() == [5, 1, 0]
+    # In slice 0 the contour moved from row 4 to row 3, whose two inner voxels are new contour; in slice 1 the
+    # voxel of structure 2 is a contour of its own, and no voxel of structure 1 becomes one that was not.
+    assert result.added_path_by_structure.tolist() == [2, 1, 0]
+    assert result.dice_by_structure[0] == pytest.approx(2 * 27 / (32 + 27))
+    assert result.dice_by_structure[1] == 0
+    assert np.isnan(result.dice_by_structure[2])
+    assert result.mean_dice == pytest.approx(27 / 59)
+    assert not result.accepted_unchanged
+
+
+def test_accepted_unchanged() -> None:
+    labels = ellipsoids(3)
+    result = effort(labels, labels.copy(), 6, 1.0)
+    assert result.accepted_unchanged
+    assert result.edited_voxels == 0
+    assert result.added_path_voxels == 0
