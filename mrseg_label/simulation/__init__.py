@@ -1,0 +1,1 @@
+"""The sample cohort and the simulated radiologists of the demo."""

@@ -1,0 +1,78 @@
+"""A picture of the phantom: one column a contrast, coronal and axial planes, and the label map."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from mrseg_label.labels import LabelScheme
+from mrseg_label.simulation.phantom.grid import ct_grid
+from mrseg_label.simulation.phantom.painting import paint
+from mrseg_label.simulation.phantom.participant import Participant
+from mrseg_label.simulation.phantom.rendering import SEQUENCES, render_all
+
+_GAP = 6
+_HEAD = 16
+
+
+def plane(volume: NDArray[np.generic], axis: int, index: int) -> NDArray[np.generic]:
+    """One plane of a volume in RAS order as a radiologist looks at it: the patient's right on the left side."""
+    flat = np.take(volume, index, axis=axis)
+    return flat.T[::-1, ::-1]
+
+
+def draw_montage(
+    columns: Mapping[str, NDArray[np.generic]], structures: NDArray[np.uint8], cuts: Sequence[tuple[int, int]], path: Path
+) -> None:
+    """Write a PNG of volumes in RAS order, of equal shape, with cubic voxels.
+
+    Parameters
+    ----------
+    columns : volume by title; ``ct`` is windowed in HU, the others by their 99.5th percentile.
+    cuts : (axis, index) of each row of pictures.
+    """
+    scheme = LabelScheme.default()
+    colors = np.zeros((256, 3), np.uint8)
+    for structure in scheme:
+        colors[structure.id] = structure.color
+    rows = []
+    for axis, index in cuts:
+        tiles = []
+        for title, volume in columns.items():
+            low, high = (-200.0, 400.0) if title == "ct" else (0.0, float(np.percentile(volume, 99.5)))
+            grey = np.clip((plane(volume, axis, index).astype(float) - low) / (high - low), 0, 1)
+            tiles.append(np.repeat((grey * 255).astype(np.uint8)[..., None], 3, axis=2))
+        tiles.append(colors[plane(structures, axis, index).astype(np.uint8)])
+        rows.append(tiles)
+    width = rows[0][0].shape[1]
+    total_height = _HEAD + sum(row[0].shape[0] + _GAP for row in rows)
+    picture = Image.new("RGB", ((width + _GAP) * len(rows[0]), total_height), "white")
+    draw = ImageDraw.Draw(picture)
+    for k, title in enumerate([*columns, "labels"]):
+        draw.text((k * (width + _GAP) + 2, 2), title, fill="black")
+    top = _HEAD
+    for row in rows:
+        for k, tile in enumerate(row):
+            picture.paste(Image.fromarray(np.ascontiguousarray(tile)), (k * (width + _GAP), top))
+        top += row[0].shape[0] + _GAP
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path, optimize=True)
+
+
+def phantom_montage(path: Path, seed: int = 1, index: int = 0, sequences: Sequence[str] = ("ct", *SEQUENCES[:-1])) -> None:
+    """Draw one participant's trunk in every contrast at 3 mm."""
+    participant = Participant.draw(seed, index)
+    grid = ct_grid(participant, "trunk")
+    painted = paint(participant, "trunk", grid)
+    volumes = render_all(painted, sequences)
+
+    def at(axis: int, millimetre: float) -> tuple[int, int]:
+        return axis, int(round((millimetre - grid.affine[axis, 3]) / 3.0))
+
+    heights = [200 + (z - 200) * participant.scale[2] for z in (425, 318, 285, 215, 108)]
+    cuts = [at(1, 6.0), at(1, -36.0), *(at(2, z) for z in heights)]
+    draw_montage(volumes, painted.structures, cuts, path)
