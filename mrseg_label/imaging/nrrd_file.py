@@ -1,0 +1,166 @@
+"""NRRD headers with attached voxels, as Slicer and SimpleITK write them.
+
+References
+----------
+Definition of NRRD File Format, https://teem.sourceforge.net/nrrd/format.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nrrd  # type: ignore[import-untyped]
+import numpy as np
+
+from mrseg_label.errors import GeometryError, InvalidInput
+from mrseg_label.imaging.geometry import Affine
+from mrseg_label.imaging.header import Encoding, Header, plain_dtype, positive_shape
+
+_MAX_HEADER = 4 * 1024**2
+_TYPES = {
+    **dict.fromkeys(("signed char", "int8", "int8_t"), "i1"),
+    **dict.fromkeys(("uchar", "unsigned char", "uint8", "uint8_t"), "u1"),
+    **dict.fromkeys(("short", "short int", "signed short", "signed short int", "int16", "int16_t"), "i2"),
+    **dict.fromkeys(("ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"), "u2"),
+    **dict.fromkeys(("int", "signed int", "int32", "int32_t"), "i4"),
+    **dict.fromkeys(("uint", "unsigned int", "uint32", "uint32_t"), "u4"),
+    **dict.fromkeys(("longlong", "long long", "long long int", "signed long long", "int64", "int64_t"), "i8"),
+    **dict.fromkeys(("ulonglong", "unsigned long long", "uint64", "uint64_t"), "u8"),
+    "float": "f4",
+    "double": "f8",
+}
+# Signs that bring a named space to RAS. Scanner and 3D spaces say nothing about the body: no orientation.
+_SPACES = {
+    "right-anterior-superior": (1, 1, 1),
+    "ras": (1, 1, 1),
+    "left-anterior-superior": (-1, 1, 1),
+    "las": (-1, 1, 1),
+    "left-posterior-superior": (-1, -1, 1),
+    "lps": (-1, -1, 1),
+}
+_UNITS_MM = {
+    "": 1.0,
+    "mm": 1.0,
+    "millimeter": 1.0,
+    "millimeters": 1.0,
+    "m": 1000.0,
+    "cm": 10.0,
+    "um": 0.001,
+    "micron": 0.001,
+    "microns": 0.001,
+    "nm": 1e-6,
+}
+_ENCODINGS = {"raw": Encoding.RAW, "gzip": Encoding.GZIP_DATA, "gz": Encoding.GZIP_DATA}
+
+
+def read_header(path: Path) -> Header:
+    """Read the header of a ``.nrrd`` file.
+
+    Raises
+    ------
+    InvalidInput
+        Not NRRD, or a feature that is not read here (detached voxels, text or bzip2 encoding).
+    GeometryError
+        Units or directions cannot be used.
+    """
+    fields, offset = _fields(path)
+    encoding = str(fields.get("encoding", "")).lower()
+    if encoding not in _ENCODINGS:
+        raise InvalidInput(
+            f"{path.name}: voxels encoded as {encoding or 'nothing'!r} are not read here; save the file as raw or gzip"
+        )
+    for field in ("data file", "datafile", "line skip", "lineskip", "byte skip", "byteskip"):
+        if fields.get(field) not in (None, 0):
+            raise InvalidInput(
+                f"{path.name}: the field {field!r} is not read here; save image and voxels in one .nrrd file"
+            )
+    kind = str(fields.get("type", "")).lower()
+    if kind not in _TYPES:
+        raise InvalidInput(f"{path.name}: unknown voxel type {kind!r}")
+    order = {"little": "<", "big": ">"}.get(str(fields.get("endian", "little")).lower(), "<")
+    dtype = plain_dtype(np.dtype(order + _TYPES[kind]), path)
+    shape = positive_shape([int(n) for n in fields.get("sizes", ())], path)
+    if int(fields.get("dimension", 0)) != len(shape):
+        raise InvalidInput(f"{path.name}: {fields.get('dimension')} axes but {len(shape)} sizes")
+    warnings: list[str] = []
+    affine, spacing, spatial = _geometry(fields, len(shape), path, warnings)
+    others = [axis for axis in range(len(shape)) if axis not in spatial]
+    return Header(
+        path=path,
+        shape=shape,
+        dtype=dtype,
+        spacing_mm=tuple(spacing),
+        affine=affine,
+        offset=offset,
+        encoding=_ENCODINGS[encoding],
+        component_axis=others[0] if others and others[0] < spatial[0] else None,
+        warnings=tuple(warnings),
+    )
+
+
+def _fields(path: Path) -> tuple[Mapping[str, Any], int]:
+    with path.open("rb") as file:
+        block = file.read(_MAX_HEADER)
+    if not block.startswith(b"NRRD"):
+        raise InvalidInput(f"{path.name}: the content is not NRRD")
+    end = re.search(rb"\r?\n\r?\n", block)
+    if end is None:
+        raise InvalidInput(f"{path.name}: the NRRD header has no end")
+    try:
+        fields = nrrd.read_header(block[: end.start()].decode("latin-1").splitlines(keepends=True))
+    except (nrrd.NRRDError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise InvalidInput(f"{path.name}: the NRRD header cannot be read: {error}") from error
+    return fields, end.end()
+
+
+def _geometry(
+    fields: Mapping[str, Any], axes: int, path: Path, warnings: list[str]
+) -> tuple[Affine | None, list[float], list[int]]:
+    """Affine to RAS mm or None, spacing of the spatial axes in mm, and which axes are spatial."""
+    directions = fields.get("space directions")
+    if directions is None:
+        spacings = np.asarray(fields.get("spacings", [1.0] * axes), dtype=np.float64)
+        spatial = [axis for axis in range(axes) if np.isfinite(spacings[axis])]
+        return None, [float(spacings[axis]) for axis in spatial], spatial
+    vectors = [np.full(3, np.nan) if vector is None else np.asarray(vector, dtype=np.float64) for vector in directions]
+    if len(vectors) != axes or any(vector.shape != (3,) for vector in vectors):
+        raise GeometryError(
+            f"{path.name}: needs a direction in three dimensions, or none, for each of {axes} axes: {directions}"
+        )
+    to_mm = _unit(fields, path, warnings)
+    spatial = [axis for axis, vector in enumerate(vectors) if np.isfinite(vector).all()]
+    matrix = np.zeros((3, 3))
+    for column, axis in enumerate(spatial[:3]):
+        matrix[:, column] = vectors[axis] * to_mm
+    spacing = np.linalg.norm(matrix, axis=0)[: len(spatial)].tolist()
+    if not spatial or min(spacing) <= 0:
+        raise GeometryError(f"{path.name}: the header gives a spacing of {spacing} mm; each must be greater than zero")
+    signs = _SPACES.get(str(fields.get("space", "")).lower())
+    if signs is None:
+        return None, spacing, spatial
+    affine = np.eye(4)
+    affine[:3, :3] = np.diag(signs) @ matrix
+    origin = fields.get("space origin")
+    if origin is None:
+        warnings.append("the header gives no origin; zero was taken")
+        origin = np.zeros(3)
+    affine[:3, 3] = np.asarray(signs) * np.asarray(origin, dtype=np.float64) * to_mm
+    return affine, spacing, spatial
+
+
+def _unit(fields: Mapping[str, Any], path: Path, warnings: list[str]) -> float:
+    units = {str(unit).strip('" ').lower() for unit in fields.get("space units", ())}
+    if not units:
+        return 1.0
+    if len(units) > 1 or not units <= set(_UNITS_MM):
+        raise GeometryError(
+            f"{path.name}: units of length {sorted(units)} cannot be used; "
+            f"all axes must be in one of {sorted(_UNITS_MM)[1:]}"
+        )
+    unit = units.pop()
+    if _UNITS_MM[unit] != 1:
+        warnings.append(f"lengths were in {unit} and were converted to mm")
+    return _UNITS_MM[unit]
