@@ -1,0 +1,1 @@
+"""Drafts: sources, choice among them, and their store."""

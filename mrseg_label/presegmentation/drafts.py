@@ -1,0 +1,58 @@
+"""The job that makes one draft."""
+
+from __future__ import annotations
+
+import time
+
+from mrseg_label.catalog.queries import drafts, models
+from mrseg_label.catalog.tables import Presegmentation
+from mrseg_label.errors import InvalidInput
+from mrseg_label.ids import new_id
+from mrseg_label.imaging.geometry import Geometry
+from mrseg_label.imaging.volume import write_nifti
+from mrseg_label.jobs import JobContext
+from mrseg_label.presegmentation.engines import Engines
+
+
+def engines_of(context: JobContext) -> Engines:
+    """The models that this worker keeps loaded."""
+    engines = context.state.get("engines")
+    if not isinstance(engines, Engines):
+        engines = context.state["engines"] = Engines(context.workspace)
+    return engines
+
+
+def run(context: JobContext) -> None:
+    """Make the draft of ``payload["acquisition"]`` by ``payload["model_version"]``, unless it is there or outdated."""
+    acquisition_id = context.payload["acquisition"]
+    version = context.payload["model_version"]
+    with context.catalog.read() as session:
+        model = models.get(session, version)
+        examination = drafts.primary_of(session, acquisition_id)
+        outdated = models.current(session).version != version
+        made = drafts.by(session, acquisition_id, version) is not None
+    if model is None or examination is None:
+        raise InvalidInput(f"acquisition {acquisition_id} or model {version} is not in the catalogue")
+    if outdated or made:
+        return
+    started = time.monotonic()
+    label_map, source = engines_of(context).segment(model, examination)
+    context.check()
+    draft_id = new_id("ps")
+    path = f"presegmentations/{acquisition_id}/{draft_id}.nii.gz"
+    with context.workspace.scratch("draft-") as folder:
+        write_nifti(folder / "draft.nii.gz", label_map, Geometry.from_json(examination.geometry))
+        digest = context.workspace.put_file(path, folder / "draft.nii.gz")
+    with context.publish({"presegmentation": draft_id, "source": source}) as session:
+        session.add(
+            Presegmentation(
+                id=draft_id,
+                acquisition_id=acquisition_id,
+                examination_id=examination.id,
+                model_version=version,
+                source=source,
+                path=path,
+                digest=digest,
+                seconds=time.monotonic() - started,
+            )
+        )

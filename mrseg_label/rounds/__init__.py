@@ -1,0 +1,1 @@
+"""Rounds: trigger, snapshot, training, evaluation. What the server imports from here stays light."""

@@ -1,0 +1,131 @@
+"""Start, cancel and retry rounds. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from mrseg_label.catalog import Catalog
+from mrseg_label.catalog.queries import audit, models, participants
+from mrseg_label.catalog.queries import jobs as job_rows
+from mrseg_label.catalog.queries import rounds as rows
+from mrseg_label.catalog.tables import Round
+from mrseg_label.catalog.types import ENDED_ROUNDS, JobState, RoundState
+from mrseg_label.clock import now
+from mrseg_label.config import Settings, load_settings
+from mrseg_label.errors import Conflict, NotFound
+from mrseg_label.jobs import enqueue, queue, request_cancel
+from mrseg_label.workspace import Workspace
+
+LOCAL = "local"
+
+
+def start(workspace: Workspace, catalog: Catalog, *, actor: str = LOCAL, final: bool = False) -> int:
+    """Start a round on everything annotated so far; returns its number.
+
+    Raises
+    ------
+    Conflict
+        Another round waits or runs, or no case to train on is annotated.
+    """
+    settings = load_settings(workspace.root)
+    with catalog.begin() as session:
+        running = rows.active(session)
+        if running is not None:
+            raise Conflict(f"round {running.number} is {running.state}; wait for its end or cancel it")
+        reason = untrainable(session)
+        if reason:
+            raise Conflict(reason)
+        return start_in(session, settings, actor=actor, final=final).number
+
+
+def untrainable(session: Session) -> str | None:
+    """Why a round could not train on what is annotated, or None."""
+    participants.decide_held_out(session)
+    candidates = rows.snapshot_candidates(session)
+    if not candidates:
+        return "nothing is annotated yet; a round needs at least one submitted examination"
+    if all(participant.held_out for _, participant in candidates):
+        return (
+            "every examination annotated so far belongs to a held-out participant, whose cases are for evaluation only; "
+            "annotate one of another participant"
+        )
+    return None
+
+
+def start_in(session: Session, settings: Settings, *, actor: str, final: bool = False) -> Round:
+    """Start a round in the caller's transaction."""
+    number = rows.next_number(session)
+    parent = models.current(session).version
+    row = Round(number=number, state=RoundState.QUEUED, profile=settings.training_profile, final=final, parent=parent)
+    session.add(row)
+    job = enqueue(session, queue.ROUND, {"round": number}, key=str(number))
+    row.job_id = job.id
+    audit.record(session, actor, "round.start", str(number), profile=row.profile, final=final)
+    return row
+
+
+def start_if_due(session: Session, settings: Settings) -> int | None:
+    """Start a round in the caller's transaction if ROUND_SIZE cases are newly annotated and none is under way."""
+    if not settings.auto_round or rows.annotated_since(session) < settings.round_size:
+        return None
+    if rows.active(session) is not None or untrainable(session):
+        return None
+    return start_in(session, settings, actor="mrseg-label").number
+
+
+def cancel(workspace: Workspace, catalog: Catalog, number: int, *, actor: str = LOCAL) -> None:
+    """Ask for the end of a round: a waiting one ends at once, a running one when its processes are dead.
+
+    Raises
+    ------
+    NotFound, Conflict
+        There is no such round, or it has ended.
+    """
+    with catalog.begin() as session:
+        row = _get(session, number)
+        if row.state in ENDED_ROUNDS:
+            raise Conflict(f"round {number} has ended ({row.state}); there is nothing to cancel")
+        job = job_rows.get(session, row.job_id or "")
+        if job is not None and job.state in job_rows.ACTIVE:
+            request_cancel(session, job)
+        if job is None or job.state is not JobState.RUNNING:
+            row.state = RoundState.CANCELLED
+            row.finished_at = now()
+        audit.record(session, actor, "round.cancel", str(number))
+
+
+def retry(workspace: Workspace, catalog: Catalog, number: int, *, actor: str = LOCAL) -> None:
+    """Take up a failed or cancelled round again, with its snapshot and from its last checkpoint.
+
+    Raises
+    ------
+    NotFound, Conflict
+        There is no such round, it has not failed, or another is under way.
+    """
+    with catalog.begin() as session:
+        row = _get(session, number)
+        if row.state not in (RoundState.FAILED, RoundState.CANCELLED):
+            raise Conflict(f"round {number} is {row.state}; only a failed or cancelled round can be tried again")
+        running = rows.active(session)
+        if running is not None:
+            raise Conflict(f"round {running.number} is {running.state}; wait for its end or cancel it")
+        row.state = RoundState.QUEUED
+        row.error = None
+        row.finished_at = None
+        row.attempt += 1
+        row.job_id = enqueue(session, queue.ROUND, {"round": number}, key=str(number)).id
+        audit.record(session, actor, "round.retry", str(number))
+
+
+def log_path(workspace: Workspace, number: int) -> Path:
+    """Where the training of a round writes its log; the file may not be there yet."""
+    return workspace.logs / f"round-{number}.log"
+
+
+def _get(session: Session, number: int) -> Round:
+    row = rows.get(session, number)
+    if row is None:
+        raise NotFound(f"there is no round {number}; see mrseg-label rounds list")
+    return row
