@@ -1,0 +1,79 @@
+"""The label scheme is data: the default, another, and files that break a rule."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mrseg_label.errors import LabelError
+from mrseg_label.labels import TOTALSEGMENTATOR_TOTAL, LabelScheme
+
+HEAD = "id\tname\tregion\tpaired_with\tother_ids\n"
+
+
+def test_default_has_the_papers_forty_structures() -> None:
+    scheme = LabelScheme.default()
+    assert len(scheme) == 40
+    assert scheme.names[:3] == ("spleen", "right_kidney", "left_kidney")
+    assert scheme["left_lung"].id == 10
+    assert list(scheme.label_names.values()) == list(range(1, 41))
+
+
+def test_totalsegmentator_classes_merge_by_id() -> None:
+    scheme = LabelScheme.default()
+    table = scheme.lookup_from(TOTALSEGMENTATOR_TOTAL)
+    assert set(table[27:51]) == {scheme["spine"].id}
+    assert set(table[[25, 26]]) == {scheme["sacrum"].id}
+    assert set(table[[10, 11]]) == {scheme["left_lung"].id}
+    assert set(table[[12, 13, 14]]) == {scheme["right_lung"].id}
+    assert table[90] == 0  # brain
+
+
+def test_side_swap_exchanges_pairs_and_keeps_the_rest() -> None:
+    scheme = LabelScheme.default()
+    swapped = scheme.side_swap
+    assert swapped[scheme["left_kidney"].id] == scheme["right_kidney"].id
+    assert swapped[scheme["spleen"].id] == scheme["spleen"].id
+    assert np.array_equal(swapped[swapped], np.arange(256))
+
+
+def test_colors_differ() -> None:
+    colors = [structure.color for structure in LabelScheme.default()]
+    assert len(set(colors)) == len(colors)
+
+
+def test_another_scheme_of_two(tmp_path: Path) -> None:
+    path = tmp_path / "own.tsv"
+    path.write_text(HEAD + "1\tleft_eye\thead\tright_eye\t7,8\n2\tright_eye\thead\tleft_eye\t9\n")
+    scheme = LabelScheme.read(path)
+    assert scheme.names == ("left_eye", "right_eye")
+    assert scheme.ids_in("other") == {"left_eye": (7, 8), "right_eye": (9,)}
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("2\tliver\t\t\t\n", "1 to N"),
+        ("1\tliver\t\t\t\n1\tspleen\t\t\t\n", "1 to N"),
+        ("1\tliver\t\t\t\n2\tLiver\t\t\t\n", "twice"),
+        ("1\tbackground\t\t\t\n", "reserved"),
+        ("one\tliver\t\t\t\n", "whole number"),
+        ("1\tmy liver!\t\t\t\n", "name"),
+        ("1\tliver\t\tspleen\t\n", "paired"),
+        ("1\tliver\t\t\tx\n", "whole numbers"),
+        ("1\tliver\t\t\t3\n2\tspleen\t\t\t3\n", "stands for both"),
+        ("", "structures"),
+    ],
+)
+def test_broken_schemes_are_refused_with_the_reason(rows: str, message: str) -> None:
+    with pytest.raises(LabelError, match=message):
+        LabelScheme.parse(HEAD + rows)
+
+
+def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.tsv"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(LabelError, match=r"x\.tsv"):
+        LabelScheme.read(path)
+    with pytest.raises(LabelError, match="id and name"):
+        LabelScheme.parse("number,structure\n1,liver\n")

@@ -1,0 +1,81 @@
+"""Folders, settings and stored files."""
+
+from pathlib import Path
+
+import pytest
+
+from mrseg_label.config import load_settings
+from mrseg_label.errors import ConfigurationError, IntegrityError, InvalidInput, NotFound
+from mrseg_label.ids import check_alias, check_id, new_id
+from mrseg_label.workspace import Workspace, sha256_of
+
+
+def test_init_makes_a_workspace_that_opens(tmp_path: Path) -> None:
+    Workspace.init(tmp_path / "w")
+    workspace = Workspace.open(tmp_path / "w")
+    assert workspace.scheme.names[0] == "spleen"
+    assert workspace.settings.round_size == 50
+    assert workspace.settings.auth == "on"
+
+
+def test_init_refuses_a_folder_in_use_and_open_one_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ConfigurationError, match="not an empty folder"):
+        Workspace.init(tmp_path)
+    with pytest.raises(ConfigurationError, match="mrseg-label init"):
+        Workspace.open(tmp_path)
+
+
+def test_stored_files_are_verified_and_never_overwritten(tmp_path: Path) -> None:
+    workspace = Workspace.init(tmp_path / "w")
+    digest = workspace.put_bytes("annotations/a/1.bin", b"one")
+    assert workspace.put_bytes("annotations/a/1.bin", b"one") == digest
+    with pytest.raises(IntegrityError, match="is ever overwritten"):
+        workspace.put_bytes("annotations/a/1.bin", b"two")
+    workspace.verify("annotations/a/1.bin", digest)
+    workspace.path("annotations/a/1.bin").write_bytes(b"two")
+    with pytest.raises(IntegrityError, match="SHA-256"):
+        workspace.verify("annotations/a/1.bin", digest)
+    source = tmp_path / "big"
+    source.write_bytes(b"x" * 100_000)
+    assert workspace.put_file("images/big", source) == sha256_of(source)
+    assert not list(workspace.root.rglob("*.part"))
+
+
+def test_no_stored_path_leaves_the_workspace(tmp_path: Path) -> None:
+    workspace = Workspace.init(tmp_path / "w")
+    for path in ("../x", "/etc/passwd", "images/../../x"):
+        with pytest.raises(IntegrityError):
+            workspace.path(path)
+
+
+def test_settings_from_file_and_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mrseg.toml").write_text('ROUND_SIZE = 8\nAUTH = "off"\n')
+    assert load_settings(tmp_path).round_size == 8
+    assert load_settings(tmp_path).drafts_ahead == 16
+    monkeypatch.setenv("MRSEG_ROUND_SIZE", "5")
+    monkeypatch.setenv("TOTALSEG_WEIGHTS_PATH", str(tmp_path))
+    settings = load_settings(tmp_path)
+    assert (settings.round_size, settings.auth, settings.totalseg_weights_path) == (5, "off", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("ROUND_SIZ = 8", "ROUND_SIZ"), ("ROUND_SIZE = 0", "ROUND_SIZE"), ('AUTH = "maybe"', "AUTH"), ("ROUND_SIZE =", "not valid TOML")],
+)
+def test_settings_that_cannot_be_used_are_named(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "mrseg.toml").write_text(text)
+    with pytest.raises(ConfigurationError, match=message):
+        load_settings(tmp_path)
+
+
+def test_identifiers_and_aliases() -> None:
+    identifier = new_id("ex")
+    assert check_id(identifier) == identifier
+    for bad in ("../etc/passwd", "ex-short", "EX-0000000000000000", "", "ex-ilou000000000000", identifier + "\n"):
+        with pytest.raises(NotFound):
+            check_id(bad)
+    assert check_alias("3: T1 VIBE dixon") == "3: T1 VIBE dixon"
+    for bad in ("", " ", "a/b", "a\\b", "a..b", "a\nb", "a\x00b", "x" * 201):
+        with pytest.raises(InvalidInput):
+            check_alias(bad)
