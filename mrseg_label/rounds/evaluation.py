@@ -1,0 +1,103 @@
+"""What a model reaches on the held-out cases of a round."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrseg_label.catalog import Catalog
+from mrseg_label.catalog.queries import drafts
+from mrseg_label.catalog.queries import rounds as rows
+from mrseg_label.catalog.tables import Evaluation, ModelVersion, Revision
+from mrseg_label.catalog.types import CaseRole
+from mrseg_label.errors import InvalidInput
+from mrseg_label.metrics.overlap import dice
+from mrseg_label.presegmentation.engines import Engines
+from mrseg_label.rounds.snapshot import read_mask, vouched_for
+from mrseg_label.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Scores:
+    """DSC of one model on the held-out cases, in the order of the cases."""
+
+    model_version: str
+    revisions: tuple[str, ...]
+    dsc: NDArray[np.float64]  # (cases, structures); NaN where a structure is in neither mask or not vouched for
+
+    @property
+    def mean(self) -> float | None:
+        """Mean over cases of each case's mean over structures; None where there is nothing to judge by."""
+        with np.errstate(invalid="ignore"):
+            judged = [float(np.nanmean(case)) for case in self.dsc if np.isfinite(case).any()]
+        return float(np.mean(judged)) if judged else None
+
+    def per_structure(self, names: Sequence[str]) -> dict[str, float | None]:
+        """Mean DSC of each structure over the cases that have it."""
+        result: dict[str, float | None] = {}
+        for index, name in enumerate(names):
+            column = self.dsc[:, index] if len(self.dsc) else np.empty(0)
+            column = column[np.isfinite(column)]
+            result[name] = float(column.mean()) if column.size else None
+        return result
+
+
+def held_out_revisions(catalog: Catalog, number: int) -> list[Revision]:
+    """The held-out revisions of a round's snapshot."""
+    with catalog.read() as session:
+        return [case.revision for case in rows.cases(session, number) if case.role is CaseRole.HELD_OUT]
+
+
+def evaluate(
+    workspace: Workspace,
+    catalog: Catalog,
+    engines: Engines,
+    model: ModelVersion,
+    revisions: Sequence[Revision],
+    check: Callable[[], None],
+) -> Scores:
+    """DSC of a model on revisions; what was evaluated before, or drafted by this model, is not predicted again.
+
+    ``check`` is called before each case and may raise to end the work.
+    """
+    scheme = workspace.scheme
+    values = []
+    for revision in revisions:
+        check()
+        with catalog.read() as session:
+            known = rows.evaluation(session, model.version, revision.id)
+            draft = drafts.by(session, revision.acquisition_id, model.version)
+            examination = drafts.primary_of(session, revision.acquisition_id) or drafts.examination(session, revision.examination_id)
+        if known is not None:
+            values.append([np.nan if known.dsc.get(name) is None else known.dsc[name] for name in scheme.names])
+            continue
+        if draft is not None:
+            prediction, _ = read_mask(workspace.path(draft.path))
+        else:
+            if examination is None:
+                raise InvalidInput(f"revision {revision.id} belongs to no examination of the catalogue")
+            prediction, _ = engines.segment(model, examination)
+        reference, _ = read_mask(workspace.path(revision.path))
+        values.append(list(case_dsc(reference, prediction, vouched_for(revision, scheme))))
+    array = np.array(values, dtype=np.float64).reshape(len(revisions), len(scheme))
+    return Scores(model.version, tuple(revision.id for revision in revisions), array)
+
+
+def case_dsc(
+    reference: NDArray[np.uint8], prediction: NDArray[np.uint8], vouched: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """DSC by structure (id - 1) of one case; NaN where a structure is in neither mask or not vouched for."""
+    return np.where(vouched, dice(reference, prediction, len(vouched)), np.nan)
+
+
+def evaluations(scores: Scores, names: Sequence[str]) -> list[Evaluation]:
+    """Rows that keep the scores."""
+    result = []
+    for revision_id, case in zip(scores.revisions, scores.dsc, strict=True):
+        dsc = {name: (float(value) if np.isfinite(value) else None) for name, value in zip(names, case, strict=True)}
+        mean = float(np.nanmean(case)) if np.isfinite(case).any() else None
+        result.append(Evaluation(model_version=scores.model_version, revision_id=revision_id, mean_dsc=mean, dsc=dsc))
+    return result
