@@ -78,7 +78,7 @@ def test_histogram_pairs_voxels_whatever_the_memory_order(order: str) -> None:
     reference, prediction = ellipsoids(1), ellipsoids(2)
     expected = np.zeros((7, 7), dtype=np.int64)
     np.add.at(expected, (reference.ravel(), prediction.ravel()), 1)
-    got = joint_histogram(np.asarray(reference, order=order), np.ascontiguousarray(prediction), 6)  # type: ignore[call-overload]
+    got = joint_histogram(np.asarray(reference, order=order), np.ascontiguousarray(prediction), 6)
     np.testing.assert_array_equal(got, expected)
 
 

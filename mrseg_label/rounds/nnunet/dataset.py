@@ -1,0 +1,245 @@
+"""An nnU-Net v2 raw data set from images and label maps, all in one orientation.
+
+nnU-Net's readers differ in what they do about orientation, so every file is brought to RAS here, exactly
+(axes are permuted and flipped, nothing is interpolated), and the reader is declared.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+from numpy.typing import NDArray
+
+from mrseg_label.errors import Conflict, GeometryError, InvalidInput
+from mrseg_label.imaging import Geometry, load_image, reorient, write_nifti
+from mrseg_label.labels import LabelScheme
+from mrseg_label.rounds.nnunet.environment import FILE_ENDING, READER
+from mrseg_label.rounds.nnunet.splits import make_splits
+from mrseg_label.workspace import sha256_of
+
+CASES_FILE = "cases.json"
+CHANNEL_NAME = "MR"  # any name but CT: nnU-Net then normalises each image by its own mean and deviation
+_DATASET = re.compile(r"Dataset[0-9]{3}_[A-Za-z0-9][A-Za-z0-9_-]{0,80}")
+# nnU-Net takes "<case>_seg" for the label map of "<case>", so that a case of that name would vanish.
+_CASE = re.compile(r"(?!.*_seg$)[A-Za-z0-9][A-Za-z0-9_-]{0,120}")
+
+
+@dataclass(frozen=True)
+class TrainingCase:
+    """One image with its label map. The channels of one acquisition are cases that share a label map.
+
+    Attributes
+    ----------
+    case_id : letters, digits, ``_`` and ``-``; the name in nnU-Net's folders.
+    image : any format and orientation that :func:`mrseg_label.imaging.load_image` reads.
+    label : NIfTI label map of scheme ids on the image's grid.
+    participant : who was imaged; decides the split.
+    image_digest, label_digest : SHA-256 of the two files where it is known; else they are read for it.
+    """
+
+    case_id: str
+    image: Path
+    label: Path
+    participant: str
+    image_digest: str | None = None
+    label_digest: str | None = None
+
+
+@dataclass(frozen=True)
+class RawDataset:
+    """A raw data set on disk."""
+
+    folder: Path
+    cases: tuple[dict[str, str], ...]
+
+    @property
+    def name(self) -> str:
+        """For example ``Dataset501_round1``."""
+        return self.folder.name
+
+    @classmethod
+    def open(cls, folder: Path) -> RawDataset:
+        """Open a data set that :func:`write_raw_dataset` wrote.
+
+        Raises
+        ------
+        InvalidInput
+            The folder is not one.
+        """
+        try:
+            cases = json.loads((folder / CASES_FILE).read_text())
+        except (OSError, ValueError) as error:
+            raise InvalidInput(f"{folder} is not a data set that was written here: {error}") from error
+        return cls(folder, tuple(cases))
+
+
+def write_raw_dataset(
+    raw: Path,
+    name: str,
+    cases: Sequence[TrainingCase],
+    scheme: LabelScheme,
+    held_out: Collection[str] = (),
+    folds: int = 1,
+) -> RawDataset:
+    """Write ``<raw>/<name>`` with imagesTr, labelsTr, dataset.json, splits_final.json and cases.json.
+
+    The folder appears whole or not at all. If it is there already with the same cases, it is kept.
+
+    Parameters
+    ----------
+    name : ``DatasetNNN_name``.
+    held_out, folds : see :func:`mrseg_label.rounds.nnunet.splits.make_splits`.
+
+    Raises
+    ------
+    InvalidInput
+        A name or a label cannot be used, or no case has a structure.
+    GeometryError
+        An image and its label map are not on one grid.
+    Conflict
+        There is a data set of that name with other cases.
+    """
+    if not _DATASET.fullmatch(name):
+        raise InvalidInput(f"data set name {name!r} must look like Dataset501_name")
+    _check_names(cases)
+    splits = make_splits({case.case_id: case.participant for case in cases}, held_out, folds)
+    entries = [_entry(case) for case in cases]
+    target = raw / name
+    if target.exists():
+        if list(RawDataset.open(target).cases) != entries or _read_json(target / "splits_final.json") != splits:
+            raise Conflict(f"{target} is there already with other cases or another split; give this data set another number")
+        return RawDataset.open(target)
+    partial = raw / f".{name}.{os.getpid()}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    (partial / "imagesTr").mkdir(parents=True)
+    (partial / "labelsTr").mkdir()
+    try:
+        _write_cases(partial, cases, scheme)
+        _write_json(partial / "dataset.json", _dataset_json(name, cases, scheme))
+        _write_json(partial / "splits_final.json", splits)
+        _write_json(partial / CASES_FILE, entries)
+        os.rename(partial, target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return RawDataset(target, tuple(entries))
+
+
+def _write_cases(folder: Path, cases: Sequence[TrainingCase], scheme: LabelScheme) -> None:
+    written: dict[Path, tuple[Path, Geometry]] = {}
+    filled = False
+    for case in cases:
+        array, geometry, repaired = load_image(case.image)
+        image_target = folder / "imagesTr" / f"{case.case_id}_0000{FILE_ENDING}"
+        if geometry.axcodes == "RAS" and not repaired and case.image.name.endswith(FILE_ENDING):
+            link_or_copy(case.image, image_target)
+        else:
+            write_nifti(image_target, *reorient(array, geometry))
+        label_target = folder / "labelsTr" / f"{case.case_id}{FILE_ENDING}"
+        pair = f"case {case.case_id}: image {case.image.name} and label map {case.label.name}"
+        if case.label in written:
+            earlier, label_geometry = written[case.label]
+            geometry.require(label_geometry, pair)
+            link_or_copy(earlier, label_target)
+        else:
+            labels, label_geometry = read_label_map(case.label, len(scheme))
+            geometry.require(label_geometry, pair)
+            filled = filled or bool(labels.any())
+            # With the image's own geometry: headers that differ by rounding would make nnU-Net warn.
+            write_nifti(label_target, *reorient(labels, geometry))
+            written[case.label] = label_target, label_geometry
+    if not filled:
+        raise InvalidInput("no case has a voxel of any structure; there is nothing to train on")
+
+
+def read_label_map(path: Path, structures: int) -> tuple[NDArray[np.uint8], Geometry]:
+    """Read a NIfTI label map of scheme ids.
+
+    Returns
+    -------
+    (X, Y, Z) uint8 in file order, and its geometry.
+
+    Raises
+    ------
+    GeometryError
+        Not three axes.
+    InvalidInput
+        It cannot be read, or a value is not a whole number from 0 to ``structures``.
+    """
+    try:
+        file = nibabel.load(path)
+        values = np.asanyarray(file.dataobj)
+        affine = file.affine
+    except (OSError, EOFError, ValueError, nibabel.filebasedimages.ImageFileError) as error:
+        raise InvalidInput(f"label map {path} cannot be read: {error}") from error
+    if values.ndim != 3:
+        raise GeometryError(f"label map {path} has {values.ndim} axes; a label map has three")
+    labels = values.astype(np.uint8)
+    if not np.array_equal(labels, values) or (labels.size and labels.max() > structures):
+        raise InvalidInput(f"label map {path} holds {values.min()} to {values.max()}; the scheme has whole numbers 0 to {structures}")
+    return labels, Geometry(values.shape, affine)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Hard-link a file that nobody changes in place; copy it where the file system has no links."""
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _check_names(cases: Sequence[TrainingCase]) -> None:
+    seen: set[str] = set()
+    for case in cases:
+        if not _CASE.fullmatch(case.case_id):
+            raise InvalidInput(
+                f"case id {case.case_id!r} must be letters, digits, _ and -, and must not end in _seg (nnU-Net keeps that for label maps)"
+            )
+        if case.case_id.casefold() in seen:
+            raise InvalidInput(f"case id {case.case_id!r} is there twice")
+        seen.add(case.case_id.casefold())
+
+
+def _entry(case: TrainingCase) -> dict[str, str]:
+    return {
+        "case_id": case.case_id,
+        "participant": case.participant,
+        "image_sha256": case.image_digest or sha256_of(case.image),
+        "label_sha256": case.label_digest or sha256_of(case.label),
+    }
+
+
+def _dataset_json(name: str, cases: Sequence[TrainingCase], scheme: LabelScheme) -> dict[str, Any]:
+    return {
+        "name": name,
+        "channel_names": {"0": CHANNEL_NAME},
+        "labels": {"background": 0} | scheme.label_names,
+        "numTraining": len(cases),
+        "file_ending": FILE_ENDING,
+        "overwrite_image_reader_writer": READER,
+        "label_scheme_sha256": scheme.digest,
+        # With this list nnU-Net does not search the folder (and starts no processes for it).
+        "dataset": {
+            case.case_id: {
+                "images": [f"imagesTr/{case.case_id}_0000{FILE_ENDING}"],
+                "label": f"labelsTr/{case.case_id}{FILE_ENDING}",
+            }
+            for case in cases
+        },
+    }
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=1))
+
+
+def _read_json(path: Path) -> Any:
+    return json.loads(path.read_text())

@@ -1,0 +1,113 @@
+"""nnU-Net's environment variables and prints, kept behind this wrapper.
+
+nnU-Net finds its folders through environment variables, of which some are read when it is imported; so
+:meth:`NnunetFolders.activate` comes before the first import of ``nnunetv2``. What it prints goes to our log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+READER = "NibabelIOWithReorient"
+CONFIGURATION = "3d_fullres"
+PLANS = "nnUNetPlans"
+STOCK_TRAINER = "nnUNetTrainerNoMirroring"
+FILE_ENDING = ".nii.gz"
+
+log = logging.getLogger("mrseg_label.nnunet")
+
+
+@dataclass(frozen=True)
+class NnunetFolders:
+    """nnU-Net's three folders."""
+
+    raw: Path
+    preprocessed: Path
+    results: Path
+
+    @classmethod
+    def under(cls, root: Path) -> NnunetFolders:
+        """``raw``, ``preprocessed`` and ``results`` in one folder."""
+        return cls(root / "raw", root / "preprocessed", root / "results")
+
+    def variables(self, processes: int | None = None, augmentation_processes: int = 0) -> dict[str, str]:
+        """Environment variables for these folders.
+
+        Parameters
+        ----------
+        processes : of nnU-Net's pools; by default one a core, at most 8.
+        augmentation_processes : beside a training; 0 loads in the training process. Planning needs at least
+            one (nnU-Net divides its threads by it).
+        """
+        return {
+            "nnUNet_raw": str(self.raw),
+            "nnUNet_preprocessed": str(self.preprocessed),
+            "nnUNet_results": str(self.results),
+            "nnUNet_def_n_proc": str(processes or min(available_cores(), 8)),
+            "nnUNet_n_proc_DA": str(augmentation_processes),
+            "MPLBACKEND": "Agg",
+        }
+
+    def activate(self, processes: int | None = None, augmentation_processes: int = 0) -> None:
+        """Set the variables for this process and what it starts; make the folders."""
+        for folder in (self.raw, self.preprocessed, self.results):
+            folder.mkdir(parents=True, exist_ok=True)
+        os.environ.update(self.variables(processes, augmentation_processes))
+
+
+def available_cores() -> int:
+    """Cores that this process may use (a container or a Slurm job may have fewer than the machine)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Send what is printed to standard output to the log at level DEBUG."""
+    with contextlib.redirect_stdout(_LogStream()):
+        yield
+
+
+@contextlib.contextmanager
+def threads_for_processes(*modules: Any) -> Iterator[None]:
+    """Let the ``multiprocessing`` pools of nnU-Net's modules be pools of threads.
+
+    A pool of processes imports torch and nnU-Net in each of them: about 15 s of CPU a process, for work that
+    takes less on small images. Only the name in the given modules is exchanged.
+    """
+    saved = {module: module.multiprocessing for module in modules}
+    try:
+        for module in modules:
+            module.multiprocessing = _ThreadContext
+        yield
+    finally:
+        for module, original in saved.items():
+            module.multiprocessing = original
+
+
+class _ThreadContext:
+    """Stands for ``multiprocessing`` in a module that calls ``multiprocessing.get_context(...).Pool(n)``."""
+
+    @staticmethod
+    def get_context(_method: str | None = None) -> Any:
+        import multiprocessing.dummy
+
+        return multiprocessing.dummy
+
+
+class _LogStream(io.TextIOBase):
+    def __init__(self) -> None:
+        self._rest = ""
+
+    def write(self, text: str) -> int:
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            if line.strip():
+                log.debug("%s", line)
+        return len(text)

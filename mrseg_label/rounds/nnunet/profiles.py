@@ -1,0 +1,125 @@
+"""How long and how large a training is: from nnU-Net's own settings to a minute of machinery."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mrseg_label.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class NetworkShape:
+    """What replaces the planner's choice of network and patch. Array axes are (Z, Y, X).
+
+    Attributes
+    ----------
+    features_per_stage : of nnU-Net's PlainConvUNet; each stage after the first halves the grid.
+    convs_per_stage : convolutions in each stage of encoder and decoder.
+    patch_size : voxels (Z, Y, X); divisible by two as often as the grid is halved.
+    """
+
+    features_per_stage: tuple[int, ...]
+    patch_size: tuple[int, int, int]
+    convs_per_stage: int = 1
+    batch_size: int = 1
+
+
+@dataclass(frozen=True)
+class TrainingProfile:
+    """One way to train.
+
+    Attributes
+    ----------
+    epochs, iterations_per_epoch, validation_iterations : as in nnU-Net's trainer.
+    folds : of a final round; other rounds train one.
+    target_spacing_mm : spacing on which the network works (isotropic); None leaves it to nnU-Net's planner.
+    network : None leaves network, patch and batch to nnU-Net's planner.
+    torch_resampling : resample with torch (trilinear) instead of nnU-Net's default (third order, on the CPU).
+    short_schedule : AdamW with one cycle, annealed class weights and no augmentation, for trainings of a few
+        hundred iterations in which nnU-Net's own schedule would not get off the ground.
+    checkpoint_seconds : a checkpoint at the end of the first epoch that is this much later than the last one.
+    process_pools : let nnU-Net start processes for preprocessing and augmentation.
+    """
+
+    name: str
+    epochs: int
+    iterations_per_epoch: int
+    validation_iterations: int
+    folds: int = 1
+    target_spacing_mm: float | None = None
+    network: NetworkShape | None = None
+    torch_resampling: bool = False
+    short_schedule: bool = False
+    peak_learning_rate: float = 1.2e-2
+    checkpoint_seconds: float = 20.0
+    process_pools: bool = False
+
+    @property
+    def total_iterations(self) -> int:
+        """Training iterations of one fold."""
+        return self.epochs * self.iterations_per_epoch
+
+
+PROFILES: dict[str, TrainingProfile] = {
+    profile.name: profile
+    for profile in (
+        # nnU-Net's own planner, network, optimiser and 1,000 epochs; only mirroring is off, since left is not right.
+        TrainingProfile(
+            "full",
+            epochs=1000,
+            iterations_per_epoch=250,
+            validation_iterations=50,
+            folds=5,
+            checkpoint_seconds=300.0,
+            process_pools=True,
+        ),
+        # nnU-Net's own network and optimiser on a grid of 3 mm, about an hour on one GPU.
+        TrainingProfile(
+            "fast",
+            epochs=100,
+            iterations_per_epoch=250,
+            validation_iterations=20,
+            target_spacing_mm=3.0,
+            torch_resampling=True,
+            checkpoint_seconds=60.0,
+            process_pools=True,
+        ),
+        # A round in three minutes on two cores without a GPU.
+        TrainingProfile(
+            "tiny",
+            epochs=30,
+            iterations_per_epoch=20,
+            validation_iterations=1,
+            target_spacing_mm=6.0,
+            network=NetworkShape(features_per_stage=(16, 32, 64, 128), patch_size=(40, 40, 64)),
+            torch_resampling=True,
+            short_schedule=True,
+        ),
+        # The machinery and nothing else: the model has learned nothing.
+        TrainingProfile(
+            "smoke",
+            epochs=2,
+            iterations_per_epoch=2,
+            validation_iterations=1,
+            target_spacing_mm=12.0,
+            network=NetworkShape(features_per_stage=(4, 8, 16), patch_size=(16, 16, 32)),
+            torch_resampling=True,
+            short_schedule=True,
+            checkpoint_seconds=0.0,
+        ),
+    )
+}
+
+
+def profile_named(name: str) -> TrainingProfile:
+    """The profile of that name.
+
+    Raises
+    ------
+    ConfigurationError
+        There is none.
+    """
+    try:
+        return PROFILES[name]
+    except KeyError:
+        raise ConfigurationError(f"TRAINING_PROFILE {name!r} is unknown; it is one of {', '.join(PROFILES)}") from None
