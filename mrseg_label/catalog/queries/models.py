@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from mrseg_label.catalog.tables import BOOTSTRAP, ModelVersion
+from mrseg_label.catalog.tables import BOOTSTRAP, Evaluation, ModelVersion
 from mrseg_label.catalog.types import ModelStatus
 from mrseg_label.clock import now
 
@@ -30,4 +30,29 @@ def current(session: Session) -> ModelVersion:
 
 def listing(session: Session) -> Sequence[ModelVersion]:
     """All versions, newest first."""
-    return session.scalars(select(ModelVersion).order_by(ModelVersion.created_at.desc(), ModelVersion.version.desc())).all()
+    return session.scalars(
+        select(ModelVersion).order_by(ModelVersion.created_at.desc(), ModelVersion.version.desc())
+    ).all()
+
+
+def previously_promoted(session: Session, version: ModelVersion) -> ModelVersion | None:
+    """The retired version that was promoted last before this one was, if there is one."""
+    query = (
+        select(ModelVersion)
+        .where(ModelVersion.status == ModelStatus.RETIRED, ModelVersion.promoted_at < version.promoted_at)
+        .order_by(ModelVersion.promoted_at.desc())
+        .limit(1)
+    )
+    return session.scalars(query).one_or_none()
+
+
+def with_weights(session: Session, digest: str) -> ModelVersion | None:
+    """The version with these weights, if there is one."""
+    return session.scalars(select(ModelVersion).where(ModelVersion.weights_digest == digest).limit(1)).one_or_none()
+
+
+def evaluations(session: Session, version: str) -> Sequence[Evaluation]:
+    """What a version reached on each held-out revision, in a fixed order."""
+    return session.scalars(
+        select(Evaluation).where(Evaluation.model_version == version).order_by(Evaluation.revision_id)
+    ).all()

@@ -1,0 +1,1 @@
+"""Model versions: lineage, promotion, roll-back, export and import."""

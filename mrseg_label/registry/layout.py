@@ -1,0 +1,120 @@
+"""What a model version looks like on disk: nnU-Net's own results layout.
+
+``models/<version>/Dataset123_Name/<trainer>__<plans>__<configuration>/`` holds ``dataset.json``,
+``plans.json`` and ``fold_<k>/checkpoint_final.pth``. nnU-Net's archive of a trained model is exactly such
+a folder in a zip, so a version is archived as it lies and an archive is stored as it comes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mrseg_label.errors import InvalidInput
+from mrseg_label.labels import LabelScheme
+from mrseg_label.workspace import sha256_of
+
+_DATASET = re.compile(r"Dataset\d{3}_[A-Za-z0-9_.-]+")
+_TRAINED = re.compile(r"[A-Za-z0-9_.-]+?__[A-Za-z0-9_.-]+?__[A-Za-z0-9_.-]+")
+_FOLD = re.compile(r"fold_(\d+|all)")
+CHECKPOINT = "checkpoint_final.pth"
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A trained nnU-Net model on disk.
+
+    Attributes
+    ----------
+    folder : the folder of trainer, plans and configuration, absolute.
+    folds : names of the folds that have a final checkpoint.
+    dataset : content of its ``dataset.json``.
+    """
+
+    folder: Path
+    folds: tuple[str, ...]
+    dataset: dict[str, Any]
+
+    @property
+    def label_names(self) -> dict[str, int]:
+        """Name to value of every label, background left out."""
+        labels: dict[str, int] = {name: int(value) for name, value in self.dataset["labels"].items()}
+        return {name: value for name, value in labels.items() if name != "background"}
+
+
+def read_model(root: Path) -> TrainedModel:
+    """Find and check the one trained model under ``root``.
+
+    Raises
+    ------
+    InvalidInput
+        The folder is not in nnU-Net's results layout; the message says what is missing.
+    """
+    datasets = sorted(entry for entry in root.iterdir() if entry.is_dir())
+    if len(datasets) != 1 or not _DATASET.fullmatch(datasets[0].name):
+        found = ", ".join(entry.name for entry in datasets) or "nothing"
+        raise InvalidInput(f"a model must lie in one folder named like nnU-Net's Dataset123_Name; found {found}")
+    trained = sorted(entry for entry in datasets[0].iterdir() if entry.is_dir() and _TRAINED.fullmatch(entry.name))
+    if len(trained) != 1:
+        raise InvalidInput(
+            f"{datasets[0].name} must hold one folder named TRAINER__PLANS__CONFIGURATION; found {len(trained)}: "
+            "export one configuration at a time"
+        )
+    folder = trained[0]
+    for name in ("dataset.json", "plans.json"):
+        if not (folder / name).is_file():
+            raise InvalidInput(f"{datasets[0].name}/{folder.name} has no {name}; export the model with nnU-Net again")
+    folds = sorted(
+        entry.parent.name for entry in folder.glob(f"fold_*/{CHECKPOINT}") if _FOLD.fullmatch(entry.parent.name)
+    )
+    if not folds:
+        raise InvalidInput(f"{datasets[0].name}/{folder.name} has no fold with a {CHECKPOINT}; export a trained model")
+    return TrainedModel(folder, tuple(folds), _dataset_json(folder / "dataset.json"))
+
+
+def check_scheme(model: TrainedModel, scheme: LabelScheme) -> None:
+    """Raise :class:`InvalidInput` unless the model's labels are the scheme's, name for name and id for id."""
+    theirs = model.label_names
+    if theirs == scheme.label_names:
+        return
+    wrong = sorted(set(theirs.items()) ^ set(scheme.label_names.items()), key=lambda item: item[1])
+    names = ", ".join(dict.fromkeys(f"{name} ({value})" for name, value in wrong[:6]))
+    raise InvalidInput(
+        f"the model's labels are not this workspace's label scheme; {len(wrong)} entries differ, the first are {names}. "
+        "Import it into a workspace that was made with the model's own labels (init --labels)"
+    )
+
+
+def tree_digest(root: Path) -> str:
+    """SHA-256 over the names and digests of all files under ``root``, in a fixed order."""
+    total = hashlib.sha256()
+    for file in files_of(root):
+        total.update(f"{sha256_of(file)}  {file.relative_to(root).as_posix()}\n".encode())
+    return total.hexdigest()
+
+
+def files_of(root: Path) -> list[Path]:
+    """All files under ``root``, sorted by their path from there."""
+    return sorted(
+        (entry for entry in root.rglob("*") if entry.is_file()), key=lambda file: file.relative_to(root).as_posix()
+    )
+
+
+def _dataset_json(path: Path) -> dict[str, Any]:
+    content: dict[str, Any]
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        valid = isinstance(content, dict) and all(type(value) is int for value in content["labels"].values())
+    except (ValueError, KeyError, AttributeError) as error:
+        raise InvalidInput(
+            f"{path.parent.name}/dataset.json cannot be read: {type(error).__name__}: {error}"
+        ) from error
+    if not valid:
+        raise InvalidInput(
+            f"{path.parent.name}/dataset.json must map each label's name to one number (no nnU-Net regions)"
+        )
+    return content

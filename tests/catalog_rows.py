@@ -1,0 +1,138 @@
+"""Rows of a small workspace, for tests of what reads the catalogue."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy.orm import Session
+
+from mrseg_label.catalog.tables import (
+    Acquisition,
+    Evaluation,
+    Examination,
+    Participant,
+    Presegmentation,
+    Revision,
+    RevisionStructure,
+    Round,
+    RoundCase,
+)
+from mrseg_label.catalog.types import CaseRole, RevisionState, RoundState, StructureState
+from mrseg_label.clock import now
+
+CHANNELS = ("in", "opp", "fat", "water")
+GEOMETRY = {
+    "shape": [4, 5, 6],
+    "affine": [[2.0, 0, 0, 0], [0, 2.0, 0, 0], [0, 0, 3.0, 0], [0, 0, 0, 1]],
+    "spacing_mm": [2.0, 2.0, 3.0],
+    "axcodes": "RAS",
+}
+
+
+def add_participant(session: Session, code: str, *, held_out: bool | None = None) -> Participant:
+    """A participant."""
+    row = Participant(code=code, held_out=held_out)
+    session.add(row)
+    session.flush()
+    return row
+
+
+def add_acquisition(
+    session: Session, participant: Participant, *, station: str = "abdomen", at: datetime | None = None
+) -> Acquisition:
+    """An acquisition of four channels on one grid; its primary examination is the in-phase channel."""
+    row = Acquisition(
+        participant_id=participant.id, key=f"{participant.code}/{station}", station=station, sequence="in", shuffle=0.5
+    )
+    session.add(row)
+    session.flush()
+    for offset, channel in enumerate(CHANNELS):
+        examination = Examination(
+            acquisition_id=row.id,
+            sequence=channel,
+            source=f"{participant.code}_{channel}.nii.gz",
+            source_digest=f"{participant.code}-{station}-{channel}",
+            path=f"images/{participant.code}/{station}_{channel}.nii.gz",
+            digest=f"{participant.code}-{station}-{channel}",
+            geometry=GEOMETRY,
+            created_at=(at or now()) + timedelta(microseconds=offset),
+        )
+        session.add(examination)
+        session.flush()
+        if channel == "in":
+            row.primary_examination_id = examination.id
+    return row
+
+
+def add_revision(
+    session: Session,
+    acquisition: Acquisition,
+    *,
+    model_version: str = "bootstrap",
+    edited: int = 100,
+    draft_dsc: float = 0.5,
+    structures: dict[str, float] | None = None,
+    seconds: float | None = 60.0,
+    number: int = 1,
+) -> Revision:
+    """A draft of the acquisition and a correction of it, accepted."""
+    primary = acquisition.primary_examination_id
+    assert primary is not None
+    draft = Presegmentation(
+        acquisition_id=acquisition.id,
+        examination_id=primary,
+        model_version=model_version,
+        source="inverted",
+        path=f"presegmentations/{acquisition.id}-{model_version}-{number}.nii.gz",
+        digest="d" * 64,
+    )
+    if number == 1:
+        session.add(draft)
+        session.flush()
+    row = Revision(
+        acquisition_id=acquisition.id,
+        examination_id=primary,
+        number=number,
+        state=RevisionState.ACCEPTED,
+        author="reader",
+        client="reader",
+        path=f"annotations/{acquisition.id}-{number}.nii.gz",
+        digest="e" * 64,
+        upload_path=f"annotations/{acquisition.id}-{number}-upload.nrrd",
+        upload_digest="f" * 64,
+        presegmentation_id=draft.id if number == 1 else None,
+        model_version=model_version,
+        seconds=seconds,
+        effort={"edited_voxels": edited, "edited_ml": edited * 0.012, "mean_dsc": draft_dsc},
+    )
+    row.structures = [
+        RevisionStructure(structure=name, state=StructureState.CORRECTED, voxels=100, edited_voxels=edited, dsc=dsc)
+        for name, dsc in (structures or {"liver": draft_dsc}).items()
+    ]
+    session.add(row)
+    acquisition.annotated_at = acquisition.annotated_at or now()
+    session.flush()
+    return row
+
+
+def add_round(
+    session: Session, number: int, cases: list[tuple[Revision, CaseRole]], state: RoundState = RoundState.DONE
+) -> Round:
+    """A round over some revisions."""
+    row = Round(number=number, state=state, profile="tiny", parent="bootstrap", started_at=now(), finished_at=now())
+    session.add(row)
+    session.flush()
+    for revision, role in cases:
+        session.add(
+            RoundCase(round_number=number, revision_id=revision.id, acquisition_id=revision.acquisition_id, role=role)
+        )
+    session.flush()
+    return row
+
+
+def add_evaluation(
+    session: Session, version: str, revision: Revision, mean_dsc: float, dsc: dict[str, float | None]
+) -> None:
+    """What a version reached on a revision."""
+    session.add(Evaluation(model_version=version, revision_id=revision.id, mean_dsc=mean_dsc, dsc=dsc))
+    session.flush()
