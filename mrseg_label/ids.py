@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 
@@ -15,6 +16,12 @@ MAX_ALIAS_LENGTH = 200
 def new_id(prefix: str) -> str:
     """A fresh identifier such as ``ex-0k3v9q2m7d1c8z5t`` (80 random bits)."""
     return f"{prefix}-" + "".join(secrets.choice(_ALPHABET) for _ in range(16))
+
+
+def derived_id(prefix: str, *parts: str) -> str:
+    """The identifier that always belongs to these parts (80 bits of their SHA-256)."""
+    digest = hashlib.sha256("\0".join(parts).encode()).digest()
+    return f"{prefix}-" + "".join(_ALPHABET[byte & 31] for byte in digest[:16])
 
 
 def new_ticket() -> str:

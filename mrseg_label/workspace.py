@@ -153,6 +153,16 @@ class Workspace:
         os.rename(source, target)
         _fsync(target.parent)
 
+    def adopt(self, relative: str, source: Path, digest: str) -> None:
+        """Move a finished file of known SHA-256 into its place for ever; both lie in the workspace (one rename)."""
+        target = self.path(relative)
+        if target.exists():
+            self._same(target, digest)
+            source.unlink()
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _publish(source, target)
+
     def verify(self, relative: str, digest: str) -> None:
         """Check a stored file against its SHA-256.
 

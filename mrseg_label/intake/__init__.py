@@ -1,0 +1,1 @@
+"""Files to examinations: one geometry, stored once, grouped by acquisition."""

@@ -1,0 +1,104 @@
+"""Find the images in files and folders."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from mrseg_label.imaging.formats import SUFFIXES
+from mrseg_label.intake.options import Refused
+from mrseg_label.workspace import FOLDERS
+
+PARTICIPANT_TABLES = ("participants.csv", "participants.tsv")
+# Images by their name that are not read here: said aloud, where other files beside images are passed over.
+_OTHER_IMAGES = (".hdr", ".img", ".img.gz", ".mhd", ".nhdr", ".mgz", ".mgh", ".mnc", ".gipl", ".vtk", ".dcm", ".ima")
+
+
+@dataclass(frozen=True)
+class Found:
+    """An image file.
+
+    Attributes
+    ----------
+    path : absolute; symbolic links are kept.
+    shown : the path as the person who imports would write it.
+    relative : below the folder that was given, or the bare name of a file that was given.
+    """
+
+    path: Path
+    shown: str
+    relative: PurePosixPath
+
+
+@dataclass
+class Findings:
+    """What lies under the given paths."""
+
+    images: list[Found] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+    tables: list[Path] = field(default_factory=list)
+
+
+def strip_suffix(name: str) -> str:
+    """A file's name without its image suffix; dots, blanks and umlauts before it stay."""
+    for suffix in SUFFIXES:
+        if name.lower().endswith(suffix) and len(name) > len(suffix):
+            return name[: -len(suffix)]
+    return name
+
+
+def discover(paths: Sequence[Path], workspace_root: Path) -> Findings:
+    """List the images under files and folders, in the order given and then by name, each once.
+
+    Hidden files, other files beside the images and the workspace's own folders are passed over.
+    """
+    findings = Findings()
+    seen: set[Path] = set()
+    own = {workspace_root / folder.split("/")[0] for folder in FOLDERS}
+    for given in paths:
+        base = Path(os.path.abspath(given))  # noqa: PTH100 - resolve() would replace links by what they lead to
+        if base.is_dir():
+            findings.tables += [base / name for name in PARTICIPANT_TABLES if (base / name).is_file()]
+            for file in _walk(base, own):
+                relative = PurePosixPath(file.relative_to(base).as_posix())
+                _sort_in(Found(file, str(given / relative), relative), findings, seen)
+        elif base.is_file():
+            found = Found(base, str(given), PurePosixPath(base.name))
+            if not base.name.lower().endswith(SUFFIXES):
+                reason = f"not a name of an image that is read here (known: {', '.join(SUFFIXES)})"
+                findings.refused.append(Refused(found.shown, reason))
+            else:
+                _sort_in(found, findings, seen)
+        else:
+            findings.refused.append(Refused(str(given), "there is no such file or folder"))
+    return findings
+
+
+def _sort_in(found: Found, findings: Findings, seen: set[Path]) -> None:
+    name = found.path.name.lower()
+    if found.path in seen:
+        return
+    seen.add(found.path)
+    if name.endswith(SUFFIXES):
+        findings.images.append(found)
+    elif name.endswith(_OTHER_IMAGES):
+        reason = f"this format is not read here; convert it to one of {', '.join(SUFFIXES)}"
+        findings.refused.append(Refused(found.shown, reason))
+
+
+def _walk(base: Path, own: set[Path]) -> Iterator[Path]:
+    visited: set[tuple[int, int]] = set()  # a link to a folder above must not lead in circles
+    for folder, subfolders, files in os.walk(base, followlinks=True):
+        status = Path(folder).stat()
+        if (status.st_dev, status.st_ino) in visited:
+            subfolders.clear()
+            continue
+        visited.add((status.st_dev, status.st_ino))
+        subfolders[:] = sorted(
+            name for name in subfolders if not name.startswith(".") and Path(folder, name).resolve() not in own
+        )
+        for name in sorted(files):
+            if not name.startswith("."):
+                yield Path(folder, name)

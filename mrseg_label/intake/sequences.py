@@ -1,0 +1,46 @@
+"""Names of sequence types, and which channel of an acquisition is drafted on and opened."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+# One spelling each; left of it what people and scanners write, without case, blanks, dots, dashes and underscores.
+_SPELLINGS = {
+    "in": ("in", "ip", "inphase", "dixonin"),
+    "opp": ("opp", "op", "oop", "opposed", "opposedphase", "outphase", "outofphase", "dixonopp"),
+    "fat": ("fat", "f", "fatonly", "dixonf", "dixonfat"),
+    "water": ("water", "w", "wateronly", "dixonw", "dixonwater"),
+    "t1": ("t1", "t1w"),
+    "t2": ("t2", "t2w"),
+    "t1fs": ("t1fs", "t1wfs", "t1fatsat", "t1wfatsat", "t1fatsaturated", "t1fatsuppressed"),
+    "ct": ("ct",),
+}
+_BY_SPELLING = {spelling: name for name, spellings in _SPELLINGS.items() for spelling in spellings}
+SEQUENCES = tuple(_SPELLINGS)
+
+# The bootstrap makes its drafts from MR inverted to look like CT, which works where fat is bright: in-phase
+# first, water late. (The authors of the paper drafted on water, with models that had learned it; say
+# primary_sequences=("water", ...) for that.)
+PRIMARY_SEQUENCES = ("in", "t1", "opp", "t2", "water", "t1fs", "ct", "fat")
+
+
+def canonical_sequence(text: str) -> str:
+    """The one spelling of a sequence type, for example ``"F"`` to ``"fat"``; an unknown one is kept as it is."""
+    return _BY_SPELLING.get(re.sub(r"[\s._-]+", "", text).casefold(), text.strip())
+
+
+def sequence_in_name(stem: str) -> str:
+    """The sequence type that a file's name ends with, or the empty text if its last words name none."""
+    words = [word for word in re.split(r"[\s._-]+", stem) if word]
+    for count in (2, 1):
+        spelling = "".join(words[-count:]).casefold()
+        if len(words) >= count and spelling in _BY_SPELLING:
+            return _BY_SPELLING[spelling]
+    return ""
+
+
+def most_preferred(sequences: Sequence[str], preference: Sequence[str] = PRIMARY_SEQUENCES) -> int:
+    """Index of the sequence to draft on: the first of ``preference`` that is there, else the first one."""
+    rank = {canonical_sequence(name): position for position, name in enumerate(preference)}
+    return min(range(len(sequences)), key=lambda index: (rank.get(sequences[index], len(rank)), index))

@@ -1,0 +1,244 @@
+"""Import of files, and of images that readers upload."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from mrseg_label.catalog.database import Catalog
+from mrseg_label.catalog.queries import audit
+from mrseg_label.catalog.queries import intake as rows
+from mrseg_label.catalog.tables import Examination
+from mrseg_label.errors import InvalidInput
+from mrseg_label.ids import check_alias
+from mrseg_label.imaging.geometry import parse_axcodes
+from mrseg_label.intake.assign import Source, assign
+from mrseg_label.intake.discover import Findings, discover, strip_suffix
+from mrseg_label.intake.options import Accepted, ImportOptions, ImportReport
+from mrseg_label.intake.participants import Person, clean_code, read_participants
+from mrseg_label.intake.pattern import Pattern
+from mrseg_label.intake.prepare import Failed, Prepared, prepare
+from mrseg_label.intake.record import Recorder, complete_participants
+from mrseg_label.intake.sequences import PRIMARY_SEQUENCES, sequence_in_name
+from mrseg_label.jobs import queue
+from mrseg_label.workspace import Workspace, sha256_of
+
+Progress = Callable[[int, int], None]
+# Small groups share a transaction, so that ten thousand images do not wait for ten thousand commits.
+_IMAGES_A_TRANSACTION = 16
+_SCRATCH = "import-"
+
+
+class _DryRun(Exception):
+    """Rolls the transaction of a dry run back."""
+
+
+def import_paths(
+    workspace: Workspace,
+    catalog: Catalog,
+    paths: Sequence[Path],
+    options: ImportOptions | None = None,
+    progress: Progress | None = None,
+) -> ImportReport:
+    """Bring files and folders of images into the catalogue.
+
+    Each image is stored, then recorded together with its group in one transaction, which also enqueues the
+    job ``imported``. An import that is killed and run again records nothing twice and leaves nothing out.
+
+    Parameters
+    ----------
+    paths : images (``.nii.gz``, ``.nii``, ``.nrrd``, ``.mha``) or folders of them.
+    progress : called with images done and images in all.
+
+    Raises
+    ------
+    InvalidInput
+        An option cannot be used. What is wrong with single files stands in the report.
+    """
+    options = options or ImportOptions()
+    check_options(options)
+    report = ImportReport(dry_run=options.dry_run)
+    findings = discover(paths, workspace.root)
+    report.refused += findings.refused
+    people = _people(findings, options, report)
+    groups = assign(findings.images, options, people, report)
+    recorder = Recorder(workspace, people, options.primary_sequences, store=not options.dry_run)
+    total = sum(len(group) for group in groups)
+    done = 0
+    with workspace.scratch(_SCRATCH) as scratch:
+        # A dry run makes its one transaction after all the reading, so that it does not keep others waiting.
+        size = total if options.dry_run else _IMAGES_A_TRANSACTION
+        for batch in _batches(_prepared(catalog, groups, scratch, options), size):
+            _record(catalog, recorder, batch, options, report)
+            done += len(batch)
+            if progress is not None:
+                progress(done, total)
+    return report
+
+
+def check_options(options: ImportOptions) -> None:
+    """Raise :class:`InvalidInput` where an option cannot be used."""
+    if options.pattern:
+        Pattern(options.pattern)
+    if options.participant:
+        clean_code(options.participant)
+    if options.orientation:
+        parse_axcodes(options.orientation)
+    if options.csv and not options.csv.is_file():
+        raise InvalidInput(f"{options.csv}: there is no such table of participants")
+
+
+def register_upload(workspace: Workspace, catalog: Catalog, file: Path, *, alias: str, client: str) -> str:
+    """Make an image that a reader uploads an examination, under the reader's own name for it.
+
+    The same image again, under whatever name, is the same examination; another image under the same name
+    is a new one, which the name then stands for.
+
+    Parameters
+    ----------
+    file : the upload, with a suffix of an image.
+    alias : the reader's name for it.
+    client : whose name it is.
+
+    Returns
+    -------
+    The examination's id.
+
+    Raises
+    ------
+    InvalidInput
+        The name or the image cannot be used.
+    """
+    check_alias(alias)
+    source_digest = sha256_of(file)
+    source = Source(file, alias, f"upload-{source_digest[:16]}", stated=True, sequence=sequence_in_name(strip_suffix(alias)))
+    with workspace.scratch(_SCRATCH) as scratch:
+        image = prepare(source, scratch, None, lambda digest: _known(catalog, digest))
+        if isinstance(image, Failed):
+            raise InvalidInput(f"the image {alias!r} cannot be used: {image.reason.removeprefix(f'{file.name}: ')}")
+        with catalog.begin() as session:
+            present = rows.same_image(session, image.source_digest, image.digest)
+            if present:
+                examination_id = present[0].id
+            else:
+                accepted = Recorder(workspace, {}, PRIMARY_SEQUENCES).record(session, image)
+                examination_id = accepted.id
+                _announce(session, client, [examination_id])
+            rows.set_alias(session, client, alias, examination_id)
+    return examination_id
+
+
+def _people(findings: Findings, options: ImportOptions, report: ImportReport) -> dict[str, Person]:
+    people: dict[str, Person] = {}
+    for table in [options.csv] if options.csv else findings.tables:
+        found, refused = read_participants(table)
+        report.refused += refused
+        people |= found
+    return people
+
+
+def _known(catalog: Catalog, source_digest: str) -> bool:
+    with catalog.read() as session:
+        return rows.has_source(session, source_digest)
+
+
+def _prepared(
+    catalog: Catalog, groups: Sequence[Sequence[Source]], scratch: Path, options: ImportOptions
+) -> Iterator[list[Prepared | Failed]]:
+    """Groups of prepared images in order; few at a time, so that memory and scratch space stay small."""
+
+    def known(source_digest: str) -> bool:
+        return _known(catalog, source_digest)
+
+    threads = max(1, options.threads)
+    with ThreadPoolExecutor(threads, thread_name_prefix="import") as pool:
+        waiting: deque[Future[Prepared | Failed]] = deque()
+        sources = (source for group in groups for source in group)
+
+        def submit(count: int) -> None:
+            for source in islice(sources, count):
+                waiting.append(pool.submit(prepare, source, scratch, options.orientation, known))
+
+        submit(4 * threads)
+        try:
+            for group in groups:
+                results = []
+                for _ in group:
+                    results.append(waiting.popleft().result())
+                    submit(1)
+                yield results
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _batches(groups: Iterator[list[Prepared | Failed]], size: int) -> Iterator[list[Prepared | Failed]]:
+    batch: list[Prepared | Failed] = []
+    for group in groups:
+        batch += group
+        if len(batch) >= size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _record(
+    catalog: Catalog, recorder: Recorder, batch: Sequence[Prepared | Failed], options: ImportOptions, report: ImportReport
+) -> None:
+    """Record a batch in one transaction; the report is filled in only where it held."""
+    part = ImportReport()
+    try:
+        with catalog.begin() as session:
+            for image in batch:
+                _record_one(session, recorder, image, part)
+            codes = {image.source.participant for image in batch} & recorder.people.keys()
+            for where, reason in complete_participants(session, recorder.people, sorted(codes)):
+                part.refuse(where, reason)
+            if part.accepted:
+                _announce(session, options.actor, [entry.id for entry in part.accepted])
+            if options.dry_run:
+                raise _DryRun
+    except _DryRun:
+        pass
+    report.accepted += part.accepted
+    report.refused += part.refused
+    report.unchanged += part.unchanged
+    for image in batch:
+        if isinstance(image, Prepared) and image.file is not None and not options.dry_run:
+            image.file.unlink(missing_ok=True)
+
+
+def _record_one(session: Session, recorder: Recorder, image: Prepared | Failed, part: ImportReport) -> None:
+    if isinstance(image, Failed):
+        part.refuse(image.source.shown, image.reason)
+        return
+    try:
+        result = recorder.record(session, image)
+    except InvalidInput as error:
+        part.refuse(image.source.shown, str(error))
+        return
+    if isinstance(result, Accepted):
+        part.accepted.append(result)
+        return
+    part.unchanged += 1
+    _note_duplicate(image.source, result, part)
+
+
+def _note_duplicate(source: Source, examination: Examination, part: ImportReport) -> None:
+    if examination.source == str(source.path):
+        return
+    for entry in part.accepted:
+        if entry.id == examination.id:
+            entry.warnings.append(f"{source.shown} has the same content and was dropped")
+            examination.warnings = list(entry.warnings)
+
+
+def _announce(session: Session, actor: str, examination_ids: Sequence[str]) -> None:
+    audit.record(session, actor, "import", "examinations", ids=list(examination_ids))
+    queue.enqueue(session, queue.IMPORTED, {}, key=queue.IMPORTED)
