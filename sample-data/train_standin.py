@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.nn import functional
 
 from mrseg_label.labels import TOTALSEGMENTATOR_TOTAL, LabelScheme
 from mrseg_label.simulation.phantom import Participant, ct_grid, paint, render
@@ -136,7 +135,9 @@ def training_case(index: int) -> tuple[NDArray[np.int16], NDArray[np.uint8]]:
     shape = [round(n * 3.0 / SPACING_MM) for n in image.shape[1:]]
     spacing = ([3.0] * 3, [SPACING_MM] * 3)
     small = resample_torch_fornnunet(image, shape, *spacing, is_seg=False, num_threads=1, force_separate_z=False)
-    truth = resample_torch_fornnunet(classes.astype(np.int16), shape, *spacing, is_seg=True, num_threads=1, force_separate_z=False)
+    truth = resample_torch_fornnunet(
+        classes.astype(np.int16), shape, *spacing, is_seg=True, num_threads=1, force_separate_z=False
+    )
     return np.rint(np.asarray(small)[0]).astype(np.int16), np.asarray(truth)[0].astype(np.uint8)
 
 
@@ -158,7 +159,9 @@ def intensity_properties(cases: list[tuple[NDArray[np.int16], NDArray[np.uint8]]
 class Patches:
     """Random patches with a cut field of view, and the intensity changes usual in CT training."""
 
-    def __init__(self, cases: list[tuple[NDArray[np.int16], NDArray[np.uint8]]], intensities: dict[str, float], seed: int) -> None:
+    def __init__(
+        self, cases: list[tuple[NDArray[np.int16], NDArray[np.uint8]]], intensities: dict[str, float], seed: int
+    ) -> None:
         self.cases = cases
         self.p = intensities
         self.rng = np.random.default_rng(seed)
@@ -198,7 +201,9 @@ class Patches:
         if rng.random() < 0.3:  # gamma of the soft-tissue window
             low, width = np.float32(-200), np.float32(600)
             share = np.clip((hu - low) / width, 0, 1)
-            hu = np.where((hu > low) & (hu < low + width), low + width * share ** np.float32(np.exp(rng.normal(0, 0.25))), hu)
+            hu = np.where(
+                (hu > low) & (hu < low + width), low + width * share ** np.float32(np.exp(rng.normal(0, 0.25))), hu
+            )
         return hu.astype(np.float32)
 
 
@@ -211,13 +216,14 @@ def loss_of(outputs: list[torch.Tensor], target: torch.Tensor, exponent: float) 
         count = torch.bincount(y.flatten(), minlength=logits.shape[1]).float()
         weight = (count + 50) ** -exponent
         weight = weight / (weight * count).sum() * count.sum()
-        entropy = (functional.cross_entropy(logits, y, reduction="none") * weight[y]).mean()
-        share = logits.softmax(1)
+        log_share = logits.log_softmax(1)
+        log_right = log_share.gather(1, y[:, None])[:, 0]
+        entropy = -(log_right * weight[y]).mean()
+        # Overlap and sizes per class without a one-hot copy of the truth.
+        overlap = torch.zeros(logits.shape[1]).index_add(0, y.flatten(), log_right.exp().flatten())
+        size = log_share.exp().sum((0, 2, 3, 4)) + count
         present = torch.nonzero(count[1:] > 0).flatten() + 1
-        picked = share.index_select(1, present)
-        truth = (y[:, None] == present[None, :, None, None, None]).float()
-        overlap = (picked * truth).sum((0, 2, 3, 4))
-        dice = (2 * overlap + 1e-3) / (picked.sum((0, 2, 3, 4)) + truth.sum((0, 2, 3, 4)) + 1e-3)
+        dice = (2 * overlap[present] + 1e-3) / (size[present] + 1e-3)
         total = total + (entropy + 1 - dice.mean()) * 0.5**level
     return total / sum(0.5**level for level in range(len(outputs)))
 
@@ -251,7 +257,9 @@ def train(patches: Patches, iterations: int, peak: float, seed: int) -> nn.Modul
         schedule.step()
         mean = 0.98 * mean + 0.02 * loss.item() if step else loss.item()
         if step % 50 == 49:
-            print(f"iteration {step + 1} of {iterations}, loss {mean:.3f}, {time.monotonic() - begun:.0f} s", flush=True)
+            print(
+                f"iteration {step + 1} of {iterations}, loss {mean:.3f}, {time.monotonic() - begun:.0f} s", flush=True
+            )
     return network
 
 

@@ -6,6 +6,7 @@ Painted first; everything else is painted into it. All measures are mm in the no
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mrseg_label.simulation.phantom.canvas import Canvas
 from mrseg_label.simulation.phantom.shapes import Array, lookup
@@ -57,7 +58,9 @@ def paint_body(canvas: Canvas) -> None:
     ids[tissue == Tissue.AIR] = 0
 
 
-def _profile(table: np.ndarray, hips: float = 1.0, chest: float = 1.0, front: float = 1.0) -> np.ndarray:
+def _profile(
+    table: NDArray[np.float64], hips: float = 1.0, chest: float = 1.0, front: float = 1.0
+) -> NDArray[np.float64]:
     out = table.copy()
     z = table[:, 0]
     out[:, 1] *= np.interp(z, [150, 200, 280, 330], [hips, 1.0, 1.0, chest])
@@ -65,7 +68,7 @@ def _profile(table: np.ndarray, hips: float = 1.0, chest: float = 1.0, front: fl
     return out
 
 
-def _radial(table: np.ndarray, x: Array, y: Array, z: Array) -> Array:
+def _radial(table: NDArray[np.float64], x: Array, y: Array, z: Array) -> Array:
     """Distance along the ray from the middle of each level to a rounded outline."""
     heights, half_width, front, back = table.T
     a = lookup(heights, half_width, z)
@@ -92,18 +95,22 @@ def _legs(x: Array, y: Array, z: Array) -> Array:
 
 def _fat_share(x: Array, y: Array, z: Array, female: bool) -> Array:
     """Fat is thick on buttocks, flanks and belly and thin on the chest, more so in women at the hips."""
-    low = lookup([-20, 60, 110, 170, 230, 330, 420, 560], [0.7, 0.9, 1.35 if female else 1.0, 1.2, 1.15, 0.8, 0.6, 0.5], z)
-    return low * (1 - np.float32(0.2) * np.clip(y / 100, -0.8, 1))
+    low = lookup(
+        [-20, 60, 110, 170, 230, 330, 420, 560], [0.7, 0.9, 1.35 if female else 1.0, 1.2, 1.15, 0.8, 0.6, 0.5], z
+    )
+    share: Array = low * (1 - np.float32(0.2) * np.clip(y / 100, -0.8, 1))
+    return share
 
 
 def diaphragm(x: Array, y: Array, cavity: Array) -> Array:
     """Height of the diaphragm: two domes, the right one higher, a dip under the heart, a deep rim at the wall."""
     domes = 374 + 8 * np.tanh(x / 30) - 9 * np.exp(-(((x + 8) / 30) ** 2)) - ((y - 5) / 45) ** 2
     rim = (52 - 0.28 * y) * np.exp(np.minimum(cavity, 0) / 11)
-    return (domes - rim).astype(np.float32)
+    height: Array = (domes - rim).astype(np.float32)
+    return height
 
 
-def _paint_chest(canvas: Canvas, inside: np.ndarray, cavity: Array) -> None:
+def _paint_chest(canvas: Canvas, inside: NDArray[np.bool_], cavity: Array) -> None:
     chest = inside & (canvas.z > 270)
     index = np.nonzero(chest)
     x, y, z, wall = canvas.x[index], canvas.y[index], canvas.z[index], cavity[index]
@@ -128,7 +135,7 @@ def _paint_chest(canvas: Canvas, inside: np.ndarray, cavity: Array) -> None:
     canvas.tissue[index], canvas.ids[index] = tissue, ids
 
 
-def _paint_ribs(canvas: Canvas, muscle: np.ndarray, skin: Array, cavity: Array) -> None:
+def _paint_ribs(canvas: Canvas, muscle: NDArray[np.bool_], skin: Array, cavity: Array) -> None:
     cage = muscle & (canvas.z > 262) & (skin < -4) & (cavity > 1) & (cavity < 9)
     index = np.nonzero(cage)
     x, y, z = canvas.x[index], canvas.y[index], canvas.z[index]

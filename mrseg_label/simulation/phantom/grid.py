@@ -90,7 +90,7 @@ def make_grid(
     center = np.array([0.0, _CENTER_Y_MM, (low + high) / 2])
     extent = np.array([_WIDTH_MM, _DEPTH_MM, high - low])
     columns = {0: 0, 1: 1, 2: 2} if not coronal else {0: 0, 1: 2, 2: 1}
-    shape = tuple(int(round(extent[columns[axis]] / spacing[columns[axis]])) for axis in range(3))
+    shape = tuple(round(float(extent[columns[axis]]) / spacing[columns[axis]]) for axis in range(3))
     direction = np.zeros((3, 3))
     for axis in range(3):
         world = columns[axis]

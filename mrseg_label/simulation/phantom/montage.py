@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,14 +20,18 @@ _GAP = 6
 _HEAD = 16
 
 
-def plane(volume: NDArray[np.generic], axis: int, index: int) -> NDArray[np.generic]:
+def plane(volume: NDArray[Any], axis: int, index: int) -> NDArray[Any]:
     """One plane of a volume in RAS order as a radiologist looks at it: the patient's right on the left side."""
     flat = np.take(volume, index, axis=axis)
-    return flat.T[::-1, ::-1]
+    turned: NDArray[Any] = flat.T[::-1, ::-1]
+    return turned
 
 
 def draw_montage(
-    columns: Mapping[str, NDArray[np.generic]], structures: NDArray[np.uint8], cuts: Sequence[tuple[int, int]], path: Path
+    columns: Mapping[str, NDArray[Any]],
+    structures: NDArray[np.uint8],
+    cuts: Sequence[tuple[int, int]],
+    path: Path,
 ) -> None:
     """Write a PNG of volumes in RAS order, of equal shape, with cubic voxels.
 
@@ -63,7 +68,9 @@ def draw_montage(
     picture.save(path, optimize=True)
 
 
-def phantom_montage(path: Path, seed: int = 1, index: int = 0, sequences: Sequence[str] = ("ct", *SEQUENCES[:-1])) -> None:
+def phantom_montage(
+    path: Path, seed: int = 1, index: int = 0, sequences: Sequence[str] = ("ct", *SEQUENCES[:-1])
+) -> None:
     """Draw one participant's trunk in every contrast at 3 mm."""
     participant = Participant.draw(seed, index)
     grid = ct_grid(participant, "trunk")
@@ -71,7 +78,7 @@ def phantom_montage(path: Path, seed: int = 1, index: int = 0, sequences: Sequen
     volumes = render_all(painted, sequences)
 
     def at(axis: int, millimetre: float) -> tuple[int, int]:
-        return axis, int(round((millimetre - grid.affine[axis, 3]) / 3.0))
+        return axis, round((millimetre - float(grid.affine[axis, 3])) / 3.0)
 
     heights = [200 + (z - 200) * participant.scale[2] for z in (425, 318, 285, 215, 108)]
     cuts = [at(1, 6.0), at(1, -36.0), *(at(2, z) for z in heights)]

@@ -19,7 +19,9 @@ def paint_vessels(canvas: Canvas) -> None:
     person = canvas.participant
     wide = 0.9 + 0.004 * (person.age - 24)
     move = person.shift("great_vessels", 2.0) * (1, 0.6, 0)
-    descending = [(-10 - 0.05 * max(0.0, z - 300), spine_y(z) + 28 - 0.03 * max(0.0, z - 300), z) for z in range(238, 490, 20)]
+    descending = [
+        (-10 - 0.05 * max(0.0, z - 300), spine_y(z) + 28 - 0.03 * max(0.0, z - 300), z) for z in range(238, 490, 20)
+    ]
     arch = [(-18, -28, 490), (-10, -8, 506), (4, 10, 500), (14, 18, 470), (8, 18, 440)]
     aorta = tube(np.array(descending + arch) + move, np.linspace(9.5, 13.5, len(descending) + len(arch)) * wide)
     canvas.paint(aorta, Tissue.ARTERIAL_BLOOD, 52, over=CHEST, over_ids=(0, *LUNG_IDS))
@@ -27,8 +29,12 @@ def paint_vessels(canvas: Canvas) -> None:
     for k, s in ((0, -1), (1, 1)):
         bend = person.rng("iliac", k).normal(0, 3, (4, 3))
         route = np.array([(s * 26, -8, 200), (s * 40, 2, 166), (s * 56, 36, 126), (s * 63, 50, 104)]) + bend
-        canvas.paint(tube(np.vstack([fork, route]), [7, 6.5, 6.2, 5.5, 5.2], step=14), Tissue.ARTERIAL_BLOOD, 65 + k, over=WALL)
-    lower = np.array([(20, spine_y(z) + 26, z) for z in (228, 260, 290, 315)] + [(26, -2, 340), (24, 6, 362), (19, 12, 384)], float)
+        canvas.paint(
+            tube(np.vstack([fork, route]), [7, 6.5, 6.2, 5.5, 5.2], step=14), Tissue.ARTERIAL_BLOOD, 65 + k, over=WALL
+        )
+    lower = np.array(
+        [(20, spine_y(z) + 26, z) for z in (228, 260, 290, 315)] + [(26, -2, 340), (24, 6, 362), (19, 12, 384)], float
+    )
     canvas.paint(
         tube(lower + move, [11, 11, 12, 13, 13.5, 13.5, 13]),
         Tissue.VENOUS_BLOOD, 63, over=TRUNK_INSIDE, over_ids=(0, *LUNG_IDS),
@@ -40,7 +46,9 @@ def paint_vessels(canvas: Canvas) -> None:
         canvas.paint(tube(np.vstack([fork, route]), [9, 8, 8, 7.5, 7], step=14), Tissue.VENOUS_BLOOD, 67 + k, over=WALL)
     move = person.shift("portal", 2.5)
     portal = tube(np.array([(10, 14, 282), (20, 16, 300), (34, 16, 318), (52, 14, 330)]) + move, [7.5, 7.5, 7.5, 6])
-    splenic = tube(np.array([(10, 14, 284), (-12, 16, 292), (-40, 2, 304), (-66, -18, 318), (-84, -26, 328)]) + move, 5.2, step=14)
+    splenic = tube(
+        np.array([(10, 14, 284), (-12, 16, 292), (-40, 2, 304), (-66, -18, 318), (-84, -26, 328)]) + move, 5.2, step=14
+    )
     canvas.paint([portal, splenic], Tissue.PORTAL_BLOOD, 64)
 
 
@@ -50,16 +58,35 @@ def paint_chest(canvas: Canvas) -> None:
     move = person.shift("heart", 3.5)
     k = person.size("heart", 0.06) * (0.98 + 0.001 * (person.age - 40))
     axes = frame([-0.8, 0.45, -0.4], [0.25, 0.35, 0.9])
-    at = lambda *p: np.array(p) + move  # noqa: E731
+
+    def at(x: float, y: float, z: float) -> NDArray[np.float64]:
+        return np.array([x, y, z]) + move
+
     canvas.paint(ellipsoid(at(-20, 28, 410), (56 * k, 41 * k, 44 * k), axes), Tissue.MYOCARDIUM, 51,
                  over=(Tissue.MEDIASTINUM, Tissue.LUNG, Tissue.DIAPHRAGM), over_ids=(0, *LUNG_IDS))  # fmt: skip
     for center, semi in (
         ((-40, 26, 400), (25, 17, 18)), ((-14, 46, 402), (26, 12, 22)), ((20, 24, 416), (17, 18, 22)), ((-8, 2, 426), (22, 13, 16)),
     ):  # fmt: skip
         canvas.recolour(ellipsoid(at(*center), np.array(semi) * k, axes), Tissue.HEART_BLOOD, (51,))
-    windpipe = [tube([(2, -26, 560), (0, -34, 492)], 9), tube([(0, -34, 492), (28, -38, 466)], 7), tube([(0, -34, 492), (-28, -38, 468)], 7)]
+    windpipe = [
+        tube([(2, -26, 560), (0, -34, 492)], 9),
+        tube([(0, -34, 492), (28, -38, 466)], 7),
+        tube([(0, -34, 492), (-28, -38, 468)], 7),
+    ]
     canvas.paint(windpipe, Tissue.GAS, 16, over=CHEST, over_ids=(0, *LUNG_IDS))
-    gullet = tube([(-2, -44, 560), (-2, -48, 500), (-3, -42, 450), (-4, -30, 415), (-12, -16, 390), (-24, -4, 372), (-32, 0, 362)], 8, step=16)
+    gullet = tube(
+        [
+            (-2, -44, 560),
+            (-2, -48, 500),
+            (-3, -42, 450),
+            (-4, -30, 415),
+            (-12, -16, 390),
+            (-24, -4, 372),
+            (-32, 0, 362),
+        ],
+        8,
+        step=16,
+    )
     canvas.paint(gullet, Tissue.BOWEL_WALL, 15, over=CHEST, over_ids=(0, *LUNG_IDS))
 
 
@@ -71,18 +98,36 @@ def paint_retroperitoneum(canvas: Canvas) -> None:
         center = np.array([s * 64, -42, z]) + move
         if name not in person.missing:
             _paint_kidney(canvas, name, label, s, center, cyst_id)
-        gland = np.array([s * 38 if s > 0 else -36, -30, z + 54 - (4 if s < 0 else 0)]) + person.shift(f"{name}_adrenal", 2.0)
+        gland = np.array([s * 38 if s > 0 else -36, -30, z + 54 - (4 if s < 0 else 0)]) + person.shift(
+            f"{name}_adrenal", 2.0
+        )
         limbs: list[Shape] = [
-            tube([gland + (-s * 4, 8, 6), gland, gland + (s * 12, -14, -10)], [4.5, 4.8, 3.6]),
-            tube([gland, gland + (-s * 3, -16, -9)], [4.8, 3.6]),
+            tube([gland + np.array([-s * 4, 8, 6]), gland, gland + np.array([s * 12, -14, -10])], [4.5, 4.8, 3.6]),
+            tube([gland, gland + np.array([-s * 3, -16, -9])], [4.8, 3.6]),
         ]
         canvas.paint(limbs, Tissue.ADRENAL, 8 if s > 0 else 9, over=(Tissue.VISCERAL_FAT, Tissue.DIAPHRAGM))
     move = person.shift("pancreas", 3.0)
     k = person.size("pancreas", 0.1)
-    gland_line = np.array([(34, 14, 262), (32, 18, 276), (8, 30, 286), (-22, 24, 294), (-52, 2, 306), (-78, -16, 318)]) + move
+    gland_line = (
+        np.array([(34, 14, 262), (32, 18, 276), (8, 30, 286), (-22, 24, 294), (-52, 2, 306), (-78, -16, 318)]) + move
+    )
     canvas.paint(tube(gland_line, np.array([15, 15, 11, 12, 11, 9]) * k, step=14), Tissue.PANCREAS, 7)
     move = person.shift("duodenum", 3.0)
-    loop = np.array([(26, 46, 288), (46, 36, 292), (56, 18, 278), (55, 8, 250), (40, 4, 236), (10, 14, 236), (-16, 16, 244), (-28, 26, 258)]) + move
+    loop = (
+        np.array(
+            [
+                (26, 46, 288),
+                (46, 36, 292),
+                (56, 18, 278),
+                (55, 8, 250),
+                (40, 4, 236),
+                (10, 14, 236),
+                (-16, 16, 244),
+                (-28, 26, 258),
+            ]
+        )
+        + move
+    )
     _paint_bowel(canvas, loop, 12.5 * person.size("duodenum", 0.08), 19, "duodenum", gas=0.0)
     full = person.size("bladder", 0.2)
     canvas.paint(ellipsoid(np.array([0, 22, 110 + 8 * (full - 1)]), (36 * full, 28 * full, 25 * full)), Tissue.URINE, 21,
@@ -125,21 +170,31 @@ def paint_upper_abdomen(canvas: Canvas) -> None:
     move, k = person.shift("stomach", 4.0), person.size("stomach", 0.12)
     bag = tube(np.array([(-48, 2, 346), (-62, 18, 334), (-68, 38, 312), (-56, 54, 288), (-24, 60, 278), (4, 54, 282), (20, 50, 287)]) + move,
                np.array([28, 29, 27, 25, 20, 15, 11]) * k, step=15)  # fmt: skip
-    _paint_hollow(canvas, [bag], 6, Tissue.STOMACH_CONTENT, 4.0, gas_above=float(40 + move[1]), over=(Tissue.VISCERAL_FAT,))
+    _paint_hollow(
+        canvas, [bag], 6, Tissue.STOMACH_CONTENT, 4.0, gas_above=float(40 + move[1]), over=(Tissue.VISCERAL_FAT,)
+    )
     k = person.size("spleen", 0.12)
-    spleen = ellipsoid(np.array([-92, -34, 324]) + person.shift("spleen", 4.0), np.array([29, 46, 50]) * k, frame([-0.9, -0.4, 0.15], [-0.2, 0.3, 0.95]))
+    spleen = ellipsoid(
+        np.array([-92, -34, 324]) + person.shift("spleen", 4.0),
+        np.array([29, 46, 50]) * k,
+        frame([-0.9, -0.4, 0.15], [-0.2, 0.3, 0.95]),
+    )
     canvas.paint(spleen, Tissue.SPLEEN, 1)
     move, k = person.shift("liver", 4.0), person.size("liver", 0.06)
-    at = lambda *p: np.array(p) + move  # noqa: E731
+
+    def at(x: float, y: float, z: float) -> NDArray[np.float64]:
+        return np.array([x, y, z]) + move
+
     lobes: list[Shape] = [
         ellipsoid(at(72, 0, 322), np.array([64, 80, 72]) * k, frame([1, 0, -0.15], [0.1, 0, 1])),
         ellipsoid(at(6, 42, 344), np.array([72, 38, 34]) * k, frame([0.95, -0.1, -0.2], [0.2, 0.1, 1])),
     ]
     if "liver" in person.cysts:
         rng = person.rng("liver_cyst")
-        canvas_cyst = ellipsoid(at(*(np.array([84, 4, 330]) + rng.uniform(-22, 22, 3))), np.full(3, rng.uniform(8, 16)))
+        place, radius = np.array([84, 4, 330]) + rng.uniform(-22, 22, 3), rng.uniform(8, 16)
+        cyst = ellipsoid(place + move, np.full(3, radius))
     else:
-        canvas_cyst = None
+        cyst = None
     canvas.paint(lobes, Tissue.LIVER, 5)
     veins: list[Shape] = [
         tube([at(26, 4, 362), at(58, 10, 350), at(96, 18, 334)], [6, 5, 3.5]),
@@ -149,9 +204,9 @@ def paint_upper_abdomen(canvas: Canvas) -> None:
         tube([at(50, 14, 328), at(30, 40, 336), at(-6, 50, 340)], [5, 4, 3]),
     ]
     canvas.recolour(veins, Tissue.VENOUS_BLOOD, (5,))
-    if canvas_cyst is not None:
+    if cyst is not None:
         # A cyst of the liver belongs to the liver in TotalSegmentator's labels.
-        canvas.recolour(canvas_cyst, Tissue.CYST, (5,))
+        canvas.recolour(cyst, Tissue.CYST, (5,))
 
 
 def paint_bowel(canvas: Canvas) -> None:
@@ -165,7 +220,9 @@ def paint_bowel(canvas: Canvas) -> None:
     ], float)  # fmt: skip
     wobble = rng.normal(0, 4.5, frame_line.shape)
     wobble[:3] *= 0.4
-    radius = np.interp(np.arange(len(frame_line)), [0, 2, 4, 8, 11, 14, 18], [13, 17, 14, 15, 18, 20, 23]) * person.size("colon", 0.08)
+    radius = np.interp(
+        np.arange(len(frame_line)), [0, 2, 4, 8, 11, 14, 18], [13, 17, 14, 15, 18, 20, 23]
+    ) * person.size("colon", 0.08)
     _paint_bowel(canvas, frame_line + wobble, radius, 20, "colon", gas=0.35, haustra=0.14)
     rng = person.rng("small_bowel")
     nodes = []
@@ -182,7 +239,13 @@ def paint_bowel(canvas: Canvas) -> None:
 
 
 def _paint_bowel(
-    canvas: Canvas, line: NDArray[np.float64], radius: float | NDArray[np.float64], label: int, name: str, gas: float, haustra: float = 0.0
+    canvas: Canvas,
+    line: NDArray[np.float64],
+    radius: float | NDArray[np.float64],
+    label: int,
+    name: str,
+    gas: float,
+    haustra: float = 0.0,
 ) -> None:
     rng = canvas.participant.rng("bowel", name)
     path = tube(line, radius, step=12)
@@ -194,14 +257,22 @@ def _paint_bowel(
     if where is None or gas <= 0:
         return
     # Gas lies in stretches of the bowel, in the front half of its cross-section.
-    full = np.convolve(rng.normal(size=len(path.points) + 6), np.ones(7) / np.sqrt(7), "valid") > np.quantile(rng.normal(size=999), 1 - gas)
+    full = np.convolve(rng.normal(size=len(path.points) + 6), np.ones(7) / np.sqrt(7), "valid") > np.quantile(
+        rng.normal(size=999), 1 - gas
+    )
     for k in np.nonzero(full)[0]:
         bubble = ellipsoid(path.points[k] + (0, 4, 0), np.array([1, 0.7, 1.0]) * max(path.radii[k] - shell - 1.5, 2))
         canvas.recolour(bubble, Tissue.GAS, (label,))
 
 
 def _paint_hollow(
-    canvas: Canvas, shapes: list[Shape], label: int, content: Tissue, wall: float, gas_above: float, over: tuple[Tissue, ...]
+    canvas: Canvas,
+    shapes: list[Shape],
+    label: int,
+    content: Tissue,
+    wall: float,
+    gas_above: float,
+    over: tuple[Tissue, ...],
 ) -> None:
     found = canvas.paint(shapes, content, label, over=over, shell=(wall, Tissue.BOWEL_WALL))
     if found is not None:

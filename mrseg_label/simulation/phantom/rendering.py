@@ -74,8 +74,11 @@ class Acquisition:
     @cached_property
     def _bias(self) -> Volume:
         grid = Grid(self._shape, self.painted.affine)
-        log_field = smooth_field(grid, self.painted.participant.rng("bias", self.painted.station, self.seed), 1.0, (350, 900), 6)
-        return np.exp(np.float32(self._bias_sd) * log_field)
+        log_field = smooth_field(
+            grid, self.painted.participant.rng("bias", self.painted.station, self.seed), 1.0, (350, 900), 6
+        )
+        bias: Volume = np.exp(np.float32(self._bias_sd) * log_field)
+        return bias
 
     @property
     def _shape(self) -> tuple[int, int, int]:
@@ -89,7 +92,8 @@ class Acquisition:
 
         def steady(t1: NDArray[np.float64] | float) -> NDArray[np.float64]:
             e1 = np.exp(-tr / np.asarray(t1, float))
-            return np.sin(angle) * (1 - e1) / (1 - np.cos(angle) * e1)
+            signal: NDArray[np.float64] = np.sin(angle) * (1 - e1) / (1 - np.cos(angle) * e1)
+            return signal
 
         scale = 1 / (0.9 * steady(FAT_T1_MS))
         water = steady(self.table.t1) * scale

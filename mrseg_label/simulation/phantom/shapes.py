@@ -84,7 +84,9 @@ class Tube:
             px -= t * d[0]
             py -= t * d[1]
             pz -= t * d[2]
-            np.minimum(best, np.sqrt(px * px + py * py + pz * pz) - (np.float32(r0) + t * np.float32(r1 - r0)), out=best)
+            np.minimum(
+                best, np.sqrt(px * px + py * py + pz * pz) - (np.float32(r0) + t * np.float32(r1 - r0)), out=best
+            )
         return best
 
 
@@ -117,19 +119,20 @@ class Column:
         return np.maximum(side, ends).astype(np.float32)
 
 
-def lookup(heights: ArrayLike, values: ArrayLike, z: Array) -> Array:
+def lookup(
+    heights: Sequence[float] | NDArray[np.float64], values: Sequence[float] | NDArray[np.float64], z: Array
+) -> Array:
     """Piecewise linear function of z by a table of 0.5 mm steps: much faster than ``np.interp`` on a volume."""
     low = float(np.asarray(heights)[0])
     high = float(np.asarray(heights)[-1])
     steps = np.arange(low, high + 0.5, 0.5)
     table = np.interp(steps, heights, values).astype(np.float32)
     index = np.clip((z - np.float32(low)) * 2 + 0.5, 0, len(steps) - 1).astype(np.int32)
-    return table[index]
+    found: Array = table[index]
+    return found
 
 
-def ellipsoid(
-    center: Sequence[float] | NDArray[np.float64], semi_axes: Sequence[float], axes: NDArray[np.float64] | None = None
-) -> Ellipsoid:
+def ellipsoid(center: ArrayLike, semi_axes: ArrayLike, axes: NDArray[np.float64] | None = None) -> Ellipsoid:
     """An ellipsoid; without ``axes`` along x, y and z."""
     return Ellipsoid(np.asarray(center, float), np.asarray(semi_axes, float), np.eye(3) if axes is None else axes)
 

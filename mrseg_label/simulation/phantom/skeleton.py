@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +17,8 @@ FIRST_VERTEBRA, SACRUM, S1 = 27, 25, 26
 _SPINE_Z = np.array([150, 190, 210, 240, 270, 300, 340, 400, 450, 500, 550, 580.0])
 _SPINE_Y = np.array([-70, -50, -42, -36, -34, -37, -44, -56, -63, -62, -52, -44.0])
 
+Point = NDArray[np.float64]
+
 
 def spine_y(z: float) -> float:
     """How far in front (y) the middle of the vertebral bodies lies at height z."""
@@ -23,12 +27,12 @@ def spine_y(z: float) -> float:
 
 def paint_spine(canvas: Canvas) -> None:
     """Vertebrae with arches, discs, spinal canal, cord, sacrum."""
-    cy = lambda z: np.interp(z, _SPINE_Z, _SPINE_Y)  # noqa: E731
     heights = np.array([190, 250, 320, 400, 480, 575.0])
+    middle = np.interp(heights, _SPINE_Z, _SPINE_Y)
     width = np.array([25, 24, 22, 18, 15, 12.5])
     depth = np.array([17.5, 17, 16.5, 15.5, 13.5, 11])
-    body = Column(heights, np.stack([0 * heights, cy(heights)], 1), np.stack([width, depth], 1))
-    reach = Column(heights, np.stack([0 * heights, cy(heights) - 24], 1), np.stack([44 + 0 * heights, 52 + 0 * heights], 1))
+    body = Column(heights, np.stack([0 * heights, middle], 1), np.stack([width, depth], 1))
+    reach = Column(heights, np.stack([0 * heights, middle - 24], 1), np.stack([44 + 0 * heights, 52 + 0 * heights], 1))
     box = canvas.box(*reach.bounds())
     if box is not None:
         _paint_vertebrae(canvas, box, body)
@@ -59,7 +63,9 @@ def _paint_vertebrae(canvas: Canvas, box: tuple[slice, slice, slice], body: Colu
     disc = in_spine & (edge < 0) & (gap <= disc_half) & (tissue != Tissue.AIR)
     tissue[disc], ids[disc] = Tissue.DISC, 0
     tissue[bone] = Tissue.SPINE_MARROW
-    cortex = bone & (((edge > -2.2) & (edge < 0)) | ((edge < 0) & (gap < disc_half + 2.0)) | ((edge >= 0) & (lamina | spinous)))
+    cortex = bone & (
+        ((edge > -2.2) & (edge < 0)) | ((edge < 0) & (gap < disc_half + 2.0)) | ((edge >= 0) & (lamina | spinous))
+    )
     tissue[cortex] = Tissue.CORTICAL_BONE
     ids[bone] = (FIRST_VERTEBRA + level[bone]).astype(np.uint8)
     free = in_spine & neural & ~bone & (tissue != Tissue.AIR)
@@ -103,8 +109,15 @@ def paint_pelvis(canvas: Canvas, side: str) -> None:
     person = canvas.participant
     wide = 1.03 if person.sex == "F" else 1.0
     shift = person.shift(f"pelvis_{side}", 1.5) * (1, 1, 0.7)
-    fix = lambda *p: np.array([p[0] * s * wide, p[1], p[2]]) + shift  # noqa: E731
-    line = lambda *ps: [fix(*p) for p in ps]  # noqa: E731
+
+    def fix(x: float, y: float, z: float) -> Point:
+        """A place given for the right side, on this side of this participant."""
+        place: Point = np.array([x * s * wide, y, z]) + shift
+        return place
+
+    def line(*points: tuple[float, float, float]) -> list[Point]:
+        return [fix(*point) for point in points]
+
     head = fix(89, 8, 107)
     femur: list[Shape] = [
         ellipsoid(head, (23, 23, 23)),
@@ -113,9 +126,7 @@ def paint_pelvis(canvas: Canvas, side: str) -> None:
         tube(line((130, -6, 84), (122, -2, 50), (112, 4, 0), (104, 6, -50)), [15, 13.5, 13, 13]),
         tube(line((114, -10, 56), (120, -4, 52)), [8, 10]),
     ]
-    canvas.paint(
-        femur, Tissue.LIMB_MARROW, 75 + k, over=ANYWHERE, shell=(3.4, Tissue.CORTICAL_BONE)
-    )
+    canvas.paint(femur, Tissue.LIMB_MARROW, 75 + k, over=ANYWHERE, shell=(3.4, Tissue.CORTICAL_BONE))
     canvas.recolour(ellipsoid(head, (20.5, 20.5, 20.5)), Tissue.LIMB_MARROW, (75 + k,))
     wing = _wing_axes(s)
     center = fix(86, -14, 170)
@@ -140,11 +151,21 @@ def paint_pelvis(canvas: Canvas, side: str) -> None:
     _paint_muscles(canvas, side, k, center, wing, fix)
 
 
-def _paint_muscles(canvas: Canvas, side: str, k: int, center: NDArray[np.float64], wing: NDArray[np.float64], fix) -> None:  # type: ignore[no-untyped-def]
+def _paint_muscles(
+    canvas: Canvas,
+    side: str,
+    k: int,
+    center: NDArray[np.float64],
+    wing: NDArray[np.float64],
+    fix: Callable[[float, float, float], Point],
+) -> None:
     person = canvas.participant
     bulk = (1.06 if person.sex == "M" else 0.97) * (1.08 - 0.0016 * person.age)
     out, up, along = wing[:, 1], wing[:, 2], wing[:, 0]
-    line = lambda *ps: [fix(*p) for p in ps]  # noqa: E731
+
+    def line(*points: tuple[float, float, float]) -> list[Point]:
+        return [fix(*point) for point in points]
+
     m = Tissue.LABELLED_MUSCLE
     minimus: list[Shape] = [
         ellipsoid(center + 13 * out - 17 * up + 6 * along, (36 * bulk, 9 * bulk, 32), wing),
