@@ -1,0 +1,113 @@
+"""The infer task ``mrseg``: the newest model's draft of an image, on exactly its grid."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
+
+from mrseg_label.catalog import Catalog
+from mrseg_label.catalog.queries import models
+from mrseg_label.catalog.tables import Examination, Presegmentation
+from mrseg_label.errors import IntegrityError, InvalidInput
+from mrseg_label.presegmentation.service import draft_for
+from mrseg_label.workspace import Workspace
+from mrseg_monailabel.caller import Caller
+from mrseg_monailabel.datastore import MRSegDatastore
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+WAIT_SECONDS = 600  # as long as MONAI Label itself lets a task run
+EXTENSIONS = (".nrrd", ".nii.gz", ".nii", ".mha")
+
+
+class MRSegInfer(InferTask):
+    """Answers with a draft from the catalogue; a worker makes it where there is none yet."""
+
+    def __init__(self, workspace: Workspace, catalog: Catalog, datastore: MRSegDatastore) -> None:
+        super().__init__(
+            type=InferType.SEGMENTATION,
+            labels=workspace.scheme.label_names,
+            dimension=3,
+            description="pre-segmentation by the newest model",
+            config={"wait_seconds": WAIT_SECONDS},
+        )
+        self._workspace = workspace
+        self._catalog = catalog
+        self._datastore = datastore
+
+    def info(self) -> dict[str, Any]:
+        """As MONAI Label's, with the model version that makes drafts now."""
+        with self._catalog.read() as session:
+            version = models.current(session).version
+        return {**super().info(), "description": f"pre-segmentation by model version {version}", "version": version}
+
+    def is_valid(self) -> bool:
+        """There is always a model: the bootstrap or the current version."""
+        return True
+
+    def __call__(self, request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Draft as a file of its own in ``request["folder"]``, which the caller deletes, and its params.
+
+        ``params.label_names`` is the complete scheme with values 1 to N: Slicer fills segments by position.
+        """
+        caller = Caller.of(request)
+        extension = _extension(request)
+        examination = self._datastore.examination(request["image"], caller)
+        draft = draft_for(self._workspace, self._catalog, examination.id, wait_seconds=_wait_seconds(request))
+        self._datastore.note_sent(examination, draft, caller)
+        target = Path(request["folder"]) / f"{examination.id}-draft{extension}"
+        self._write(draft, examination, target)
+        params = {
+            "label_names": self._workspace.scheme.label_names,
+            "model_version": draft.model_version,
+            "source": draft.source,
+            "presegmentation": draft.id,
+        }
+        return str(target), params
+
+    def _write(self, draft: Presegmentation, examination: Examination, target: Path) -> None:
+        """Write the draft as uint8 with the geometry that ITK (and so Slicer) reads from the image."""
+        import SimpleITK as sitk
+
+        mask = sitk.ReadImage(str(self._workspace.path(draft.path)), sitk.sitkUInt8)
+        image = _header(self._workspace.path(examination.path))
+        if mask.GetSize() != image.GetSize():
+            raise IntegrityError(
+                f"draft {draft.id} has size {mask.GetSize()}, its image {examination.id} {image.GetSize()}"
+            )
+        mask.SetOrigin(image.GetOrigin())
+        mask.SetSpacing(image.GetSpacing())
+        mask.SetDirection(image.GetDirection())
+        for key in mask.GetMetaDataKeys():  # NIfTI fields would become NRRD fields
+            mask.EraseMetaData(key)
+        # The lowest level: a label map hardly gets smaller by more, and a reader waits.
+        sitk.WriteImage(mask, str(target), useCompression=True, compressionLevel=1)
+
+
+def _header(path: Path) -> sitk.ImageFileReader:
+    import SimpleITK as sitk
+
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    return reader
+
+
+def _extension(request: dict[str, Any]) -> str:
+    extension = request.get("result_extension") or ".nrrd"
+    if extension not in EXTENSIONS:
+        raise InvalidInput(f"result_extension must be one of {', '.join(EXTENSIONS)}, not {extension!r:.40}")
+    dtype = request.get("result_dtype") or "uint8"
+    if dtype != "uint8":
+        raise InvalidInput(f"result_dtype must be uint8, which every label map is, not {dtype!r:.40}")
+    return str(extension)
+
+
+def _wait_seconds(request: dict[str, Any]) -> float:
+    wait = request.get("wait_seconds", WAIT_SECONDS)
+    if isinstance(wait, bool) or not isinstance(wait, int | float) or not 0 <= wait <= WAIT_SECONDS:
+        raise InvalidInput(f"wait_seconds must lie between 0 and {WAIT_SECONDS}, not {wait!r:.40}")
+    return float(wait)

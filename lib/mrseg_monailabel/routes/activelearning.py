@@ -1,0 +1,20 @@
+"""``/activelearning/{strategy}``: the next case."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body
+
+from mrseg_monailabel.loop import LoopApp
+
+
+def router(app: LoopApp) -> APIRouter:
+    """Hand-out of cases."""
+    routes = APIRouter(prefix="/activelearning", tags=["MONAI Label"])
+
+    @routes.post("/{strategy}", summary="Next case; an empty object when nothing is left")
+    def sample(strategy: str, params: Annotated[dict[str, Any] | None, Body()] = None) -> dict[str, Any]:
+        return app.next_sample({**(params or {}), "strategy": strategy})
+
+    return routes

@@ -1,0 +1,99 @@
+"""``/datastore/``: images, drafts and corrections."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from fastapi import APIRouter, File, Form, Query, UploadFile
+from fastapi.responses import FileResponse, Response
+
+from mrseg_label.errors import InvalidInput, NotFound
+from mrseg_monailabel.caller import Caller, parse_params
+from mrseg_monailabel.loop import LoopApp
+from mrseg_monailabel.routes.uploads import save, suffix_of
+from mrseg_monailabel.stored import StoredFile
+
+# Slicer downloads by urlretrieve, which sends nothing but the address; other clients may name themselves.
+Client = Annotated[str, Query(description="client id, as in params of the other routes")]
+
+
+class Output(StrEnum):
+    """What ``GET /datastore/`` tells."""
+
+    STATS = "stats"
+    ALL = "all"
+    TRAIN = "train"
+
+
+def router(app: LoopApp) -> APIRouter:
+    """Download of images and labels, submission, upload."""
+    routes = APIRouter(prefix="/datastore", tags=["MONAI Label"])
+    store = app.datastore()
+
+    @routes.get("/", summary="Counts, the cases handed out now, or pairs to train on")
+    def datastore(output: Output = Output.STATS) -> Any:
+        return {Output.STATS: store.status, Output.ALL: store.json, Output.TRAIN: store.datalist}[output]()
+
+    @routes.put("/", summary="Upload an image of one's own", include_in_schema=False)
+    @routes.put("/image", summary="Upload an image of one's own")
+    def put_image(
+        file: Annotated[UploadFile, File()], image: str = "", params: Annotated[str, Form()] = "{}"
+    ) -> dict[str, str]:
+        caller = Caller.of(parse_params(params))
+        suffix = suffix_of(file.filename)
+        alias = image or (file.filename or "").replace("\\", "/").rpartition("/")[2][: -len(suffix)]
+        with app.workspace.scratch("upload-") as folder:
+            return {"image": store.upload(alias, save(file.file, folder / f"image{suffix}"), caller)}
+
+    @routes.get("/image", summary="Download an image", response_class=FileResponse)
+    def get_image(image: str, client_id: Client = "") -> Response:
+        return _send(store.image_file(image, Caller.of({"client_id": client_id})))
+
+    @routes.head("/image", summary="Whether there is such an image, with this check sum", include_in_schema=False)
+    def head_image(image: str, check_sum: str = "", client_id: Client = "") -> Response:
+        stored = store.image_file(image, Caller.of({"client_id": client_id}))
+        algorithm, _, digest = check_sum.rpartition(":")
+        if algorithm.upper() not in ("", "SHA256"):
+            raise InvalidInput(f"check sums are SHA256, not {algorithm!r:.40}")
+        if digest and digest.lower() != stored.digest:
+            raise NotFound(f"image {image!r:.80} has another check sum: SHA256:{stored.digest}")
+        return _send(stored)
+
+    @routes.get("/image/info", summary="What is known of an image")
+    def image_info(image: str, client_id: Client = "") -> dict[str, Any]:
+        return store.image_info(image, Caller.of({"client_id": client_id}))
+
+    @routes.put("/label", summary="Submit a correction")
+    def put_label(
+        image: str, label: Annotated[UploadFile, File()], params: Annotated[str, Form()] = "{}", tag: str = "final"
+    ) -> dict[str, str]:
+        parsed = parse_params(params)
+        caller = Caller.of(parsed)
+        file_name = label.filename or "label.nii.gz"
+        with app.workspace.scratch("upload-") as folder:
+            upload = save(label.file, folder / f"label{suffix_of(file_name)}")
+            identifier = store.submit(image, upload, file_name, tag or "final", caller, parsed)
+        return {"image": identifier, "label": identifier}
+
+    @routes.get(
+        "/label", summary="Download a draft (original) or the newest correction (final)", response_class=FileResponse
+    )
+    def get_label(label: str, tag: str = "final", client_id: Client = "") -> Response:
+        return _send(store.label_file(label, tag, Caller.of({"client_id": client_id})))
+
+    @routes.head("/label", summary="Whether there is such a label", include_in_schema=False)
+    def head_label(tag: str, image: str = "", label: str = "", client_id: Client = "") -> Response:
+        return _send(store.label_file(image or label, tag, Caller.of({"client_id": client_id})))
+
+    @routes.get("/label/info", summary="What is known of a label")
+    def label_info(label: str, tag: str = "final", client_id: Client = "") -> dict[str, Any]:
+        return store.label_info(label, tag, Caller.of({"client_id": client_id}))
+
+    return routes
+
+
+def _send(stored: StoredFile) -> FileResponse:
+    # The name has no digest in it, so that a browser must ask again; the digest as ETag makes the answer short.
+    headers = {"ETag": f'"{stored.digest}"', "Cache-Control": "no-cache"}
+    return FileResponse(stored.path, media_type=stored.media_type, filename=stored.name, headers=headers)

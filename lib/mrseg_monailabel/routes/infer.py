@@ -1,0 +1,111 @@
+"""``/infer/{model}``: the newest model's draft."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import anyio.to_thread
+from anyio import CapacityLimiter
+from fastapi import APIRouter, File, Form, UploadFile
+from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from requests_toolbelt import MultipartEncoder
+from starlette.background import BackgroundTask
+
+from mrseg_label.errors import InvalidInput
+from mrseg_monailabel.caller import Caller, parse_params
+from mrseg_monailabel.loop import LoopApp
+from mrseg_monailabel.routes.uploads import save, suffix_of
+
+# Readers who wait for a draft have threads of their own, so that they never take those of the other routes.
+WAITING_READERS = 64
+CHUNK = 256 * 1024
+
+
+class Output(StrEnum):
+    """Form of the reply; Slicer sends none and gets everything."""
+
+    ALL = "all"
+    IMAGE = "image"
+    JSON = "json"
+
+
+def router(app: LoopApp) -> APIRouter:
+    """Drafts on demand."""
+    routes = APIRouter(prefix="/infer", tags=["MONAI Label"])
+    limiter = CapacityLimiter(WAITING_READERS)
+
+    @routes.post("/{model}", summary="Draft of an image: multipart with params and one file", response_class=Response)
+    async def infer(
+        model: str,
+        image: str = "",
+        session_id: str = "",
+        params: Annotated[str, Form()] = "{}",
+        file: Annotated[UploadFile | None, File()] = None,
+        label: Annotated[UploadFile | None, File(description="ignored: the model takes no scribbles")] = None,
+        output: Output = Output.ALL,
+    ) -> Response:
+        def run() -> Response:
+            return _infer(app, model, image, session_id, parse_params(params), file, output)
+
+        return await anyio.to_thread.run_sync(run, limiter=limiter)
+
+    return routes
+
+
+def _infer(
+    app: LoopApp,
+    model: str,
+    image: str,
+    session_id: str,
+    params: dict[str, Any],
+    file: UploadFile | None,
+    output: Output,
+) -> Response:
+    if not image and not session_id and file is None:
+        raise InvalidInput("name an image, a session, or send a file")
+    with ExitStack() as cleanup:
+        folder = Path(tempfile.mkdtemp(prefix="infer-", dir=app.workspace.root / "tmp"))
+        cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
+        if file is not None:
+            upload = save(file.file, folder / f"image{suffix_of(file.filename)}")
+            image = app.datastore().upload(image or upload_name(file), upload, Caller.of(params))
+        request = {**params, "model": model, "image": image, "session_id": session_id, "folder": str(folder)}
+        result = app.infer(request)
+        if output is Output.JSON:
+            return JSONResponse(result["params"])
+        # The result lies in a folder of its own that goes with the reply; stored files are never sent from here.
+        forget = BackgroundTask(shutil.rmtree, folder, ignore_errors=True)
+        response = _render(Path(result["file"]), result["params"], output, forget)
+        cleanup.pop_all()
+        return response
+
+
+def _render(path: Path, params: dict[str, Any], output: Output, forget: BackgroundTask) -> Response:
+    if output is Output.IMAGE:
+        return FileResponse(path, media_type="application/octet-stream", filename=path.name, background=forget)
+    encoder = MultipartEncoder(
+        {
+            "params": (None, json.dumps(params), "application/json"),
+            "image": (path.name, path.open("rb"), "application/octet-stream"),
+        }
+    )
+    headers = {"Content-Length": str(encoder.len)}
+    return StreamingResponse(_chunks(encoder), media_type=encoder.content_type, headers=headers, background=forget)
+
+
+def _chunks(encoder: MultipartEncoder) -> Iterator[bytes]:
+    while chunk := encoder.read(CHUNK):
+        yield chunk
+
+
+def upload_name(file: UploadFile) -> str:
+    """A client's name for an image that it sends without one: its file name, without folder and suffix."""
+    name = (file.filename or "").replace("\\", "/").rpartition("/")[2]
+    return name.removesuffix(suffix_of(name)) or "image"

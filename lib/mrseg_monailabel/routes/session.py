@@ -1,0 +1,42 @@
+"""``/session/``: an image for one look."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, File, UploadFile
+from fastapi.responses import FileResponse
+
+from mrseg_label.errors import InvalidInput
+from mrseg_monailabel.loop import LoopApp
+from mrseg_monailabel.routes.uploads import save, suffix_of
+
+
+def router(app: LoopApp) -> APIRouter:
+    """Make, look at and end sessions."""
+    routes = APIRouter(prefix="/session", tags=["MONAI Label"])
+    sessions = app.sessions()
+
+    @routes.put("/", summary="New session with one image")
+    def create(files: Annotated[list[UploadFile], File()], uncompress: bool = False, expiry: int = 0) -> dict[str, Any]:
+        if len(files) != 1 or uncompress:
+            raise InvalidInput(
+                "a session takes one NIfTI, NRRD or MetaImage file; DICOM series are imported with: mrseg-label import"
+            )
+        suffix = suffix_of(files[0].filename)
+        with app.workspace.scratch("upload-") as folder:
+            session = sessions.add(save(files[0].file, folder / f"image{suffix}"), suffix, expiry)
+        return {"session_id": session.id, "session_info": session.to_json()}
+
+    @routes.get("/{session_id}", summary="A session, or its image", response_model=None)
+    def get(session_id: str, update_ts: bool = False, image: bool = False) -> Any:
+        session = sessions.get(session_id)
+        if image:
+            return FileResponse(session.image, media_type="application/octet-stream", filename=session.image.name)
+        return session.to_json()
+
+    @routes.delete("/{session_id}", summary="End a session")
+    def remove(session_id: str) -> dict[str, Any]:
+        return sessions.remove(session_id).to_json()
+
+    return routes

@@ -1,0 +1,108 @@
+"""The server: one FastAPI application with the MONAI Label protocol at the root and the REST interface under /api/v1."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio.to_thread
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+
+import mrseg_label
+from mrseg_label import api
+from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.errors import ConfigurationError
+from mrseg_label.jobs import recover_local
+from mrseg_label.worker.supervise import WorkerPool
+from mrseg_label.workspace import Workspace
+from mrseg_monailabel import routes
+from mrseg_monailabel.guard import BodyLimit, LocalOnly
+from mrseg_monailabel.loop import LoopApp
+
+log = logging.getLogger("mrseg_monailabel")
+WORKSPACE_VARIABLE = "MRSEG_WORKSPACE"
+THREADS = 40
+
+
+def create_app() -> FastAPI:
+    """The application of the workspace in ``$MRSEG_WORKSPACE``, as uvicorn's factory.
+
+    Raises
+    ------
+    ConfigurationError
+        The variable or the workspace is missing, or sign-in is not switched off.
+    """
+    folder = os.environ.get(WORKSPACE_VARIABLE)
+    if not folder:
+        raise ConfigurationError(
+            f"{WORKSPACE_VARIABLE} must name the workspace; start the server with: mrseg-label serve"
+        )
+    check_auth(Workspace.open(Path(folder)))
+    workspace, catalog = open_workspace(Path(folder))
+    return build(LoopApp(workspace, catalog))
+
+
+def check_auth(workspace: Workspace) -> None:
+    """Refuse to serve unless sign-in is switched off in so many words.
+
+    Raises
+    ------
+    ConfigurationError
+        ``AUTH`` is ``on``.
+    """
+    if workspace.settings.auth != "off":
+        raise ConfigurationError(
+            'this version has no sign-in yet: write AUTH = "off" into '
+            f"{workspace.root / 'mrseg.toml'} or set MRSEG_AUTH=off; the server then answers only programs on its own machine"
+        )
+
+
+class Background:
+    """What runs beside the requests: the worker processes of this machine."""
+
+    def __init__(self, app: LoopApp) -> None:
+        self._app = app
+        self.pool = WorkerPool(app.workspace)
+
+    def start(self) -> None:
+        """Free what dead workers held and start new ones."""
+        freed = recover_local(self._app.catalog)
+        if freed:
+            log.info("%d jobs of workers that died go on", freed)
+        self._app.sessions().remove_expired()
+        self.pool.start()
+
+    def stop(self) -> None:
+        """End the workers and close the catalogue."""
+        self.pool.stop()
+        self._app.catalog.close()
+
+
+def build(app: LoopApp) -> FastAPI:
+    """The application over an app object; the same under both launchers."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        background = Background(app)
+        await anyio.to_thread.run_sync(background.start)
+        yield
+        await anyio.to_thread.run_sync(background.stop)
+
+    application = FastAPI(
+        title="mrseg-label",
+        version=mrseg_label.__version__,
+        description="Annotation server for whole-body MR segmentation: MONAI Label protocol at the root, REST under /api/v1.",
+        docs_url=None,  # its pages would load scripts from the network
+        redoc_url=None,
+        lifespan=lifespan,
+        middleware=[Middleware(LocalOnly), Middleware(BodyLimit, megabytes=app.workspace.settings.max_upload_mb)],
+    )
+    application.include_router(routes.router(app))
+    application.include_router(api.root_router(app.workspace, app.catalog))
+    application.include_router(api.router(app.workspace, app.catalog))
+    api.problems.install(application)
+    return application

@@ -1,0 +1,118 @@
+"""Images that a client sends for one look: kept in the workspace's temporary folder for an hour."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mrseg_label.errors import Conflict, NotFound
+from mrseg_label.workspace import Workspace
+
+EXPIRY_SECONDS = 3600
+MAX_SESSIONS = 64
+_ID = re.compile(r"[0-9a-f]{32}")
+_META = "session.json"
+
+
+@dataclass(frozen=True)
+class Session:
+    """One image and when it was last used."""
+
+    id: str
+    image: Path
+    created: float
+    expiry: int
+
+    def to_json(self) -> dict[str, Any]:
+        """As MONAI Label says it, without the server's paths."""
+        return {
+            "name": self.id,
+            "image": self.image.name,
+            "create_ts": int(self.created),
+            "expiry": self.expiry,
+            "meta": {},
+        }
+
+
+class SessionStore:
+    """Sessions on disk: they outlive a restart and are removed when they are old."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._root = workspace.path("tmp/sessions")
+        self._limit = MAX_SESSIONS
+
+    def add(self, upload: Path, suffix: str, expiry: int = 0) -> Session:
+        """Move an uploaded file into a new session.
+
+        Raises
+        ------
+        Conflict
+            There are too many sessions; they end by themselves.
+        """
+        self.remove_expired()
+        self._root.mkdir(parents=True, exist_ok=True)
+        if sum(1 for _ in self._root.iterdir()) >= self._limit:
+            raise Conflict(
+                f"{self._limit} sessions are open already; close some, or wait: each ends after an hour without use"
+            )
+        identifier = secrets.token_hex(16)
+        folder = self._root / identifier
+        folder.mkdir()
+        image = folder / f"image{suffix}"
+        os.replace(upload, image)
+        expiry = min(expiry, EXPIRY_SECONDS) if expiry > 0 else EXPIRY_SECONDS
+        session = Session(identifier, image, time.time(), expiry)
+        (folder / _META).write_text(json.dumps({"image": image.name, "created": session.created, "expiry": expiry}))
+        return session
+
+    def get(self, session_id: Any) -> Session:
+        """A session by id; using it keeps it alive.
+
+        Raises
+        ------
+        NotFound
+            There is none, or it has ended.
+        """
+        if not isinstance(session_id, str) or not _ID.fullmatch(session_id):
+            raise NotFound(f"there is no session {session_id!r:.80}")
+        session = self._read(self._root / session_id)
+        if session is None or self._expired(session):
+            raise NotFound(f"there is no session {session_id}, or it has ended; send the image again")
+        os.utime(self._root / session_id)
+        return session
+
+    def remove(self, session_id: str) -> Session:
+        """End a session."""
+        session = self.get(session_id)
+        shutil.rmtree(self._root / session.id, ignore_errors=True)
+        return session
+
+    def remove_expired(self) -> None:
+        """Remove what has not been used for its time, and what is broken."""
+        if not self._root.is_dir():
+            return
+        for folder in self._root.iterdir():
+            session = self._read(folder)
+            if session is None or self._expired(session):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _read(self, folder: Path) -> Session | None:
+        try:
+            meta = json.loads((folder / _META).read_text())
+            return Session(folder.name, folder / meta["image"], meta["created"], meta["expiry"])
+        except (OSError, ValueError, KeyError):
+            return None
+
+    def _expired(self, session: Session) -> bool:
+        try:
+            used = session.image.parent.stat().st_mtime
+        except OSError:
+            return True
+        return time.time() > used + session.expiry or not session.image.is_file()

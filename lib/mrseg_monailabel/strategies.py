@@ -1,0 +1,52 @@
+"""Strategies: which case next. The choice itself is made by the worklist."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from monailabel.interfaces.tasks.strategy import Strategy
+
+from mrseg_label.catalog import Catalog
+from mrseg_label.worklist import service as worklist
+from mrseg_label.workspace import Workspace
+from mrseg_monailabel.caller import Caller
+
+# In the order in which Slicer lists them; it preselects the first.
+DESCRIPTIONS = {
+    "balanced": "an equal mix of body stations and sequences, held-out participants first",
+    "uncertainty": "cases whose draft is probably worst first",
+    "sequential": "in the order of import",
+    "random": "in random order",
+}
+
+
+class WorklistStrategy(Strategy):
+    """One strategy of the worklist."""
+
+    def __init__(self, name: str, workspace: Workspace, catalog: Catalog) -> None:
+        super().__init__(DESCRIPTIONS[name])
+        self.name = name
+        self._workspace = workspace
+        self._catalog = catalog
+
+    def info(self) -> dict[str, Any]:
+        """Description and (empty) config; the module reads the latter."""
+        return {"description": self.description, "config": {}}
+
+    def __call__(self, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
+        """Hand out the next case; an empty answer means that nothing is left.
+
+        ``path`` is left out on purpose: the module opens it if it exists on the reader's own machine.
+        """
+        caller = Caller.of(request)
+        case = worklist.next_case(
+            self._workspace, self._catalog, strategy=self.name, client=caller.client, user=caller.user
+        )
+        if case is None:
+            return {}
+        return {
+            "id": case.examination_id,
+            "name": case.file_name,
+            "checksum": f"SHA256:{case.digest}",
+            "strategy": {self.name: {"client_id": caller.client}},
+        }

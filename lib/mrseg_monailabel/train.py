@@ -1,0 +1,112 @@
+"""The trainer ``mrseg``: tells how a round goes, and lets nobody start or stop one from Slicer.
+
+"Auto update model" sends, after every submission, a stop and a start of the training: taken literally it
+would kill each round. Rounds start by themselves after ROUND_SIZE cases, or by an admin.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from monailabel.interfaces.tasks.train import TrainTask
+
+from mrseg_label.catalog import Catalog
+from mrseg_label.catalog.queries import models, rounds
+from mrseg_label.catalog.tables import Round
+from mrseg_label.catalog.types import ENDED_ROUNDS, RoundState
+from mrseg_label.clock import iso
+from mrseg_label.config import load_settings
+from mrseg_label.workspace import Workspace
+
+STATUS = {RoundState.DONE: "DONE", RoundState.FAILED: "ERROR", RoundState.CANCELLED: "ERROR"}
+
+
+class RoundTrainer(TrainTask):
+    """Retraining rounds as MONAI Label's training."""
+
+    def __init__(self, name: str, workspace: Workspace, catalog: Catalog) -> None:
+        super().__init__("retraining rounds; they start by themselves and are not started or stopped from here")
+        self.name = name
+        self._workspace = workspace
+        self._catalog = catalog
+
+    def stats(self) -> dict[str, Any]:
+        """Epochs of the newest round and the current model's score, for Slicer's two bars."""
+        with self._catalog.read() as session:
+            newest = _newest(session)
+            current = models.current(session)
+        progress = newest.progress if newest else {}
+        score = current.metrics.get("mean_dsc")
+        ended = newest.finished_at if newest else None
+        started = newest.started_at if newest else None
+        with self._catalog.read() as session:
+            until = ended or self._catalog.now(session)
+        return {
+            "epoch": _whole(progress.get("epoch")),
+            "total_epochs": _whole(progress.get("total_epochs") or progress.get("epochs")),
+            "best_metric": round(float(score), 4) if isinstance(score, int | float) else 0.0,
+            "total_time": str(until - started).split(".")[0] if started else "0:00:00",
+            "round": newest.number if newest else None,
+            "state": str(newest.state) if newest else None,
+            "model_version": current.version,
+        }
+
+    def running(self) -> bool:
+        """Whether a round waits or runs."""
+        with self._catalog.read() as session:
+            return rounds.active(session) is not None
+
+    def status(self) -> dict[str, Any]:
+        """The newest round in the form of a MONAI Label task."""
+        with self._catalog.read() as session:
+            newest = _newest(session)
+            annotated = rounds.annotated_since(session)
+        settings = load_settings(self._workspace.root)
+        text = f"{annotated} of {settings.round_size} cases annotated for the next round"
+        if newest is None:
+            return {
+                "id": "",
+                "model": self.name,
+                "status": "PENDING",
+                "start_ts": "",
+                "end_ts": "",
+                "result": text,
+                "details": [text],
+            }
+        words = f"round {newest.number} is {newest.state}"
+        if newest.progress and newest.state not in ENDED_ROUNDS:
+            words += " (" + ", ".join(f"{key} {value}" for key, value in newest.progress.items()) + ")"
+        return {
+            "id": str(newest.number),
+            "model": self.name,
+            "status": STATUS.get(newest.state, "RUNNING"),
+            "start_ts": iso(newest.started_at) or "",
+            "end_ts": iso(newest.finished_at) or "",
+            "result": f"{words}; {text}",
+            "details": [words, text],
+        }
+
+    def __call__(self, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
+        """Start nothing; say how it stands and how a round is started."""
+        return self._calmly("a round starts by itself, or an admin starts one with: mrseg-label rounds start")
+
+    def stop(self) -> dict[str, Any]:
+        """Stop nothing; say how it stands and how a round is cancelled."""
+        return self._calmly(
+            "a round is not stopped from Slicer; an admin cancels one with: mrseg-label rounds cancel N"
+        )
+
+    def _calmly(self, advice: str) -> dict[str, Any]:
+        status = self.status()
+        status["details"] = [*status["details"], advice]
+        status["result"] = f"{status['result']}; {advice}"
+        return status
+
+
+def _newest(session: Any) -> Round | None:
+    listing = rounds.listing(session)
+    return listing[0] if listing else None
+
+
+def _whole(value: Any) -> int:
+    return int(value) if isinstance(value, int | float) else 0
