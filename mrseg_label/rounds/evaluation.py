@@ -58,9 +58,12 @@ def evaluate(
     model: ModelVersion,
     revisions: Sequence[Revision],
     check: Callable[[], None],
+    *,
+    fresh: bool = False,
 ) -> Scores:
     """DSC of a model on revisions; what was evaluated before, or drafted by this model, is not predicted again.
 
+    ``fresh`` says that the model is new, and that what is kept under its name comes from an attempt that died.
     ``check`` is called before each case and may raise to end the work.
     """
     scheme = workspace.scheme
@@ -68,8 +71,8 @@ def evaluate(
     for revision in revisions:
         check()
         with catalog.read() as session:
-            known = rows.evaluation(session, model.version, revision.id)
-            draft = drafts.by(session, revision.acquisition_id, model.version)
+            known = None if fresh else rows.evaluation(session, model.version, revision.id)
+            draft = None if fresh else drafts.by(session, revision.acquisition_id, model.version)
             examination = drafts.primary_of(session, revision.acquisition_id) or drafts.examination(session, revision.examination_id)
         if known is not None:
             values.append([np.nan if known.dsc.get(name) is None else known.dsc[name] for name in scheme.names])

@@ -121,7 +121,7 @@ def retry(workspace: Workspace, catalog: Catalog, number: int, *, actor: str = L
 
 def log_path(workspace: Workspace, number: int) -> Path:
     """Where the training of a round writes its log; the file may not be there yet."""
-    return workspace.logs / f"round-{number}.log"
+    return workspace.logs / f"round-{number}" / "training.log"
 
 
 def _get(session: Session, number: int) -> Round:
