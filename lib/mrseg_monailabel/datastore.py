@@ -78,9 +78,6 @@ class MRSegDatastore(Datastore):
             raise InvalidInput(
                 f"a correction is submitted with the tag {FINAL!r}, not {tag!r}: drafts are made by the server"
             )
-        label_info = params.get("label_info") or []
-        if not isinstance(label_info, list) or not all(isinstance(entry, dict) for entry in label_info):
-            raise InvalidInput("params.label_info must be a list of objects with the segments' names in their order")
         examination = self.examination(image, caller)
         annotation.submit(
             self._workspace,
@@ -88,7 +85,7 @@ class MRSegDatastore(Datastore):
             examination_id=examination.id,
             upload=upload,
             file_name=file_name,
-            label_info=label_info,
+            label_info=params.get("label_info"),
             client=caller.client,
             user=caller.user,
             params=params,

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
+import tempfile
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio.to_thread
 from fastapi import FastAPI
@@ -25,7 +29,8 @@ from mrseg_monailabel.loop import LoopApp
 
 log = logging.getLogger("mrseg_monailabel")
 WORKSPACE_VARIABLE = "MRSEG_WORKSPACE"
-THREADS = 40
+REQUEST_FOLDERS = ("upload-", "infer-")  # of the routes
+DAY_SECONDS = 24 * 3600
 
 
 def create_app() -> FastAPI:
@@ -73,13 +78,23 @@ class Background:
         freed = recover_local(self._app.catalog)
         if freed:
             log.info("%d jobs of workers that died go on", freed)
+        # Uploads of gigabytes are spooled to the disk of the workspace and not to a /tmp that may be memory.
+        tempfile.tempdir = str(self._app.workspace.path("tmp"))
         self._app.sessions().remove_expired()
+        remove_leftovers(self._app.workspace)
         self.pool.start()
 
     def stop(self) -> None:
         """End the workers and close the catalogue."""
         self.pool.stop()
         self._app.catalog.close()
+
+
+def remove_leftovers(workspace: Workspace) -> None:
+    """Remove what requests of a killed server left in the temporary folder."""
+    for folder in workspace.path("tmp").iterdir():
+        if folder.name.startswith(REQUEST_FOLDERS) and time.time() - folder.stat().st_mtime > DAY_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def build(app: LoopApp) -> FastAPI:
@@ -102,6 +117,12 @@ def build(app: LoopApp) -> FastAPI:
         middleware=[Middleware(LocalOnly), Middleware(BodyLimit, megabytes=app.workspace.settings.max_upload_mb)],
     )
     application.include_router(routes.router(app))
+
+    @application.get("/", include_in_schema=False)
+    def hello() -> dict[str, Any]:
+        what = "annotation server: enter this address in 3D Slicer's MONAI Label module"
+        return {"name": app.name, "version": app.version, "what": what, "rest": api.PREFIX, "openapi": "/openapi.json"}
+
     application.include_router(api.root_router(app.workspace, app.catalog))
     application.include_router(api.router(app.workspace, app.catalog))
     api.problems.install(application)

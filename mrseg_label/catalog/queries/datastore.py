@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from mrseg_label.catalog.tables import Acquisition, Examination, Revision
+from mrseg_label.catalog.tables import Acquisition, Revision
 from mrseg_label.catalog.types import RevisionState
 
 
