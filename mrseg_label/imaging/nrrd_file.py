@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import nrrd  # type: ignore[import-untyped]
+import nrrd
 import numpy as np
 
 from mrseg_label.errors import GeometryError, InvalidInput
@@ -66,7 +66,7 @@ def read_header(path: Path) -> Header:
     GeometryError
         Units or directions cannot be used.
     """
-    fields, offset = _fields(path)
+    fields, offset = read_fields(path)
     encoding = str(fields.get("encoding", "")).lower()
     if encoding not in _ENCODINGS:
         raise InvalidInput(
@@ -101,7 +101,8 @@ def read_header(path: Path) -> Header:
     )
 
 
-def _fields(path: Path) -> tuple[Mapping[str, Any], int]:
+def read_fields(path: Path) -> tuple[Mapping[str, Any], int]:
+    """Every field and key of an NRRD header, text as Latin-1, and where its voxels begin in the file."""
     with path.open("rb") as file:
         block = file.read(_MAX_HEADER)
     if not block.startswith(b"NRRD"):

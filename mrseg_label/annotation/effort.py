@@ -1,0 +1,97 @@
+"""How much work a correction was: a job after every submission."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sqlalchemy.orm import Session
+
+from mrseg_label.annotation.compare import judged_part
+from mrseg_label.catalog.queries import annotations as rows
+from mrseg_label.catalog.queries import drafts
+from mrseg_label.catalog.tables import Revision
+from mrseg_label.catalog.types import StructureState
+from mrseg_label.errors import NotFound
+from mrseg_label.imaging.masks import load_label_map
+from mrseg_label.jobs import JobContext
+from mrseg_label.metrics import Effort, effort, per_structure
+
+# Nobody corrects one case for longer without a break; such a time says when the reader went home.
+LONGEST_SITTING_SECONDS = 4 * 3600.0
+
+
+def run(context: JobContext) -> None:
+    """Measure edited voxels, added path length and DSC against the draft for the revision of a ``submitted`` job.
+
+    Writes ``Revision.effort`` and the figures of its structures. A revision whose image had no draft is
+    compared with an empty one: everything was drawn by hand. Running again gives the same.
+    """
+    workspace, scheme = context.workspace, context.workspace.scheme
+    with context.catalog.read() as session:
+        revision = rows.get(session, context.payload["revision"])
+        if revision is None:
+            raise NotFound(f"there is no revision {context.payload['revision']!r}")
+        draft = drafts.get(session, revision.presegmentation_id) if revision.presegmentation_id else None
+    mask, geometry, _ = load_label_map(workspace.path(revision.path))
+    judged = {item.structure for item in revision.structures if item.state is not StructureState.NOT_ANNOTATED}
+    proposal = np.zeros_like(mask)
+    compared_with = None
+    if draft is not None:
+        proposed, draft_geometry, _ = load_label_map(workspace.path(draft.path))
+        if geometry.matches(draft_geometry):
+            proposal, compared_with = judged_part(scheme, proposed, judged), draft.id
+    slice_axis = next(axis for axis, code in enumerate(geometry.axcodes) if code in "SI")
+    measured = effort(proposal, mask, len(scheme), geometry.voxel_ml, slice_axis)
+    context.check()
+    with context.catalog.begin() as session:
+        seconds = _sitting_seconds(session, revision)
+        _write(session, revision.id, measured, context, judged, compared_with, seconds)
+
+
+def _sitting_seconds(session: Session, revision: Revision) -> float | None:
+    """Seconds of work: from hand-out or from the reader's submission before, whichever is later.
+
+    None without a hand-out, and where it is longer than anybody sits: the reader was away.
+    """
+    if revision.seconds is None:
+        return None
+    seconds = revision.seconds
+    before = rows.submission_before(session, revision)
+    if before is not None:
+        seconds = min(seconds, (revision.created_at - before.created_at).total_seconds())
+    return seconds if seconds <= LONGEST_SITTING_SECONDS else None
+
+
+def _write(
+    session: Session,
+    revision_id: str,
+    measured: Effort,
+    context: JobContext,
+    judged: set[str],
+    compared_with: str | None,
+    seconds: float | None,
+) -> None:
+    scheme = context.workspace.scheme
+    revision = rows.get(session, revision_id)
+    assert revision is not None
+    dice = per_structure(scheme, measured.dice_by_structure)
+    path = dict(zip(scheme.names, measured.added_path_by_structure.tolist(), strict=True))
+    edited = dict(zip(scheme.names, measured.edited_by_structure.tolist(), strict=True))
+    result: dict[str, Any] = {
+        "edited_voxels": measured.edited_voxels,
+        "edited_ml": measured.edited_ml,
+        "added_path_voxels": measured.added_path_voxels,
+        "mean_dsc": None if np.isnan(measured.mean_dice) else measured.mean_dice,
+        "accepted_unchanged": measured.accepted_unchanged and compared_with is not None,
+        "draft": compared_with,
+        "model_version": revision.model_version if compared_with else None,
+        "seconds": revision.seconds,
+        "sitting_seconds": seconds,
+        "added_path_by_structure": {name: count for name, count in path.items() if name in judged and count},
+    }
+    revision.effort = result
+    for item in revision.structures:
+        if item.structure in judged:
+            item.edited_voxels = edited[item.structure]
+            item.dsc = dice[item.structure] if compared_with else None

@@ -1,0 +1,105 @@
+"""Two grids on one lattice: the exact order, direction and offset that bring the one onto the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrseg_label.imaging.geometry import CORNER_TOLERANCE_VOXELS, Geometry
+
+Voxel = TypeVar("Voxel", bound=np.generic)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How the voxels of a source grid lie in a target grid.
+
+    Attributes
+    ----------
+    axes : for each axis of the target, the axis of the source that runs along it.
+    flipped : for each axis of the target, whether the source runs the other way.
+    offset : index in the target of the source's first voxel after both; may be negative.
+    shape : of the source in the target's order of axes.
+    """
+
+    axes: tuple[int, int, int]
+    flipped: tuple[bool, bool, bool]
+    offset: tuple[int, int, int]
+    shape: tuple[int, int, int]
+
+    def covers_exactly(self, target: Geometry) -> bool:
+        """Whether source and target are the same grid, perhaps in another order of axes."""
+        return self.offset == (0, 0, 0) and self.shape == target.shape
+
+    def reorder(self, array: NDArray[Voxel]) -> NDArray[Voxel]:
+        """The source's voxels (X, Y, Z) with the target's axes: a view, not yet padded or cropped."""
+        steps = tuple(slice(None, None, -1 if flip else 1) for flip in self.flipped)
+        return array.transpose(self.axes)[steps]
+
+    def place(self, array: NDArray[Voxel], target: Geometry) -> tuple[NDArray[Voxel], int]:
+        """Bring the source's voxels onto the target, zeros around them.
+
+        Returns
+        -------
+        The array with the target's shape, and how many non-zero voxels of the source lie outside it.
+        """
+        moved = self.reorder(array)
+        if self.covers_exactly(target):
+            return moved, 0
+        into, out_of = [], []
+        for start, length, size in zip(self.offset, self.shape, target.shape, strict=True):
+            first, last = max(0, start), min(size, start + length)
+            into.append(slice(first, max(first, last)))
+            out_of.append(slice(first - start, max(first, last) - start))
+        inside = moved[tuple(out_of)]
+        placed = np.zeros(target.shape, dtype=array.dtype)
+        placed[tuple(into)] = inside
+        return placed, int(np.count_nonzero(moved)) - int(np.count_nonzero(inside))
+
+
+def placement(
+    source: Geometry, target: Geometry, tolerance_voxels: float = CORNER_TOLERANCE_VOXELS
+) -> Placement | None:
+    """Find how a grid lies on the lattice of another; None if it does not lie on it.
+
+    It lies on it if every corner voxel of the source is within ``tolerance_voxels`` (in units of the smallest
+    spacing) of a voxel of the target's lattice, continued beyond the target, and neighbours stay neighbours.
+    """
+    relative = np.linalg.solve(target.affine, source.affine)
+    turn = np.rint(relative[:3, :3])
+    if not np.array_equal(turn @ turn.T, np.eye(3)):
+        return None
+    exact = np.eye(4)
+    exact[:3, :3] = turn
+    # The rounding of the first voxel is decided where the source lies, not at an index far outside of it.
+    middle = (np.array(source.shape, dtype=np.float64) - 1) / 2
+    start = relative[:3, :3] @ middle + relative[:3, 3] - turn @ middle
+    exact[:3, 3] = np.rint(start)
+    distance = np.linalg.norm(source.corners_mm() - _corners(target.affine @ exact, source), axis=1).max()
+    if distance > tolerance_voxels * min(*source.spacing_mm, *target.spacing_mm):
+        return None
+    return _placement(turn, exact[:3, 3], source)
+
+
+def _placement(turn: NDArray[Any], start: NDArray[Any], source: Geometry) -> Placement:
+    axes = np.abs(turn).argmax(axis=1)
+    flipped = turn[np.arange(3), axes] < 0
+    shape = np.array(source.shape)[axes]
+    offset = start.astype(int) - np.where(flipped, shape - 1, 0)
+    a, b, c = (int(n) for n in axes)
+    return Placement(
+        axes=(a, b, c),
+        flipped=(bool(flipped[0]), bool(flipped[1]), bool(flipped[2])),
+        offset=(int(offset[0]), int(offset[1]), int(offset[2])),
+        shape=(int(shape[0]), int(shape[1]), int(shape[2])),
+    )
+
+
+def _corners(affine: NDArray[np.float64], geometry: Geometry) -> NDArray[np.float64]:
+    last = np.array(geometry.shape, dtype=np.float64) - 1
+    corners = np.array([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)]) * last
+    moved: NDArray[np.float64] = corners @ affine[:3, :3].T + affine[:3, 3]
+    return moved

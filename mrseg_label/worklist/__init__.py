@@ -1,0 +1,1 @@
+"""Which case for whom: strategies and leases."""

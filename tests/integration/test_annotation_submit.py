@@ -1,0 +1,270 @@
+"""From an upload to a revision: what is acknowledged is on disk, and nothing is displaced that should stay."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mrseg_label.annotation import effort, service
+from mrseg_label.annotation.service import Submitted, submit
+from mrseg_label.catalog import Catalog
+from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.catalog.queries import annotations as rows
+from mrseg_label.catalog.tables import Acquisition, Examination, Lease, Participant, Presegmentation, Revision
+from mrseg_label.catalog.types import LeaseEnd, RevisionState, StructureState
+from mrseg_label.clock import now
+from mrseg_label.errors import GeometryError, LabelError, NotFound
+from mrseg_label.imaging import Geometry, write_nifti
+from mrseg_label.jobs import JobContext, claim, queue
+from mrseg_label.worklist.service import next_case
+from mrseg_label.workspace import Workspace, sha256_of
+
+GRID = Geometry((6, 7, 8), np.diag([-2.0, -2.5, 3.0, 1.0]))
+
+
+@dataclass
+class House:
+    """A workspace with one acquisition of two channels and a draft."""
+
+    workspace: Workspace
+    catalog: Catalog
+    examination: str
+    other_channel: str
+    acquisition: str
+    folder: Path
+
+    def send(
+        self,
+        array: NDArray[np.uint8],
+        *names: str,
+        client: str = "user-xyz",
+        user: str | None = None,
+        examination: str | None = None,
+        file_name: str = r"C:\Users\Ada Müller\AppData\Temp\..\label.nii.gz",
+    ) -> Submitted:
+        path = self.folder / f"up-{np.random.default_rng().integers(1 << 60)}.nii.gz"
+        nib.save(nib.Nifti1Image(array, GRID.affine), path)
+        return submit(
+            self.workspace,
+            self.catalog,
+            examination_id=examination or self.examination,
+            upload=path.rename(path.with_suffix(".bin")),
+            file_name=file_name,
+            label_info=[{"name": name, "idx": 77} for name in names],
+            client=client,
+            user=user,
+        )
+
+    def stored(self) -> set[str]:
+        return {str(p.relative_to(self.workspace.root)) for p in (self.workspace.root / "annotations").rglob("*.*")}
+
+    def take(self, client: str = "user-xyz", user: str | None = None) -> None:
+        assert next_case(self.workspace, self.catalog, strategy="balanced", client=client, user=user) is not None
+
+
+def draft_array() -> NDArray[np.uint8]:
+    """Spleen (1) and liver (5) in two blocks."""
+    array = np.zeros(GRID.shape, dtype=np.uint8)
+    array[0:2], array[4:6] = 1, 5
+    return array
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    yield from make_house(tmp_path, 'AUTH = "off"\nROUND_SIZE = 2\n')
+
+
+def make_house(tmp_path: Path, settings: str) -> Iterator[House]:
+    Workspace.init(tmp_path / "ws", settings_text=settings)
+    workspace, catalog = open_workspace(tmp_path / "ws")
+    image = tmp_path / "image.nii.gz"
+    write_nifti(image, np.arange(6 * 7 * 8, dtype=np.int16).reshape(GRID.shape), GRID)
+    draft = tmp_path / "draft.nii.gz"
+    write_nifti(draft, draft_array(), GRID)
+    with catalog.begin() as session:
+        participant = Participant(code="P1")
+        session.add(participant)
+        session.flush()
+        acquisition = Acquisition(
+            participant_id=participant.id, key="P1/abdomen", station="abdomen", sequence="in", shuffle=0.3
+        )
+        session.add(acquisition)
+        session.flush()
+        ids = []
+        for channel in ("in", "water"):
+            digest = workspace.put_file(f"images/{channel}.nii.gz", image)
+            examination = Examination(
+                acquisition_id=acquisition.id, sequence=channel, source="", source_digest=digest,
+                path=f"images/{channel}.nii.gz", digest=digest, geometry=GRID.to_json(),
+            )  # fmt: skip
+            session.add(examination)
+            session.flush()
+            ids.append(examination.id)
+        acquisition.primary_examination_id = ids[0]
+        digest = workspace.put_file("presegmentations/d.nii.gz", draft)
+        session.add(
+            Presegmentation(
+                acquisition_id=acquisition.id, examination_id=ids[0], model_version="bootstrap", source="inverted",
+                path="presegmentations/d.nii.gz", digest=digest,
+            )
+        )  # fmt: skip
+    (tmp_path / "sent").mkdir()
+    yield House(workspace, catalog, ids[0], ids[1], acquisition.id, tmp_path / "sent")
+    catalog.close()
+
+
+def revision(house: House, revision_id: str) -> Revision:
+    with house.catalog.read() as session:
+        found = rows.get(session, revision_id)
+    assert found is not None
+    return found
+
+
+def run_effort(house: House) -> None:
+    held = claim(house.catalog, [queue.LIGHT])
+    assert held is not None and held.kind == queue.SUBMITTED
+    context = JobContext(house.workspace, house.catalog, held, {})
+    effort.run(context)
+    with context.publish():
+        pass
+
+
+def test_submission_is_stored_by_name_on_the_image_grid_with_the_upload_beside(house: House) -> None:
+    house.take()
+    array = np.zeros(GRID.shape, dtype=np.uint8)
+    array[0], array[4:6] = 2, 1  # liver first on the screen, then spleen
+    sent = house.send(array, "liver", "spleen", "gallbladder")
+    row = revision(house, sent.revision_id)
+    stored = nib.load(house.workspace.path(row.path))
+    expected = np.zeros(GRID.shape)
+    expected[0], expected[4:6] = 1, 5
+    assert np.array_equal(np.asanyarray(stored.dataobj), expected)
+    assert stored.get_data_dtype() == np.uint8
+    assert np.array_equal(stored.affine, nib.load(house.workspace.path("images/in.nii.gz")).affine)
+    assert row.path == f"annotations/{house.acquisition}/0001-{row.id}.nii.gz"
+    house.workspace.verify(row.path, row.digest)
+    house.workspace.verify(row.upload_path, row.upload_digest)
+    assert row.upload_digest == sha256_of(next(house.folder.iterdir()))
+    assert (row.author, row.client, row.model_version, row.number) == ("user-xyz", "user-xyz", "bootstrap", 1)
+    states = {item.structure: item.state for item in row.structures}
+    assert states["spleen"] is StructureState.CORRECTED
+    assert states["liver"] is StructureState.UNCHANGED
+    assert states["gallbladder"] is StructureState.ABSENT
+    assert states["heart"] is StructureState.NOT_ANNOTATED
+    assert len(states) == len(house.workspace.scheme)
+
+
+def test_submission_ends_the_lease_counts_the_case_and_starts_a_job(house: House) -> None:
+    house.take()
+    sent = house.send(draft_array(), *house.workspace.scheme.names[:5])
+    assert sent.seconds is not None and 0 <= sent.seconds < 60
+    with house.catalog.read() as session:
+        lease = session.query(Lease).one()
+        assert lease.ended is LeaseEnd.SUBMITTED and lease.ended_at is not None
+        assert session.get(Acquisition, house.acquisition).annotated_at is not None
+    run_effort(house)
+    measured = revision(house, sent.revision_id).effort
+    assert measured is not None and measured["accepted_unchanged"] and measured["edited_voxels"] == 0
+
+
+def test_final_mask_serves_every_channel(house: House) -> None:
+    with house.catalog.read() as session:
+        examination = session.get(Examination, house.other_channel)
+    with pytest.raises(NotFound, match="no accepted annotation"):
+        service.final_mask(house.workspace, house.catalog, examination)
+    sent = house.send(draft_array(), *house.workspace.scheme.names[:5])
+    path, row = service.final_mask(house.workspace, house.catalog, examination)
+    assert row.id == sent.revision_id and path.is_file()
+
+
+def test_effort_is_measured_over_judged_structures_against_the_draft(house: House) -> None:
+    array = draft_array()
+    array[array == 1] = 0  # the spleen's segment was removed: no edit
+    array[4, 0, 0] = 0  # one voxel taken from the liver
+    sent = house.send((array == 5).astype(np.uint8), "liver")
+    run_effort(house)
+    row = revision(house, sent.revision_id)
+    assert row.effort is not None
+    assert row.effort["edited_voxels"] == 1 and row.effort["model_version"] == "bootstrap"
+    by_name = {item.structure: item for item in row.structures}
+    n = 2 * 7 * 8
+    assert by_name["liver"].dsc == pytest.approx(2 * (n - 1) / (2 * n - 1))
+    assert by_name["spleen"].dsc is None and by_name["spleen"].edited_voxels is None
+
+
+def test_the_same_again_is_recorded_once_and_a_changed_mask_is_a_new_revision(house: House) -> None:
+    first = house.send(draft_array(), *house.workspace.scheme.names[:5])
+    before = house.stored()
+    again = house.send(draft_array(), *house.workspace.scheme.names[:5])
+    assert again.repeated and again.revision_id == first.revision_id and house.stored() == before
+    fewer = house.send(draft_array(), "spleen", "right_kidney", "x1", "x2", "liver")
+    assert not fewer.repeated and fewer.number == 2
+    other = house.send(draft_array(), *house.workspace.scheme.names[:5], user="bob", client="b")
+    assert other.number == 3
+
+
+def test_refused_upload_changes_nothing(house: House) -> None:
+    before = house.stored()
+    with pytest.raises(LabelError):
+        house.send(draft_array(), "liver")
+    with pytest.raises(GeometryError):
+        house.send(draft_array()[:-1], *house.workspace.scheme.names[:5])
+    with house.catalog.read() as session:
+        assert session.query(Revision).count() == 0
+    assert house.stored() == before and not list((house.workspace.root / "tmp").iterdir())
+
+
+def test_late_submission_is_a_further_reading_where_another_has_the_final_mask(house: House) -> None:
+    house.take(user="ada", client="a")
+    with house.catalog.begin() as session:
+        session.query(Lease).one().expires_at = now() - timedelta(seconds=1)
+    house.take(user="bob", client="b")
+    names = house.workspace.scheme.names[:5]
+    late = house.send(draft_array(), *names, user="ada", client="a")
+    assert late.is_final and late.seconds is not None  # there was none yet
+    holder = house.send(np.flip(draft_array(), 0), *names, user="bob", client="b")
+    assert holder.is_final
+    again = house.send(draft_array() * 0, *names, user="ada", client="a")
+    assert not again.is_final
+    with house.catalog.read() as session:
+        final = rows.final(session, house.acquisition)
+        assert final is not None and final.id == holder.revision_id
+        assert [r.number for r in rows.history(session, house.acquisition)] == [3, 2, 1]
+
+
+def test_required_review_does_not_count_a_submission_yet(tmp_path: Path) -> None:
+    for house in make_house(tmp_path, 'AUTH = "off"\nREVIEW = "required"\n'):
+        sent = house.send(draft_array(), *house.workspace.scheme.names[:5])
+        assert sent.state is RevisionState.SUBMITTED
+        with house.catalog.read() as session:
+            assert session.get(Acquisition, house.acquisition).annotated_at is None
+            assert rows.final(session, house.acquisition) is None
+        assert next_case(house.workspace, house.catalog, strategy="random", client="c", user=None) is None
+
+
+def test_simultaneous_submissions_all_get_numbers_of_their_own(house: House) -> None:
+    results: list[Submitted] = []
+    names = house.workspace.scheme.names[:5]
+
+    def one(index: int) -> None:
+        array = draft_array()
+        array[3, 0, index] = 1
+        results.append(house.send(array, *names, client=f"client-{index}"))
+
+    threads = [threading.Thread(target=one, args=(index,)) for index in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(result.number for result in results) == list(range(1, 9))
+    with house.catalog.read() as session:
+        referenced = {path for row in session.query(Revision) for path in (row.path, row.upload_path)}
+    assert referenced == house.stored()
