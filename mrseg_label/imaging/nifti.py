@@ -99,7 +99,7 @@ def _parse(path: Path, compressed: bool) -> NiftiHeader:
 def _dtype(header: NiftiHeader, path: Path) -> np.dtype[Any]:
     code = int(header["datatype"])
     try:
-        dtype: np.dtype[Any] = np.dtype(data_type_codes.dtype[code])  # type: ignore[call-overload]
+        dtype: np.dtype[Any] = np.dtype(data_type_codes.dtype[code])
     except KeyError:
         raise InvalidInput(f"{path.name}: unknown data type code {code}") from None
     plain_dtype(dtype, path)
