@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
+from mrseg_label.catalog.queries import drafts
 from mrseg_label.catalog.tables import (
     Acquisition,
     Evaluation,
@@ -78,15 +79,16 @@ def add_revision(
     """A draft of the acquisition and a correction of it, accepted."""
     primary = acquisition.primary_examination_id
     assert primary is not None
-    draft = Presegmentation(
-        acquisition_id=acquisition.id,
-        examination_id=primary,
-        model_version=model_version,
-        source="inverted",
-        path=f"presegmentations/{acquisition.id}-{model_version}-{number}.nii.gz",
-        digest="d" * 64,
-    )
-    if number == 1:
+    draft = drafts.by(session, acquisition.id, model_version)
+    if draft is None:
+        draft = Presegmentation(
+            acquisition_id=acquisition.id,
+            examination_id=primary,
+            model_version=model_version,
+            source="inverted",
+            path=f"presegmentations/{acquisition.id}-{model_version}.nii.gz",
+            digest="d" * 64,
+        )
         session.add(draft)
         session.flush()
     row = Revision(
@@ -100,10 +102,16 @@ def add_revision(
         digest="e" * 64,
         upload_path=f"annotations/{acquisition.id}-{number}-upload.nrrd",
         upload_digest="f" * 64,
-        presegmentation_id=draft.id if number == 1 else None,
+        presegmentation_id=draft.id,
         model_version=model_version,
         seconds=seconds,
-        effort={"edited_voxels": edited, "edited_ml": edited * 0.012, "mean_dsc": draft_dsc},
+        effort={
+            "edited_voxels": edited,
+            "edited_ml": edited * 0.012,
+            "mean_dsc": draft_dsc,
+            "draft": draft.id,
+            "sitting_seconds": seconds,
+        },
     )
     row.structures = [
         RevisionStructure(structure=name, state=StructureState.CORRECTED, voxels=100, edited_voxels=edited, dsc=dsc)

@@ -1,0 +1,126 @@
+"""Examinations and their annotations."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel, Field
+
+from mrseg_label.api.documents.base import JsonObject, Moment, finite
+from mrseg_label.catalog.tables import Examination, Revision
+from mrseg_label.catalog.types import RevisionState, StructureState
+
+
+class ExaminationOut(BaseModel):
+    """One stored image."""
+
+    id: str
+    participant: str
+    station: str
+    sequence: str
+    group: str = Field(description="acquisition: examinations with the same share draft and correction")
+    primary: bool = Field(description="whether it is the channel of its group that readers open")
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    affine: list[list[float]] = Field(description="voxel index to RAS mm")
+    axcodes: str
+    source: str = Field(description="where it came from")
+    digest: str = Field(description="SHA-256 of the stored image")
+    warnings: list[str]
+    held_out: bool | None = Field(
+        description="whether models are tested, not trained, on its participant; null: undecided"
+    )
+    annotated: Moment | None = Field(description="first accepted revision")
+    handed_out_until: Moment | None = Field(description="end of the lease of the reader who has it now")
+    excluded: str | None = Field(description="reason, where it is excluded")
+    created: Moment
+
+    @classmethod
+    def of(cls, row: Examination, handed_out_until: datetime | None) -> ExaminationOut:
+        """From its row, with acquisition and participant loaded."""
+        acquisition = row.acquisition
+        return cls(
+            id=row.id,
+            participant=acquisition.participant.code,
+            station=acquisition.station,
+            sequence=row.sequence,
+            group=acquisition.id,
+            primary=acquisition.primary_examination_id == row.id,
+            shape=row.geometry["shape"],
+            spacing_mm=row.geometry["spacing_mm"],
+            affine=row.geometry["affine"],
+            axcodes=row.geometry["axcodes"],
+            source=row.source,
+            digest=row.digest,
+            warnings=[str(warning) for warning in row.warnings],
+            held_out=acquisition.participant.held_out,
+            annotated=acquisition.annotated_at,
+            handed_out_until=handed_out_until,
+            excluded=(acquisition.excluded_reason or "no reason given") if acquisition.excluded_at else None,
+            created=row.created_at,
+        )
+
+
+class StructureOut(BaseModel):
+    """What a revision says of one structure."""
+
+    structure: str
+    state: StructureState
+    voxels: int
+    edited_voxels: int | None
+    dsc: float | None = Field(description="of draft and revision")
+
+
+class AnnotationOut(BaseModel):
+    """One submission."""
+
+    id: str
+    number: int
+    state: RevisionState
+    author: str
+    client: str
+    created: Moment
+    examination: str = Field(description="the channel that it was drawn on")
+    propagated: bool = Field(description="drawn on another channel of the group than the one that was asked for")
+    is_final: bool = Field(
+        description="counts as the mask where it is the newest accepted one; false: a further reading"
+    )
+    model_version: str | None = Field(description="model whose pre-segmentation the reader began from")
+    presegmentation: str | None
+    seconds: float | None = Field(description="from hand-out to submission")
+    effort: JsonObject | None = Field(description="edited voxels and DSC against the pre-segmentation")
+    structures: list[StructureOut]
+    report: JsonObject = Field(description="what was noticed while reading it")
+    digest: str
+
+    @classmethod
+    def of(cls, row: Revision, asked_for: str) -> AnnotationOut:
+        """From its row; ``asked_for`` is the examination in the request."""
+        structures = [
+            StructureOut(
+                structure=entry.structure,
+                state=entry.state,
+                voxels=entry.voxels,
+                edited_voxels=entry.edited_voxels,
+                dsc=finite(entry.dsc),
+            )
+            for entry in sorted(row.structures, key=lambda entry: entry.structure)
+        ]
+        return cls(
+            id=row.id,
+            number=row.number,
+            state=row.state,
+            author=row.author,
+            client=row.client,
+            created=row.created_at,
+            examination=row.examination_id,
+            propagated=row.examination_id != asked_for,
+            is_final=row.is_final,
+            model_version=row.model_version,
+            presegmentation=row.presegmentation_id,
+            seconds=row.seconds,
+            effort=row.effort,
+            structures=structures,
+            report=row.report or {},
+            digest=row.digest,
+        )

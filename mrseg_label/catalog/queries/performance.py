@@ -1,0 +1,151 @@
+"""What was measured of each model version: how good its drafts were, and what it reached on held-out cases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Select, case, func, or_, select
+from sqlalchemy.orm import Session
+
+from mrseg_label.catalog.queries.reports import case_counts
+from mrseg_label.catalog.tables import Evaluation, ModelVersion, Revision, RevisionStructure
+from mrseg_label.catalog.types import CaseRole, RevisionState
+
+
+@dataclass(frozen=True)
+class StructureEffort:
+    """One structure's part of the corrections: cases that vouch for it, and means over these."""
+
+    cases: int
+    edited_voxels: float | None
+    dsc: float | None
+
+
+@dataclass
+class VersionSums:
+    """What was measured of one model version.
+
+    Attributes
+    ----------
+    drafted_cases : annotated cases whose reader began from this version's draft.
+    draft_dsc, edited_voxels, edited_ml, seconds : means over these cases; DSC is of draft and correction.
+    structures : effort and DSC of draft against correction, by structure.
+    held_out_cases, held_out_dsc : evaluation on held-out cases, and its mean DSC.
+    held_out_structures : mean DSC by structure.
+    training_cases : in the snapshot of its round.
+    """
+
+    drafted_cases: int = 0
+    unchanged_cases: int = 0
+    draft_dsc: float | None = None
+    edited_voxels: float | None = None
+    edited_ml: float | None = None
+    seconds: float | None = None
+    structures: dict[str, StructureEffort] = field(default_factory=dict)
+    held_out_cases: int = 0
+    held_out_dsc: float | None = None
+    held_out_structures: dict[str, float] = field(default_factory=dict)
+    training_cases: int = 0
+
+
+def sums_by_version(session: Session, versions: Sequence[ModelVersion]) -> dict[str, VersionSums]:
+    """What was measured of each of these versions.
+
+    A case counts for the version whose draft its reader began from, with its newest final accepted
+    revision, the one that a round would train on.
+    """
+    names = [row.version for row in versions]
+    sums = {name: VersionSums() for name in names}
+    for name, values in _effort(session, names).items():
+        for key, value in values.items():
+            setattr(sums[name], key, value)
+    for name, structure, cases, edited, dsc in session.execute(_structures(names)):
+        if name is not None:
+            sums[name].structures[structure] = StructureEffort(cases, _float(edited), _float(dsc))
+    for name in names:
+        _held_out(session, name, sums[name])
+    training = case_counts(session, [row.round_number for row in versions if row.round_number is not None])
+    for row in versions:
+        if row.round_number is not None:
+            sums[row.version].training_cases = training.get(row.round_number, {}).get(CaseRole.TRAINING, 0)
+    return sums
+
+
+def _final_with_draft(names: Sequence[str]) -> Select[Any]:
+    newest = (
+        select(Revision.acquisition_id, func.max(Revision.number).label("number"))
+        .where(Revision.state == RevisionState.ACCEPTED, Revision.is_final)
+        .group_by(Revision.acquisition_id)
+        .subquery()
+    )
+    return (
+        select(Revision.id)
+        .join(newest, (newest.c.acquisition_id == Revision.acquisition_id) & (newest.c.number == Revision.number))
+        # Measured against a draft: the effort names it; NULL where there is none or nothing is measured yet.
+        .where(Revision.model_version.in_(names), Revision.effort["draft"].as_string().is_not(None))
+    )
+
+
+def _effort(session: Session, names: Sequence[str]) -> Mapping[str, dict[str, Any]]:
+    edited = Revision.effort["edited_voxels"].as_integer()
+    query = (
+        select(
+            Revision.model_version,
+            func.count(),
+            func.sum(case((edited == 0, 1), else_=0)),
+            func.avg(Revision.effort["mean_dsc"].as_float()),
+            func.avg(edited),
+            func.avg(Revision.effort["edited_ml"].as_float()),
+            func.avg(Revision.effort["sitting_seconds"].as_float()),
+        )
+        .where(Revision.id.in_(_final_with_draft(names)))
+        .group_by(Revision.model_version)
+    )
+    return {
+        name: {
+            "drafted_cases": cases,
+            "unchanged_cases": int(unchanged or 0),
+            "draft_dsc": _float(dsc),
+            "edited_voxels": _float(voxels),
+            "edited_ml": _float(volume),
+            "seconds": _float(seconds),
+        }
+        for name, cases, unchanged, dsc, voxels, volume, seconds in session.execute(query)
+        if name is not None
+    }
+
+
+def _structures(names: Sequence[str]) -> Select[Any]:
+    return (
+        select(
+            Revision.model_version,
+            RevisionStructure.structure,
+            func.count(),
+            func.avg(RevisionStructure.edited_voxels),
+            func.avg(RevisionStructure.dsc),
+        )
+        .join(Revision, Revision.id == RevisionStructure.revision_id)
+        .where(
+            Revision.id.in_(_final_with_draft(names)),
+            or_(RevisionStructure.dsc.is_not(None), RevisionStructure.edited_voxels > 0),
+        )
+        .group_by(Revision.model_version, RevisionStructure.structure)
+        .order_by(RevisionStructure.structure)
+    )
+
+
+def _held_out(session: Session, name: str, sums: VersionSums) -> None:
+    rows = session.scalars(select(Evaluation).where(Evaluation.model_version == name)).all()
+    means = [row.mean_dsc for row in rows if row.mean_dsc is not None]
+    sums.held_out_cases = len(rows)
+    sums.held_out_dsc = sum(means) / len(means) if means else None
+    for structure in sorted({key for row in rows for key in row.dsc}):
+        values = [row.dsc[structure] for row in rows if row.dsc.get(structure) is not None]
+        if values:
+            sums.held_out_structures[structure] = sum(values) / len(values)
+
+
+def _float(value: Any) -> float | None:
+    return None if value is None else float(value)
