@@ -128,6 +128,7 @@ def preprocessing_digest(plans: dict[str, Any], dataset_json: dict[str, Any]) ->
 
 
 def _plan_anew(folders: NnunetFolders, dataset: RawDataset, profile: TrainingProfile) -> None:
+    import torch
     from nnunetv2.experiment_planning.dataset_fingerprint import fingerprint_extractor
     from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
 
@@ -138,7 +139,9 @@ def _plan_anew(folders: NnunetFolders, dataset: RawDataset, profile: TrainingPro
         extractor.show_progress_bar = False
         extractor.run()
         planner = ExperimentPlanner(dataset.name, overwrite_target_spacing=spacing, suppress_transpose=spacing is not None)
-        planner.plan_experiment()
+        # The planner builds networks only to count their feature maps; on "meta" no weights are drawn for that.
+        with torch.device("meta"):
+            planner.plan_experiment()
     path = folders.preprocessed / dataset.name / f"{PLANS}.json"
     plans = _read_json(path)
     if CONFIGURATION not in plans["configurations"]:

@@ -1,0 +1,194 @@
+"""What a training is told and what it tells: files in the folder of the run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mrseg_label.errors import InvalidInput
+from mrseg_label.rounds.nnunet.environment import NnunetFolders
+from mrseg_label.workspace import write_atomically
+
+RUN_FILE, PROGRESS_FILE, REPORT_FILE, ERROR_FILE, LOG_FILE = "run.json", "progress.json", "report.json", "error.json", "training.log"
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """Plan, preprocess, train and export one data set, in one process.
+
+    Starting the same run again goes on where it was cut short.
+
+    Attributes
+    ----------
+    folder : of the run: run.json, progress.json, report.json or error.json, training.log. It may be another one
+        at the next attempt; what is resumed lies in nnU-Net's folders.
+    nnunet : folder with nnU-Net's raw, preprocessed and results.
+    dataset : name of a data set in ``raw``.
+    profile : name of a :class:`mrseg_label.rounds.nnunet.profiles.TrainingProfile`.
+    model : folder to write the model to (``<model>/DatasetNNN_.../...``); must not exist.
+    folds : which splits to train.
+    device : ``auto``, ``cpu`` or ``cuda``.
+    threads : of torch on the CPU; by default one a core.
+    seed : of the first weights and of the patches.
+    plans_from : preprocessed folder of an earlier data set whose plans are taken over if the profile is the same.
+    preprocessed_from : preprocessed folders of earlier data sets, from which equal cases are taken over.
+    warm_start : model folder to take first weights from.
+    warm_start_heads : classes of that model for each of our ids; by default those of the same name.
+    """
+
+    folder: Path
+    nnunet: Path
+    dataset: str
+    profile: str
+    model: Path
+    folds: tuple[int, ...] = (0,)
+    device: str = "auto"
+    threads: int | None = None
+    seed: int = 0
+    plans_from: Path | None = None
+    preprocessed_from: tuple[Path, ...] = ()
+    warm_start: Path | None = None
+    warm_start_heads: Mapping[int, tuple[int, ...]] | None = None
+
+    @property
+    def folders(self) -> NnunetFolders:
+        """nnU-Net's three folders."""
+        return NnunetFolders.under(self.nnunet)
+
+    def write(self) -> Path:
+        """Write ``run.json`` and return its path; what an earlier attempt said in this folder is removed."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name in (PROGRESS_FILE, REPORT_FILE, ERROR_FILE):
+            (self.folder / name).unlink(missing_ok=True)
+        values = {
+            **self.__dict__,
+            "folds": list(self.folds),
+            "preprocessed_from": [str(path.absolute()) for path in self.preprocessed_from],
+            "warm_start_heads": None if self.warm_start_heads is None else {str(k): list(v) for k, v in self.warm_start_heads.items()},
+        }
+        for key, value in values.items():
+            if isinstance(value, Path):
+                values[key] = str(value.absolute())
+        path = self.folder / RUN_FILE
+        write_atomically(path, json.dumps(values, indent=1).encode())
+        return path
+
+    @classmethod
+    def read(cls, path: Path) -> TrainingRun:
+        """Read a ``run.json``.
+
+        Raises
+        ------
+        InvalidInput
+            It cannot be read or has other keys.
+        """
+        try:
+            values = json.loads(path.read_text())
+            for key in ("folder", "nnunet", "model", "plans_from", "warm_start"):
+                values[key] = None if values[key] is None else Path(values[key])
+            values["folds"] = tuple(values["folds"])
+            values["preprocessed_from"] = tuple(map(Path, values["preprocessed_from"]))
+            if values["warm_start_heads"] is not None:
+                values["warm_start_heads"] = {int(k): tuple(v) for k, v in values["warm_start_heads"].items()}
+            return cls(**values)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InvalidInput(f"{path} is not a training run: {error!r}") from error
+
+
+@dataclass(frozen=True)
+class TrainingProgress:
+    """Where a training is.
+
+    Attributes
+    ----------
+    stage : ``starting``, ``planning``, ``preprocessing``, ``training``, ``exporting`` or ``done``.
+    fold : split that is trained; None outside of training.
+    epoch, total_epochs, iteration, total_iterations : of that fold; of preprocessing, iterations are cases.
+    loss : newest training loss.
+    """
+
+    stage: str
+    fold: int | None = None
+    folds: tuple[int, ...] = ()
+    epoch: int = 0
+    total_epochs: int = 0
+    iteration: int = 0
+    total_iterations: int = 0
+    loss: float | None = None
+
+    @property
+    def fraction(self) -> float:
+        """Share of the training that is done, 0 to 1."""
+        if self.stage in ("exporting", "done"):
+            return 1.0
+        if self.stage != "training" or not self.total_iterations or self.fold is None or not self.folds:
+            return 0.0
+        return (self.folds.index(self.fold) + self.iteration / self.total_iterations) / len(self.folds)
+
+    def write(self, folder: Path) -> None:
+        """Replace ``progress.json``."""
+        values = {**self.__dict__, "folds": list(self.folds)}
+        write_atomically(folder / PROGRESS_FILE, json.dumps(values).encode())
+
+    @classmethod
+    def read(cls, folder: Path) -> TrainingProgress:
+        """The progress of a run; ``starting`` as long as it has said nothing."""
+        try:
+            values = json.loads((folder / PROGRESS_FILE).read_text())
+        except (OSError, ValueError):
+            return cls("starting")
+        return cls(**{**values, "folds": tuple(values["folds"])})
+
+
+@dataclass(frozen=True)
+class TrainingReport:
+    """What a training did.
+
+    Attributes
+    ----------
+    configuration_folder : of the model, with plans.json, dataset.json and fold_*.
+    plans_reused_from : data set whose plans were taken over, or None.
+    cases_reused, cases_made : preprocessed cases that were taken over and made.
+    warm_start : see :class:`mrseg_label.rounds.nnunet.warm_start.WarmStartReport`; None without one, or if the
+        training was resumed.
+    resumed_at_epoch : by fold; 0 if it began anew in this run.
+    final_loss : by fold; mean training loss of the last epoch.
+    seconds, cpu_seconds : by stage.
+    versions : of nnunetv2 and torch.
+    """
+
+    configuration_folder: Path
+    plans_reused_from: str | None
+    cases_reused: int
+    cases_made: int
+    warm_start: dict[str, Any] | None
+    resumed_at_epoch: dict[int, int]
+    final_loss: dict[int, float]
+    seconds: dict[str, float]
+    cpu_seconds: dict[str, float]
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def write(self, folder: Path) -> None:
+        """Write ``report.json``."""
+        values = {**self.__dict__, "configuration_folder": str(self.configuration_folder)}
+        write_atomically(folder / REPORT_FILE, json.dumps(values, indent=1).encode())
+
+    @classmethod
+    def read(cls, folder: Path) -> TrainingReport:
+        """Read ``report.json``.
+
+        Raises
+        ------
+        InvalidInput
+            It is not there or cannot be read.
+        """
+        try:
+            values = json.loads((folder / REPORT_FILE).read_text())
+            for key in ("resumed_at_epoch", "final_loss"):
+                values[key] = {int(fold): value for fold, value in values[key].items()}
+            return cls(**{**values, "configuration_folder": Path(values["configuration_folder"])})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InvalidInput(f"{folder / REPORT_FILE} is not the report of a training: {error!r}") from error

@@ -1,0 +1,203 @@
+"""The process of a training: ``python -m mrseg_label.rounds.nnunet.train RUN.json``.
+
+Plans, preprocesses, trains and exports in one process, since importing nnU-Net takes longer than some of
+these. Started again after a kill, it goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from time import perf_counter, process_time
+from typing import TYPE_CHECKING, Any
+
+from mrseg_label.errors import InvalidInput, MrsegError
+from mrseg_label.rounds.nnunet import planning
+from mrseg_label.rounds.nnunet.archive import write_model_folder
+from mrseg_label.rounds.nnunet.dataset import RawDataset
+from mrseg_label.rounds.nnunet.environment import PLANS, available_cores
+from mrseg_label.rounds.nnunet.lock import folder_lock
+from mrseg_label.rounds.nnunet.profiles import TrainingProfile, profile_named
+from mrseg_label.rounds.nnunet.run import ERROR_FILE, TrainingProgress, TrainingReport, TrainingRun
+from mrseg_label.rounds.nnunet.warm_start import warm_start
+from mrseg_label.workspace import write_atomically
+
+if TYPE_CHECKING:
+    import torch
+
+
+class _Clock:
+    """Seconds and CPU seconds of each stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.cpu_seconds: dict[str, float] = {}
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        wall, cpu = perf_counter(), process_time()
+        yield
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + perf_counter() - wall, 2)
+        self.cpu_seconds[name] = round(self.cpu_seconds.get(name, 0.0) + process_time() - cpu, 2)
+
+
+def run_training(run: TrainingRun) -> TrainingReport:
+    """Do what ``run`` says, in this process.
+
+    Raises
+    ------
+    MrsegError
+        The data set, the profile or the warm start cannot be used, or another process works on it.
+    """
+    profile = profile_named(run.profile)
+    clock = _Clock()
+    # Planning divides its threads by the number of augmentation processes, so there it must not be 0.
+    run.folders.activate(augmentation_processes=1)
+    os.environ.setdefault("nnUNet_compile", "f")  # needs a C compiler, which servers and containers often lack
+    TrainingProgress("starting").write(run.folder)
+    with clock.stage("import"):
+        import torch
+        from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as _  # noqa: F401  # timed apart from its use
+    torch.set_num_threads(run.threads or available_cores())
+    dataset = RawDataset.open(run.folders.raw / run.dataset)
+    with folder_lock(run.folders.preprocessed / run.dataset):
+        TrainingProgress("planning").write(run.folder)
+        with clock.stage("planning"):
+            plans_from = planning.plan(run.folders, dataset, profile, run.plans_from)
+        cases = len(dataset.cases)
+        TrainingProgress("preprocessing", total_iterations=cases).write(run.folder)
+        with clock.stage("preprocessing"):
+            reused, made = planning.preprocess(
+                run.folders,
+                dataset,
+                profile,
+                run.preprocessed_from,
+                lambda done, of: TrainingProgress("preprocessing", iteration=done, total_iterations=of).write(run.folder),
+            )
+    # Short trainings load in this process; others have processes that augment beside it.
+    run.folders.activate(augmentation_processes=0 if profile.short_schedule else min(available_cores(), 12))
+    folds = [_Fold(run, profile, fold, _device(run.device)) for fold in run.folds]
+    with clock.stage("training"):
+        for fold in folds:
+            fold.train()
+    TrainingProgress("exporting").write(run.folder)
+    with clock.stage("exporting"):
+        if (run.model / run.dataset).is_dir():
+            shutil.rmtree(run.model)  # of an attempt that was cut short between export and report
+        configuration = write_model_folder(folds[0].configuration_folder, run.model, run.dataset, run.folds)
+    report = TrainingReport(
+        configuration_folder=configuration,
+        plans_reused_from=plans_from,
+        cases_reused=reused,
+        cases_made=made,
+        warm_start=next((fold.warm_start for fold in folds if fold.warm_start is not None), None),
+        resumed_at_epoch={fold.number: fold.resumed_at_epoch for fold in folds},
+        final_loss={fold.number: fold.final_loss for fold in folds},
+        seconds=clock.seconds,
+        cpu_seconds=clock.cpu_seconds,
+        versions={name: version(name) for name in ("nnunetv2", "torch")},
+    )
+    report.write(run.folder)
+    TrainingProgress("done", folds=run.folds).write(run.folder)
+    return report
+
+
+class _Fold:
+    """One fold's training, from its last checkpoint if it has one."""
+
+    def __init__(self, run: TrainingRun, profile: TrainingProfile, number: int, device: torch.device) -> None:
+        self.run, self.profile, self.number, self.device = run, profile, number, device
+        self.warm_start: dict[str, Any] | None = None
+        self.resumed_at_epoch = 0
+        self.final_loss = float("nan")
+
+    def train(self) -> None:
+        """Train to the end; a fold that has ended before is only read."""
+        from mrseg_label.rounds.nnunet import trainers
+
+        base = self.run.folders.preprocessed / self.run.dataset
+        plans = json.loads((base / f"{PLANS}.json").read_text())
+        dataset_json = json.loads((base / "dataset.json").read_text())
+        if self.number >= len(json.loads((base / "splits_final.json").read_text())):
+            raise InvalidInput(f"{self.run.dataset} has no split {self.number}; write the data set with more folds")
+        trainer = trainers.make_trainer(plans, dataset_json, self.number, self.profile, self.device)
+        self.configuration_folder = Path(trainer.output_folder_base)
+        folder = Path(trainer.output_folder)
+        with folder_lock(folder):
+            trainer.configure(self.profile, self._tell, self.run.seed)
+            _seed(self.run.seed, self.number)
+            trainer.initialize()
+            checkpoint = next((p for name in (trainers.FINAL, trainers.LATEST) if (p := folder / name).exists()), None)
+            if checkpoint is not None:
+                trainer.load_checkpoint(str(checkpoint))
+                self.resumed_at_epoch = trainer.current_epoch
+            elif self.run.warm_start is not None:
+                state, report = warm_start(
+                    trainer.network.state_dict(), self.run.warm_start, dataset_json["labels"], self.run.warm_start_heads
+                )
+                trainer.network.load_state_dict(state)
+                self.warm_start = report.to_json()
+            if checkpoint is None or checkpoint.name != trainers.FINAL:
+                self._tell(trainer.current_epoch, trainer.current_epoch * self.profile.iterations_per_epoch, None)
+                trainer.run_training()
+            self.final_loss = float(trainer.logger.get_value("train_losses", step=-1))
+
+    def _tell(self, epoch: int, iteration: int, loss: float | None) -> None:
+        TrainingProgress(
+            "training",
+            fold=self.number,
+            folds=self.run.folds,
+            epoch=epoch,
+            total_epochs=self.profile.epochs,
+            iteration=iteration,
+            total_iterations=self.profile.total_iterations,
+            loss=loss,
+        ).write(self.run.folder)
+
+
+def _device(name: str) -> torch.device:
+    import torch
+
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+def _seed(seed: int, fold: int) -> None:
+    import torch
+
+    torch.manual_seed(seed * 100_003 + fold)
+
+
+def main(arguments: list[str]) -> int:
+    """Run one training; exit code 0, or 1 with ``error.json`` in the run's folder."""
+    if len(arguments) != 1:
+        print("usage: python -m mrseg_label.rounds.nnunet.train RUN.json", file=sys.stderr)
+        return 2
+    run = TrainingRun.read(Path(arguments[0]))
+    try:
+        run_training(run)
+    except MrsegError as error:
+        told = {"type": type(error).__name__, "message": str(error)}
+    except Exception as error:  # noqa: BLE001  # whatever it is, the parent must learn of it
+        told = {"type": "MrsegError", "message": f"the training failed: {type(error).__name__}: {error}"}
+        traceback.print_exc()
+    else:
+        return 0
+    print(told["message"], file=sys.stderr)
+    write_atomically(run.folder / ERROR_FILE, json.dumps(told).encode())
+    return 1
+
+
+if __name__ == "__main__":
+    exit_code = main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_code)  # everything is written; taking torch apart would cost seconds

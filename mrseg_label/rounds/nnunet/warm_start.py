@@ -1,0 +1,162 @@
+"""First weights of a training from another network: a CT model, or the model of the round before.
+
+A tensor is taken over if the other network has one of the same name and shape. The output layers are taken
+over head by head: a structure's head is the mean of the heads that the other network has for its parts
+(``spine`` from the vertebrae), which is how a model of 117 structures starts one of 40.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mrseg_label.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_HEADS = ".seg_layers."
+# A head whose bias lies this far below the largest never wins: it was switched off, not learned.
+_SWITCHED_OFF = 20.0
+
+
+@dataclass
+class WarmStartReport:
+    """What was taken over.
+
+    Attributes
+    ----------
+    source : name of the model's configuration folder.
+    copied : number of tensors taken over (shared ones are counted under each of their names).
+    skipped : tensors that kept their random values, with the reason.
+    heads_without_source : structures whose heads kept their random values.
+    """
+
+    source: str
+    copied: int = 0
+    skipped: dict[str, str] = field(default_factory=dict)
+    heads_without_source: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, Any]:
+        """For the report of a training."""
+        return {
+            "source": self.source,
+            "copied": self.copied,
+            "skipped": self.skipped,
+            "heads_without_source": self.heads_without_source,
+        }
+
+
+def find_configuration_folder(folder: Path) -> Path:
+    """The folder with plans.json, dataset.json and fold_*, in ``folder`` itself or up to two levels below.
+
+    Raises
+    ------
+    InvalidInput
+        There is none, or there are several.
+    """
+    found = sorted({path.parent for depth in ("", "*/", "*/*/") for path in folder.glob(f"{depth}plans.json")})
+    found = [path for path in found if (path / "dataset.json").exists() and any(path.glob("fold_*/checkpoint_*.pth"))]
+    if len(found) != 1:
+        raise InvalidInput(
+            f"{folder} holds {len(found)} nnU-Net models; it must hold one folder with plans.json, dataset.json and "
+            "fold_0/checkpoint_final.pth"
+        )
+    return found[0]
+
+
+def load_weights(configuration_folder: Path) -> dict[str, Tensor]:
+    """Weights of a model's first fold, float32. The file is executed on loading: read trusted ones only.
+
+    Raises
+    ------
+    InvalidInput
+        There is no checkpoint, or it holds no weights.
+    """
+    import torch
+
+    paths = sorted(configuration_folder.glob("fold_*/checkpoint_final.pth"))
+    if not paths:
+        raise InvalidInput(f"{configuration_folder} has no fold_*/checkpoint_final.pth")
+    checkpoint = torch.load(paths[0], map_location="cpu", weights_only=False)
+    if not isinstance(checkpoint, dict) or "network_weights" not in checkpoint:
+        raise InvalidInput(f"{paths[0]} is no checkpoint of nnU-Net: it has no network_weights")
+    return {name: tensor.float() for name, tensor in checkpoint["network_weights"].items()}
+
+
+def heads_by_name(labels: Mapping[str, int], source_labels: Mapping[str, Any]) -> dict[int, tuple[int, ...]]:
+    """Heads of our classes in a model whose structures have the same names."""
+    return {
+        number: (int(source_labels[name]),)
+        for name, number in labels.items()
+        if isinstance(source_labels.get(name), int)
+    }
+
+
+def warm_start(
+    own: Mapping[str, Tensor],
+    source_folder: Path,
+    labels: Mapping[str, int],
+    heads: Mapping[int, Sequence[int]] | None = None,
+) -> tuple[dict[str, Tensor], WarmStartReport]:
+    """First weights of a network from another model.
+
+    Parameters
+    ----------
+    own : state of the new network, with its random values.
+    source_folder : a model folder of ours or of TotalSegmentator, or one that holds it.
+    labels : class of each structure of the new network, background included.
+    heads : classes of the other network for each of ours; by default those of the same name. Background is
+        always taken from background.
+
+    Returns
+    -------
+    A complete state for the new network, and what was taken over. A network of another architecture is not an
+    error: the report says what did not fit.
+    """
+    folder = find_configuration_folder(source_folder)
+    source = load_weights(folder)
+    if heads is None:
+        heads = heads_by_name(labels, json.loads((folder / "dataset.json").read_text())["labels"])
+    head_map = {0: (0,), **{ours: tuple(theirs) for ours, theirs in heads.items() if ours != 0}}
+    report = WarmStartReport(folder.name)
+    state = {name: tensor.clone() for name, tensor in own.items()}
+    without_source: set[int] = set()
+    for name, tensor in own.items():
+        theirs = source.get(name)
+        if theirs is None:
+            report.skipped[name] = "the other network has no tensor of this name"
+        elif _HEADS in name:
+            if theirs.shape[1:] != tensor.shape[1:]:
+                report.skipped[name] = f"shape {tuple(theirs.shape)} of the other network does not fit {tuple(tensor.shape)}"
+                continue
+            bias = source[name.rsplit(".", 1)[0] + ".bias"]
+            state[name], missing = _heads(tensor, theirs, bias, head_map)
+            without_source |= missing
+            report.copied += 1
+        elif theirs.shape != tensor.shape:
+            report.skipped[name] = f"shape {tuple(theirs.shape)} of the other network does not fit {tuple(tensor.shape)}"
+        else:
+            state[name] = theirs.clone()
+            report.copied += 1
+    report.heads_without_source = [name for name, number in labels.items() if number in without_source]
+    return state, report
+
+
+def _heads(
+    own: Tensor, theirs: Tensor, bias: Tensor, head_map: Mapping[int, tuple[int, ...]]
+) -> tuple[Tensor, set[int]]:
+    """Rows of an output layer; and the classes that found none."""
+    result = own.clone()
+    missing = set()
+    alive = bias > bias.max() - _SWITCHED_OFF
+    for ours in range(len(own)):
+        parts = [part for part in head_map.get(ours, ()) if part < len(theirs) and bool(alive[part])]
+        if parts:
+            result[ours] = theirs[parts].mean(dim=0)
+        else:
+            missing.add(ours)
+    return result, missing
