@@ -87,6 +87,9 @@ def correct(
         if luck < skill.missed + skill.partly:
             partly.append(structure)
             where = _part_of(where, share, upper=bool(rng.random() < 0.5))
+        else:
+            where = (_widened(where[0], draft.shape[0]), *where[1:])
+        where = where[0], _widened(where[1], draft.shape[1]), _widened(where[2], draft.shape[2])
         wanted, now, seen = target[where], labels[where], visible[where]
         # Painting comes first, so that what is erased here but belongs to another structure stays for that one.
         now[seen & (wanted == structure)] = structure
@@ -107,6 +110,8 @@ def _visible(draft: LabelMap, truth: LabelMap, structures: int, skill: Skill) ->
 
 def _strayed(truth: LabelMap, spacing_mm: Sequence[float], rng: np.random.Generator, skill: Skill) -> LabelMap:
     """The truth as an unsteady hand draws it: every boundary displaced by smooth noise."""
+    if skill.jitter_mm == 0:
+        return truth
     index = np.indices(truth.shape, dtype=np.float32)
     coarse = [max(2, round(n * step / skill.grain_mm) + 1) for n, step in zip(truth.shape, spacing_mm, strict=True)]
     for axis, (size, step) in enumerate(zip(truth.shape, spacing_mm, strict=True)):
@@ -121,14 +126,19 @@ def _strayed(truth: LabelMap, spacing_mm: Sequence[float], rng: np.random.Genera
 
 
 def _slices_of(draft: LabelMap, truth: LabelMap, structure: int) -> tuple[slice, slice, slice]:
-    """The box of a structure in draft and truth, with room for the unsteady hand."""
+    """The box of a structure in draft and truth."""
     box: list[slice] = []
     own = (draft == structure) | (truth == structure)
     for axis, size in enumerate(own.shape):
         line = np.flatnonzero(own.any(axis=tuple(other for other in range(own.ndim) if other != axis)))
         low, high = (int(line[0]), int(line[-1])) if line.size else (0, size - 1)
-        box.append(slice(max(low - 3, 0), min(high + 4, size)))
+        box.append(slice(low, high + 1))
     return box[0], box[1], box[2]
+
+
+def _widened(part: slice, size: int) -> slice:
+    """Room for the unsteady hand."""
+    return slice(max(part.start - 3, 0), min(part.stop + 3, size))
 
 
 def _part_of(where: tuple[slice, slice, slice], share: float, upper: bool) -> tuple[slice, slice, slice]:

@@ -1,0 +1,74 @@
+"""The demo's cohort: made by the phantom, imported into the workspace, its truth kept apart."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.errors import InvalidInput
+from mrseg_label.intake.options import ImportOptions
+from mrseg_label.intake.service import import_paths
+from mrseg_label.simulation.phantom.cohort import demo_plan, write_cohort
+from mrseg_label.simulation.radiologist import TruthFile
+
+STATIONS = ("abdomen", "pelvis")
+# Participants whose cases are needed at least: two are held out, and somebody must be left to learn from.
+_FEWEST = 4
+_PATTERN = "{participant}/{station}_{sequence}.nii.gz"
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """A cohort on disk.
+
+    Attributes
+    ----------
+    images : folder that is imported. truth : folder that the server never sees.
+    truths : file of the truth by participant and station.
+    """
+
+    images: Path
+    truth: Path
+    truths: Mapping[tuple[str, str], Path]
+
+
+def participants_for(cases: int) -> int:
+    """How many participants it takes for so many cases, one a station."""
+    return max(_FEWEST, math.ceil(cases / len(STATIONS)))
+
+
+def make_cohort(folder: Path, cases: int, seed: int, progress: Progress | None = None, processes: int = 2) -> Cohort:
+    """Make images and truth for at least ``cases`` cases under ``folder``."""
+    images, truth = folder / "images", folder / "truth"
+    plan = demo_plan(participants_for(cases), STATIONS)
+    written = write_cohort(images, seed, plan, truth=truth, processes=processes, progress=progress)
+    return Cohort(images, truth, {(one.participant.code, one.station): one.truth for one in written})
+
+
+def import_cohort(
+    workspace: Path, cohort: Cohort, progress: Callable[[int, int], None] | None = None
+) -> dict[str, TruthFile]:
+    """Import the images; what the truth of each examination is.
+
+    Raises
+    ------
+    InvalidInput
+        An image was refused.
+    """
+    opened, catalog = open_workspace(workspace)
+    try:
+        report = import_paths(opened, catalog, [cohort.images], ImportOptions(pattern=_PATTERN), progress)
+    finally:
+        catalog.close()
+    if report.refused:
+        raise InvalidInput(f"{report.refused[0].source} was refused: {report.refused[0].reason}")
+    return {
+        entry.id: TruthFile(
+            cohort.truths[entry.participant, entry.station], entry.participant, entry.station, entry.sequence
+        )
+        for entry in report.accepted
+    }

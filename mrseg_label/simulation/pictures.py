@@ -1,0 +1,69 @@
+"""Pictures of a demo: a case as it was drafted and corrected, and the curve."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from mrseg_label.imaging import Geometry
+from mrseg_label.labels import LabelScheme
+from mrseg_label.reports import CasePicture, CurvePoint, case_view, curve
+from mrseg_label.simulation.radiologist import CaseResult
+from mrseg_label.simulation.slicer import array_of
+
+_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def draw_case(case: CaseResult, scheme: LabelScheme, path: Path) -> Path:
+    """Draw what a reader saw and made of a case."""
+    view = case.view
+    picture = CasePicture(
+        image=array_of(view.image).T,
+        draft=view.draft.T,
+        corrected=view.corrected.T,
+        geometry=geometry_of(view.image),
+        title=f"{case.participant} · {case.station} · Dixon {case.sequence}",
+        draft_from=case.model_version,
+        corrected_by=case.reader,
+    )
+    case_view(picture, scheme, path)
+    return path
+
+
+def draw_curve(rows: Sequence[Mapping[str, Any]], path: Path) -> Path:
+    """Draw the rows of the report's ``rounds``."""
+    points = [
+        CurvePoint(
+            round=row["round"],
+            model_version=row["model_version"],
+            cases=row["cases"],
+            mean_dsc=row["mean_dsc"],
+            heldout_dsc=row["heldout_dsc"],
+            edited_voxels_per_case=row["edited_voxels_per_case"],
+            promoted=row["promoted"],
+        )
+        for row in rows
+    ]
+    curve(points, path)
+    return path
+
+
+def example_of(batch: Sequence[CaseResult]) -> CaseResult:
+    """The case to show: of the station with most structures the one nearest to the batch's mean."""
+    richest = max(len(case.dsc) for case in batch)
+    station = next(case.station for case in batch if len(case.dsc) == richest)
+    same = [case for case in batch if case.station == station]
+    mean = float(np.mean([case.mean_dsc for case in same]))
+    return min(same, key=lambda case: abs(case.mean_dsc - mean))
+
+
+def geometry_of(image: sitk.Image) -> Geometry:
+    """The grid of an ITK image; its arrays transposed to (X, Y, Z) lie on it."""
+    affine = np.eye(4)
+    affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
+    affine[:3, 3] = image.GetOrigin()
+    return Geometry(image.GetSize(), _LPS_TO_RAS @ affine)

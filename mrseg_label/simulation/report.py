@@ -1,0 +1,130 @@
+"""The demo's report: one document that machines read, with a few sentences for people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mrseg_label.simulation.radiologist import CaseResult
+
+RAW, INVERTED = "raw", "inverted"
+_DIGITS = 4
+
+
+def round_row(
+    number: int,
+    batch: Sequence[CaseResult],
+    *,
+    model_version: str,
+    promoted: bool,
+    heldout_dsc: float | None,
+    training_seconds: float,
+    batch_seconds: float,
+) -> dict[str, Any]:
+    """One row of ``rounds``: what the model of a round (0: the bootstrap) gave to the readers.
+
+    Parameters
+    ----------
+    model_version : what the round registered; where it was not promoted, ``drafts_from`` names the version
+        whose drafts the readers got instead.
+    """
+    structures = sorted({name for case in batch for name in case.dsc})
+    dsc = {name: _mean([case.dsc[name] for case in batch if name in case.dsc]) for name in structures}
+    return {
+        "round": number,
+        "model_version": model_version,
+        "promoted": promoted,
+        "drafts_from": sorted({case.model_version for case in batch}),
+        "cases": len(batch),
+        "mix": dict(sorted(Counter(f"{case.station} {case.sequence}" for case in batch).items())),
+        "mean_dsc": _mean([case.mean_dsc for case in batch]),
+        "heldout_dsc": None if heldout_dsc is None else round(heldout_dsc, _DIGITS),
+        "edited_voxels_per_case": round(_mean([case.edited_voxels for case in batch])),
+        "edited_ml_per_case": round(_mean([case.edited_ml for case in batch]), 1),
+        "wrong_voxels_per_case": round(_mean([case.wrong_voxels for case in batch])),
+        "corrected_dsc": _mean([case.corrected_dsc for case in batch]),
+        "training_seconds": round(training_seconds, 1),
+        "batch_seconds": round(batch_seconds, 1),
+        "dsc": dsc,
+    }
+
+
+def case_row(number: int, case: CaseResult) -> dict[str, Any]:
+    """One corrected case."""
+    return {
+        "round": number,
+        "examination": case.examination,
+        "participant": case.participant,
+        "station": case.station,
+        "sequence": case.sequence,
+        "reader": case.reader,
+        "drafts_from": case.model_version,
+        "mean_dsc": round(case.mean_dsc, _DIGITS),
+        "corrected_dsc": round(case.corrected_dsc, _DIGITS),
+        "edited_voxels": case.edited_voxels,
+        "edited_ml": round(case.edited_ml, 1),
+        "partly": list(case.partly),
+        "missed": list(case.missed),
+        "submitted_as": case.habit,
+        "seconds": round(case.seconds, 1),
+    }
+
+
+def sources_part(scores: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, Any]:
+    """``sources`` of the report from the DSC of each case by source and sequence."""
+    return {
+        source: {
+            "mean_dsc": _mean([value for values in by_sequence.values() for value in values]),
+            "by_sequence": {sequence: _mean(values) for sequence, values in by_sequence.items()},
+        }
+        for source, by_sequence in scores.items()
+    }
+
+
+def source_notes(sources: Mapping[str, Any]) -> list[str]:
+    """Where inversion helps the CT model and where not, in words, as measured."""
+    if RAW not in sources or INVERTED not in sources:
+        return []
+    raw, inverted = sources[RAW]["by_sequence"], sources[INVERTED]["by_sequence"]
+    pairs = {sequence: (inverted[sequence], raw[sequence]) for sequence in inverted if sequence in raw}
+    better = {sequence: pair for sequence, pair in pairs.items() if pair[0] > pair[1]}
+    worse = {sequence: pair for sequence, pair in pairs.items() if pair[0] <= pair[1]}
+    notes = []
+    if better:
+        notes.append(
+            f"The inverted image gives the better bootstrap draft on {_listed(better)} (inverted against raw DSC)."
+        )
+    if worse:
+        notes.append(
+            f"It does not on {_listed(worse)}: where fat is dark, inverting makes it bright, as it never is on CT."
+        )
+    return notes
+
+
+def loop_notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the rounds changed, in words, as measured."""
+    first, last = rows[0], rows[-1]
+    notes = []
+    if len(rows) > 1:
+        share = last["edited_voxels_per_case"] / max(first["edited_voxels_per_case"], 1)
+        notes.append(
+            f"From the bootstrap to round {last['round']} the mean DSC of the drafts went from {first['mean_dsc']:.2f} to "
+            f"{last['mean_dsc']:.2f}, and readers edited {share:.0%} of the voxels a case."
+        )
+    notes += [
+        f"The model of round {row['round']} ({row['model_version']}) was not promoted; readers got drafts by {', '.join(row['drafts_from'])}."
+        for row in rows
+        if not row["promoted"]
+    ]
+    return notes
+
+
+def _listed(pairs: Mapping[str, tuple[float, float]]) -> str:
+    return ", ".join(f"{sequence} ({first:.2f} against {second:.2f})" for sequence, (first, second) in pairs.items())
+
+
+def _mean(values: Sequence[float]) -> float:
+    return round(float(np.mean(values)), _DIGITS)

@@ -1,0 +1,128 @@
+"""The real server as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import httpx
+
+from mrseg_label.errors import Unavailable
+
+START_SECONDS = 180.0
+STOP_SECONDS = 30.0
+_POLL_SECONDS = 0.25
+_LOG_LINES = 15
+
+
+class Server:
+    """``mrseg-label serve`` on a port of this machine, from ``with`` to the end of the block.
+
+    Parameters
+    ----------
+    workspace : folder of the workspace.
+    log : file that gets what the server prints.
+    port : a free one by default.
+    environment : variables for the server; the caller's by default.
+    """
+
+    def __init__(
+        self, workspace: Path, log: Path, port: int | None = None, environment: Mapping[str, str] | None = None
+    ) -> None:
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._workspace = workspace
+        self._log = log
+        self._environment = dict(os.environ if environment is None else environment)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Server:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start and wait until it answers.
+
+        Raises
+        ------
+        Unavailable
+            It ended or did not answer in time; the message has the end of its log.
+        """
+        command = [sys.executable, "-m", "mrseg_label.cli", "serve", "--workspace", str(self._workspace)]
+        command += ["--host", "127.0.0.1", "--port", str(self.port)]
+        with self._log.open("ab") as output:
+            # In a session of its own: Ctrl-C is for the demo, which then ends the server.
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=self._environment,
+                start_new_session=True,
+            )
+        try:
+            self._wait_until_it_answers(self._process)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End the server and its workers."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()  # its workers end with it: their standard input closes
+            process.wait()
+
+    def check(self) -> None:
+        """Raise :class:`Unavailable` if the server has ended."""
+        if self._process is None or self._process.poll() is not None:
+            code = None if self._process is None else self._process.returncode
+            raise Unavailable(f"the server ended with {code}; the end of {self._log}:\n{self.log_tail()}")
+
+    def wait(self) -> None:
+        """Wait until the server ends."""
+        if self._process is not None:
+            self._process.wait()
+
+    def log_tail(self) -> str:
+        """The last lines that the server printed."""
+        lines = self._log.read_text(errors="replace").splitlines() if self._log.is_file() else []
+        return "\n".join(lines[-_LOG_LINES:])
+
+    def _wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        with httpx.Client(base_url=self.url, timeout=10, trust_env=False) as client:
+            while time.monotonic() < deadline:
+                self.check()
+                try:
+                    if client.get("/readyz").is_success:
+                        return
+                except httpx.TransportError:
+                    pass  # it does not listen yet
+                time.sleep(_POLL_SECONDS)
+        raise Unavailable(
+            f"the server did not answer within {START_SECONDS:.0f} s; the end of {self._log}:\n{self.log_tail()}"
+        )
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

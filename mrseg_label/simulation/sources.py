@@ -1,0 +1,179 @@
+"""Which way to show an MR image to the CT model: raw, inverted and equalised, compared on a few unseen cases.
+
+The comparison runs in a process of its own (``python -m mrseg_label.simulation.sources``), since it loads
+the model; it says on standard output, a JSON object a line, what it has measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from mrseg_label.errors import Unavailable
+from mrseg_label.labels import LabelScheme
+from mrseg_label.simulation.phantom.cohort import Planned, Written, write_cohort
+from mrseg_label.simulation.radiologist import dsc_of_present, truth_on
+from mrseg_label.simulation.slicer import read_image
+
+SOURCES = ("raw", "inverted", "equalized")
+# Participants of the same phantom who are in no batch; contrasts with bright fat first.
+_PLAN = ((900, "abdomen"), (901, "pelvis"))
+SEQUENCES = ("in", "opp", "t1", "water", "t1fs")
+Scores = dict[str, dict[str, list[float]]]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One image to be segmented in every way."""
+
+    sequence: str
+    image: str
+    truth: str
+
+
+def make_trials(folder: Path, seed: int) -> list[Trial]:
+    """Make the images of the comparison, in the order in which they are tried."""
+    plan = [Planned(index, station, SEQUENCES) for index, station in _PLAN]
+    written: list[Written] = write_cohort(folder / "images", seed, plan, truth=folder / "truth", processes=1)
+    return [Trial(sequence, str(one.images[sequence]), str(one.truth)) for sequence in SEQUENCES for one in written]
+
+
+class Comparison:
+    """The comparison in a child process, beside other work.
+
+    Parameters
+    ----------
+    folder : for images, truth, and the log. weights : folder as TOTALSEG_WEIGHTS_PATH has it.
+    done : called after each segmentation with how many are done and of how many.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        trials: Sequence[Trial],
+        weights: Path,
+        device: str,
+        done: Callable[[int, int], None] | None = None,
+    ) -> None:
+        self._folder = folder
+        self._trials = trials
+        self._weights = weights
+        self._device = device
+        self._done = done
+        self._scores: Scores = {source: {} for source in SOURCES}
+        self._count = 0
+        self._process: subprocess.Popen[str] | None = None
+        self._reader = threading.Thread(target=self._read, name="source-comparison", daemon=True)
+
+    def __enter__(self) -> Comparison:
+        manifest = self._folder / "trials.json"
+        manifest.write_text(json.dumps([asdict(trial) for trial in self._trials]))
+        command = [sys.executable, "-m", __name__, "--trials", str(manifest), "--weights", str(self._weights)]
+        command += ["--home", str(self._folder / "home"), "--device", self._device]
+        with self._log.open("w") as log:
+            # Its standard input is a pipe that closes when this process dies, and the child ends with it.
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
+            )
+        self._reader.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None and self._process.poll() is None:
+            os.killpg(self._process.pid, 9)
+            self._process.wait()
+        self._reader.join()
+
+    def scores(self) -> Scores:
+        """Wait for the end; DSC of every case by source and sequence.
+
+        Raises
+        ------
+        Unavailable
+            The child failed; the message has the end of its log.
+        """
+        assert self._process is not None
+        code = self._process.wait()
+        self._reader.join()
+        if code != 0 or self._count != self.total:
+            tail = "\n".join(self._log.read_text(errors="replace").splitlines()[-15:])
+            raise Unavailable(
+                f"the comparison of sources ended with {code} after {self._count} of {self.total}:\n{tail}"
+            )
+        return self._scores
+
+    @property
+    def total(self) -> int:
+        """How many segmentations there are."""
+        return len(self._trials) * len(SOURCES)
+
+    @property
+    def _log(self) -> Path:
+        return self._folder / "comparison.log"
+
+    def _read(self) -> None:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            measured: dict[str, Any] = json.loads(line)
+            self._scores[measured["source"]].setdefault(measured["sequence"], []).append(measured["mean_dsc"])
+            self._count += 1
+            if self._done is not None:
+                self._done(self._count, self.total)
+
+
+def measure(trials: Sequence[Trial], weights: Path, home: Path, device: str) -> Iterator[dict[str, Any]]:
+    """Segment every image in every way by the real TotalSegmentator interface and compare with the truth."""
+    from mrseg_label.presegmentation.sources import Source
+    from mrseg_label.presegmentation.totalseg import TotalSegmentatorRuntime
+
+    scheme = LabelScheme.default()
+    runtime = TotalSegmentatorRuntime(weights, home, device)
+    for trial in trials:
+        image = read_image(Path(trial.image))
+        truth = truth_on(image, Path(trial.truth))
+        for name in SOURCES:
+            labels = runtime.segment(Path(trial.image), Source(name), scheme)
+            dsc = dsc_of_present(truth, np.ascontiguousarray(labels.T), scheme)
+            yield {"source": name, "sequence": trial.sequence, "mean_dsc": float(np.mean(list(dsc.values())))}
+
+
+def _end_with_parent() -> None:
+    while os.read(0, 1):
+        pass
+    os.killpg(os.getpgrp(), 9)
+
+
+def _run(trials: Sequence[Trial], weights: Path, home: Path, device: str, results: TextIO) -> None:
+    for measured in measure(trials, weights, home, device):
+        print(json.dumps(measured), file=results, flush=True)
+
+
+def main() -> None:
+    """The child process."""
+    parser = argparse.ArgumentParser(description="Compare the sources of bootstrap drafts")
+    for name in ("trials", "weights", "home"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--device", default="auto")
+    arguments = parser.parse_args()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    os.nice(5)  # readers who wait for drafts come first
+    trials = [Trial(**entry) for entry in json.loads(arguments.trials.read_text())]
+    results = sys.stdout
+    with contextlib.redirect_stdout(sys.stderr):  # what libraries print must not mix with the results
+        _run(trials, arguments.weights, arguments.home, arguments.device, results)
+
+
+if __name__ == "__main__":
+    main()
