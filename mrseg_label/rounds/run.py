@@ -158,7 +158,7 @@ class _RoundRun:
             "fold": progress.fold,
             "folds": len(progress.folds) or None,
             "epoch": progress.epoch,
-            "total_epochs": progress.total_epochs,
+            "epochs": progress.total_epochs,
             "loss": progress.loss,
             "fraction": round(progress.fraction, 4),
             "seconds": round(moment - self.started, 1),
