@@ -11,7 +11,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -106,7 +106,8 @@ class Workspace:
 
     def path(self, relative: str) -> Path:
         """Absolute path of a stored file; ``relative`` comes from the database, never from a client."""
-        path = (self.root / relative).resolve()
+        # Not resolve(): an image may be a link to where an admin left it.
+        path = Path(os.path.normpath(self.root / relative))
         if not path.is_relative_to(self.root):
             raise IntegrityError(f"stored path {relative!r} leaves the workspace {self.root}; the database was changed by hand?")
         return path
@@ -148,20 +149,43 @@ class Workspace:
         if target.exists():
             raise IntegrityError(f"{target} is there already; nothing stored is ever overwritten")
         for file in (entry for entry in source.rglob("*") if entry.is_file()):
-            _fsync(file)
+            sync(file)
         target.parent.mkdir(parents=True, exist_ok=True)
         os.rename(source, target)
-        _fsync(target.parent)
+        sync(target.parent)
 
-    def adopt(self, relative: str, source: Path, digest: str) -> None:
-        """Move a finished file of known SHA-256 into its place for ever; both lie in the workspace (one rename)."""
+    def adopt(self, files: Mapping[str, tuple[Path, str]]) -> None:
+        """Move finished files into their places for ever, with one sync a folder instead of one a file.
+
+        Parameters
+        ----------
+        files : the place, relative to the workspace, to the file (which lies in the workspace) and its SHA-256.
+        """
+        folders = set()
+        for relative, (source, digest) in files.items():
+            target = self.path(relative)
+            if target.exists():
+                self._same(target, digest)
+                source.unlink()
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            sync(source)
+            source.rename(target)
+            folders.add(target.parent)
+        for folder in folders:
+            sync(folder)
+
+    def put_link(self, relative: str, source: Path, digest: str) -> None:
+        """Refer to a file of known SHA-256 that stays where it is, outside the workspace."""
         target = self.path(relative)
         if target.exists():
             self._same(target, digest)
-            source.unlink()
             return
         target.parent.mkdir(parents=True, exist_ok=True)
-        _publish(source, target)
+        temporary = target.parent / f".{target.name}.{os.urandom(4).hex()}.part"
+        temporary.symlink_to(source.absolute())
+        temporary.rename(target)
+        sync(target.parent)
 
     def verify(self, relative: str, digest: str) -> None:
         """Check a stored file against its SHA-256.
@@ -214,12 +238,13 @@ def _write_durably(target: Path, data: bytes) -> None:
 
 
 def _publish(temporary: Path, target: Path) -> None:
-    _fsync(temporary)
+    sync(temporary)
     os.rename(temporary, target)
-    _fsync(target.parent)
+    sync(target.parent)
 
 
-def _fsync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -6,11 +6,17 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import nibabel as nib
 
 from mrseg_label.errors import MrsegError
 from mrseg_label.imaging import Geometry, load_image, write_nifti
 from mrseg_label.intake.assign import Source
-from mrseg_label.workspace import sha256_of
+from mrseg_label.workspace import sha256_of, sync
+
+# Rounding of float32 headers and of quaternions; anything more is written anew.
+_SAME_FORM_VOXELS = 1e-3
 
 
 @dataclass(frozen=True)
@@ -20,7 +26,8 @@ class Prepared:
     Attributes
     ----------
     source_digest : SHA-256 of the file as it was given.
-    file : the stored form, in the scratch folder; None where the catalogue knows the file's bytes already.
+    file : the stored form, in the scratch folder, or the source itself (``in_place``); None where the
+        catalogue knows the file's bytes already.
     digest : SHA-256 of the stored form. Same voxels on the same grid have the same, in whatever format
         they came.
     """
@@ -31,6 +38,7 @@ class Prepared:
     digest: str = ""
     geometry: Geometry | None = None
     warnings: tuple[str, ...] = ()
+    in_place: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,21 +50,52 @@ class Failed:
 
 
 def prepare(
-    source: Source, scratch: Path, orientation: str | None, known: Callable[[str], bool]
+    source: Source,
+    scratch: Path,
+    known: Callable[[str], bool],
+    orientation: str | None = None,
+    reference: bool = False,
 ) -> Prepared | Failed:
     """Read, check and rewrite one image.
 
     Parameters
     ----------
     known : whether the catalogue has an image of this ``source_digest``; such a file is not opened again.
+    orientation : axis codes for a file that gives none.
+    reference : take the file where it lies if it needs no conversion.
     """
     try:
         source_digest = sha256_of(source.path)
         if known(source_digest):
             return Prepared(source, source_digest)
-        array, geometry, warnings = load_image(source.path, orientation)
+        array, geometry, found = load_image(source.path, orientation)
+        warnings = [*source.warnings, *found]
+        if reference:
+            reason = _needs_conversion(source.path, geometry)
+            if reason is None:
+                return Prepared(source, source_digest, source.path, source_digest, geometry, tuple(warnings), True)
+            warnings.append(f"{reason}, so that a converted copy was stored instead of a reference")
         file = scratch / f"{secrets.token_hex(8)}.nii.gz"
         write_nifti(file, array, geometry)
-        return Prepared(source, source_digest, file, sha256_of(file), geometry, (*source.warnings, *warnings))
+        sync(file)  # here, where several images wait at the same time
+        return Prepared(source, source_digest, file, sha256_of(file), geometry, tuple(warnings))
     except (MrsegError, OSError) as error:
         return Failed(source, str(error))
+
+
+def _needs_conversion(path: Path, geometry: Geometry) -> str | None:
+    """Why a readable image cannot be served as it lies, or None: every reader must see the same in it."""
+    if not path.name.endswith(".nii.gz"):
+        return "the file is not .nii.gz"
+    image: Any = nib.load(path)
+    header = image.header
+    if len(header.get_data_shape()) != 3 or not isinstance(header, nib.Nifti1Header):
+        return "the file has other than three axes"
+    if (image.dataobj.slope, image.dataobj.inter) != (1.0, 0.0):
+        return "its voxels are scaled"
+    if header.get_xyzt_units()[0] != "mm":
+        return "its unit is not mm"
+    for form in (header.get_sform(coded=True), header.get_qform(coded=True)):
+        if not form[1] or Geometry(geometry.shape, form[0]).difference(geometry, _SAME_FORM_VOXELS):
+            return "its sform and qform are not the same geometry"
+    return None

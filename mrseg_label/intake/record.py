@@ -39,6 +39,12 @@ class Recorder:
         self.people = people
         self.preference = preference
         self.store = store
+        self._moves: dict[str, tuple[Path, str]] = {}
+
+    def store_files(self) -> None:
+        """Move the files of what was recorded into the workspace; call it before the transaction ends."""
+        self.workspace.adopt(self._moves)
+        self._moves = {}
 
     def record(self, session: Session, image: Prepared) -> Accepted | Examination:
         """Record an image, or return the examination that it is already.
@@ -61,8 +67,10 @@ class Recorder:
         # its file again, and two imports at once cannot record an image twice.
         examination_id = derived_id("ex", participant.code, image.digest)
         stored = f"images/{examination_id}.nii.gz"
-        if self.store:
-            self.workspace.adopt(stored, image.file, image.digest)
+        if self.store and image.in_place:
+            self.workspace.put_link(stored, image.file, image.digest)
+        elif self.store:
+            self._moves[stored] = (image.file, image.digest)
         examination = Examination(
             id=examination_id,
             sequence=source.sequence,

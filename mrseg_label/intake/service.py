@@ -69,15 +69,12 @@ def import_paths(
     groups = assign(findings.images, options, people, report)
     recorder = Recorder(workspace, people, options.primary_sequences, store=not options.dry_run)
     total = sum(len(group) for group in groups)
-    done = 0
     with workspace.scratch(_SCRATCH) as scratch:
+        prepared = _counted(_prepared(catalog, groups, scratch, options), total, progress)
         # A dry run makes its one transaction after all the reading, so that it does not keep others waiting.
         size = total if options.dry_run else _IMAGES_A_TRANSACTION
-        for batch in _batches(_prepared(catalog, groups, scratch, options), size):
+        for batch in _batches(prepared, size):
             _record(catalog, recorder, batch, options, report)
-            done += len(batch)
-            if progress is not None:
-                progress(done, total)
     return report
 
 
@@ -118,7 +115,7 @@ def register_upload(workspace: Workspace, catalog: Catalog, file: Path, *, alias
     source_digest = sha256_of(file)
     source = Source(file, alias, f"upload-{source_digest[:16]}", stated=True, sequence=sequence_in_name(strip_suffix(alias)))
     with workspace.scratch(_SCRATCH) as scratch:
-        image = prepare(source, scratch, None, lambda digest: _known(catalog, digest))
+        image = prepare(source, scratch, lambda digest: _known(catalog, digest))
         if isinstance(image, Failed):
             raise InvalidInput(f"the image {alias!r} cannot be used: {image.reason.removeprefix(f'{file.name}: ')}")
         with catalog.begin() as session:
@@ -126,7 +123,9 @@ def register_upload(workspace: Workspace, catalog: Catalog, file: Path, *, alias
             if present:
                 examination_id = present[0].id
             else:
-                accepted = Recorder(workspace, {}, PRIMARY_SEQUENCES).record(session, image)
+                recorder = Recorder(workspace, {}, PRIMARY_SEQUENCES)
+                accepted = recorder.record(session, image)
+                recorder.store_files()
                 examination_id = accepted.id
                 _announce(session, client, [examination_id])
             rows.set_alias(session, client, alias, examination_id)
@@ -162,7 +161,7 @@ def _prepared(
 
         def submit(count: int) -> None:
             for source in islice(sources, count):
-                waiting.append(pool.submit(prepare, source, scratch, options.orientation, known))
+                waiting.append(pool.submit(prepare, source, scratch, known, options.orientation, options.reference))
 
         submit(4 * threads)
         try:
@@ -175,6 +174,17 @@ def _prepared(
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def _counted(
+    groups: Iterator[list[Prepared | Failed]], total: int, progress: Progress | None
+) -> Iterator[list[Prepared | Failed]]:
+    done = 0
+    for group in groups:
+        yield group
+        done += len(group)
+        if progress is not None:
+            progress(done, total)
 
 
 def _batches(groups: Iterator[list[Prepared | Failed]], size: int) -> Iterator[list[Prepared | Failed]]:
@@ -196,10 +206,11 @@ def _record(
     try:
         with catalog.begin() as session:
             for image in batch:
-                _record_one(session, recorder, image, part)
+                _record_one(session, recorder, image, part, report)
             codes = {image.source.participant for image in batch} & recorder.people.keys()
             for where, reason in complete_participants(session, recorder.people, sorted(codes)):
                 part.refuse(where, reason)
+            recorder.store_files()
             if part.accepted:
                 _announce(session, options.actor, [entry.id for entry in part.accepted])
             if options.dry_run:
@@ -210,11 +221,13 @@ def _record(
     report.refused += part.refused
     report.unchanged += part.unchanged
     for image in batch:
-        if isinstance(image, Prepared) and image.file is not None and not options.dry_run:
+        if isinstance(image, Prepared) and image.file is not None and not image.in_place:
             image.file.unlink(missing_ok=True)
 
 
-def _record_one(session: Session, recorder: Recorder, image: Prepared | Failed, part: ImportReport) -> None:
+def _record_one(
+    session: Session, recorder: Recorder, image: Prepared | Failed, part: ImportReport, before: ImportReport
+) -> None:
     if isinstance(image, Failed):
         part.refuse(image.source.shown, image.reason)
         return
@@ -227,13 +240,14 @@ def _record_one(session: Session, recorder: Recorder, image: Prepared | Failed, 
         part.accepted.append(result)
         return
     part.unchanged += 1
-    _note_duplicate(image.source, result, part)
+    _note_duplicate(image.source, result, [*part.accepted, *before.accepted])
 
 
-def _note_duplicate(source: Source, examination: Examination, part: ImportReport) -> None:
+def _note_duplicate(source: Source, examination: Examination, accepted: Sequence[Accepted]) -> None:
+    """Say in the entry of an image that another file of the same import was the same."""
     if examination.source == str(source.path):
         return
-    for entry in part.accepted:
+    for entry in accepted:
         if entry.id == examination.id:
             entry.warnings.append(f"{source.shown} has the same content and was dropped")
             examination.warnings = list(entry.warnings)
