@@ -6,6 +6,7 @@ case, two requests under one name get different cases, and leases end by submiss
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -90,8 +91,11 @@ def _hand_out(
 ) -> HandedOut | None:
     moment = catalog.now(session)
     rows.expire(session, moment)
-    released = _make_room(session, moment, client, user)
-    case = choose(session, prepared, workspace.settings.round_size, not_again=released)
+    given_up: Sequence[str] = ()
+    if user is not None:
+        _make_room(session, moment, client, user)
+        given_up = rows.given_up(session, user)
+    case = choose(session, prepared, workspace.settings.round_size, given_up)
     if case is None:
         until = rows.first_free_at(session)
         if until is None:
@@ -128,16 +132,12 @@ def handed_out(lease: Lease, examination: Examination) -> HandedOut:
     )
 
 
-def _make_room(session: Session, moment: datetime, client: str, user: str | None) -> list[str]:
-    """Release a signed-in reader's oldest cases so that one more fits; returns their acquisitions."""
-    if user is None:
-        return []
+def _make_room(session: Session, moment: datetime, client: str, user: str) -> None:
+    """Release a signed-in reader's oldest cases so that one more fits."""
     held = rows.open_leases(session, client, user)
-    surplus = held[: max(0, len(held) - MOST_OPEN_CASES + 1)]
-    for lease in surplus:
+    for lease in held[: max(0, len(held) - MOST_OPEN_CASES + 1)]:
         lease.ended_at, lease.ended = moment, LeaseEnd.RELEASED
     session.flush()
-    return [lease.acquisition_id for lease in surplus]
 
 
 def resolve_image(

@@ -45,32 +45,42 @@ def prepare(workspace: Workspace, catalog: Catalog, strategy: str) -> list[str] 
 
 
 def choose(
-    session: Session, prepared: list[str] | str, round_size: int, not_again: Collection[str] = ()
+    session: Session, prepared: list[str] | str, round_size: int, given_up: Collection[str] = ()
 ) -> Acquisition | None:
     """The waiting case that comes next, or None.
 
-    ``not_again`` are acquisitions that this reader has just given up; they come last.
+    ``given_up`` are acquisitions that this reader had and did not submit: they come after all others.
     """
+    for without in (given_up, ()) if given_up else ((),):
+        case = _choose(session, prepared, round_size, without)
+        if case is not None:
+            return case
+    return None
+
+
+def _choose(
+    session: Session, prepared: list[str] | str, round_size: int, without: Collection[str]
+) -> Acquisition | None:
     if isinstance(prepared, list):
         for acquisition_id in prepared:
-            case = rows.if_waiting(session, acquisition_id)
-            if case is not None and case.id not in not_again:
+            case = rows.if_waiting(session, acquisition_id, without)
+            if case is not None:
                 return case
     elif prepared == SEQUENTIAL:
-        return rows.first_imported(session, not_again)
+        return rows.first_imported(session, without)
     elif prepared == RANDOM:
-        return rows.first_shuffled(session, not_again)
-    return _balanced(session, round_size, not_again)
+        return rows.first_shuffled(session, without)
+    return _balanced(session, round_size, without)
 
 
-def _balanced(session: Session, round_size: int, not_again: Collection[str]) -> Acquisition | None:
+def _balanced(session: Session, round_size: int, without: Collection[str]) -> Acquisition | None:
     decide_held_out(session)
     wants_held_out = rows.held_out_in_batch(session) < min(HELD_OUT_PER_BATCH, round_size // 2)
     counts = rows.handed_out_by_group(session)
     for held_out in (wants_held_out, not wants_held_out):
         groups = rows.waiting_groups(session, held_out)
         for group in sorted(groups, key=lambda group: (counts.get(group, 0), group)):
-            case = rows.first_in_group(session, group, held_out, not_again)
+            case = rows.first_in_group(session, group, held_out, without)
             if case is not None:
                 return case
     return None

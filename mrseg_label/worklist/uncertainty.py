@@ -9,8 +9,6 @@ import numpy as np
 
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.queries import worklist as rows
-from mrseg_label.imaging.masks import load_label_map
-from mrseg_label.metrics import dice
 from mrseg_label.workspace import Workspace
 
 CASES_COMPARED = 16
@@ -31,6 +29,9 @@ def ranked(workspace: Workspace, catalog: Catalog) -> list[str]:
 @lru_cache(maxsize=4096)
 def disagreement(newer: Path, older: Path, structures: int) -> float:
     """One minus the mean DSC of two stored drafts of one grid, over structures that either has; stored files never change."""
+    from mrseg_label.imaging.masks import load_label_map  # SciPy behind both: not before it is needed
+    from mrseg_label.metrics import dice
+
     scores = dice(load_label_map(newer)[0], load_label_map(older)[0], structures)
     present = scores[~np.isnan(scores)]
     return 1.0 - float(present.mean()) if present.size else 0.0

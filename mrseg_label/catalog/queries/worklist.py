@@ -76,6 +76,12 @@ def open_leases(session: Session, client: str | None, user: str | None) -> Seque
     return session.scalars(query.order_by(Lease.created_at, Lease.id)).all()
 
 
+def given_up(session: Session, user: str) -> Sequence[str]:
+    """Acquisitions that this user was handed and did not submit."""
+    over = Lease.ended.in_((LeaseEnd.RELEASED, LeaseEnd.EXPIRED))
+    return session.scalars(select(Lease.acquisition_id).where(Lease.user == user, over).distinct()).all()
+
+
 def open_examinations(session: Session, client: str | None, user: str | None) -> Sequence[tuple[Lease, Examination]]:
     """Open leases with the examination that was handed out, oldest first."""
     query = (
@@ -123,12 +129,9 @@ def waiting() -> Select[Acquisition]:
     )
 
 
-def _first(session: Session, query: Select[Acquisition], last: Collection[str] = ()) -> Acquisition | None:
-    """The first row, those in ``last`` after all others."""
-    if last:
-        found = _first(session, query.where(Acquisition.id.not_in(last)))
-        if found is not None:
-            return found
+def _first(session: Session, query: Select[Acquisition], without: Collection[str]) -> Acquisition | None:
+    if without:
+        query = query.where(Acquisition.id.not_in(without))
     # Other server processes that choose at the same moment skip this row (PostgreSQL); SQLite has one writer anyway.
     query = query.limit(1).with_for_update(skip_locked=True, of=Acquisition)
     return session.scalars(query).unique().one_or_none()
@@ -171,7 +174,7 @@ def held_out_in_batch(session: Session) -> int:
     return session.scalars(query).one()
 
 
-def first_in_group(session: Session, group: Group, held_out: bool, last: Collection[str] = ()) -> Acquisition | None:
+def first_in_group(session: Session, group: Group, held_out: bool, without: Collection[str]) -> Acquisition | None:
     """A waiting case of that station and sequence, in the order drawn at import."""
     query = (
         waiting()
@@ -179,22 +182,22 @@ def first_in_group(session: Session, group: Group, held_out: bool, last: Collect
         .where(Acquisition.station == group[0], Acquisition.sequence == group[1], Participant.held_out.is_(held_out))
         .order_by(Acquisition.shuffle, Acquisition.id)
     )
-    return _first(session, query, last)
+    return _first(session, query, without)
 
 
-def first_imported(session: Session, last: Collection[str] = ()) -> Acquisition | None:
+def first_imported(session: Session, without: Collection[str]) -> Acquisition | None:
     """The waiting case that was imported first."""
-    return _first(session, waiting().order_by(Acquisition.created_at, Acquisition.id), last)
+    return _first(session, waiting().order_by(Acquisition.created_at, Acquisition.id), without)
 
 
-def first_shuffled(session: Session, last: Collection[str] = ()) -> Acquisition | None:
+def first_shuffled(session: Session, without: Collection[str]) -> Acquisition | None:
     """The waiting case that comes first in the order drawn at import."""
-    return _first(session, waiting().order_by(Acquisition.shuffle, Acquisition.id), last)
+    return _first(session, waiting().order_by(Acquisition.shuffle, Acquisition.id), without)
 
 
-def if_waiting(session: Session, acquisition_id: str) -> Acquisition | None:
+def if_waiting(session: Session, acquisition_id: str, without: Collection[str]) -> Acquisition | None:
     """That acquisition if it waits for a reader."""
-    return _first(session, waiting().where(Acquisition.id == acquisition_id))
+    return _first(session, waiting().where(Acquisition.id == acquisition_id), without)
 
 
 def waiting_with_two_drafts(session: Session, limit: int) -> list[tuple[str, str, str]]:

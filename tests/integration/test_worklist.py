@@ -1,0 +1,296 @@
+"""Every case goes to one reader at a time, in the order that its strategy promises."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mrseg_label.catalog import Catalog
+from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.catalog.queries import participants
+from mrseg_label.catalog.tables import (
+    Acquisition,
+    Alias,
+    Examination,
+    Lease,
+    ModelVersion,
+    Participant,
+    Presegmentation,
+)
+from mrseg_label.catalog.types import CaseRole, LeaseEnd, ModelStatus
+from mrseg_label.clock import now
+from mrseg_label.errors import Conflict, InvalidInput, NotFound
+from mrseg_label.imaging import Geometry, write_nifti
+from mrseg_label.worklist import service
+from mrseg_label.worklist.service import HandedOut, next_case
+from mrseg_label.workspace import Workspace
+from tests.catalog_rows import add_acquisition, add_participant, add_revision, add_round
+
+Opened = tuple[Workspace, Catalog]
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Opened]:
+    Workspace.init(tmp_path / "ws", settings_text='AUTH = "off"\nROUND_SIZE = 8\n')
+    workspace, catalog = open_workspace(tmp_path / "ws")
+    yield workspace, catalog
+    catalog.close()
+
+
+def fill(catalog: Catalog, count: int, stations: tuple[str, ...] = ("abdomen", "pelvis")) -> None:
+    with catalog.begin() as session:
+        for index in range(count):
+            participant = add_participant(session, f"P{index:02d}")
+            for station in stations:
+                add_acquisition(session, participant, station=station).shuffle = (index * 7 % 24) / 24
+
+
+def take(opened: Opened, strategy: str = "balanced", client: str = "user-xyz", user: str | None = None) -> HandedOut:
+    case = next_case(*opened, strategy=strategy, client=client, user=user)
+    assert case is not None
+    return case
+
+
+def annotate(catalog: Catalog, case: HandedOut) -> None:
+    with catalog.begin() as session:
+        acquisition = session.get(Acquisition, case.acquisition_id)
+        assert acquisition is not None
+        add_revision(session, acquisition)
+        lease = session.query(Lease).filter_by(ticket=case.ticket).one()
+        lease.ended_at, lease.ended = now(), LeaseEnd.SUBMITTED
+
+
+def test_same_client_name_gets_different_cases_until_others_hold_the_rest(opened: Opened) -> None:
+    fill(opened[1], 2)
+    cases = [take(opened) for _ in range(4)]
+    assert len({case.acquisition_id for case in cases}) == len({case.ticket for case in cases}) == 4
+    assert len({case.file_name for case in cases}) == 4 and cases[0].file_name.endswith(".nii.gz")
+    with pytest.raises(Conflict, match=r"until \d{4}-\d\d-\d\dT"):
+        take(opened)
+    for case in cases:
+        annotate(opened[1], case)
+    assert next_case(*opened, strategy="balanced", client="user-xyz", user=None) is None
+
+
+def test_lease_ends_by_time(opened: Opened) -> None:
+    fill(opened[1], 1, ("abdomen",))
+    first = take(opened)
+    assert timedelta(hours=23.9) < first.expires_at - now() < timedelta(hours=24.1)
+    with opened[1].begin() as session:
+        session.query(Lease).one().expires_at = now() - timedelta(seconds=1)
+    second = take(opened, client="other")
+    assert second.acquisition_id == first.acquisition_id and second.ticket != first.ticket
+    with opened[1].read() as session:
+        assert session.query(Lease).filter_by(ticket=first.ticket).one().ended is LeaseEnd.EXPIRED
+
+
+def test_released_case_is_handed_out_again_and_only_its_holder_can_release_it(opened: Opened) -> None:
+    fill(opened[1], 1, ("abdomen",))
+    case = take(opened, client="a")
+    assert not service.release(opened[1], acquisition_id=case.acquisition_id, client="b", user=None)
+    assert service.release(opened[1], acquisition_id=case.acquisition_id, client="a", user=None)
+    assert take(opened, client="b").acquisition_id == case.acquisition_id
+
+
+def test_simultaneous_requests_get_different_cases(opened: Opened) -> None:
+    fill(opened[1], 10)
+    cases: list[HandedOut] = []
+    threads = [threading.Thread(target=lambda: cases.append(take(opened))) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({case.acquisition_id for case in cases}) == 20
+
+
+_TAKER = """
+import sys
+from pathlib import Path
+from mrseg_label.catalog import Catalog
+from mrseg_label.worklist.service import next_case
+from mrseg_label.workspace import Workspace
+workspace = Workspace.open(Path(sys.argv[1]))
+catalog = Catalog(workspace.database_url)
+for _ in range(10):
+    print(next_case(workspace, catalog, strategy="balanced", client="user-xyz", user=None).acquisition_id)
+"""
+
+
+def test_several_processes_on_one_database_hand_out_different_cases(opened: Opened) -> None:
+    fill(opened[1], 10)
+    command = [sys.executable, "-c", _TAKER, str(opened[0].root)]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    taken = [line for process in processes for line in process.communicate()[0].split()]
+    assert len(taken) == len(set(taken)) == 20
+
+
+def test_balanced_is_an_equal_mix_with_two_held_out_cases_first(opened: Opened) -> None:
+    fill(opened[1], 12)
+    cases = [take(opened) for _ in range(8)]
+    with opened[1].read() as session:
+        rows = [session.get(Acquisition, case.acquisition_id) for case in cases]
+        assert Counter(row.station for row in rows if row) == {"abdomen": 4, "pelvis": 4}
+        assert [row.participant.held_out for row in rows if row] == [True, True] + [False] * 6
+        assert Counter(row.station for row in rows[:2] if row) == {"abdomen": 1, "pelvis": 1}
+
+
+def test_each_batch_begins_with_held_out_cases_again(opened: Opened) -> None:
+    fill(opened[1], 12)
+    for case in [take(opened) for _ in range(8)]:
+        annotate(opened[1], case)
+    with opened[1].begin() as session:
+        add_round(session, 1, [(revision, CaseRole.TRAINING) for revision in session.query(Revision)])
+    cases = [take(opened) for _ in range(8)]
+    with opened[1].read() as session:
+        rows = [session.get(Acquisition, case.acquisition_id) for case in cases]
+        assert [row.participant.held_out for row in rows if row] == [True, True] + [False] * 6
+
+
+def test_held_out_cases_come_in_the_end(opened: Opened) -> None:
+    fill(opened[1], 4)
+    cases = [take(opened) for _ in range(8)]
+    with opened[1].read() as session:
+        held = [session.get(Acquisition, case.acquisition_id).participant.held_out for case in cases]
+    assert held == [True, True, False, False, False, False, True, True]
+
+
+def test_sequential_is_the_order_of_import_and_random_another(opened: Opened) -> None:
+    fill(opened[1], 8, ("abdomen",))
+    with opened[1].read() as session:
+        imported = [row.id for row in session.query(Acquisition).order_by(Acquisition.created_at)]
+        drawn = [row.id for row in session.query(Acquisition).order_by(Acquisition.shuffle)]
+    sequential = [take(opened, "sequential").acquisition_id for _ in range(4)]
+    assert sequential == imported[:4]
+    rest = [identifier for identifier in drawn if identifier not in sequential]
+    assert [take(opened, "random").acquisition_id for _ in range(4)] == rest
+
+
+def test_unknown_strategy_is_refused(opened: Opened) -> None:
+    with pytest.raises(InvalidInput, match="balanced, uncertainty, sequential, random"):
+        next_case(*opened, strategy="first", client="c", user=None)
+
+
+def test_uncertainty_takes_the_case_on_which_two_models_disagree_most(opened: Opened, tmp_path: Path) -> None:
+    workspace, catalog = opened
+    fill(catalog, 3, ("abdomen",))
+    grid = Geometry((4, 5, 6), np.diag([2.0, 2.0, 3.0, 1.0]))
+    with catalog.begin() as session:
+        session.add(ModelVersion(version="v1", status=ModelStatus.RETIRED))
+        session.flush()
+        cases = session.query(Acquisition).order_by(Acquisition.created_at).all()
+        for shift, case in enumerate(cases):
+            for moment, version in enumerate(("bootstrap", "v1")):
+                array = np.zeros(grid.shape, dtype=np.uint8)
+                array[:, shift * moment : shift * moment + 2] = 1
+                path = tmp_path / f"{case.id}-{version}.nii.gz"
+                write_nifti(path, array, grid)
+                stored = f"presegmentations/{path.name}"
+                session.add(
+                    Presegmentation(
+                        acquisition_id=case.id,
+                        examination_id=case.primary_examination_id,
+                        model_version=version,
+                        source="nnunet",
+                        path=stored,
+                        digest=workspace.put_file(stored, path),
+                        created_at=now() + timedelta(seconds=moment),
+                    )
+                )
+        ids = [case.id for case in cases]
+    assert [take(opened, "uncertainty").acquisition_id for _ in range(3)] == ids[::-1]
+
+
+def test_uncertainty_without_two_drafts_still_hands_out_cases(opened: Opened) -> None:
+    fill(opened[1], 1, ("abdomen",))
+    assert take(opened, "uncertainty")
+
+
+def test_signed_in_reader_holds_three_cases_at_most_and_gets_a_new_one_each_time(opened: Opened) -> None:
+    fill(opened[1], 4, ("abdomen",))
+    cases = [take(opened, client="c", user="ada") for _ in range(4)]
+    assert len({case.acquisition_id for case in cases}) == 4
+    with opened[1].read() as session:
+        held = [
+            lease.ticket for lease in session.query(Lease).filter(Lease.ended_at.is_(None)).order_by(Lease.created_at)
+        ]
+        assert session.query(Lease).filter_by(ticket=cases[0].ticket).one().ended is LeaseEnd.RELEASED
+    assert held == [case.ticket for case in cases[1:]]
+
+
+def test_unusable_case_leaves_queue_and_count(opened: Opened) -> None:
+    fill(opened[1], 1)
+    case = take(opened)
+    service.mark_unusable(opened[1], acquisition_id=case.acquisition_id, reason="wrapped", actor="ada")
+    with pytest.raises(Conflict, match="ada: wrapped"):
+        service.mark_unusable(opened[1], acquisition_id=case.acquisition_id, reason="again", actor="bob")
+    other = take(opened)
+    assert other.acquisition_id != case.acquisition_id
+    with opened[1].read() as session:
+        opened_cases = service.open_cases(session)
+    assert (opened_cases.total, opened_cases.completed) == (1, 0)
+    assert [examination.id for _, examination in opened_cases.examinations] == [other.examination_id]
+
+
+def test_image_is_found_by_id_ticket_and_alias(opened: Opened) -> None:
+    workspace, catalog = opened
+    fill(catalog, 2, ("abdomen",))
+    case = take(opened, client="c", user="ada")
+    assert service.resolve_image(workspace, catalog, case.examination_id).id == case.examination_id
+    assert service.resolve_image(workspace, catalog, case.ticket, user="ada").id == case.examination_id
+    with pytest.raises(NotFound, match="another reader"):
+        service.resolve_image(workspace, catalog, case.ticket, user="bob")
+    with catalog.begin() as session:
+        for client, examination in zip(("ada", "bob"), session.query(Examination).limit(2), strict=True):
+            session.add(Alias(client=client, name="3: T1 VIBE dixon", examination_id=examination.id))
+        ids = [examination.id for examination in session.query(Examination).limit(2)]
+    for user, identifier in zip(("ada", "bob"), ids, strict=True):
+        assert service.resolve_image(workspace, catalog, "3: T1 VIBE dixon", client="c", user=user).id == identifier
+    with pytest.raises(NotFound):
+        service.resolve_image(workspace, catalog, "3: T1 VIBE dixon", client="c", user="eve")
+    assert service.resolve_image(workspace, catalog, "3: T1 VIBE dixon").id in ids
+    for bad in ("../../etc/passwd", "a/b", "a\0b", "", "x" * 201):
+        with pytest.raises(InvalidInput):
+            service.resolve_image(workspace, catalog, bad)
+    with pytest.raises(NotFound):
+        service.resolve_image(workspace, catalog, "ex-0000000000000000")
+
+
+def test_ticket_ends_with_its_time(opened: Opened) -> None:
+    fill(opened[1], 1, ("abdomen",))
+    case = take(opened)
+    with opened[1].begin() as session:
+        session.query(Lease).one().expires_at = now() - timedelta(seconds=1)
+    with pytest.raises(NotFound, match="ended at"):
+        service.resolve_image(*opened, case.ticket)
+
+
+@pytest.mark.parametrize(("count", "held"), [(0, 0), (1, 0), (2, 1), (3, 2), (10, 2), (11, 3), (24, 5)])
+def test_a_fifth_is_held_out_but_two_at_least_and_never_all(opened: Opened, count: int, held: int) -> None:
+    with opened[1].begin() as session:
+        for index in range(count):
+            add_participant(session, f"P{index}")
+        participants.decide_held_out(session)
+        assert session.query(Participant).filter_by(held_out=True).count() == held
+        assert session.query(Participant).filter(Participant.held_out.is_(None)).count() == 0
+
+
+def test_decision_who_is_held_out_stays_when_more_come(opened: Opened) -> None:
+    with opened[1].begin() as session:
+        for index in range(10):
+            add_participant(session, f"P{index}")
+        participants.decide_held_out(session)
+        before = {p.code: p.held_out for p in session.query(Participant)}
+        for index in range(10, 20):
+            add_participant(session, f"P{index}")
+        participants.decide_held_out(session)
+        after = {p.code: p.held_out for p in session.query(Participant)}
+    assert {code: after[code] for code in before} == before
+    assert sum(bool(held) for held in after.values()) == 4
