@@ -47,6 +47,9 @@ class Participant(Base):
     sex: Mapped[str | None] = mapped_column(String(16))
     age: Mapped[float | None] = mapped_column(Float)
     held_out: Mapped[bool | None]
+    excluded_at: Mapped[datetime | None]  # then all acquisitions are, those that come later too
+    excluded_by: Mapped[str | None]
+    excluded_reason: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 

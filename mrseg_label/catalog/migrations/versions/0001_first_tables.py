@@ -57,6 +57,9 @@ def upgrade() -> None:
     sa.Column('sex', sa.String(length=16), nullable=True),
     sa.Column('age', sa.Float(), nullable=True),
     sa.Column('held_out', sa.Boolean(), nullable=True),
+    sa.Column('excluded_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('excluded_by', sa.String(length=255), nullable=True),
+    sa.Column('excluded_reason', sa.Text(), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_participants')),
     sa.UniqueConstraint('code', name=op.f('uq_participants_code'))
