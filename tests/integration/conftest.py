@@ -1,0 +1,98 @@
+"""A real server over a small workspace, one for all tests of a session."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from mrseg_label.catalog import Catalog
+from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.catalog.queries import drafts
+from mrseg_label.catalog.tables import BOOTSTRAP, Presegmentation
+from mrseg_label.ids import new_id
+from mrseg_label.imaging import Geometry, write_nifti
+from mrseg_label.intake.service import import_paths
+from mrseg_label.simulation.server import Server
+from mrseg_label.workspace import Workspace
+
+SETTINGS = 'AUTH = "off"\nWORKERS = 0\nMAX_UPLOAD_MB = 4\n'
+
+
+def write_image(path: Path, seed: int) -> Path:
+    """A tiny oblique MR image with anisotropic voxels."""
+    image = sitk.GetImageFromArray(np.random.default_rng(seed).integers(0, 900, (10, 12, 14)).astype(np.int16))
+    image.SetSpacing((2.0, 2.5, 3.0))
+    image.SetOrigin((-10.5, 3.0, 7.25))
+    angle = 0.1 * (seed + 1)
+    image.SetDirection((np.cos(angle), -np.sin(angle), 0, np.sin(angle), np.cos(angle), 0, 0, 0, 1))
+    sitk.WriteImage(image, str(path))
+    return path
+
+
+def add_draft(workspace: Workspace, catalog: Catalog, examination_id: str) -> str:
+    """Store a draft as a worker does: structure 1 in one place, the last structure in another; returns its id."""
+    with catalog.read() as session:
+        examination = drafts.examination(session, examination_id)
+    assert examination is not None
+    geometry = Geometry.from_json(examination.geometry)
+    label_map = np.zeros(geometry.shape, dtype=np.uint8)
+    label_map[2:5, 3:9, 1:8] = 1
+    label_map[8:12, 3:9, 1:8] = len(workspace.scheme)
+    draft_id = new_id("ps")
+    path = f"presegmentations/{examination.acquisition_id}/{draft_id}.nii.gz"
+    with workspace.scratch("test-") as folder:
+        write_nifti(folder / "draft.nii.gz", label_map, geometry)
+        digest = workspace.put_file(path, folder / "draft.nii.gz")
+    with catalog.begin() as session:
+        session.add(
+            Presegmentation(
+                id=draft_id,
+                acquisition_id=examination.acquisition_id,
+                examination_id=examination.id,
+                model_version=BOOTSTRAP,
+                source="inverted",
+                path=path,
+                digest=digest,
+            )
+        )
+    return draft_id
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server and what it serves; ``images`` are the imported files by examination id."""
+
+    url: str
+    http: httpx.Client
+    workspace: Workspace
+    catalog: Catalog
+    images: dict[str, Path]
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """The server of ``mrseg-label serve`` without workers, over 16 images of which each has a draft."""
+    folder = tmp_path_factory.mktemp("served")
+    Workspace.init(folder / "workspace", settings_text=SETTINGS)
+    workspace, catalog = open_workspace(folder / "workspace")
+    (folder / "images").mkdir()
+    files = [write_image(folder / "images" / f"p{seed}.nii.gz", seed) for seed in range(16)]
+    report = import_paths(workspace, catalog, files)
+    assert not report.refused
+    for entry in report.accepted:
+        add_draft(workspace, catalog, entry.id)
+    images = {entry.id: Path(entry.source) for entry in report.accepted}
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MRSEG_")}
+    with (
+        Server(workspace.root, folder / "serve.log", environment=environment) as server,
+        httpx.Client(base_url=server.url, timeout=60, trust_env=False) as http,
+    ):
+        yield Running(server.url, http, workspace, catalog, images)
+    catalog.close()

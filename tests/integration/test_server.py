@@ -1,0 +1,308 @@
+"""The MONAI Label protocol over HTTP, as MONAI Label's own client and Slicer speak it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+import urllib.parse
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from monailabel.client import MONAILabelClient
+
+from mrseg_label.catalog.queries import datastore as rows
+from mrseg_label.catalog.queries import drafts, rounds
+from mrseg_label.catalog.types import RoundState
+from mrseg_label.jobs import claim
+from mrseg_label.jobs.queue import DRAFTS
+from mrseg_label.rounds import service as rounds_service
+from tests.integration.conftest import Running, add_draft, write_image
+
+INFER = {"result_extension": ".nrrd", "result_dtype": "uint8"}
+
+
+@pytest.fixture
+def client(running: Running, tmp_path: Path) -> MONAILabelClient:
+    return MONAILabelClient(running.url, tmpdir=str(tmp_path), client_id="reader-1")
+
+
+def label_info(names: list[str]) -> list[dict[str, Any]]:
+    """As the module sends it; idx is off by one where a background segment stands before."""
+    return [{"name": name, "idx": position + 2} for position, name in enumerate(names)]
+
+
+def test_info_has_what_the_module_reads(running: Running, client: MONAILabelClient) -> None:
+    info = client.info()
+    scheme = running.workspace.scheme
+    assert list(info["labels"].items()) == [(s.name, s.id) for s in scheme]
+    model = info["models"]["mrseg"]
+    assert model["type"] == "segmentation" and list(model["labels"].items()) == list(info["labels"].items())
+    assert isinstance(model["config"], dict)
+    assert list(info["strategies"]) == ["balanced", "uncertainty", "sequential", "random"]
+    assert all("config" in strategy for strategy in info["strategies"].values())
+    assert "config" in info["trainers"]["mrseg"]
+    assert {"epoch", "total_epochs", "best_metric", "total_time"} <= info["train_stats"]["mrseg"].keys()
+    assert info["datastore"]["total"] >= 16 and info["datastore"]["completed"] >= 0
+    assert "bootstrap" in info["description"] and "weights" in info["description"]
+    assert str(running.workspace.root) not in json.dumps(info)
+
+
+def test_a_case_from_hand_out_to_submission(running: Running, client: MONAILabelClient, tmp_path: Path) -> None:
+    assert client.auth_enabled() is False
+    sample = client.next_sample("balanced", {})
+    assert "path" not in sample
+    # Slicer downloads by urlretrieve, without any header, under the name that it was told.
+    target = tmp_path / sample["name"]
+    query = urllib.parse.urlencode({"image": sample["id"]})
+    urllib.request.urlretrieve(f"{running.url}/datastore/image?{query}", target)
+    assert sample["checksum"] == "SHA256:" + hashlib.sha256(target.read_bytes()).hexdigest()
+    original = running.images[sample["id"]]
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(target))), _pixels(original))
+
+    listed = client.datastore()["objects"][sample["id"]]
+    names = listed["labels"]["original"]["info"]["params"]["label_names"]
+    assert list(names.items()) == list(running.workspace.scheme.label_names.items())
+    draft_file = Path(client.download_label(sample["id"], "original"))
+    assert draft_file.name.endswith(".nii.gz")
+
+    file, params = client.infer("mrseg", sample["id"], dict(INFER))
+    assert Path(file).parent == tmp_path and file.endswith(".nrrd")
+    assert list(params["label_names"].values()) == list(range(1, len(running.workspace.scheme) + 1))
+    mask, image = sitk.ReadImage(file), sitk.ReadImage(str(target))
+    assert mask.GetPixelID() == sitk.sitkUInt8
+    assert mask.GetSize() == image.GetSize()
+    for of_mask, of_image in zip(_geometry(mask), _geometry(image), strict=True):
+        np.testing.assert_allclose(of_mask, of_image, rtol=0, atol=1e-6)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(mask), _pixels(draft_file))
+
+    # The reader deletes the first structure, so that value 1 is now another one, and sends them in another order.
+    last = running.workspace.scheme.structures[-1]
+    kept = [s.name for s in reversed(running.workspace.scheme.structures) if s.id != 1]
+    edited = np.zeros_like(sitk.GetArrayFromImage(mask), dtype=np.int16)
+    edited[1:8, 3:9, 5:9] = kept.index(last.name) + 1
+    label = sitk.GetImageFromArray(edited)
+    label.CopyInformation(mask)
+    sitk.WriteImage(label, str(tmp_path / "label.nrrd"))
+    answer = client.save_label(
+        sample["id"], str(tmp_path / "label.nrrd"), params={"label_info": label_info(kept), "model": "mrseg"}
+    )
+    assert answer == {"image": sample["id"], "label": sample["id"]}
+    final = _pixels(Path(client.download_label(sample["id"], "final")))
+    np.testing.assert_array_equal(final, np.where(edited > 0, last.id, 0))
+    assert sample["id"] not in client.datastore()["objects"]
+    with running.catalog.read() as session:
+        revision = rows.final_revisions(session, [_acquisition(running, sample["id"])])
+    assert next(iter(revision.values())).presegmentation_id == params["presegmentation"]
+
+
+def test_same_client_name_gets_different_cases(running: Running) -> None:
+    request = {"client_id": "user-xyz"}
+    first, second = (running.http.post("/activelearning/random", json=request).json() for _ in range(2))
+    assert first["id"] != second["id"] and first["name"] != second["name"]
+    objects = running.http.get("/datastore/", params={"output": "all"}).json()["objects"]
+    assert {first["id"], second["id"]} <= objects.keys()
+    assert len(objects) < len(running.images)
+
+
+def test_infer_never_gives_away_the_stored_file(running: Running) -> None:
+    examination = next(iter(running.images))
+    with running.catalog.read() as session:
+        draft = drafts.newest(session, _acquisition(running, examination))
+    assert draft is not None
+    for extension in (".nrrd", ".nii.gz"):
+        params = {"result_extension": extension}
+        reply = running.http.post(
+            "/infer/mrseg", params={"image": examination, "output": "image"}, data={"params": json.dumps(params)}
+        )
+        assert reply.status_code == 200
+        assert reply.headers["content-disposition"].endswith(f'{extension}"')
+    running.workspace.verify(draft.path, draft.digest)
+    assert not list((running.workspace.root / "tmp").glob("infer-*"))
+
+
+def test_infer_waits_for_a_worker_while_others_are_served(running: Running, tmp_path: Path) -> None:
+    image = write_image(tmp_path / "new.nii.gz", 100)
+    with image.open("rb") as stream:
+        identifier = running.http.put("/datastore/", params={"image": "new"}, files={"file": stream}).json()["image"]
+
+    def ask(seconds: float) -> httpx.Response:
+        params = {**INFER, "wait_seconds": seconds}
+        with httpx.Client(base_url=running.url, timeout=120, trust_env=False) as http:
+            return http.post("/infer/mrseg", params={"image": identifier}, data={"params": json.dumps(params)})
+
+    early = ask(0)
+    assert early.status_code == 503 and identifier in early.json()["detail"]
+    readers = 45  # more than the threads that all other routes share
+    with ThreadPoolExecutor(readers) as pool:
+        waiting = [pool.submit(ask, 90) for _ in range(readers)]
+        assert running.http.get("/info/").status_code == 200
+        # This test is the worker.
+        held = claim(running.catalog, [DRAFTS])
+        assert held is not None and held.payload["acquisition"] == _acquisition(running, identifier)
+        assert not wait(waiting, timeout=1).done
+        add_draft(running.workspace, running.catalog, identifier)
+        with running.catalog.begin() as session:
+            held.finish(running.catalog, session, {})
+        answers = [reply.result() for reply in waiting]
+    assert {answer.status_code for answer in answers} == {200}
+
+
+def test_a_readers_own_image_goes_by_its_own_name(running: Running, client: MONAILabelClient, tmp_path: Path) -> None:
+    image = write_image(tmp_path / "volume.nii.gz", 200)
+    alias = "3: T1 VIBE dixon"
+    identifier = client.upload_image(str(image), alias)["image"]
+    assert client.upload_image(str(image), alias)["image"] == identifier
+    add_draft(running.workspace, running.catalog, identifier)
+    # The module ignores the id in the reply and goes on with the name.
+    file, _ = client.infer("mrseg", alias, dict(INFER))
+    label = sitk.Cast(sitk.ReadImage(file), sitk.sitkInt16)
+    sitk.WriteImage(label, str(tmp_path / "label.nrrd"))
+    names = list(running.workspace.scheme.names)
+    answer = client.save_label(alias, str(tmp_path / "label.nrrd"), params={"label_info": label_info(names)})
+    assert answer["image"] == identifier
+    other = write_image(tmp_path / "other.nii.gz", 201)
+    assert client.upload_image(str(other), alias)["image"] != identifier
+
+
+@pytest.mark.parametrize("alias", ["../x", "a/b", "a\\b", "a\x07b", "x" * 201])
+def test_bad_aliases_are_refused(running: Running, tmp_path: Path, alias: str) -> None:
+    image = write_image(tmp_path / "volume.nii.gz", 202)
+    with image.open("rb") as stream:
+        reply = running.http.put("/datastore/", params={"image": alias}, files={"file": stream})
+    assert reply.status_code == 422 and isinstance(reply.json()["detail"], str)
+
+
+def test_a_session_is_an_image_for_one_look(running: Running, client: MONAILabelClient) -> None:
+    examination, image = next(iter(running.images.items()))
+    session = client.create_session(str(image))
+    identifier = session["session_id"]
+    assert str(running.workspace.root) not in json.dumps(session)
+    # The same image is in the catalogue already, with a draft.
+    file, params = client.infer("mrseg", "", dict(INFER), session_id=identifier)
+    assert examination in file and params["label_names"]
+    assert running.http.get(f"/session/{identifier}", params={"image": True}).content == image.read_bytes()
+    client.remove_session(identifier)
+    assert running.http.get(f"/session/{identifier}").status_code == 404
+    assert running.http.get("/session/..%2F..%2Fmrseg.toml").status_code == 404
+
+
+def test_slicer_neither_starts_nor_stops_a_round(running: Running, client: MONAILabelClient) -> None:
+    """What "auto update model" sends after every submission."""
+    assert client.train_status(check_if_running=True) is False
+    with running.catalog.begin() as session:
+        number = rounds_service.start_in(session, running.workspace.settings, actor="test").number
+    try:
+        assert client.train_status(check_if_running=True) is True
+        for status in (client.train_stop(), client.train_start("mrseg", {}), client.train_status()):
+            assert status["status"] == "RUNNING" and status["id"] == str(number)
+            assert status["result"] and status["details"]
+        with running.catalog.read() as session:
+            row = rounds.get(session, number)
+            assert row is not None and row.state is RoundState.QUEUED
+            assert rounds.next_number(session) == number + 1
+    finally:
+        rounds_service.cancel(running.workspace, running.catalog, number)
+    assert client.train_status(check_if_running=True) is False
+
+
+def test_downloads_can_be_checked_before(running: Running) -> None:
+    examination, image = next(iter(running.images.items()))
+    reply = running.http.head("/datastore/image", params={"image": examination})
+    digest = hashlib.sha256(running.http.get("/datastore/image", params={"image": examination}).content).hexdigest()
+    assert reply.status_code == 200 and int(reply.headers["content-length"]) > 0 and not reply.content
+    for check_sum, status in ((f"SHA256:{digest}", 200), (digest, 200), ("SHA256:00", 404), (f"MD5:{digest}", 422)):
+        query = {"image": examination, "check_sum": check_sum}
+        assert running.http.head("/datastore/image", params=query).status_code == status
+    assert image.is_file()
+    assert running.http.head("/datastore/label", params={"image": examination, "tag": "original"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "arguments", "status"),
+    [
+        ("POST", "/activelearning/none", {"json": {}}, 404),
+        ("POST", "/activelearning/random", {"json": {"client_id": ["a"]}}, 422),
+        ("POST", "/activelearning/random", {"content": b"{", "headers": {"content-type": "application/json"}}, 422),
+        ("GET", "/datastore/image", {}, 422),
+        ("GET", "/datastore/image", {"params": {"image": "ex-0000000000000000"}}, 404),
+        ("GET", "/datastore/image", {"params": {"image": "../mrseg.toml"}}, 422),
+        ("GET", "/datastore/label", {"params": {"label": "{any}", "tag": "final "}}, 422),
+        ("GET", "/datastore/", {"params": {"output": "everything"}}, 422),
+        ("POST", "/infer/mrseg", {}, 422),
+        ("POST", "/infer/other", {"params": {"image": "{any}"}}, 404),
+        ("POST", "/infer/mrseg", {"params": {"image": "{any}"}, "data": {"params": "{"}}, 422),
+        ("POST", "/infer/mrseg", {"params": {"image": "{any}"}, "data": {"params": "[1]"}}, 422),
+        ("POST", "/infer/mrseg", {"params": {"image": "{any}"}, "data": {"params": '{"result_extension": "/x"}'}}, 422),
+        ("POST", "/infer/mrseg", {"params": {"image": "{any}"}, "data": {"params": '{"result_extension": [1]}'}}, 422),
+        ("POST", "/infer/mrseg", {"params": {"image": "{any}"}, "data": {"params": '{"result_dtype": [1]}'}}, 422),
+        ("POST", "/infer/mrseg", {"params": {"image": "{any}"}, "data": {"params": '{"folder": "/etc"}'}}, 200),
+        ("PUT", "/datastore/label", {"params": {"image": "{any}"}}, 422),
+        ("PUT", "/datastore/label", {"params": {"image": "{any}"}, "files": {"label": ("a.nrrd", b"")}}, 422),
+        ("PUT", "/datastore/label", {"params": {"image": "{any}"}, "files": {"label": ("a.nrrd", b"junk")}}, 422),
+        (
+            "PUT",
+            "/datastore/label",
+            {"params": {"image": "{any}", "tag": "original"}, "files": {"label": ("a.nrrd", b"junk")}},
+            422,
+        ),
+        ("PUT", "/datastore/", {"params": {"image": "x"}, "files": {"file": ("a.nii.gz", b"junk")}}, 422),
+        ("PUT", "/session/", {"files": [("files", ("a.nii", b"1")), ("files", ("b.nii", b"2"))]}, 422),
+        ("POST", "/train/other", {"json": {}}, 404),
+        ("GET", "/logs/", {}, 404),
+        ("POST", "/reload", {}, 404),
+        ("DELETE", "/datastore/image", {"params": {"id": "{any}"}}, 405),
+    ],
+)
+def test_errors_are_told_to_the_radiologist(
+    running: Running, method: str, path: str, arguments: dict[str, Any], status: int
+) -> None:
+    query = arguments.get("params", {})
+    arguments = {**arguments, "params": {k: v.replace("{any}", next(iter(running.images))) for k, v in query.items()}}
+    reply = running.http.request(method, path, **arguments)
+    assert reply.status_code == status, reply.text
+    if status >= 400:
+        assert isinstance(reply.json()["detail"], str)
+        assert "Traceback" not in reply.text and str(running.workspace.root) not in reply.text
+    assert not list((running.workspace.root / "tmp").glob("infer-*"))
+    assert not list((running.workspace.root / "tmp").glob("upload-*"))
+
+
+def test_concurrent_submissions_and_reads_all_end_well(running: Running) -> None:
+    """SQLite behind a threadpool: nobody sees a locked database."""
+    failures: list[str] = []
+
+    def read() -> None:
+        with httpx.Client(base_url=running.url, timeout=60, trust_env=False) as http:
+            for path in ("/info/", "/datastore/?output=all", "/datastore/?output=train", "/train/"):
+                reply = http.get(path)
+                if reply.status_code != 200:
+                    failures.append(f"{path}: {reply.status_code} {reply.text}")
+
+    threads = [threading.Thread(target=read) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+def _pixels(path: Path) -> Any:
+    return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+
+
+def _geometry(image: sitk.Image) -> tuple[Any, Any, Any]:
+    return image.GetOrigin(), image.GetSpacing(), image.GetDirection()
+
+
+def _acquisition(running: Running, examination_id: str) -> str:
+    with running.catalog.read() as session:
+        examination = drafts.examination(session, examination_id)
+    assert examination is not None
+    return examination.acquisition_id

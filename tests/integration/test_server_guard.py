@@ -1,0 +1,130 @@
+"""Without sign-in the server answers this machine alone, and no body is too large."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mrseg_label.errors import ConfigurationError
+from mrseg_label.workspace import Workspace
+from mrseg_monailabel.guard import refusal
+from mrseg_monailabel.server import WORKSPACE_VARIABLE, create_app
+from tests.integration.conftest import Running
+
+OWN_HOST = ("host", "127.0.0.1:8000")
+
+
+def scope(*headers: tuple[str, str], peer: str | None = "127.0.0.1", scheme: str = "http") -> dict[str, Any]:
+    encoded = [(name.encode(), value.encode()) for name, value in headers]
+    return {"type": "http", "scheme": scheme, "client": (peer, 5) if peer else None, "headers": encoded}
+
+
+@pytest.mark.parametrize(
+    "request_scope",
+    [
+        scope(OWN_HOST),
+        scope(("host", "localhost")),
+        scope(("host", "LocalHost:8000")),
+        scope(("host", "[::1]:8000"), peer="::1"),
+        scope(OWN_HOST, peer="127.0.0.53"),
+        scope(OWN_HOST, peer="::ffff:127.0.0.1"),
+        scope(OWN_HOST, ("origin", "http://127.0.0.1:8000")),
+        scope(("host", "localhost"), ("origin", "https://localhost"), scheme="https"),
+    ],
+)
+def test_this_machine_is_answered(request_scope: dict[str, Any]) -> None:
+    assert refusal(request_scope) is None
+
+
+@pytest.mark.parametrize(
+    ("request_scope", "word"),
+    [
+        (scope(OWN_HOST, peer="10.1.2.3"), "peer"),
+        (scope(OWN_HOST, peer="::ffff:10.1.2.3"), "peer"),
+        (scope(OWN_HOST, peer=None), "peer"),
+        (scope(OWN_HOST, peer="testclient"), "peer"),
+        (scope(), "Host"),
+        (scope(("host", "")), "Host"),
+        (scope(("host", "hospital.example")), "Host"),
+        (scope(("host", "localhost.hospital.example")), "Host"),
+        (scope(("host", "127.0.0.1.nip.io:8000")), "Host"),
+        (scope(("host", "localhost@evil.example")), "Host"),
+        (scope(("host", "evil.example#localhost")), "Host"),
+        (scope(("host", "localhost, evil.example")), "Host"),
+        (scope(("host", "localhost:x")), "Host"),
+        (scope(("host", "0.0.0.0:8000")), "Host"),
+        (scope(OWN_HOST, ("host", "evil.example")), "Host"),
+        (scope(OWN_HOST, ("X-Forwarded-For", "127.0.0.1")), "forwarded"),
+        (scope(OWN_HOST, ("x-forwarded-host", "localhost")), "forwarded"),
+        (scope(OWN_HOST, ("forwarded", "for=127.0.0.1")), "forwarded"),
+        (scope(OWN_HOST, ("x-real-ip", "127.0.0.1")), "forwarded"),
+        (scope(OWN_HOST, ("via", "1.1 proxy")), "forwarded"),
+        (scope(OWN_HOST, ("origin", "http://evil.example")), "Origin"),
+        (scope(OWN_HOST, ("origin", "null")), "Origin"),
+        (scope(OWN_HOST, ("origin", "http://127.0.0.1:3000")), "Origin"),
+        (scope(OWN_HOST, ("origin", "https://127.0.0.1:8000")), "Origin"),
+        (scope(OWN_HOST, ("origin", "http://127.0.0.1:8000.evil.example")), "Origin"),
+    ],
+)
+def test_everybody_else_is_refused(request_scope: dict[str, Any], word: str) -> None:
+    reason = refusal(request_scope)
+    assert reason is not None and word in reason
+
+
+@pytest.mark.parametrize(
+    "path", ["/info/", "/auth/", "/healthz", "/api/v1/models", "/datastore/image?image=x", "/none"]
+)
+@pytest.mark.parametrize(
+    "headers", [{"Host": "hospital.example"}, {"Origin": "http://evil.example"}, {"X-Forwarded-For": "127.0.0.1"}]
+)
+def test_the_real_server_refuses(running: Running, path: str, headers: dict[str, str]) -> None:
+    reply = running.http.get(path, headers=headers)
+    assert reply.status_code == 403
+    assert "AUTH=off" in reply.json()["detail"]
+    assert "access-control-allow-origin" not in reply.headers
+
+
+def test_no_cross_origin_preflight_is_granted(running: Running) -> None:
+    headers = {"Origin": "http://evil.example", "Access-Control-Request-Method": "POST"}
+    reply = running.http.options("/activelearning/random", headers=headers)
+    assert reply.status_code == 403
+    assert not any(name.startswith("access-control") for name in reply.headers)
+
+
+def test_an_announced_body_that_is_too_large_is_refused(running: Running) -> None:
+    reply = running.http.put("/datastore/", params={"image": "x"}, files={"file": ("x.nii.gz", bytes(5 * 1024 * 1024))})
+    assert reply.status_code == 413
+    assert "4 MB" in reply.json()["detail"]
+
+
+def test_a_streamed_body_that_is_too_large_is_refused(running: Running) -> None:
+    def body() -> Iterator[bytes]:
+        yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="x.nii.gz"\r\n\r\n'
+        for _ in range(6):
+            yield bytes(1024 * 1024)
+        yield b"\r\n--b--\r\n"
+
+    # http.client tells nothing of the length beforehand, and reads the answer even where the server hangs up.
+    connection = http.client.HTTPConnection("127.0.0.1", int(running.url.rpartition(":")[2]), timeout=60)
+    headers = {"Content-Type": "multipart/form-data; boundary=b", "Transfer-Encoding": "chunked"}
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        connection.request("PUT", "/datastore/?image=x", body=body(), headers=headers, encode_chunked=True)
+    reply = connection.getresponse()
+    assert reply.status == 413
+    assert b"4 MB" in reply.read()
+
+
+def test_sign_in_must_be_switched_off_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MRSEG_AUTH", raising=False)
+    Workspace.init(tmp_path / "workspace")
+    monkeypatch.setenv(WORKSPACE_VARIABLE, str(tmp_path / "workspace"))
+    with pytest.raises(ConfigurationError, match="AUTH"):
+        create_app()
+    monkeypatch.delenv(WORKSPACE_VARIABLE)
+    with pytest.raises(ConfigurationError, match=WORKSPACE_VARIABLE):
+        create_app()
