@@ -24,6 +24,7 @@ from mrseg_label.catalog.tables import (
     ModelVersion,
     Participant,
     Presegmentation,
+    Revision,
 )
 from mrseg_label.catalog.types import CaseRole, LeaseEnd, ModelStatus
 from mrseg_label.clock import now
