@@ -1,27 +1,31 @@
-"""``mrseg-label import``: images into the catalogue."""
+"""``import``, ``exclude``, ``include``."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mrseg_label.cli.common import HERE, JsonOption, WorkspaceOption, opened, print_json, print_table, progress_bar, say
+from mrseg_label.errors import InvalidInput
+
 if TYPE_CHECKING:
     from mrseg_label.intake.options import ImportReport
 
 _SHOWN = 20
+_ACTOR = "local"
 
 
 def import_images(
     paths: Annotated[list[Path], typer.Argument(help="Images (.nii.gz, .nii, .nrrd, .mha) or folders of them.")],
-    workspace: Annotated[Path, typer.Option(help="The workspace.", show_default="the current folder")] = Path(),
+    workspace: WorkspaceOption = HERE,
     participant: Annotated[str | None, typer.Option(help="Code of the participant whose images these all are.")] = None,
     pattern: Annotated[
         str | None,
-        typer.Option(help="Where the names stand in a path: '{participant}/{station}_{sequence}.nii.gz'; also {session}, and * for anything."),
+        typer.Option(
+            help="Where the names stand in a path: '{participant}/{station}_{sequence}.nii.gz'; also {session}, and * for anything."
+        ),
     ] = None,
     csv: Annotated[
         Path | None,
@@ -31,14 +35,15 @@ def import_images(
         str | None, typer.Option(help="Where the axes point in files that do not say it, for example LPS.")
     ] = None,
     primary: Annotated[
-        str | None, typer.Option(help="Sequence of a group to draft on and to open, best first: 'water,in'.")
+        str | None, typer.Option(help="Sequence of a group to draft on and to open, best first, for example 'water,in'.")
     ] = None,
-    reference: Annotated[bool, typer.Option("--reference", help="Refer to files where they lie instead of copying them.")] = False,
+    reference: Annotated[
+        bool, typer.Option("--reference", help="Refer to files where they lie instead of copying them.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen and store nothing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Bring images into the catalogue; exit code 1 if any was refused."""
-    from mrseg_label.catalog.opening import open_workspace
     from mrseg_label.intake.options import ImportOptions
     from mrseg_label.intake.sequences import PRIMARY_SEQUENCES
     from mrseg_label.intake.service import check_options, import_paths
@@ -52,62 +57,83 @@ def import_images(
         reference=reference,
         dry_run=dry_run,
         primary_sequences=(*preferred, *PRIMARY_SEQUENCES),
+        actor=_ACTOR,
     )
-    check_options(options)
-    opened, catalog = open_workspace(workspace)
     try:
-        report = _with_progress(lambda progress: import_paths(opened, catalog, paths, options, progress), quiet=as_json)
-    finally:
-        catalog.close()
+        check_options(options)
+    except InvalidInput as error:
+        raise typer.BadParameter(str(error)) from error
+    with opened(workspace) as (found, catalog), progress_bar("importing", quiet=as_json) as progress:
+        report = import_paths(found, catalog, paths, options, progress)
     if as_json:
-        typer.echo(json.dumps(report.to_json(), ensure_ascii=False, indent=2))
+        print_json(report.to_json())
     else:
         _print(report)
     if report.refused:
         raise typer.Exit(1)
 
 
+def exclude(
+    subject: Annotated[str, typer.Argument(help="Id of an examination (its whole group is excluded), or a participant's code.")],
+    reason: Annotated[str, typer.Option(help="Why; kept with the date and who did it.")],
+    workspace: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Leave an examination or a participant out of hand-out and training; nothing is deleted."""
+    from mrseg_label.intake.exclusion import exclude as do
+
+    with opened(workspace) as (_, catalog):
+        ids = do(catalog, subject, reason=reason, actor=_ACTOR)
+    if as_json:
+        print_json({"excluded": ids})
+    else:
+        say(f"{subject}: {len(ids)} acquisitions excluded")
+
+
+def include(
+    subject: Annotated[str, typer.Argument(help="Id of an examination, or a participant's code.")],
+    workspace: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Take an exclusion back."""
+    from mrseg_label.intake.exclusion import include as do
+
+    with opened(workspace) as (_, catalog):
+        ids = do(catalog, subject, actor=_ACTOR)
+    if as_json:
+        print_json({"included": ids})
+    else:
+        say(f"{subject}: {len(ids)} acquisitions included again")
+
+
 def register(app: typer.Typer) -> None:
-    """Add the command ``import`` to the application."""
+    """Add the commands to the application."""
     app.command("import")(import_images)
-
-
-def _with_progress(work: Callable[[Callable[[int, int], None]], ImportReport], quiet: bool) -> ImportReport:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as bar:
-        task = bar.add_task("importing", total=None)
-        return work(lambda done, total: bar.update(task, completed=done, total=total))
+    app.command("exclude")(exclude)
+    app.command("include")(include)
 
 
 def _print(report: ImportReport) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    console = Console()
     if report.accepted:
-        table = Table("examination", "participant", "station", "sequence", "voxels", "spacing, mm", "axes")
-        for entry in report.accepted[:_SHOWN]:
-            geometry = entry.geometry
-            table.add_row(
+        rows = [
+            (
                 entry.id,
-                escape(entry.participant),
-                escape(entry.station),
-                escape(entry.sequence),
-                " x ".join(map(str, geometry.shape)),
-                " x ".join(f"{value:.4g}" for value in geometry.spacing_mm),
-                geometry.axcodes,
+                entry.participant,
+                entry.station,
+                entry.sequence,
+                " x ".join(map(str, entry.geometry.shape)),
+                " x ".join(f"{value:.4g}" for value in entry.geometry.spacing_mm),
+                entry.geometry.axcodes,
             )
-        console.print(table)
+            for entry in report.accepted[:_SHOWN]
+        ]
+        print_table(("examination", "participant", "station", "sequence", "voxels", "spacing, mm", "axes"), rows)
         if len(report.accepted) > _SHOWN:
-            console.print(f"... and {len(report.accepted) - _SHOWN} more")
+            say(f"... and {len(report.accepted) - _SHOWN} more")
     for entry in report.accepted:
         for warning in entry.warnings:
-            console.print(f"[yellow]{escape(entry.source)}[/]: {escape(warning)}", soft_wrap=True)
+            say(f"{entry.source}: {warning}")
     for refusal in report.refused:
-        console.print(f"[red]refused[/] {escape(refusal.source)}: {escape(refusal.reason)}", soft_wrap=True)
+        say(f"refused {refusal.source}: {refusal.reason}")
     verb = "would be accepted" if report.dry_run else "accepted"
-    console.print(f"{len(report.accepted)} {verb}, {len(report.refused)} refused, {report.unchanged} unchanged")
+    say(f"{len(report.accepted)} {verb}, {len(report.refused)} refused, {report.unchanged} unchanged")

@@ -15,6 +15,7 @@ from mrseg_label.errors import InvalidInput
 from mrseg_label.ids import derived_id, new_id
 from mrseg_label.imaging import Geometry
 from mrseg_label.intake.assign import Source, automatic_codes
+from mrseg_label.intake.exclusion import mark_excluded
 from mrseg_label.intake.options import Accepted
 from mrseg_label.intake.participants import Person
 from mrseg_label.intake.prepare import Prepared
@@ -139,6 +140,9 @@ class Recorder:
             shuffle=random.random(),
         )
         acquisition.participant = participant
+        if participant.excluded_at is not None:
+            mark_excluded(acquisition, participant.excluded_at, participant.excluded_by, participant.excluded_reason)
+            warnings.append(f"the participant is excluded ({participant.excluded_reason}), and so is this image")
         session.add(acquisition)
         return acquisition
 

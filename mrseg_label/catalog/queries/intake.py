@@ -28,6 +28,11 @@ def examination(session: Session, examination_id: str) -> Examination | None:
     return session.get(Examination, examination_id)
 
 
+def acquisition(session: Session, acquisition_id: str) -> Acquisition | None:
+    """An acquisition by id."""
+    return session.get(Acquisition, acquisition_id)
+
+
 def participant(session: Session, code: str, lock: bool = False) -> Participant | None:
     """A participant by code; ``lock`` makes other imports of the same participant wait (PostgreSQL)."""
     query = select(Participant).where(Participant.code == code)

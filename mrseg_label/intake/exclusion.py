@@ -1,0 +1,110 @@
+"""Leave examinations or participants out of the work, later, with reason, author and date."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from mrseg_label.catalog.database import Catalog
+from mrseg_label.catalog.queries import audit
+from mrseg_label.catalog.queries import intake as rows
+from mrseg_label.catalog.tables import Acquisition, Participant
+from mrseg_label.clock import now
+from mrseg_label.errors import Conflict, InvalidInput, NotFound
+from mrseg_label.ids import is_id
+
+
+def exclude(catalog: Catalog, subject: str, *, reason: str, actor: str) -> list[str]:
+    """Exclude an examination with its co-registered group, or a participant with everything, also what comes later.
+
+    Excluded cases are neither handed out nor trained on; nothing of them is deleted.
+
+    Parameters
+    ----------
+    subject : id of an examination or of a group, or code of a participant.
+
+    Returns
+    -------
+    Ids of the acquisitions (groups) that are excluded now and were not before.
+
+    Raises
+    ------
+    InvalidInput
+        No reason.
+    NotFound
+        There is no such examination, group or participant.
+    Conflict
+        It is excluded already.
+    """
+    if not reason.strip():
+        raise InvalidInput("an exclusion needs a reason")
+    with catalog.begin() as session:
+        participant, acquisitions = _find(session, subject)
+        moment = now()
+        changed = [acquisition for acquisition in acquisitions if acquisition.excluded_at is None]
+        if not changed and (participant is None or participant.excluded_at is not None):
+            raise Conflict(f"{subject} is excluded already")
+        _mark(participant, changed, moment, actor, reason.strip())
+        ids = [acquisition.id for acquisition in changed]
+        audit.record(session, actor, "exclude", subject, reason=reason.strip(), acquisitions=ids)
+    return ids
+
+
+def include(catalog: Catalog, subject: str, *, actor: str) -> list[str]:
+    """Take an exclusion back. The trail of both stays.
+
+    Returns
+    -------
+    Ids of the acquisitions that take part again.
+
+    Raises
+    ------
+    NotFound
+        There is no such examination, group or participant.
+    Conflict
+        It is not excluded, or its participant is as a whole.
+    """
+    with catalog.begin() as session:
+        participant, acquisitions = _find(session, subject)
+        changed = [acquisition for acquisition in acquisitions if acquisition.excluded_at is not None]
+        if not changed and (participant is None or participant.excluded_at is None):
+            raise Conflict(f"{subject} is not excluded")
+        if participant is None and acquisitions[0].participant.excluded_at is not None:
+            code = acquisitions[0].participant.code
+            raise Conflict(f"the whole participant {code} is excluded; include {code} first")
+        _mark(participant, changed, None, None, None)
+        ids = [acquisition.id for acquisition in changed]
+        audit.record(session, actor, "include", subject, acquisitions=ids)
+    return ids
+
+
+def mark_excluded(row: Acquisition | Participant, moment: datetime | None, actor: str | None, reason: str | None) -> None:
+    """Write an exclusion into a row, or take it out."""
+    row.excluded_at, row.excluded_by, row.excluded_reason = moment, actor, reason
+
+
+def _mark(
+    participant: Participant | None,
+    acquisitions: Sequence[Acquisition],
+    moment: datetime | None,
+    actor: str | None,
+    reason: str | None,
+) -> None:
+    if participant is not None:
+        mark_excluded(participant, moment, actor, reason)
+    for acquisition in acquisitions:
+        mark_excluded(acquisition, moment, actor, reason)
+
+
+def _find(session: Session, subject: str) -> tuple[Participant | None, Sequence[Acquisition]]:
+    if is_id(subject):
+        examination = rows.examination(session, subject)
+        acquisition = examination.acquisition if examination else rows.acquisition(session, subject)
+        if acquisition is not None:
+            return None, [acquisition]
+    participant = rows.participant(session, subject)
+    if participant is None:
+        raise NotFound(f"there is no examination, group or participant {subject!r}")
+    return participant, rows.acquisitions(session, participant.id)
