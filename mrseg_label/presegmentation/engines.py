@@ -16,7 +16,7 @@ from mrseg_label.presegmentation.sources import choose_source
 from mrseg_label.workspace import Workspace
 
 if TYPE_CHECKING:
-    from mrseg_label.presegmentation.network import NetworkRuntime
+    from mrseg_label.nnunet.predict import Predictor
     from mrseg_label.presegmentation.totalseg import TotalSegmentatorRuntime
 
 NETWORK_SOURCE = "nnunet"
@@ -28,7 +28,7 @@ class Engines:
 
     workspace: Workspace
     _total: TotalSegmentatorRuntime | None = None
-    _networks: dict[str, NetworkRuntime] = field(default_factory=dict)
+    _networks: dict[str, Predictor] = field(default_factory=dict)
 
     def segment(self, model: ModelVersion, examination: Examination) -> tuple[NDArray[np.uint8], str]:
         """Label map (X, Y, Z) of the examination's image, on exactly its grid, and the source that made it."""
@@ -48,14 +48,14 @@ class Engines:
             self._total = TotalSegmentatorRuntime(weights.path, home, self.workspace.settings.device)
         return self._total
 
-    def _network(self, model: ModelVersion) -> NetworkRuntime:
+    def _network(self, model: ModelVersion) -> Predictor:
         if model.version not in self._networks:
-            from mrseg_label.presegmentation.network import NetworkRuntime
+            from mrseg_label.nnunet.predict import Predictor
 
             if model.path is None:
                 raise IntegrityError(f"model version {model.version} has no folder; promote another version")
             folder: Path = self.workspace.path(model.path)
             if len(self._networks) >= 2:  # the current one and the one that it is compared with
                 self._networks.pop(next(iter(self._networks)))
-            self._networks[model.version] = NetworkRuntime(folder, self.workspace.settings.device)
+            self._networks[model.version] = Predictor(folder, self.workspace.settings.device)
         return self._networks[model.version]

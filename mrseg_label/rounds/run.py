@@ -25,11 +25,11 @@ from mrseg_label.presegmentation.weights import find_weights
 from mrseg_label.registry import service as registry
 from mrseg_label.rounds import snapshot
 from mrseg_label.rounds.evaluation import Scores, evaluate, evaluations, held_out_revisions
-from mrseg_label.rounds.nnunet.dataset import write_raw_dataset
-from mrseg_label.rounds.nnunet.environment import NnunetFolders
-from mrseg_label.rounds.nnunet.profiles import profile_named
-from mrseg_label.rounds.nnunet.run import TrainingProgress, TrainingReport, TrainingRun
-from mrseg_label.rounds.nnunet.supervise import train
+from mrseg_label.nnunet.dataset import write_raw_dataset
+from mrseg_label.nnunet.environment import NnunetFolders
+from mrseg_label.nnunet.profiles import profile_named
+from mrseg_label.nnunet.run import TrainingProgress, TrainingReport, TrainingRun
+from mrseg_label.nnunet.supervise import train
 from mrseg_label.rounds.service import log_path, start_if_due
 
 log = logging.getLogger("mrseg_label.rounds")

@@ -18,7 +18,7 @@ from mrseg_label.catalog.types import CaseRole, StructureState
 from mrseg_label.errors import InvalidInput
 from mrseg_label.imaging import Geometry, write_nifti
 from mrseg_label.labels import LabelScheme
-from mrseg_label.rounds.nnunet.dataset import TrainingCase
+from mrseg_label.nnunet.dataset import TrainingCase
 from mrseg_label.workspace import Workspace
 
 

@@ -190,6 +190,11 @@ class SlicerClient:
         """Any JSON of the server, for example ``/api/v1/rounds``."""
         return self._send("GET", path, params=params).json()
 
+    def start_round(self) -> int:
+        """Start a round as an admin does, over REST; returns its number."""
+        number: int = self._json("POST", "/api/v1/rounds")["number"]
+        return number
+
     def items(self, path: str) -> list[dict[str, Any]]:
         """All items of a list of the REST interface, over its pages."""
         found: list[dict[str, Any]] = []

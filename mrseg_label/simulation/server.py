@@ -88,6 +88,19 @@ class Server:
             process.kill()  # its workers end with it: their standard input closes
             process.wait()
 
+    @property
+    def pid(self) -> int:
+        """Process id of the running server.
+
+        Raises
+        ------
+        Unavailable
+            It does not run.
+        """
+        self.check()
+        assert self._process is not None
+        return self._process.pid
+
     def check(self) -> None:
         """Raise :class:`Unavailable` if the server has ended."""
         if self._process is None or self._process.poll() is not None:

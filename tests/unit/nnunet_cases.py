@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mrseg_label.imaging import Geometry, reorient, write_nifti
 from mrseg_label.labels import LabelScheme
-from mrseg_label.rounds.nnunet.dataset import TrainingCase
+from mrseg_label.nnunet.dataset import TrainingCase
 
 SCHEME = LabelScheme.parse("id\tname\tpaired_with\n1\tleft_lung\tright_lung\n2\tright_lung\tleft_lung\n3\tliver\t\n")
 # Centre and radii as shares of the image's extent in RAS, and mean intensity in the first channel.

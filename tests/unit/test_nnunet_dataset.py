@@ -13,8 +13,8 @@ import pytest
 
 from mrseg_label.errors import Conflict, GeometryError, InvalidInput
 from mrseg_label.imaging import Geometry, write_nifti
-from mrseg_label.rounds.nnunet.dataset import RawDataset, TrainingCase, read_label_map, write_raw_dataset
-from mrseg_label.rounds.nnunet.splits import held_out_participants, make_splits, rank_participants
+from mrseg_label.nnunet.dataset import RawDataset, TrainingCase, read_label_map, write_raw_dataset
+from mrseg_label.nnunet.splits import held_out_participants, make_splits, rank_participants
 from tests.unit.nnunet_cases import SCHEME, image_and_labels, write_case
 
 

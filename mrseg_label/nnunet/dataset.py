@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from mrseg_label.errors import Conflict, GeometryError, InvalidInput
 from mrseg_label.imaging import Geometry, load_image, reorient, write_nifti
 from mrseg_label.labels import LabelScheme
-from mrseg_label.rounds.nnunet.environment import FILE_ENDING, READER
-from mrseg_label.rounds.nnunet.splits import make_splits
+from mrseg_label.nnunet.environment import FILE_ENDING, READER
+from mrseg_label.nnunet.splits import make_splits
 from mrseg_label.workspace import sha256_of
 
 CASES_FILE = "cases.json"
@@ -97,7 +97,7 @@ def write_raw_dataset(
     Parameters
     ----------
     name : ``DatasetNNN_name``.
-    held_out, folds : see :func:`mrseg_label.rounds.nnunet.splits.make_splits`.
+    held_out, folds : see :func:`mrseg_label.nnunet.splits.make_splits`.
 
     Raises
     ------

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from mrseg_label.errors import InvalidInput
-from mrseg_label.rounds.nnunet.dataset import RawDataset, link_or_copy
-from mrseg_label.rounds.nnunet.environment import (
+from mrseg_label.nnunet.dataset import RawDataset, link_or_copy
+from mrseg_label.nnunet.environment import (
     CONFIGURATION,
     FILE_ENDING,
     PLANS,
@@ -27,7 +27,7 @@ from mrseg_label.rounds.nnunet.environment import (
     quiet,
     threads_for_processes,
 )
-from mrseg_label.rounds.nnunet.profiles import NetworkShape, TrainingProfile
+from mrseg_label.nnunet.profiles import NetworkShape, TrainingProfile
 from mrseg_label.workspace import write_atomically
 
 PREPROCESSED_CASES_FILE = "preprocessed_cases.json"
@@ -137,6 +137,9 @@ def _plan_anew(folders: NnunetFolders, dataset: RawDataset, profile: TrainingPro
     with quiet(), threads_for_processes(*pools):
         extractor = fingerprint_extractor.DatasetFingerprintExtractor(dataset.name, available_cores())
         extractor.show_progress_bar = False
+        if profile.short_schedule:
+            # It draws 10^8 intensities, however few there are. They say how CT is normalised; MR is by its own mean.
+            extractor.num_foreground_voxels_for_intensitystats = 10**6
         extractor.run()
         planner = ExperimentPlanner(dataset.name, overwrite_target_spacing=spacing, suppress_transpose=spacing is not None)
         # The planner builds networks only to count their feature maps; on "meta" no weights are drawn for that.

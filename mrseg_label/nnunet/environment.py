@@ -62,6 +62,12 @@ class NnunetFolders:
         os.environ.update(self.variables(processes, augmentation_processes))
 
 
+def prepare_for_prediction() -> None:
+    """What nnU-Net reads when it is imported in a process that only predicts: no folders, no processes."""
+    os.environ.setdefault("nnUNet_def_n_proc", str(min(available_cores(), 8)))
+    os.environ.setdefault("MPLBACKEND", "Agg")
+
+
 def available_cores() -> int:
     """Cores that this process may use (a container or a Slurm job may have fewer than the machine)."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType
 
 from mrseg_label import errors
-from mrseg_label.rounds.nnunet.run import ERROR_FILE, LOG_FILE, TrainingProgress, TrainingReport, TrainingRun
+from mrseg_label.nnunet.run import ERROR_FILE, LOG_FILE, TrainingProgress, TrainingReport, TrainingRun
 
 
 class SupervisedProcess:
@@ -65,7 +65,7 @@ class SupervisedProcess:
 
 def start_training(run: TrainingRun) -> SupervisedProcess:
     """Start a training in processes of its own; follow it by :meth:`TrainingProgress.read`."""
-    command = [sys.executable, "-m", "mrseg_label.rounds.nnunet.train", str(run.write())]
+    command = [sys.executable, "-m", "mrseg_label.nnunet.train", str(run.write())]
     return SupervisedProcess(command, run.folder / LOG_FILE)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mrseg_label.errors import InvalidInput
-from mrseg_label.rounds.nnunet.environment import NnunetFolders
+from mrseg_label.nnunet.environment import NnunetFolders
 from mrseg_label.workspace import write_atomically
 
 RUN_FILE, PROGRESS_FILE, REPORT_FILE, ERROR_FILE, LOG_FILE = "run.json", "progress.json", "report.json", "error.json", "training.log"
@@ -27,7 +27,7 @@ class TrainingRun:
         at the next attempt; what is resumed lies in nnU-Net's folders.
     nnunet : folder with nnU-Net's raw, preprocessed and results.
     dataset : name of a data set in ``raw``.
-    profile : name of a :class:`mrseg_label.rounds.nnunet.profiles.TrainingProfile`.
+    profile : name of a :class:`mrseg_label.nnunet.profiles.TrainingProfile`.
     model : folder to write the model to (``<model>/DatasetNNN_.../...``); must not exist.
     folds : which splits to train.
     device : ``auto``, ``cpu`` or ``cuda``.
@@ -152,7 +152,7 @@ class TrainingReport:
     configuration_folder : of the model, with plans.json, dataset.json and fold_*.
     plans_reused_from : data set whose plans were taken over, or None.
     cases_reused, cases_made : preprocessed cases that were taken over and made.
-    warm_start : see :class:`mrseg_label.rounds.nnunet.warm_start.WarmStartReport`; None without one, or if the
+    warm_start : see :class:`mrseg_label.nnunet.warm_start.WarmStartReport`; None without one, or if the
         training was resumed.
     resumed_at_epoch : by fold; 0 if it began anew in this run.
     final_loss : by fold; mean training loss of the last epoch.

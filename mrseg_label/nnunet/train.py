@@ -1,4 +1,4 @@
-"""The process of a training: ``python -m mrseg_label.rounds.nnunet.train RUN.json``.
+"""The process of a training: ``python -m mrseg_label.nnunet.train RUN.json``.
 
 Plans, preprocesses, trains and exports in one process, since importing nnU-Net takes longer than some of
 these. Started again after a kill, it goes on where it was.
@@ -19,14 +19,14 @@ from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Any
 
 from mrseg_label.errors import InvalidInput, MrsegError
-from mrseg_label.rounds.nnunet import planning
-from mrseg_label.rounds.nnunet.archive import write_model_folder
-from mrseg_label.rounds.nnunet.dataset import RawDataset
-from mrseg_label.rounds.nnunet.environment import PLANS, available_cores
-from mrseg_label.rounds.nnunet.lock import folder_lock
-from mrseg_label.rounds.nnunet.profiles import TrainingProfile, profile_named
-from mrseg_label.rounds.nnunet.run import ERROR_FILE, TrainingProgress, TrainingReport, TrainingRun
-from mrseg_label.rounds.nnunet.warm_start import warm_start
+from mrseg_label.nnunet import planning
+from mrseg_label.nnunet.archive import write_model_folder
+from mrseg_label.nnunet.dataset import RawDataset
+from mrseg_label.nnunet.environment import PLANS, available_cores
+from mrseg_label.nnunet.lock import folder_lock
+from mrseg_label.nnunet.profiles import TrainingProfile, profile_named
+from mrseg_label.nnunet.run import ERROR_FILE, TrainingProgress, TrainingReport, TrainingRun
+from mrseg_label.nnunet.warm_start import warm_start
 from mrseg_label.workspace import write_atomically
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class _Fold:
 
     def train(self) -> None:
         """Train to the end; a fold that has ended before is only read."""
-        from mrseg_label.rounds.nnunet import trainers
+        from mrseg_label.nnunet import trainers
 
         base = self.run.folders.preprocessed / self.run.dataset
         plans = json.loads((base / f"{PLANS}.json").read_text())
@@ -179,7 +179,7 @@ def _seed(seed: int, fold: int) -> None:
 def main(arguments: list[str]) -> int:
     """Run one training; exit code 0, or 1 with ``error.json`` in the run's folder."""
     if len(arguments) != 1:
-        print("usage: python -m mrseg_label.rounds.nnunet.train RUN.json", file=sys.stderr)
+        print("usage: python -m mrseg_label.nnunet.train RUN.json", file=sys.stderr)
         return 2
     run = TrainingRun.read(Path(arguments[0]))
     try:

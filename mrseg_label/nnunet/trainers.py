@@ -21,9 +21,9 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerNoDA import nnUNetTrainerNoDA
 from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerNoMirroring import nnUNetTrainerNoMirroring
 
-from mrseg_label.rounds.nnunet.environment import CONFIGURATION
-from mrseg_label.rounds.nnunet.losses import AnnealedDiceCrossEntropy
-from mrseg_label.rounds.nnunet.profiles import TrainingProfile
+from mrseg_label.nnunet.environment import CONFIGURATION
+from mrseg_label.nnunet.losses import AnnealedDiceCrossEntropy
+from mrseg_label.nnunet.profiles import TrainingProfile
 
 LATEST, FINAL, BEST = "checkpoint_latest.pth", "checkpoint_final.pth", "checkpoint_best.pth"
 _REPORT_SECONDS = 1.0

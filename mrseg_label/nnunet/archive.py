@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mrseg_label.errors import InvalidInput
-from mrseg_label.rounds.nnunet.environment import CONFIGURATION, PLANS, STOCK_TRAINER
-from mrseg_label.rounds.nnunet.warm_start import find_configuration_folder
+from mrseg_label.nnunet.environment import CONFIGURATION, PLANS, STOCK_TRAINER
+from mrseg_label.nnunet.warm_start import find_configuration_folder
 
 _ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the same model gives the same bytes
 

@@ -1,0 +1,152 @@
+"""A trained network kept loaded, and label maps on exactly the grid of the image that it is given.
+
+The masks are those of nnU-Net's own command: its reader, preprocessor, sliding window and resampling do the
+work, in this process. Import torch and nnU-Net; workers only.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import nibabel.orientations as nibo
+import numpy as np
+from numpy.typing import NDArray
+
+from mrseg_label.errors import InvalidInput
+from mrseg_label.imaging import Geometry, load_image, reorient_like, write_nifti
+from mrseg_label.nnunet.environment import READER, STOCK_TRAINER, available_cores, prepare_for_prediction, quiet
+from mrseg_label.nnunet.warm_start import find_configuration_folder
+
+
+class Predictor:
+    """One model, loaded once.
+
+    Parameters
+    ----------
+    model : a model folder; the folder with plans.json may lie up to two levels below.
+    device : ``auto``, ``cpu`` or ``cuda``.
+    folds : which folds to average; by default all that there are.
+    threads : of torch on the CPU; by default one a core.
+
+    Raises
+    ------
+    InvalidInput
+        There is not one whole nnU-Net model.
+    """
+
+    def __init__(
+        self, model: Path, device: str = "auto", folds: Sequence[int] | None = None, threads: int | None = None
+    ) -> None:
+        self.folder = find_configuration_folder(model)
+        prepare_for_prediction()
+        import torch
+        from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+        self._threads = threads or available_cores()
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        found = sorted(path.parent.name.removeprefix("fold_") for path in self.folder.glob("fold_*/checkpoint_final.pth"))
+        wanted = found if folds is None else [str(fold) for fold in folds]
+        if not wanted or not set(wanted) <= set(found):
+            raise InvalidInput(f"{self.folder} has the folds {', '.join(found) or 'none'}; asked for {', '.join(wanted) or 'any'}")
+        with quiet():
+            self._predictor = nnUNetPredictor(use_mirroring=False, device=torch.device(device), allow_tqdm=False)
+            self._initialize(wanted)
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """Structures of the model and their ids, without background."""
+        labels: dict[str, Any] = self._predictor.dataset_json["labels"]
+        return {name: number for name, number in labels.items() if name != "background"}
+
+    def segment(self, image: Path) -> NDArray[np.uint8]:
+        """Segment an image.
+
+        Parameters
+        ----------
+        image : NIfTI, NRRD or MetaImage in any orientation.
+
+        Returns
+        -------
+        (X, Y, Z) uint8 in the axis order of the file: ids of the model's structures.
+
+        Raises
+        ------
+        InvalidInput, GeometryError
+            The image cannot be used.
+        """
+        array, geometry, _ = load_image(image)
+        if image.name.endswith((".nii", ".nii.gz")) and nibabel.load(image).ndim == 3:
+            return self._segment_nifti(image, geometry)
+        with tempfile.TemporaryDirectory() as folder:
+            converted = Path(folder) / "image.nii.gz"
+            write_nifti(converted, array, geometry)
+            return self._segment_nifti(converted, geometry)
+
+    def segment_to(self, image: Path, target: Path) -> None:
+        """Segment an image and write the label map as NIfTI with the image's geometry."""
+        _, geometry, _ = load_image(image)
+        write_nifti(target, self.segment(image), geometry)
+
+    def _segment_nifti(self, image: Path, geometry: Geometry) -> NDArray[np.uint8]:
+        import torch
+
+        threads = torch.get_num_threads()
+        torch.set_num_threads(self._threads)
+        try:
+            with quiet():
+                if self._predictor.plans_manager.plans["image_reader_writer"] == READER:
+                    return self._canonical(image)
+                return self._through_its_writer(image, geometry)
+        finally:
+            torch.set_num_threads(threads)
+
+    def _canonical(self, image: Path) -> NDArray[np.uint8]:
+        """With the reader that brings every image to RAS: back to the file's axes in memory, as its writer does."""
+        segmentation = self._predictor.predict_from_files_sequential([[str(image)]], None)[0]
+        to_file = nibo.ornt_transform(nibo.axcodes2ornt("RAS"), nibo.io_orientation(nibabel.load(image).affine))
+        in_file_order = nibo.apply_orientation(segmentation.transpose(2, 1, 0), to_file)
+        return np.asfortranarray(in_file_order, dtype=np.uint8)
+
+    def _through_its_writer(self, image: Path, geometry: Geometry) -> NDArray[np.uint8]:
+        """With any other reader: it alone knows the way back, so the mask goes through a file of its own."""
+        with tempfile.TemporaryDirectory() as folder:
+            truncated = Path(folder) / "mask"
+            self._predictor.predict_from_files_sequential([[str(image)]], [str(truncated)])
+            written = nibabel.load(f"{truncated}{self._predictor.dataset_json['file_ending']}")
+            mask = np.asarray(written.dataobj, dtype=np.uint8)
+            return np.asfortranarray(reorient_like(mask, Geometry(mask.shape, written.affine), geometry))
+
+    def _initialize(self, folds: Sequence[str]) -> None:
+        """Load the weights; nnU-Net's own way for trainers that may build a network of their own."""
+        import torch
+        from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+        from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
+        from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+        files = [self.folder / f"fold_{fold}" / "checkpoint_final.pth" for fold in folds]
+        checkpoints = [torch.load(file, map_location="cpu", weights_only=False) for file in files]
+        trainer = checkpoints[0]["trainer_name"]
+        if trainer not in (STOCK_TRAINER, "nnUNetTrainer"):
+            numbers = tuple(fold if fold == "all" else int(fold) for fold in folds)
+            self._predictor.initialize_from_trained_model_folder(str(self.folder), numbers)
+            return
+        # Finding a trainer by its name imports all of nnU-Net's trainers (seconds); these two are known.
+        plans = PlansManager(str(self.folder / "plans.json"))
+        dataset_json = json.loads((self.folder / "dataset.json").read_text())
+        configuration = plans.get_configuration(checkpoints[0]["init_args"]["configuration"])
+        network = nnUNetTrainer.build_network_architecture(
+            plans,
+            configuration,
+            determine_num_input_channels(plans, configuration, dataset_json),
+            plans.get_label_manager(dataset_json).num_segmentation_heads,
+            enable_deep_supervision=False,
+        )
+        weights = [checkpoint["network_weights"] for checkpoint in checkpoints]
+        network.load_state_dict(weights[0])
+        self._predictor.manual_initialization(network, plans, configuration, weights, dataset_json, trainer, None)

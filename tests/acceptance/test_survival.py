@@ -1,0 +1,152 @@
+"""The loop on the real MR together with phantoms, and through a SIGKILL of the server in the middle of a round."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.catalog.queries import rounds as round_rows
+from mrseg_label.catalog.types import CaseRole
+from mrseg_label.intake.options import ImportOptions
+from mrseg_label.intake.service import import_paths
+from mrseg_label.labels import TOTALSEGMENTATOR_MR, LabelScheme
+from mrseg_label.simulation.client import SlicerClient
+from mrseg_label.simulation.phantom.cohort import Planned, write_cohort
+from mrseg_label.simulation.server import Server
+from mrseg_label.simulation.slicer import as_ids, read_image
+from mrseg_label.workspace import Workspace
+
+REAL = Path(__file__).parents[3] / "shared" / "data" / "real_mr"
+SETTINGS = 'AUTH = "off"\nTRAINING_PROFILE = "smoke"\nROUND_SIZE = 50\nPREPARE_AHEAD = 0\n'
+# Ranked by SHA-256, these phantoms come before the real examination, so that they are the held-out ones.
+REAL_CODE = "real"
+
+
+@dataclass
+class Study:
+    """A workspace with its cases, and the masks that a reader would submit."""
+
+    workspace: Workspace
+    masks: dict[str, Path]  # by examination id
+    real: str | None
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
+    folder = tmp_path_factory.mktemp("survival")
+    workspace = Workspace.init(folder / "w", settings_text=SETTINGS)
+    catalog = open_workspace(workspace.root)[1]
+    plan = [Planned(index, "pelvis", ("in", "water")) for index in range(4)]
+    written = write_cohort(folder / "images", 3, plan, truth=folder / "truth", processes=2)
+    report = import_paths(
+        workspace, catalog, [folder / "images"], ImportOptions(pattern="{participant}/{station}_{sequence}.nii.gz")
+    )
+    assert not report.refused
+    truths = {one.participant.code: one.truth for one in written}
+    masks = {entry.id: truths[entry.participant] for entry in report.accepted if entry.sequence == "in"}
+    real = None
+    if REAL.is_dir():
+        accepted = import_paths(
+            workspace, catalog, [REAL / "example_mr_sm.nii.gz"], ImportOptions(participant=REAL_CODE)
+        ).accepted
+        assert [(entry.geometry.shape, entry.geometry.axcodes) for entry in accepted] == [((117, 91, 20), "LPS")]
+        real = accepted[0].id
+        masks[real] = _mapped_reference(folder)
+    catalog.close()
+    yield Study(workspace, masks, real)
+
+
+def _mapped_reference(folder: Path) -> Path:
+    """The reference segmentation of the real MR in the ids of the scheme."""
+    reference = nibabel.load(REAL / "example_seg_mr.nii.gz")
+    labels = LabelScheme.default().lookup_from(TOTALSEGMENTATOR_MR)[np.asarray(reference.dataobj, dtype=np.uint16)]
+    path = folder / "reference.nii.gz"
+    nibabel.save(nibabel.Nifti1Image(labels, reference.affine), path)
+    return path
+
+
+def _submit(client: SlicerClient, examination: str, mask: Path, folder: Path) -> None:
+    """Send a mask as Slicer does: int16, the k-th segment of the list has the value k."""
+    image = read_image(mask)
+    path = folder / f"{examination}.nrrd"
+    sitk.WriteImage(sitk.Cast(image, sitk.sitkInt16), str(path), useCompression=True)
+    client.submit(examination, path, LabelScheme.default().names, "mrseg")
+
+
+def _round(client: SlicerClient, number: int) -> dict[str, Any]:
+    row: dict[str, Any] = client.get(f"/api/v1/rounds/{number}")
+    return row
+
+
+def test_round_ends_and_nothing_is_lost_after_a_kill(study: Study, tmp_path: Path) -> None:
+    root = study.workspace.root
+    scheme = LabelScheme.default()
+    with Server(root, tmp_path / "server.log") as server:
+        with SlicerClient(server.url, "reader") as client:
+            if study.real is not None:
+                # Poor with stand-in weights, but on exactly the image's grid and in the scheme's ids.
+                image = read_image(client.download_image(_sample(study.real), tmp_path))
+                inference = client.infer("mrseg", study.real, tmp_path)
+                draft = as_ids(read_image(inference.file), inference.names, scheme.label_names, image)
+                assert draft.shape == sitk.GetArrayViewFromImage(image).shape
+                assert inference.names == list(scheme.names)
+                assert inference.params["model_version"] == "bootstrap"
+            for examination, mask in study.masks.items():
+                _submit(client, examination, mask, tmp_path)
+            started = client.start_round()
+            assert started == 1
+            _wait_for(lambda: _round(client, 1)["state"] not in ("queued", "snapshot"), 120)
+            state = _round(client, 1)["state"]
+        assert state in ("planning", "preprocessing", "training", "evaluating"), "the round was over before the kill"
+        os.kill(server.pid, signal.SIGKILL)
+        server.stop()
+        server.start()
+        with SlicerClient(server.url, "reader") as client:
+            _wait_for(lambda: _round(client, 1)["state"] in ("done", "failed", "cancelled"), 240)
+            row = _round(client, 1)
+            assert row["state"] == "done", row["error"]
+            assert client.get("/api/v1/progress")["annotated_total"] == len(study.masks)
+    _check_kept(study)
+
+
+def _check_kept(study: Study) -> None:
+    """Every submission reads back voxel for voxel, and the round learned from the real MR where there is one."""
+    catalog = open_workspace(study.workspace.root)[1]
+    with catalog.read() as session:
+        cases = round_rows.cases(session, 1)
+        by_examination = {case.revision.examination_id: case for case in cases}
+        assert set(by_examination) == set(study.masks)
+        for examination, case in by_examination.items():
+            study.workspace.verify(case.revision.path, case.revision.digest)
+            study.workspace.verify(case.revision.upload_path, case.revision.upload_digest)
+            stored = nibabel.load(study.workspace.path(case.revision.path))
+            sent = nibabel.load(study.masks[examination])
+            assert np.array_equal(np.asarray(stored.dataobj), np.asarray(sent.dataobj))
+            assert np.allclose(stored.affine, sent.affine, atol=1e-4)
+        roles = [case.role for case in cases]
+        assert roles.count(CaseRole.HELD_OUT) >= 1 and roles.count(CaseRole.TRAINING) >= 1
+        if study.real is not None:
+            assert by_examination[study.real].role is CaseRole.TRAINING
+    catalog.close()
+
+
+def _sample(examination: str):  # type: ignore[no-untyped-def]
+    from mrseg_label.simulation.client import Sample
+
+    return Sample(examination, f"{examination}.nii.gz", "")
+
+
+def _wait_for(condition, seconds: float) -> None:  # type: ignore[no-untyped-def]
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come in time"
+        time.sleep(0.05)
