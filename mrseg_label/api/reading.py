@@ -101,6 +101,12 @@ def read_progress(workspace: Workspace, catalog: Catalog) -> ProgressOut:
         )
 
 
+def read_counts(catalog: Catalog) -> dict[str, int]:
+    """How many participants, acquisitions, examinations and revisions there are."""
+    with catalog.read() as session:
+        return reports.table_counts(session)
+
+
 def read_sums(
     catalog: Catalog, limit: int, after: Position | None = None
 ) -> tuple[Sequence[ModelVersion], Mapping[str, VersionSums], Position | None]:

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from mrseg_label.catalog.tables import Base
 from mrseg_label.errors import ConfigurationError
 
-__all__ = ["Base", "check_current", "config", "upgrade"]
+__all__ = ["Base", "check_current", "config", "migration_state", "upgrade"]
 
 
 def config(engine: Engine | None = None) -> Config:
@@ -24,7 +24,8 @@ def config(engine: Engine | None = None) -> Config:
     return settings
 
 
-def _state(engine: Engine) -> tuple[str | None, str | None]:
+def migration_state(engine: Engine) -> tuple[str | None, str | None]:
+    """The migration that a database is at, and the newest one."""
     with engine.connect() as connection:
         present = MigrationContext.configure(connection).get_current_revision()
     return present, ScriptDirectory.from_config(config()).get_current_head()
@@ -38,7 +39,7 @@ def upgrade(engine: Engine) -> None:
     ConfigurationError
         The database was made by a newer version.
     """
-    present, head = _state(engine)
+    present, head = migration_state(engine)
     if present == head:
         return
     known = {script.revision for script in ScriptDirectory.from_config(config()).walk_revisions()}
@@ -49,6 +50,6 @@ def upgrade(engine: Engine) -> None:
 
 def check_current(engine: Engine) -> None:
     """Raise :class:`ConfigurationError` where migrations are missing."""
-    present, head = _state(engine)
+    present, head = migration_state(engine)
     if present != head:
         raise ConfigurationError(f"the database is at migration {present}, this version needs {head}; run: mrseg-label upgrade")

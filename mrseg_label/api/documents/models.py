@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 from mrseg_label.api.documents.base import JsonObject, Moment
 from mrseg_label.catalog.tables import ModelVersion
 from mrseg_label.catalog.types import ModelStatus
+from mrseg_label.registry.compare import Comparison
 
 
 class ModelOut(BaseModel):
@@ -45,3 +46,8 @@ class ComparisonOut(BaseModel):
     cases: int
     mean_dsc: tuple[float | None, float | None]
     structures: dict[str, tuple[float, float]]
+
+    @classmethod
+    def of(cls, found: Comparison) -> ComparisonOut:
+        """From a comparison."""
+        return cls(versions=found.versions, cases=found.cases, mean_dsc=found.mean_dsc, structures=found.structures)

@@ -1,0 +1,6 @@
+"""``python -m mrseg_label.cli``: the command where its script is not on the path."""
+
+from mrseg_label.cli import main
+
+if __name__ == "__main__":
+    main()

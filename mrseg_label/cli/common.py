@@ -1,0 +1,97 @@
+"""What the commands share: options, an open workspace, output."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from mrseg_label.catalog import Catalog
+    from mrseg_label.workspace import Workspace
+
+WorkspaceOption = Annotated[Path, typer.Option("--workspace", help="The workspace.", show_default="the current folder")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+HERE = Path()
+_PIPE_WIDTH = 1000  # in a pipe nothing is folded to the width of a terminal that is not there
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[tuple[Workspace, Catalog]]:
+    """The workspace with its catalogue, closed at the end."""
+    from mrseg_label.catalog.opening import open_workspace
+
+    workspace, catalog = open_workspace(folder)
+    try:
+        yield workspace, catalog
+    finally:
+        catalog.close()
+
+
+def print_json(document: BaseModel | dict[str, Any]) -> None:
+    """One JSON document on standard output."""
+    content = document if isinstance(document, dict) else document.model_dump(mode="json")
+    typer.echo(json.dumps(content, ensure_ascii=False, indent=2))
+
+
+def print_page(documents: Sequence[BaseModel]) -> None:
+    """A whole list in the form of the REST interface."""
+    print_json({"items": [document.model_dump(mode="json") for document in documents], "next": None})
+
+
+def say(text: str) -> None:
+    """A line for people on standard output."""
+    typer.echo(text)
+
+
+@contextmanager
+def progress_bar(title: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on standard error; yields what is to be called with how much is done and how much there is."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
+    """A table on standard output; columns that hold numbers are set to the right."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    filled = [list(row) for row in rows]
+    table = Table(title=title, title_justify="left")
+    for index, name in enumerate(columns):
+        numeric = any(isinstance(row[index], int | float) for row in filled)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in filled:
+        table.add_row(*(escape(_cell(value)) for value in row))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_PIPE_WIDTH)
+    console.print(table)
+
+
+def _cell(value: object) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:.3f}"
+        case int():
+            return f"{value:,}"
+        case datetime():
+            return value.astimezone().strftime("%Y-%m-%d %H:%M")
+    return str(value)

@@ -1,0 +1,94 @@
+"""``serve`` and ``worker``."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mrseg_label.cli.common import HERE, WorkspaceOption
+
+if TYPE_CHECKING:
+    from mrseg_label.workspace import Workspace
+
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def serve(
+    workspace: WorkspaceOption = HERE,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
+) -> None:
+    """Serve the workspace: MONAI Label protocol, REST, and the workers of this machine."""
+    from mrseg_label.workspace import Workspace
+
+    found = Workspace.open(workspace)
+    check_auth(found)
+    if host not in _LOOPBACK:
+        typer.echo(f"AUTH is off: requests from other machines to {host} will be refused (403)", err=True)
+    os.environ["MRSEG_WORKSPACE"] = str(found.root)
+    typer.echo(f"serving {found.root} at http://{host}:{port} (Ctrl-C ends it)", err=True)
+
+    import uvicorn
+
+    uvicorn.run(
+        "mrseg_monailabel.server:create_app",
+        factory=True,
+        host=host,
+        port=port,
+        access_log=False,  # it would write query strings down, and with them tickets
+        proxy_headers=False,  # the peer is who connects, whatever a header says
+        server_header=False,
+        timeout_graceful_shutdown=10,
+    )
+
+
+def check_auth(found: Workspace) -> None:
+    """Refuse to serve without sign-in unless that was asked for in words.
+
+    Raises
+    ------
+    ConfigurationError
+        ``AUTH`` is ``on``.
+    """
+    from mrseg_label.errors import ConfigurationError
+
+    if found.settings.auth != "off":
+        raise ConfigurationError(
+            "sign-in is not part of this version, and without it the server answers only programs on this machine. "
+            f'If that is what you want, write AUTH = "off" into {found.root / "mrseg.toml"} or set MRSEG_AUTH=off'
+        )
+
+
+def worker(
+    workspace: WorkspaceOption = HERE,
+    queues: Annotated[
+        str | None, typer.Option(help="Which work to do, separated by commas.", show_default="all")
+    ] = None,
+) -> None:
+    """Work on the jobs of a workspace that another machine serves (PostgreSQL and a shared folder)."""
+    from mrseg_label.catalog import Catalog
+    from mrseg_label.jobs.queue import QUEUES
+    from mrseg_label.worker.foreground import run_worker
+    from mrseg_label.workspace import Workspace
+
+    chosen = [name.strip() for name in queues.split(",")] if queues else list(QUEUES)
+    unknown = [name for name in chosen if name not in QUEUES]
+    if unknown:
+        raise typer.BadParameter(
+            f"there is no queue {', '.join(unknown)}; choose from {', '.join(QUEUES)}", param_hint="--queues"
+        )
+    found = Workspace.open(workspace)
+    catalog = Catalog(found.database_url)
+    try:
+        catalog.check_current()
+    finally:
+        catalog.close()
+    raise typer.Exit(run_worker(found.root, chosen))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command("serve")(serve)
+    app.command("worker")(worker)

@@ -1,0 +1,97 @@
+"""``init``, ``status``, ``upgrade``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mrseg_label.cli.common import HERE, JsonOption, WorkspaceOption, opened, print_json, print_table, say
+
+
+def init(
+    folder: Annotated[Path | None, typer.Argument(metavar="DIR", help="A new or empty folder.")] = None,
+    workspace: Annotated[Path | None, typer.Option("--workspace", help="The same as DIR.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Label scheme (TSV) instead of the paper's 40 structures.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a workspace."""
+    from mrseg_label.workspace import Workspace
+
+    if folder is not None and workspace is not None and folder != workspace:
+        raise typer.BadParameter("name the folder once, as DIR or as --workspace")
+    root = folder or workspace or HERE
+    Workspace.init(root, labels)
+    with opened(root) as (made, _):
+        if as_json:
+            print_json(
+                {"workspace": str(made.root), "structures": len(made.scheme), "labels_digest": made.scheme.digest}
+            )
+            return
+        say(f"made a workspace with {len(made.scheme)} structures in {made.root}")
+        say(
+            "This version has no sign-in. To serve programs on this machine alone, Slicer among them, switch it off in words:"
+        )
+        say(f'  write AUTH = "off" into {made.root / "mrseg.toml"}, then: mrseg-label serve --workspace {made.root}')
+
+
+def status(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
+    """Counts, queue, current model, progress to the next round."""
+    from mrseg_label.api.documents.models import ModelOut
+    from mrseg_label.api.reading import read_counts, read_progress
+    from mrseg_label.catalog.queries import models
+
+    with opened(workspace) as (found, catalog):
+        progress = read_progress(found, catalog)
+        counts = read_counts(catalog)
+        with catalog.read() as session:
+            model = ModelOut.of(models.current(session))
+    if as_json:
+        print_json(
+            {
+                "workspace": str(found.root),
+                "current_model": model.model_dump(mode="json"),
+                "progress": progress.model_dump(mode="json"),
+                "counts": counts,
+            }
+        )
+        return
+    since = f"{progress.annotated_since_round} of {progress.round_size}"
+    round_line = f"round {progress.round}: {progress.round_state}" if progress.round else "none under way"
+    rows = [
+        ("workspace", str(found.root)),
+        ("current model", f"{model.version} (mean DSC {_dsc(model.metrics.get('mean_dsc'))})"),
+        ("annotated", f"{progress.annotated_total} cases; {since} to the next round"),
+        ("round", round_line if progress.auto_round else f"{round_line}; AUTO_ROUND is off"),
+        ("waiting", f"{progress.waiting} cases, {progress.handed_out} handed out, {progress.excluded} excluded"),
+        ("stored", ", ".join(f"{count:,} {name}" for name, count in counts.items())),
+    ]
+    for queue, states in sorted(progress.queues.items()):
+        rows.append((f"queue {queue}", f"{states['queued']} waiting, {states['running']} running"))
+    print_table(("", ""), rows)
+
+
+def upgrade(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
+    """Bring the database of a workspace to this version's form."""
+    from mrseg_label.catalog.migrate import migration_state
+
+    with opened(workspace) as (found, catalog):
+        present, _ = migration_state(catalog.engine)
+    if as_json:
+        print_json({"workspace": str(found.root), "migration": present})
+    else:
+        say(f"the database of {found.root} is at migration {present}, the newest")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    app.command("init")(init)
+    app.command("status")(status)
+    app.command("upgrade")(upgrade)
+
+
+def _dsc(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else "not measured"
