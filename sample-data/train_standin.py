@@ -270,9 +270,10 @@ def with_all_heads(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     never win.
     """
     out = {}
+    halves: dict[int, torch.Tensor] = {}  # nnU-Net's decoder names the encoder's weights again; store them once
     for name, value in state.items():
         if ".seg_layers." not in name:
-            out[name] = value.half()
+            out[name] = halves.setdefault(value.data_ptr(), value.half())
             continue
         fill = torch.zeros((CLASSES + 1, *value.shape[1:]), dtype=value.dtype)
         if name.endswith("bias"):
