@@ -18,6 +18,7 @@ from mrseg_label.catalog.types import (
     RoundState,
     StructureState,
     UtcDateTime,
+    Verdict,
 )
 from mrseg_label.clock import now
 from mrseg_label.ids import new_id
@@ -201,6 +202,18 @@ class RevisionStructure(Base):
     voxels: Mapped[int] = mapped_column(default=0)
     edited_voxels: Mapped[int | None]
     dsc: Mapped[float | None] = mapped_column(Float)  # against the draft
+
+
+class Review(Base):
+    """What was said of a revision after its submission. Append-only; the revision's state is what the last one made it."""
+
+    __tablename__ = "reviews"
+    id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("rw"))
+    revision_id: Mapped[str] = mapped_column(ForeignKey("revisions.id"), index=True)
+    reviewer: Mapped[str]
+    verdict: Mapped[Verdict] = mapped_column(Coded(Verdict))
+    comment: Mapped[str] = mapped_column(Text, default="")
+    created_at: Mapped[datetime] = mapped_column(default=now)
 
 
 class Round(Base):

@@ -81,6 +81,14 @@ class RevisionState(StrEnum):
     REJECTED = "rejected"
 
 
+class Verdict(StrEnum):
+    """What is said of a revision after its submission."""
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"  # by a second reader; it goes back to its author
+    WITHDRAWN = "withdrawn"  # by its author, or by an admin: it does not count any more
+
+
 class StructureState(StrEnum):
     """What a reader said of one structure in one revision."""
 
