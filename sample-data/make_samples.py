@@ -1,6 +1,6 @@
 """Make the example files of this folder again: the phantom's images, their truth, and the picture in docs.
 
-    uv run python sample-data/make_samples.py
+uv run python sample-data/make_samples.py
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ def main() -> None:
     options = parser.parse_args()
     mr = [Planned(0, "abdomen"), Planned(1, "pelvis", ("in", "water"))]
     write_cohort(options.out / "mr", SEED, mr, truth=options.out / "truth" / "mr")
-    write_cohort(options.out / "ct", SEED, [Planned(0, "abdomen", ("ct",))], truth=options.out / "truth" / "ct", processes=1)
+    write_cohort(
+        options.out / "ct", SEED, [Planned(0, "abdomen", ("ct",))], truth=options.out / "truth" / "ct", processes=1
+    )
     phantom_montage(options.picture, SEED, 0)
 
 

@@ -2,7 +2,7 @@
 
 TotalSegmentator's published weights cannot be part of this repository. The stand-in has their folder,
 names and 117 class ids, so that the real TotalSegmentator API loads it offline; it knows the phantom only
-and is of no use for patients. Training is done once (15 minutes on two cores):
+and is of no use for patients. Training is done once (20 minutes on two busy cores):
 
     uv run python sample-data/train_standin.py
 """
@@ -305,8 +305,8 @@ def save(network: nn.Module, intensities: dict[str, float], weights: Path) -> Pa
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("weights"), help="folder of the weights")
-    parser.add_argument("--iterations", type=int, default=4000)
-    parser.add_argument("--participants", type=int, default=60)
+    parser.add_argument("--iterations", type=int, default=2200)
+    parser.add_argument("--participants", type=int, default=48)
     parser.add_argument("--peak", type=float, default=1.2e-2, help="highest learning rate")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
