@@ -120,7 +120,8 @@ class Predictor:
             self._predictor.predict_from_files_sequential([[str(image)]], [str(truncated)])
             written = nibabel.load(f"{truncated}{self._predictor.dataset_json['file_ending']}")
             mask = np.asarray(written.dataobj, dtype=np.uint8)
-            return np.asfortranarray(reorient_like(mask, Geometry(mask.shape, written.affine), geometry))
+            grid = Geometry(written.shape, written.affine)
+            return np.asfortranarray(reorient_like(mask, grid, geometry))
 
     def _initialize(self, folds: Sequence[str]) -> None:
         """Load the weights; nnU-Net's own way for trainers that may build a network of their own."""

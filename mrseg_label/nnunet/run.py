@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from mrseg_label.errors import InvalidInput
 from mrseg_label.nnunet.environment import NnunetFolders
+from mrseg_label.nnunet.profiles import TrainingProfile, profile_named
 from mrseg_label.workspace import write_atomically
 
 RUN_FILE, PROGRESS_FILE, REPORT_FILE, ERROR_FILE, LOG_FILE = "run.json", "progress.json", "report.json", "error.json", "training.log"
@@ -37,6 +38,7 @@ class TrainingRun:
     preprocessed_from : preprocessed folders of earlier data sets, from which equal cases are taken over.
     warm_start : model folder to take first weights from.
     warm_start_heads : classes of that model for each of our ids; by default those of the same name.
+    changes : values of the profile that are other in this run, for example ``{"epochs": 60}``.
     """
 
     folder: Path
@@ -52,6 +54,12 @@ class TrainingRun:
     preprocessed_from: tuple[Path, ...] = ()
     warm_start: Path | None = None
     warm_start_heads: Mapping[int, tuple[int, ...]] | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def training_profile(self) -> TrainingProfile:
+        """The profile with the changes of this run."""
+        return replace(profile_named(self.profile), **self.changes)
 
     @property
     def folders(self) -> NnunetFolders:

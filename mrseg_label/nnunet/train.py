@@ -24,7 +24,7 @@ from mrseg_label.nnunet.archive import write_model_folder
 from mrseg_label.nnunet.dataset import RawDataset
 from mrseg_label.nnunet.environment import PLANS, available_cores
 from mrseg_label.nnunet.lock import folder_lock
-from mrseg_label.nnunet.profiles import TrainingProfile, profile_named
+from mrseg_label.nnunet.profiles import TrainingProfile
 from mrseg_label.nnunet.run import ERROR_FILE, TrainingProgress, TrainingReport, TrainingRun
 from mrseg_label.nnunet.warm_start import warm_start
 from mrseg_label.workspace import write_atomically
@@ -56,7 +56,7 @@ def run_training(run: TrainingRun) -> TrainingReport:
     MrsegError
         The data set, the profile or the warm start cannot be used, or another process works on it.
     """
-    profile = profile_named(run.profile)
+    profile = run.training_profile
     clock = _Clock()
     # Planning divides its threads by the number of augmentation processes, so there it must not be 0.
     run.folders.activate(augmentation_processes=1)
