@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO
 
 import anyio.to_thread
 from anyio import CapacityLimiter
 from fastapi import APIRouter, File, Form, UploadFile
-from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 from requests_toolbelt import MultipartEncoder
-from starlette.background import BackgroundTask
 
 from mrseg_label.errors import InvalidInput
 from mrseg_monailabel.caller import Caller, parse_params
@@ -70,9 +66,7 @@ def _infer(
 ) -> Response:
     if not image and not session_id and file is None:
         raise InvalidInput("name an image, a session, or send a file")
-    with ExitStack() as cleanup:
-        folder = Path(tempfile.mkdtemp(prefix="infer-", dir=app.workspace.root / "tmp"))
-        cleanup.callback(shutil.rmtree, folder, ignore_errors=True)
+    with app.workspace.scratch("infer-") as folder:
         if file is not None:
             upload = save(file.file, folder / f"image{suffix_of(file.filename)}")
             image = app.datastore().upload(image or upload_name(file), upload, Caller.of(params))
@@ -80,28 +74,28 @@ def _infer(
         result = app.infer(request)
         if output is Output.JSON:
             return JSONResponse(result["params"])
-        # The result lies in a folder of its own that goes with the reply; stored files are never sent from here.
-        forget = BackgroundTask(shutil.rmtree, folder, ignore_errors=True)
-        response = _render(Path(result["file"]), result["params"], output, forget)
-        cleanup.pop_all()
-        return response
+        # Opened, the file outlives its folder, and goes with the reply even where the client hangs up.
+        return _render(Path(result["file"]), result["params"], output)
 
 
-def _render(path: Path, params: dict[str, Any], output: Output, forget: BackgroundTask) -> Response:
+def _render(path: Path, params: dict[str, Any], output: Output) -> Response:
+    binary = "application/octet-stream"
+    stream = path.open("rb")
     if output is Output.IMAGE:
-        return FileResponse(path, media_type="application/octet-stream", filename=path.name, background=forget)
-    encoder = MultipartEncoder(
-        {
-            "params": (None, json.dumps(params), "application/json"),
-            "image": (path.name, path.open("rb"), "application/octet-stream"),
+        headers = {
+            "Content-Length": str(path.stat().st_size),
+            "Content-Disposition": f'attachment; filename="{path.name}"',
         }
+        return StreamingResponse(_chunks(stream), media_type=binary, headers=headers)
+    encoder = MultipartEncoder(
+        {"params": (None, json.dumps(params), "application/json"), "image": (path.name, stream, binary)}
     )
     headers = {"Content-Length": str(encoder.len)}
-    return StreamingResponse(_chunks(encoder), media_type=encoder.content_type, headers=headers, background=forget)
+    return StreamingResponse(_chunks(encoder), media_type=encoder.content_type, headers=headers)
 
 
-def _chunks(encoder: MultipartEncoder) -> Iterator[bytes]:
-    while chunk := encoder.read(CHUNK):
+def _chunks(source: MultipartEncoder | BinaryIO) -> Iterator[bytes]:
+    while chunk := source.read(CHUNK):
         yield chunk
 
 
