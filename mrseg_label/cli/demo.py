@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -53,8 +54,14 @@ def demo(
             _keep_serving(console, server)
 
     watcher = ConsoleWatcher(console)
+    signal.signal(signal.SIGTERM, _leave)
     with watcher:
         run_demo(options, watcher, finish)
+
+
+def _leave(number: int, _: object) -> None:
+    """End in order, with the server and everything else that was started."""
+    raise SystemExit(128 + number)
 
 
 def register(app: typer.Typer) -> None:

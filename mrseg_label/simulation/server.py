@@ -57,13 +57,14 @@ class Server:
         Unavailable
             It ended or did not answer in time; the message has the end of its log.
         """
-        command = [sys.executable, "-m", "mrseg_label.cli", "serve", "--workspace", str(self._workspace)]
-        command += ["--host", "127.0.0.1", "--port", str(self.port)]
+        command = [sys.executable, "-m", "mrseg_label.simulation.with_parent", "mrseg_label.cli", "serve"]
+        command += ["--workspace", str(self._workspace), "--host", "127.0.0.1", "--port", str(self.port)]
         with self._log.open("ab") as output:
-            # In a session of its own: Ctrl-C is for the demo, which then ends the server.
+            # In a session of its own: Ctrl-C is for the demo, which then ends the server. If the demo is killed,
+            # the pipe closes and the server ends itself.
             self._process = subprocess.Popen(
                 command,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
                 env=self._environment,
@@ -87,6 +88,8 @@ class Server:
         except subprocess.TimeoutExpired:
             process.kill()  # its workers end with it: their standard input closes
             process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
 
     @property
     def pid(self) -> int:
