@@ -1,0 +1,116 @@
+"""Annotated cases with real files, small ones, for tests of what reads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from mrseg_label.catalog import Catalog
+from mrseg_label.catalog.tables import (
+    Acquisition,
+    Examination,
+    Participant,
+    Presegmentation,
+    Revision,
+    RevisionStructure,
+)
+from mrseg_label.catalog.types import RevisionState, StructureState
+from mrseg_label.clock import now
+from mrseg_label.imaging import Geometry, write_nifti
+from mrseg_label.workspace import Workspace
+
+CHANNELS = ("in", "water")
+SHAPE = (6, 5, 4)
+# Left, posterior, superior: not the orientation that nnU-Net gets.
+AFFINE = np.array([[-2.0, 0, 0, 10], [0, -2.5, 0, 20], [0, 0, 4.0, -30], [0, 0, 0, 1]])
+
+
+def store_case(
+    workspace: Workspace, catalog: Catalog, code: str, *, held_out: bool = False, not_annotated: tuple[str, ...] = ()
+) -> str:
+    """An acquisition of two channels with a draft and an accepted correction; returns the acquisition's id.
+
+    The draft has the liver in one half of the grid and the spleen in the other; the correction has the liver
+    alone in one voxel less.
+    """
+    scheme = workspace.scheme
+    geometry = Geometry(SHAPE, AFFINE)
+    draft = np.zeros(SHAPE, dtype=np.uint8)
+    draft[:3] = scheme["liver"].id
+    draft[3:] = scheme["spleen"].id
+    mask = np.where(draft == scheme["liver"].id, draft, 0).astype(np.uint8)
+    mask[0, 0, 0] = 0
+    random = np.random.default_rng(len(code))
+
+    def put(relative: str, array: np.ndarray) -> tuple[str, str]:
+        with workspace.scratch() as folder:
+            write_nifti(folder / "x.nii.gz", array, geometry)
+            return relative, workspace.put_file(relative, folder / "x.nii.gz")
+
+    with catalog.begin() as session:
+        person = Participant(code=code, held_out=held_out)
+        session.add(person)
+        session.flush()
+        case = Acquisition(
+            participant_id=person.id, key=code, station="abdomen", sequence="in", shuffle=0.5, annotated_at=now()
+        )
+        session.add(case)
+        session.flush()
+        for channel in CHANNELS:
+            path, digest = put(f"images/{code}/{channel}.nii.gz", random.integers(0, 900, SHAPE).astype(np.int16))
+            examination = Examination(
+                acquisition_id=case.id,
+                sequence=channel,
+                source=f"{code}/{channel}.nii.gz",
+                source_digest=digest,
+                path=path,
+                digest=digest,
+                geometry=geometry.to_json(),
+            )
+            session.add(examination)
+            session.flush()
+            if channel == "in":
+                case.primary_examination_id = examination.id
+        assert case.primary_examination_id is not None
+        path, digest = put(f"presegmentations/{case.id}/draft.nii.gz", draft)
+        proposal = Presegmentation(
+            acquisition_id=case.id,
+            examination_id=case.primary_examination_id,
+            model_version="bootstrap",
+            source="inverted",
+            path=path,
+            digest=digest,
+        )
+        session.add(proposal)
+        session.flush()
+        path, digest = put(f"annotations/{case.id}/0001.nii.gz", mask)
+        revision = Revision(
+            acquisition_id=case.id,
+            examination_id=case.primary_examination_id,
+            number=1,
+            state=RevisionState.ACCEPTED,
+            author="anna",
+            client="slicer",
+            path=path,
+            digest=digest,
+            upload_path=path,
+            upload_digest=digest,
+            presegmentation_id=proposal.id,
+            model_version="bootstrap",
+        )
+        revision.structures = [
+            RevisionStructure(
+                structure=name,
+                state=StructureState.NOT_ANNOTATED if name in not_annotated else StructureState.CORRECTED,
+                voxels=int((mask == scheme[name].id).sum()),
+            )
+            for name in scheme.names
+        ]
+        session.add(revision)
+        return case.id
+
+
+def stored_revision_file(workspace: Workspace, acquisition_id: str) -> Path:
+    """Where the mask of such a case lies."""
+    return workspace.path(f"annotations/{acquisition_id}/0001.nii.gz")
