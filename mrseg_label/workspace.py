@@ -155,7 +155,7 @@ class Workspace:
         sync(target.parent)
 
     def adopt(self, files: Mapping[str, tuple[Path, str]]) -> None:
-        """Move finished files into their places for ever, with one sync a folder instead of one a file.
+        """Move finished files, synced by whoever wrote them, into their places for ever: one sync a folder.
 
         Parameters
         ----------
@@ -166,10 +166,9 @@ class Workspace:
             target = self.path(relative)
             if target.exists():
                 self._same(target, digest)
-                source.unlink()
+                source.unlink(missing_ok=True)
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)
-            sync(source)
             source.rename(target)
             folders.add(target.parent)
         for folder in folders:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from mrseg_label.config import CONFIG_FILE
 from mrseg_label.imaging.formats import SUFFIXES
 from mrseg_label.intake.options import Refused
 from mrseg_label.workspace import FOLDERS
@@ -88,6 +89,11 @@ def _sort_in(found: Found, findings: Findings, seen: set[Path]) -> None:
         findings.refused.append(Refused(found.shown, reason))
 
 
+def _is_workspace(folder: Path, own: set[Path]) -> bool:
+    """Whether a folder belongs to this workspace or is another: what is stored there is no source."""
+    return folder.resolve() in own or (folder / CONFIG_FILE).is_file()
+
+
 def _walk(base: Path, own: set[Path]) -> Iterator[Path]:
     visited: set[tuple[int, int]] = set()  # a link to a folder above must not lead in circles
     for folder, subfolders, files in os.walk(base, followlinks=True):
@@ -97,7 +103,7 @@ def _walk(base: Path, own: set[Path]) -> Iterator[Path]:
             continue
         visited.add((status.st_dev, status.st_ino))
         subfolders[:] = sorted(
-            name for name in subfolders if not name.startswith(".") and Path(folder, name).resolve() not in own
+            name for name in subfolders if not name.startswith(".") and not _is_workspace(Path(folder, name), own)
         )
         for name in sorted(files):
             if not name.startswith("."):

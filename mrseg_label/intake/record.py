@@ -47,6 +47,10 @@ class Recorder:
         self.workspace.adopt(self._moves)
         self._moves = {}
 
+    def forget_files(self) -> None:
+        """Leave the files of a transaction that was rolled back where they are."""
+        self._moves = {}
+
     def record(self, session: Session, image: Prepared) -> Accepted | Examination:
         """Record an image, or return the examination that it is already.
 
@@ -61,9 +65,10 @@ class Recorder:
         if image.file is None or image.geometry is None:
             raise InvalidInput("the same image was removed while this one came in; import it again")
         source = image.source
-        participant = self._participant(session, source)
+        participant, is_new = self._participant(session, source)
         warnings = list(image.warnings)
-        acquisition = self._acquisition(session, participant, source, image.geometry, warnings)
+        present_groups = [] if is_new else rows.acquisitions(session, participant.id, source.station)
+        acquisition = self._acquisition(session, participant, present_groups, source, image.geometry, warnings)
         # The id follows from participant and content: an import that was killed between file and row finds
         # its file again, and two imports at once cannot record an image twice.
         examination_id = derived_id("ex", participant.code, image.digest)
@@ -97,25 +102,36 @@ class Recorder:
             warnings=warnings,
         )
 
-    def _participant(self, session: Session, source: Source) -> Participant:
-        code = source.participant if source.stated else _free_code(session, source)
-        participant = rows.participant(session, code, lock=True)
-        if participant is None:
-            person = self.people.get(code)
-            participant = Participant(code=code, sex=person.sex if person else None, age=person.age if person else None)
-            session.add(participant)
-            session.flush()
-        return participant
+    def _participant(self, session: Session, source: Source) -> tuple[Participant, bool]:
+        """The participant of a file, and whether it is a new one."""
+        if source.stated:
+            code, participant = source.participant, rows.participant(session, source.participant, lock=True)
+        else:
+            code, participant = _free_code(session, source)
+        if participant is not None:
+            return participant, False
+        person = self.people.get(code)
+        participant = Participant(
+            id=new_id("pt"), code=code, sex=person.sex if person else None, age=person.age if person else None
+        )
+        session.add(participant)
+        return participant, True
 
     def _acquisition(
-        self, session: Session, participant: Participant, source: Source, geometry: Geometry, warnings: list[str]
+        self,
+        session: Session,
+        participant: Participant,
+        present: Sequence[Acquisition],
+        source: Source,
+        geometry: Geometry,
+        warnings: list[str],
     ) -> Acquisition:
-        """The acquisition that the image is a channel of, or a new one."""
+        """The one of the present acquisitions that the image is a channel of, or a new one."""
         repeat = False
         count = 0
-        for acquisition in rows.acquisitions(session, participant.id):
-            _, session_name, station, number = json.loads(acquisition.key)
-            if (session_name, station) != (source.session, source.station):
+        for acquisition in present:
+            _, session_name, _, number = json.loads(acquisition.key)
+            if session_name != source.session:
                 continue
             count = max(count, number)
             channels = acquisition.examinations
@@ -133,13 +149,13 @@ class Recorder:
             )
         acquisition = Acquisition(
             id=new_id("aq"),
-            participant_id=participant.id,
+            participant=participant,
+            examinations=[],
             key=json.dumps([participant.code, source.session, source.station, count + 1], ensure_ascii=False),
             station=source.station,
             sequence=source.sequence,
             shuffle=random.random(),
         )
-        acquisition.participant = participant
         if participant.excluded_at is not None:
             mark_excluded(acquisition, participant.excluded_at, participant.excluded_by, participant.excluded_reason)
             warnings.append(f"the participant is excluded ({participant.excluded_reason}), and so is this image")
@@ -191,10 +207,10 @@ def _same_participant(source: Source, present: Sequence[Examination]) -> Examina
     )
 
 
-def _free_code(session: Session, source: Source) -> str:
+def _free_code(session: Session, source: Source) -> tuple[str, Participant | None]:
     """A code for a file that is a participant of its own: none that belongs to another file."""
     for code in automatic_codes(source.path, source.participant):
-        participant = rows.participant(session, code)
+        participant = rows.participant(session, code, lock=True)
         if participant is None or set(rows.sources_of(session, participant.id)) <= {str(source.path)}:
-            return code
+            return code, participant
     raise InvalidInput(f"there is another participant {source.participant}; state whose image this is (--participant)")

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.database import Catalog
 from mrseg_label.catalog.queries import audit
 from mrseg_label.catalog.queries import intake as rows
 from mrseg_label.catalog.tables import Examination
-from mrseg_label.errors import InvalidInput
+from mrseg_label.errors import Conflict, InvalidInput
 from mrseg_label.ids import check_alias
 from mrseg_label.imaging.geometry import parse_axcodes
 from mrseg_label.intake.assign import Source, assign
@@ -32,6 +35,7 @@ Progress = Callable[[int, int], None]
 # Small groups share a transaction, so that ten thousand images do not wait for ten thousand commits.
 _IMAGES_A_TRANSACTION = 16
 _SCRATCH = "import-"
+_DEAD_AFTER_SECONDS = 24 * 3600
 
 
 class _DryRun(Exception):
@@ -69,6 +73,7 @@ def import_paths(
     groups = assign(findings.images, options, people, report)
     recorder = Recorder(workspace, people, options.primary_sequences, store=not options.dry_run)
     total = sum(len(group) for group in groups)
+    _clear_dead_scratch(workspace)
     with workspace.scratch(_SCRATCH) as scratch:
         prepared = _counted(_prepared(catalog, groups, scratch, options), total, progress)
         # A dry run makes its one transaction after all the reading, so that it does not keep others waiting.
@@ -130,6 +135,14 @@ def register_upload(workspace: Workspace, catalog: Catalog, file: Path, *, alias
                 _announce(session, client, [examination_id])
             rows.set_alias(session, client, alias, examination_id)
     return examination_id
+
+
+def _clear_dead_scratch(workspace: Workspace) -> None:
+    """Remove what killed imports left; one that lives writes into its folder all the time."""
+    long_ago = time.time() - _DEAD_AFTER_SECONDS
+    for folder in (workspace.root / "tmp").glob(f"{_SCRATCH}*"):
+        if folder.stat().st_mtime < long_ago:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _people(findings: Findings, options: ImportOptions, report: ImportReport) -> dict[str, Person]:
@@ -202,27 +215,46 @@ def _record(
     catalog: Catalog, recorder: Recorder, batch: Sequence[Prepared | Failed], options: ImportOptions, report: ImportReport
 ) -> None:
     """Record a batch in one transaction; the report is filled in only where it held."""
-    part = ImportReport()
-    try:
-        with catalog.begin() as session:
-            for image in batch:
-                _record_one(session, recorder, image, part, report)
-            codes = {image.source.participant for image in batch} & recorder.people.keys()
-            for where, reason in complete_participants(session, recorder.people, sorted(codes)):
-                part.refuse(where, reason)
-            recorder.store_files()
-            if part.accepted:
-                _announce(session, options.actor, [entry.id for entry in part.accepted])
-            if options.dry_run:
-                raise _DryRun
-    except _DryRun:
-        pass
+    for last in (False, False, True):
+        part = ImportReport()
+        recorder.forget_files()
+        try:
+            with catalog.begin() as session:
+                _record_in(session, recorder, batch, part, report, options.actor)
+                if options.dry_run:
+                    raise _DryRun
+        except _DryRun:
+            pass
+        except IntegrityError as error:  # PostgreSQL: another import made the same participant at the same time
+            if last:
+                raise Conflict(f"another import records the same images; run this one again when it has ended: {error.orig}") from error
+            continue
+        break
     report.accepted += part.accepted
     report.refused += part.refused
     report.unchanged += part.unchanged
     for image in batch:
         if isinstance(image, Prepared) and image.file is not None and not image.in_place:
             image.file.unlink(missing_ok=True)
+
+
+def _record_in(
+    session: Session,
+    recorder: Recorder,
+    batch: Sequence[Prepared | Failed],
+    part: ImportReport,
+    before: ImportReport,
+    actor: str,
+) -> None:
+    for image in batch:
+        _record_one(session, recorder, image, part, before)
+    codes = {image.source.participant for image in batch} & recorder.people.keys()
+    for where, reason in complete_participants(session, recorder.people, sorted(codes)):
+        part.refuse(where, reason)
+    session.flush()
+    recorder.store_files()
+    if part.accepted:
+        _announce(session, actor, [entry.id for entry in part.accepted])
 
 
 def _record_one(
