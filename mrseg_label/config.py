@@ -29,6 +29,9 @@ class Settings(BaseSettings):
     prepare_ahead: int | None = Field(None, ge=0, description="drafts made ahead; 2 x ROUND_SIZE by default")
     lease_hours: float = Field(24.0, gt=0, description="how long a case stays with the reader it was handed to")
     review: Literal["off", "required"] = Field("off", description="whether a second reader confirms a correction")
+    required_structures: str = Field(
+        "", description="structures that every submission must cover, separated by commas; 'all' for the whole scheme"
+    )
     auth: Literal["on", "off"] = Field("on", description="sign-in; off must be written out")
     max_upload_mb: int = Field(2048, ge=1, description="largest request body, MB")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")

@@ -8,6 +8,7 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from mrseg_label.annotation.compare import judged_part
+from mrseg_label.annotation.record import RESTORED_FROM
 from mrseg_label.catalog.queries import annotations as rows
 from mrseg_label.catalog.queries import drafts
 from mrseg_label.catalog.tables import Revision
@@ -32,6 +33,8 @@ def run(context: JobContext) -> None:
         revision = rows.get(session, context.payload["revision"])
         if revision is None:
             raise NotFound(f"there is no revision {context.payload['revision']!r}")
+        if RESTORED_FROM in revision.report:  # its work was measured when it was first submitted
+            return
         draft = drafts.get(session, revision.presegmentation_id) if revision.presegmentation_id else None
     mask, geometry, _ = load_label_map(workspace.path(revision.path))
     judged = {item.structure for item in revision.structures if item.state is not StructureState.NOT_ANNOTATED}

@@ -37,6 +37,7 @@ class HandedOut:
     ticket : unguessable; stands for the examination wherever a client sends an id, for this reader and time.
     file_name : unique, with suffix.
     digest : SHA-256 of the image file.
+    rejected_revision_id : the reader's own submission that was sent back, with the second reader's ``comment``.
     """
 
     ticket: str
@@ -45,6 +46,8 @@ class HandedOut:
     file_name: str
     digest: str
     expires_at: datetime
+    rejected_revision_id: str | None = None
+    comment: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,22 @@ def next_case(
     raise Unavailable("many readers asked for a case at the same moment; ask again")
 
 
+def next_second_read(
+    workspace: Workspace, catalog: Catalog, *, client: str, user: str | None, acquisition_id: str | None = None
+) -> HandedOut | None:
+    """Hand out a case that another reader has annotated, on purpose; what is submitted is a further reading.
+
+    None if there is no such case, or not the named one.
+    """
+    with catalog.begin() as session:
+        moment = catalog.now(session)
+        rows.expire(session, moment)
+        case = rows.for_second_read(session, user or client, acquisition_id)
+        if case is None:
+            return None
+        return _lease(workspace, session, moment, case, client, user, second_read=True)
+
+
 def _hand_out(
     workspace: Workspace, catalog: Catalog, session: Session, prepared: list[str] | str, client: str, user: str | None
 ) -> HandedOut | None:
@@ -95,19 +114,44 @@ def _hand_out(
     if user is not None:
         _make_room(session, moment, client, user)
         given_up = rows.given_up(session, user)
-    case = choose(session, prepared, workspace.settings.round_size, given_up)
+    # A case that a second reader sent back goes to its author first, for as long as a lease would be his.
+    patience = timedelta(hours=workspace.settings.lease_hours)
+    returned = rows.sent_back(session)
+    for back in returned:
+        case = rows.if_waiting(session, back.acquisition_id, ()) if back.author == (user or client) else None
+        if case is not None:
+            return _lease(workspace, session, moment, case, client, user, returned=back)
+    reserved = {
+        back.acquisition_id: back.rejected_at + patience for back in returned if back.rejected_at + patience > moment
+    }
+    case = choose(session, prepared, workspace.settings.round_size, given_up, reserved)
     if case is None:
-        until = rows.first_free_at(session)
-        if until is None:
+        free = [*reserved.values(), *filter(None, [rows.first_free_at(session)])]
+        if not free:
             return None
         raise Conflict(
-            f"all cases that are left are with readers until {iso(until)} or until they submit; ask again then"
+            f"all cases that are left are with readers until {iso(min(free))} or until they submit; ask again then"
         )
+    return _lease(workspace, session, moment, case, client, user)
+
+
+def _lease(
+    workspace: Workspace,
+    session: Session,
+    moment: datetime,
+    case: Acquisition,
+    client: str,
+    user: str | None,
+    *,
+    second_read: bool = False,
+    returned: rows.SentBack | None = None,
+) -> HandedOut:
     lease = Lease(
         ticket=new_ticket(),
         acquisition_id=case.id,
         client=client,
         user=user,
+        second_read=second_read,
         created_at=moment,
         expires_at=moment + timedelta(hours=workspace.settings.lease_hours),
     )
@@ -117,11 +161,6 @@ def _hand_out(
     assert case.primary_examination_id is not None
     examination = rows.examination(session, case.primary_examination_id)
     assert examination is not None
-    return handed_out(lease, examination)
-
-
-def handed_out(lease: Lease, examination: Examination) -> HandedOut:
-    """What a client is told of a lease."""
     return HandedOut(
         ticket=lease.ticket,
         examination_id=examination.id,
@@ -129,6 +168,8 @@ def handed_out(lease: Lease, examination: Examination) -> HandedOut:
         file_name=f"{examination.id}.nii.gz",
         digest=examination.digest,
         expires_at=lease.expires_at,
+        rejected_revision_id=returned.revision_id if returned else None,
+        comment=returned.comment if returned else "",
     )
 
 

@@ -45,17 +45,23 @@ def prepare(workspace: Workspace, catalog: Catalog, strategy: str) -> list[str] 
 
 
 def choose(
-    session: Session, prepared: list[str] | str, round_size: int, given_up: Collection[str] = ()
+    session: Session,
+    prepared: list[str] | str,
+    round_size: int,
+    given_up: Collection[str] = (),
+    reserved: Collection[str] = (),
 ) -> Acquisition | None:
     """The waiting case that comes next, or None.
 
-    ``given_up`` are acquisitions that this reader had and did not submit: they come after all others.
+    Parameters
+    ----------
+    given_up : acquisitions that this reader had and did not submit: they come after all others.
+    reserved : acquisitions that wait for another reader.
     """
-    for without in (given_up, ()) if given_up else ((),):
-        case = _choose(session, prepared, round_size, without)
-        if case is not None:
-            return case
-    return None
+    case = _choose(session, prepared, round_size, [*given_up, *reserved])
+    if case is None and given_up:
+        case = _choose(session, prepared, round_size, reserved)
+    return case
 
 
 def _choose(

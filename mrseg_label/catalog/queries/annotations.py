@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from mrseg_label.catalog.tables import Revision
+from mrseg_label.catalog.tables import Acquisition, Review, Revision
 from mrseg_label.catalog.types import RevisionState
 
 
@@ -45,8 +45,10 @@ def newest_by(session: Session, acquisition_id: str, author: str) -> Revision | 
 
 
 def under_review(session: Session, acquisition_id: str) -> Revision | None:
-    """The newest revision of an acquisition that waits for a second reader."""
-    query = select(Revision).where(Revision.acquisition_id == acquisition_id, Revision.state == RevisionState.SUBMITTED)
+    """The newest revision that waits for a second reader and would become the acquisition's mask."""
+    query = select(Revision).where(
+        Revision.acquisition_id == acquisition_id, Revision.state == RevisionState.SUBMITTED, Revision.is_final
+    )
     return session.scalars(query.order_by(Revision.number.desc()).limit(1)).one_or_none()
 
 
@@ -56,3 +58,28 @@ def submission_before(session: Session, revision: Revision) -> Revision | None:
         Revision.author == revision.author, Revision.created_at < revision.created_at, Revision.id != revision.id
     )
     return session.scalars(query.order_by(Revision.created_at.desc()).limit(1)).one_or_none()
+
+
+def to_review(session: Session, without_author: str | None, limit: int) -> Sequence[Revision]:
+    """Revisions that wait for a second reader, other than their author, the oldest first."""
+    query = (
+        select(Revision)
+        .join(Acquisition, Acquisition.id == Revision.acquisition_id)
+        .where(Revision.state == RevisionState.SUBMITTED, Acquisition.excluded_at.is_(None))
+    )
+    if without_author is not None:
+        query = query.where(Revision.author != without_author)
+    return session.scalars(query.order_by(Revision.created_at, Revision.id).limit(limit)).all()
+
+
+def reviews(session: Session, revision_id: str) -> Sequence[Review]:
+    """What was said of a revision, in order."""
+    return session.scalars(
+        select(Review).where(Review.revision_id == revision_id).order_by(Review.created_at, Review.id)
+    ).all()
+
+
+def newest(session: Session, acquisition_id: str) -> Revision | None:
+    """The last revision of an acquisition, whatever its state."""
+    query = select(Revision).where(Revision.acquisition_id == acquisition_id).order_by(Revision.number.desc()).limit(1)
+    return session.scalars(query).one_or_none()

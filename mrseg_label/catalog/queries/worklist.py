@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, update
@@ -15,10 +16,11 @@ from mrseg_label.catalog.tables import (
     Lease,
     Participant,
     Presegmentation,
+    Review,
     Revision,
     RoundCase,
 )
-from mrseg_label.catalog.types import LeaseEnd, RevisionState
+from mrseg_label.catalog.types import LeaseEnd, RevisionState, Verdict
 
 Group = tuple[str, str]  # station, sequence
 
@@ -82,6 +84,57 @@ def given_up(session: Session, user: str) -> Sequence[str]:
     return session.scalars(select(Lease.acquisition_id).where(Lease.user == user, over).distinct()).all()
 
 
+@dataclass(frozen=True)
+class SentBack:
+    """A waiting case whose last submission was rejected by a second reader."""
+
+    acquisition_id: str
+    revision_id: str
+    author: str
+    comment: str
+    rejected_at: datetime
+
+
+def sent_back(session: Session) -> list[SentBack]:
+    """Waiting cases that a second reader sent back to their author, the oldest first."""
+    later = aliased(Revision)
+    is_newest = ~exists().where(later.acquisition_id == Revision.acquisition_id, later.number > Revision.number)
+    query = (
+        waiting()
+        .with_only_columns(Acquisition.id, Revision.id, Revision.author, Review.comment, Review.created_at)
+        .join(Revision, Revision.acquisition_id == Acquisition.id)
+        .join(Review, Review.revision_id == Revision.id)
+        .where(Review.verdict == Verdict.REJECTED, Revision.state == RevisionState.REJECTED, is_newest)
+        .order_by(Review.created_at, Review.id)
+    )
+    return [SentBack(*row) for row in session.execute(query)]
+
+
+def for_second_read(session: Session, reader: str, acquisition_id: str | None) -> Acquisition | None:
+    """An annotated case that this reader has not submitted and nobody reads a second time now.
+
+    Those with the fewest readings first; or the named one if it is such a case.
+    """
+    read = exists().where(Revision.acquisition_id == Acquisition.id, Revision.author == reader)
+    leased = exists().where(Lease.acquisition_id == Acquisition.id, Lease.ended_at.is_(None), Lease.second_read)
+    readings = (
+        select(func.count(Revision.author.distinct()))
+        .where(Revision.acquisition_id == Acquisition.id)
+        .correlate(Acquisition)
+        .scalar_subquery()
+    )
+    query = select(Acquisition).where(
+        Acquisition.annotated_at.is_not(None),
+        Acquisition.excluded_at.is_(None),
+        Acquisition.primary_examination_id.is_not(None),
+        ~read,
+        ~leased,
+    )
+    if acquisition_id is not None:
+        query = query.where(Acquisition.id == acquisition_id)
+    return _first(session, query.order_by(readings, Acquisition.shuffle, Acquisition.id), ())
+
+
 def open_examinations(session: Session, client: str | None, user: str | None) -> Sequence[tuple[Lease, Examination]]:
     """Open leases with the examination that was handed out, oldest first."""
     query = (
@@ -118,8 +171,10 @@ def first_free_at(session: Session) -> datetime | None:
 
 def waiting() -> Select[Acquisition]:
     """Acquisitions that wait for a reader: not annotated, excluded, handed out or under review."""
-    leased = exists().where(Lease.acquisition_id == Acquisition.id, Lease.ended_at.is_(None), ~Lease.second_read)
-    in_review = exists().where(Revision.acquisition_id == Acquisition.id, Revision.state == RevisionState.SUBMITTED)
+    # Under names of their own, since callers join the same tables.
+    lease, revision = aliased(Lease), aliased(Revision)
+    leased = exists().where(lease.acquisition_id == Acquisition.id, lease.ended_at.is_(None), ~lease.second_read)
+    in_review = exists().where(revision.acquisition_id == Acquisition.id, revision.state == RevisionState.SUBMITTED)
     return select(Acquisition).where(
         Acquisition.annotated_at.is_(None),
         Acquisition.excluded_at.is_(None),

@@ -1,0 +1,64 @@
+"""Compare two readings of one case."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mrseg_label.catalog import Catalog
+from mrseg_label.catalog.queries import annotations as rows
+from mrseg_label.catalog.tables import Revision
+from mrseg_label.catalog.types import StructureState
+from mrseg_label.errors import Conflict, NotFound
+from mrseg_label.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How alike two readings are of one structure.
+
+    Attributes
+    ----------
+    dsc : None where both say that it is absent.
+    hd95_mm : None where it is absent in one of the two, or in both.
+    """
+
+    dsc: float | None
+    hd95_mm: float | None
+
+
+def compare(workspace: Workspace, catalog: Catalog, first_id: str, second_id: str) -> dict[str, Agreement]:
+    """DSC and HD95 of every structure that both readers judged, by name in the order of the ids.
+
+    Raises
+    ------
+    NotFound
+        There is no such revision.
+    Conflict
+        They are of different acquisitions.
+    """
+    from mrseg_label.imaging.masks import load_label_map  # SciPy behind both: not before it is needed
+    from mrseg_label.metrics import dice, hausdorff95, per_structure
+
+    with catalog.read() as session:
+        first, second = rows.get(session, first_id), rows.get(session, second_id)
+    if first is None or second is None:
+        raise NotFound(
+            f"there is no revision {first_id[:60]!r}" if first is None else f"there is no revision {second_id[:60]!r}"
+        )
+    if first.acquisition_id != second.acquisition_id:
+        raise Conflict(f"revisions {first_id} and {second_id} are of different examinations and cannot be compared")
+    mask, geometry, _ = load_label_map(workspace.path(first.path))
+    other, _, _ = load_label_map(workspace.path(second.path))
+    structures = len(workspace.scheme)
+    dsc = per_structure(workspace.scheme, dice(mask, other, structures))
+    hd95 = per_structure(workspace.scheme, hausdorff95(mask, other, geometry.spacing_mm, structures))
+    both = _judged(first) & _judged(second)
+    return {
+        name: Agreement(dsc[name], None if hd95[name] in (None, float("inf")) else hd95[name])
+        for name in workspace.scheme.names
+        if name in both
+    }
+
+
+def _judged(revision: Revision) -> set[str]:
+    return {item.structure for item in revision.structures if item.state is not StructureState.NOT_ANNOTATED}

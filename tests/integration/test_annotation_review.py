@@ -1,0 +1,165 @@
+"""What happens to a revision after its submission; nothing is ever overwritten or deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mrseg_label.annotation import review
+from mrseg_label.annotation.readings import compare
+from mrseg_label.annotation.record import Submitted
+from mrseg_label.catalog.queries import annotations as rows
+from mrseg_label.catalog.tables import Acquisition, Job, Lease, Review, Revision
+from mrseg_label.catalog.types import RevisionState
+from mrseg_label.errors import ConfigurationError, Conflict, Forbidden, InvalidInput, LabelError, NotFound
+from mrseg_label.worklist.service import HandedOut, next_case, next_second_read
+from tests.annotation_house import House, draft_array, make_house
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    yield from make_house(tmp_path, 'AUTH = "off"\n')
+
+
+@pytest.fixture
+def reviewed(tmp_path: Path) -> Iterator[House]:
+    yield from make_house(tmp_path, 'AUTH = "off"\nREVIEW = "required"\n')
+
+
+def send(house: House, reader: str, shift: int = 0) -> Submitted:
+    array = np.roll(draft_array(), shift, axis=2)
+    array[3, 0, shift] = 1
+    return house.send(array, *house.workspace.scheme.names[:5], client=reader)
+
+
+def ask(house: House, reader: str) -> HandedOut | None:
+    return next_case(house.workspace, house.catalog, strategy="balanced", client=reader, user=None)
+
+
+def final_of(house: House) -> str | None:
+    with house.catalog.read() as session:
+        final = rows.final(session, house.acquisition)
+        counted = session.get(Acquisition, house.acquisition).annotated_at is not None
+    assert counted == (final is not None)
+    return final.id if final else None
+
+
+def test_accepted_submission_counts_from_then_on(reviewed: House) -> None:
+    sent = send(reviewed, "ada")
+    assert final_of(reviewed) is None
+    with pytest.raises(Forbidden, match="another reader"):
+        review.accept(reviewed.catalog, sent.revision_id, reviewer="ada")
+    review.accept(reviewed.catalog, sent.revision_id, reviewer="bob", comment="good")
+    assert final_of(reviewed) == sent.revision_id
+    with reviewed.catalog.read() as session:
+        assert [(r.reviewer, r.comment) for r in session.query(Review)] == [("bob", "good")]
+        assert session.query(Job).filter_by(key=f"{sent.revision_id}:accepted").count() == 1
+        assert rows.to_review(session, None, 10) == []
+    with pytest.raises(Conflict, match="accepted"):
+        review.reject(reviewed.catalog, sent.revision_id, reviewer="bob", comment="bad")
+
+
+def test_rejected_case_goes_back_to_its_author_with_the_comment(reviewed: House) -> None:
+    assert ask(reviewed, "ada")
+    sent = send(reviewed, "ada")
+    with reviewed.catalog.read() as session:
+        assert rows.to_review(session, "ada", 10) == []
+        assert [r.id for r in rows.to_review(session, "bob", 10)] == [sent.revision_id]
+    with pytest.raises(InvalidInput, match="comment"):
+        review.reject(reviewed.catalog, sent.revision_id, reviewer="bob", comment=" ")
+    review.reject(reviewed.catalog, sent.revision_id, reviewer="bob", comment="the spleen is too large")
+    with pytest.raises(Conflict, match="until"):
+        ask(reviewed, "eve")
+    case = ask(reviewed, "ada")
+    assert case is not None
+    assert (case.rejected_revision_id, case.comment) == (sent.revision_id, "the spleen is too large")
+    # The same mask again is a new submission, since the first was rejected.
+    again = send(reviewed, "ada")
+    assert again.number == 2 and not again.repeated
+
+
+def test_rejected_case_goes_to_others_when_its_author_does_not_come(reviewed: House) -> None:
+    sent = send(reviewed, "ada")
+    review.reject(reviewed.catalog, sent.revision_id, reviewer="bob", comment="no")
+    with reviewed.catalog.begin() as session:
+        session.query(Review).one().created_at -= timedelta(hours=25)
+    case = ask(reviewed, "eve")
+    assert case is not None and case.rejected_revision_id is None
+
+
+def test_withdrawn_mask_gives_way_to_the_one_before_and_then_the_case_waits(house: House) -> None:
+    first, second = send(house, "ada"), send(house, "ada", 1)
+    assert final_of(house) == second.revision_id
+    review.withdraw(house.catalog, second.revision_id, actor="ada", comment="wrong patient")
+    assert final_of(house) == first.revision_id
+    review.withdraw(house.catalog, first.revision_id, actor="ada", comment="")
+    assert final_of(house) is None
+    with pytest.raises(Conflict, match="already"):
+        review.withdraw(house.catalog, first.revision_id, actor="ada", comment="")
+    assert ask(house, "bob") is not None
+    with house.catalog.read() as session:
+        assert session.query(Revision).count() == 2
+
+
+def test_restored_mask_is_a_new_revision_with_the_same_files(house: House) -> None:
+    first, second = send(house, "ada"), send(house, "bob", 1)
+    assert not second.is_final
+    third = send(house, "ada", 2)
+    restored = review.restore(house.workspace, house.catalog, first.revision_id, actor="admin")
+    assert (restored.number, final_of(house)) == (4, restored.revision_id)
+    with house.catalog.read() as session:
+        new, old = rows.get(session, restored.revision_id), rows.get(session, first.revision_id)
+        assert new is not None and old is not None
+        assert (new.path, new.digest, new.author, new.client) == (old.path, old.digest, "ada", "admin")
+        assert {s.structure: s.state for s in new.structures} == {s.structure: s.state for s in old.structures}
+        assert rows.get(session, third.revision_id) is not None
+    with pytest.raises(Conflict, match="already"):
+        review.restore(house.workspace, house.catalog, restored.revision_id, actor="admin")
+    with pytest.raises(NotFound):
+        review.restore(house.workspace, house.catalog, "rv-nothing", actor="admin")
+
+
+def test_restoring_what_was_never_accepted_needs_a_review(reviewed: House) -> None:
+    sent = send(reviewed, "ada")
+    review.withdraw(reviewed.catalog, sent.revision_id, actor="ada", comment="")
+    assert review.restore(reviewed.workspace, reviewed.catalog, sent.revision_id, actor="ada").state is (
+        RevisionState.SUBMITTED
+    )
+    assert final_of(reviewed) is None
+
+
+def test_second_read_is_a_further_reading_and_both_are_compared(house: House) -> None:
+    assert next_second_read(house.workspace, house.catalog, client="bob", user=None) is None
+    first = send(house, "ada")
+    assert next_second_read(house.workspace, house.catalog, client="ada", user=None) is None
+    case = next_second_read(house.workspace, house.catalog, client="bob", user=None, acquisition_id=house.acquisition)
+    assert case is not None and case.acquisition_id == house.acquisition
+    assert next_second_read(house.workspace, house.catalog, client="eve", user=None) is None
+    second = send(house, "bob", 1)
+    assert not second.is_final and second.seconds is not None and final_of(house) == first.revision_id
+    with house.catalog.read() as session:
+        assert session.query(Lease).one().second_read
+    agreement = compare(house.workspace, house.catalog, first.revision_id, second.revision_id)
+    assert list(agreement) == list(house.workspace.scheme.names[:5])
+    liver = agreement["liver"]
+    assert liver.dsc == pytest.approx(1.0) and liver.hd95_mm == pytest.approx(0.0)
+    assert agreement["spleen"].dsc is not None and 0.9 < agreement["spleen"].dsc < 1
+    assert agreement["left_kidney"].dsc is None and agreement["left_kidney"].hd95_mm is None
+
+
+def test_required_structures_must_be_judged(tmp_path: Path) -> None:
+    for house in make_house(tmp_path, 'AUTH = "off"\nREQUIRED_STRUCTURES = "liver, heart"\n'):
+        with pytest.raises(LabelError, match="judge heart"):
+            send(house, "ada")
+        array = draft_array()
+        assert house.send(array, *house.workspace.scheme.names[:5], "heart").number == 1
+
+
+def test_required_structures_that_are_not_in_the_scheme_are_named(tmp_path: Path) -> None:
+    for house in make_house(tmp_path, 'AUTH = "off"\nREQUIRED_STRUCTURES = "liver, herat"\n'):
+        with pytest.raises(ConfigurationError, match="herat"):
+            send(house, "ada")
