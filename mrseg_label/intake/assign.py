@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mrseg_label.errors import InvalidInput
+from mrseg_label.intake import bids
 from mrseg_label.intake.discover import Found, strip_suffix
 from mrseg_label.intake.options import ImportOptions, ImportReport
 from mrseg_label.intake.participants import clean_code
@@ -61,9 +62,21 @@ def assign(
     participant = clean_code(options.participant) if options.participant else None
     automatic = _automatic_codes(images)
     groups: dict[tuple[str, ...], list[Source]] = {}
+    described: dict[Path, bool] = {}
     for found in images:
+        in_bids = pattern is None and bids.in_data_set(found.path.parent, described)
+        if in_bids and bids.passed_over(found):
+            continue
         try:
-            source = _assign(found, pattern, participant, codes, automatic[found.path])
+            if in_bids:
+                source = _from_fields(found, bids.fields_of(found), participant)
+            elif pattern is not None:
+                fields = pattern.match(found)
+                if fields is None:
+                    raise InvalidInput(f"the path does not fit the pattern {pattern.text}")
+                source = _from_fields(found, fields, participant)
+            else:
+                source = _from_table(found, participant, codes, automatic[found.path])
         except InvalidInput as error:
             report.refuse(found.shown, str(error))
             continue
@@ -71,24 +84,20 @@ def assign(
     return list(groups.values())
 
 
-def _assign(
-    found: Found, pattern: Pattern | None, participant: str | None, codes: Collection[str], automatic: str
-) -> Source:
-    stem = strip_suffix(found.path.name)
-    if pattern is not None:
-        fields = pattern.match(found)
-        if fields is None:
-            raise InvalidInput(f"the path does not fit the pattern {pattern.text}")
-        named = fields.get("sequence")
-        return Source(
-            found.path,
-            found.shown,
-            participant or clean_code(fields["participant"]),
-            True,
-            _short(fields.get("session", "")),
-            _short(fields.get("station", "")),
-            _short(canonical_sequence(named) if named else sequence_in_name(stem)),
-        )
+def _from_fields(found: Found, fields: Mapping[str, str], participant: str | None) -> Source:
+    named = fields.get("sequence")
+    return Source(
+        found.path,
+        found.shown,
+        participant or clean_code(fields["participant"]),
+        True,
+        _short(fields.get("session", "")),
+        _short(fields.get("station", "")),
+        _short(canonical_sequence(named) if named else sequence_in_name(strip_suffix(found.path.name))),
+    )
+
+
+def _from_table(found: Found, participant: str | None, codes: Collection[str], automatic: str) -> Source:
     warnings: tuple[str, ...] = ()
     code = participant
     if code is None and codes:
@@ -100,7 +109,7 @@ def _assign(
         found.shown,
         code or clean_code(automatic),
         code is not None,
-        sequence=sequence_in_name(stem),
+        sequence=sequence_in_name(strip_suffix(found.path.name)),
         warnings=warnings,
     )
 

@@ -80,6 +80,29 @@ def test_automatic_codes_tell_files_apart() -> None:
     assert len(set(twins)) == 2
 
 
+def test_names_in_a_bids_data_set(tmp_path: Path) -> None:
+    (tmp_path / "dataset_description.json").write_text("{}")
+    files = {
+        "sub-01/ses-2/anat/sub-01_ses-2_T1w.nii.gz": ("sub-01", "ses-2", "", "t1"),
+        "sub-01/ses-2/anat/sub-01_ses-2_acq-fs_T1w.nii.gz": ("sub-01", "ses-2", "", "t1fs"),
+        "sub-01/anat/sub-01_acq-water_chunk-3_run-1_VIBE.nii.gz": ("sub-01", "run-1", "3", "water"),
+        "sub-01/anat/sub-01_echo-2_MEGRE.nii.gz": ("sub-01", "", "", "MEGRE echo-2"),
+    }
+    others = ("derivatives/x/sub-01/anat/sub-01_dseg.nii.gz", "sub-01/anat/sub-01_part-phase_T2w.nii.gz", "sub-01/anat/T2w.nii.gz")
+    for name in (*files, *others):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    report = ImportReport()
+    groups = assign(discover([tmp_path], tmp_path / "ws").images, ImportOptions(), (), report)
+    assigned = {
+        source.path.relative_to(tmp_path).as_posix(): (source.participant, source.session, source.station, source.sequence)
+        for group in groups
+        for source in group
+    }
+    assert assigned == files
+    assert {Path(refusal.source).name for refusal in report.refused} == {"sub-01_part-phase_T2w.nii.gz", "T2w.nii.gz"}
+
+
 def test_participant_wins_over_pattern_and_folders_over_beginnings() -> None:
     image = [found("/data/P1/P2_in.nii.gz")]
     assert names(image, ImportOptions(pattern="{participant}/*", participant="X")) == ["X"]
