@@ -57,6 +57,7 @@ def run_training(run: TrainingRun) -> TrainingReport:
         The data set, the profile or the warm start cannot be used, or another process works on it.
     """
     profile = run.training_profile
+    dataset = RawDataset.open(run.folders.raw / run.dataset)
     clock = _Clock()
     # Planning divides its threads by the number of augmentation processes, so there it must not be 0.
     run.folders.activate(augmentation_processes=1)
@@ -66,7 +67,6 @@ def run_training(run: TrainingRun) -> TrainingReport:
         import torch
         from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as _  # noqa: F401  # timed apart from its use
     torch.set_num_threads(run.threads or available_cores())
-    dataset = RawDataset.open(run.folders.raw / run.dataset)
     with folder_lock(run.folders.preprocessed / run.dataset):
         TrainingProgress("planning").write(run.folder)
         with clock.stage("planning"):

@@ -1,0 +1,137 @@
+"""What a training is told and tells survives the way through its files; model folders and zips."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from mrseg_label.errors import ConfigurationError, Conflict, InvalidInput
+from mrseg_label.nnunet.archive import read_archive, write_archive
+from mrseg_label.nnunet.lock import folder_lock
+from mrseg_label.nnunet.profiles import PROFILES, profile_named
+from mrseg_label.nnunet.run import TrainingProgress, TrainingReport, TrainingRun
+from mrseg_label.nnunet.warm_start import find_configuration_folder
+
+
+def test_run_through_its_file(tmp_path: Path) -> None:
+    run = TrainingRun(
+        folder=tmp_path / "run",
+        nnunet=tmp_path / "nnunet",
+        dataset="Dataset501_a",
+        profile="tiny",
+        model=tmp_path / "model",
+        folds=(0, 1),
+        plans_from=tmp_path / "earlier",
+        preprocessed_from=(tmp_path / "earlier", tmp_path / "older"),
+        warm_start=tmp_path / "weights",
+        warm_start_heads={1: (26, 27), 2: (5,)},
+        changes={"epochs": 7},
+    )
+    assert TrainingRun.read(run.write()) == run
+    assert run.training_profile.epochs == 7
+    assert run.training_profile.network == PROFILES["tiny"].network
+    plain = TrainingRun(tmp_path / "run", tmp_path / "nnunet", "Dataset501_a", "smoke", tmp_path / "model")
+    assert TrainingRun.read(plain.write()) == plain
+    (tmp_path / "run" / "run.json").write_text('{"folder": "x"}')
+    with pytest.raises(InvalidInput, match="not a training run"):
+        TrainingRun.read(tmp_path / "run" / "run.json")
+
+
+def test_progress(tmp_path: Path) -> None:
+    assert TrainingProgress.read(tmp_path) == TrainingProgress("starting")
+    progress = TrainingProgress("training", 1, (0, 1), 3, 10, iteration=30, total_iterations=100, loss=1.5)
+    progress.write(tmp_path)
+    assert TrainingProgress.read(tmp_path) == progress
+    assert progress.fraction == pytest.approx(0.65)
+    assert TrainingProgress("preprocessing", iteration=3, total_iterations=4).fraction == 0
+    assert TrainingProgress("done").fraction == 1
+    assert [entry.name for entry in tmp_path.iterdir()] == ["progress.json"]
+
+
+def test_report(tmp_path: Path) -> None:
+    report = TrainingReport(tmp_path, None, 2, 3, {"copied": 4}, {0: 5}, {0: 0.5}, {"training": 1.0}, {"training": 2.0})
+    report.write(tmp_path)
+    assert TrainingReport.read(tmp_path) == report
+    with pytest.raises(InvalidInput, match="not the report"):
+        TrainingReport.read(tmp_path / "elsewhere")
+
+
+def test_profiles() -> None:
+    for name in ("full", "fast", "tiny", "smoke"):
+        profile = profile_named(name)
+        if profile.network is not None:
+            halvings = len(profile.network.features_per_stage) - 1
+            assert all(size % 2**halvings == 0 for size in profile.network.patch_size)
+    assert profile_named("full").network is None
+    with pytest.raises(ConfigurationError, match="one of full, fast, tiny, smoke"):
+        profile_named("huge")
+
+
+def test_one_writer_a_folder(tmp_path: Path) -> None:
+    with folder_lock(tmp_path), pytest.raises(Conflict, match="another process"), folder_lock(tmp_path):
+        pass
+    with folder_lock(tmp_path):
+        pass
+
+
+def model_folder(root: Path, folds: int = 2) -> Path:
+    configuration = root / "Dataset501_a" / "nnUNetTrainerNoMirroring__nnUNetPlans__3d_fullres"
+    for fold in range(folds):
+        (configuration / f"fold_{fold}").mkdir(parents=True)
+        (configuration / f"fold_{fold}" / "checkpoint_final.pth").write_bytes(os.urandom(1000))
+    (configuration / "plans.json").write_text("{}")
+    (configuration / "dataset.json").write_text("{}")
+    return configuration
+
+
+def test_archive_there_and_back(tmp_path: Path) -> None:
+    configuration = model_folder(tmp_path / "model")
+    write_archive(tmp_path / "model", tmp_path / "a.zip")
+    write_archive(configuration, tmp_path / "b.zip")
+    assert hashlib.sha256((tmp_path / "a.zip").read_bytes()).digest() == hashlib.sha256((tmp_path / "b.zip").read_bytes()).digest()
+    unpacked = read_archive(tmp_path / "a.zip", tmp_path / "other")
+    assert unpacked == tmp_path / "other" / configuration.relative_to(tmp_path / "model")
+    for file in configuration.rglob("*.*"):
+        assert (unpacked / file.relative_to(configuration)).read_bytes() == file.read_bytes()
+    assert find_configuration_folder(tmp_path / "other") == unpacked
+    with pytest.raises(InvalidInput, match="exists"):
+        read_archive(tmp_path / "a.zip", tmp_path / "other")
+
+
+@pytest.mark.parametrize("name", ["../outside", "/etc/outside", "a/../../outside", "a\\..\\outside"])
+def test_archive_that_leads_out_of_its_folder(tmp_path: Path, name: str) -> None:
+    with zipfile.ZipFile(tmp_path / "bad.zip", "w") as zipped:
+        zipped.writestr(name, "x")
+    with pytest.raises(InvalidInput, match="leads out"):
+        read_archive(tmp_path / "bad.zip", tmp_path / "models" / "m")
+    assert not (tmp_path / "models" / "m").exists()
+
+
+def test_archive_that_is_no_model(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "bad.zip", "w") as zipped:
+        zipped.writestr("readme.txt", "x")
+    with pytest.raises(InvalidInput, match="0 nnU-Net models"):
+        read_archive(tmp_path / "bad.zip", tmp_path / "m")
+    (tmp_path / "text.zip").write_text("no zip")
+    with pytest.raises(InvalidInput, match="cannot be unpacked"):
+        read_archive(tmp_path / "text.zip", tmp_path / "m")
+    assert not (tmp_path / "m").exists()
+
+
+def test_import_is_light() -> None:
+    """The server and the command line import these; torch and nnU-Net must not come along."""
+    import subprocess
+    import sys
+
+    modules = "archive, dataset, environment, planning, predict, profiles, run, splits, supervise, train, warm_start"
+    code = (
+        f"import sys; from mrseg_label.nnunet import {modules}; import json; "
+        "print(json.dumps([m for m in ('torch', 'nnunetv2', 'totalsegmentator', 'monai') if m in sys.modules]))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert json.loads(result.stdout) == []

@@ -1,0 +1,118 @@
+"""Warm start and loss, on small tensors."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mrseg_label.errors import InvalidInput
+from mrseg_label.nnunet.losses import AnnealedDiceCrossEntropy
+from mrseg_label.nnunet.warm_start import warm_start
+
+LABELS = {"background": 0, "spine": 1, "spleen": 2, "liver": 3}
+
+
+def network(classes: int, features: int = 4, seed: int = 0) -> dict[str, Tensor]:
+    """The state of a network with one convolution and two output layers."""
+    generator = torch.Generator().manual_seed(seed)
+    state = {"encoder.conv.weight": torch.randn(features, 1, 3, 3, 3, generator=generator)}
+    for level in range(2):
+        state[f"decoder.seg_layers.{level}.weight"] = torch.randn(classes, features, 1, 1, 1, generator=generator)
+        state[f"decoder.seg_layers.{level}.bias"] = torch.randn(classes, generator=generator)
+    return state
+
+
+def write_model(root: Path, state: dict[str, Tensor], labels: dict[str, int]) -> Path:
+    folder = root / "Dataset297_x" / "nnUNetTrainer_4000epochs_NoMirroring__nnUNetPlans__3d_fullres"
+    (folder / "fold_0").mkdir(parents=True)
+    (folder / "plans.json").write_text("{}")
+    (folder / "dataset.json").write_text(json.dumps({"labels": labels}))
+    halves = {name: tensor.half() for name, tensor in state.items()}
+    torch.save({"network_weights": halves}, folder / "fold_0" / "checkpoint_final.pth")
+    return root
+
+
+def test_heads_are_means_over_the_parts_of_a_structure(tmp_path: Path) -> None:
+    source = network(6, seed=1)
+    source["decoder.seg_layers.0.bias"][4] = -60  # a vertebra whose level was never learned
+    model = write_model(tmp_path, source, {})
+    own = network(4)
+    state, report = warm_start(own, model, LABELS, {1: (3, 4, 5), 2: (2,)})
+    torch.testing.assert_close(state["encoder.conv.weight"], source["encoder.conv.weight"], atol=2e-3, rtol=1e-3)
+    for level, parts in ((0, [3, 5]), (1, [3, 4, 5])):
+        for kind in ("weight", "bias"):
+            name = f"decoder.seg_layers.{level}.{kind}"
+            expected = own[name].clone()
+            expected[0], expected[1], expected[2] = source[name][0], source[name][parts].mean(0), source[name][2]
+            torch.testing.assert_close(state[name], expected, atol=2e-3, rtol=1e-3)
+            assert state[name].dtype == torch.float32
+    assert report.heads_without_source == ["liver"]
+    assert report.copied == 5
+    assert report.skipped == {}
+    assert report.to_json()["source"].startswith("nnUNetTrainer_4000epochs")
+
+
+def test_heads_by_name_whatever_their_numbers(tmp_path: Path) -> None:
+    source = network(4, seed=1)
+    model = write_model(tmp_path, source, {"background": 0, "liver": 1, "spine": 2, "spleen": 3})
+    state, report = warm_start(network(4), model, LABELS)
+    name = "decoder.seg_layers.1.bias"
+    torch.testing.assert_close(state[name], source[name][[0, 2, 3, 1]], atol=2e-3, rtol=1e-3)
+    assert report.heads_without_source == []
+
+
+def test_another_architecture_is_reported_and_does_not_fail(tmp_path: Path) -> None:
+    source = network(6, features=8, seed=1)
+    del source["decoder.seg_layers.1.weight"], source["decoder.seg_layers.1.bias"]
+    own = network(4)
+    state, report = warm_start(own, write_model(tmp_path, source, {}), LABELS, {2: (2,)})
+    fitting = "decoder.seg_layers.0.bias"
+    for name in own:
+        if name != fitting:
+            torch.testing.assert_close(state[name], own[name])
+    assert set(report.skipped) == set(own) - {fitting}
+    assert "shape (8, 1, 3, 3, 3)" in report.skipped["encoder.conv.weight"]
+    assert "no tensor" in report.skipped["decoder.seg_layers.1.bias"]
+
+
+def test_a_folder_without_one_model(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="holds 0 nnU-Net models"):
+        warm_start(network(4), tmp_path, LABELS)
+
+
+def loss_by_hand(logits: Tensor, target: Tensor, exponent: float) -> Tensor:
+    classes = logits.shape[1]
+    counts = torch.bincount(target.reshape(-1), minlength=classes).float()
+    entropy = functional.cross_entropy(logits, target[:, 0], weight=(counts + 50) ** -exponent)
+    one_hot = functional.one_hot(target[:, 0], classes).permute(0, 4, 1, 2, 3).float()
+    probabilities = logits.softmax(1)
+    dice = 2 * (probabilities * one_hot).sum((0, 2, 3, 4)) / (probabilities + one_hot).sum((0, 2, 3, 4))
+    present = [c for c in range(1, classes) if counts[c]]
+    return entropy + 1 - dice[present].mean()
+
+
+@pytest.mark.parametrize("exponent", [0.0, 0.3, 0.5])
+def test_loss_and_its_gradient_by_hand(exponent: float) -> None:
+    generator = torch.Generator().manual_seed(1)
+    logits = torch.randn(2, 5, 4, 6, 3, generator=generator, requires_grad=True)
+    target = torch.randint(0, 4, (2, 1, 4, 6, 3), generator=generator)  # class 4 is nowhere
+    ours = AnnealedDiceCrossEntropy(exponent)(logits, target.to(torch.int16))
+    expected = loss_by_hand(logits, target, exponent)
+    torch.testing.assert_close(ours, expected)
+    torch.testing.assert_close(
+        torch.autograd.grad(ours, logits)[0], torch.autograd.grad(expected, logits)[0], atol=1e-6, rtol=1e-4
+    )
+
+
+def test_loss_of_a_patch_without_structures_is_finite() -> None:
+    logits = torch.randn(1, 3, 2, 2, 2, requires_grad=True)
+    loss = AnnealedDiceCrossEntropy()(logits, torch.zeros(1, 1, 2, 2, 2, dtype=torch.int16))
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert logits.grad is not None
+    assert torch.isfinite(logits.grad).all()
