@@ -1,0 +1,31 @@
+# syntax=docker/dockerfile:1
+# Server and worker in one image. The worker may use a GPU: run it with the NVIDIA container runtime.
+
+FROM python:3.11-slim-bookworm AS build
+RUN pip install --no-cache-dir uv==0.13.9
+ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=/opt/mrseg
+WORKDIR /src
+# The dependencies first: they change less often than the code, and are large.
+COPY pyproject.toml uv.lock README.md LICENSE ./
+RUN --mount=type=cache,target=/root/.cache/uv \
+    uv sync --frozen --no-dev --extra postgresql --no-install-project
+COPY . .
+RUN --mount=type=cache,target=/root/.cache/uv \
+    uv sync --frozen --no-dev --extra postgresql --no-editable
+
+FROM python:3.11-slim-bookworm
+# A user without rights on the machine, with a number that a volume can be given to.
+RUN groupadd --gid 10001 mrseg \
+    && useradd --uid 10001 --gid mrseg --create-home --shell /usr/sbin/nologin mrseg \
+    && install --directory --owner mrseg --group mrseg /workspace
+COPY --from=build /opt/mrseg /opt/mrseg
+ENV PATH=/opt/mrseg/bin:$PATH PYTHONUNBUFFERED=1
+USER 10001:10001
+WORKDIR /workspace
+VOLUME /workspace
+EXPOSE 8000
+# Python instead of curl, which the image does not have.
+HEALTHCHECK --interval=30s --timeout=10s --start-period=120s --retries=3 \
+    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/healthz', timeout=8)"]
+ENTRYPOINT ["mrseg-label"]
+CMD ["serve"]
