@@ -61,6 +61,7 @@ class MRSegApp(LoopApp, MONAILabelApp):
 
         take_over(stock.app, build(self))
         background = Background(self)
+        background.hear_signals()
         background.start()
         # The stock application has no hook at its end; workers of a killed server end by themselves.
         atexit.register(background.stop)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ class MRSegInfer(InferTask):
         self._workspace = workspace
         self._catalog = catalog
         self._datastore = datastore
+        self.stopping = threading.Event()  # set when the server ends: nobody is kept waiting then
 
     def info(self) -> dict[str, Any]:
         """As MONAI Label's, with the model version that makes drafts now."""
@@ -56,7 +58,8 @@ class MRSegInfer(InferTask):
         caller = Caller.of(request)
         extension = _extension(request)
         examination = self._datastore.examination(request["image"], caller)
-        draft = draft_for(self._workspace, self._catalog, examination.id, wait_seconds=_wait_seconds(request))
+        wait = _wait_seconds(request)
+        draft = draft_for(self._workspace, self._catalog, examination.id, wait_seconds=wait, stop=self.stopping)
         self._datastore.note_sent(examination, draft, caller)
         target = Path(request["folder"]) / f"{examination.id}-draft{extension}"
         self._write(draft, examination, target)

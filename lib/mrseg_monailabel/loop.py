@@ -67,6 +67,11 @@ class LoopApp:
         """The one trainer."""
         return self._trainers[MODEL]
 
+    def stop_waiting(self) -> None:
+        """Answer those who wait for a draft: the server ends."""
+        for task in self._infers.values():
+            task.stopping.set()
+
     def info(self) -> dict[str, Any]:
         """What Slicer asks for first, and again after every submission."""
         models = {name: task.info() for name, task in self._infers.items()}

@@ -5,11 +5,15 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 import tempfile
+import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import anyio.to_thread
@@ -84,8 +88,27 @@ class Background:
         remove_leftovers(self._app.workspace)
         self.pool.start()
 
+    def hear_signals(self) -> None:
+        """Answer those who wait for a draft as soon as the server is told to end; called in the main thread.
+
+        uvicorn first waits for the requests under way, which would wait for drafts, and then drops them.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in (signal.SIGTERM, signal.SIGINT):
+            before = signal.getsignal(number)
+            if callable(before):
+                signal.signal(number, partial(self._told_to_end, before))
+
+    def _told_to_end(
+        self, before: Callable[[int, FrameType | None], Any], number: int, frame: FrameType | None
+    ) -> None:
+        self._app.stop_waiting()
+        before(number, frame)
+
     def stop(self) -> None:
         """End the workers and close the catalogue."""
+        self._app.stop_waiting()
         self.pool.stop()
         self._app.catalog.close()
 
@@ -103,6 +126,7 @@ def build(app: LoopApp) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         background = Background(app)
+        background.hear_signals()
         await anyio.to_thread.run_sync(background.start)
         yield
         await anyio.to_thread.run_sync(background.stop)

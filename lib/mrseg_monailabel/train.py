@@ -6,6 +6,7 @@ would kill each round. Rounds start by themselves after ROUND_SIZE cases, or by 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from monailabel.interfaces.tasks.train import TrainTask
@@ -13,7 +14,7 @@ from monailabel.interfaces.tasks.train import TrainTask
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.queries import models, rounds
 from mrseg_label.catalog.tables import Round
-from mrseg_label.catalog.types import ENDED_ROUNDS, RoundState
+from mrseg_label.catalog.types import RoundState
 from mrseg_label.clock import iso
 from mrseg_label.config import load_settings
 from mrseg_label.workspace import Workspace
@@ -35,21 +36,21 @@ class RoundTrainer(TrainTask):
         with self._catalog.read() as session:
             newest = _newest(session)
             current = models.current(session)
+            moment = self._catalog.now(session)
         progress = newest.progress if newest else {}
         score = current.metrics.get("mean_dsc")
-        ended = newest.finished_at if newest else None
-        started = newest.started_at if newest else None
-        with self._catalog.read() as session:
-            until = ended or self._catalog.now(session)
-        return {
+        stats: dict[str, Any] = {
             "epoch": _whole(progress.get("epoch")),
-            "total_epochs": _whole(progress.get("total_epochs") or progress.get("epochs")),
-            "best_metric": round(float(score), 4) if isinstance(score, int | float) else 0.0,
-            "total_time": str(until - started).split(".")[0] if started else "0:00:00",
-            "round": newest.number if newest else None,
-            "state": str(newest.state) if newest else None,
+            "total_epochs": _whole(progress.get("epochs")),
+            "best_metric": round(score, 4) if isinstance(score, float) and math.isfinite(score) else 0.0,
+            "total_time": "0:00:00",
             "model_version": current.version,
         }
+        if newest is not None:
+            stats |= {"round": newest.number, "state": str(newest.state)}
+            if newest.started_at is not None:
+                stats["total_time"] = str((newest.finished_at or moment) - newest.started_at).split(".")[0]
+        return stats
 
     def running(self) -> bool:
         """Whether a round waits or runs."""
@@ -74,8 +75,8 @@ class RoundTrainer(TrainTask):
                 "details": [text],
             }
         words = f"round {newest.number} is {newest.state}"
-        if newest.progress and newest.state not in ENDED_ROUNDS:
-            words += " (" + ", ".join(f"{key} {value}" for key, value in newest.progress.items()) + ")"
+        if newest.state is RoundState.TRAINING and newest.progress.get("epochs"):
+            words += f" (epoch {newest.progress.get('epoch')} of {newest.progress['epochs']})"
         return {
             "id": str(newest.number),
             "model": self.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 from sqlalchemy.orm import Session
@@ -36,10 +37,18 @@ def newest_draft(session: Session, acquisition_id: str) -> Presegmentation | Non
     return drafts.newest(session, acquisition_id)
 
 
-def draft_for(workspace: Workspace, catalog: Catalog, examination_id: str, *, wait_seconds: float) -> Presegmentation:
+def draft_for(
+    workspace: Workspace,
+    catalog: Catalog,
+    examination_id: str,
+    *,
+    wait_seconds: float,
+    stop: threading.Event | None = None,
+) -> Presegmentation:
     """The current model's draft of an examination's acquisition, made now if there is none.
 
-    An older model's draft is the answer where the current one's does not come within ``wait_seconds``.
+    An older model's draft is the answer where the current one's does not come within ``wait_seconds`` or before
+    ``stop`` is set.
 
     Raises
     ------
@@ -58,7 +67,7 @@ def draft_for(workspace: Workspace, catalog: Catalog, examination_id: str, *, wa
         return draft
     with catalog.begin() as session:
         job_id = enqueue_draft(session, examination.acquisition_id, version, ASKED_FOR)
-    reason = _wait(catalog, job_id, wait_seconds)
+    reason = _wait(catalog, job_id, wait_seconds, stop or threading.Event())
     with catalog.read() as session:
         draft = newest_draft(session, examination.acquisition_id)
     if draft is None:
@@ -66,7 +75,7 @@ def draft_for(workspace: Workspace, catalog: Catalog, examination_id: str, *, wa
     return draft
 
 
-def _wait(catalog: Catalog, job_id: str, wait_seconds: float) -> str:
+def _wait(catalog: Catalog, job_id: str, wait_seconds: float, stop: threading.Event) -> str:
     deadline = time.monotonic() + wait_seconds
     while True:
         with catalog.read() as session:
@@ -76,9 +85,12 @@ def _wait(catalog: Catalog, job_id: str, wait_seconds: float) -> str:
         if job.state in (JobState.FAILED, JobState.CANCELLED):
             return f"making it ended as {job.state}: {(job.error or '').strip().splitlines()[-1:] or ''}"
         if time.monotonic() >= deadline:
-            doing = "a worker is at it" if job.state is JobState.RUNNING else "no worker has begun; see mrseg-label status"
+            doing = (
+                "a worker is at it" if job.state is JobState.RUNNING else "no worker has begun; see mrseg-label status"
+            )
             return f"it did not come within {wait_seconds:.0f} s ({doing}); ask again in a moment"
-        time.sleep(POLL_SECONDS)
+        if stop.wait(POLL_SECONDS):
+            return "the server is being stopped; ask again when it is back"
 
 
 def image_of(session: Session, examination: Examination) -> Examination:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 import urllib.parse
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -20,9 +21,11 @@ from monailabel.client import MONAILabelClient
 from mrseg_label.catalog.queries import datastore as rows
 from mrseg_label.catalog.queries import drafts, rounds
 from mrseg_label.catalog.types import RoundState
-from mrseg_label.jobs import claim
+from mrseg_label.intake.service import register_upload
+from mrseg_label.jobs import Claim, claim
 from mrseg_label.jobs.queue import DRAFTS
 from mrseg_label.rounds import service as rounds_service
+from mrseg_label.simulation.server import Server
 from tests.integration.conftest import Running, add_draft, write_image
 
 INFER = {"result_extension": ".nrrd", "result_dtype": "uint8"}
@@ -132,26 +135,30 @@ def test_infer_waits_for_a_worker_while_others_are_served(running: Running, tmp_
     with image.open("rb") as stream:
         identifier = running.http.put("/datastore/", params={"image": "new"}, files={"file": stream}).json()["image"]
 
-    def ask(seconds: float) -> httpx.Response:
-        params = {**INFER, "wait_seconds": seconds}
-        with httpx.Client(base_url=running.url, timeout=120, trust_env=False) as http:
-            return http.post("/infer/mrseg", params={"image": identifier}, data={"params": json.dumps(params)})
-
-    early = ask(0)
+    early = _infer(running.url, identifier, 0)
     assert early.status_code == 503 and identifier in early.json()["detail"]
     readers = 45  # more than the threads that all other routes share
     with ThreadPoolExecutor(readers) as pool:
-        waiting = [pool.submit(ask, 90) for _ in range(readers)]
+        waiting = [pool.submit(_infer, running.url, identifier, 90) for _ in range(readers)]
         assert running.http.get("/info/").status_code == 200
-        # This test is the worker.
-        held = claim(running.catalog, [DRAFTS])
-        assert held is not None and held.payload["acquisition"] == _acquisition(running, identifier)
+        held = _claim_draft(running, _acquisition(running, identifier))  # this test is the worker
         assert not wait(waiting, timeout=1).done
         add_draft(running.workspace, running.catalog, identifier)
         with running.catalog.begin() as session:
             held.finish(running.catalog, session, {})
         answers = [reply.result() for reply in waiting]
     assert {answer.status_code for answer in answers} == {200}
+
+
+def test_a_server_that_ends_answers_those_who_wait(running: Running, tmp_path: Path) -> None:
+    image = write_image(tmp_path / "stop.nii.gz", 101)
+    identifier = register_upload(running.workspace, running.catalog, image, alias="stop", client="test")
+    with Server(running.workspace.root, tmp_path / "serve.log") as server, ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(_infer, server.url, identifier, 600)
+        _claim_draft(running, _acquisition(running, identifier), patience=60)  # so it waits, and no worker will come
+        server.stop()
+        answer = waiting.result(60)
+    assert answer.status_code == 503 and "stopped" in answer.json()["detail"]
 
 
 def test_a_readers_own_image_goes_by_its_own_name(running: Running, client: MONAILabelClient, tmp_path: Path) -> None:
@@ -291,6 +298,29 @@ def test_concurrent_submissions_and_reads_all_end_well(running: Running) -> None
     for thread in threads:
         thread.join()
     assert not failures
+
+
+def _infer(url: str, image: str, wait_seconds: float) -> httpx.Response:
+    params = {**INFER, "wait_seconds": wait_seconds}
+    with httpx.Client(base_url=url, timeout=180, trust_env=False) as http:
+        return http.post("/infer/mrseg", params={"image": image}, data={"params": json.dumps(params)})
+
+
+def _claim_draft(running: Running, acquisition_id: str, patience: float = 0) -> Claim:
+    """Claim the order of this draft, as a worker does; others are put back as failed."""
+    deadline = time.monotonic() + patience
+    while True:
+        held = claim(running.catalog, [DRAFTS])
+        if held is not None and held.payload["acquisition"] == acquisition_id:
+            return held
+        if held is not None:
+            with running.catalog.begin() as session:
+                held.fail(running.catalog, session, "not asked for in this test", retry=False)
+        elif time.monotonic() > deadline:
+            break
+        else:
+            time.sleep(0.05)
+    raise AssertionError(f"nobody ordered a draft of {acquisition_id}")
 
 
 def _pixels(path: Path) -> Any:
