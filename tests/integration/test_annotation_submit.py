@@ -14,12 +14,12 @@ import pytest
 from mrseg_label.annotation import effort, service
 from mrseg_label.annotation.service import Submitted
 from mrseg_label.catalog.queries import annotations as rows
-from mrseg_label.catalog.tables import Acquisition, Examination, Lease, Revision
-from mrseg_label.catalog.types import LeaseEnd, RevisionState, StructureState
+from mrseg_label.catalog.tables import Acquisition, Examination, Lease, ModelVersion, Presegmentation, Revision
+from mrseg_label.catalog.types import LeaseEnd, ModelStatus, RevisionState, StructureState
 from mrseg_label.clock import now
 from mrseg_label.errors import GeometryError, LabelError, NotFound
 from mrseg_label.jobs import JobContext, claim, queue
-from mrseg_label.worklist.service import next_case
+from mrseg_label.worklist.service import draft_sent, next_case
 from mrseg_label.workspace import sha256_of
 from tests.annotation_house import GRID, House, draft_array, make_house
 
@@ -176,3 +176,46 @@ def test_simultaneous_submissions_all_get_numbers_of_their_own(house: House) -> 
     with house.catalog.read() as session:
         referenced = {path for row in session.query(Revision) for path in (row.path, row.upload_path)}
     assert referenced == house.stored()
+
+
+def test_time_is_counted_from_the_submission_before_and_a_night_is_no_work(house: House) -> None:
+    house.take()
+    first = house.send(draft_array(), *house.workspace.scheme.names[:5])
+    changed = np.roll(draft_array(), 1, axis=2)
+    changed[3, 0, 0] = 1
+    second = house.send(changed, *house.workspace.scheme.names[:5])
+    with house.catalog.begin() as session:
+        one, two = rows.get(session, first.revision_id), rows.get(session, second.revision_id)
+        assert one is not None and two is not None and two.seconds is not None
+        one.seconds, two.seconds = 20 * 3600.0, 500.0
+        two.created_at = one.created_at + timedelta(seconds=120)
+    for _ in range(2):
+        run_effort(house)
+    night, quick = revision(house, first.revision_id).effort, revision(house, second.revision_id).effort
+    assert night is not None and (night["seconds"], night["sitting_seconds"]) == (20 * 3600.0, None)
+    assert quick is not None and quick["sitting_seconds"] == pytest.approx(120)
+
+
+def test_draft_that_was_sent_is_the_one_compared_with_although_a_newer_one_came(house: House) -> None:
+    house.take()
+    with house.catalog.begin() as session:
+        sent_draft = session.query(Presegmentation).one().id
+    draft_sent(
+        house.catalog, acquisition_id=house.acquisition, presegmentation_id=sent_draft, client="user-xyz", user=None
+    )
+    with house.catalog.begin() as session:
+        session.add(ModelVersion(version="v1", status=ModelStatus.RETIRED))
+        session.flush()
+        session.add(
+            Presegmentation(
+                acquisition_id=house.acquisition,
+                examination_id=house.examination,
+                model_version="v1",
+                source="nnunet",
+                path="presegmentations/newer.nii.gz",
+                digest="0" * 64,
+            )
+        )
+    sent = house.send(draft_array(), *house.workspace.scheme.names[:5])
+    row = revision(house, sent.revision_id)
+    assert (row.presegmentation_id, row.model_version) == (sent_draft, "bootstrap")
