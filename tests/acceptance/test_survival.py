@@ -87,6 +87,7 @@ def _round(client: SlicerClient, number: int) -> dict[str, Any]:
     return row
 
 
+@pytest.mark.timeout(900)
 def test_round_ends_and_nothing_is_lost_after_a_kill(study: Study, tmp_path: Path) -> None:
     root = study.workspace.root
     scheme = LabelScheme.default()
