@@ -1,0 +1,146 @@
+"""The guides name every setting, command, option and route, and nothing that is not there."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import typer.main
+import yaml
+from fastapi import FastAPI
+
+from mrseg_label import api
+from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.cli import app
+from mrseg_label.config import Settings
+from mrseg_label.nnunet.profiles import PROFILES
+from mrseg_label.workspace import Workspace
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+
+
+def text_of(name: str) -> str:
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, (*path, name))
+        else:
+            yield " ".join((*path, name)), command
+
+
+def rows_of(text: str) -> dict[str, tuple[str, ...]]:
+    """Tables of a page: the code in the first cell to the other cells."""
+    cells = [
+        [cell.strip() for cell in line.strip("|").split(" | ")] for line in text.splitlines() if line.startswith("| `")
+    ]
+    return {row[0].strip("|` "): tuple(row[1:]) for row in cells}
+
+
+def test_every_setting_is_explained() -> None:
+    rows = rows_of(text_of("configuration.md"))
+    settings = {name.upper(): field for name, field in Settings.model_fields.items()}
+    assert settings.keys() == {key for key in rows if key.isupper()}
+    for name, field in settings.items():
+        default = field.default
+        if isinstance(default, bool):
+            assert rows[name][0] == str(default).lower(), name
+        elif isinstance(default, int | float):
+            assert rows[name][0] == f"{default:g}", name
+        elif default:
+            assert rows[name][0] == f"`{default}`", name
+    assert PROFILES.keys() <= rows.keys()
+
+
+def test_every_command_and_option_is_explained() -> None:
+    text = text_of("command-line.md")
+    for words, command in commands(typer.main.get_command(app)):
+        assert f"`{words}" in text, words
+        for parameter in command.params:
+            for option in parameter.opts:
+                if option.startswith("--"):
+                    assert option in text, f"{words} {option}"
+
+
+def test_every_command_that_is_named_is_there() -> None:
+    known = {words for words, _ in commands(typer.main.get_command(app))}
+    groups = {words.partition(" ")[0] for words in known if " " in words}
+    for page in [ROOT / "README.md", *DOCS.rglob("*.md")]:
+        for first, second in re.findall(r"mrseg-label ([a-z]+)(?: ([a-z]+))?", page.read_text(encoding="utf-8")):
+            assert first in known or f"{first} {second}" in known or first in groups, (
+                f"{page.name}: mrseg-label {first} {second}"
+            )
+
+
+def test_every_route_is_explained(tmp_path: Path) -> None:
+    Workspace.init(tmp_path / "ws")
+    workspace, catalog = open_workspace(tmp_path / "ws")
+    application = FastAPI()
+    application.include_router(api.router(workspace, catalog))
+    application.include_router(api.root_router(workspace, catalog))
+    catalog.close()
+    routes = {
+        f"{method.upper()} {path}"
+        for path, operations in application.openapi()["paths"].items()
+        for method in operations
+    }
+    assert routes == rows_of(text_of("rest.md")).keys()
+    assert len(routes) > 15
+
+
+def links() -> Iterator[tuple[Path, str]]:
+    for page in [ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
+            if "://" not in target:
+                yield page, target
+
+
+def test_links_lead_somewhere() -> None:
+    dead = [f"{page.relative_to(ROOT)}: {target}" for page, target in links() if not (page.parent / target).exists()]
+    assert dead == []
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    import mrseg_label
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    assert project["version"] == mrseg_label.__version__
+    assert compose["services"]["server"]["image"] == f"mrseg-label:{project['version']}"
+
+
+def test_ci_runs_what_the_readme_says() -> None:
+    ci = (ROOT / ".ci" / "run").read_text()
+    readme = (ROOT / "README.md").read_text()
+    assert "pip install uv && uv run pytest" in readme
+    assert "pip install uv && uv run mrseg-label demo" in readme
+    assert "\nuv run pytest\n" in ci
+    assert "\nuv run pytest -m soak\n" in ci
+
+
+def test_compose_publishes_to_this_machine_alone_and_knows_the_settings() -> None:
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    known = {f"MRSEG_{name.upper()}" for name in Settings.model_fields} | {"TOTALSEG_WEIGHTS_PATH"}
+    for name, service in compose["services"].items():
+        for port in service.get("ports", []):
+            assert str(port).startswith("127.0.0.1:"), name
+        if service["image"].startswith("mrseg-label"):
+            assert set(service["environment"]) <= known
+            assert service["environment"]["MRSEG_AUTH"] == "off"
+            assert service["network_mode"] == "host"
+    assert compose["services"]["server"]["hostname"] != compose["services"]["worker"]["hostname"]
+    assert (
+        "--host" in compose["services"]["server"]["command"] and "127.0.0.1" in compose["services"]["server"]["command"]
+    )
+
+
+def test_what_is_no_guide_for_readers_is_not_in_the_guides() -> None:
+    for page in [ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")]:
+        text = page.read_text(encoding="utf-8")
+        assert not re.search(r"\bTODO\b|\bTBD\b|@@", text), page.name
