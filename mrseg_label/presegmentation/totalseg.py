@@ -1,0 +1,175 @@
+"""The bootstrap: TotalSegmentator's own Python API, offline, in a process that stays.
+
+The API is used as it is. What it does on every call and need not (start two pools of processes, load the network)
+is spared by handing it a predictor that stays, see :mod:`mrseg_label.presegmentation.totalseg_predictor`.
+
+References
+----------
+Wasserthal J et al. TotalSegmentator: robust segmentation of 104 anatomic structures in CT images. Radiol Artif
+Intell 2023;5:e230024. https://doi.org/10.1148/ryai.230024
+Isensee F et al. nnU-Net: a self-configuring method for deep learning-based biomedical image segmentation. Nat
+Methods 2021;18:203. https://doi.org/10.1038/s41592-020-01008-z
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrseg_label.errors import ConfigurationError
+from mrseg_label.imaging import Geometry, load_image, reorient, reorient_like
+from mrseg_label.imaging.intensity import equalize, invert, raw
+from mrseg_label.labels import TOTALSEGMENTATOR_TOTAL, LabelScheme
+from mrseg_label.presegmentation.sources import Source
+from mrseg_label.presegmentation.weights import ENVIRONMENT, require_weights
+
+# What TotalSegmentator's reader brings every image to; the images are handed over like this.
+NETWORK_AXCODES = "RAS"
+# TotalSegmentator keeps its settings in this file of its home folder and sends usage statistics unless it says no.
+_HOME = "TOTALSEG_HOME_DIR"
+_SETTINGS = {
+    "totalseg_id": "mrseg-label",
+    "send_usage_stats": False,
+    "statistics_disclaimer_shown": True,
+    "prediction_counter": 0,
+}
+# One call at a time in a process: the API works with environment variables and replaces sys.stdout.
+_LOCK = threading.Lock()
+
+Image = tuple[NDArray[Any], Geometry]
+
+
+class TotalSegmentatorRuntime:
+    """TotalSegmentator's task ``total`` with ``fast=True`` (3 mm, dataset 297).
+
+    Parameters
+    ----------
+    weights_dir : what TOTALSEG_WEIGHTS_PATH names: the folder that holds the folder of dataset 297.
+    home_dir : a folder of this process; TotalSegmentator's settings are written there.
+    device : ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises
+    ------
+    Unavailable
+        The weights are not there; nothing is ever downloaded.
+    ConfigurationError
+        The device is unknown or not there.
+    """
+
+    def __init__(self, weights_dir: Path, home_dir: Path, device: str = "auto") -> None:
+        self.weights_dir = Path(weights_dir).absolute()
+        self.home_dir = Path(home_dir).absolute()
+        require_weights(self.weights_dir)
+        self.device = _device(device)
+
+    def segment(self, image: Path | Image, source: Source | str, scheme: LabelScheme) -> NDArray[np.uint8]:
+        """Make the bootstrap's label map of an image.
+
+        Parameters
+        ----------
+        image : a file, or an array (X, Y, Z) with its geometry. MR in any units, or CT in HU (source raw).
+        source : how the image is prepared.
+        scheme : whose ids the result has; classes that it has no structure for become background.
+
+        Returns
+        -------
+        (X, Y, Z) uint8 on exactly the image's grid, in the image's order of axes.
+
+        Raises
+        ------
+        GeometryError, InvalidInput
+            The image cannot be read, or TotalSegmentator returned another grid than it was given.
+        Unavailable
+            The weights are gone.
+        """
+        if isinstance(image, tuple):
+            array, geometry = image
+        else:
+            array, geometry, _ = load_image(image)
+        turned, there = reorient(array, geometry, NETWORK_AXCODES)
+        total_ids = self.total_ids(prepare(turned, there, Source(source)), there)
+        labels = scheme.lookup_from(TOTALSEGMENTATOR_TOTAL)[total_ids]
+        return np.asfortranarray(reorient_like(labels, there, geometry))
+
+    def total_ids(self, array: NDArray[np.int16], geometry: Geometry) -> NDArray[np.uint8]:
+        """Run the API on an image as the network expects it.
+
+        Parameters
+        ----------
+        array : (X, Y, Z) int16, HU or what looks like it, axes RAS.
+        geometry : its grid.
+
+        Returns
+        -------
+        (X, Y, Z) uint8, TotalSegmentator's 117 ids of ``total``, on the same grid.
+        """
+        import nibabel as nib
+
+        image = nib.Nifti1Image(array, geometry.affine)
+        with _LOCK, self._environment():
+            require_weights(self.weights_dir)
+            self._write_settings()
+            from mrseg_label.presegmentation import totalseg_predictor
+
+            result = totalseg_predictor.run_api(image, self.device, self.weights_dir)
+        found = Geometry(result.shape, result.affine)
+        geometry.require(found, "TotalSegmentator returned another grid than it was given")
+        ids: NDArray[np.uint8] = np.asanyarray(result.dataobj).astype(np.uint8, copy=False)
+        return ids
+
+    def _write_settings(self) -> None:
+        self.home_dir.mkdir(parents=True, exist_ok=True)
+        (self.home_dir / "config.json").write_text(json.dumps(_SETTINGS), encoding="utf-8")
+
+    @contextmanager
+    def _environment(self) -> Iterator[None]:
+        """Set what TotalSegmentator and nnU-Net read, and put everything back: training in this process's
+        children must not inherit folders of TotalSegmentator's."""
+        saved = dict(os.environ)
+        os.environ[_HOME] = str(self.home_dir)
+        os.environ[ENVIRONMENT] = str(self.weights_dir)
+        # nnU-Net starts this many threads for resampling (8 unless told), whatever the machine has.
+        os.environ["nnUNet_def_n_proc"] = str(os.cpu_count() or 1)  # noqa: SIM112
+        try:
+            yield
+        finally:
+            for name in set(os.environ) - set(saved):
+                del os.environ[name]
+            os.environ.update(saved)
+
+
+def prepare(array: NDArray[Any], geometry: Geometry, source: Source) -> NDArray[np.int16]:
+    """An image (X, Y, Z) with axes RAS as the CT network is to see it: int16 in the range of HU."""
+    if source is Source.INVERTED:
+        return invert(array, geometry.spacing_mm)
+    if source is Source.EQUALIZED:
+        return equalize(array, geometry.spacing_mm)
+    return raw(array)
+
+
+def _device(name: str) -> str:
+    """The API's word for a device: cpu, gpu or gpu:N."""
+    match = re.fullmatch(r"auto|cpu|cuda(?::(\d+))?", name)
+    if match is None:
+        raise ConfigurationError(f"DEVICE is {name!r}; it must be auto, cpu, cuda or cuda:N")
+    if name == "cpu":
+        return "cpu"
+    import torch
+
+    if name == "auto":
+        return "gpu" if torch.cuda.is_available() else "cpu"
+    number = int(match[1] or 0)
+    if number >= torch.cuda.device_count():
+        raise ConfigurationError(
+            f"DEVICE is {name!r}, but torch sees {torch.cuda.device_count()} CUDA devices; set DEVICE=cpu"
+        )
+    return f"gpu:{number}"
