@@ -1,0 +1,112 @@
+"""``mrseg-label worker`` at a terminal: how it is told to end, and that nothing of it stays."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.catalog.queries import jobs as rows
+from mrseg_label.catalog.types import JobState
+from mrseg_label.jobs import enqueue
+from mrseg_label.workspace import Workspace
+
+Started = subprocess.Popen[bytes]
+
+
+def children_of(pid: int) -> list[int]:
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = status.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if fields[0] not in "ZX" and int(fields[1]) == pid:
+            found.append(int(status.parent.name))
+    return found
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[tuple[Started, int]]:
+    """The command, and the process of the worker that it started and that is at work."""
+    Workspace.init(tmp_path / "ws")
+    open_workspace(tmp_path / "ws")[1].close()
+    log = tmp_path / "log"
+    # A job that is done tells that its loop runs, handlers of signals and all.
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "mrseg_label.cli",
+                "worker",
+                "--workspace",
+                str(tmp_path / "ws"),
+                "--queues",
+                "light",
+            ],
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    _, catalog = open_workspace(tmp_path / "ws")
+    with catalog.begin() as session:
+        job_id = enqueue(session, "imported", {}, key="imported").id
+
+    def worked() -> bool:
+        with catalog.read() as session:
+            job = rows.get(session, job_id)
+            return job is not None and job.state is JobState.DONE
+
+    try:
+        wait_until(worked)
+        (worker,) = children_of(process.pid)
+        yield process, worker
+    finally:
+        catalog.close()
+        for pid in (process.pid, *children_of(process.pid)):
+            if alive(pid):
+                os.kill(pid, signal.SIGKILL)
+        process.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_when_it_is_told_to(started: tuple[Started, int], number: int) -> None:
+    process, worker = started
+    process.send_signal(number)
+    assert process.wait(30) == 0
+    assert not alive(worker)
+
+
+def test_the_worker_ends_with_the_command_that_is_killed(started: tuple[Started, int]) -> None:
+    process, worker = started
+    process.kill()
+    process.wait(30)
+    wait_until(lambda: not alive(worker), 10)
+
+
+def test_it_says_that_the_worker_died(started: tuple[Started, int]) -> None:
+    process, worker = started
+    os.kill(worker, signal.SIGKILL)
+    assert process.wait(30) == signal.SIGKILL
