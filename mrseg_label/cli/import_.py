@@ -29,13 +29,16 @@ def import_images(
     ] = None,
     csv: Annotated[
         Path | None,
-        typer.Option(help="Table with the columns participant, sex, age; by default participants.csv or .tsv of an imported folder."),
+        typer.Option(
+            help="Table with the columns participant, sex, age; by default participants.csv or .tsv of an imported folder."
+        ),
     ] = None,
     orientation: Annotated[
         str | None, typer.Option(help="Where the axes point in files that do not say it, for example LPS.")
     ] = None,
     primary: Annotated[
-        str | None, typer.Option(help="Sequence of a group to draft on and to open, best first, for example 'water,in'.")
+        str | None,
+        typer.Option(help="Sequence of a group to draft on and to open, best first, for example 'water,in'."),
     ] = None,
     reference: Annotated[
         bool, typer.Option("--reference", help="Refer to files where they lie instead of copying them.")
@@ -74,7 +77,9 @@ def import_images(
 
 
 def exclude(
-    subject: Annotated[str, typer.Argument(help="Id of an examination (its whole group is excluded), or a participant's code.")],
+    subject: Annotated[
+        str, typer.Argument(help="Id of an examination (its whole group is excluded), or a participant's code.")
+    ],
     reason: Annotated[str, typer.Option(help="Why; kept with the date and who did it.")],
     workspace: WorkspaceOption = HERE,
     as_json: JsonOption = False,

@@ -80,7 +80,9 @@ def include(catalog: Catalog, subject: str, *, actor: str) -> list[str]:
     return ids
 
 
-def mark_excluded(row: Acquisition | Participant, moment: datetime | None, actor: str | None, reason: str | None) -> None:
+def mark_excluded(
+    row: Acquisition | Participant, moment: datetime | None, actor: str | None, reason: str | None
+) -> None:
     """Write an exclusion into a row, or take it out."""
     row.excluded_at, row.excluded_by, row.excluded_reason = moment, actor, reason
 

@@ -13,7 +13,17 @@ from mrseg_label.errors import InvalidInput
 from mrseg_label.intake.options import Refused
 
 _COLUMNS = {
-    "participant": ("participant", "participantid", "participantcode", "subject", "subjectid", "patient", "patientid", "eid", "id"),
+    "participant": (
+        "participant",
+        "participantid",
+        "participantcode",
+        "subject",
+        "subjectid",
+        "patient",
+        "patientid",
+        "eid",
+        "id",
+    ),
     "sex": ("sex", "gender"),
     "age": ("age", "ageyears"),
 }
@@ -70,7 +80,9 @@ def read_participants(path: Path) -> tuple[dict[str, Person], list[Refused]]:
     reader = csv.DictReader(io.StringIO(text), delimiter=delimiter)
     columns = _columns(list(reader.fieldnames or []))
     if "participant" not in columns:
-        raise InvalidInput(f"{path}: the first line must name the columns, participant among them; found {header.strip()!r}")
+        raise InvalidInput(
+            f"{path}: the first line must name the columns, participant among them; found {header.strip()!r}"
+        )
     people: dict[str, Person] = {}
     refused: list[Refused] = []
     for row in reader:

@@ -171,7 +171,9 @@ class Recorder:
         acquisition.sequence = primary.sequence
 
 
-def complete_participants(session: Session, people: Mapping[str, Person], codes: Collection[str]) -> list[tuple[str, str]]:
+def complete_participants(
+    session: Session, people: Mapping[str, Person], codes: Collection[str]
+) -> list[tuple[str, str]]:
     """Add sex and age of the table to participants that lack them; returns (line, reason) of contradictions."""
     contradictions = []
     for code in codes:

@@ -118,7 +118,9 @@ def register_upload(workspace: Workspace, catalog: Catalog, file: Path, *, alias
     """
     check_alias(alias)
     source_digest = sha256_of(file)
-    source = Source(file, alias, f"upload-{source_digest[:16]}", stated=True, sequence=sequence_in_name(strip_suffix(alias)))
+    source = Source(
+        file, alias, f"upload-{source_digest[:16]}", stated=True, sequence=sequence_in_name(strip_suffix(alias))
+    )
     with workspace.scratch(_SCRATCH) as scratch:
         image = prepare(source, scratch, lambda digest: _known(catalog, digest))
         if isinstance(image, Failed):
@@ -148,7 +150,13 @@ def _clear_dead_scratch(workspace: Workspace) -> None:
 def _people(findings: Findings, options: ImportOptions, report: ImportReport) -> dict[str, Person]:
     people: dict[str, Person] = {}
     for table in [options.csv] if options.csv else findings.tables:
-        found, refused = read_participants(table)
+        try:
+            found, refused = read_participants(table)
+        except InvalidInput as error:
+            if options.csv:
+                raise
+            report.refuse(str(table), str(error))  # it only happens to bear that name
+            continue
         report.refused += refused
         people |= found
     return people
@@ -212,7 +220,11 @@ def _batches(groups: Iterator[list[Prepared | Failed]], size: int) -> Iterator[l
 
 
 def _record(
-    catalog: Catalog, recorder: Recorder, batch: Sequence[Prepared | Failed], options: ImportOptions, report: ImportReport
+    catalog: Catalog,
+    recorder: Recorder,
+    batch: Sequence[Prepared | Failed],
+    options: ImportOptions,
+    report: ImportReport,
 ) -> None:
     """Record a batch in one transaction; the report is filled in only where it held."""
     for last in (False, False, True):
@@ -227,7 +239,9 @@ def _record(
             pass
         except IntegrityError as error:  # PostgreSQL: another import made the same participant at the same time
             if last:
-                raise Conflict(f"another import records the same images; run this one again when it has ended: {error.orig}") from error
+                raise Conflict(
+                    f"another import records the same images; run this one again when it has ended: {error.orig}"
+                ) from error
             continue
         break
     report.accepted += part.accepted

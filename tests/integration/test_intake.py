@@ -57,7 +57,11 @@ def dixon(folder: Path, participants: tuple[str, ...] = ("P1", "P2")) -> Path:
     for number, participant in enumerate(participants):
         for place, station in enumerate(("abdomen", "pelvis")):
             for channel, sequence in enumerate(("F", "W", "in", "opp")):
-                write(folder / participant / f"{station}_{sequence}.nii.gz", 100 * number + 10 * place + channel, shift=50 * place)
+                write(
+                    folder / participant / f"{station}_{sequence}.nii.gz",
+                    100 * number + 10 * place + channel,
+                    shift=50 * place,
+                )
     return folder
 
 
@@ -295,7 +299,9 @@ def test_reference_leaves_the_file_where_it_is_unless_it_needs_conversion(opened
     scaled = nib.load(write(tmp_path / "d/scaled.nii.gz", 2))
     scaled.header.set_slope_inter(2.0, 1.0)
     nib.save(scaled, tmp_path / "d/scaled.nii.gz")
-    nib.save(nib.Nifti1Image(np.asarray(nib.load(plain).dataobj) + 1, nib.load(plain).affine), tmp_path / "d/noqform.nii.gz")
+    nib.save(
+        nib.Nifti1Image(np.asarray(nib.load(plain).dataobj) + 1, nib.load(plain).affine), tmp_path / "d/noqform.nii.gz"
+    )
     report = import_paths(workspace, catalog, [tmp_path / "d"], ImportOptions(reference=True))
     stored = {entry.participant: workspace.path(entry.stored) for entry in report.accepted}
     assert stored["plain"].is_symlink()
@@ -312,7 +318,9 @@ def test_reference_leaves_the_file_where_it_is_unless_it_needs_conversion(opened
     assert np.array_equal(nib.load(stored["scaled"]).get_fdata(), nib.load(tmp_path / "d/scaled.nii.gz").get_fdata())
 
 
-@pytest.mark.parametrize("pattern", ["{station}/{sequence}.nii.gz", "{participant}/{who}.nii.gz", "{participant}/{participant}"])
+@pytest.mark.parametrize(
+    "pattern", ["{station}/{sequence}.nii.gz", "{participant}/{who}.nii.gz", "{participant}/{participant}"]
+)
 def test_a_pattern_that_cannot_be_used_is_an_error(opened: Opened, tmp_path: Path, pattern: str) -> None:
     with pytest.raises(InvalidInput, match="pattern"):
         import_paths(*opened, [tmp_path], ImportOptions(pattern=pattern))
@@ -394,5 +402,18 @@ def test_report_as_json(opened: Opened, tmp_path: Path) -> None:
     document = json.loads(json.dumps(report.to_json()))
     assert set(document) == {"accepted", "refused", "unchanged"}
     assert set(document["accepted"][0]) == {
-        *("id", "source", "stored", "participant", "station", "sequence", "group", "shape", "spacing_mm", "affine", "axcodes", "warnings"),
+        *(
+            "id",
+            "source",
+            "stored",
+            "participant",
+            "station",
+            "sequence",
+            "group",
+            "shape",
+            "spacing_mm",
+            "affine",
+            "axcodes",
+            "warnings",
+        ),
     }

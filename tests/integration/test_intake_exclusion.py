@@ -29,10 +29,14 @@ def test_exclusion_of_a_group_and_of_a_participant(tmp_path: Path) -> None:
             file = tmp_path / "d" / name
             file.parent.mkdir(parents=True, exist_ok=True)
             seed = zlib.crc32(name.encode())
-            nib.save(nib.Nifti1Image(np.random.default_rng(seed).normal(size=(4, 5, 6)).astype(np.float32), np.eye(4)), file)
+            nib.save(
+                nib.Nifti1Image(np.random.default_rng(seed).normal(size=(4, 5, 6)).astype(np.float32), np.eye(4)), file
+            )
         return [entry.id for entry in import_paths(workspace, catalog, [tmp_path / "d"], options).accepted]
 
-    first, _, _, other = add("P1/abdomen_in.nii.gz", "P1/abdomen_opp.nii.gz", "P1/pelvis_in.nii.gz", "P2/pelvis_in.nii.gz")
+    first, _, _, other = add(
+        "P1/abdomen_in.nii.gz", "P1/abdomen_opp.nii.gz", "P1/pelvis_in.nii.gz", "P2/pelvis_in.nii.gz"
+    )
 
     def excluded() -> set[tuple[str, str]]:
         with catalog.read() as session:
@@ -56,7 +60,11 @@ def test_exclusion_of_a_group_and_of_a_participant(tmp_path: Path) -> None:
     with pytest.raises(Conflict, match="not excluded"):
         include(catalog, other, actor="anna")
     with catalog.read() as session:
-        rows = {row.station: (row.excluded_by, row.excluded_reason) for row in session.scalars(select(Acquisition)) if row.excluded_at}
+        rows = {
+            row.station: (row.excluded_by, row.excluded_reason)
+            for row in session.scalars(select(Acquisition))
+            if row.excluded_at
+        }
         assert rows["abdomen"] == ("anna", "fat and water swapped")
         assert rows["chest"] == ("ben", "withdrew")
         person = session.scalars(select(Participant).where(Participant.code == "P1")).one()
@@ -64,6 +72,10 @@ def test_exclusion_of_a_group_and_of_a_participant(tmp_path: Path) -> None:
     assert len(include(catalog, "P1", actor="anna")) == 3
     assert not excluded()
     with catalog.read() as session:
-        trail = [(event.actor, event.action, event.subject) for event in session.scalars(select(AuditEvent)) if event.action != "import"]
+        trail = [
+            (event.actor, event.action, event.subject)
+            for event in session.scalars(select(AuditEvent))
+            if event.action != "import"
+        ]
     assert trail == [("anna", "exclude", first), ("ben", "exclude", "P1"), ("anna", "include", "P1")]
     catalog.close()

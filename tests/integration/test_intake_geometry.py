@@ -62,12 +62,16 @@ def write(path: Path, array: NDArray[np.int16], affine: NDArray[np.float64]) -> 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(affine=affines(), suffix=st.sampled_from((".nii.gz", ".nrrd", ".mha")), seed=st.integers(0, 2**31))
-def test_world_coordinates_stay(opened: Opened, tmp_path: Path, affine: NDArray[np.float64], suffix: str, seed: int) -> None:
+def test_world_coordinates_stay(
+    opened: Opened, tmp_path: Path, affine: NDArray[np.float64], suffix: str, seed: int
+) -> None:
     workspace, catalog = opened
     array = np.random.default_rng(seed).integers(-1000, 1000, (5, 6, 7)).astype(np.int16)
     source = tmp_path / f"image{suffix}"
     write(source, array, affine)
-    report = import_paths(workspace, catalog, [source], ImportOptions(participant=f"P {seed} {affine.sum()!r} {suffix}"))
+    report = import_paths(
+        workspace, catalog, [source], ImportOptions(participant=f"P {seed} {affine.sum()!r} {suffix}")
+    )
     if report.unchanged:
         return  # the very example again
     assert not report.refused

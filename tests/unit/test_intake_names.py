@@ -19,7 +19,15 @@ from mrseg_label.intake.sequences import canonical_sequence, most_preferred, seq
 @pytest.mark.parametrize(
     ("written", "name"),
     [
-        *(("in", "in"), ("IN", "in"), ("In-Phase", "in"), ("opp", "opp"), ("out of phase", "opp"), ("F", "fat"), ("W", "water")),
+        *(
+            ("in", "in"),
+            ("IN", "in"),
+            ("In-Phase", "in"),
+            ("opp", "opp"),
+            ("out of phase", "opp"),
+            ("F", "fat"),
+            ("W", "water"),
+        ),
         *(("T1", "t1"), ("T1w", "t1"), ("t1_fs", "t1fs"), ("T1w FS", "t1fs"), ("T2", "t2"), ("CT", "ct")),
         *(("HASTE dyn 3", "HASTE dyn 3"), (" DWI ", "DWI")),
     ],
@@ -30,7 +38,15 @@ def test_one_spelling_for_each_sequence(written: str, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("stem", "name"),
-    [("P1_abdomen_in", "in"), ("W", "water"), ("sub-01_T1w", "t1"), ("P1 T1 fs", "t1fs"), ("out-of-phase", ""), ("scan", ""), ("within", "")],
+    [
+        ("P1_abdomen_in", "in"),
+        ("W", "water"),
+        ("sub-01_T1w", "t1"),
+        ("P1 T1 fs", "t1fs"),
+        ("out-of-phase", ""),
+        ("scan", ""),
+        ("within", ""),
+    ],
 )
 def test_sequence_at_the_end_of_a_name(stem: str, name: str) -> None:
     assert sequence_in_name(stem) == name
@@ -61,7 +77,10 @@ def test_pattern_fits_the_path_below_the_folder() -> None:
     assert pattern.match(found("/data/site/P1/pelvis_in.nii.gz")) is None  # P1 of another site is someone else
     assert pattern.match(found("/data/P1/pelvis.nii.gz")) is None
     assert pattern.match(found("/data/P1/pelvis_in.nrrd")) is None
-    assert Pattern("{participant}/*_{sequence}").match(found("/data/P1/x_y_in.nrrd")) == {"participant": "P1", "sequence": "in"}
+    assert Pattern("{participant}/*_{sequence}").match(found("/data/P1/x_y_in.nrrd")) == {
+        "participant": "P1",
+        "sequence": "in",
+    }
     # Signs that mean something in regular expressions mean themselves.
     assert Pattern("{participant}(1).nii").match(found("/data/P1(1).nii")) == {"participant": "P1"}
     assert Pattern("{participant}.nii").match(found("/data/P1xnii")) is None
@@ -88,14 +107,23 @@ def test_names_in_a_bids_data_set(tmp_path: Path) -> None:
         "sub-01/anat/sub-01_acq-water_chunk-3_run-1_VIBE.nii.gz": ("sub-01", "run-1", "3", "water"),
         "sub-01/anat/sub-01_echo-2_MEGRE.nii.gz": ("sub-01", "", "", "MEGRE echo-2"),
     }
-    others = ("derivatives/x/sub-01/anat/sub-01_dseg.nii.gz", "sub-01/anat/sub-01_part-phase_T2w.nii.gz", "sub-01/anat/T2w.nii.gz")
+    others = (
+        "derivatives/x/sub-01/anat/sub-01_dseg.nii.gz",
+        "sub-01/anat/sub-01_part-phase_T2w.nii.gz",
+        "sub-01/anat/T2w.nii.gz",
+    )
     for name in (*files, *others):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     report = ImportReport()
     groups = assign(discover([tmp_path], tmp_path / "ws").images, ImportOptions(), (), report)
     assigned = {
-        source.path.relative_to(tmp_path).as_posix(): (source.participant, source.session, source.station, source.sequence)
+        source.path.relative_to(tmp_path).as_posix(): (
+            source.participant,
+            source.session,
+            source.station,
+            source.sequence,
+        )
         for group in groups
         for source in group
     }
@@ -120,7 +148,16 @@ def test_composed_and_decomposed_names_are_the_same_participant() -> None:
 
 
 def test_discover_passes_over_what_is_no_image(tmp_path: Path) -> None:
-    for name in ("b/2.nrrd", "a/1.nii.gz", "a/.hidden.nii", ".git/x.nii", "a/1.json", "a/scan.mgz", "ws/images/ex.nii.gz", "ws/mrseg.toml"):
+    for name in (
+        "b/2.nrrd",
+        "a/1.nii.gz",
+        "a/.hidden.nii",
+        ".git/x.nii",
+        "a/1.json",
+        "a/scan.mgz",
+        "ws/images/ex.nii.gz",
+        "ws/mrseg.toml",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "a/circle").symlink_to(tmp_path)
@@ -132,14 +169,20 @@ def test_discover_passes_over_what_is_no_image(tmp_path: Path) -> None:
 
 def test_table_of_participants(tmp_path: Path) -> None:
     table = tmp_path / "participants.tsv"
-    table.write_text("\ufeffparticipant_id\tage\tSex\nsub-01\t34\tF\n\nsub-02\tn/a\tn/a\nsub-03\t089Y\tmale\nsub-03\t1\tM\nsub-04\told\tM\nsub-05\t3\tmarried\n")
+    table.write_text(
+        "\ufeffparticipant_id\tage\tSex\nsub-01\t34\tF\n\nsub-02\tn/a\tn/a\nsub-03\t089Y\tmale\nsub-03\t1\tM\nsub-04\told\tM\nsub-05\t3\tmarried\n"
+    )
     people, refused = read_participants(table)
     assert {code: (person.sex, person.age) for code, person in people.items()} == {
         "sub-01": ("F", 34.0),
         "sub-02": (None, None),
         "sub-03": ("M", 89.0),
     }
-    assert [(entry.source.rsplit(" ", 1)[1], entry.reason.split()[0]) for entry in refused] == [("6", "participant"), ("7", "age"), ("8", "sex")]
+    assert [(entry.source.rsplit(" ", 1)[1], entry.reason.split()[0]) for entry in refused] == [
+        ("6", "participant"),
+        ("7", "age"),
+        ("8", "sex"),
+    ]
     table.write_text("who,sex\nx,m\n")
     with pytest.raises(InvalidInput, match="participant"):
         read_participants(table)
