@@ -47,7 +47,7 @@ def parse_params(text: str | None) -> dict[str, Any]:
     """
     try:
         params = json.loads(text or "{}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidInput(f"the field 'params' is not JSON: {error}") from error
     if not isinstance(params, dict):
         raise InvalidInput(f"the field 'params' must be a JSON object, not {type(params).__name__}")

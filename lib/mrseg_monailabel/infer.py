@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,7 +111,11 @@ def _extension(request: dict[str, Any]) -> str:
 
 
 def _wait_seconds(request: dict[str, Any]) -> float:
-    wait = request.get("wait_seconds", WAIT_SECONDS)
-    if isinstance(wait, bool) or not isinstance(wait, int | float) or not 0 <= wait <= WAIT_SECONDS:
-        raise InvalidInput(f"wait_seconds must lie between 0 and {WAIT_SECONDS}, not {wait!r:.40}")
-    return float(wait)
+    given = request.get("wait_seconds", WAIT_SECONDS)
+    try:
+        wait = float(given)  # some clients send what stands in a table, as text
+    except (TypeError, ValueError):
+        wait = math.nan
+    if not 0 <= wait <= WAIT_SECONDS:
+        raise InvalidInput(f"wait_seconds must be a number from 0 to {WAIT_SECONDS}, not {given!r:.40}")
+    return wait

@@ -17,6 +17,7 @@ from mrseg_label.workspace import Workspace
 
 EXPIRY_SECONDS = 3600
 MAX_SESSIONS = 64
+MAX_UPLOADS = 4  # all sessions together are at most so many uploads of the largest size
 _ID = re.compile(r"[0-9a-f]{32}")
 _META = "session.json"
 
@@ -46,7 +47,7 @@ class SessionStore:
 
     def __init__(self, workspace: Workspace) -> None:
         self._root = workspace.path("tmp/sessions")
-        self._limit = MAX_SESSIONS
+        self._budget = MAX_UPLOADS * workspace.settings.max_upload_mb * 1024 * 1024
 
     def add(self, upload: Path, suffix: str, expiry: int = 0) -> Session:
         """Move an uploaded file into a new session.
@@ -54,14 +55,14 @@ class SessionStore:
         Raises
         ------
         Conflict
-            There are too many sessions; they end by themselves.
+            There are too many sessions, or too large ones; they end by themselves.
         """
         self.remove_expired()
         self._root.mkdir(parents=True, exist_ok=True)
-        if sum(1 for _ in self._root.iterdir()) >= self._limit:
-            raise Conflict(
-                f"{self._limit} sessions are open already; close some, or wait: each ends after an hour without use"
-            )
+        present = [session for folder in self._root.iterdir() if (session := self._read(folder)) is not None]
+        stored = sum(session.image.stat().st_size for session in present)
+        if len(present) >= MAX_SESSIONS or stored + upload.stat().st_size > self._budget:
+            raise Conflict(f"{len(present)} sessions are open; end some, or wait: each ends after an hour without use")
         identifier = secrets.token_hex(16)
         folder = self._root / identifier
         folder.mkdir()

@@ -200,6 +200,21 @@ def test_a_session_is_an_image_for_one_look(running: Running, client: MONAILabel
     assert running.http.get("/session/..%2F..%2Fmrseg.toml").status_code == 404
 
 
+def test_sessions_do_not_fill_the_disk(running: Running, tmp_path: Path) -> None:
+    (tmp_path / "large.nii").write_bytes(bytes(3 * 1024 * 1024))  # of the 4 MB that one upload may have
+    opened = []
+    for _ in range(6):
+        with (tmp_path / "large.nii").open("rb") as stream:
+            reply = running.http.put("/session/", files={"files": stream})
+        if reply.status_code != 200:
+            break
+        opened.append(reply.json()["session_id"])
+    assert reply.status_code == 409 and len(opened) == 5
+    for identifier in opened:
+        assert running.http.delete(f"/session/{identifier}").status_code == 200
+    assert not list((running.workspace.root / "tmp" / "sessions").iterdir())
+
+
 def test_slicer_neither_starts_nor_stops_a_round(running: Running, client: MONAILabelClient) -> None:
     """What "auto update model" sends after every submission."""
     assert client.train_status(check_if_running=True) is False
@@ -250,6 +265,43 @@ def test_downloads_can_be_checked_before(running: Running) -> None:
         ("POST", "/infer/mrseg", {"params": {"image": "{any}"}, "data": {"params": '{"result_extension": [1]}'}}, 422),
         ("POST", "/infer/mrseg", {"params": {"image": "{any}"}, "data": {"params": '{"result_dtype": [1]}'}}, 422),
         ("POST", "/infer/mrseg", {"params": {"image": "{any}"}, "data": {"params": '{"folder": "/etc"}'}}, 200),
+        ("POST", "/infer/mrseg", {"params": {"image": "{any}"}, "data": {"params": '{"wait_seconds": "NaN"}'}}, 422),
+        ("POST", "/infer/mrseg", {"params": {"image": "{any}"}, "data": {"params": '{"wait_seconds": "5"}'}}, 200),
+        ("POST", "/infer/mrseg", {"params": {"image": "{any}"}, "data": {"params": "[" * 100_000}}, 422),
+        (
+            "POST",
+            "/activelearning/random",
+            {"content": b"[" * 100_000, "headers": {"content-type": "application/json"}},
+            400,
+        ),
+        (
+            "POST",
+            "/activelearning/random",
+            {"content": b'{"client_id": "\\ud800"}', "headers": {"content-type": "application/json"}},
+            422,
+        ),
+        ("GET", "/datastore/image", {"params": {"image": "\x00"}}, 422),
+        ("GET", "/datastore/image", {"params": {"image": "é" * 5000}}, 422),
+        (
+            "PUT",
+            "/datastore/label",
+            {
+                "params": {"image": "{any}"},
+                "data": {"params": '{"label_info": [{"name": "\\ud800"}]}'},
+                "files": {"label": ("a.nrrd", b"junk")},
+            },
+            422,
+        ),
+        (
+            "PUT",
+            "/datastore/label",
+            {
+                "params": {"image": "{any}"},
+                "data": {"params": '{"label_info": {"a": NaN}}'},
+                "files": {"label": ("a.nrrd", b"junk")},
+            },
+            422,
+        ),
         ("PUT", "/datastore/label", {"params": {"image": "{any}"}}, 422),
         ("PUT", "/datastore/label", {"params": {"image": "{any}"}, "files": {"label": ("a.nrrd", b"")}}, 422),
         ("PUT", "/datastore/label", {"params": {"image": "{any}"}, "files": {"label": ("a.nrrd", b"junk")}}, 422),
@@ -260,6 +312,9 @@ def test_downloads_can_be_checked_before(running: Running) -> None:
             422,
         ),
         ("PUT", "/datastore/", {"params": {"image": "x"}, "files": {"file": ("a.nii.gz", b"junk")}}, 422),
+        ("PUT", "/datastore/", {"params": {"image": "x"}, "files": {"file": ("a.dcm", b"junk")}}, 422),
+        ("PUT", "/datastore/", {"files": {"file": (".nii.gz", b"junk")}}, 422),
+        ("PUT", "/datastore/label", {"params": {"image": "{any}"}, "files": {"label": ("/a/b", b"junk")}}, 422),
         ("PUT", "/session/", {"files": [("files", ("a.nii", b"1")), ("files", ("b.nii", b"2"))]}, 422),
         ("POST", "/train/other", {"json": {}}, 404),
         ("GET", "/logs/", {}, 404),

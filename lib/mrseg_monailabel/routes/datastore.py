@@ -11,7 +11,7 @@ from fastapi.responses import FileResponse, Response
 from mrseg_label.errors import InvalidInput, NotFound
 from mrseg_monailabel.caller import Caller, parse_params
 from mrseg_monailabel.loop import LoopApp
-from mrseg_monailabel.routes.uploads import save, suffix_of
+from mrseg_monailabel.routes.uploads import base_name, image_name, image_suffix, save
 from mrseg_monailabel.stored import StoredFile
 
 # Slicer downloads by urlretrieve, which sends nothing but the address; other clients may name themselves.
@@ -41,10 +41,9 @@ def router(app: LoopApp) -> APIRouter:
         file: Annotated[UploadFile, File()], image: str = "", params: Annotated[str, Form()] = "{}"
     ) -> dict[str, str]:
         caller = Caller.of(parse_params(params))
-        suffix = suffix_of(file.filename)
-        alias = image or (file.filename or "").replace("\\", "/").rpartition("/")[2][: -len(suffix)]
         with app.workspace.scratch("upload-") as folder:
-            return {"image": store.upload(alias, save(file.file, folder / f"image{suffix}"), caller)}
+            upload = save(file, folder / f"image{image_suffix(file)}")
+            return {"image": store.upload(image or image_name(file), upload, caller)}
 
     @routes.get("/image", summary="Download an image", response_class=FileResponse)
     def get_image(image: str, client_id: Client = "") -> Response:
@@ -70,10 +69,11 @@ def router(app: LoopApp) -> APIRouter:
     ) -> dict[str, str]:
         parsed = parse_params(params)
         caller = Caller.of(parsed)
-        file_name = label.filename or "label.nii.gz"
         with app.workspace.scratch("upload-") as folder:
-            upload = save(label.file, folder / f"label{suffix_of(file_name)}")
-            identifier = store.submit(image, upload, file_name, tag or "final", caller, parsed)
+            # The name says the format; as a path it is the submission's business alone.
+            identifier = store.submit(
+                image, save(label, folder / "label"), base_name(label), tag or "final", caller, parsed
+            )
         return {"image": identifier, "label": identifier}
 
     @routes.get(

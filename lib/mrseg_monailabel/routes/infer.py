@@ -17,7 +17,7 @@ from requests_toolbelt import MultipartEncoder
 from mrseg_label.errors import InvalidInput
 from mrseg_monailabel.caller import Caller, parse_params
 from mrseg_monailabel.loop import LoopApp
-from mrseg_monailabel.routes.uploads import save, suffix_of
+from mrseg_monailabel.routes.uploads import image_name, image_suffix, save
 
 # Readers who wait for a draft have threads of their own, so that they never take those of the other routes.
 WAITING_READERS = 64
@@ -68,8 +68,8 @@ def _infer(
         raise InvalidInput("name an image, a session, or send a file")
     with app.workspace.scratch("infer-") as folder:
         if file is not None:
-            upload = save(file.file, folder / f"image{suffix_of(file.filename)}")
-            image = app.datastore().upload(image or upload_name(file), upload, Caller.of(params))
+            upload = save(file, folder / f"image{image_suffix(file)}")
+            image = app.datastore().upload(image or image_name(file), upload, Caller.of(params))
         request = {**params, "model": model, "image": image, "session_id": session_id, "folder": str(folder)}
         result = app.infer(request)
         if output is Output.JSON:
@@ -97,9 +97,3 @@ def _render(path: Path, params: dict[str, Any], output: Output) -> Response:
 def _chunks(source: MultipartEncoder | BinaryIO) -> Iterator[bytes]:
     while chunk := source.read(CHUNK):
         yield chunk
-
-
-def upload_name(file: UploadFile) -> str:
-    """A client's name for an image that it sends without one: its file name, without folder and suffix."""
-    name = (file.filename or "").replace("\\", "/").rpartition("/")[2]
-    return name.removesuffix(suffix_of(name)) or "image"

@@ -9,7 +9,7 @@ from fastapi.responses import FileResponse
 
 from mrseg_label.errors import InvalidInput
 from mrseg_monailabel.loop import LoopApp
-from mrseg_monailabel.routes.uploads import save, suffix_of
+from mrseg_monailabel.routes.uploads import image_suffix, save
 
 
 def router(app: LoopApp) -> APIRouter:
@@ -23,9 +23,9 @@ def router(app: LoopApp) -> APIRouter:
             raise InvalidInput(
                 "a session takes one NIfTI, NRRD or MetaImage file; DICOM series are imported with: mrseg-label import"
             )
-        suffix = suffix_of(files[0].filename)
+        suffix = image_suffix(files[0])
         with app.workspace.scratch("upload-") as folder:
-            session = sessions.add(save(files[0].file, folder / f"image{suffix}"), suffix, expiry)
+            session = sessions.add(save(files[0], folder / f"image{suffix}"), suffix, expiry)
         return {"session_id": session.id, "session_info": session.to_json()}
 
     @routes.get("/{session_id}", summary="A session, or its image", response_model=None)

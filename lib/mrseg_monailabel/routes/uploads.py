@@ -3,24 +3,45 @@
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from fastapi import UploadFile
+
 from mrseg_label.errors import InvalidInput
+from mrseg_label.imaging.formats import SUFFIXES
 
-SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
+CHUNK = 1024 * 1024
 
 
-def suffix_of(file_name: str | None, default: str = ".nii.gz") -> str:
-    """The suffix of a client's file name, which may be a whole path of the reader's machine and is used for nothing else."""
-    lowered = (file_name or "").lower()
+def base_name(file: UploadFile) -> str:
+    """A client's file name without folders; it may come as a whole path of the reader's machine, of any system."""
+    return PurePosixPath((file.filename or "").replace("\\", "/")).name
+
+
+def image_suffix(file: UploadFile) -> str:
+    """The suffix of an image that is sent; all that is used of its name.
+
+    Raises
+    ------
+    InvalidInput
+        It is none that is read here.
+    """
+    name = base_name(file).lower()
     for suffix in SUFFIXES:
-        if lowered.endswith(suffix):
+        if name.endswith(suffix):
             return suffix
-    return default
+    raise InvalidInput(
+        f"an image is sent as one file that ends in {', '.join(SUFFIXES)}; this one is called {name[-60:]!r}"
+    )
 
 
-def save(stream: BinaryIO, target: Path) -> Path:
+def image_name(file: UploadFile) -> str:
+    """A client's own name for an image that it sends without one: the file's name without its suffix."""
+    return base_name(file)[: -len(image_suffix(file))]
+
+
+def save(file: UploadFile, target: Path) -> Path:
     """Write an upload to a file.
 
     Raises
@@ -28,8 +49,9 @@ def save(stream: BinaryIO, target: Path) -> Path:
     InvalidInput
         It is empty.
     """
+    source: BinaryIO = file.file
     with target.open("wb") as output:
-        shutil.copyfileobj(stream, output, 1024 * 1024)
+        shutil.copyfileobj(source, output, CHUNK)
     if target.stat().st_size == 0:
         raise InvalidInput("the uploaded file is empty; save the image or the segmentation again and send it again")
     return target
