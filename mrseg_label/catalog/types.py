@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -43,6 +45,20 @@ class Coded(TypeDecorator[StrEnum]):
 
     def process_result_value(self, value: Any, dialect: Dialect) -> StrEnum | None:
         return None if value is None else self.enum(value)
+
+
+def finite(value: Any) -> Any:
+    """The value with null for every NaN and infinity in it: JSON has neither, and PostgreSQL refuses them."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: finite(entry) for key, entry in value.items()}
+    return [finite(entry) for entry in value] if isinstance(value, list | tuple) else value
+
+
+def json_text(value: Any) -> str:
+    """What a JSON column stores."""
+    return json.dumps(finite(value), allow_nan=False)
 
 
 class JobState(StrEnum):

@@ -30,8 +30,8 @@ Opened = tuple[Workspace, Catalog, TestClient]
 
 
 @pytest.fixture
-def opened(tmp_path: Path) -> Iterator[Opened]:
-    Workspace.init(tmp_path / "ws", settings_text="ROUND_SIZE = 2\n")
+def opened(tmp_path: Path, database_settings: str) -> Iterator[Opened]:
+    Workspace.init(tmp_path / "ws", settings_text=f"ROUND_SIZE = 2\n{database_settings}")
     workspace, catalog = open_workspace(tmp_path / "ws")
     app = FastAPI()
     app.include_router(api.root_router(workspace, catalog))

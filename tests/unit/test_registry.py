@@ -41,8 +41,8 @@ def make_model(root: Path, weights: bytes = b"weights", labels: dict[str, int] |
 
 
 @pytest.fixture
-def opened(tmp_path: Path) -> Iterator[tuple[Workspace, Catalog]]:
-    Workspace.init(tmp_path / "ws")
+def opened(tmp_path: Path, database_settings: str) -> Iterator[tuple[Workspace, Catalog]]:
+    Workspace.init(tmp_path / "ws", settings_text=database_settings)
     workspace, catalog = open_workspace(tmp_path / "ws")
     yield workspace, catalog
     catalog.close()

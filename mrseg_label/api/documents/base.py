@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime
 from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import AfterValidator, BaseModel, Field
 
+from mrseg_label.catalog.types import finite
+
 Item = TypeVar("Item")
 Moment = Annotated[datetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
-
-
-def finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity; both say that there is no number."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: finite(entry) for key, entry in value.items()}
-    return [finite(entry) for entry in value] if isinstance(value, list) else value
 
 
 JsonObject = Annotated[dict[str, Any], AfterValidator(finite)]

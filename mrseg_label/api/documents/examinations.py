@@ -6,9 +6,9 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
-from mrseg_label.api.documents.base import JsonObject, Moment, finite
+from mrseg_label.api.documents.base import JsonObject, Moment
 from mrseg_label.catalog.tables import Examination, Revision
-from mrseg_label.catalog.types import RevisionState, StructureState
+from mrseg_label.catalog.types import RevisionState, StructureState, finite
 
 
 class ExaminationOut(BaseModel):
