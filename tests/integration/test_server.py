@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 import threading
 import time
 import urllib.parse
@@ -39,6 +41,18 @@ def client(running: Running, tmp_path: Path) -> MONAILabelClient:
 def label_info(names: list[str]) -> list[dict[str, Any]]:
     """As the module sends it; idx is off by one where a background segment stands before."""
     return [{"name": name, "idx": position + 2} for position, name in enumerate(names)]
+
+
+def test_the_server_loads_monai_labels_interfaces_and_not_its_app() -> None:
+    """The app class brings torch, a gigabyte and a quarter of a minute; only the stock launcher needs it."""
+    code = (
+        "import sys, mrseg_monailabel.server\n"
+        "from monailabel.interfaces.tasks.infer_v2 import InferTask\n"
+        "from mrseg_monailabel.infer import MRSegInfer\n"
+        "assert issubclass(MRSegInfer, InferTask)\n"
+        "assert not {'torch', 'monai', 'monailabel.app', 'monailabel.interfaces.app', 'nnunetv2'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_info_has_what_the_module_reads(running: Running, client: MONAILabelClient) -> None:
