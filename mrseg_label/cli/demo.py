@@ -175,7 +175,12 @@ def result_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 def _print_result(console: Console, result: Mapping[str, Any], reports: Path) -> None:
     from rich.markup import escape
 
-    console.print(result_table(result["rounds"]))
+    table = result_table(result["rounds"])
+    if not console.is_terminal:  # in a pipe nothing is cut to the width of a terminal that is not there
+        from rich.console import Console
+
+        console = Console(stderr=console.stderr, width=max(console.width, console.measure(table).maximum))
+    console.print(table)
     for note in result["notes"]:
         console.print(escape(note), soft_wrap=True)
     console.print(

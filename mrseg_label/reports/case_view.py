@@ -229,7 +229,8 @@ def _brighter(color: tuple[float, ...]) -> tuple[float, ...]:
 def _fit(axes: Axes, shown: Section, figure: Figure, size: tuple[float, float]) -> None:
     """Show the whole slice in true proportions, centred in its view."""
     view_width, view_height = size[0] * figure.get_figwidth(), size[1] * figure.get_figheight()
-    scale = max(shown.width_mm / view_width, shown.height_mm / view_height)
+    # A little more than the slice, so that the letters at the edges stay legible.
+    scale = 1.06 * max(shown.width_mm / view_width, shown.height_mm / view_height)
     extra_x = scale * view_width - shown.width_mm
     extra_y = scale * view_height - shown.height_mm
     axes.set_xlim(-extra_x / 2, shown.width_mm + extra_x / 2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -41,7 +42,7 @@ class CurvePoint:
     promoted: bool = True
 
 
-def curve(points: Sequence[CurvePoint], path: Path, title: str = "The loop learns from corrections") -> None:
+def curve(points: Sequence[CurvePoint], path: Path, title: str = "Drafts and corrections, round by round") -> None:
     """Draw DSC and effort against the rounds, PNG.
 
     Raises
@@ -83,14 +84,21 @@ def _draw_quality(axes: Axes, points: Sequence[CurvePoint]) -> None:
     if held:
         axes.plot(*zip(*held, strict=True), color=_HELD_OUT, linewidth=2, linestyle="--", marker="D", markersize=6,
                   label="fixed set of held-out participants", zorder=2)  # fmt: skip
+    beside = dict(held)
     for k, value in enumerate(drafts):
-        axes.annotate(f"{value:.2f}", (k, value), textcoords="offset points", xytext=(0, 11), ha="center", fontsize=10.5,
-                      color=_DRAFTS, fontweight="bold")  # fmt: skip
-    for k, held_value in held:
-        axes.annotate(f"{held_value:.2f}", (k, held_value), textcoords="offset points", xytext=(0, -18), ha="center", fontsize=9.5,
-                      color=_HELD_OUT)  # fmt: skip
+        above = value >= beside.get(k, -1.0)
+        _label(axes, k, value, above, color=_DRAFTS, fontsize=10.5, fontweight="bold")
+        if k in beside:
+            _label(axes, k, beside[k], not above, color=_HELD_OUT, fontsize=9.5)
     axes.set_ylim(0, min(1.0, max([*drafts, *(value for _, value in held)]) * 1.25 + 0.05))
     axes.legend(loc="lower right", frameon=False, fontsize=9.5, labelcolor=_INK)
+
+
+def _label(axes: Axes, k: int, value: float, above: bool, **style: Any) -> None:
+    """The value beside its point, on the side where the other curve is not."""
+    axes.annotate(
+        f"{value:.2f}", (k, value), textcoords="offset points", xytext=(0, 11 if above else -19), ha="center", **style
+    )
 
 
 def _draw_effort(axes: Axes, points: Sequence[CurvePoint]) -> None:

@@ -83,7 +83,7 @@ def window(image: NDArray[Any], low: float = 1.0, high: float = 99.5) -> tuple[f
 def richest_index(labels: NDArray[np.integer[Any]], plane: Plane, structures: int) -> int:
     """The slice that shows most structures with most area: where there is something to look at.
 
-    Area counts by its cube root, so that one large organ does not win over many small ones.
+    Area counts by its square root, so that one large organ does not win over many small ones.
     """
     along = np.moveaxis(labels, plane.value, 0)
     flat = along.reshape(along.shape[0], -1).astype(np.int64)
@@ -91,5 +91,5 @@ def richest_index(labels: NDArray[np.integer[Any]], plane: Plane, structures: in
     counts = np.bincount(shifted.ravel(), minlength=flat.shape[0] * (structures + 1)).reshape(
         flat.shape[0], structures + 1
     )
-    score: NDArray[np.float64] = np.cbrt(counts[:, 1:]).sum(axis=1)
+    score: NDArray[np.float64] = np.sqrt(counts[:, 1:]).sum(axis=1)
     return int(score.argmax())

@@ -223,7 +223,8 @@ def run_demo(
 
 def _start_comparison(demo: _Demo, stack: ExitStack) -> Comparison:
     folder = demo.options.beside / "sources"
-    trials = make_trials(folder, demo.options.seed)
+    # A small demo has a small comparison.
+    trials = make_trials(folder, demo.options.seed, 2 if demo.options.round_size >= 4 else 1)
     settings = load_settings(demo.options.workspace.resolve())
     weights = find_weights(settings.totalseg_weights_path).path
     return stack.enter_context(Comparison(folder, trials, weights, settings.device))

@@ -1,7 +1,7 @@
 """How a reader corrects a draft: towards the truth, with human imperfection.
 
 A reader repairs what is visibly wrong and leaves a boundary alone that is right to within a voxel; draws
-boundaries with an unsteady hand; does some structures only in a part of the slices; and misses a few.
+boundaries with an unsteady hand; does some structures only in a part of the slices; and misses a few small ones.
 """
 
 from __future__ import annotations
@@ -29,14 +29,15 @@ class Skill:
     jitter_mm : how far a drawn boundary strays from the true one, root mean square along each axis.
     grain_mm : over which distance it strays in one direction.
     partly : chance that a structure is corrected in a part of its slices only.
-    missed : chance that a structure is not corrected at all.
+    missed : chance that a small structure is not corrected at all. small_ml : what is small, in the truth.
     redraw_below : DSC of a draft's structure below which all of it is drawn anew, thin parts included.
     """
 
     jitter_mm: float = 1.2
     grain_mm: float = 20.0
     partly: float = 0.10
-    missed: float = 0.03
+    missed: float = 0.06
+    small_ml: float = 30.0
     redraw_below: float = 0.5
 
 
@@ -76,15 +77,17 @@ def correct(
     target = _strayed(truth, spacing_mm, rng, skill)
     labels = draft.copy()
     partly, missed = [], []
+    volumes_ml = np.bincount(truth.ravel(), minlength=256) * float(np.prod(spacing_mm)) / 1000
+    small = volumes_ml < skill.small_ml
     touched = np.union1d(np.unique(draft[visible]), np.unique(target[visible]))
     for structure in rng.permutation(touched[touched > 0]).tolist():
         luck = rng.random()
         share = rng.uniform(0.5, 0.9)
-        if luck < skill.missed:
+        if luck < skill.missed and small[structure]:
             missed.append(structure)
             continue
         where = _slices_of(draft, truth, structure)
-        if luck < skill.missed + skill.partly:
+        if luck > 1 - skill.partly:
             partly.append(structure)
             where = _part_of(where, share, upper=bool(rng.random() < 0.5))
         else:

@@ -42,9 +42,9 @@ class Trial:
     truth: str
 
 
-def make_trials(folder: Path, seed: int) -> list[Trial]:
-    """Make the images of the comparison, in the order in which they are tried."""
-    plan = [Planned(index, station, SEQUENCES) for index, station in _PLAN]
+def make_trials(folder: Path, seed: int, acquisitions: int = len(_PLAN)) -> list[Trial]:
+    """Make the images of the comparison, in the order in which they are tried: each acquisition in every sequence."""
+    plan = [Planned(index, station, SEQUENCES) for index, station in _PLAN[:acquisitions]]
     written: list[Written] = write_cohort(folder / "images", seed, plan, truth=folder / "truth", processes=1)
     return [Trial(sequence, str(one.images[sequence]), str(one.truth)) for sequence in SEQUENCES for one in written]
 

@@ -79,9 +79,19 @@ def test_a_structure_that_is_not_there_is_erased(truth: NDArray[np.uint8]) -> No
 
 def test_missed_structures_keep_their_draft(truth: NDArray[np.uint8]) -> None:
     draft = np.roll(truth, 9, axis=2)
-    result = correct(draft, truth, SPACING, STRUCTURES, np.random.default_rng(0), Skill(missed=1.0))
+    result = correct(draft, truth, SPACING, STRUCTURES, np.random.default_rng(0), Skill(missed=1.0, small_ml=1e6))
     assert result.missed == (1, 2, 3, 4)
     assert np.array_equal(result.labels, draft)
+
+
+def test_only_small_structures_are_missed(truth: NDArray[np.uint8]) -> None:
+    draft = np.roll(truth, 9, axis=2)
+    result = correct(
+        draft, truth, SPACING, STRUCTURES, np.random.default_rng(0), Skill(partly=0.0, missed=1.0, small_ml=10.0)
+    )
+    assert result.missed == (3, 4)
+    assert np.array_equal(result.labels == 4, draft == 4)
+    assert mean_dsc(np.where(truth < 3, truth, 0), np.where(result.labels < 3, result.labels, 0)) > 0.85
 
 
 def test_partly_corrected_structures_are_right_in_some_slices_only(truth: NDArray[np.uint8]) -> None:
