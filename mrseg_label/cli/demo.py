@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mrseg_label.simulation.server import Server
 
 _DEFAULT_WORKSPACE = Path("mrseg-demo")
+_WIDE = 160
 
 
 def demo(
@@ -179,7 +180,7 @@ def _print_result(console: Console, result: Mapping[str, Any], reports: Path) ->
     if not console.is_terminal:  # in a pipe nothing is cut to the width of a terminal that is not there
         from rich.console import Console
 
-        console = Console(stderr=console.stderr, width=max(console.width, console.measure(table).maximum))
+        console = Console(stderr=console.stderr, width=max(console.width, _WIDE))
     console.print(table)
     for note in result["notes"]:
         console.print(escape(note), soft_wrap=True)
