@@ -24,7 +24,8 @@ class Settings(BaseSettings):
     auto_round: bool = Field(True, description="start a round by itself after ROUND_SIZE annotations")
     training_profile: Literal["full", "fast", "tiny", "smoke"] = Field("full", description="how a round trains")
     bootstrap_sources: str = Field(
-        "", description="source per sequence type for the bootstrap, such as 'T1=inverted,water=raw'; empty: by contrast"
+        "",
+        description="source per sequence type for the bootstrap, such as 'T1=inverted,water=raw'; empty: by contrast",
     )
     prepare_ahead: int | None = Field(None, ge=0, description="drafts made ahead; 2 x ROUND_SIZE by default")
     lease_hours: float = Field(24.0, gt=0, description="how long a case stays with the reader it was handed to")
@@ -84,6 +85,7 @@ def load_settings(folder: Path, **overrides: Any) -> Settings:
         return Settings(**{**kept, **overrides})
     except ValidationError as error:
         problems = "; ".join(
-            f"{'.'.join(str(part) for part in item['loc']).upper()}: {item['msg']} (got {item['input']!r})" for item in error.errors()
+            f"{'.'.join(str(part) for part in item['loc']).upper()}: {item['msg']} (got {item['input']!r})"
+            for item in error.errors()
         )
         raise ConfigurationError(f"settings in {path} or the environment cannot be used: {problems}") from error

@@ -58,5 +58,7 @@ def check_alias(text: str) -> str:
     if not text.strip() or len(text) > MAX_ALIAS_LENGTH:
         raise InvalidInput(f"the name of an image has 1 to {MAX_ALIAS_LENGTH} characters; this one has {len(text)}")
     if any(not character.isprintable() for character in text) or "/" in text or "\\" in text or ".." in text:
-        raise InvalidInput(f"the name {text!r} has control characters, a slash, a backslash or '..'; rename the image and send it again")
+        raise InvalidInput(
+            f"the name {text!r} has control characters, a slash, a backslash or '..'; rename the image and send it again"
+        )
     return text

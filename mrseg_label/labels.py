@@ -14,7 +14,7 @@ import csv
 import hashlib
 import io
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -150,13 +150,15 @@ class LabelScheme:
                 f"{source}: the first line must name tab-separated columns, id and name among them; found {columns}"
             )
         structures = [
-            _structure(row, columns, f"{source}, line {line}") for line, row in enumerate(reader, start=2) if any(row.values())
+            _structure(row, columns, f"{source}, line {line}")
+            for line, row in enumerate(reader, start=2)
+            if any(row.values())
         ]
         _check(structures, source)
         return cls(tuple(structures), text)
 
 
-def _structure(row: dict[str, str | None], columns: list[str] | tuple[str, ...], where: str) -> Structure:
+def _structure(row: dict[str, str | None], columns: Sequence[str], where: str) -> Structure:
     def cell(column: str) -> str:
         return (row.get(column) or "").strip()
 
@@ -178,7 +180,9 @@ def _structure(row: dict[str, str | None], columns: list[str] | tuple[str, ...],
         try:
             ids = tuple(int(part) for part in cell(column).split(","))
         except ValueError:
-            raise LabelError(f"{where}: {column} must be whole numbers separated by commas, not {cell(column)!r}") from None
+            raise LabelError(
+                f"{where}: {column} must be whole numbers separated by commas, not {cell(column)!r}"
+            ) from None
         if min(ids) < 1 or max(ids) > 65535:
             raise LabelError(f"{where}: {column} must lie between 1 and 65535, not {cell(column)!r}")
         foreign[label_set] = ids

@@ -21,7 +21,17 @@ from mrseg_label.config import CONFIG_FILE, Settings, load_settings
 from mrseg_label.errors import ConfigurationError, IntegrityError
 from mrseg_label.labels import LabelScheme
 
-FOLDERS = ("images", "presegmentations", "annotations", "nnunet/raw", "nnunet/preprocessed", "nnunet/results", "models", "logs", "tmp")
+FOLDERS = (
+    "images",
+    "presegmentations",
+    "annotations",
+    "nnunet/raw",
+    "nnunet/preprocessed",
+    "nnunet/results",
+    "models",
+    "logs",
+    "tmp",
+)
 _TOML = """\
 # Settings of this workspace; docs/configuration.md explains each. Keys are also read from MRSEG_<KEY>.
 # ROUND_SIZE = 50
@@ -74,7 +84,9 @@ class Workspace:
         """
         root = root.resolve()
         if not (root / CONFIG_FILE).is_file():
-            raise ConfigurationError(f"{root} is not a workspace (no {CONFIG_FILE}); make one with: mrseg-label init {root}")
+            raise ConfigurationError(
+                f"{root} is not a workspace (no {CONFIG_FILE}); make one with: mrseg-label init {root}"
+            )
         for folder in FOLDERS:
             (root / folder).mkdir(parents=True, exist_ok=True)
         return cls(root, load_settings(root))
@@ -109,7 +121,9 @@ class Workspace:
         # Not resolve(): an image may be a link to where an admin left it.
         path = Path(os.path.normpath(self.root / relative))
         if not path.is_relative_to(self.root):
-            raise IntegrityError(f"stored path {relative!r} leaves the workspace {self.root}; the database was changed by hand?")
+            raise IntegrityError(
+                f"stored path {relative!r} leaves the workspace {self.root}; the database was changed by hand?"
+            )
         return path
 
     def put_bytes(self, relative: str, data: bytes) -> str:

@@ -44,7 +44,9 @@ def upgrade(engine: Engine) -> None:
         return
     known = {script.revision for script in ScriptDirectory.from_config(config()).walk_revisions()}
     if present is not None and present not in known:
-        raise ConfigurationError(f"the database is at migration {present}, which this version does not know; install the newer version")
+        raise ConfigurationError(
+            f"the database is at migration {present}, which this version does not know; install the newer version"
+        )
     command.upgrade(config(engine), "head")
 
 
@@ -52,4 +54,6 @@ def check_current(engine: Engine) -> None:
     """Raise :class:`ConfigurationError` where migrations are missing."""
     present, head = migration_state(engine)
     if present != head:
-        raise ConfigurationError(f"the database is at migration {present}, this version needs {head}; run: mrseg-label upgrade")
+        raise ConfigurationError(
+            f"the database is at migration {present}, this version needs {head}; run: mrseg-label upgrade"
+        )

@@ -76,8 +76,13 @@ class Acquisition(Base):
     participant: Mapped[Participant] = relationship(lazy="joined")
     examinations: Mapped[list[Examination]] = relationship(back_populates="acquisition", order_by="Examination.id")
     __table_args__ = (
-        Index("ix_acquisitions_waiting", "sequence", "shuffle", sqlite_where=text("annotated_at IS NULL AND excluded_at IS NULL"),
-              postgresql_where=text("annotated_at IS NULL AND excluded_at IS NULL")),
+        Index(
+            "ix_acquisitions_waiting",
+            "sequence",
+            "shuffle",
+            sqlite_where=text("annotated_at IS NULL AND excluded_at IS NULL"),
+            postgresql_where=text("annotated_at IS NULL AND excluded_at IS NULL"),
+        ),
     )
 
 
@@ -123,8 +128,13 @@ class ModelVersion(Base):
     created_at: Mapped[datetime] = mapped_column(default=now)
     promoted_at: Mapped[datetime | None]
     __table_args__ = (
-        Index("uq_model_versions_current", "status", unique=True, sqlite_where=text("status = 'current'"),
-              postgresql_where=text("status = 'current'")),
+        Index(
+            "uq_model_versions_current",
+            "status",
+            unique=True,
+            sqlite_where=text("status = 'current'"),
+            postgresql_where=text("status = 'current'"),
+        ),
     )
 
 
@@ -141,7 +151,10 @@ class Presegmentation(Base):
     digest: Mapped[str] = mapped_column(String(64))
     seconds: Mapped[float] = mapped_column(Float, default=0.0)
     created_at: Mapped[datetime] = mapped_column(default=now)
-    __table_args__ = (UniqueConstraint("examination_id", "model_version"), Index("ix_presegmentations_newest", "acquisition_id", "created_at"))
+    __table_args__ = (
+        UniqueConstraint("examination_id", "model_version"),
+        Index("ix_presegmentations_newest", "acquisition_id", "created_at"),
+    )
 
 
 class Lease(Base):
@@ -160,8 +173,13 @@ class Lease(Base):
     ended_at: Mapped[datetime | None]
     ended: Mapped[LeaseEnd | None] = mapped_column(Coded(LeaseEnd))
     __table_args__ = (
-        Index("uq_leases_open", "acquisition_id", unique=True, sqlite_where=text("ended_at IS NULL AND second_read = 0"),
-              postgresql_where=text("ended_at IS NULL AND NOT second_read")),
+        Index(
+            "uq_leases_open",
+            "acquisition_id",
+            unique=True,
+            sqlite_where=text("ended_at IS NULL AND second_read = 0"),
+            postgresql_where=text("ended_at IS NULL AND NOT second_read"),
+        ),
     )
 
 
@@ -284,8 +302,14 @@ class Job(Base):
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     __table_args__ = (
-        Index("uq_jobs_active", "kind", "key", unique=True, sqlite_where=text("state IN ('queued', 'running')"),
-              postgresql_where=text("state IN ('queued', 'running')")),
+        Index(
+            "uq_jobs_active",
+            "kind",
+            "key",
+            unique=True,
+            sqlite_where=text("state IN ('queued', 'running')"),
+            postgresql_where=text("state IN ('queued', 'running')"),
+        ),
         Index("ix_jobs_claim", "queue", "state", "priority"),
     )
 

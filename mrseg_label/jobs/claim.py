@@ -79,7 +79,9 @@ class Claim:
         return again
 
     def _end(self, catalog: Catalog, session: Session, state: JobState, **values: Any) -> None:
-        self._update(session, state=state, finished_at=catalog.now(session), lease_token=None, lease_expires_at=None, **values)
+        self._update(
+            session, state=state, finished_at=catalog.now(session), lease_token=None, lease_expires_at=None, **values
+        )
 
     def _update(self, session: Session, **values: Any) -> None:
         if not rows.guarded_update(session, self.job_id, self.token, **values):

@@ -30,7 +30,9 @@ def check_pair(reference: LabelMap, prediction: LabelMap) -> None:
         )
     for array, what in ((reference, "reference"), (prediction, "prediction")):
         if not np.issubdtype(array.dtype, np.integer):
-            raise InvalidInput(f"the {what} holds {array.dtype} instead of whole numbers; a label map has one id a voxel")
+            raise InvalidInput(
+                f"the {what} holds {array.dtype} instead of whole numbers; a label map has one id a voxel"
+            )
 
 
 def joint_histogram(reference: LabelMap, prediction: LabelMap, structures: int) -> NDArray[np.int64]:
@@ -56,7 +58,9 @@ def joint_histogram(reference: LabelMap, prediction: LabelMap, structures: int) 
     classes = structures + 1
     for array, what in ((reference, "reference"), (prediction, "prediction")):
         if array.size and not 0 <= int(array.min()) <= int(array.max()) <= structures:
-            raise InvalidInput(f"the {what} holds labels {array.min()} to {array.max()}; the scheme has 0 to {structures}")
+            raise InvalidInput(
+                f"the {what} holds labels {array.min()} to {array.max()}; the scheme has 0 to {structures}"
+            )
     # Both arrays in the memory order of the reference: a Fortran-ordered pair is read without a copy.
     order: Literal["F", "C"] = "F" if reference.flags.f_contiguous else "C"
     pairs = np.multiply(reference.ravel(order), classes, dtype=np.int64)

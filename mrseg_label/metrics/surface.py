@@ -95,7 +95,9 @@ def hausdorff95(
 class _SurfaceVoxels:
     """Surface voxels of one label map, sorted by structure."""
 
-    def __init__(self, labels: LabelMap, surface: NDArray[np.bool_], shared: NDArray[np.bool_], structures: int) -> None:
+    def __init__(
+        self, labels: LabelMap, surface: NDArray[np.bool_], shared: NDArray[np.bool_], structures: int
+    ) -> None:
         found = labels[surface]
         order = np.argsort(found, kind="stable")
         self._index = np.argwhere(surface)[order]

@@ -49,7 +49,9 @@ def write_model_folder(results: Path, model: Path, dataset: str, folds: Sequence
         dataset_json.pop("dataset", None)  # names of the training cases are nobody's business who gets the model
         (target / "dataset.json").write_text(json.dumps(dataset_json, indent=1))
         for fold in folds:
-            checkpoint = torch.load(results / f"fold_{fold}" / "checkpoint_final.pth", map_location="cpu", weights_only=False)
+            checkpoint = torch.load(
+                results / f"fold_{fold}" / "checkpoint_final.pth", map_location="cpu", weights_only=False
+            )
             (target / f"fold_{fold}").mkdir()
             exported = {
                 "network_weights": checkpoint["network_weights"],

@@ -116,7 +116,9 @@ def write_raw_dataset(
     target = raw / name
     if target.exists():
         if list(RawDataset.open(target).cases) != entries or _read_json(target / "splits_final.json") != splits:
-            raise Conflict(f"{target} is there already with other cases or another split; give this data set another number")
+            raise Conflict(
+                f"{target} is there already with other cases or another split; give this data set another number"
+            )
         return RawDataset.open(target)
     partial = raw / f".{name}.{os.getpid()}.partial"
     shutil.rmtree(partial, ignore_errors=True)
@@ -184,7 +186,9 @@ def read_label_map(path: Path, structures: int) -> tuple[NDArray[np.uint8], Geom
         raise GeometryError(f"label map {path} has {values.ndim} axes; a label map has three")
     labels = values.astype(np.uint8)
     if not np.array_equal(labels, values) or (labels.size and labels.max() > structures):
-        raise InvalidInput(f"label map {path} holds {values.min()} to {values.max()}; the scheme has whole numbers 0 to {structures}")
+        raise InvalidInput(
+            f"label map {path} holds {values.min()} to {values.max()}; the scheme has whole numbers 0 to {structures}"
+        )
     return labels, Geometry(values.shape, affine)
 
 

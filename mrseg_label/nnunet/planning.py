@@ -51,7 +51,9 @@ class PreprocessedDataset:
     cases_made: int
 
 
-def plan(folders: NnunetFolders, dataset: RawDataset, profile: TrainingProfile, earlier: Path | None = None) -> str | None:
+def plan(
+    folders: NnunetFolders, dataset: RawDataset, profile: TrainingProfile, earlier: Path | None = None
+) -> str | None:
     """Write fingerprint, plans, dataset.json and splits into ``<preprocessed>/<data set>``.
 
     Parameters
@@ -122,7 +124,9 @@ def preprocess(
 def preprocessing_digest(plans: dict[str, Any], dataset_json: dict[str, Any]) -> str:
     """SHA-256 of all that decides what preprocessing makes of an image: plans, labels and nnU-Net's version."""
     relevant = {key: value for key, value in plans.items() if key not in ("dataset_name", "configurations")}
-    configuration = {key: value for key, value in plans["configurations"][CONFIGURATION].items() if key != "architecture"}
+    configuration = {
+        key: value for key, value in plans["configurations"][CONFIGURATION].items() if key != "architecture"
+    }
     identity = [relevant, configuration, dataset_json["labels"], dataset_json["channel_names"], version("nnunetv2")]
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
@@ -141,7 +145,9 @@ def _plan_anew(folders: NnunetFolders, dataset: RawDataset, profile: TrainingPro
             # It draws 10^8 intensities, however few there are. They say how CT is normalised; MR is by its own mean.
             extractor.num_foreground_voxels_for_intensitystats = 10**6
         extractor.run()
-        planner = ExperimentPlanner(dataset.name, overwrite_target_spacing=spacing, suppress_transpose=spacing is not None)
+        planner = ExperimentPlanner(
+            dataset.name, overwrite_target_spacing=spacing, suppress_transpose=spacing is not None
+        )
         # The planner builds networks only to count their feature maps; on "meta" no weights are drawn for that.
         with torch.device("meta"):
             planner.plan_experiment()
@@ -183,7 +189,11 @@ def _set_network(configuration: dict[str, Any], shape: NetworkShape) -> None:
 
 def _take_over(earlier: Path, target: Path, name: str, profile: TrainingProfile) -> str | None:
     plans = _read_json_or_none(earlier / f"{PLANS}.json")
-    if plans is None or plans.get("mrseg_profile") != profile.name or not (earlier / "dataset_fingerprint.json").exists():
+    if (
+        plans is None
+        or plans.get("mrseg_profile") != profile.name
+        or not (earlier / "dataset_fingerprint.json").exists()
+    ):
         return None
     source = str(plans["dataset_name"])
     plans["dataset_name"] = name

@@ -13,7 +13,13 @@ from mrseg_label.nnunet.environment import NnunetFolders
 from mrseg_label.nnunet.profiles import TrainingProfile, profile_named
 from mrseg_label.workspace import write_atomically
 
-RUN_FILE, PROGRESS_FILE, REPORT_FILE, ERROR_FILE, LOG_FILE = "run.json", "progress.json", "report.json", "error.json", "training.log"
+RUN_FILE, PROGRESS_FILE, REPORT_FILE, ERROR_FILE, LOG_FILE = (
+    "run.json",
+    "progress.json",
+    "report.json",
+    "error.json",
+    "training.log",
+)
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,9 @@ class TrainingRun:
             **self.__dict__,
             "folds": list(self.folds),
             "preprocessed_from": [str(path.absolute()) for path in self.preprocessed_from],
-            "warm_start_heads": None if self.warm_start_heads is None else {str(k): list(v) for k, v in self.warm_start_heads.items()},
+            "warm_start_heads": None
+            if self.warm_start_heads is None
+            else {str(k): list(v) for k, v in self.warm_start_heads.items()},
         }
         for key, value in values.items():
             if isinstance(value, Path):

@@ -51,7 +51,9 @@ def make_splits(participant_of: Mapping[str, str], held_out: Collection[str] = (
         return [{"train": sorted(training), "val": validation}]
     ranked = rank_participants(training.values())
     if len(ranked) < folds:
-        raise InvalidInput(f"{folds} folds need at least {folds} participants that are not held out; there are {len(ranked)}")
+        raise InvalidInput(
+            f"{folds} folds need at least {folds} participants that are not held out; there are {len(ranked)}"
+        )
     splits = []
     for fold in range(folds):
         outside = set(ranked[fold::folds])

@@ -79,7 +79,9 @@ def run_training(run: TrainingRun) -> TrainingReport:
                 dataset,
                 profile,
                 run.preprocessed_from,
-                lambda done, of: TrainingProgress("preprocessing", iteration=done, total_iterations=of).write(run.folder),
+                lambda done, of: TrainingProgress("preprocessing", iteration=done, total_iterations=of).write(
+                    run.folder
+                ),
             )
     # Short trainings load in this process; others have processes that augment beside it.
     run.folders.activate(augmentation_processes=0 if profile.short_schedule else min(available_cores(), 12))

@@ -131,14 +131,18 @@ def warm_start(
             report.skipped[name] = "the other network has no tensor of this name"
         elif _HEADS in name:
             if theirs.shape[1:] != tensor.shape[1:]:
-                report.skipped[name] = f"shape {tuple(theirs.shape)} of the other network does not fit {tuple(tensor.shape)}"
+                report.skipped[name] = (
+                    f"shape {tuple(theirs.shape)} of the other network does not fit {tuple(tensor.shape)}"
+                )
                 continue
             bias = source[name.rsplit(".", 1)[0] + ".bias"]
             state[name], missing = _heads(tensor, theirs, bias, head_map)
             without_source |= missing
             report.copied += 1
         elif theirs.shape != tensor.shape:
-            report.skipped[name] = f"shape {tuple(theirs.shape)} of the other network does not fit {tuple(tensor.shape)}"
+            report.skipped[name] = (
+                f"shape {tuple(theirs.shape)} of the other network does not fit {tuple(tensor.shape)}"
+            )
         else:
             state[name] = theirs.clone()
             report.copied += 1

@@ -73,7 +73,9 @@ def evaluate(
         with catalog.read() as session:
             known = None if fresh else rows.evaluation(session, model.version, revision.id)
             draft = None if fresh else drafts.by(session, revision.acquisition_id, model.version)
-            examination = drafts.primary_of(session, revision.acquisition_id) or drafts.examination(session, revision.examination_id)
+            examination = drafts.primary_of(session, revision.acquisition_id) or drafts.examination(
+                session, revision.examination_id
+            )
         if known is not None:
             values.append([np.nan if known.dsc.get(name) is None else known.dsc[name] for name in scheme.names])
             continue

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from mrseg_label.catalog.queries import models
@@ -20,16 +21,16 @@ from mrseg_label.config import load_settings
 from mrseg_label.errors import Cancelled, InvalidInput, LeaseLost, MrsegError, Unavailable
 from mrseg_label.jobs import JobContext, enqueue, queue
 from mrseg_label.labels import TOTALSEGMENTATOR_TOTAL
-from mrseg_label.presegmentation.engines import Engines
-from mrseg_label.presegmentation.weights import find_weights
-from mrseg_label.registry import service as registry
-from mrseg_label.rounds import snapshot
-from mrseg_label.rounds.evaluation import Scores, evaluate, evaluations, held_out_revisions
 from mrseg_label.nnunet.dataset import write_raw_dataset
 from mrseg_label.nnunet.environment import NnunetFolders
 from mrseg_label.nnunet.profiles import profile_named
 from mrseg_label.nnunet.run import TrainingProgress, TrainingReport, TrainingRun
 from mrseg_label.nnunet.supervise import train
+from mrseg_label.presegmentation.engines import Engines
+from mrseg_label.presegmentation.weights import find_weights
+from mrseg_label.registry import service as registry
+from mrseg_label.rounds import snapshot
+from mrseg_label.rounds.evaluation import Scores, evaluate, evaluations, held_out_revisions
 from mrseg_label.rounds.service import log_path, start_if_due
 
 log = logging.getLogger("mrseg_label.rounds")
@@ -165,7 +166,7 @@ class _RoundRun:
         }
         self._set(state, values)
 
-    def _set(self, state: RoundState | None, progress: dict[str, object]) -> None:
+    def _set(self, state: RoundState | None, progress: Mapping[str, object]) -> None:
         self.context.progress(**progress)  # raises where the job is no longer ours
         with self.catalog.begin() as session:
             row = rows.get(session, self.number)
@@ -230,7 +231,10 @@ class _RoundRun:
                 for evaluation in evaluations(scores, workspace.scheme.names):
                     session.merge(evaluation)
             if promoted and models.current(session).version != theirs.model_version:
-                promoted, reason = False, f"another model was promoted meanwhile; {theirs.model_version} was compared with"
+                promoted, reason = (
+                    False,
+                    f"another model was promoted meanwhile; {theirs.model_version} was compared with",
+                )
                 result |= {"promoted": promoted, "reason": reason}
             if promoted:
                 registry.promote_in(session, self.version, actor="mrseg-label")

@@ -40,11 +40,15 @@ def take(session: Session, row: Round, scheme: LabelScheme) -> None:
     for revision, participant in rows.snapshot_candidates(session):
         role = CaseRole.HELD_OUT if participant.held_out else CaseRole.TRAINING
         session.add(
-            RoundCase(round_number=row.number, revision_id=revision.id, acquisition_id=revision.acquisition_id, role=role)
+            RoundCase(
+                round_number=row.number, revision_id=revision.id, acquisition_id=revision.acquisition_id, role=role
+            )
         )
         lines.append(f"{role}\t{participant.code}\t{revision.acquisition_id}\t{revision.digest}")
     if not any(line.startswith(CaseRole.TRAINING) for line in lines):
-        raise InvalidInput("no examination of a participant who is not held out is annotated; annotate one and start the round again")
+        raise InvalidInput(
+            "no examination of a participant who is not held out is annotated; annotate one and start the round again"
+        )
     row.snapshot_digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -109,4 +113,4 @@ def vouched_for(revision: Revision, scheme: LabelScheme) -> NDArray[np.bool_]:
 def read_mask(path: Path) -> tuple[NDArray[np.uint8], Geometry]:
     """A label map that we stored, (X, Y, Z) uint8, and its grid."""
     file = nibabel.load(path)
-    return np.asarray(file.dataobj, dtype=np.uint8), Geometry(file.shape, file.affine)  # type: ignore[attr-defined]
+    return np.asarray(file.dataobj, dtype=np.uint8), Geometry(file.shape, file.affine)

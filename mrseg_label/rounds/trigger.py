@@ -18,6 +18,10 @@ def run(context: JobContext) -> None:
             return  # the drafts of its model are better; they are ordered when it ends
         counts = rows.counts(session)
         ready = drafts.count_ready(session, models.current(session).version)
-        until_round = settings.round_size - counts.annotated_since_round - counts.handed_out if settings.auto_round else counts.waiting
+        until_round = (
+            settings.round_size - counts.annotated_since_round - counts.handed_out
+            if settings.auto_round
+            else counts.waiting
+        )
         if ready < min(max(1, settings.round_size // 2), max(0, until_round)):
             order_ahead(session, settings)

@@ -12,8 +12,8 @@ class Watcher:
     def phase(self, title: str, total: float | None = None) -> None:
         """A new phase begins; it counts up to ``total``, if that is known."""
 
-    def advance(self, done: float, note: str = "") -> None:
-        """The phase has come to ``done``; ``note`` says what was finished last."""
+    def advance(self, done: float, note: str = "", total: float | None = None) -> None:
+        """The phase has come to ``done``; ``note`` says what was finished last, ``total`` what is known only now."""
 
     def round_progress(self, number: int, state: str, progress: Mapping[str, Any]) -> None:
         """A round's state and progress (stage, fold, epoch), as the server tells it."""

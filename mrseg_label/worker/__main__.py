@@ -40,7 +40,9 @@ def main() -> None:
     catalog.check_current()
     worker = Worker(workspace, catalog, arguments.queues.split(","))
     signal.signal(signal.SIGTERM, lambda *_: worker.stopping.set())
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at the terminal is for the server, which then ends its workers
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C at the terminal is for the server, which then ends its workers
     worker.run()
 
 

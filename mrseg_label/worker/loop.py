@@ -107,7 +107,9 @@ class Worker:
             except MrsegError as error:
                 log.warning("%s", error)
                 if time.monotonic() - renewed > GIVE_UP_SECONDS:
-                    log.error("job %s could not be renewed for %d s: this worker ends", context.claim.job_id, GIVE_UP_SECONDS)
+                    log.error(
+                        "job %s could not be renewed for %d s: this worker ends", context.claim.job_id, GIVE_UP_SECONDS
+                    )
                     os.killpg(os.getpgrp(), signal.SIGKILL)
                 continue
             if cancel:

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from mrseg_label.jobs.queue import DRAFTS, LIGHT, ROUNDS
 from mrseg_label.workspace import Workspace
@@ -79,13 +80,18 @@ class WorkerPool:
         if slot.process is None and moment >= slot.restart_at:
             slot.process = self._spawn(slot)
 
-    def _log_path(self, slot: _Slot) -> str:
-        return str(self._workspace.logs / f"worker-{slot.name}.log")
+    def _log_path(self, slot: _Slot) -> Path:
+        return self._workspace.logs / f"worker-{slot.name}.log"
 
     def _spawn(self, slot: _Slot) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "mrseg_label.worker", "--workspace", str(self._workspace.root)]
         command += ["--queues", slot.queues, "--with-parent"]
-        with open(self._log_path(slot), "ab") as output:
+        with self._log_path(slot).open("ab") as output:
             return subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True, env=dict(os.environ)
+                command,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                env=dict(os.environ),
             )

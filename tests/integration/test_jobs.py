@@ -154,7 +154,9 @@ time.sleep(600)
 """
 
 
-def test_jobs_of_a_killed_worker_are_free_at_once_and_its_attempt_does_not_count(catalog: Catalog, tmp_path: Path) -> None:
+def test_jobs_of_a_killed_worker_are_free_at_once_and_its_attempt_does_not_count(
+    catalog: Catalog, tmp_path: Path
+) -> None:
     job_id = _add(catalog, "a")
     process = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path / "w")], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stdout.readline().strip() == job_id

@@ -169,7 +169,17 @@ def test_stock_commands_install_the_archive_and_predict_the_same_mask(world: Wor
     environment = {**os.environ, "nnUNet_results": str(world.root / "results"), "nnUNet_def_n_proc": "1"}
     scripts = Path(sys.executable).parent
     install: list[str | Path] = [scripts / "nnUNetv2_install_pretrained_model_from_zip", archive]
-    predict: list[str | Path] = [scripts / "nnUNetv2_predict", "-i", inputs, "-o", world.root / "outputs", "-d", "501", "-c", "3d_fullres"]
+    predict: list[str | Path] = [
+        scripts / "nnUNetv2_predict",
+        "-i",
+        inputs,
+        "-o",
+        world.root / "outputs",
+        "-d",
+        "501",
+        "-c",
+        "3d_fullres",
+    ]
     predict += ["-tr", "nnUNetTrainerNoMirroring", "-f", "0", "-device", "cpu", "-npp", "0", "-nps", "0"]
     for command in (install, predict):
         result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
@@ -180,7 +190,15 @@ def test_stock_commands_install_the_archive_and_predict_the_same_mask(world: Wor
 
 
 def in_process(run: TrainingRun, monkeypatch: pytest.MonkeyPatch) -> TrainingReport:
-    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "nnUNet_n_proc_DA", "nnUNet_def_n_proc", "MPLBACKEND", "nnUNet_compile"):
+    for name in (
+        "nnUNet_raw",
+        "nnUNet_preprocessed",
+        "nnUNet_results",
+        "nnUNet_n_proc_DA",
+        "nnUNet_def_n_proc",
+        "MPLBACKEND",
+        "nnUNet_compile",
+    ):
         monkeypatch.setenv(name, os.environ.get(name, ""))  # set back afterwards
     run.folder.mkdir(parents=True, exist_ok=True)
     return run_training(run)

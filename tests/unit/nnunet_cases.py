@@ -13,7 +13,11 @@ from mrseg_label.nnunet.dataset import TrainingCase
 
 SCHEME = LabelScheme.parse("id\tname\tpaired_with\n1\tleft_lung\tright_lung\n2\tright_lung\tleft_lung\n3\tliver\t\n")
 # Centre and radii as shares of the image's extent in RAS, and mean intensity in the first channel.
-_STRUCTURES = {1: ((0.3, 0.5, 0.7), (0.12, 0.2, 0.2), 40.0), 2: ((0.7, 0.5, 0.7), (0.12, 0.2, 0.2), 60.0), 3: ((0.6, 0.5, 0.3), (0.25, 0.2, 0.15), 160.0)}
+_STRUCTURES = {
+    1: ((0.3, 0.5, 0.7), (0.12, 0.2, 0.2), 40.0),
+    2: ((0.7, 0.5, 0.7), (0.12, 0.2, 0.2), 60.0),
+    3: ((0.6, 0.5, 0.3), (0.25, 0.2, 0.15), 160.0),
+}
 
 
 def image_and_labels(

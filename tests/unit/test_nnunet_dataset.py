@@ -33,7 +33,9 @@ def test_channels_share_a_label_map_and_dataset_json_is_nnunets(tmp_path: Path) 
     dataset = write_raw_dataset(tmp_path / "raw", "Dataset501_a", cases, SCHEME, held_out=["participant_2"])
     labels = dataset.folder / "labelsTr"
     assert len({(labels / f"case_1_{channel}.nii.gz").stat().st_ino for channel in range(3)}) == 1
-    assert (dataset.folder / "imagesTr/case_2_0_0000.nii.gz").stat().st_ino == (tmp_path / "image_2_0.nii.gz").stat().st_ino
+    assert (dataset.folder / "imagesTr/case_2_0_0000.nii.gz").stat().st_ino == (
+        tmp_path / "image_2_0.nii.gz"
+    ).stat().st_ino
     content = json.loads((dataset.folder / "dataset.json").read_text())
     assert content["channel_names"] == {"0": "MR"}
     assert content["labels"] == {"background": 0, "left_lung": 1, "right_lung": 2, "liver": 3}

@@ -93,7 +93,10 @@ def test_archive_there_and_back(tmp_path: Path) -> None:
     configuration = model_folder(tmp_path / "model")
     write_archive(tmp_path / "model", tmp_path / "a.zip")
     write_archive(configuration, tmp_path / "b.zip")
-    assert hashlib.sha256((tmp_path / "a.zip").read_bytes()).digest() == hashlib.sha256((tmp_path / "b.zip").read_bytes()).digest()
+    assert (
+        hashlib.sha256((tmp_path / "a.zip").read_bytes()).digest()
+        == hashlib.sha256((tmp_path / "b.zip").read_bytes()).digest()
+    )
     unpacked = read_archive(tmp_path / "a.zip", tmp_path / "other")
     assert unpacked == tmp_path / "other" / configuration.relative_to(tmp_path / "model")
     for file in configuration.rglob("*.*"):

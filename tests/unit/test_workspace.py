@@ -61,7 +61,12 @@ def test_settings_from_file_and_environment(tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("ROUND_SIZ = 8", "ROUND_SIZ"), ("ROUND_SIZE = 0", "ROUND_SIZE"), ('AUTH = "maybe"', "AUTH"), ("ROUND_SIZE =", "not valid TOML")],
+    [
+        ("ROUND_SIZ = 8", "ROUND_SIZ"),
+        ("ROUND_SIZE = 0", "ROUND_SIZE"),
+        ('AUTH = "maybe"', "AUTH"),
+        ("ROUND_SIZE =", "not valid TOML"),
+    ],
 )
 def test_settings_that_cannot_be_used_are_named(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "mrseg.toml").write_text(text)

@@ -19,7 +19,13 @@ def _render(kind: str, item: object, _context: object) -> str | Literal[False]:
 
 
 def _run(connection: Connection) -> None:
-    context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True, compare_type=True, render_item=_render)
+    context.configure(
+        connection=connection,
+        target_metadata=Base.metadata,
+        render_as_batch=True,
+        compare_type=True,
+        render_item=_render,
+    )
     with context.begin_transaction():
         context.run_migrations()
 

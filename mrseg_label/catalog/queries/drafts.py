@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import Select, exists, func, select
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.tables import Acquisition, Examination, Job, Lease, ModelVersion, Participant, Presegmentation
@@ -44,9 +45,13 @@ def newest(session: Session, acquisition_id: str) -> Presegmentation | None:
 def count_ready(session: Session, model_version: str) -> int:
     """Waiting acquisitions that nobody has been handed and that have a draft by this version, or one on its way."""
     waiting = _waiting().subquery()
-    made = exists().where(Presegmentation.acquisition_id == waiting.c.id, Presegmentation.model_version == model_version)
+    made = exists().where(
+        Presegmentation.acquisition_id == waiting.c.id, Presegmentation.model_version == model_version
+    )
     coming = exists().where(
-        Job.kind == "draft", Job.key == waiting.c.id + ":" + model_version, Job.state.in_((JobState.QUEUED, JobState.RUNNING))
+        Job.kind == "draft",
+        Job.key == waiting.c.id + ":" + model_version,
+        Job.state.in_((JobState.QUEUED, JobState.RUNNING)),
     )
     return session.scalars(select(func.count()).select_from(waiting).where(made | coming)).one()
 
@@ -57,7 +62,9 @@ def without_draft(session: Session, model_version: str, limit: int) -> Sequence[
     Those that readers will get first: an equal mix of stations and sequences, and within each the held-out
     participants before the others, as the balanced strategy hands them out.
     """
-    made = exists().where(Presegmentation.acquisition_id == Acquisition.id, Presegmentation.model_version == model_version)
+    made = exists().where(
+        Presegmentation.acquisition_id == Acquisition.id, Presegmentation.model_version == model_version
+    )
     place = func.row_number().over(
         partition_by=(Acquisition.station, Acquisition.sequence),
         order_by=(func.coalesce(Participant.held_out, False).desc(), Acquisition.shuffle),
@@ -66,10 +73,10 @@ def without_draft(session: Session, model_version: str, limit: int) -> Sequence[
     return session.scalars(select(ranked.c.id).order_by(ranked.c.place, ranked.c.station).limit(limit)).all()
 
 
-def _waiting(*columns: object):  # type: ignore[no-untyped-def]
+def _waiting(*columns: Any) -> Select[Any]:
     open_lease = exists().where(Lease.acquisition_id == Acquisition.id, Lease.ended_at.is_(None))
     return (
-        select(Acquisition.id, Acquisition.station, *columns)  # type: ignore[call-overload]
+        select(Acquisition.id, Acquisition.station, *columns)
         .join(Participant, Participant.id == Acquisition.participant_id)
         .where(Acquisition.annotated_at.is_(None), Acquisition.excluded_at.is_(None), ~open_lease)
     )

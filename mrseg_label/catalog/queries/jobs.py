@@ -27,7 +27,9 @@ def active(session: Session, kind: str, key: str) -> Job | None:
 
 def newest(session: Session, kind: str, key: str) -> Job | None:
     """The job of that kind and key that was enqueued last, whatever its state."""
-    return session.scalars(select(Job).where(Job.kind == kind, Job.key == key).order_by(Job.created_at.desc()).limit(1)).one_or_none()
+    return session.scalars(
+        select(Job).where(Job.kind == kind, Job.key == key).order_by(Job.created_at.desc()).limit(1)
+    ).one_or_none()
 
 
 def listing(session: Session, states: Sequence[JobState] = ACTIVE) -> Sequence[Job]:
@@ -45,7 +47,9 @@ def settle_dead(session: Session, moment: datetime) -> None:
     gone = and_(Job.state == JobState.RUNNING, Job.lease_expires_at < moment)
     cancelled = or_(gone, Job.state == JobState.QUEUED)
     session.execute(
-        update(Job).where(cancelled, Job.cancel_requested).values(state=JobState.CANCELLED, finished_at=moment, lease_token=None)
+        update(Job)
+        .where(cancelled, Job.cancel_requested)
+        .values(state=JobState.CANCELLED, finished_at=moment, lease_token=None)
     )
     session.execute(
         update(Job)
@@ -73,7 +77,9 @@ def next_claimable(session: Session, queues: Sequence[str], moment: datetime) ->
 def guarded_update(session: Session, job_id: str, token: str, **values: Any) -> bool:
     """Change a running job if the token still holds it; False if it does not."""
     held = and_(Job.id == job_id, Job.state == JobState.RUNNING, Job.lease_token == token)
-    return session.execute(update(Job).where(held).values(**values).execution_options(synchronize_session=False)).rowcount == 1  # type: ignore[attr-defined,no-any-return]
+    change = update(Job).where(held).values(**values).execution_options(synchronize_session=False)
+    done: int = session.execute(change).rowcount  # type: ignore[attr-defined]
+    return done == 1
 
 
 def cancel_requested(session: Session, job_id: str) -> bool:

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import ColumnElement, Select, exists, func, select
 from sqlalchemy.orm import Session
 
-from mrseg_label.catalog.tables import Acquisition, Evaluation, Examination, Lease, Participant, Revision, Round, RoundCase
+from mrseg_label.catalog.tables import (
+    Acquisition,
+    Evaluation,
+    Examination,
+    Lease,
+    Participant,
+    Revision,
+    Round,
+    RoundCase,
+)
 from mrseg_label.catalog.types import ENDED_ROUNDS, RevisionState, RoundState
 
 
@@ -35,7 +45,9 @@ def listing(session: Session) -> Sequence[Round]:
 
 def active(session: Session) -> Round | None:
     """The round that waits or runs, if there is one."""
-    return session.scalars(select(Round).where(Round.state.not_in(ENDED_ROUNDS)).order_by(Round.number).limit(1)).one_or_none()
+    return session.scalars(
+        select(Round).where(Round.state.not_in(ENDED_ROUNDS)).order_by(Round.number).limit(1)
+    ).one_or_none()
 
 
 def next_number(session: Session) -> int:
@@ -45,14 +57,16 @@ def next_number(session: Session) -> int:
 
 def newest_done(session: Session) -> Round | None:
     """The last round that ended well."""
-    return session.scalars(select(Round).where(Round.state == RoundState.DONE).order_by(Round.number.desc()).limit(1)).one_or_none()
+    return session.scalars(
+        select(Round).where(Round.state == RoundState.DONE).order_by(Round.number.desc()).limit(1)
+    ).one_or_none()
 
 
-def _annotated():  # type: ignore[no-untyped-def]
+def _annotated() -> Select[Any]:
     return select(Acquisition).where(Acquisition.annotated_at.is_not(None), Acquisition.excluded_at.is_(None))
 
 
-def _in_snapshot():  # type: ignore[no-untyped-def]
+def _in_snapshot() -> ColumnElement[bool]:
     return exists().where(RoundCase.acquisition_id == Acquisition.id)
 
 
@@ -101,12 +115,22 @@ def snapshot_candidates(session: Session) -> Sequence[tuple[Revision, Participan
 
 def cases(session: Session, number: int) -> Sequence[RoundCase]:
     """The cases of a round's snapshot, in a fixed order."""
-    return session.scalars(select(RoundCase).where(RoundCase.round_number == number).order_by(RoundCase.acquisition_id)).unique().all()
+    return (
+        session.scalars(select(RoundCase).where(RoundCase.round_number == number).order_by(RoundCase.acquisition_id))
+        .unique()
+        .all()
+    )
 
 
 def channels(session: Session, acquisition_id: str) -> Sequence[Examination]:
     """All examinations of an acquisition."""
-    return session.scalars(select(Examination).where(Examination.acquisition_id == acquisition_id).order_by(Examination.id)).unique().all()
+    return (
+        session.scalars(
+            select(Examination).where(Examination.acquisition_id == acquisition_id).order_by(Examination.id)
+        )
+        .unique()
+        .all()
+    )
 
 
 def acquisition(session: Session, acquisition_id: str) -> Acquisition | None:
