@@ -101,15 +101,12 @@ class ConsoleWatcher(Watcher):
         self._progress.stop()
 
     def phase(self, title: str, total: float | None = None) -> None:
-        if title != self._title:
-            self._end_phase()
-            self._title = title
-            self._task = self._progress.add_task(title, total=total, note="")
-        else:
-            self._progress.update(self._task, total=total)
+        self._end_phase()
+        self._title = title
+        self._task = self._progress.add_task(title, total=total, note="")
 
-    def advance(self, done: float, note: str = "") -> None:
-        self._progress.update(self._task, completed=done)
+    def advance(self, done: float, note: str = "", total: float | None = None) -> None:
+        self._progress.update(self._task, completed=done, total=total)
         if note:
             self._progress.update(self._task, note=note)
 

@@ -95,12 +95,10 @@ class _Demo:
             options.beside,
             options.cases,
             options.seed,
-            lambda done, total, name: _count(watcher, "making the cohort", done, total, name),
+            lambda done, total, name: watcher.advance(done, name, total),
         )
         watcher.phase("importing")
-        self.truths = import_cohort(
-            workspace.root, cohort, lambda done, total: _count(watcher, "importing", done, total)
-        )
+        self.truths = import_cohort(workspace.root, cohort, lambda done, total: watcher.advance(done, total=total))
 
     def loop(self, server: Server) -> None:
         """Batches of corrections, a round after each but the last."""
@@ -228,9 +226,3 @@ def _start_comparison(demo: _Demo, stack: ExitStack) -> Comparison:
     settings = load_settings(demo.options.workspace.resolve())
     weights = find_weights(settings.totalseg_weights_path).path
     return stack.enter_context(Comparison(folder, trials, weights, settings.device))
-
-
-def _count(watcher: Watcher, title: str, done: int, total: int, note: str = "") -> None:
-    if done == 1:
-        watcher.phase(title, total)
-    watcher.advance(done, note)

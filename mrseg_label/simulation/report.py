@@ -11,6 +11,7 @@ import numpy as np
 from mrseg_label.simulation.radiologist import CaseResult
 
 RAW, INVERTED = "raw", "inverted"
+_FAT_IS_DARK = ("water", "t1fs")
 _DIGITS = 4
 
 
@@ -91,16 +92,17 @@ def source_notes(sources: Mapping[str, Any]) -> list[str]:
     raw, inverted = sources[RAW]["by_sequence"], sources[INVERTED]["by_sequence"]
     pairs = {sequence: (inverted[sequence], raw[sequence]) for sequence in inverted if sequence in raw}
     better = {sequence: pair for sequence, pair in pairs.items() if pair[0] > pair[1]}
-    worse = {sequence: pair for sequence, pair in pairs.items() if pair[0] <= pair[1]}
+    dark = {sequence: pair for sequence, pair in pairs.items() if sequence not in better and sequence in _FAT_IS_DARK}
+    bright = {sequence: pair for sequence, pair in pairs.items() if sequence not in better and sequence not in dark}
     notes = []
     if better:
         notes.append(
-            f"The inverted image gives the better bootstrap draft on {_listed(better)} (inverted against raw DSC)."
+            f"Inverted images give better bootstrap drafts than raw ones on {_listed(better)} (inverted against raw DSC)."
         )
-    if worse:
-        notes.append(
-            f"It does not on {_listed(worse)}: where fat is dark, inverting makes it bright, as it never is on CT."
-        )
+    if dark:
+        notes.append(f"Not so on {_listed(dark)}: fat is dark there as it is on CT, and inverting makes it bright.")
+    if bright:
+        notes.append(f"Not so on {_listed(bright)} either, although fat is bright there.")
     return notes
 
 
