@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mrseg_label.imaging.masks import Mask, body_mask, dark_cavities, robust_range
+from mrseg_label.imaging.body import Mask, body_mask, dark_cavities, robust_range
 
 AIR_HU = -1000
 CAVITY_HU = -850
@@ -46,7 +46,7 @@ def invert(volume: NDArray[Any], spacing_mm: ArrayLike, body: Mask | None = None
     ----------
     volume : MR intensities, arbitrary units.
     spacing_mm : of the three axes.
-    body : where the body is, if it is known; else :func:`mrseg_label.imaging.masks.body_mask`.
+    body : where the body is, if it is known; else :func:`mrseg_label.imaging.body.body_mask`.
 
     Returns
     -------
