@@ -29,7 +29,8 @@ def enqueue(
     session: Session, kind: str, payload: dict[str, Any], *, key: str, priority: int = 0, max_attempts: int = 3
 ) -> Job:
     """Add a job, or return the active one of the same kind and key (its priority raised if need be)."""
-    present = rows.active(session, kind, key)
+    # Locked: a job that looked for work before this transaction commits must not pass for one that will find it.
+    present = rows.active(session, kind, key, lock=True)
     if present is not None:
         present.priority = max(present.priority, priority)
         return present

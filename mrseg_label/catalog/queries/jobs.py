@@ -20,9 +20,10 @@ def get(session: Session, job_id: str) -> Job | None:
     return session.get(Job, job_id)
 
 
-def active(session: Session, kind: str, key: str) -> Job | None:
-    """The queued or running job of that kind and key, if there is one."""
-    return session.scalars(select(Job).where(Job.kind == kind, Job.key == key, Job.state.in_(ACTIVE))).one_or_none()
+def active(session: Session, kind: str, key: str, *, lock: bool = False) -> Job | None:
+    """The queued or running job of that kind and key, if there is one; ``lock`` keeps it from ending meanwhile."""
+    query = select(Job).where(Job.kind == kind, Job.key == key, Job.state.in_(ACTIVE))
+    return session.scalars(query.with_for_update() if lock else query).one_or_none()
 
 
 def newest(session: Session, kind: str, key: str) -> Job | None:
