@@ -101,6 +101,7 @@ class Examination(Base):
     warnings: Mapped[list[Any]] = mapped_column(default=list)
     created_at: Mapped[datetime] = mapped_column(default=now)
     acquisition: Mapped[Acquisition] = relationship(back_populates="examinations", lazy="joined")
+    __table_args__ = (Index("ix_examinations_newest", "created_at", "id"),)
 
 
 class Alias(Base):

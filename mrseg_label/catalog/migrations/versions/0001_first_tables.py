@@ -142,6 +142,7 @@ def upgrade() -> None:
     with op.batch_alter_table('examinations', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_examinations_acquisition_id'), ['acquisition_id'], unique=False)
         batch_op.create_index(batch_op.f('ix_examinations_digest'), ['digest'], unique=False)
+        batch_op.create_index('ix_examinations_newest', ['created_at', 'id'], unique=False)
         batch_op.create_index(batch_op.f('ix_examinations_source_digest'), ['source_digest'], unique=False)
 
     op.create_table('aliases',
@@ -290,6 +291,7 @@ def downgrade() -> None:
     op.drop_table('aliases')
     with op.batch_alter_table('examinations', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_examinations_source_digest'))
+        batch_op.drop_index('ix_examinations_newest')
         batch_op.drop_index(batch_op.f('ix_examinations_digest'))
         batch_op.drop_index(batch_op.f('ix_examinations_acquisition_id'))
 
