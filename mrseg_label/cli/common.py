@@ -82,6 +82,14 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title:
     console.print(table)
 
 
+def print_fields(fields: Iterable[tuple[str, object]]) -> None:
+    """Names and values, one a line; what has no value is left out, and of nested values only the plain ones are shown."""
+    shown = [(name, _cell(value)) for name, value in fields if value is not None]
+    width = max((len(name) for name, _ in shown), default=0)
+    for name, text in shown:
+        typer.echo(f"{name:<{width}}  {text}")
+
+
 def _cell(value: object) -> str:
     match value:
         case None:
@@ -94,4 +102,9 @@ def _cell(value: object) -> str:
             return f"{value:,}"
         case datetime():
             return value.astimezone().strftime("%Y-%m-%d %H:%M")
+        case dict():
+            plain = {name: entry for name, entry in value.items() if not isinstance(entry, dict | list)}
+            return ", ".join(f"{name} {_cell(entry)}" for name, entry in plain.items())
+        case list():
+            return f"{len(value)} entries"
     return str(value)

@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-from mrseg_label.cli.common import HERE, JsonOption, WorkspaceOption, opened, print_json, print_page, print_table, say
+from mrseg_label.cli.common import (
+    HERE,
+    JsonOption,
+    WorkspaceOption,
+    opened,
+    print_fields,
+    print_json,
+    print_page,
+    print_table,
+    say,
+)
 
 group = typer.Typer(help="Model versions.", no_args_is_help=True)
 Version = Annotated[str, typer.Argument(help="Name of the version.")]
@@ -44,6 +54,7 @@ def show(version: Version, workspace: WorkspaceOption = HERE, as_json: JsonOptio
         print_json(found)
         return
     rows: list[tuple[str, object]] = [
+        ("version", found.version),
         ("status", found.status),
         ("round", found.round),
         ("parent", found.parent),
@@ -54,7 +65,7 @@ def show(version: Version, workspace: WorkspaceOption = HERE, as_json: JsonOptio
         ("mean DSC", found.metrics.get("mean_dsc")),
     ]
     rows += [(f"DSC {name}", value) for name, value in (found.metrics.get("dsc") or {}).items()]
-    print_table(("", version), [row for row in rows if row[1] is not None])
+    print_fields(rows)
 
 
 @group.command("compare")

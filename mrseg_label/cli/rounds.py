@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from mrseg_label.cli.common import HERE, JsonOption, WorkspaceOption, opened, print_json, print_page, print_table, say
+from mrseg_label.cli.common import (
+    HERE,
+    JsonOption,
+    WorkspaceOption,
+    opened,
+    print_fields,
+    print_json,
+    print_page,
+    print_table,
+    say,
+)
 
 group = typer.Typer(help="Retraining rounds.", no_args_is_help=True)
 Number = Annotated[int, typer.Argument(min=1, help="Number of the round.")]
@@ -51,7 +61,8 @@ def show(number: Number, workspace: WorkspaceOption = HERE, as_json: JsonOption 
     if as_json:
         print_json(found)
         return
-    rows = [
+    fields: list[tuple[str, object]] = [
+        ("round", found.number),
         ("state", f"{found.state} (attempt {found.attempt})"),
         ("profile", f"{found.profile}{', all folds' if found.final else ''}"),
         ("starts from", found.parent),
@@ -61,11 +72,11 @@ def show(number: Number, workspace: WorkspaceOption = HERE, as_json: JsonOption 
         ),
         ("began", found.started),
         ("ended", found.finished),
-        *((f"progress: {key}", value) for key, value in found.progress.items() if value is not None),
-        *((f"result: {key}", value) for key, value in found.result.items() if value is not None),
+        *((f"progress: {key}", value) for key, value in found.progress.items()),
+        *((f"result: {key}", value) for key, value in found.result.items()),
         ("error", found.error),
     ]
-    print_table(("", f"round {number}"), [row for row in rows if row[1] is not None])
+    print_fields(fields)
 
 
 @group.command("start")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mrseg_label.cli.common import HERE, JsonOption, WorkspaceOption, opened, print_json, print_table, say
+from mrseg_label.cli.common import HERE, JsonOption, WorkspaceOption, opened, print_fields, print_json, say
 
 
 def init(
@@ -71,7 +71,7 @@ def status(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> No
     ]
     for queue, states in sorted(progress.queues.items()):
         rows.append((f"queue {queue}", f"{states['queued']} waiting, {states['running']} running"))
-    print_table(("", ""), rows)
+    print_fields(rows)
 
 
 def upgrade(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
