@@ -7,6 +7,7 @@ work, in this process. Import torch and nnU-Net; workers only.
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ from mrseg_label.errors import InvalidInput
 from mrseg_label.imaging import Geometry, load_image, reorient_like, write_nifti
 from mrseg_label.nnunet.environment import READER, STOCK_TRAINER, available_cores, prepare_for_prediction, quiet
 from mrseg_label.nnunet.warm_start import find_configuration_folder
+
+_NIFTI = (".nii", ".nii.gz")
 
 
 class Predictor:
@@ -81,7 +84,7 @@ class Predictor:
             The image cannot be used.
         """
         array, geometry, _ = load_image(image)
-        if image.name.endswith((".nii", ".nii.gz")) and nibabel.load(image).ndim == 3:
+        if image.name.endswith(_NIFTI) and nibabel.load(image).ndim == 3:
             return self._segment_nifti(image, geometry)
         with tempfile.TemporaryDirectory() as folder:
             converted = Path(folder) / "image.nii.gz"
@@ -89,9 +92,21 @@ class Predictor:
             return self._segment_nifti(converted, geometry)
 
     def segment_to(self, image: Path, target: Path) -> None:
-        """Segment an image and write the label map as NIfTI with the image's geometry."""
-        _, geometry, _ = load_image(image)
-        write_nifti(target, self.segment(image), geometry)
+        """Segment an image and write the label map as NIfTI; of a NIfTI image it has the geometry to the last bit."""
+        mask = self.segment(image)
+        if not image.name.endswith(_NIFTI):
+            write_nifti(target, mask, load_image(image)[1])
+            return
+        header = nibabel.load(image).header.copy()
+        header.set_data_dtype(np.uint8)
+        header.set_slope_inter(1, 0)
+        header["cal_min"] = header["cal_max"] = 0
+        partial = target.with_name(f".{os.getpid()}.{target.name}")
+        try:
+            nibabel.save(nibabel.Nifti1Image(mask, None, header), partial)
+            os.replace(partial, target)
+        finally:
+            partial.unlink(missing_ok=True)
 
     def _segment_nifti(self, image: Path, geometry: Geometry) -> NDArray[np.uint8]:
         import torch

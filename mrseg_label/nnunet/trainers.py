@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -146,7 +147,15 @@ class MrsegShortTrainer(_RoundTrainer, nnUNetTrainerNoDA):
         self.lr_scheduler.at(self._iteration)
         loss = self.loss.loss if isinstance(self.loss, DeepSupervisionWrapper) else self.loss
         loss.exponent = _FIRST_EXPONENT * (1 - self._iteration / self.profile.total_iterations)
-        return super().train_step(batch)
+        # nnU-Net uses half precision on GPUs only. Where the CPU multiplies bfloat16 itself, that halves the time.
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.device.type == "cpu" and _cpu_has_bfloat16()):
+            return super().train_step(batch)
+
+
+@cache
+def _cpu_has_bfloat16() -> bool:
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def one_cycle_rates(peak: float, iterations: int) -> list[float]:
