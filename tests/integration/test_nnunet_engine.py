@@ -18,13 +18,13 @@ import pytest
 
 from mrseg_label.errors import Conflict, InvalidInput
 from mrseg_label.imaging import Geometry, reorient, write_nifti
-from mrseg_label.nnunet.archive import write_archive
 from mrseg_label.nnunet.dataset import write_raw_dataset
 from mrseg_label.nnunet.lock import folder_lock
 from mrseg_label.nnunet.predict import Predictor
 from mrseg_label.nnunet.run import TrainingProgress, TrainingReport, TrainingRun
 from mrseg_label.nnunet.supervise import train
 from mrseg_label.nnunet.train import run_training
+from mrseg_label.registry.archive import write_archive
 from tests.unit.nnunet_cases import SCHEME, image_and_labels, write_case
 
 FOLD = "MrsegShortTrainer__nnUNetPlans__3d_fullres/fold_0"

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import zipfile
 from pathlib import Path
 
 import pytest
 
 from mrseg_label.errors import ConfigurationError, Conflict, InvalidInput
-from mrseg_label.nnunet.archive import read_archive, write_archive
 from mrseg_label.nnunet.lock import folder_lock
 from mrseg_label.nnunet.profiles import PROFILES, profile_named
 from mrseg_label.nnunet.run import TrainingProgress, TrainingReport, TrainingRun
-from mrseg_label.nnunet.warm_start import find_configuration_folder
 
 
 def test_run_through_its_file(tmp_path: Path) -> None:
@@ -77,53 +72,6 @@ def test_one_writer_a_folder(tmp_path: Path) -> None:
         pass
     with folder_lock(tmp_path):
         pass
-
-
-def model_folder(root: Path, folds: int = 2) -> Path:
-    configuration = root / "Dataset501_a" / "nnUNetTrainerNoMirroring__nnUNetPlans__3d_fullres"
-    for fold in range(folds):
-        (configuration / f"fold_{fold}").mkdir(parents=True)
-        (configuration / f"fold_{fold}" / "checkpoint_final.pth").write_bytes(os.urandom(1000))
-    (configuration / "plans.json").write_text("{}")
-    (configuration / "dataset.json").write_text("{}")
-    return configuration
-
-
-def test_archive_there_and_back(tmp_path: Path) -> None:
-    configuration = model_folder(tmp_path / "model")
-    write_archive(tmp_path / "model", tmp_path / "a.zip")
-    write_archive(configuration, tmp_path / "b.zip")
-    assert (
-        hashlib.sha256((tmp_path / "a.zip").read_bytes()).digest()
-        == hashlib.sha256((tmp_path / "b.zip").read_bytes()).digest()
-    )
-    unpacked = read_archive(tmp_path / "a.zip", tmp_path / "other")
-    assert unpacked == tmp_path / "other" / configuration.relative_to(tmp_path / "model")
-    for file in configuration.rglob("*.*"):
-        assert (unpacked / file.relative_to(configuration)).read_bytes() == file.read_bytes()
-    assert find_configuration_folder(tmp_path / "other") == unpacked
-    with pytest.raises(InvalidInput, match="exists"):
-        read_archive(tmp_path / "a.zip", tmp_path / "other")
-
-
-@pytest.mark.parametrize("name", ["../outside", "/etc/outside", "a/../../outside", "a\\..\\outside"])
-def test_archive_that_leads_out_of_its_folder(tmp_path: Path, name: str) -> None:
-    with zipfile.ZipFile(tmp_path / "bad.zip", "w") as zipped:
-        zipped.writestr(name, "x")
-    with pytest.raises(InvalidInput, match="leads out"):
-        read_archive(tmp_path / "bad.zip", tmp_path / "models" / "m")
-    assert not (tmp_path / "models" / "m").exists()
-
-
-def test_archive_that_is_no_model(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "bad.zip", "w") as zipped:
-        zipped.writestr("readme.txt", "x")
-    with pytest.raises(InvalidInput, match="0 nnU-Net models"):
-        read_archive(tmp_path / "bad.zip", tmp_path / "m")
-    (tmp_path / "text.zip").write_text("no zip")
-    with pytest.raises(InvalidInput, match="cannot be unpacked"):
-        read_archive(tmp_path / "text.zip", tmp_path / "m")
-    assert not (tmp_path / "m").exists()
 
 
 def test_import_is_light() -> None:
