@@ -84,7 +84,13 @@ class Comparison:
         with self._log.open("w") as log:
             # Its standard input is a pipe that closes when this process dies, and the child ends with it.
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+                env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ},
             )
         self._reader.start()
         return self

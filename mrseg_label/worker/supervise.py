@@ -93,5 +93,6 @@ class WorkerPool:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                env=dict(os.environ),
+                # Threads that spin while they wait take the cores from the drafts or the training beside them.
+                env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ},
             )
