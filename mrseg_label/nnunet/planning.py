@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from mrseg_label.nnunet.profiles import NetworkShape, TrainingProfile
 from mrseg_label.workspace import write_atomically
 
 PREPROCESSED_CASES_FILE = "preprocessed_cases.json"
+_SETTINGS, _TAKEN_FROM = "mrseg_profile", "mrseg_plans_from"  # our keys in nnU-Net's plans
 _PARTS = (".b2nd", "_seg.b2nd", ".pkl")  # the last one appears last, so a case that has it is whole
 
 
@@ -69,10 +70,16 @@ def plan(
     target.mkdir(parents=True, exist_ok=True)
     for name in ("dataset.json", "splits_final.json"):
         shutil.copyfile(dataset.folder / name, target / name)
-    taken = _take_over(earlier, target, dataset.name, profile) if earlier is not None else None
-    if taken is None and not (target / f"{PLANS}.json").exists():
-        _plan_anew(folders, dataset, profile)
-    return taken
+    # Plans of an attempt that was cut short stay: what was preprocessed and trained so far belongs to them.
+    if not _fitting_plans(target, profile):
+        if earlier is not None and (plans := _fitting_plans(earlier, profile)):
+            shutil.copyfile(earlier / "dataset_fingerprint.json", target / "dataset_fingerprint.json")
+            plans |= {"dataset_name": dataset.name, _TAKEN_FROM: plans["dataset_name"]}
+        else:
+            plans = _plan_anew(folders, dataset, profile)
+        write_atomically(target / f"{PLANS}.json", json.dumps(plans, indent=1).encode())
+    taken_from: str | None = _read_json(target / f"{PLANS}.json").get(_TAKEN_FROM)
+    return taken_from
 
 
 def preprocess(
@@ -123,7 +130,7 @@ def preprocess(
 
 def preprocessing_digest(plans: dict[str, Any], dataset_json: dict[str, Any]) -> str:
     """SHA-256 of all that decides what preprocessing makes of an image: plans, labels and nnU-Net's version."""
-    relevant = {key: value for key, value in plans.items() if key not in ("dataset_name", "configurations")}
+    relevant = {key: value for key, value in plans.items() if key not in ("dataset_name", "configurations", _TAKEN_FROM)}
     configuration = {
         key: value for key, value in plans["configurations"][CONFIGURATION].items() if key != "architecture"
     }
@@ -131,7 +138,7 @@ def preprocessing_digest(plans: dict[str, Any], dataset_json: dict[str, Any]) ->
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
-def _plan_anew(folders: NnunetFolders, dataset: RawDataset, profile: TrainingProfile) -> None:
+def _plan_anew(folders: NnunetFolders, dataset: RawDataset, profile: TrainingProfile) -> dict[str, Any]:
     import torch
     from nnunetv2.experiment_planning.dataset_fingerprint import fingerprint_extractor
     from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
@@ -151,13 +158,12 @@ def _plan_anew(folders: NnunetFolders, dataset: RawDataset, profile: TrainingPro
         # The planner builds networks only to count their feature maps; on "meta" no weights are drawn for that.
         with torch.device("meta"):
             planner.plan_experiment()
-    path = folders.preprocessed / dataset.name / f"{PLANS}.json"
-    plans = _read_json(path)
+    plans: dict[str, Any] = _read_json(folders.preprocessed / dataset.name / f"{PLANS}.json")
     if CONFIGURATION not in plans["configurations"]:
         raise InvalidInput(f"nnU-Net plans no {CONFIGURATION} for {dataset.name}: its images have a single slice")
     plans["configurations"] = {CONFIGURATION: _edited(plans["configurations"][CONFIGURATION], profile)}
-    plans["mrseg_profile"] = profile.name
-    write_atomically(path, json.dumps(plans, indent=1).encode())
+    plans[_SETTINGS] = _settings(profile)
+    return plans
 
 
 def _edited(configuration: dict[str, Any], profile: TrainingProfile) -> dict[str, Any]:
@@ -187,19 +193,19 @@ def _set_network(configuration: dict[str, Any], shape: NetworkShape) -> None:
     arguments["n_conv_per_stage_decoder"] = [shape.convs_per_stage] * (stages - 1)
 
 
-def _take_over(earlier: Path, target: Path, name: str, profile: TrainingProfile) -> str | None:
-    plans = _read_json_or_none(earlier / f"{PLANS}.json")
-    if (
-        plans is None
-        or plans.get("mrseg_profile") != profile.name
-        or not (earlier / "dataset_fingerprint.json").exists()
-    ):
-        return None
-    source = str(plans["dataset_name"])
-    plans["dataset_name"] = name
-    shutil.copyfile(earlier / "dataset_fingerprint.json", target / "dataset_fingerprint.json")
-    write_atomically(target / f"{PLANS}.json", json.dumps(plans, indent=1).encode())
-    return source
+def _settings(profile: TrainingProfile) -> dict[str, Any]:
+    """What a profile asks of the plans, as JSON has it."""
+    values = asdict(profile)
+    asked = {key: values[key] for key in ("name", "target_spacing_mm", "network", "torch_resampling")}
+    settings: dict[str, Any] = json.loads(json.dumps(asked))
+    return settings
+
+
+def _fitting_plans(folder: Path, profile: TrainingProfile) -> dict[str, Any] | None:
+    """Plans in a preprocessed folder, if they are whole and were made for the same profile."""
+    plans: dict[str, Any] | None = _read_json_or_none(folder / f"{PLANS}.json")
+    whole = plans is not None and (folder / "dataset_fingerprint.json").exists()
+    return plans if whole and plans is not None and plans.get(_SETTINGS) == _settings(profile) else None
 
 
 def _key(case: dict[str, str]) -> list[str]:

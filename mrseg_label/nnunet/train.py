@@ -6,6 +6,7 @@ these. Started again after a kill, it goes on where it was.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter, process_time
@@ -127,12 +129,14 @@ class _Fold:
         base = self.run.folders.preprocessed / self.run.dataset
         plans = json.loads((base / f"{PLANS}.json").read_text())
         dataset_json = json.loads((base / "dataset.json").read_text())
-        if self.number >= len(json.loads((base / "splits_final.json").read_text())):
+        splits = json.loads((base / "splits_final.json").read_text())
+        if self.number >= len(splits):
             raise InvalidInput(f"{self.run.dataset} has no split {self.number}; write the data set with more folds")
         trainer = trainers.make_trainer(plans, dataset_json, self.number, self.profile, self.device)
         self.configuration_folder = Path(trainer.output_folder_base)
         folder = Path(trainer.output_folder)
         with folder_lock(folder):
+            self._keep_only_our_own(folder, [plans, dataset_json["labels"], splits[self.number], asdict(self.profile)])
             trainer.configure(self.profile, self._tell, self.run.seed)
             _seed(self.run.seed, self.number)
             trainer.initialize()
@@ -150,6 +154,15 @@ class _Fold:
                 self._tell(trainer.current_epoch, trainer.current_epoch * self.profile.iterations_per_epoch, None)
                 trainer.run_training()
             self.final_loss = float(trainer.logger.get_value("train_losses", step=-1))
+
+    def _keep_only_our_own(self, folder: Path, identity: Any) -> None:
+        """Remove checkpoints of a training with other plans, cases or settings, from which none can go on."""
+        digest = hashlib.sha256(json.dumps([identity, self.run.seed], sort_keys=True).encode()).hexdigest()
+        note = folder / "training.sha256"
+        if not note.exists() or note.read_text() != digest:
+            for checkpoint in folder.glob("checkpoint_*"):
+                checkpoint.unlink()
+            write_atomically(note, digest.encode())
 
     def _tell(self, epoch: int, iteration: int, loss: float | None) -> None:
         TrainingProgress(
@@ -178,6 +191,11 @@ def _seed(seed: int, fold: int) -> None:
     torch.manual_seed(seed * 100_003 + fold)
 
 
+def _short(message: str) -> str:
+    """Torch can fill pages; the log has them."""
+    return message if len(message) <= 500 else f"{message[:500]}..."
+
+
 def main(arguments: list[str]) -> int:
     """Run one training; exit code 0, or 1 with ``error.json`` in the run's folder."""
     if len(arguments) != 1:
@@ -189,7 +207,7 @@ def main(arguments: list[str]) -> int:
     except MrsegError as error:
         told = {"type": type(error).__name__, "message": str(error)}
     except Exception as error:  # noqa: BLE001  # whatever it is, the parent must learn of it
-        told = {"type": "MrsegError", "message": f"the training failed: {type(error).__name__}: {error}"}
+        told = {"type": "MrsegError", "message": _short(f"the training failed: {type(error).__name__}: {error}")}
         traceback.print_exc()
     else:
         return 0

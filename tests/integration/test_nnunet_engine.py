@@ -257,6 +257,22 @@ def test_second_round_takes_over_plans_cases_and_weights(
     assert json.loads((report.configuration_folder / "plans.json").read_text())["dataset_name"] == "Dataset502_round2"
 
 
+def test_the_same_run_again_is_only_read_and_other_settings_begin_anew(
+    world: World, second: TrainingRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = replace(second, model=world.root / "models" / "r2_again")
+    first = in_process(run, monkeypatch)
+    again = in_process(run, monkeypatch)
+    assert again.resumed_at_epoch == {0: 1}
+    assert again.final_loss == first.final_loss
+    coarser = in_process(replace(run, changes={**run.changes, "target_spacing_mm": 14.0}), monkeypatch)
+    assert coarser.plans_reused_from is None
+    assert (coarser.cases_reused, coarser.cases_made) == (0, 4)
+    assert coarser.resumed_at_epoch == {0: 0}
+    plans = json.loads((coarser.configuration_folder / "plans.json").read_text())
+    assert plans["configurations"]["3d_fullres"]["spacing"] == [14.0] * 3
+
+
 def test_two_runs_never_write_into_one_folder(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     for folder in ("preprocessed", f"results/{world.run.dataset}/{FOLD}"):
         held = world.root / "nnunet" / folder
