@@ -114,7 +114,7 @@ def loop_notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         share = last["edited_voxels_per_case"] / max(first["edited_voxels_per_case"], 1)
         notes.append(
             f"From the bootstrap to round {last['round']} the mean DSC of the drafts went from {first['mean_dsc']:.2f} to "
-            f"{last['mean_dsc']:.2f}, and readers edited {share:.0%} of the voxels a case."
+            f"{last['mean_dsc']:.2f}, and the voxels edited a case to {share:.0%} of what they were."
         )
     notes += [
         f"The model of round {row['round']} ({row['model_version']}) was not promoted; readers got drafts by {', '.join(row['drafts_from'])}."
