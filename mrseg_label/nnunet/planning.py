@@ -130,7 +130,9 @@ def preprocess(
 
 def preprocessing_digest(plans: dict[str, Any], dataset_json: dict[str, Any]) -> str:
     """SHA-256 of all that decides what preprocessing makes of an image: plans, labels and nnU-Net's version."""
-    relevant = {key: value for key, value in plans.items() if key not in ("dataset_name", "configurations", _TAKEN_FROM)}
+    relevant = {
+        key: value for key, value in plans.items() if key not in ("dataset_name", "configurations", _TAKEN_FROM)
+    }
     configuration = {
         key: value for key, value in plans["configurations"][CONFIGURATION].items() if key != "architecture"
     }

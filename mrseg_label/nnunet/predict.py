@@ -53,10 +53,14 @@ class Predictor:
         self._threads = threads or available_cores()
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        found = sorted(path.parent.name.removeprefix("fold_") for path in self.folder.glob("fold_*/checkpoint_final.pth"))
+        found = sorted(
+            path.parent.name.removeprefix("fold_") for path in self.folder.glob("fold_*/checkpoint_final.pth")
+        )
         wanted = found if folds is None else [str(fold) for fold in folds]
         if not wanted or not set(wanted) <= set(found):
-            raise InvalidInput(f"{self.folder} has the folds {', '.join(found) or 'none'}; asked for {', '.join(wanted) or 'any'}")
+            raise InvalidInput(
+                f"{self.folder} has the folds {', '.join(found) or 'none'}; asked for {', '.join(wanted) or 'any'}"
+            )
         with quiet():
             self._predictor = nnUNetPredictor(use_mirroring=False, device=torch.device(device), allow_tqdm=False)
             self._initialize(wanted)
