@@ -49,7 +49,7 @@ def load_image(
     header = read_header(Path(path))
     geometry, warnings = grid_of(header, orientation)
     array = real_values(header, geometry, header.read_voxels(max_bytes))
-    _check_values(array, header.path)
+    check_values(array, header.path.name)
     compacted = compact(array)
     if array.dtype == np.float64 and array.dtype != compacted.dtype and np.abs(compacted).max() > _FLOAT32_WHOLE:
         warnings.append("values above 16,777,216 were rounded to float32")
@@ -165,7 +165,8 @@ def _spatial_shape(header: Header, warnings: list[str]) -> tuple[int, int, int]:
     return shape[0], shape[1], shape[2]
 
 
-def _check_values(array: NDArray[Any], path: Path) -> None:
+def check_values(array: NDArray[Any], name: str) -> None:
+    """Raise :class:`InvalidInput` for NaN, infinite values and a constant image (X, Y, Z)."""
     if array.dtype.kind == "f":
         nan = infinite = 0
         for plane in _planes(array):
@@ -173,9 +174,9 @@ def _check_values(array: NDArray[Any], path: Path) -> None:
                 nan += int(np.isnan(plane).sum())
                 infinite += int(np.isinf(plane).sum())
         if nan or infinite:
-            raise InvalidInput(f"{path.name}: {nan:,} NaN and {infinite:,} infinite of {array.size:,} voxels")
+            raise InvalidInput(f"{name}: {nan:,} NaN and {infinite:,} infinite of {array.size:,} voxels")
     if array.min() == array.max():
-        raise InvalidInput(f"{path.name}: all {array.size:,} voxels have the value {array.flat[0]}")
+        raise InvalidInput(f"{name}: all {array.size:,} voxels have the value {array.flat[0]}")
 
 
 def _planes(array: NDArray[Any]) -> list[NDArray[Any]]:

@@ -1,0 +1,15 @@
+"""DICOM: files to frames, frames to stacks, one stack to one image. Nothing here writes or keeps an identity.
+
+References
+----------
+DICOM PS3.3, C.7.6.2 (Image Plane), C.7.6.16 (Multi-frame Functional Groups):
+https://dicom.nema.org/medical/dicom/current/output/html/part03.html
+"""
+
+from __future__ import annotations
+
+from mrseg_label.imaging.dicom.frames import Frame, NotAnImage, Person, read_frames
+from mrseg_label.imaging.dicom.stacks import Stack, stacks_of
+from mrseg_label.imaging.dicom.volume import load_stack
+
+__all__ = ["Frame", "NotAnImage", "Person", "Stack", "load_stack", "read_frames", "stacks_of"]

@@ -1,0 +1,54 @@
+"""A frame of an enhanced image looks like a plain data set: attributes from its groups, the shared ones, the file.
+
+References
+----------
+DICOM PS3.3, C.7.6.16: Multi-frame Functional Groups Module.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydicom.dataset import Dataset
+
+PER_FRAME, SHARED = "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"
+GROUPS = (PER_FRAME, SHARED)
+# Which group holds an attribute.
+_PLACES = {
+    "ImagePositionPatient": ("PlanePositionSequence",),
+    "ImageOrientationPatient": ("PlaneOrientationSequence",),
+    "PixelSpacing": ("PixelMeasuresSequence",),
+    "RescaleSlope": ("PixelValueTransformationSequence",),
+    "RescaleIntercept": ("PixelValueTransformationSequence",),
+    "EffectiveEchoTime": ("MREchoSequence",),
+    "FrameType": ("MRImageFrameTypeSequence", "CTImageFrameTypeSequence"),
+    "ComplexImageComponent": ("MRImageFrameTypeSequence",),
+    "TemporalPositionIndex": ("FrameContentSequence",),
+    "FrameAcquisitionDateTime": ("FrameContentSequence",),
+    "NominalCardiacTriggerDelayTime": ("CardiacSynchronizationSequence",),
+    "RepetitionTime": ("MRTimingAndRelatedParametersSequence",),
+    "FlipAngle": ("MRTimingAndRelatedParametersSequence",),
+    "SpectrallySelectedSuppression": ("MRModifierSequence",),
+    "DiffusionBValue": ("MRDiffusionSequence",),
+    "AcquisitionNumber": ("FrameContentSequence",),
+}
+
+
+class FunctionalGroups:
+    """Attributes of one frame, by keyword."""
+
+    def __init__(self, ds: Dataset, index: int) -> None:
+        frames = ds.get(PER_FRAME)
+        shared = ds.get(SHARED)
+        self._groups = [frames[index]] if frames else []
+        self._groups += [shared[0]] if shared else []
+        self._file = ds
+
+    def get(self, key: str) -> Any:
+        """The value, or None."""
+        for place in _PLACES.get(key, ()):
+            for groups in self._groups:
+                sequence = groups.get(place)
+                if sequence and key in sequence[0]:
+                    return sequence[0].get(key)
+        return self._file.get(key)

@@ -1,0 +1,105 @@
+"""Fat and water exchanged in Dixon images, as happens in a whole station or on one side of a phase jump.
+
+Subcutaneous fat runs along the body's rim, and behind it lie muscle and organs, which are mostly water. So
+where the "water" image is the bright one along the rim and the "fat" image behind it, the two are
+exchanged. Checked for the whole image and for each half along every axis of the body.
+
+References
+----------
+Ma J. Dixon techniques for water and fat imaging. J Magn Reson Imaging 2008;28:543.
+https://doi.org/10.1002/jmri.21492
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from mrseg_label.imaging.geometry import Geometry
+
+_GRID_MM = 4.0  # fine enough for the rim, coarse enough to cost nothing
+_RIM_MM, _CORE_MM = 12.0, 28.0
+_BODY = 0.15  # of the bright end of fat + water
+_FEWEST = 300  # voxels of rim and of core that a verdict needs
+_FAT_BELOW, _CONTRAST = 0.4, 0.15
+_HALVES = {"R": "right", "L": "left", "A": "front", "P": "back", "S": "upper", "I": "lower"}
+_OPPOSITE = dict(zip("RLAPSI", "LRPAIS", strict=True))
+
+
+def swapped_parts(fat: NDArray[Any], water: NDArray[Any], geometry: Geometry) -> list[str]:
+    """Where fat and water look exchanged: ``["whole image"]``, halves such as ``["left half"]``, or nothing.
+
+    Parameters
+    ----------
+    fat, water : (X, Y, Z) on the grid of ``geometry``.
+    """
+    steps = [max(1, round(_GRID_MM / spacing)) for spacing in geometry.spacing_mm]
+    thin = tuple(slice(None, None, step) for step in steps)
+    f, w = (np.clip(np.asarray(image[thin], dtype=np.float32), 0, None) for image in (fat, water))
+    spacing = [value * step for value, step in zip(geometry.spacing_mm, steps, strict=True)]
+    total = f + w
+    bright = float(np.percentile(total, 99))
+    if bright <= 0 or min(total.shape) < 4:
+        return []
+    body = ndimage.binary_opening(total > _BODY * bright)
+    plane = _axial(geometry)
+    depth = _depth(body, spacing, plane)
+    fraction = np.divide(f, total, out=np.zeros_like(f), where=total > 0)
+    lit = total > _BODY * bright
+    rim, core = (depth > 0) & (depth <= _RIM_MM) & lit, (depth > _CORE_MM) & lit
+    everywhere = np.ones(body.shape, dtype=bool)
+    if _exchanged(fraction, rim, core, everywhere) is None:
+        return []
+    halves = []
+    for axis, code in enumerate(geometry.axcodes):
+        middle = _middle(body, axis)
+        index = np.arange(body.shape[axis]).reshape([-1 if n == axis else 1 for n in range(3)])
+        parts = [(_OPPOSITE[code], index < middle), (code, index >= middle)]
+        verdicts = {side: _exchanged(fraction, rim, core, np.broadcast_to(part, body.shape)) for side, part in parts}
+        halves += [(side, verdicts) for side, verdict in verdicts.items() if verdict]
+    bad = {side for side, _ in halves}
+    if any({side, _OPPOSITE[side]} <= bad for side in bad):
+        return ["whole image"]
+    # A half is exchanged where its counterpart is not; of several such, the clearest axis says it.
+    clear = [side for side, verdicts in halves if verdicts[_OPPOSITE[side]] is False]
+    if clear:
+        return [f"{_HALVES[side]} half" for side in clear[:1]]
+    return ["whole image"] if _exchanged(fraction, rim, core, everywhere) else []
+
+
+def _exchanged(
+    fraction: NDArray[np.float32], rim: NDArray[np.bool_], core: NDArray[np.bool_], part: NDArray[np.bool_]
+) -> bool | None:
+    """True or False, None where too little of the body is there to say."""
+    edge, inside = fraction[rim & part], fraction[core & part]
+    if edge.size < _FEWEST or inside.size < _FEWEST:
+        return None
+    # The upper part of the rim: skin is water, and arms and heads have little fat.
+    at_edge, within = float(np.percentile(edge, 60)), float(np.median(inside))
+    return at_edge < _FAT_BELOW and within > at_edge + _CONTRAST
+
+
+def _depth(body: NDArray[np.bool_], spacing: list[float], axial: int) -> NDArray[np.float64]:
+    """Distance to the outside within axial planes, mm: a station's first and last slices are no rim."""
+    depth = np.zeros(body.shape, dtype=np.float64)
+    in_plane = [value for axis, value in enumerate(spacing) if axis != axial]
+    for k in range(body.shape[axial]):
+        at: list[Any] = [slice(None)] * 3
+        at[axial] = k
+        filled = ndimage.binary_fill_holes(body[tuple(at)])
+        # Beyond the field of view the body goes on: its edge there is no skin.
+        depth[tuple(at)] = ndimage.distance_transform_edt(filled, sampling=in_plane) * filled
+    return depth
+
+
+def _axial(geometry: Geometry) -> int:
+    return next(axis for axis, code in enumerate(geometry.axcodes) if code in "SI")
+
+
+def _middle(body: NDArray[np.bool_], axis: int) -> int:
+    other = tuple(n for n in range(3) if n != axis)
+    counts = body.sum(axis=other).cumsum()
+    return int(np.searchsorted(counts, counts[-1] / 2))
