@@ -1,0 +1,115 @@
+"""Does the second round's rise come from its corrections, or from training longer?
+
+    uv run python -m benchmarks.control --workspace mrseg-demo
+
+Takes the workspace of a finished ``mrseg-label demo``. Trains what round 2 trained (from the model of round 1,
+as long, with the same seed) on the cases of round 1 alone, and scores both models against the phantom's truth
+on the cases of the demo's last batch, which neither has seen. Not a benchmark of speed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from mrseg_label.catalog import Catalog
+from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.catalog.queries import models
+from mrseg_label.catalog.queries import rounds as rows
+from mrseg_label.imaging.masks import load_label_map
+from mrseg_label.metrics import dice
+from mrseg_label.nnunet.predict import Predictor
+from mrseg_label.nnunet.run import TrainingRun
+from mrseg_label.nnunet.supervise import train
+from mrseg_label.workspace import Workspace
+
+
+def train_control(workspace: Workspace, catalog: Catalog, folder: Path) -> Path:
+    """Round 2's training on round 1's data set; returns the model folder."""
+    with catalog.read() as session:
+        first, second = models.get(session, "r1"), rows.get(session, 2)
+    if first is None or first.path is None or second is None:
+        raise SystemExit("this workspace has no two rounds; run mrseg-label demo first")
+    raw = workspace.nnunet / "raw" / "Dataset501_round1"
+    own = folder / "nnunet"
+    (own / "raw").mkdir(parents=True)
+    shutil.copytree(raw, own / "raw" / raw.name)
+    preprocessed = workspace.nnunet / "preprocessed" / raw.name
+    run = TrainingRun(
+        folder=folder / "run",
+        nnunet=own,
+        dataset=raw.name,
+        profile=second.profile,
+        model=folder / "model",
+        plans_from=preprocessed,
+        preprocessed_from=(preprocessed,),
+        warm_start=workspace.path(first.path),
+    )
+    report = train(
+        run, lambda progress: print(f"\r{progress.stage} {progress.epoch}/{progress.total_epochs}  ", end="")
+    )
+    print(f"\ntrained in {report.seconds['training']:.0f} s")
+    return folder / "model"
+
+
+def score(model: Path, cases: list[tuple[Path, Path]], structures: int) -> tuple[float, float]:
+    """Mean DSC over present structures, and mean wrong voxels a case."""
+    predictor = Predictor(model)
+    dsc, wrong = [], []
+    for image, truth_file in cases:
+        prediction = predictor.segment(image)
+        truth = load_label_map(truth_file)[0].astype(np.uint8)
+        present = np.bincount(truth.ravel(), minlength=structures + 1)[1:] > 0
+        dsc.append(float(dice(truth, prediction, structures)[present].mean()))
+        wrong.append(int(np.count_nonzero(truth != prediction)))
+    return float(np.mean(dsc)), float(np.mean(wrong))
+
+
+def last_batch(workspace: Workspace, catalog: Catalog, truth: Path) -> list[tuple[Path, Path]]:
+    """Image and truth of the cases that were annotated after the last round's snapshot."""
+    cases = []
+    with catalog.read() as session:
+        seen = {case.acquisition_id for number in (1, 2) for case in rows.cases(session, number)}
+        for revision, participant in rows.snapshot_candidates(session):
+            acquisition = rows.acquisition(session, revision.acquisition_id)
+            if revision.acquisition_id in seen or acquisition is None:
+                continue
+            image = next(e for e in acquisition.examinations if e.id == acquisition.primary_examination_id)
+            cases.append((workspace.path(image.path), truth / participant.code / f"{acquisition.station}.nii.gz"))
+    return cases
+
+
+def main() -> None:
+    """Train the control and print both models' figures, last one line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--workspace", type=Path, required=True)
+    arguments = parser.parse_args()
+    workspace, catalog = open_workspace(arguments.workspace)
+    truth = workspace.root.with_name(f"{workspace.root.name}-cohort") / "truth"
+    cases = last_batch(workspace, catalog, truth)
+    with catalog.read() as session:
+        second = models.get(session, "r2")
+    if second is None or second.path is None:
+        raise SystemExit("the second round of this workspace has made no model; run mrseg-label demo anew")
+    structures = len(workspace.scheme)
+    with workspace.scratch("control-") as folder:
+        control = score(train_control(workspace, catalog, folder), cases, structures)
+    round_two = score(workspace.path(second.path), cases, structures)
+    names = ("mean_dsc", "wrong_voxels_per_case")
+    print(
+        json.dumps(
+            {
+                "cases": len(cases),
+                "round 2": dict(zip(names, round_two, strict=True)),
+                "control": dict(zip(names, control, strict=True)),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
