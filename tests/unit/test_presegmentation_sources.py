@@ -21,9 +21,13 @@ def test_bright_fat_is_inverted(sequence: str) -> None:
     assert choose_source(sequence) is Source.INVERTED
 
 
-@pytest.mark.parametrize("sequence", ["water", "W", "T1fs", "t1-fs", "t2_haste_fs", "T1 FatSat", "STIR", "CT"])
-def test_dark_fat_and_ct_stay(sequence: str) -> None:
-    assert choose_source(sequence) is Source.RAW
+@pytest.mark.parametrize("sequence", ["water", "W", "T1fs", "t1-fs", "t2_haste_fs", "T1 FatSat", "STIR"])
+def test_dark_fat_is_equalized(sequence: str) -> None:
+    assert choose_source(sequence) is Source.EQUALIZED
+
+
+def test_hounsfield_units_stay() -> None:
+    assert choose_source("CT") is Source.RAW
 
 
 def test_settings_win() -> None:
