@@ -22,7 +22,7 @@ from mrseg_label.catalog.queries import models, reports
 from mrseg_label.config import CONFIG_FILE
 from mrseg_label.errors import ConfigurationError, Conflict, IntegrityError, InvalidInput
 from mrseg_label.registry.service import check_files
-from mrseg_label.workspace import Workspace
+from mrseg_label.workspace import PSEUDONYM_KEY, Workspace
 
 DATABASE = "mrseg.db"
 # What a round makes again by itself, and what is of no use elsewhere, stays out.
@@ -70,6 +70,9 @@ def backup(workspace: Workspace, catalog: Catalog, target: Path, progress: Progr
             _copy_database(database, scratch / DATABASE)
             archive.add(scratch / DATABASE, DATABASE)
             archive.add(workspace.root / "labels.tsv", "labels.tsv")
+            if (workspace.root / PSEUDONYM_KEY).is_file():
+                archive.add(workspace.root / PSEUDONYM_KEY, PSEUDONYM_KEY)
+                count += 1
             files = list(_files(workspace, target, temporary))
             for done, file in enumerate(files, start=1):
                 # A file that no row came to point to may have been taken away again.

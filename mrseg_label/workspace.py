@@ -12,7 +12,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +32,7 @@ FOLDERS = (
     "logs",
     "tmp",
 )
+PSEUDONYM_KEY = "pseudonyms.key"
 _TOML = """\
 # Settings of this workspace; docs/configuration.md explains each. Keys are also read from MRSEG_<KEY>.
 # ROUND_SIZE = 50
@@ -115,6 +116,27 @@ class Workspace:
     def logs(self) -> Path:
         """Folder of log files."""
         return self.root / "logs"
+
+    def pseudonym_key(self) -> bytes:
+        """The key by which people become pseudonyms, made when it is first needed and never changed."""
+        path = self.root / PSEUDONYM_KEY
+        if not path.exists():
+            temporary = self.root / f".{PSEUDONYM_KEY}.{os.urandom(4).hex()}.part"
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(f"{os.urandom(32).hex()}\n")
+            sync(temporary)
+            with suppress(FileExistsError):  # another import was first: its key is everybody's
+                os.link(temporary, path)
+            temporary.unlink()
+            sync(self.root)
+        try:
+            key = bytes.fromhex(path.read_text().strip())
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"{path} cannot be read; restore it from a backup: {error}") from error
+        if len(key) != 32:
+            raise ConfigurationError(f"{path} is damaged; restore it from a backup")
+        return key
 
     def path(self, relative: str) -> Path:
         """Absolute path of a stored file; ``relative`` comes from the database, never from a client."""

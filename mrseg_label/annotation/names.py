@@ -66,3 +66,13 @@ def _spellings() -> dict[str, str]:
 def _rows(file: str) -> list[list[str]]:
     with Path(__file__).with_name(file).open(encoding="utf-8", newline="") as stream:
         return list(csv.reader(stream, delimiter="\t"))[1:]
+
+
+def foreign_structures(scheme: LabelScheme) -> dict[str, str]:
+    """The structure that each class of TotalSegmentator is, or is a part of, by the class's name in lower case."""
+    found: dict[str, str] = {}
+    for label_set, number, foreign in _rows("foreign_names.tsv"):
+        for structure, ids in scheme.ids_in(label_set).items():
+            if int(number) in ids:
+                found.setdefault(foreign.casefold(), structure)
+    return found

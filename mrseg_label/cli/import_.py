@@ -18,7 +18,12 @@ _ACTOR = "local"
 
 
 def import_images(
-    paths: Annotated[list[Path], typer.Argument(help="Images (.nii.gz, .nii, .nrrd, .mha) or folders of them.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Images (.nii.gz, .nii, .nrrd, .mha), folders of them or of DICOM files, zips of DICOM files."
+        ),
+    ],
     workspace: WorkspaceOption = HERE,
     participant: Annotated[str | None, typer.Option(help="Code of the participant whose images these all are.")] = None,
     pattern: Annotated[
@@ -40,6 +45,18 @@ def import_images(
         str | None,
         typer.Option(help="Sequence of a group to draft on and to open, best first, for example 'water,in'."),
     ] = None,
+    masks: Annotated[
+        str | None,
+        typer.Option(
+            help="Where the mask of an image lies below the imported folder: '{participant}/{station}_seg.nii.gz'; also {name} and {case}, or a folder with one file a structure."
+        ),
+    ] = None,
+    mask_labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="What the values of the masks stand for: nnU-Net's dataset.json, or a table with id and name."
+        ),
+    ] = None,
     reference: Annotated[
         bool, typer.Option("--reference", help="Refer to files where they lie instead of copying them.")
     ] = False,
@@ -58,6 +75,8 @@ def import_images(
         csv=csv,
         orientation=orientation,
         reference=reference,
+        masks=masks,
+        mask_labels=mask_labels,
         dry_run=dry_run,
         primary_sequences=(*preferred, *PRIMARY_SEQUENCES),
         actor=_ACTOR,
@@ -140,5 +159,9 @@ def _print(report: ImportReport) -> None:
             say(f"{entry.source}: {warning}")
     for refusal in report.refused:
         say(f"refused {refusal.source}: {refusal.reason}")
+    for other in report.passed_over:
+        say(f"passed over {other.source}: {other.reason}")
+    if report.masks:
+        say(f"{report.masks} masks handed on: workers make revisions of them")
     verb = "would be accepted" if report.dry_run else "accepted"
     say(f"{len(report.accepted)} {verb}, {len(report.refused)} refused, {report.unchanged} unchanged")

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mrseg_label.errors import InvalidInput
 from mrseg_label.intake import bids
@@ -15,6 +16,9 @@ from mrseg_label.intake.options import ImportOptions, ImportReport
 from mrseg_label.intake.participants import clean_code
 from mrseg_label.intake.pattern import Pattern
 from mrseg_label.intake.sequences import canonical_sequence, sequence_in_name
+
+if TYPE_CHECKING:
+    from mrseg_label.intake.dicom import Volume
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,8 @@ class Source:
     ----------
     participant : code; if ``stated`` is false it was made of the file's name, and the file is a participant
         of its own.
+    mask : a mask of the image that lies beside it.
+    volume : the frames of a DICOM image; ``path`` is then the folder or zip. sex, age : of DICOM.
     """
 
     path: Path
@@ -35,6 +41,15 @@ class Source:
     station: str = ""
     sequence: str = ""
     warnings: tuple[str, ...] = ()
+    volume: Volume | None = None
+    mask: Path | None = None
+    sex: str | None = None
+    age: float | None = None
+
+    @property
+    def origin(self) -> str:
+        """What the catalogue keeps of where an image came from: the file, or a DICOM series without a name in it."""
+        return str(self.path) if self.volume is None else self.shown
 
     @property
     def group(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -34,7 +34,7 @@ class Container(Protocol):
     def names(self) -> list[str]:
         """Names of all files."""
 
-    def opened(self) -> object:
+    def opened(self) -> AbstractContextManager[Read]:
         """A context in which files can be read."""
 
 

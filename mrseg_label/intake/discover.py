@@ -14,7 +14,9 @@ from mrseg_label.workspace import FOLDERS
 
 PARTICIPANT_TABLES = ("participants.csv", "participants.tsv")
 # Images by their name that are not read here: said aloud, where other files beside images are passed over.
-_OTHER_IMAGES = (".hdr", ".img", ".img.gz", ".mhd", ".nhdr", ".mgz", ".mgh", ".mnc", ".gipl", ".vtk", ".dcm", ".ima")
+_OTHER_IMAGES = (".hdr", ".img", ".img.gz", ".mhd", ".nhdr", ".mgz", ".mgh", ".mnc", ".gipl", ".vtk")
+DICOM_SUFFIXES = (".dcm", ".ima", ".dicom")
+_PREAMBLE = 128
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,23 @@ class Found:
 
 
 @dataclass
+class DicomFolder:
+    """The DICOM files below a folder that was given, and what lies in the same folders beside them."""
+
+    found: Found
+    files: list[Found] = field(default_factory=list)
+    beside: list[Found] = field(default_factory=list)
+
+
+@dataclass
 class Findings:
     """What lies under the given paths."""
 
     images: list[Found] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     tables: list[Path] = field(default_factory=list)
+    zips: list[Found] = field(default_factory=list)
+    dicom: list[DicomFolder] = field(default_factory=list)
 
 
 def strip_suffix(name: str) -> str:
@@ -62,31 +75,57 @@ def discover(paths: Sequence[Path], workspace_root: Path) -> Findings:
         base = Path(os.path.abspath(given))  # noqa: PTH100 - resolve() would replace links by what they lead to
         if base.is_dir():
             findings.tables += [base / name for name in PARTICIPANT_TABLES if (base / name).is_file()]
+            dicom = DicomFolder(Found(base, str(given), PurePosixPath(base.name)))
             for file in _walk(base, own):
                 relative = PurePosixPath(file.relative_to(base).as_posix())
-                _sort_in(Found(file, str(given / relative), relative), findings, seen)
+                _sort_in(Found(file, str(given / relative), relative), findings, seen, dicom)
+            _add_dicom(dicom, findings)
         elif base.is_file():
             found = Found(base, str(given), PurePosixPath(base.name))
-            if not base.name.lower().endswith(SUFFIXES):
-                reason = f"not a name of an image that is read here (known: {', '.join(SUFFIXES)})"
+            dicom = DicomFolder(found)
+            _sort_in(found, findings, seen, dicom)
+            if dicom.files:
+                _add_dicom(dicom, findings)
+            elif found.path not in {other.path for other in (*findings.images, *findings.zips)}:
+                reason = f"no image that is read here (known: {', '.join(SUFFIXES)}, DICOM, zips of DICOM)"
                 findings.refused.append(Refused(found.shown, reason))
-            else:
-                _sort_in(found, findings, seen)
         else:
             findings.refused.append(Refused(str(given), "there is no such file or folder"))
     return findings
 
 
-def _sort_in(found: Found, findings: Findings, seen: set[Path]) -> None:
+def _sort_in(found: Found, findings: Findings, seen: set[Path], dicom: DicomFolder) -> None:
     name = found.path.name.lower()
     if found.path in seen:
         return
     seen.add(found.path)
     if name.endswith(SUFFIXES):
         findings.images.append(found)
+    elif name.endswith(".zip"):
+        findings.zips.append(found)
+    elif name.endswith(DICOM_SUFFIXES) or _is_dicom(found.path):
+        dicom.files.append(found)
     elif name.endswith(_OTHER_IMAGES):
         reason = f"this format is not read here; convert it to one of {', '.join(SUFFIXES)}"
         findings.refused.append(Refused(found.shown, reason))
+    else:
+        dicom.beside.append(found)
+
+
+def _add_dicom(dicom: DicomFolder, findings: Findings) -> None:
+    if dicom.files:
+        folders = {file.path.parent for file in dicom.files}
+        dicom.beside = [other for other in dicom.beside if other.path.parent in folders]
+        findings.dicom.append(dicom)
+
+
+def _is_dicom(path: Path) -> bool:
+    """Whether a file without a telling name is DICOM: the four letters after the preamble."""
+    try:
+        with path.open("rb") as file:
+            return file.read(_PREAMBLE + 4)[_PREAMBLE:] == b"DICM"
+    except OSError:
+        return False
 
 
 def _is_workspace(folder: Path, own: set[Path]) -> bool:

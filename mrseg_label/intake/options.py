@@ -23,6 +23,8 @@ class ImportOptions:
         of an imported folder.
     orientation : axis codes for files that give none, such as ``"LPS"``.
     reference : refer to files where they lie, as far as they need no conversion.
+    masks : where the mask of an image lies (:class:`mrseg_label.intake.masks.MaskFinder`).
+    mask_labels : what its values stand for.
     dry_run : say what would happen and store nothing.
     primary_sequences : which channel of an acquisition is drafted on and opened, best first.
     actor : who imports, for the audit trail.
@@ -34,6 +36,8 @@ class ImportOptions:
     csv: Path | None = None
     orientation: str | None = None
     reference: bool = False
+    masks: str | None = None
+    mask_labels: Path | None = None
     dry_run: bool = False
     primary_sequences: tuple[str, ...] = PRIMARY_SEQUENCES
     actor: str = "local"
@@ -86,6 +90,8 @@ class ImportReport:
 
     accepted: list[Accepted] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
+    passed_over: list[Refused] = field(default_factory=list)
+    masks: int = 0
     unchanged: int = 0
     dry_run: bool = False
 
@@ -93,11 +99,21 @@ class ImportReport:
         """Note a refusal."""
         self.refused.append(Refused(source, reason))
 
+    def pass_over(self, source: str, reason: str) -> None:
+        """Note what lay beside DICOM images and is none: worth a word, no failure."""
+        self.passed_over.append(Refused(source, reason))
+
     def to_json(self) -> dict[str, Any]:
         """As the command line prints it."""
         return {
             "accepted": [entry.to_json() for entry in self.accepted],
             "refused": [{"source": entry.source, "reason": entry.reason} for entry in self.refused],
             "unchanged": self.unchanged,
+            **(
+                {"passed_over": [{"source": entry.source, "reason": entry.reason} for entry in self.passed_over]}
+                if self.passed_over
+                else {}
+            ),
+            **({"masks": self.masks} if self.masks else {}),
             **({"dry_run": True} if self.dry_run else {}),
         }

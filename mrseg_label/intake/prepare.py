@@ -9,14 +9,35 @@ from pathlib import Path
 from typing import Any
 
 import nibabel as nib
+from numpy.typing import NDArray
 
 from mrseg_label.errors import MrsegError
 from mrseg_label.imaging import Geometry, load_image, write_nifti
+from mrseg_label.imaging.dicom import load_stack
 from mrseg_label.intake.assign import Source
 from mrseg_label.workspace import sha256_of, sync
 
 # Rounding of float32 headers and of quaternions; anything more is written anew.
 _SAME_FORM_VOXELS = 1e-3
+
+
+@dataclass(frozen=True)
+class PreparedMask:
+    """A mask that can be handed on.
+
+    Attributes
+    ----------
+    file : a label map or a ``.seg.nrrd``. digest : its SHA-256.
+    labels : names by value, or None where the file has its own.
+    lenient : whether structures that the scheme does not have are left out (a tool's whole set of classes).
+    """
+
+    file: Path
+    suffix: str
+    digest: str
+    labels: list[tuple[int, str]] | None
+    lenient: bool
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -30,6 +51,7 @@ class Prepared:
         catalogue knows the file's bytes already.
     digest : SHA-256 of the stored form. Same voxels on the same grid have the same, in whatever format
         they came.
+    mask : the mask beside it. mask_refused : why it cannot be taken.
     """
 
     source: Source
@@ -39,6 +61,8 @@ class Prepared:
     geometry: Geometry | None = None
     warnings: tuple[str, ...] = ()
     in_place: bool = False
+    mask: PreparedMask | None = None
+    mask_refused: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,12 +89,12 @@ def prepare(
     reference : take the file where it lies if it needs no conversion.
     """
     try:
-        source_digest = sha256_of(source.path)
+        source_digest = sha256_of(source.path) if source.volume is None else source.volume.source_digest
         if known(source_digest):
             return Prepared(source, source_digest)
-        array, geometry, found = load_image(source.path, orientation)
+        array, geometry, found = _load(source, orientation)
         warnings = [*source.warnings, *found]
-        if reference:
+        if reference and source.volume is None:
             reason = _needs_conversion(source.path, geometry)
             if reason is None:
                 return Prepared(source, source_digest, source.path, source_digest, geometry, tuple(warnings), True)
@@ -79,8 +103,17 @@ def prepare(
         write_nifti(file, array, geometry)
         sync(file)  # here, where several images wait at the same time
         return Prepared(source, source_digest, file, sha256_of(file), geometry, tuple(warnings))
-    except (MrsegError, OSError) as error:
+    except MrsegError as error:
         return Failed(source, str(error))
+    except OSError as error:  # of a DICOM file without its name, which may be a person's
+        return Failed(source, str(error) if source.volume is None else f"a file cannot be read: {error.strerror}")
+
+
+def _load(source: Source, orientation: str | None) -> tuple[NDArray[Any], Geometry, list[str]]:
+    if source.volume is None:
+        return load_image(source.path, orientation)
+    with source.volume.files.opened() as read:
+        return load_stack(source.volume.stack.frames, read)
 
 
 def _needs_conversion(path: Path, geometry: Geometry) -> str | None:

@@ -80,7 +80,7 @@ class Recorder:
         examination = Examination(
             id=examination_id,
             sequence=source.sequence,
-            source=str(source.path),
+            source=source.origin,
             source_digest=image.source_digest,
             path=stored,
             digest=image.digest,
@@ -109,10 +109,15 @@ class Recorder:
         else:
             code, participant = _free_code(session, source)
         if participant is not None:
+            participant.sex = participant.sex or source.sex
+            participant.age = source.age if participant.age is None else participant.age
             return participant, False
         person = self.people.get(code)
         participant = Participant(
-            id=new_id("pt"), code=code, sex=person.sex if person else None, age=person.age if person else None
+            id=new_id("pt"),
+            code=code,
+            sex=(person.sex if person else None) or source.sex,
+            age=person.age if person and person.age is not None else source.age,
         )
         session.add(participant)
         return participant, True
@@ -197,7 +202,7 @@ def _same_participant(source: Source, present: Sequence[Examination]) -> Examina
     """The examination that a file is, if it may be: the same bytes twice are one image of one participant."""
     codes = {source.participant} if source.stated else set(automatic_codes(source.path, source.participant))
     for examination in present:
-        if examination.source == str(source.path) and not source.stated:
+        if examination.source == source.origin and not source.stated:
             return examination
         if examination.acquisition.participant.code in codes:
             return examination

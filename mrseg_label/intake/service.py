@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 import time
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy.exc import IntegrityError
@@ -20,18 +20,21 @@ from mrseg_label.catalog.tables import Examination
 from mrseg_label.errors import Conflict, InvalidInput
 from mrseg_label.ids import check_alias
 from mrseg_label.imaging.geometry import parse_axcodes
+from mrseg_label.intake import dicom
 from mrseg_label.intake.assign import Source, assign
 from mrseg_label.intake.discover import Findings, discover, strip_suffix
+from mrseg_label.intake.masks import MaskFinder, hand_on, with_mask, with_masks
 from mrseg_label.intake.options import Accepted, ImportOptions, ImportReport
 from mrseg_label.intake.participants import Person, clean_code, read_participants
 from mrseg_label.intake.pattern import Pattern
+from mrseg_label.intake.pipeline import Group, Progress, counted, prepared_groups
 from mrseg_label.intake.prepare import Failed, Prepared, prepare
+from mrseg_label.intake.pseudonyms import Pseudonyms
 from mrseg_label.intake.record import Recorder, complete_participants
 from mrseg_label.intake.sequences import PRIMARY_SEQUENCES, sequence_in_name
 from mrseg_label.jobs import queue
-from mrseg_label.workspace import Workspace, sha256_of
+from mrseg_label.workspace import PSEUDONYM_KEY, Workspace, sha256_of
 
-Progress = Callable[[int, int], None]
 # Small groups share a transaction, so that ten thousand images do not wait for ten thousand commits.
 _IMAGES_A_TRANSACTION = 16
 _SCRATCH = "import-"
@@ -56,7 +59,7 @@ def import_paths(
 
     Parameters
     ----------
-    paths : images (``.nii.gz``, ``.nii``, ``.nrrd``, ``.mha``) or folders of them.
+    paths : images (``.nii.gz``, ``.nii``, ``.nrrd``, ``.mha``), folders of them or of DICOM files, zips of DICOM.
     progress : called with images done and images in all.
 
     Raises
@@ -70,14 +73,21 @@ def import_paths(
     findings = discover(paths, workspace.root)
     report.refused += findings.refused
     people = _people(findings, options, report)
-    groups = assign(findings.images, options, people, report)
+    finder = MaskFinder(options.masks, options.mask_labels, options.pattern) if options.masks else None
+    images, masks = finder.sort_out(findings.images) if finder else (findings.images, {})
+    groups = with_masks(assign(images, options, people, report), masks, options.primary_sequences)
     recorder = Recorder(workspace, people, options.primary_sequences, store=not options.dry_run)
-    total = sum(len(group) for group in groups)
     _clear_dead_scratch(workspace)
     with workspace.scratch(_SCRATCH) as scratch:
-        prepared = _counted(_prepared(catalog, groups, scratch, options), total, progress)
+
+        def prepare_one(source: Source) -> Prepared | Failed:
+            image = prepare(source, scratch, partial(_known, catalog), options.orientation, options.reference)
+            return with_mask(image, finder.labels if finder else None, scratch, options.orientation)
+
+        sources = _sources(findings, groups, workspace, options, report)
+        prepared = prepared_groups(sources, prepare_one, options.threads, counted(groups, progress))
         # A dry run makes its one transaction after all the reading, so that it does not keep others waiting.
-        size = total if options.dry_run else _IMAGES_A_TRANSACTION
+        size = sys.maxsize if options.dry_run else _IMAGES_A_TRANSACTION
         for batch in _batches(prepared, size):
             _record(catalog, recorder, batch, options, report)
     return report
@@ -91,6 +101,10 @@ def check_options(options: ImportOptions) -> None:
         clean_code(options.participant)
     if options.orientation:
         parse_axcodes(options.orientation)
+    if options.masks:
+        MaskFinder(options.masks, options.mask_labels, options.pattern)
+    elif options.mask_labels:
+        raise InvalidInput("a label map of masks is of no use without their pattern (--masks)")
     if options.csv and not options.csv.is_file():
         raise InvalidInput(f"{options.csv}: there is no such table of participants")
 
@@ -167,49 +181,31 @@ def _known(catalog: Catalog, source_digest: str) -> bool:
         return rows.has_source(session, source_digest)
 
 
-def _prepared(
-    catalog: Catalog, groups: Sequence[Sequence[Source]], scratch: Path, options: ImportOptions
-) -> Iterator[list[Prepared | Failed]]:
-    """Groups of prepared images in order; few at a time, so that memory and scratch space stay small."""
-
-    def known(source_digest: str) -> bool:
-        return _known(catalog, source_digest)
-
-    threads = max(1, options.threads)
-    with ThreadPoolExecutor(threads, thread_name_prefix="import") as pool:
-        waiting: deque[Future[Prepared | Failed]] = deque()
-        sources = (source for group in groups for source in group)
-
-        def submit(count: int) -> None:
-            for source in islice(sources, count):
-                waiting.append(pool.submit(prepare, source, scratch, known, options.orientation, options.reference))
-
-        submit(4 * threads)
-        try:
-            for group in groups:
-                results = []
-                for _ in group:
-                    results.append(waiting.popleft().result())
-                    submit(1)
-                yield results
-        finally:
-            for future in waiting:
-                future.cancel()
+def _sources(
+    findings: Findings,
+    groups: Sequence[Sequence[Source]],
+    workspace: Workspace,
+    options: ImportOptions,
+    report: ImportReport,
+) -> Iterator[Sequence[Source]]:
+    """Groups of files, then of DICOM exports, each looked into only when its turn comes."""
+    yield from groups
+    if not findings.dicom and not findings.zips:
+        return
+    # A dry run stores nothing, not even a key: without one the pseudonyms that it shows hold for it alone.
+    present = (workspace.root / PSEUDONYM_KEY).exists()
+    key = os.urandom(32) if options.dry_run and not present else workspace.pseudonym_key()
+    pseudonyms = Pseudonyms(key)
+    for folder in findings.dicom:
+        yield from dicom.groups_of(
+            dicom.Export(folder.found, tuple(folder.files), tuple(folder.beside)), options, pseudonyms, report
+        )
+    for found in findings.zips:
+        yield from dicom.groups_of(dicom.Export(found), options, pseudonyms, report)
 
 
-def _counted(
-    groups: Iterator[list[Prepared | Failed]], total: int, progress: Progress | None
-) -> Iterator[list[Prepared | Failed]]:
-    done = 0
-    for group in groups:
-        yield group
-        done += len(group)
-        if progress is not None:
-            progress(done, total)
-
-
-def _batches(groups: Iterator[list[Prepared | Failed]], size: int) -> Iterator[list[Prepared | Failed]]:
-    batch: list[Prepared | Failed] = []
+def _batches(groups: Iterator[Group], size: int) -> Iterator[Group]:
+    batch: Group = []
     for group in groups:
         batch += group
         if len(batch) >= size:
@@ -247,9 +243,12 @@ def _record(
     report.accepted += part.accepted
     report.refused += part.refused
     report.unchanged += part.unchanged
+    report.masks += part.masks
     for image in batch:
         if isinstance(image, Prepared) and image.file is not None and not image.in_place:
             image.file.unlink(missing_ok=True)
+        if isinstance(image, Prepared) and image.mask is not None and image.mask.file != image.source.mask:
+            image.mask.file.unlink(missing_ok=True)
 
 
 def _record_in(
@@ -282,6 +281,7 @@ def _record_one(
     except InvalidInput as error:
         part.refuse(image.source.shown, str(error))
         return
+    _hand_on_mask(session, recorder, image, result, part)
     if isinstance(result, Accepted):
         part.accepted.append(result)
         return
@@ -289,9 +289,21 @@ def _record_one(
     _note_duplicate(image.source, result, [*part.accepted, *before.accepted])
 
 
+def _hand_on_mask(
+    session: Session, recorder: Recorder, image: Prepared, result: Accepted | Examination, part: ImportReport
+) -> None:
+    if image.mask_refused:
+        part.refuse(str(image.source.mask), image.mask_refused)
+    if image.mask is None:
+        return
+    acquisition_id = result.group if isinstance(result, Accepted) else result.acquisition_id
+    session.flush()
+    part.masks += hand_on(session, recorder.workspace, image.mask, result.id, acquisition_id, recorder.store)
+
+
 def _note_duplicate(source: Source, examination: Examination, accepted: Sequence[Accepted]) -> None:
     """Say in the entry of an image that another file of the same import was the same."""
-    if examination.source == str(source.path):
+    if examination.source == source.origin:
         return
     for entry in accepted:
         if entry.id == examination.id:

@@ -21,8 +21,9 @@ DRAFT = "draft"  # one draft of one acquisition
 IMPORTED = "imported"  # acquisitions came in: drafts ahead
 PROMOTED = "promoted"  # another model is current: new drafts
 SUBMITTED = "submitted"  # a revision came in: effort, trigger of a round
+MASKS = "masks"  # a mask came with an import: a revision
 ROUND = "round"  # a retraining round
-QUEUE_OF = {DRAFT: DRAFTS, IMPORTED: LIGHT, PROMOTED: LIGHT, SUBMITTED: LIGHT, ROUND: ROUNDS}
+QUEUE_OF = {DRAFT: DRAFTS, IMPORTED: LIGHT, PROMOTED: LIGHT, SUBMITTED: LIGHT, MASKS: LIGHT, ROUND: ROUNDS}
 
 
 def enqueue(

@@ -12,6 +12,7 @@ HANDLERS: dict[str, tuple[str, ...]] = {
     queue.IMPORTED: ("mrseg_label.presegmentation.ahead:run",),
     queue.PROMOTED: ("mrseg_label.presegmentation.ahead:run",),
     queue.SUBMITTED: ("mrseg_label.annotation.effort:run", "mrseg_label.rounds.trigger:run"),
+    queue.MASKS: ("mrseg_label.annotation.masks:run",),
     queue.ROUND: ("mrseg_label.rounds.run:run",),
 }
 

@@ -1,0 +1,94 @@
+"""Which structure each value of an existing mask stands for: nnU-Net's dataset.json or a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+from mrseg_label.errors import InvalidInput, LabelError
+from mrseg_label.imaging.segmentations import MAX_LABEL
+
+Labels = list[tuple[int, str]]
+_VALUE_COLUMNS = ("id", "value", "label", "index", "labelvalue")
+_NAME_COLUMNS = ("name", "structure", "label_name", "labelname")
+
+
+def read_mask_labels(path: Path) -> Labels:
+    """Values and names, background left out, by value.
+
+    Parameters
+    ----------
+    path : nnU-Net's ``dataset.json`` (``labels`` of version 1 or 2), or a TSV or CSV with a column of values
+        (``id``, ``value`` or ``label``) and one of names (``name`` or ``structure``); without a header the
+        first column holds the values and the second the names. A workspace's own ``labels.tsv`` is such a table.
+
+    Raises
+    ------
+    LabelError
+        It is none of these, or a value or a name is there twice.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise LabelError(f"{path}: the label map cannot be read as UTF-8 text: {error}") from error
+    pairs = _from_json(text, path) if path.suffix.lower() == ".json" else _from_table(text, path)
+    labels = [(value, name) for value, name in pairs if value != 0]
+    values, names = [value for value, _ in labels], [name.casefold() for _, name in labels]
+    if not labels or len(set(values)) != len(values) or len(set(names)) != len(names):
+        raise LabelError(f"{path}: every value and every name must be there once; found {labels[:10]}")
+    if min(values) < 1 or max(values) > MAX_LABEL or not all(names):
+        raise LabelError(f"{path}: values lie between 1 and {MAX_LABEL} and have names; found {labels[:10]}")
+    return sorted(labels)
+
+
+def _from_json(text: str, path: Path) -> Labels:
+    try:
+        listed = json.loads(text)["labels"]
+        entries = list(listed.items())
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LabelError(f"{path}: not nnU-Net's dataset.json: it has no object 'labels'") from error
+    pairs = []
+    for key, value in entries:
+        if isinstance(value, list | tuple):
+            raise LabelError(f"{path}: region {key!r} stands for several values {value}; give one value a structure")
+        pairs.append((key, value) if _is_whole(key) and not _is_whole(value) else (value, key))
+    try:
+        return [(int(value), str(name).strip()) for value, name in pairs]
+    except (TypeError, ValueError) as error:
+        raise LabelError(f"{path}: labels must be whole numbers with names: {error}") from error
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) or (isinstance(value, str) and value.strip().isdigit())
+
+
+def _from_table(text: str, path: Path) -> Labels:
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    if not lines:
+        raise LabelError(f"{path}: the label map is empty")
+    delimiter = max("\t;,", key=lines[0].count)
+    rows = list(csv.reader(io.StringIO("\n".join(lines)), delimiter=delimiter))
+    header = [cell.strip().casefold() for cell in rows[0]]
+    value_at = next((header.index(name) for name in _VALUE_COLUMNS if name in header), None)
+    name_at = next((header.index(name) for name in _NAME_COLUMNS if name in header), None)
+    if value_at is not None and name_at is not None:
+        rows = rows[1:]
+    else:
+        value_at, name_at = 0, 1
+    try:
+        return [(int(row[value_at]), row[name_at].strip()) for row in rows]
+    except (IndexError, ValueError) as error:
+        raise LabelError(
+            f"{path}: each line takes a value and a name (a header may name the columns id and name): {error}"
+        ) from error
+
+
+def check_mask_labels(path: Path | None) -> Labels | None:
+    """The label map of an import, None without one. Raises :class:`InvalidInput` where there is no such file."""
+    if path is None:
+        return None
+    if not path.is_file():
+        raise InvalidInput(f"{path}: there is no such label map")
+    return read_mask_labels(path)
