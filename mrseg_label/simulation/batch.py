@@ -41,12 +41,14 @@ def work_batch(
     seed: int,
     done: DoneCase | None = None,
     readers: Sequence[str] = READERS,
+    abort: Callable[[], None] | None = None,
 ) -> list[CaseResult]:
     """Let readers correct ``cases`` cases, all at the same time.
 
     Parameters
     ----------
     done : called after each case with the number done and the case.
+    abort : called where the batch fails or is interrupted, to end what readers may be waiting for.
 
     Returns
     -------
@@ -81,8 +83,11 @@ def work_batch(
         try:
             for future in [pool.submit(read, name) for name in readers]:
                 future.result()
-        finally:
+        except BaseException:
             quota.stop()
+            if abort is not None:
+                abort()
+            raise
     if len(results) < cases:
         raise Conflict(f"the server handed out {len(results)} of {cases} cases and then had none left")
     return results

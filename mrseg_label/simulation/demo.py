@@ -129,7 +129,9 @@ class _Demo:
                 f"{case.participant} {case.station}: draft DSC {case.mean_dsc:.2f}, {case.edited_voxels:,} voxels edited",
             )
 
-        return work_batch(server.url, self.options.round_size, self.truths, self.scheme, self.options.seed, done)
+        return work_batch(
+            server.url, self.options.round_size, self.truths, self.scheme, self.options.seed, done, abort=server.stop
+        )
 
     def _score_held_out(self, client: SlicerClient) -> float:
         if not self.held_out:
