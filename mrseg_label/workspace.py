@@ -160,7 +160,7 @@ class Workspace:
         digest = hashlib.sha256(data).hexdigest()
         if target.exists():
             return self._same(target, digest)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(target.parent)
         _write_durably(target, data)
         return digest
 
@@ -169,7 +169,7 @@ class Workspace:
         target = self.path(relative)
         if target.exists():
             return self._same(target, sha256_of(source))
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(target.parent)
         temporary = target.parent / f".{target.name}.{os.getpid()}.{os.urandom(4).hex()}.part"
         try:
             shutil.copyfile(source, temporary)
@@ -186,7 +186,7 @@ class Workspace:
             raise IntegrityError(f"{target} is there already; nothing stored is ever overwritten")
         for file in (entry for entry in source.rglob("*") if entry.is_file()):
             sync(file)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(target.parent)
         os.rename(source, target)
         sync(target.parent)
 
@@ -204,7 +204,7 @@ class Workspace:
                 self._same(target, digest)
                 source.unlink(missing_ok=True)
                 continue
-            target.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(target.parent)
             source.rename(target)
             folders.add(target.parent)
         for folder in folders:
@@ -216,7 +216,7 @@ class Workspace:
         if target.exists():
             self._same(target, digest)
             return
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(target.parent)
         temporary = target.parent / f".{target.name}.{os.urandom(4).hex()}.part"
         temporary.symlink_to(source.absolute())
         temporary.rename(target)
@@ -248,6 +248,15 @@ class Workspace:
         if found != digest:
             raise IntegrityError(f"{target} is there already with other content; nothing stored is ever overwritten")
         return digest
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder whose name is on the disk before anything in it is relied on."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync(folder.parent)
 
 
 def sha256_of(path: Path) -> str:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
+from mrseg_label.annotation.filling import fill
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.queries import models
-from mrseg_label.catalog.tables import Examination, Presegmentation
+from mrseg_label.catalog.tables import Examination, Revision
 from mrseg_label.errors import IntegrityError, InvalidInput
 from mrseg_label.presegmentation.service import draft_for
+from mrseg_label.worklist import service as worklist
 from mrseg_label.workspace import Workspace
 from mrseg_monailabel.caller import Caller
 from mrseg_monailabel.datastore import MRSegDatastore
@@ -54,16 +56,24 @@ class MRSegInfer(InferTask):
     def __call__(self, request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """Draft as a file of its own in ``request["folder"]``, which the caller deletes, and its params.
 
+        A reader who goes on with an earlier submission gets that instead.
+
         ``params.label_names`` is the complete scheme with values 1 to N: Slicer fills segments by position.
         """
         caller = Caller.of(request)
         extension = _extension(request)
         examination = self._datastore.examination(request["image"], caller)
         wait = _wait_seconds(request)
+        folder = Path(request["folder"])
+        begun = worklist.mask_to_begin_with(
+            self._catalog, acquisition_id=examination.acquisition_id, client=caller.client, user=caller.user
+        )
+        if begun is not None:
+            return self._begun(*begun, examination, folder, extension)
         draft = draft_for(self._workspace, self._catalog, examination.id, wait_seconds=wait, stop=self.stopping)
         self._datastore.note_sent(examination, draft, caller)
-        target = Path(request["folder"]) / f"{examination.id}-draft{extension}"
-        self._write(draft, examination, target)
+        target = folder / f"{examination.id}-draft{extension}"
+        self._write(self._workspace.path(draft.path), examination, target)
         params = {
             "label_names": self._workspace.scheme.label_names,
             "model_version": draft.model_version,
@@ -72,15 +82,38 @@ class MRSegInfer(InferTask):
         }
         return str(target), params
 
-    def _write(self, draft: Presegmentation, examination: Examination, target: Path) -> None:
-        """Write the draft as uint8 with the geometry that ITK (and so Slicer) reads from the image."""
+    def _begun(
+        self, revision: Revision, comment: str, examination: Examination, folder: Path, extension: str
+    ) -> tuple[str, dict[str, Any]]:
+        """What the reader goes on with: an earlier submission, and why it was sent back.
+
+        What was not judged in it is as in the draft, which the reader had removed: an empty segment would say
+        "absent" when the mask is submitted again.
+        """
+        with self._catalog.read() as session:
+            mask = fill(self._workspace, session, revision, folder)
+        target = folder / f"{examination.id}-revision-{revision.number}{extension}"
+        self._write(mask.path, examination, target)
+        params = {
+            "label_names": self._workspace.scheme.label_names,
+            "model_version": revision.model_version,
+            "source": "revision",
+            "presegmentation": revision.presegmentation_id,
+            "revision": revision.id,
+            "author": revision.author,
+            "comment": comment,
+        }
+        return str(target), params
+
+    def _write(self, source: Path, examination: Examination, target: Path) -> None:
+        """Write a stored mask as uint8 with the geometry that ITK (and so Slicer) reads from the image."""
         import SimpleITK as sitk
 
-        mask = sitk.ReadImage(str(self._workspace.path(draft.path)), sitk.sitkUInt8)
+        mask = sitk.ReadImage(str(source), sitk.sitkUInt8)
         image = _header(self._workspace.path(examination.path))
         if mask.GetSize() != image.GetSize():
             raise IntegrityError(
-                f"draft {draft.id} has size {mask.GetSize()}, its image {examination.id} {image.GetSize()}"
+                f"{source.name} has size {mask.GetSize()}, its image {examination.id} {image.GetSize()}"
             )
         mask.SetOrigin(image.GetOrigin())
         mask.SetSpacing(image.GetSpacing())

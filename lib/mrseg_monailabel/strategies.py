@@ -44,9 +44,12 @@ class WorklistStrategy(Strategy):
         )
         if case is None:
             return {}
-        return {
+        answer: dict[str, Any] = {
             "id": case.examination_id,
             "name": case.file_name,
             "checksum": f"SHA256:{case.digest}",
             "strategy": {self.name: {"client_id": caller.client}},
         }
+        if case.revision_id is not None:  # infer gives that mask; the module shows neither, other clients may
+            answer |= {"revision": case.revision_id, "comment": case.comment}
+        return answer

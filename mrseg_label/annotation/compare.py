@@ -30,7 +30,9 @@ def structure_states(
     states = {}
     for structure in scheme:
         if structure.name not in voxels:
-            state = StructureState.NOT_ANNOTATED
+            # Where the reader drew something else over it, that stays on top and nothing is filled.
+            filled = compared is not None and compared[structure.id, 0] > 0
+            state = StructureState.FILLED if filled else StructureState.NOT_ANNOTATED
         elif voxels[structure.name] == 0:
             state = StructureState.ABSENT
         elif compared is None or compared[structure.id].sum() == 0:

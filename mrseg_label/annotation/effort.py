@@ -12,7 +12,6 @@ from mrseg_label.annotation.record import RESTORED_FROM
 from mrseg_label.catalog.queries import annotations as rows
 from mrseg_label.catalog.queries import drafts
 from mrseg_label.catalog.tables import Revision
-from mrseg_label.catalog.types import StructureState
 from mrseg_label.errors import NotFound
 from mrseg_label.imaging.masks import load_label_map
 from mrseg_label.jobs import JobContext
@@ -37,7 +36,7 @@ def run(context: JobContext) -> None:
             return
         draft = drafts.get(session, revision.presegmentation_id) if revision.presegmentation_id else None
     mask, geometry, _ = load_label_map(workspace.path(revision.path))
-    judged = {item.structure for item in revision.structures if item.state is not StructureState.NOT_ANNOTATED}
+    judged = {item.structure for item in revision.structures if item.state.judged}
     proposal = np.zeros_like(mask)
     compared_with = None
     if draft is not None:

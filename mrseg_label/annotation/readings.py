@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.queries import annotations as rows
 from mrseg_label.catalog.tables import Revision
-from mrseg_label.catalog.types import StructureState
 from mrseg_label.errors import Conflict, NotFound
 from mrseg_label.workspace import Workspace
 
@@ -61,4 +60,4 @@ def compare(workspace: Workspace, catalog: Catalog, first_id: str, second_id: st
 
 
 def _judged(revision: Revision) -> set[str]:
-    return {item.structure for item in revision.structures if item.state is not StructureState.NOT_ANNOTATED}
+    return {item.structure for item in revision.structures if item.state.judged}

@@ -24,7 +24,8 @@ from mrseg_label.jobs import queue
 from mrseg_label.workspace import Workspace
 
 SUBMITTED_PRIORITY = 50
-RESTORED_FROM = "restored_from"  # key of Revision.report
+RESTORED_FROM = "restored_from"  # keys of Revision.report
+BEGAN_FROM = "began_from"  # the revision that the reader began with instead of a draft
 _ATTEMPTS = 20
 
 
@@ -71,7 +72,7 @@ class Submission:
         """Whether a revision that stands holds the same mask and judges the same structures."""
         if revision.digest != self.digest or revision.state is RevisionState.REJECTED:
             return False
-        vouched = {item.structure for item in revision.structures if item.state is not StructureState.NOT_ANNOTATED}
+        vouched = {item.structure for item in revision.structures if item.state.judged}
         return vouched == set(self.decoded.voxels)
 
 
@@ -147,7 +148,7 @@ def _record(
         lease_id=lease.id if lease else None,
         seconds=(moment - lease.created_at).total_seconds() if lease else None,
         is_final=is_final,
-        report=submission.report,
+        report=submission.report | ({BEGAN_FROM: lease.revision_id} if lease and lease.revision_id else {}),
         created_at=moment,
         structures=[
             RevisionStructure(structure=name, state=state, voxels=submission.decoded.voxels.get(name, 0))

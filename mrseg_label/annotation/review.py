@@ -12,6 +12,7 @@ from mrseg_label.annotation.record import RESTORED_FROM, Submitted, as_submitted
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.queries import annotations as rows
 from mrseg_label.catalog.queries import audit
+from mrseg_label.catalog.queries import worklist as leases
 from mrseg_label.catalog.tables import Acquisition, Review, Revision, RevisionStructure
 from mrseg_label.catalog.types import RevisionState, Verdict
 from mrseg_label.errors import Conflict, Forbidden, InvalidInput, NotFound
@@ -147,6 +148,7 @@ def _decide(session: Session, catalog: Catalog, revision: Revision, actor: str, 
             revision_id=revision.id, reviewer=actor, verdict=verdict, comment=comment, created_at=catalog.now(session)
         )
     )
+    leases.end_reviews(session, revision.id, catalog.now(session))
     audit.record(session, actor, str(verdict), revision.id, comment=comment)
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, status
 
 from mrseg_label.api import paging
+from mrseg_label.api.caller import Actor, names, reader
+from mrseg_label.api.documents.annotations import HandedOutOut, Named, Unusable, Wish
 from mrseg_label.api.documents.base import Page
 from mrseg_label.api.documents.examinations import AnnotationOut, ExaminationOut
-from mrseg_label.api.reading import read_annotations, read_examination, read_examinations
+from mrseg_label.api.reading import read_acquisition_id, read_annotations, read_examination, read_examinations
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.queries.reports import ExaminationFilter
+from mrseg_label.worklist import service as worklist
+from mrseg_label.worklist.asking import ask_for
 from mrseg_label.workspace import Workspace
 
 Text = Annotated[str | None, Query(max_length=255)]
@@ -36,6 +40,17 @@ def router(workspace: Workspace, catalog: Catalog) -> APIRouter:
         shown, last = paging.page(found, limit)
         return Page(items=list(shown), next=paging.encode(last.created, last.id) if last else None)
 
+    @routes.post(
+        "/hand-out",
+        status_code=status.HTTP_201_CREATED,
+        summary="Reserve a case: again, for a second reading, a review",
+    )
+    def hand_out(actor: Actor, wish: Wish) -> HandedOutOut:
+        acquisition = None if wish.examination is None else read_acquisition_id(catalog, wish.examination)
+        client, user = names(actor, wish.client)
+        given = ask_for(workspace, catalog, purpose=wish.purpose, client=client, user=user, acquisition_id=acquisition)
+        return HandedOutOut.of(given)
+
     @routes.get("/{examination}", summary="An examination")
     def get_examination(examination: str) -> ExaminationOut:
         return read_examination(catalog, examination)
@@ -47,5 +62,19 @@ def router(workspace: Workspace, catalog: Catalog) -> APIRouter:
         found = read_annotations(catalog, examination, limit + 1, paging.decode_number(cursor))
         shown, last = paging.page(found, limit)
         return Page(items=list(shown), next=paging.encode(last.number) if last else None)
+
+    @routes.post("/{examination}/release", summary="Give a case back without a submission")
+    def release(examination: str, actor: Actor, named: Named) -> ExaminationOut:
+        client, user = names(actor, named.client)
+        worklist.give_back(catalog, acquisition_id=read_acquisition_id(catalog, examination), client=client, user=user)
+        return read_examination(catalog, examination)
+
+    @routes.post("/{examination}/unusable", summary="Take a case out of queue and count, with the reason")
+    def mark_unusable(examination: str, actor: Actor, wish: Unusable) -> ExaminationOut:
+        acquisition = read_acquisition_id(catalog, examination)
+        worklist.mark_unusable(
+            catalog, acquisition_id=acquisition, reason=wish.reason, actor=reader(actor, wish.client)
+        )
+        return read_examination(catalog, examination)
 
     return routes

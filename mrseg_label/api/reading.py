@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from sqlalchemy.orm import Session
 
@@ -11,11 +12,13 @@ from mrseg_label.api.documents.examinations import AnnotationOut, ExaminationOut
 from mrseg_label.api.documents.learning import ProgressOut
 from mrseg_label.api.documents.rounds import RoundDetail, RoundOut
 from mrseg_label.catalog import Catalog
+from mrseg_label.catalog.queries import annotations as revisions
 from mrseg_label.catalog.queries import models, performance, reports
 from mrseg_label.catalog.queries import rounds as round_rows
 from mrseg_label.catalog.queries.performance import VersionSums
 from mrseg_label.catalog.queries.reports import ExaminationFilter, Position
-from mrseg_label.catalog.tables import Examination, ModelVersion
+from mrseg_label.catalog.tables import Examination, ModelVersion, Revision
+from mrseg_label.catalog.types import RevisionState
 from mrseg_label.config import load_settings
 from mrseg_label.errors import NotFound
 from mrseg_label.rounds.service import log_path
@@ -76,8 +79,39 @@ def read_annotations(
     """Every submission for an examination or another channel of its group, newest first."""
     with catalog.read() as session:
         acquisition_id = _examination(session, examination_id).acquisition_id
-        rows = reports.revisions_page(session, acquisition_id, limit, below)
-        return [AnnotationOut.of(row, examination_id) for row in rows]
+        return _annotations(session, reports.revisions_page(session, acquisition_id, limit, below), examination_id)
+
+
+def read_submissions(
+    catalog: Catalog, state: RevisionState | None, author: str | None, limit: int, after: Position | None = None
+) -> list[AnnotationOut]:
+    """Submissions for all examinations, newest first."""
+    with catalog.read() as session:
+        return _annotations(session, reports.submissions_page(session, state, author, limit, after))
+
+
+def read_annotation(catalog: Catalog, revision_id: str) -> AnnotationOut:
+    """A submission.
+
+    Raises
+    ------
+    NotFound
+        There is no such submission.
+    """
+    with catalog.read() as session:
+        return _annotations(session, [_revision(session, revision_id)])[0]
+
+
+def annotation_file(workspace: Workspace, catalog: Catalog, revision_id: str) -> Path:
+    """The stored mask of a submission. Raises as :func:`read_annotation`."""
+    with catalog.read() as session:
+        return workspace.path(_revision(session, revision_id).path)
+
+
+def read_acquisition_id(catalog: Catalog, examination_id: str) -> str:
+    """The case that an examination belongs to. Raises as :func:`read_examination`."""
+    with catalog.read() as session:
+        return _examination(session, examination_id).acquisition_id
 
 
 def read_progress(workspace: Workspace, catalog: Catalog) -> ProgressOut:
@@ -135,6 +169,18 @@ def _examination(session: Session, examination_id: str) -> Examination:
     if row is None:
         raise NotFound(f"there is no examination {examination_id[:60]!r}; use an id that the server gave out")
     return row
+
+
+def _revision(session: Session, revision_id: str) -> Revision:
+    row = revisions.get(session, revision_id)
+    if row is None:
+        raise NotFound(f"there is no annotation {revision_id[:60]!r}; see mrseg-label annotations list")
+    return row
+
+
+def _annotations(session: Session, rows: Sequence[Revision], asked_for: str | None = None) -> list[AnnotationOut]:
+    said = revisions.reviews_of(session, [row.id for row in rows])
+    return [AnnotationOut.of(row, asked_for, said.get(row.id, ())) for row in rows]
 
 
 def _documents(session: Session, catalog: Catalog, rows: Sequence[Examination]) -> list[ExaminationOut]:

@@ -169,6 +169,8 @@ class Lease(Base):
     user: Mapped[str | None]
     second_read: Mapped[bool] = mapped_column(default=False)
     presegmentation_id: Mapped[str | None] = mapped_column(ForeignKey("presegmentations.id"))  # what was sent last
+    revision_id: Mapped[str | None]  # the mask that the reader begins with instead of a draft
+    asked_for: Mapped[bool] = mapped_column(default=False)  # by name, and not yet fetched as the next case
     created_at: Mapped[datetime] = mapped_column(default=now)
     expires_at: Mapped[datetime] = mapped_column(index=True)
     ended_at: Mapped[datetime | None]

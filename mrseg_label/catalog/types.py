@@ -113,6 +113,12 @@ class StructureState(StrEnum):
     UNCHANGED = "unchanged"  # there, and exactly the draft
     ABSENT = "absent"  # its segment was sent empty: it is not in the image
     NOT_ANNOTATED = "not_annotated"  # its segment was removed: the reader does not vouch for it
+    FILLED = "filled"  # the same, and what the model's draft has of it stands in training data (never in the mask)
+
+    @property
+    def judged(self) -> bool:
+        """Whether the reader vouches for the structure, present or absent."""
+        return self not in (StructureState.NOT_ANNOTATED, StructureState.FILLED)
 
 
 class CaseRole(StrEnum):

@@ -12,7 +12,19 @@ from typing import NoReturn
 
 import typer
 
-from mrseg_label.cli import backup, demo, doctor, export, import_, models, rounds, serving, workspace
+from mrseg_label.cli import (
+    backup,
+    cases,
+    demo,
+    doctor,
+    export,
+    import_,
+    models,
+    rounds,
+    serving,
+    submissions,
+    workspace,
+)
 from mrseg_label.errors import MrsegError
 
 app = typer.Typer(
@@ -21,7 +33,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for part in (demo, workspace, serving, import_, rounds, models, export, backup, doctor):
+for part in (demo, workspace, serving, import_, cases, submissions, rounds, models, export, backup, doctor):
     part.register(app)
 
 

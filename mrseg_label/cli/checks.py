@@ -22,6 +22,7 @@ from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.migrate import migration_state
 from mrseg_label.config import CONFIG_FILE
 from mrseg_label.errors import MrsegError
+from mrseg_label.leftovers import sweep
 from mrseg_label.presegmentation.weights import find_weights
 from mrseg_label.workspace import Workspace
 
@@ -30,6 +31,7 @@ DISTRIBUTION = "mrseg-label"
 SHOWN = ("torch", "monai", "monailabel", "nnunetv2", "TotalSegmentator", "SimpleITK", "sqlalchemy", "fastapi")
 SAFE_SQLITE = (3, 51, 3)  # before it, a rare race when the log is reset can lose a commit
 LOW_DISK_GB = 20.0
+SHOWN_FILES = 10
 NETWORK_FILE_SYSTEMS = ("nfs", "nfs4", "cifs", "smb3", "smbfs", "fuse.sshfs", "lustre", "ceph", "glusterfs", "9p")
 
 
@@ -156,6 +158,7 @@ def workspace(root: Path, *, verify: bool, progress: Callable[[int, int], None])
         yield check
     if verify and ready:
         yield digests(found, progress)
+        yield leftovers(found)
 
 
 def disk(root: Path) -> Check:
@@ -236,6 +239,28 @@ def digests(found: Workspace, progress: Callable[[int, int], None]) -> Check:
     if damaged:
         return Check("digests", State.FAILED, "; ".join(damaged), "restore these files from a backup")
     return Check("digests", State.OK, "every stored file has the digest it was stored with")
+
+
+def leftovers(found: Workspace) -> Check:
+    """What killed processes left: temporary files are removed, whole ones without a row are only named."""
+    catalog = Catalog(found.database_url)
+    try:
+        left = sweep(found, catalog)
+    except MrsegError as error:
+        return Check("leftovers", State.FAILED, str(error))
+    finally:
+        catalog.close()
+    removed = f"; removed {len(left.removed)} temporary files older than a day" if left.removed else ""
+    if not left.without_row:
+        return Check("leftovers", State.OK, f"every file older than a day has a row{removed}")
+    shown = ", ".join(left.without_row[:SHOWN_FILES])
+    more = f" and {len(left.without_row) - SHOWN_FILES} more" if len(left.without_row) > SHOWN_FILES else ""
+    return Check(
+        "leftovers",
+        State.WARNING,
+        f"{len(left.without_row)} files have no row, and nothing reads them: {shown}{more}{removed}",
+        "a process was killed between storing and recording them; they may be deleted",
+    )
 
 
 def file_system(path: Path, mounts: Path = Path("/proc/mounts")) -> str | None:

@@ -21,6 +21,9 @@ def export(
     primary_only: Annotated[
         bool, typer.Option("--primary-only", help="Only the channel that readers open, not the others on its grid.")
     ] = False,
+    filled: Annotated[
+        bool, typer.Option("--filled", help="Fill masks from drafts where no reader judged (nnunet always does).")
+    ] = False,
     workspace: WorkspaceOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
@@ -28,7 +31,15 @@ def export(
     from mrseg_label.rounds.export import ExportFormat, export_dataset
 
     with opened(workspace) as (found, catalog), progress_bar("exporting", quiet=as_json) as progress:
-        done = export_dataset(found, catalog, folder, ExportFormat(form), primary_only=primary_only, progress=progress)
+        done = export_dataset(
+            found,
+            catalog,
+            folder,
+            ExportFormat(form),
+            primary_only=primary_only,
+            filled=filled,
+            progress=progress,
+        )
     if as_json:
         print_json(_document(done))
     else:

@@ -18,7 +18,7 @@ from mrseg_label.catalog.queries import audit
 from mrseg_label.catalog.queries import intake as rows
 from mrseg_label.catalog.tables import Examination
 from mrseg_label.errors import Conflict, InvalidInput
-from mrseg_label.ids import check_alias
+from mrseg_label.ids import check_alias, is_id
 from mrseg_label.imaging.geometry import parse_axcodes
 from mrseg_label.intake import dicom
 from mrseg_label.intake.assign import Source, assign
@@ -129,8 +129,16 @@ def register_upload(workspace: Workspace, catalog: Catalog, file: Path, *, alias
     ------
     InvalidInput
         The name or the image cannot be used.
+    Conflict
+        The name is the id of another examination.
     """
     check_alias(alias)
+    if is_id(alias):
+        with catalog.read() as session:
+            if rows.examination(session, alias) is None:
+                raise InvalidInput(
+                    f"{alias!r} has the form of an id of this server, and it gave none such out; rename the image"
+                )
     source_digest = sha256_of(file)
     source = Source(
         file, alias, f"upload-{source_digest[:16]}", stated=True, sequence=sequence_in_name(strip_suffix(alias))
@@ -141,6 +149,12 @@ def register_upload(workspace: Workspace, catalog: Catalog, file: Path, *, alias
             raise InvalidInput(f"the image {alias!r} cannot be used: {image.reason.removeprefix(f'{file.name}: ')}")
         with catalog.begin() as session:
             present = rows.same_image(session, image.source_digest, image.digest)
+            if is_id(alias):
+                if alias not in {examination.id for examination in present}:
+                    raise Conflict(
+                        f"{alias} is another image, and nothing stored is overwritten; rename yours and send it again"
+                    )
+                return alias
             if present:
                 examination_id = present[0].id
             else:

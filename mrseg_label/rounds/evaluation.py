@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mrseg_label.annotation.filling import read_mask
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.queries import drafts
 from mrseg_label.catalog.queries import rounds as rows
@@ -16,7 +17,7 @@ from mrseg_label.catalog.types import CaseRole
 from mrseg_label.errors import InvalidInput
 from mrseg_label.metrics.overlap import dice
 from mrseg_label.presegmentation.engines import Engines
-from mrseg_label.rounds.snapshot import read_mask, vouched_for
+from mrseg_label.rounds.snapshot import vouched_for
 from mrseg_label.workspace import Workspace
 
 

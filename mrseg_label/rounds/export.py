@@ -11,21 +11,21 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from mrseg_label.annotation.filling import Filled, fill
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.queries import participants
 from mrseg_label.catalog.queries import rounds as rows
 from mrseg_label.catalog.tables import Acquisition, Examination, Revision
-from mrseg_label.catalog.types import StructureState
 from mrseg_label.errors import Conflict, InvalidInput
 from mrseg_label.nnunet.dataset import TrainingCase, write_raw_dataset
-from mrseg_label.rounds.snapshot import completed_mask
 from mrseg_label.workspace import Workspace
 
 DATASET_NAME = "Dataset500_mrseg"
 TABLE = "cases.tsv"
+FILLED_TABLE = "filled.tsv"  # of an nnU-Net data set
 COLUMNS = (
     "participant", "held_out", "station", "sequence", "examination", "acquisition", "image", "mask",
-    "revision", "author", "drawn_on_this_channel", "not_annotated",
+    "revision", "author", "drawn_on_this_channel", "not_annotated", "filled",
 )  # fmt: skip
 Progress = Callable[[int, int], None]
 
@@ -69,18 +69,21 @@ def export_dataset(
     form: ExportFormat,
     *,
     primary_only: bool = False,
+    filled: bool = False,
     progress: Progress | None = None,
 ) -> Exported:
     """Write every annotated acquisition with the mask that counts: its newest accepted revision.
 
     ``nnunet``: ``target/Dataset500_mrseg``, as a round trains on it: every channel is a case, structures that
     a reader did not vouch for are filled from the draft, held-out participants are the validation cases of
-    ``splits_final.json``. ``nifti``: ``target/images`` and ``target/masks`` as they are stored, with a table
-    that says what belongs together and what nobody vouches for, and the label scheme.
+    ``splits_final.json``; ``filled.tsv`` says which structures of which cases come from a draft. ``nifti``:
+    ``target/images`` and ``target/masks`` as they are stored, with a table that says what belongs together and
+    what nobody vouches for, and the label scheme.
 
     Parameters
     ----------
     primary_only : only the channel that readers open, not the others of its acquisition.
+    filled : with ``nifti``, fill from drafts too what readers did not vouch for; the table says where.
     progress : is called with the number of cases done and in all.
 
     Raises
@@ -94,8 +97,11 @@ def export_dataset(
     if not cases:
         raise InvalidInput("nothing is annotated yet; there is no data set to export")
     target.mkdir(parents=True, exist_ok=True)
-    write = _write_nnunet if form is ExportFormat.NNUNET else _write_nifti
-    folder = write(workspace, catalog, target, cases, progress or (lambda _done, _total: None))
+    report = progress or (lambda _done, _total: None)
+    if form is ExportFormat.NNUNET:
+        folder = _write_nnunet(workspace, catalog, target, cases, report)
+    else:
+        folder = _write_nifti(workspace, catalog, target, cases, filled, report)
     people = {case.acquisition.participant.code: bool(case.acquisition.participant.held_out) for case in cases}
     return Exported(
         form=form,
@@ -134,18 +140,22 @@ def _write_nnunet(
         held_out = set()  # nothing else is annotated; nnU-Net wants a case to train on
     with tempfile.TemporaryDirectory(prefix=".export-", dir=target) as scratch:
         training = []
+        lines = ["case\tfilled"]
         with catalog.read() as session:
             for done, case in enumerate(cases):
                 progress(done, len(cases))
-                label, label_digest = completed_mask(workspace, session, case.revision, Path(scratch))
+                label = fill(workspace, session, case.revision, Path(scratch))
+                lines += [
+                    f"{channel.id}\t{','.join(label.structures)}" for channel in case.channels if label.structures
+                ]
                 training += [
                     TrainingCase(
                         case_id=channel.id,
                         image=workspace.path(channel.path),
-                        label=label,
+                        label=label.path,
                         participant=case.acquisition.participant.code,
                         image_digest=channel.digest,
-                        label_digest=label_digest,
+                        label_digest=label.digest,
                     )
                     for channel in case.channels
                 ]
@@ -153,6 +163,7 @@ def _write_nnunet(
         made = Path(scratch) / DATASET_NAME
         _unlink_from_workspace(made)
         (made / "labels.tsv").write_text(workspace.scheme.text, encoding="utf-8")
+        (made / FILLED_TABLE).write_text("\n".join(lines) + "\n", encoding="utf-8")
         made.rename(folder)
     progress(len(cases), len(cases))
     return folder
@@ -168,7 +179,7 @@ def _unlink_from_workspace(folder: Path) -> None:
 
 
 def _write_nifti(
-    workspace: Workspace, catalog: Catalog, target: Path, cases: Sequence[_Case], progress: Progress
+    workspace: Workspace, catalog: Catalog, target: Path, cases: Sequence[_Case], filled: bool, progress: Progress
 ) -> Path:
     if any(target.iterdir()):
         raise Conflict(f"{target} is not empty; export to another folder")
@@ -176,12 +187,15 @@ def _write_nifti(
         folder = Path(scratch) / "export"
         for name in ("images", "masks"):
             (folder / name).mkdir(parents=True)
-        with (folder / TABLE).open("w", newline="", encoding="utf-8") as stream:
+        with (folder / TABLE).open("w", newline="", encoding="utf-8") as stream, catalog.read() as session:
             table = csv.writer(stream, delimiter="\t", lineterminator="\n")
             table.writerow(COLUMNS)
             for done, case in enumerate(cases):
                 progress(done, len(cases))
-                table.writerows(_copy_case(workspace, folder, case))
+                source = Filled(workspace.path(case.revision.path), None)
+                if filled:
+                    source = fill(workspace, session, case.revision, Path(scratch))
+                table.writerows(_copy_case(workspace, folder, case, source))
         (folder / "labels.tsv").write_text(workspace.scheme.text, encoding="utf-8")
         # The table last: what it names is there.
         for name in ("images", "masks", "labels.tsv", TABLE):
@@ -190,16 +204,16 @@ def _write_nifti(
     return target
 
 
-def _copy_case(workspace: Workspace, folder: Path, case: _Case) -> Iterator[tuple[object, ...]]:
+def _copy_case(workspace: Workspace, folder: Path, case: _Case, source: Filled) -> Iterator[tuple[object, ...]]:
     revision, participant = case.revision, case.acquisition.participant
     mask = f"masks/{case.acquisition.id}.nii.gz"
-    shutil.copyfile(workspace.path(revision.path), folder / mask)
-    missing = ",".join(sorted(s.structure for s in revision.structures if s.state is StructureState.NOT_ANNOTATED))
+    shutil.copyfile(source.path, folder / mask)
+    missing = ",".join(sorted(item.structure for item in revision.structures if not item.state.judged))
     for channel in case.channels:
         image = f"images/{channel.id}.nii.gz"
         shutil.copyfile(workspace.path(channel.path), folder / image)
         yield (
             participant.code, "yes" if participant.held_out else "no", case.acquisition.station, channel.sequence,
             channel.id, case.acquisition.id, image, mask, revision.number, revision.author,
-            "yes" if revision.examination_id == channel.id else "no", missing,
+            "yes" if revision.examination_id == channel.id else "no", missing, ",".join(source.structures),
         )  # fmt: skip

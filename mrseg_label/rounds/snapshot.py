@@ -5,18 +5,17 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-import nibabel
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
+from mrseg_label.annotation.filling import fill
 from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.queries import drafts, participants
+from mrseg_label.catalog.queries import participants
 from mrseg_label.catalog.queries import rounds as rows
 from mrseg_label.catalog.tables import Revision, Round, RoundCase
-from mrseg_label.catalog.types import CaseRole, StructureState
+from mrseg_label.catalog.types import CaseRole
 from mrseg_label.errors import InvalidInput
-from mrseg_label.imaging import Geometry, write_nifti
 from mrseg_label.labels import LabelScheme
 from mrseg_label.nnunet.dataset import TrainingCase
 from mrseg_label.workspace import Workspace
@@ -55,14 +54,14 @@ def take(session: Session, row: Round, scheme: LabelScheme) -> None:
 def training_cases(workspace: Workspace, catalog: Catalog, number: int, folder: Path) -> list[TrainingCase]:
     """The cases to learn from: every channel of every corrected acquisition, sharing its label map.
 
-    Label maps that had to be completed are written to ``folder``.
+    Label maps in which something had to be filled from a draft are written to ``folder``.
     """
     result = []
     with catalog.read() as session:
         for case in rows.cases(session, number):
             if case.role is not CaseRole.TRAINING:
                 continue
-            label, label_digest = completed_mask(workspace, session, case.revision, folder)
+            label = fill(workspace, session, case.revision, folder)
             acquisition = rows.acquisition(session, case.acquisition_id)
             if acquisition is None:
                 raise InvalidInput(f"acquisition {case.acquisition_id} of round {number} is not in the catalogue")
@@ -70,47 +69,20 @@ def training_cases(workspace: Workspace, catalog: Catalog, number: int, folder: 
                 TrainingCase(
                     case_id=channel.id,
                     image=workspace.path(channel.path),
-                    label=label,
+                    label=label.path,
                     participant=acquisition.participant.code,
                     image_digest=channel.digest,
-                    label_digest=label_digest,
+                    label_digest=label.digest,
                 )
                 for channel in rows.channels(session, case.acquisition_id)
             ]
     return result
 
 
-def completed_mask(workspace: Workspace, session: Session, revision: Revision, folder: Path) -> tuple[Path, str | None]:
-    """The revision's mask, with what its reader did not vouch for filled from the draft that was corrected.
-
-    What the reader drew always stays on top. Returns the path and, where the stored file itself is used,
-    its digest.
-    """
-    scheme = workspace.scheme
-    missing = [scheme[item.structure].id for item in revision.structures if item.state is StructureState.NOT_ANNOTATED]
-    draft = drafts.get(session, revision.presegmentation_id) if revision.presegmentation_id else None
-    stored = workspace.path(revision.path)
-    if not missing or draft is None:
-        return stored, revision.digest
-    mask, geometry = read_mask(stored)
-    proposal, draft_geometry = read_mask(workspace.path(draft.path))
-    geometry.require(draft_geometry, f"revision {revision.id} and its draft {draft.id}")
-    fill = (mask == 0) & np.isin(proposal, missing)
-    target = folder / f"{revision.id}.nii.gz"
-    write_nifti(target, np.where(fill, proposal, mask), geometry)
-    return target, None
-
-
 def vouched_for(revision: Revision, scheme: LabelScheme) -> NDArray[np.bool_]:
     """Which structures, by id - 1, the reader of a revision vouches for, present or absent."""
     vouched = np.ones(len(scheme), dtype=bool)
     for item in revision.structures:
-        if item.state is StructureState.NOT_ANNOTATED:
+        if not item.state.judged:
             vouched[scheme[item.structure].id - 1] = False
     return vouched
-
-
-def read_mask(path: Path) -> tuple[NDArray[np.uint8], Geometry]:
-    """A label map that we stored, (X, Y, Z) uint8, and its grid."""
-    file = nibabel.load(path)
-    return np.asarray(file.dataobj, dtype=np.uint8), Geometry(file.shape, file.affine)

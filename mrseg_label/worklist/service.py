@@ -14,40 +14,21 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.queries import audit
+from mrseg_label.catalog.queries import annotations as revisions
+from mrseg_label.catalog.queries import audit, readings
 from mrseg_label.catalog.queries import worklist as rows
-from mrseg_label.catalog.tables import Acquisition, Examination, Lease
+from mrseg_label.catalog.tables import Acquisition, Examination, Lease, Revision
 from mrseg_label.catalog.types import LeaseEnd
 from mrseg_label.clock import iso
-from mrseg_label.errors import Conflict, NotFound, Unavailable
-from mrseg_label.ids import check_alias, is_id, new_ticket
+from mrseg_label.errors import Conflict, InvalidInput, NotFound, Unavailable
+from mrseg_label.ids import check_alias, is_id
+from mrseg_label.worklist import asking
+from mrseg_label.worklist.leasing import HandedOut, as_handed_out, lease
 from mrseg_label.worklist.strategies import choose, prepare
 from mrseg_label.workspace import Workspace
 
 MOST_OPEN_CASES = 3  # of a signed-in reader; Slicer's Next without a submission says nothing to the server
 _ATTEMPTS = 20
-
-
-@dataclass(frozen=True)
-class HandedOut:
-    """A case in a reader's hands.
-
-    Attributes
-    ----------
-    ticket : unguessable; stands for the examination wherever a client sends an id, for this reader and time.
-    file_name : unique, with suffix.
-    digest : SHA-256 of the image file.
-    rejected_revision_id : the reader's own submission that was sent back, with the second reader's ``comment``.
-    """
-
-    ticket: str
-    examination_id: str
-    acquisition_id: str
-    file_name: str
-    digest: str
-    expires_at: datetime
-    rejected_revision_id: str | None = None
-    comment: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,95 +70,51 @@ def next_case(
     raise Unavailable("many readers asked for a case at the same moment; ask again")
 
 
-def next_second_read(
-    workspace: Workspace, catalog: Catalog, *, client: str, user: str | None, acquisition_id: str | None = None
-) -> HandedOut | None:
-    """Hand out a case that another reader has annotated, on purpose; what is submitted is a further reading.
-
-    None if there is no such case, or not the named one.
-    """
-    with catalog.begin() as session:
-        moment = catalog.now(session)
-        rows.expire(session, moment)
-        case = rows.for_second_read(session, user or client, acquisition_id)
-        if case is None:
-            return None
-        return _lease(workspace, session, moment, case, client, user, second_read=True)
-
-
 def _hand_out(
     workspace: Workspace, catalog: Catalog, session: Session, prepared: list[str] | str, client: str, user: str | None
 ) -> HandedOut | None:
     moment = catalog.now(session)
     rows.expire(session, moment)
+    wanted = asking.fetch(session, client, user)
+    if wanted is not None:
+        return as_handed_out(session, wanted)
     given_up: Sequence[str] = ()
     if user is not None:
         _make_room(session, moment, client, user)
         given_up = rows.given_up(session, user)
     # A case that a second reader sent back goes to its author first, for as long as a lease would be his.
+    returned = readings.sent_back(session)
+    for case, revision, _ in returned:
+        if revision.author == (user or client) and readings.lock(session, case.id):
+            beside = not revision.is_final
+            given = lease(workspace, session, moment, case, client, user, base=revision, second_read=beside)
+            return as_handed_out(session, given)
     patience = timedelta(hours=workspace.settings.lease_hours)
-    returned = rows.sent_back(session)
-    for back in returned:
-        case = rows.if_waiting(session, back.acquisition_id, ()) if back.author == (user or client) else None
-        if case is not None:
-            return _lease(workspace, session, moment, case, client, user, returned=back)
     reserved = {
-        back.acquisition_id: back.rejected_at + patience for back in returned if back.rejected_at + patience > moment
+        case.id: rejected_at + patience
+        for case, _, rejected_at in returned
+        if case.annotated_at is None and rejected_at + patience > moment
     }
-    case = choose(session, prepared, workspace.settings.round_size, given_up, reserved)
-    if case is None:
-        free = [*reserved.values(), *filter(None, [rows.first_free_at(session)])]
-        if not free:
-            return None
-        raise Conflict(
-            f"all cases that are left are with readers until {iso(min(free))} or until they submit; ask again then"
-        )
-    return _lease(workspace, session, moment, case, client, user)
-
-
-def _lease(
-    workspace: Workspace,
-    session: Session,
-    moment: datetime,
-    case: Acquisition,
-    client: str,
-    user: str | None,
-    *,
-    second_read: bool = False,
-    returned: rows.SentBack | None = None,
-) -> HandedOut:
-    lease = Lease(
-        ticket=new_ticket(),
-        acquisition_id=case.id,
-        client=client,
-        user=user,
-        second_read=second_read,
-        created_at=moment,
-        expires_at=moment + timedelta(hours=workspace.settings.lease_hours),
-    )
-    session.add(lease)
-    session.flush()
-    audit.record(session, user or client, "handed out", case.id, lease=lease.id)
-    assert case.primary_examination_id is not None
-    examination = rows.examination(session, case.primary_examination_id)
-    assert examination is not None
-    return HandedOut(
-        ticket=lease.ticket,
-        examination_id=examination.id,
-        acquisition_id=lease.acquisition_id,
-        file_name=f"{examination.id}.nii.gz",
-        digest=examination.digest,
-        expires_at=lease.expires_at,
-        rejected_revision_id=returned.revision_id if returned else None,
-        comment=returned.comment if returned else "",
+    chosen = choose(session, prepared, workspace.settings.round_size, given_up, reserved)
+    if chosen is not None:
+        return as_handed_out(session, lease(workspace, session, moment, chosen, client, user))
+    if workspace.settings.review == "required":
+        to_review = asking.review(workspace, session, moment, client, user)
+        if to_review is not None:
+            return as_handed_out(session, to_review)
+    free = [*reserved.values(), *filter(None, [rows.first_free_at(session)])]
+    if not free:
+        return None
+    raise Conflict(
+        f"all cases that are left are with readers until {iso(min(free))} or until they submit; ask again then"
     )
 
 
 def _make_room(session: Session, moment: datetime, client: str, user: str) -> None:
     """Release a signed-in reader's oldest cases so that one more fits."""
     held = rows.open_leases(session, client, user)
-    for lease in held[: max(0, len(held) - MOST_OPEN_CASES + 1)]:
-        lease.ended_at, lease.ended = moment, LeaseEnd.RELEASED
+    for oldest in held[: max(0, len(held) - MOST_OPEN_CASES + 1)]:
+        oldest.ended_at, oldest.ended = moment, LeaseEnd.RELEASED
     session.flush()
 
 
@@ -201,9 +138,9 @@ def resolve_image(
             if examination is None:
                 raise NotFound(f"there is no examination {image}")
             return examination
-        lease = rows.by_ticket(session, image)
-        if lease is not None:
-            return _of_ticket(catalog, session, lease, user)
+        given = rows.by_ticket(session, image)
+        if given is not None:
+            return _of_ticket(catalog, session, given, user)
         name = check_alias(image)
         examination = rows.by_alias(session, name, user or client) if user or client else None
         if examination is None and user is None:
@@ -213,12 +150,12 @@ def resolve_image(
         return examination
 
 
-def _of_ticket(catalog: Catalog, session: Session, lease: Lease, user: str | None) -> Examination:
-    if user is not None and lease.user != user:
+def _of_ticket(catalog: Catalog, session: Session, given: Lease, user: str | None) -> Examination:
+    if user is not None and given.user != user:
         raise NotFound("this ticket was given to another reader; ask for a case of your own")
-    if lease.expires_at <= catalog.now(session):
-        raise NotFound(f"this ticket ended at {iso(lease.expires_at)}; ask for the next case again")
-    case = session.get(Acquisition, lease.acquisition_id)
+    if given.expires_at <= catalog.now(session):
+        raise NotFound(f"this ticket ended at {iso(given.expires_at)}; ask for the next case again")
+    case = session.get(Acquisition, given.acquisition_id)
     examination = case and case.primary_examination_id and rows.examination(session, case.primary_examination_id)
     if not examination:
         raise NotFound("the examination of this ticket is not there any more")
@@ -228,12 +165,42 @@ def _of_ticket(catalog: Catalog, session: Session, lease: Lease, user: str | Non
 def release(catalog: Catalog, *, acquisition_id: str, client: str, user: str | None) -> bool:
     """Give a case back without a submission; False if this reader does not hold it."""
     with catalog.begin() as session:
-        lease = rows.newest_lease(session, acquisition_id, client, user)
-        if lease is None or lease.ended_at is not None:
+        held = rows.newest_lease(session, acquisition_id, client, user)
+        if held is None or held.ended_at is not None:
             return False
-        lease.ended_at, lease.ended = catalog.now(session), LeaseEnd.RELEASED
-        audit.record(session, user or client, "released", acquisition_id, lease=lease.id)
+        held.ended_at, held.ended = catalog.now(session), LeaseEnd.RELEASED
+        audit.record(session, user or client, "released", acquisition_id, lease=held.id)
         return True
+
+
+def give_back(catalog: Catalog, *, acquisition_id: str, client: str, user: str | None) -> None:
+    """As :func:`release`.
+
+    Raises
+    ------
+    Conflict
+        This reader does not hold the case.
+    """
+    if not release(catalog, acquisition_id=acquisition_id, client=client, user=user):
+        raise Conflict(f"{user or client} does not hold this case")
+
+
+def mask_to_begin_with(
+    catalog: Catalog, *, acquisition_id: str, client: str, user: str | None
+) -> tuple[Revision, str] | None:
+    """The mask that this reader goes on with instead of a draft, and why it was sent back; None for a draft.
+
+    It is a reader's own rejected one, the newest accepted one of a case that was asked for again, or the
+    submission that is to be reviewed.
+    """
+    with catalog.read() as session:
+        held = rows.newest_lease(session, acquisition_id, client, user)
+        if held is None or held.revision_id is None or held.ended_at is not None:
+            return None
+        if held.expires_at <= catalog.now(session):
+            return None
+        revision = revisions.get(session, held.revision_id)
+        return (revision, revisions.rejection(session, revision.id)) if revision else None
 
 
 def draft_sent(
@@ -241,9 +208,9 @@ def draft_sent(
 ) -> None:
     """Note on the reader's lease which draft was sent, so that the correction is compared with that one."""
     with catalog.begin() as session:
-        lease = rows.newest_lease(session, acquisition_id, client, user)
-        if lease is not None and lease.ended_at is None:
-            lease.presegmentation_id = presegmentation_id
+        held = rows.newest_lease(session, acquisition_id, client, user)
+        if held is not None and held.ended_at is None:
+            held.presegmentation_id = presegmentation_id
 
 
 def mark_unusable(catalog: Catalog, *, acquisition_id: str, reason: str, actor: str) -> None:
@@ -251,11 +218,15 @@ def mark_unusable(catalog: Catalog, *, acquisition_id: str, reason: str, actor: 
 
     Raises
     ------
+    InvalidInput
+        No reason.
     NotFound
         There is no such acquisition.
     Conflict
         It is marked already.
     """
+    if not reason.strip():
+        raise InvalidInput("say why the case cannot be used: others will want to know")
     with catalog.begin() as session:
         case = session.get(Acquisition, acquisition_id)
         if case is None:
@@ -265,11 +236,9 @@ def mark_unusable(catalog: Catalog, *, acquisition_id: str, reason: str, actor: 
                 f"{acquisition_id} was marked unusable already, by {case.excluded_by}: {case.excluded_reason}"
             )
         moment = catalog.now(session)
-        case.excluded_at, case.excluded_by, case.excluded_reason = moment, actor, reason
-        lease = rows.open_lease(session, acquisition_id)
-        if lease is not None:
-            lease.ended_at, lease.ended = moment, LeaseEnd.RELEASED
-        audit.record(session, actor, "marked unusable", acquisition_id, reason=reason)
+        case.excluded_at, case.excluded_by, case.excluded_reason = moment, actor, reason.strip()
+        rows.end_leases(session, acquisition_id, moment)
+        audit.record(session, actor, "marked unusable", acquisition_id, reason=reason.strip())
 
 
 def open_cases(session: Session, *, client: str | None = None, user: str | None = None) -> OpenCases:

@@ -16,7 +16,9 @@ from mrseg_label.catalog.queries import annotations as rows
 from mrseg_label.catalog.tables import Acquisition, Job, Lease, Review, Revision
 from mrseg_label.catalog.types import RevisionState
 from mrseg_label.errors import ConfigurationError, Conflict, Forbidden, InvalidInput, LabelError, NotFound
-from mrseg_label.worklist.service import HandedOut, next_case, next_second_read
+from mrseg_label.worklist.asking import Purpose, ask_for
+from mrseg_label.worklist.leasing import HandedOut
+from mrseg_label.worklist.service import mark_unusable, mask_to_begin_with, next_case, release
 from tests.annotation_house import House, draft_array, make_house
 
 
@@ -40,6 +42,18 @@ def ask(house: House, reader: str) -> HandedOut | None:
     return next_case(house.workspace, house.catalog, strategy="balanced", client=reader, user=None)
 
 
+def wish(house: House, reader: str, purpose: Purpose, named: bool = False) -> HandedOut:
+    acquisition = house.acquisition if named else None
+    return ask_for(
+        house.workspace, house.catalog, purpose=purpose, client=reader, user=None, acquisition_id=acquisition
+    )
+
+
+def begins_with(house: House, reader: str) -> tuple[str, str] | None:
+    begun = mask_to_begin_with(house.catalog, acquisition_id=house.acquisition, client=reader, user=None)
+    return (begun[0].id, begun[1]) if begun else None
+
+
 def final_of(house: House) -> str | None:
     with house.catalog.read() as session:
         final = rows.final(session, house.acquisition)
@@ -58,7 +72,6 @@ def test_accepted_submission_counts_from_then_on(reviewed: House) -> None:
     with reviewed.catalog.read() as session:
         assert [(r.reviewer, r.comment) for r in session.query(Review)] == [("bob", "good")]
         assert session.query(Job).filter_by(key=f"{sent.revision_id}:accepted").count() == 1
-        assert rows.to_review(session, None, 10) == []
     with pytest.raises(Conflict, match="accepted"):
         review.reject(reviewed.catalog, sent.revision_id, reviewer="bob", comment="bad")
 
@@ -66,9 +79,6 @@ def test_accepted_submission_counts_from_then_on(reviewed: House) -> None:
 def test_rejected_case_goes_back_to_its_author_with_the_comment(reviewed: House) -> None:
     assert ask(reviewed, "ada")
     sent = send(reviewed, "ada")
-    with reviewed.catalog.read() as session:
-        assert rows.to_review(session, "ada", 10) == []
-        assert [r.id for r in rows.to_review(session, "bob", 10)] == [sent.revision_id]
     with pytest.raises(InvalidInput, match="comment"):
         review.reject(reviewed.catalog, sent.revision_id, reviewer="bob", comment=" ")
     review.reject(reviewed.catalog, sent.revision_id, reviewer="bob", comment="the spleen is too large")
@@ -76,10 +86,104 @@ def test_rejected_case_goes_back_to_its_author_with_the_comment(reviewed: House)
         ask(reviewed, "eve")
     case = ask(reviewed, "ada")
     assert case is not None
-    assert (case.rejected_revision_id, case.comment) == (sent.revision_id, "the spleen is too large")
+    assert (case.revision_id, case.comment) == (sent.revision_id, "the spleen is too large")
+    assert begins_with(reviewed, "ada") == (sent.revision_id, "the spleen is too large")
+    assert begins_with(reviewed, "eve") is None
     # The same mask again is a new submission, since the first was rejected.
     again = send(reviewed, "ada")
     assert again.number == 2 and not again.repeated
+    assert again.report["began_from"] == sent.revision_id
+    assert begins_with(reviewed, "ada") is None
+
+
+def test_rejected_correction_of_an_accepted_mask_goes_back_and_the_mask_stays(reviewed: House) -> None:
+    first = send(reviewed, "ada")
+    review.accept(reviewed.catalog, first.revision_id, reviewer="bob")
+    second = send(reviewed, "ada", 1)
+    review.reject(reviewed.catalog, second.revision_id, reviewer="bob", comment="worse than before")
+    assert final_of(reviewed) == first.revision_id
+    assert ask(reviewed, "eve") is None  # for others nothing is left
+    case = ask(reviewed, "ada")
+    assert case is not None and (case.revision_id, case.comment) == (second.revision_id, "worse than before")
+
+
+def test_rejected_second_reading_goes_back_as_a_second_reading(reviewed: House) -> None:
+    first = send(reviewed, "ada")
+    review.accept(reviewed.catalog, first.revision_id, reviewer="bob")
+    wish(reviewed, "eve", Purpose.SECOND_READ)
+    second = send(reviewed, "eve", 1)
+    review.reject(reviewed.catalog, second.revision_id, reviewer="bob", comment="no")
+    case = ask(reviewed, "eve")
+    assert case is not None and case.revision_id == second.revision_id
+    again = send(reviewed, "eve", 2)
+    assert not again.is_final and final_of(reviewed) == first.revision_id
+
+
+def test_a_submission_is_handed_to_a_second_reader_before_it_counts(reviewed: House) -> None:
+    assert ask(reviewed, "ada")
+    sent = send(reviewed, "ada")
+    assert ask(reviewed, "ada") is None  # nobody reviews oneself
+    case = ask(reviewed, "bob")
+    assert case is not None and case.revision_id == sent.revision_id
+    assert begins_with(reviewed, "bob") == (sent.revision_id, "")
+    assert ask(reviewed, "eve") is None  # bob looks at it
+    review.accept(reviewed.catalog, sent.revision_id, reviewer="bob")
+    with reviewed.catalog.read() as session:
+        assert session.query(Lease).filter(Lease.ended_at.is_(None)).count() == 0
+    assert ask(reviewed, "bob") is None
+
+
+def test_review_on_purpose_of_a_named_case(reviewed: House) -> None:
+    sent = send(reviewed, "ada")
+    for reader, word in (("ada", "your own"), ("bob", None), ("eve", "being reviewed")):
+        if word is None:
+            assert wish(reviewed, reader, Purpose.REVIEW, named=True).revision_id == sent.revision_id
+        else:
+            with pytest.raises(NotFound, match=word):
+                wish(reviewed, reader, Purpose.REVIEW, named=True)
+    with pytest.raises(Conflict, match="purpose review"):
+        wish(reviewed, "eve", Purpose.CORRECT, named=True)
+
+
+def test_a_submitted_case_is_asked_for_again_and_begins_with_its_newest_accepted_mask(house: House) -> None:
+    assert ask(house, "ada")
+    first = send(house, "ada")
+    with house.catalog.read() as session:
+        draft = rows.get(session, first.revision_id).presegmentation_id
+    wished = wish(house, "bob", Purpose.CORRECT, named=True)
+    assert wished.revision_id == first.revision_id
+    with pytest.raises(Conflict, match="until"):
+        wish(house, "ada", Purpose.CORRECT, named=True)
+    assert wish(house, "bob", Purpose.CORRECT, named=True).ticket == wished.ticket
+    case = ask(house, "bob")
+    assert case is not None and case.ticket == wished.ticket
+    assert begins_with(house, "bob") == (first.revision_id, "")
+    second = send(house, "bob", 1)
+    # Bob held the case: this is no further reading.
+    assert second.is_final and final_of(house) == second.revision_id
+    with house.catalog.read() as session:
+        new = rows.get(session, second.revision_id)
+        assert new.presegmentation_id == draft and new.report["began_from"] == first.revision_id
+    assert wish(house, "ada", Purpose.CORRECT, named=True).revision_id == second.revision_id
+    assert release(house.catalog, acquisition_id=house.acquisition, client="ada", user=None)
+    assert begins_with(house, "ada") is None
+    with pytest.raises(InvalidInput, match="which examination"):
+        wish(house, "ada", Purpose.CORRECT)
+
+
+def test_an_unusable_case_leaves_everybodys_hands(house: House) -> None:
+    send(house, "ada")
+    wish(house, "ada", Purpose.CORRECT, named=True)
+    wish(house, "bob", Purpose.SECOND_READ, named=True)
+    with pytest.raises(InvalidInput, match="why"):
+        mark_unusable(house.catalog, acquisition_id=house.acquisition, reason=" ", actor="bob")
+    mark_unusable(house.catalog, acquisition_id=house.acquisition, reason="motion", actor="bob")
+    with house.catalog.read() as session:
+        assert session.query(Lease).filter(Lease.ended_at.is_(None)).count() == 0
+    for purpose in Purpose:
+        with pytest.raises(Conflict, match="bob: motion"):
+            wish(house, "eve", purpose, named=True)
+    assert ask(house, "ada") is None
 
 
 def test_rejected_case_goes_to_others_when_its_author_does_not_come(reviewed: House) -> None:
@@ -88,7 +192,7 @@ def test_rejected_case_goes_to_others_when_its_author_does_not_come(reviewed: Ho
     with reviewed.catalog.begin() as session:
         session.query(Review).one().created_at -= timedelta(hours=25)
     case = ask(reviewed, "eve")
-    assert case is not None and case.rejected_revision_id is None
+    assert case is not None and case.revision_id is None
 
 
 def test_withdrawn_mask_gives_way_to_the_one_before_and_then_the_case_waits(house: House) -> None:
@@ -133,12 +237,20 @@ def test_restoring_what_was_never_accepted_needs_a_review(reviewed: House) -> No
 
 
 def test_second_read_is_a_further_reading_and_both_are_compared(house: House) -> None:
-    assert next_second_read(house.workspace, house.catalog, client="bob", user=None) is None
+    with pytest.raises(NotFound, match="nobody has annotated"):
+        wish(house, "bob", Purpose.SECOND_READ)
     first = send(house, "ada")
-    assert next_second_read(house.workspace, house.catalog, client="ada", user=None) is None
-    case = next_second_read(house.workspace, house.catalog, client="bob", user=None, acquisition_id=house.acquisition)
-    assert case is not None and case.acquisition_id == house.acquisition
-    assert next_second_read(house.workspace, house.catalog, client="eve", user=None) is None
+    with pytest.raises(NotFound, match="yourself"):
+        wish(house, "ada", Purpose.SECOND_READ, named=True)
+    case = wish(house, "bob", Purpose.SECOND_READ, named=True)
+    assert case.acquisition_id == house.acquisition and case.revision_id is None
+    with pytest.raises(NotFound, match="being read"):
+        wish(house, "eve", Purpose.SECOND_READ)
+    # It comes with the next request for a case, once.
+    assert ask(house, "eve") is None
+    fetched = ask(house, "bob")
+    assert fetched is not None and fetched.ticket == case.ticket
+    assert ask(house, "bob") is None
     second = send(house, "bob", 1)
     assert not second.is_final and second.seconds is not None and final_of(house) == first.revision_id
     with house.catalog.read() as session:

@@ -66,6 +66,24 @@ def test_nifti_export_has_one_mask_a_case_and_says_what_nobody_vouches_for(
         export_dataset(workspace, catalog, tmp_path / "out", ExportFormat.NIFTI)
 
 
+def test_nifti_export_is_filled_from_drafts_only_where_that_is_asked_for(
+    opened: tuple[Workspace, Catalog], tmp_path: Path
+) -> None:
+    workspace, catalog = opened
+    case = store_case(workspace, catalog, "p1", not_annotated=("spleen", "aorta"))
+    spleen = workspace.scheme["spleen"].id
+    for filled, names in ((False, ""), (True, "spleen")):
+        out = tmp_path / f"out-{filled}"
+        export_dataset(workspace, catalog, out, ExportFormat.NIFTI, filled=filled)
+        with (out / "cases.tsv").open() as stream:
+            assert {row["filled"] for row in csv.DictReader(stream, delimiter="\t")} == {names}
+        mask = np.asarray(nibabel.load(out / f"masks/{case}.nii.gz").dataobj)
+        assert (mask == spleen).any() == filled
+    assert sha256_of(tmp_path / "out-False" / f"masks/{case}.nii.gz") == sha256_of(
+        stored_revision_file(workspace, case)
+    )
+
+
 def test_nnunet_export_is_in_one_orientation_and_shares_no_file_with_the_workspace(
     opened: tuple[Workspace, Catalog], tmp_path: Path
 ) -> None:
@@ -97,6 +115,8 @@ def test_nnunet_export_is_in_one_orientation_and_shares_no_file_with_the_workspa
     assert sorted(filled.values()) == [False, False, True, True], (
         "what p1's reader did not vouch for comes from the draft"
     )
+    lines = (folder / "filled.tsv").read_text().splitlines()
+    assert lines == ["case\tfilled", *sorted(f"{name}\tspleen" for name, is_filled in filled.items() if is_filled)]
     assert all(file.stat().st_nlink == 1 for file in folder.rglob("*") if file.is_file())
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["Dataset500_mrseg"]
 

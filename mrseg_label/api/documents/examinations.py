@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from pydantic import BaseModel, Field
 
+from mrseg_label.api.documents.annotations import ReviewOut
 from mrseg_label.api.documents.base import JsonObject, Moment
-from mrseg_label.catalog.tables import Examination, Revision
+from mrseg_label.catalog.tables import Examination, Review, Revision
 from mrseg_label.catalog.types import RevisionState, StructureState, finite
 
 
@@ -90,12 +92,13 @@ class AnnotationOut(BaseModel):
     seconds: float | None = Field(description="from hand-out to submission")
     effort: JsonObject | None = Field(description="edited voxels and DSC against the pre-segmentation")
     structures: list[StructureOut]
-    report: JsonObject = Field(description="what was noticed while reading it")
+    report: JsonObject = Field(description="what was noticed while reading it; the revision that it began from")
     digest: str
+    reviews: list[ReviewOut] = Field(description="what was said of it after its submission, oldest first")
 
     @classmethod
-    def of(cls, row: Revision, asked_for: str) -> AnnotationOut:
-        """From its row; ``asked_for`` is the examination in the request."""
+    def of(cls, row: Revision, asked_for: str | None, reviews: Sequence[Review] = ()) -> AnnotationOut:
+        """From its rows; ``asked_for`` is the examination in the request, if there is one."""
         structures = [
             StructureOut(
                 structure=entry.structure,
@@ -114,7 +117,7 @@ class AnnotationOut(BaseModel):
             client=row.client,
             created=row.created_at,
             examination=row.examination_id,
-            propagated=row.examination_id != asked_for,
+            propagated=asked_for is not None and row.examination_id != asked_for,
             is_final=row.is_final,
             model_version=row.model_version,
             presegmentation=row.presegmentation_id,
@@ -123,4 +126,5 @@ class AnnotationOut(BaseModel):
             structures=structures,
             report=row.report or {},
             digest=row.digest,
+            reviews=[ReviewOut.of(review) for review in reviews],
         )

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from mrseg_label.catalog.tables import Acquisition, Review, Revision
-from mrseg_label.catalog.types import RevisionState
+from mrseg_label.catalog.tables import Review, Revision
+from mrseg_label.catalog.types import RevisionState, Verdict
 
 
 def get(session: Session, revision_id: str) -> Revision | None:
@@ -60,23 +60,26 @@ def submission_before(session: Session, revision: Revision) -> Revision | None:
     return session.scalars(query.order_by(Revision.created_at.desc()).limit(1)).one_or_none()
 
 
-def to_review(session: Session, without_author: str | None, limit: int) -> Sequence[Revision]:
-    """Revisions that wait for a second reader, other than their author, the oldest first."""
-    query = (
-        select(Revision)
-        .join(Acquisition, Acquisition.id == Revision.acquisition_id)
-        .where(Revision.state == RevisionState.SUBMITTED, Acquisition.excluded_at.is_(None))
-    )
-    if without_author is not None:
-        query = query.where(Revision.author != without_author)
-    return session.scalars(query.order_by(Revision.created_at, Revision.id).limit(limit)).all()
-
-
 def reviews(session: Session, revision_id: str) -> Sequence[Review]:
     """What was said of a revision, in order."""
     return session.scalars(
         select(Review).where(Review.revision_id == revision_id).order_by(Review.created_at, Review.id)
     ).all()
+
+
+def reviews_of(session: Session, revision_ids: Sequence[str]) -> dict[str, list[Review]]:
+    """What was said of each of these revisions, in order."""
+    query = select(Review).where(Review.revision_id.in_(revision_ids)).order_by(Review.created_at, Review.id)
+    said: dict[str, list[Review]] = {}
+    for row in session.scalars(query):
+        said.setdefault(row.revision_id, []).append(row)
+    return said
+
+
+def rejection(session: Session, revision_id: str) -> str:
+    """Why a second reader sent a revision back; empty where none did."""
+    query = select(Review.comment).where(Review.revision_id == revision_id, Review.verdict == Verdict.REJECTED)
+    return session.scalars(query.order_by(Review.created_at.desc(), Review.id).limit(1)).one_or_none() or ""
 
 
 def newest(session: Session, acquisition_id: str) -> Revision | None:

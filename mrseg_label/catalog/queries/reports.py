@@ -22,7 +22,7 @@ from mrseg_label.catalog.tables import (
     Round,
     RoundCase,
 )
-from mrseg_label.catalog.types import CaseRole, JobState
+from mrseg_label.catalog.types import CaseRole, JobState, RevisionState
 
 Position = tuple[datetime, str]  # of the last row of a page: when it was made, and its id
 
@@ -85,6 +85,18 @@ def revisions_page(session: Session, acquisition_id: str, limit: int, below: int
     if below is not None:
         query = query.where(Revision.number < below)
     return session.scalars(query.limit(limit)).all()
+
+
+def submissions_page(
+    session: Session, state: RevisionState | None, author: str | None, limit: int, after: Position | None = None
+) -> Sequence[Revision]:
+    """Revisions of all acquisitions, newest first."""
+    query = select(Revision)
+    if state is not None:
+        query = query.where(Revision.state == state)
+    if author is not None:
+        query = query.where(Revision.author == author)
+    return session.scalars(_newest_first(query, Revision.created_at, Revision.id, after).limit(limit)).all()
 
 
 def version_of_round(session: Session, numbers: Sequence[int]) -> dict[int, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, update
@@ -16,11 +15,10 @@ from mrseg_label.catalog.tables import (
     Lease,
     Participant,
     Presegmentation,
-    Review,
     Revision,
     RoundCase,
 )
-from mrseg_label.catalog.types import LeaseEnd, RevisionState, Verdict
+from mrseg_label.catalog.types import LeaseEnd, RevisionState
 
 Group = tuple[str, str]  # station, sequence
 
@@ -84,55 +82,16 @@ def given_up(session: Session, user: str) -> Sequence[str]:
     return session.scalars(select(Lease.acquisition_id).where(Lease.user == user, over).distinct()).all()
 
 
-@dataclass(frozen=True)
-class SentBack:
-    """A waiting case whose last submission was rejected by a second reader."""
-
-    acquisition_id: str
-    revision_id: str
-    author: str
-    comment: str
-    rejected_at: datetime
+def end_leases(session: Session, acquisition_id: str, moment: datetime) -> None:
+    """Take a case from all who hold it."""
+    held = and_(Lease.acquisition_id == acquisition_id, Lease.ended_at.is_(None))
+    session.execute(update(Lease).where(held).values(ended_at=moment, ended=LeaseEnd.RELEASED))
 
 
-def sent_back(session: Session) -> list[SentBack]:
-    """Waiting cases that a second reader sent back to their author, the oldest first."""
-    later = aliased(Revision)
-    is_newest = ~exists().where(later.acquisition_id == Revision.acquisition_id, later.number > Revision.number)
-    query = (
-        waiting()
-        .with_only_columns(Acquisition.id, Revision.id, Revision.author, Review.comment, Review.created_at)
-        .join(Revision, Revision.acquisition_id == Acquisition.id)
-        .join(Review, Review.revision_id == Revision.id)
-        .where(Review.verdict == Verdict.REJECTED, Revision.state == RevisionState.REJECTED, is_newest)
-        .order_by(Review.created_at, Review.id)
-    )
-    return [SentBack(*row) for row in session.execute(query)]
-
-
-def for_second_read(session: Session, reader: str, acquisition_id: str | None) -> Acquisition | None:
-    """An annotated case that this reader has not submitted and nobody reads a second time now.
-
-    Those with the fewest readings first; or the named one if it is such a case.
-    """
-    read = exists().where(Revision.acquisition_id == Acquisition.id, Revision.author == reader)
-    leased = exists().where(Lease.acquisition_id == Acquisition.id, Lease.ended_at.is_(None), Lease.second_read)
-    readings = (
-        select(func.count(Revision.author.distinct()))
-        .where(Revision.acquisition_id == Acquisition.id)
-        .correlate(Acquisition)
-        .scalar_subquery()
-    )
-    query = select(Acquisition).where(
-        Acquisition.annotated_at.is_not(None),
-        Acquisition.excluded_at.is_(None),
-        Acquisition.primary_examination_id.is_not(None),
-        ~read,
-        ~leased,
-    )
-    if acquisition_id is not None:
-        query = query.where(Acquisition.id == acquisition_id)
-    return _first(session, query.order_by(readings, Acquisition.shuffle, Acquisition.id), ())
+def end_reviews(session: Session, revision_id: str, moment: datetime) -> None:
+    """End the leases of those who look at a submission to review it."""
+    looking = and_(Lease.revision_id == revision_id, Lease.second_read, Lease.ended_at.is_(None))
+    session.execute(update(Lease).where(looking).values(ended_at=moment, ended=LeaseEnd.RELEASED))
 
 
 def open_examinations(session: Session, client: str | None, user: str | None) -> Sequence[tuple[Lease, Examination]]:
@@ -184,7 +143,8 @@ def waiting() -> Select[Acquisition]:
     )
 
 
-def _first(session: Session, query: Select[Acquisition], without: Collection[str]) -> Acquisition | None:
+def first(session: Session, query: Select[Acquisition], without: Collection[str]) -> Acquisition | None:
+    """The first acquisition that a query finds, leaving some out and those that another process has just chosen."""
     if without:
         query = query.where(Acquisition.id.not_in(without))
     # Other server processes that choose at the same moment skip this row (PostgreSQL); SQLite has one writer anyway.
@@ -237,22 +197,22 @@ def first_in_group(session: Session, group: Group, held_out: bool, without: Coll
         .where(Acquisition.station == group[0], Acquisition.sequence == group[1], Participant.held_out.is_(held_out))
         .order_by(Acquisition.shuffle, Acquisition.id)
     )
-    return _first(session, query, without)
+    return first(session, query, without)
 
 
 def first_imported(session: Session, without: Collection[str]) -> Acquisition | None:
     """The waiting case that was imported first."""
-    return _first(session, waiting().order_by(Acquisition.created_at, Acquisition.id), without)
+    return first(session, waiting().order_by(Acquisition.created_at, Acquisition.id), without)
 
 
 def first_shuffled(session: Session, without: Collection[str]) -> Acquisition | None:
     """The waiting case that comes first in the order drawn at import."""
-    return _first(session, waiting().order_by(Acquisition.shuffle, Acquisition.id), without)
+    return first(session, waiting().order_by(Acquisition.shuffle, Acquisition.id), without)
 
 
 def if_waiting(session: Session, acquisition_id: str, without: Collection[str]) -> Acquisition | None:
     """That acquisition if it waits for a reader."""
-    return _first(session, waiting().where(Acquisition.id == acquisition_id), without)
+    return first(session, waiting().where(Acquisition.id == acquisition_id), without)
 
 
 def waiting_with_two_drafts(session: Session, limit: int) -> list[tuple[str, str, str]]:

@@ -181,6 +181,8 @@ def upgrade() -> None:
     sa.Column('user', sa.String(length=255), nullable=True),
     sa.Column('second_read', sa.Boolean(), nullable=False),
     sa.Column('presegmentation_id', sa.String(length=255), nullable=True),
+    sa.Column('revision_id', sa.String(length=255), nullable=True),
+    sa.Column('asked_for', sa.Boolean(), nullable=False),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('ended_at', sa.DateTime(timezone=True), nullable=True),

@@ -1,0 +1,205 @@
+"""``annotations``: submissions, their review, and two readings compared."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from mrseg_label.cli.common import (
+    HERE,
+    JsonOption,
+    WorkspaceOption,
+    opened,
+    print_fields,
+    print_json,
+    print_page,
+    print_table,
+    say,
+)
+
+if TYPE_CHECKING:
+    from mrseg_label.api.documents.examinations import AnnotationOut
+
+group = typer.Typer(help="Submissions of readers, and their review.", no_args_is_help=True)
+Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the submission.")]
+ReaderOption = Annotated[str, typer.Option("--reader", help="Who decides.", show_default="local")]
+CommentOption = Annotated[str, typer.Option("--comment", help="Why.")]
+_LOCAL = "local"
+_ALL = 1_000_000
+
+
+@group.command("list")
+def list_annotations(
+    examination: Annotated[str | None, typer.Argument(metavar="[EXAMINATION]", help="Only of this one.")] = None,
+    state: Annotated[
+        Literal["submitted", "accepted", "rejected"] | None,
+        typer.Option("--state", help="submitted: those that wait for a second reader."),
+    ] = None,
+    author: Annotated[str | None, typer.Option("--author", help="Only of this reader.")] = None,
+    workspace: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Submissions, newest first."""
+    from mrseg_label.api.reading import read_annotations, read_submissions
+    from mrseg_label.catalog.types import RevisionState
+
+    with opened(workspace) as (_, catalog):
+        if examination is None:
+            found = read_submissions(catalog, RevisionState(state) if state else None, author, _ALL)
+        else:
+            found = [
+                item
+                for item in read_annotations(catalog, examination, _ALL)
+                if state in (None, item.state) and author in (None, item.author)
+            ]
+    if as_json:
+        print_page(found)
+        return
+    columns = ("annotation", "examination", "number", "state", "author", "submitted", "draft by", "edited voxels")
+    rows = [
+        (
+            item.id,
+            item.examination,
+            item.number,
+            f"{item.state}{'' if item.is_final else ', further reading'}",
+            item.author,
+            item.created,
+            item.model_version,
+            (item.effort or {}).get("edited_voxels"),
+        )
+        for item in found
+    ]
+    print_table(columns, rows)
+
+
+@group.command("show")
+def show(annotation: Id, workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
+    """One submission: what its reader judged, what decoding noticed, what reviewers said."""
+    from mrseg_label.api.reading import read_annotation
+
+    with opened(workspace) as (_, catalog):
+        found = read_annotation(catalog, annotation)
+    _print(found, as_json)
+
+
+@group.command("accept")
+def accept(
+    annotation: Id,
+    reader: ReaderOption = _LOCAL,
+    comment: CommentOption = "",
+    workspace: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Confirm a submission as a second reader: it counts from now on."""
+    from mrseg_label.annotation import review
+    from mrseg_label.api.reading import read_annotation
+
+    with opened(workspace) as (_, catalog):
+        review.accept(catalog, annotation, reviewer=reader, comment=comment)
+        found = read_annotation(catalog, annotation)
+    _print(found, as_json)
+
+
+@group.command("reject")
+def reject(
+    annotation: Id,
+    comment: Annotated[str, typer.Option("--comment", help="What is to be changed; the author gets it with the mask.")],
+    reader: ReaderOption = _LOCAL,
+    workspace: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Send a submission back to its author, who is handed the case first, with this mask."""
+    from mrseg_label.annotation import review
+    from mrseg_label.api.reading import read_annotation
+
+    with opened(workspace) as (_, catalog):
+        review.reject(catalog, annotation, reviewer=reader, comment=comment)
+        found = read_annotation(catalog, annotation)
+    _print(found, as_json)
+
+
+@group.command("withdraw")
+def withdraw(
+    annotation: Id,
+    reader: ReaderOption = _LOCAL,
+    comment: CommentOption = "",
+    workspace: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Take a submission out of use; the one before it counts again. Nothing is deleted."""
+    from mrseg_label.annotation import review
+    from mrseg_label.api.reading import read_annotation
+
+    with opened(workspace) as (_, catalog):
+        review.withdraw(catalog, annotation, actor=reader, comment=comment)
+        found = read_annotation(catalog, annotation)
+    _print(found, as_json)
+
+
+@group.command("restore")
+def restore(
+    annotation: Id, reader: ReaderOption = _LOCAL, workspace: WorkspaceOption = HERE, as_json: JsonOption = False
+) -> None:
+    """Make a submission's mask the case's mask again, as a new one."""
+    from mrseg_label.annotation import review
+    from mrseg_label.api.reading import read_annotation
+
+    with opened(workspace) as (found, catalog):
+        made = review.restore(found, catalog, annotation, actor=reader)
+        document = read_annotation(catalog, made.revision_id)
+    _print(document, as_json)
+
+
+@group.command("compare")
+def compare(
+    first: Id,
+    second: Annotated[str, typer.Argument(metavar="OTHER", help="Id of another submission for the same case.")],
+    workspace: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Two readings of one case: DSC and HD95 of every structure that both readers judged."""
+    from mrseg_label.annotation import readings
+    from mrseg_label.api.documents.annotations import ReadingsOut
+
+    with opened(workspace) as (found, catalog):
+        document = ReadingsOut.of(first, second, readings.compare(found, catalog, first, second))
+    if as_json:
+        print_json(document)
+        return
+    print_table(
+        ("structure", "DSC", "HD95, mm"),
+        [(name, item.dsc, item.hd95_mm) for name, item in document.structures.items()],
+    )
+    if document.mean_dsc is not None:
+        say(f"mean DSC {document.mean_dsc:.3f}")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group to the application."""
+    app.add_typer(group, name="annotations")
+
+
+def _print(found: AnnotationOut, as_json: bool) -> None:
+    if as_json:
+        print_json(found)
+        return
+    by_state: dict[str, list[str]] = {}
+    for item in found.structures:
+        by_state.setdefault(item.state, []).append(item.structure)
+    print_fields(
+        [
+            ("annotation", found.id),
+            ("examination", found.examination),
+            ("number", found.number),
+            ("state", f"{found.state}{'' if found.is_final else ', further reading'}"),
+            ("author", found.author),
+            ("submitted", found.created),
+            ("draft by", found.model_version),
+            ("seconds", found.seconds),
+            ("edited voxels", (found.effort or {}).get("edited_voxels")),
+            *((state.replace("_", " "), ", ".join(names)) for state, names in sorted(by_state.items())),
+            *((f"{said.verdict} by", f"{said.reviewer}: {said.comment or 'no comment'}") for said in found.reviews),
+            ("noticed", found.report or None),
+        ]
+    )
