@@ -67,13 +67,14 @@ def add_draft(workspace: Workspace, catalog: Catalog, examination_id: str) -> st
 
 @dataclass(frozen=True)
 class Running:
-    """A server and what it serves; ``images`` are the imported files by examination id."""
+    """A server and what it serves; ``images`` are the imported files by examination id, ``pid`` is its process."""
 
     url: str
     http: httpx.Client
     workspace: Workspace
     catalog: Catalog
     images: dict[str, Path]
+    pid: int
 
 
 @pytest.fixture(scope="session")
@@ -94,5 +95,5 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         Server(workspace.root, folder / "serve.log", environment=environment) as server,
         httpx.Client(base_url=server.url, timeout=60, trust_env=False) as http,
     ):
-        yield Running(server.url, http, workspace, catalog, images)
+        yield Running(server.url, http, workspace, catalog, images, server.pid)
     catalog.close()
