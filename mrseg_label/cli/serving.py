@@ -27,10 +27,15 @@ def serve(
     check_auth(found)
     if host not in _LOOPBACK:
         typer.echo(f"AUTH is off: requests from other machines to {host} will be refused (403)", err=True)
-    os.environ["MRSEG_WORKSPACE"] = str(found.root)
     typer.echo(f"serving {found.root} at http://{host}:{port} (Ctrl-C ends it)", err=True)
+    run_server(found, host, port)
 
+
+def run_server(found: Workspace, host: str, port: int) -> None:
+    """Run the application of a workspace until a signal ends it."""
     import uvicorn
+
+    os.environ["MRSEG_WORKSPACE"] = str(found.root)
 
     uvicorn.run(
         "mrseg_monailabel.server:create_app",
