@@ -1,0 +1,200 @@
+"""Twenty radiologists at once against one server, with masks of a real size."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from mrseg_label.catalog import Catalog
+from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.catalog.tables import (
+    BOOTSTRAP,
+    Acquisition,
+    Examination,
+    Lease,
+    Participant,
+    Presegmentation,
+    Revision,
+)
+from mrseg_label.errors import MrsegError
+from mrseg_label.imaging import Geometry, write_nifti
+from mrseg_label.simulation.client import SlicerClient
+from mrseg_label.simulation.server import Server
+from mrseg_label.workspace import Workspace
+
+GRID = Geometry((320, 260, 72), np.diag([-1.4, -1.4, 3.0, 1.0]))
+STRATEGIES = ("balanced", "random", "sequential", "uncertainty")
+VARIANTS = 6
+
+
+@dataclass
+class Day:
+    """What happened at the readers' desks."""
+
+    submit_seconds: list[float] = field(default_factory=list)
+    infer_seconds: list[float] = field(default_factory=list)
+    handed_out: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    burst_seconds: list[float] = field(default_factory=list)
+
+
+def label_map(seed: int, structures: int) -> NDArray[np.uint8]:
+    """Blocks of all structures on a third of the image, with ragged borders."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.choice(np.append(np.zeros(2 * structures, dtype=np.uint8), np.arange(1, structures + 1)), (16, 13, 9))
+    fine = np.kron(coarse, np.ones((20, 20, 8), dtype=np.uint8)).astype(np.uint8)
+    moved = np.roll(fine, 1, axis=int(rng.integers(3)))
+    return np.where(rng.random(fine.shape) < 0.3, moved, fine).astype(np.uint8)
+
+
+def fill(workspace: Workspace, catalog: Catalog, folder: Path, cases: int) -> None:
+    """Cases with an image and a draft each; the files are links to one another, the rows are not."""
+    rng = np.random.default_rng(3)
+    image = (np.indices(GRID.shape).sum(axis=0) + rng.integers(0, 40, GRID.shape)).astype(np.int16)
+    write_nifti(folder / "image.nii.gz", image, GRID)
+    write_nifti(folder / "draft.nii.gz", label_map(0, len(workspace.scheme)), GRID)
+    digest = workspace.put_file("images/0.nii.gz", folder / "image.nii.gz")
+    draft_digest = workspace.put_file("presegmentations/0.nii.gz", folder / "draft.nii.gz")
+    with catalog.begin() as session:
+        for number in range(cases):
+            for kind in ("images", "presegmentations") if number else ():
+                os.link(workspace.root / kind / "0.nii.gz", workspace.root / kind / f"{number}.nii.gz")
+            person = Participant(code=f"P{number:05d}")
+            session.add(person)
+            session.flush()
+            case = Acquisition(
+                participant_id=person.id,
+                key=person.code,
+                station=f"station {number % 5}",
+                sequence="water",
+                shuffle=number * 0.618 % 1,
+            )
+            session.add(case)
+            session.flush()
+            examination = Examination(
+                acquisition_id=case.id, sequence="water", source="", source_digest=f"{number}", digest=digest,
+                path=f"images/{number}.nii.gz", geometry=GRID.to_json(),
+            )  # fmt: skip
+            session.add(examination)
+            session.flush()
+            case.primary_examination_id = examination.id
+            session.add(
+                Presegmentation(
+                    acquisition_id=case.id, examination_id=examination.id, model_version=BOOTSTRAP, source="inverted",
+                    path=f"presegmentations/{number}.nii.gz", digest=draft_digest,
+                )
+            )  # fmt: skip
+
+
+def masks(folder: Path, structures: int) -> list[Path]:
+    """Corrections as Slicer exports them: int16, compressed NRRD."""
+    made = []
+    for variant in range(VARIANTS):
+        mask = sitk.GetImageFromArray(label_map(variant + 1, structures).transpose(2, 1, 0).astype(np.int16))
+        mask.SetSpacing((1.4, 1.4, 3.0))
+        made.append(folder / f"label-{variant}.nrrd")
+        sitk.WriteImage(mask, str(made[-1]), useCompression=True)
+    return made
+
+
+class Reader(threading.Thread):
+    """One radiologist, who takes some seconds for a case."""
+
+    def __init__(
+        self, number: int, url: str, labels: list[Path], names: list[str], folder: Path, day: Day,
+        until: float, pause: tuple[float, float], together: threading.Barrier,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        self.number, self.url, self.labels, self.names, self.day = number, url, labels, names, day
+        self.folder = folder / f"reader-{number}"
+        self.until, self.pause, self.together = until, pause, together
+
+    def run(self) -> None:
+        self.folder.mkdir()
+        rng = np.random.default_rng(self.number)
+        # Half of them never set their name, so the server sees one and the same client.
+        name = f"reader-{self.number}" if self.number % 2 else "user-xyz"
+        case = None
+        with SlicerClient(self.url, name) as client:
+            try:
+                time.sleep(rng.uniform(0, self.pause[1]))
+                while time.monotonic() < self.until:
+                    case = self._one(client, rng)
+                self.together.wait(60)
+                began = time.monotonic()
+                client.submit(case or "", self._label(rng), self.names, "mrseg")
+                self.day.burst_seconds.append(time.monotonic() - began)
+            except (MrsegError, threading.BrokenBarrierError, OSError) as error:
+                self.day.errors.append(f"{name}: {error}")
+                self.together.abort()
+
+    def _one(self, client: SlicerClient, rng: np.random.Generator) -> str:
+        sample = client.next_sample(STRATEGIES[int(rng.integers(3))])
+        assert sample is not None
+        self.day.handed_out.append(sample.id)
+        client.download_image(sample, self.folder).unlink()
+        began = time.monotonic()
+        client.infer("mrseg", sample.id, self.folder).file.unlink()
+        self.day.infer_seconds.append(time.monotonic() - began)
+        time.sleep(rng.uniform(*self.pause))
+        began = time.monotonic()
+        client.submit(sample.id, self._label(rng), self.names, "mrseg")
+        self.day.submit_seconds.append(time.monotonic() - began)
+        client.info()
+        return sample.id
+
+    def _label(self, rng: np.random.Generator) -> Path:
+        return self.labels[int(rng.integers(len(self.labels)))]
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_twenty_radiologists_at_once(tmp_path: Path) -> None:
+    run(tmp_path, readers=20, seconds=300, cases=1200, pause=(10, 20))
+
+
+def run(tmp_path: Path, readers: int, seconds: float, cases: int, pause: tuple[float, float]) -> Day:
+    # No worker: how long a submission takes must not depend on what a worker of this machine happens to do.
+    Workspace.init(tmp_path / "ws", settings_text='AUTH = "off"\nWORKERS = 0\nAUTO_ROUND = false\n')
+    workspace, catalog = open_workspace(tmp_path / "ws")
+    fill(workspace, catalog, tmp_path, cases)
+    labels, names, day = masks(tmp_path, len(workspace.scheme)), list(workspace.scheme.names), Day()
+    together = threading.Barrier(readers)
+    with Server(workspace.root, tmp_path / "serve.log") as server:
+        until = time.monotonic() + seconds
+        desks = [
+            Reader(number, server.url, labels, names, tmp_path, day, until, pause, together)
+            for number in range(readers)
+        ]
+        for desk in desks:
+            desk.start()
+        for desk in desks:
+            desk.join()
+    assert day.errors == []
+    assert len(day.handed_out) == len(set(day.handed_out)), "a case was handed out twice"
+    with catalog.read() as session:
+        assert session.query(Lease).filter(Lease.ended_at.is_(None)).count() == 0
+        assert session.query(Lease).count() == len(day.handed_out)
+        rows = session.query(Revision).all()
+    assert {row.examination_id for row in rows} == set(day.handed_out)
+    for row in rows:
+        workspace.verify(row.path, row.digest)
+        workspace.verify(row.upload_path, row.upload_digest)
+    catalog.close()
+    p50, p95 = np.percentile(day.submit_seconds, (50, 95))
+    print(
+        f"{readers} readers, {seconds:.0f} s, a case every {pause[0]} to {pause[1]} s each: "
+        f"{len(day.submit_seconds)} submissions of 320 x 260 x 72 voxels, median {p50:.2f} s, p95 {p95:.2f} s, "
+        f"at most {max(day.submit_seconds):.2f} s; drafts median {np.median(day.infer_seconds):.2f} s, "
+        f"p95 {np.percentile(day.infer_seconds, 95):.2f} s; all {readers} at the same moment: "
+        f"at most {max(day.burst_seconds):.2f} s; {len(day.handed_out)} cases handed out, none twice; no error"
+    )
+    return day
