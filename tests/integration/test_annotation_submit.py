@@ -155,7 +155,10 @@ def test_required_review_does_not_count_a_submission_yet(tmp_path: Path) -> None
         with house.catalog.read() as session:
             assert session.get(Acquisition, house.acquisition).annotated_at is None
             assert rows.final(session, house.acquisition) is None
-        assert next_case(house.workspace, house.catalog, strategy="random", client="c", user=None) is None
+        # Nothing is left for its author; another reader is handed it for a review.
+        assert next_case(house.workspace, house.catalog, strategy="random", client="user-xyz", user=None) is None
+        case = next_case(house.workspace, house.catalog, strategy="random", client="c", user=None)
+        assert case is not None and case.revision_id == sent.revision_id
 
 
 def test_simultaneous_submissions_all_get_numbers_of_their_own(house: House) -> None:

@@ -310,6 +310,11 @@ def test_openapi_describes_every_route_with_a_type(opened: Opened) -> None:
         "/api/v1/models/{version}/promote", "/api/v1/models/rollback", "/api/v1/rounds", "/api/v1/rounds/{number}",
         "/api/v1/rounds/{number}/cancel", "/api/v1/rounds/{number}/retry", "/api/v1/rounds/{number}/log",
         "/api/v1/examinations", "/api/v1/examinations/{examination}", "/api/v1/examinations/{examination}/annotations",
+        "/api/v1/examinations/hand-out", "/api/v1/examinations/{examination}/release",
+        "/api/v1/examinations/{examination}/unusable", "/api/v1/annotations", "/api/v1/annotations/{annotation}",
+        "/api/v1/annotations/{annotation}/mask", "/api/v1/annotations/{annotation}/compare/{other}",
+        "/api/v1/annotations/{annotation}/accept", "/api/v1/annotations/{annotation}/reject",
+        "/api/v1/annotations/{annotation}/withdraw", "/api/v1/annotations/{annotation}/restore",
         "/api/v1/metrics/learning-curve", "/api/v1/metrics/effort", "/api/v1/progress", "/healthz", "/readyz", "/metrics",
     }  # fmt: skip
     assert promised == set(paths)
