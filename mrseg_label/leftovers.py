@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.queries import reports
+from mrseg_label.catalog.queries import jobs, reports
+from mrseg_label.jobs import queue
 from mrseg_label.workspace import Workspace
 
 FOLDERS = ("images", "presegmentations", "annotations")
@@ -45,6 +46,7 @@ def sweep(workspace: Workspace, catalog: Catalog, older_than: float = DAY_SECOND
     # After the listing: a row that was committed since then is known.
     with catalog.read() as session:
         known = {path for path, _ in reports.stored_files(session)}
+        known |= {str(job.payload["path"]) for job in jobs.of_kind(session, queue.MASKS)}  # they wait to be decoded
     removed = sorted(relative for relative, file in old.items() if file.name.endswith(TEMPORARY))
     for relative in removed:
         old[relative].unlink(missing_ok=True)

@@ -43,6 +43,7 @@ def router(workspace: Workspace, catalog: Catalog) -> APIRouter:
         "/{annotation}/mask",
         summary="Its mask as it is stored, NIfTI with the scheme's ids",
         response_class=FileResponse,
+        responses={200: {"content": {"application/gzip": {}}, "description": "the mask"}},
     )
     def get_mask(annotation: str) -> FileResponse:
         path = annotation_file(workspace, catalog, annotation)

@@ -23,13 +23,13 @@ from tests.annotation_house import House, draft_array, make_house
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
-    yield from make_house(tmp_path, 'AUTH = "off"\n')
+def house(tmp_path: Path, database_settings: str) -> Iterator[House]:
+    yield from make_house(tmp_path, f'AUTH = "off"\n{database_settings}')
 
 
 @pytest.fixture
-def reviewed(tmp_path: Path) -> Iterator[House]:
-    yield from make_house(tmp_path, 'AUTH = "off"\nREVIEW = "required"\n')
+def reviewed(tmp_path: Path, database_settings: str) -> Iterator[House]:
+    yield from make_house(tmp_path, f'AUTH = "off"\nREVIEW = "required"\n{database_settings}')
 
 
 def send(house: House, reader: str, shift: int = 0) -> Submitted:

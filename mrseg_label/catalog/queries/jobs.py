@@ -38,6 +38,11 @@ def listing(session: Session, states: Sequence[JobState] = ACTIVE) -> Sequence[J
     return session.scalars(select(Job).where(Job.state.in_(states)).order_by(Job.created_at)).all()
 
 
+def of_kind(session: Session, kind: str) -> Sequence[Job]:
+    """All jobs of a kind, whatever became of them."""
+    return session.scalars(select(Job).where(Job.kind == kind)).all()
+
+
 def running(session: Session) -> Sequence[Job]:
     """Jobs that a worker holds."""
     return session.scalars(select(Job).where(Job.state == JobState.RUNNING)).all()
