@@ -27,6 +27,10 @@ _MAX_RATIO, _SMALL_BYTES = 200, 64 * 1024**2
 _SILENT = (".ds_store", "thumbs.db", "desktop.ini")
 
 
+class Damaged(InvalidInput):
+    """A zip that was damaged on its way: what is missing in it cannot be known."""
+
+
 class Container(Protocol):
     """Files by name, in the order in which they are read."""
 
@@ -116,7 +120,9 @@ class Zip:
                     try:
                         return archive.read(name)
                     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError) as error:
-                        raise InvalidInput(f"a member of the zip is damaged ({type(error).__name__})") from error
+                        raise Damaged(
+                            f"the zip is damaged ({type(error).__name__} in a member); fetch it again, it is refused whole"
+                        ) from error
 
                 yield read
         except zipfile.BadZipFile as error:

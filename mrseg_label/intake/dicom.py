@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from mrseg_label.errors import InvalidInput, MrsegError
-from mrseg_label.imaging.dicom import Frame, NotAnImage, Stack, read_frames, stacks_of
+from mrseg_label.imaging.dicom import Frame, NotAnImage, Stack, Unusable, read_frames, stacks_of
 from mrseg_label.intake.assign import Source
-from mrseg_label.intake.containers import Folder, Read, Zip
+from mrseg_label.intake.containers import Damaged, Folder, Read, Zip
 from mrseg_label.intake.dicom_sequence import channel_of, sequence_of, why_not
 from mrseg_label.intake.discover import DICOM_SUFFIXES, Found
 from mrseg_label.intake.options import ImportOptions, ImportReport
@@ -48,6 +49,11 @@ class Volume:
     files: Folder | Zip
 
     @property
+    def folders(self) -> set[str]:
+        """Folders of the files."""
+        return {_folder(frame.file) for frame in self.stack.frames}
+
+    @property
     def source_digest(self) -> str:
         """SHA-256 over the files that the image is made of, in no order, and the frames in them."""
         parts = sorted(frame.content + frame.index.to_bytes(4, "big") for frame in self.stack.frames)
@@ -66,20 +72,26 @@ def groups_of(
         report.refuse(export.found.shown, str(error))
         return
     problems = _Problems()
-    frames = _scan(files, problems)
+    try:
+        frames = _scan(files, problems)
+    except Damaged as error:
+        report.refuse(export.found.shown, str(error))
+        return
     stated = _Stated(export, options)
     redact = Redaction({frame.person for frame in frames}, stated.codes)
     problems.tell(redact(export.found.shown), export.is_zip, redact, report)
     for other in export.beside:
         report.pass_over(redact(other.shown), "no DICOM image")
-    if not frames:
+    if not frames and not problems.refused:
         report.refuse(redact(export.found.shown), "holds no DICOM image of MR or CT")
         return
+    frames = [frame for frame in frames if frame.series not in problems.broken_series]
     studies: dict[tuple[str, str], list[Stack]] = {}
     for stack in stacks_of(frames, channel_of):
         studies.setdefault((stack.first.person.key, stack.first.study), []).append(stack)
     for stacks in studies.values():
-        yield from _study(stacks, files, export, stated, pseudonyms, redact, report)
+        for group in _study(stacks, files, export, stated, pseudonyms, redact, report):
+            yield [problems.noted(source) for source in group]
 
 
 class _Problems:
@@ -88,6 +100,17 @@ class _Problems:
     def __init__(self) -> None:
         self.refused: dict[str, list[str]] = {}
         self.passed_over: dict[str, list[str]] = {}
+        self.broken_series: set[str] = set()
+        self.unreadable: Counter[str] = Counter()  # files of which nothing is known, by folder
+
+    def noted(self, source: Source) -> Source:
+        """Say in an image that its folder had files that could not be read: slices at its ends may be missing."""
+        assert source.volume is not None
+        count = sum(self.unreadable[folder] for folder in source.volume.folders)
+        if not count:
+            return source
+        warning = f"{count} files beside this image could not be read; if they were slices of its ends, it is too short"
+        return replace(source, warnings=(*source.warnings, warning))
 
     def tell(self, shown: str, is_zip: bool, redact: Redaction, report: ImportReport) -> None:
         for reasons, say in ((self.refused, report.refuse), (self.passed_over, report.pass_over)):
@@ -107,16 +130,28 @@ def _scan(files: Folder | Zip, problems: _Problems) -> list[Frame]:
                 frames += read_frames(read(name), name, described.get(PurePosixPath(name).name))
             except NotAnImage as error:
                 claims = name.lower().endswith(DICOM_SUFFIXES) and str(error) == "not a DICOM file"
+                problems.unreadable[_folder(name)] += claims
                 (problems.refused if claims else problems.passed_over).setdefault(str(error), []).append(name)
+            except Damaged:
+                raise
+            except Unusable as error:
+                problems.broken_series.add(error.series)
+                problems.refused.setdefault(f"{error}; its whole series is refused", []).append(name)
             except MrsegError as error:
+                problems.unreadable[_folder(name)] += 1
                 problems.refused.setdefault(str(error), []).append(name)
             except OSError as error:
+                problems.unreadable[_folder(name)] += 1
                 problems.refused.setdefault(f"cannot be read: {error.strerror}", []).append(name)
     present = {PurePosixPath(name).name for name in files.names}
     missing = [name for name in described if name not in present]
     if missing:
         problems.passed_over.setdefault("the manifest names it and it is not there", []).extend(missing)
     return frames
+
+
+def _folder(name: str) -> str:
+    return PurePosixPath(name).parent.as_posix()
 
 
 def _manifests(files: Folder | Zip, read: Read) -> dict[str, str]:

@@ -8,8 +8,9 @@ https://dicom.nema.org/medical/dicom/current/output/html/part03.html
 
 from __future__ import annotations
 
-from mrseg_label.imaging.dicom.frames import Frame, NotAnImage, Person, read_frames
+from mrseg_label.imaging.dicom.frames import Frame, NotAnImage, Unusable, read_frames
+from mrseg_label.imaging.dicom.person import Person
 from mrseg_label.imaging.dicom.stacks import Stack, stacks_of
 from mrseg_label.imaging.dicom.volume import load_stack
 
-__all__ = ["Frame", "NotAnImage", "Person", "Stack", "load_stack", "read_frames", "stacks_of"]
+__all__ = ["Frame", "NotAnImage", "Person", "Stack", "Unusable", "load_stack", "read_frames", "stacks_of"]

@@ -5,21 +5,21 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-import math
 import struct
 import sys
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
-from mrseg_label.errors import GeometryError, InvalidInput
+from mrseg_label.errors import InvalidInput
 from mrseg_label.imaging.dicom.functional_groups import GROUPS, FunctionalGroups
+from mrseg_label.imaging.dicom.person import Person, person_of
+from mrseg_label.imaging.dicom.values import first_number, many, number, numbers, text, whole
 
 # MR, enhanced MR, CT, enhanced CT, and the two of old images brought into the enhanced form.
 _ENHANCED = (
@@ -30,6 +30,12 @@ _ENHANCED = (
 )
 IMAGE_CLASSES = ("1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.2", *_ENHANCED)
 _MAX_FRAMES = 100_000
+# What voxels are instead of magnitudes, as ImageType or ComplexImageComponent say it.
+_COMPONENTS = {
+    **dict.fromkeys(("P", "PHASE", "PHASE MAP", "PHASE_MAP"), "P"),
+    **dict.fromkeys(("R", "REAL"), "R"),
+    **dict.fromkeys(("I", "IMAGINARY"), "I"),
+}
 
 # pydicom warns of every value that breaks the standard; what matters of it is checked here.
 logging.getLogger("pydicom").setLevel(logging.ERROR)
@@ -46,23 +52,17 @@ class NotAnImage(InvalidInput):
     """A file that is no MR or CT image: a report, a directory, a screenshot, something else altogether."""
 
 
-@dataclass(frozen=True)
-class Person:
-    """Who was examined, as a file says it: to tell people apart within an import, never to be stored.
+class Unusable(InvalidInput):
+    """A file of an image that cannot be used: its whole series lacks a slice.
 
     Attributes
     ----------
-    key : what is the same in all files of one person: their id, else name and date of birth, else the study.
-    identifiers : texts that name the person and must not leave the import.
-    sex : M, F, O or None. age : years or None.
-    known : whether ``key`` is an id or a name, and not the study's alone.
+    series : SeriesInstanceUID.
     """
 
-    key: str
-    identifiers: frozenset[str] = field(repr=False)
-    sex: str | None = None
-    age: float | None = None
-    known: bool = True
+    def __init__(self, message: str, series: str) -> None:
+        super().__init__(message)
+        self.series = series
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,20 +130,25 @@ def read_frames(data: bytes, name: str, wanted: str | None = None) -> list[Frame
     ------
     NotAnImage
         Not DICOM, or DICOM that is no MR or CT image.
-    InvalidInput
+    Unusable
         An image that is damaged or cannot be used.
+    InvalidInput
+        A file of which not even that can be said.
     """
     ds = parse(data)
     uid = str(ds.get("SOPClassUID", ""))
     if uid not in IMAGE_CLASSES:
         kind = pydicom.uid.UID(uid).name if uid else "no kind of object is given"
         raise NotAnImage(f"no MR or CT image: {kind}")
+    series = text(ds, "SeriesInstanceUID")
     try:
         return list(_frames(ds, data, name, wanted or ""))
+    except InvalidInput as error:
+        raise Unusable(str(error), series) from error
     except AttributeError as error:  # names the attribute that is missing
-        raise InvalidInput(f"an attribute is missing: {error}"[:200]) from error
+        raise Unusable(f"an attribute is missing: {error}"[:200], series) from error
     except _BROKEN as error:  # without the text, which may quote anything
-        raise InvalidInput(f"the file's attributes cannot be used ({type(error).__name__})") from error
+        raise Unusable(f"the file's attributes cannot be used ({type(error).__name__})", series) from error
 
 
 def parse(data: bytes) -> Dataset:
@@ -195,20 +200,20 @@ def _frames(ds: Dataset, data: bytes, name: str, wanted: str) -> Iterator[Frame]
 
 def _shared(ds: Dataset, wanted: str) -> dict[str, Any]:
     scan = [
-        *_many(ds, "ScanningSequence"),
-        *_many(ds, "SequenceVariant"),
-        *_many(ds, "ScanOptions"),
-        _text(ds, "SequenceName"),
+        *many(ds, "ScanningSequence"),
+        *many(ds, "SequenceVariant"),
+        *many(ds, "ScanOptions"),
+        text(ds, "SequenceName"),
     ]
     return {
-        "modality": sys.intern(_text(ds, "Modality")),
-        "series": sys.intern(_text(ds, "SeriesInstanceUID")),
-        "study": sys.intern(_text(ds, "StudyInstanceUID")),
-        "reference": sys.intern(_text(ds, "FrameOfReferenceUID")),
-        "number": _whole(ds, "SeriesNumber"),
+        "modality": sys.intern(text(ds, "Modality")),
+        "series": sys.intern(text(ds, "SeriesInstanceUID")),
+        "study": sys.intern(text(ds, "StudyInstanceUID")),
+        "reference": sys.intern(text(ds, "FrameOfReferenceUID")),
+        "number": whole(ds, "SeriesNumber"),
         "scan": tuple(sys.intern(part) for part in scan if part),
-        "description": sys.intern(_text(ds, "SeriesDescription") or wanted),
-        "protocol": sys.intern(_text(ds, "ProtocolName")),
+        "description": sys.intern(text(ds, "SeriesDescription") or wanted),
+        "protocol": sys.intern(text(ds, "ProtocolName")),
     }
 
 
@@ -224,13 +229,13 @@ def _frame(
     pixels: bytes,
     content: bytes,
 ) -> Frame:
-    directions, position = _numbers(source, "ImageOrientationPatient", 6), _numbers(source, "ImagePositionPatient", 3)
-    between_rows, between_columns = _numbers(source, "PixelSpacing", 2)
-    slope, intercept = _number(source, "RescaleSlope"), _number(source, "RescaleIntercept")
+    directions, position = numbers(source, "ImageOrientationPatient", 6), numbers(source, "ImagePositionPatient", 3)
+    between_rows, between_columns = numbers(source, "PixelSpacing", 2)
+    slope, intercept = number(source, "RescaleSlope"), number(source, "RescaleIntercept")
     slope = 1.0 if slope is None else slope
     if slope == 0:
         raise InvalidInput("a rescale slope of zero")
-    image_type = tuple(dict.fromkeys(part.upper() for part in [*_many(ds, "ImageType"), *_many(source, "FrameType")]))
+    image_type = tuple(dict.fromkeys(part.upper() for part in [*many(ds, "ImageType"), *many(source, "FrameType")]))
     return Frame(
         file=name,
         index=index,
@@ -243,17 +248,17 @@ def _frame(
         slope=slope,
         intercept=intercept or 0.0,
         component=_component(source, ds, image_type),
-        echo=_text(source, "EchoNumbers"),
-        time_point=_text(source, "TemporalPositionIdentifier") or _text(source, "TemporalPositionIndex"),
-        acquisition=_text(source, "AcquisitionNumber"),
+        echo=text(source, "EchoNumbers"),
+        time_point=text(source, "TemporalPositionIdentifier") or text(source, "TemporalPositionIndex"),
+        acquisition=text(source, "AcquisitionNumber"),
         acquired_seconds=_seconds(source, ds),
-        b_value=_text(source, "DiffusionBValue"),
-        trigger=_text(source, "TriggerTime") or _text(source, "NominalCardiacTriggerDelayTime"),
-        echo_time_ms=_first_number(source, "EffectiveEchoTime", "EchoTime"),
-        repetition_time_ms=_number(source, "RepetitionTime"),
-        flip_angle=_number(source, "FlipAngle"),
+        b_value=text(source, "DiffusionBValue"),
+        trigger=text(source, "TriggerTime") or text(source, "NominalCardiacTriggerDelayTime"),
+        echo_time_ms=first_number(source, "EffectiveEchoTime", "EchoTime"),
+        repetition_time_ms=number(source, "RepetitionTime"),
+        flip_angle=number(source, "FlipAngle"),
         image_type=image_type,
-        fat_suppressed=_text(source, "SpectrallySelectedSuppression").upper() in ("FAT", "FAT_AND_WATER"),
+        fat_suppressed=text(source, "SpectrallySelectedSuppression").upper() in ("FAT", "FAT_AND_WATER"),
         pixels=pixels,
         content=content,
         **shared,
@@ -267,9 +272,10 @@ def _pixel_digests(ds: Dataset, rows: int, columns: int, count: int) -> list[byt
     data: bytes = ds.PixelData
     syntax = getattr(getattr(ds, "file_meta", None), "TransferSyntaxUID", None)
     if syntax is not None and syntax.is_compressed and not syntax.is_deflated:
-        whole = hashlib.sha256(data).digest()
+        packed = hashlib.sha256(data).digest()
         return [
-            hashlib.sha256(whole + index.to_bytes(4, "big")).digest() if count > 1 else whole for index in range(count)
+            hashlib.sha256(packed + index.to_bytes(4, "big")).digest() if count > 1 else packed
+            for index in range(count)
         ]
     bits = int(ds.BitsAllocated)
     if bits not in (8, 16, 32):
@@ -280,121 +286,21 @@ def _pixel_digests(ds: Dataset, rows: int, columns: int, count: int) -> list[byt
     return [hashlib.sha256(data[size * index : size * (index + 1)]).digest() for index in range(count)]
 
 
-def person_of(ds: Dataset) -> Person:
-    """Who a file says was examined."""
-    number, name, born = (_text(ds, key) for key in ("PatientID", "PatientName", "PatientBirthDate"))
-    issuer = _text(ds, "IssuerOfPatientID")
-    texts = {number, name, *name.replace("^", " ").replace("=", " ").replace(",", " ").split()}
-    texts |= {str(value) for value in _many(ds, "OtherPatientIDs")}
-    texts |= {_text(ds, key) for key in ("AccessionNumber", "StudyInstanceUID", "SeriesInstanceUID", "StudyID")} | {
-        born
-    }
-    anonymous = number.strip(" 0").casefold() in (
-        "",
-        "anon",
-        "anonymous",
-        "anonymized",
-        "anonymised",
-        "unknown",
-        "none",
-    )
-    if not anonymous:
-        key, known = f"id\0{issuer}\0{number}", True
-    elif born and name:
-        key, known = f"name\0{name.casefold()}\0{born}", True
-    else:
-        key, known = f"study\0{_text(ds, 'StudyInstanceUID')}", False
-    sex = _text(ds, "PatientSex").upper()
-    identifiers = frozenset(text for text in texts if len(text) >= 3)
-    return Person(sys.intern(key), identifiers, sex if sex in ("M", "F", "O") else None, _age(ds, born), known)
-
-
-def _age(ds: Dataset, born: str) -> float | None:
-    text = _text(ds, "PatientAge").upper()
-    unit = {"Y": 1.0, "M": 12.0, "W": 52.18, "D": 365.25}.get(text[-1:])
-    if unit and text[:-1].isdigit():
-        years = round(int(text[:-1]) / unit, 1)
-    else:
-        taken = _text(ds, "StudyDate")
-        if len(born) != 8 or len(taken) != 8 or not (born + taken).isdigit():
-            return None
-        years = float((int(taken) - int(born)) // 10000)
-    return min(years, 90.0) if 0 <= years <= 130 else None  # very old people are few and so can be found by their age
-
-
 def _component(source: Any, ds: Dataset, image_type: Sequence[str]) -> str:
-    stated = (_text(source, "ComplexImageComponent") or _text(ds, "ComplexImageComponent")).upper()
-    by_name = {"PHASE": "P", "REAL": "R", "IMAGINARY": "I"}
-    if stated in by_name:
-        return by_name[stated]
+    stated = (text(source, "ComplexImageComponent") or text(ds, "ComplexImageComponent")).upper()
+    if stated in _COMPONENTS:
+        return _COMPONENTS[stated]
     words = image_type[2:]  # the first two say original or derived, primary or secondary
-    for part, component in (
-        ("P", "P"),
-        ("PHASE", "P"),
-        ("PHASE MAP", "P"),
-        ("PHASE_MAP", "P"),
-        ("R", "R"),
-        ("REAL", "R"),
-        ("I", "I"),
-        ("IMAGINARY", "I"),
-    ):
-        if part in words:
-            return component
-    return "M"
+    return next((component for word, component in _COMPONENTS.items() if word in words), "M")
 
 
 def _seconds(source: Any, ds: Dataset) -> float | None:
-    text = (
-        _text(source, "FrameAcquisitionDateTime")[8:]
-        or _text(ds, "AcquisitionDateTime")[8:]
-        or _text(ds, "AcquisitionTime")
+    moment = (
+        text(source, "FrameAcquisitionDateTime")[8:]
+        or text(ds, "AcquisitionDateTime")[8:]
+        or text(ds, "AcquisitionTime")
     )
-    digits = text.split("+")[0].split("-")[0].replace(":", "")
+    digits = moment.split("+")[0].split("-")[0].replace(":", "")
     if len(digits) < 6 or not digits[:6].isdigit():
         return None
     return int(digits[:2]) * 3600 + int(digits[2:4]) * 60 + float(digits[4:])
-
-
-def _text(source: Any, key: str) -> str:
-    value = source.get(key)
-    return "" if value is None else str(value).strip(" \0")
-
-
-def _many(source: Any, key: str) -> list[str]:
-    value = source.get(key)
-    if value is None or value == "":
-        return []
-    return (
-        [str(part).strip() for part in value]
-        if isinstance(value, pydicom.multival.MultiValue)
-        else [str(value).strip()]
-    )
-
-
-def _number(source: Any, key: str) -> float | None:
-    value = source.get(key)
-    if value is None or value == "":
-        return None
-    number = float(value)
-    if not math.isfinite(number):
-        raise InvalidInput(f"{key} is {number}")
-    return number
-
-
-def _first_number(source: Any, *keys: str) -> float | None:
-    return next((number for number in (_number(source, key) for key in keys) if number is not None), None)
-
-
-def _whole(ds: Dataset, key: str) -> int:
-    value = ds.get(key)
-    return 0 if value is None or value == "" else int(value)
-
-
-def _numbers(source: Any, key: str, count: int) -> tuple[float, ...]:
-    value = source.get(key)
-    if value is None or value == "":
-        raise GeometryError(f"no {key}, so nothing says where the image lies")
-    numbers = tuple(float(part) for part in value)
-    if len(numbers) != count or not np.isfinite(numbers).all():
-        raise GeometryError(f"{key} is {numbers}; it takes {count} finite numbers")
-    return numbers

@@ -1,0 +1,220 @@
+"""Masks that lie beside the images become revisions through the decoder of submissions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from numpy.typing import NDArray
+from sqlalchemy import select
+
+from mrseg_label.catalog.database import Catalog
+from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.catalog.tables import Examination, Job, Revision
+from mrseg_label.catalog.types import JobState
+from mrseg_label.errors import InvalidInput
+from mrseg_label.intake.options import ImportOptions
+from mrseg_label.intake.service import import_paths
+from mrseg_label.jobs import queue
+from mrseg_label.worker.loop import Worker
+from mrseg_label.workspace import Workspace
+
+SHAPE = (8, 9, 10)
+AFFINE = np.array([[-2.0, 0, 0, 8], [0, -2.0, 0, 9], [0, 0, 3.0, -4], [0, 0, 0, 1]])
+Opened = tuple[Workspace, Catalog]
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Opened]:
+    Workspace.init(tmp_path / "ws")
+    workspace, catalog = open_workspace(tmp_path / "ws")
+    yield workspace, catalog
+    catalog.close()
+
+
+def save(path: Path, array: NDArray[Any], affine: NDArray[np.float64] = AFFINE) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = nib.Nifti1Image(array, affine)
+    image.header.set_xyzt_units("mm")
+    nib.save(image, path)
+    return path
+
+
+def picture(seed: int) -> NDArray[np.int16]:
+    return np.random.default_rng(seed).integers(0, 900, SHAPE).astype(np.int16)
+
+
+def boxes(*values: int) -> NDArray[np.uint8]:
+    """A slab of each value, in the order of the third axis."""
+    mask = np.zeros(SHAPE, np.uint8)
+    for place, value in enumerate(values):
+        mask[1:6, 2:7, 2 * place + 1 : 2 * place + 3] = value
+    return mask
+
+
+def work(workspace: Workspace, catalog: Catalog) -> None:
+    """Do the jobs of masks."""
+    worker = Worker(workspace, catalog, (queue.LIGHT,))
+    while worker.run_one():
+        pass
+
+
+def stored(workspace: Workspace, catalog: Catalog) -> dict[str, NDArray[Any]]:
+    """The structures of each examination's revisions, as (voxels of the scheme's id)."""
+    with catalog.read() as session:
+        return {
+            revision.examination_id: np.asarray(nib.load(workspace.path(revision.path)).dataobj)
+            for revision in session.scalars(select(Revision))
+        }
+
+
+def test_an_nnunet_data_set_with_its_labels(opened: Opened, tmp_path: Path) -> None:
+    workspace, catalog = opened
+    scheme = workspace.scheme
+    data = tmp_path / "Dataset001"
+    for seed, case in enumerate(("a.1", "b")):
+        save(data / f"imagesTr/{case}_0000.nii.gz", picture(seed))
+        save(data / f"labelsTr/{case}.nii.gz", boxes(7, 3))
+    (data / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "liver": 7, "spleen": 3, "aorta": 4}}))
+    options = ImportOptions(masks="labelsTr/{case}.nii.gz", mask_labels=data / "dataset.json")
+    report = import_paths(workspace, catalog, [data], options)
+    assert (len(report.accepted), report.refused, report.masks) == (2, [], 2)
+    work(workspace, catalog)
+    masks = stored(workspace, catalog)
+    assert len(masks) == 2
+    for mask in masks.values():
+        assert np.array_equal(mask == scheme["liver"].id, boxes(7, 3) == 7)
+        assert np.array_equal(mask == scheme["spleen"].id, boxes(7, 3) == 3)
+        assert set(np.unique(mask)) == {0, scheme["liver"].id, scheme["spleen"].id}
+    with catalog.read() as session:
+        for revision in session.scalars(select(Revision)):
+            states = {item.structure: str(item.state) for item in revision.structures}
+            assert (states["liver"], states["aorta"], states["left_kidney"]) == ("drawn", "absent", "not_annotated")
+            assert revision.author == "import"
+    assert not list((workspace.root / "annotations/incoming").iterdir())
+    # Again: nothing twice.
+    again = import_paths(workspace, catalog, [data], options)
+    assert (again.unchanged, again.masks) == (2, 0)
+    work(workspace, catalog)
+    assert len(stored(workspace, catalog)) == 2
+    assert len(list((workspace.root / "annotations").rglob("*.upload.nii.gz"))) == 2
+
+
+def test_a_mask_serves_its_group_and_comes_reoriented(opened: Opened, tmp_path: Path) -> None:
+    workspace, catalog = opened
+    for seed, channel in enumerate(("in", "F", "W")):
+        save(tmp_path / f"d/P1/{channel}.nii.gz", picture(seed))
+    flipped = AFFINE @ np.diag((-1.0, 1, 1, 1))
+    flipped[:3, 3] += AFFINE[:3, 0] * (SHAPE[0] - 1)
+    mask = boxes(1)
+    mask[1, 2, 1] = 0
+    save(tmp_path / "d/P1/seg.nii.gz", mask[::-1], flipped)
+    (tmp_path / "labels.tsv").write_text("1\tLiver\n")
+    options = ImportOptions(
+        pattern="{participant}/{sequence}.nii.gz", masks="{participant}/seg.nii.gz", mask_labels=tmp_path / "labels.tsv"
+    )
+    report = import_paths(workspace, catalog, [tmp_path / "d"], options)
+    assert (len(report.accepted), report.masks, report.refused) == (3, 1, [])
+    work(workspace, catalog)
+    ((examination, found),) = stored(workspace, catalog).items()
+    assert np.array_equal(found == workspace.scheme["liver"].id, mask == 1)
+    with catalog.read() as session:
+        assert session.get_one(Examination, examination).sequence == "in"
+
+
+def test_a_folder_with_one_file_a_structure(opened: Opened, tmp_path: Path) -> None:
+    workspace, catalog = opened
+    folder = tmp_path / "d/s0001"
+    save(folder / "mri.nii.gz", picture(1))
+    for name, mask in (
+        ("liver", boxes(1)),
+        ("vertebrae_L1", boxes(0, 1)),
+        ("vertebrae_L2", boxes(0, 0, 1)),
+        ("brain", boxes(0, 0, 0, 1)),
+        ("spleen", boxes()),
+    ):
+        save(folder / f"segmentations/{name}.nii.gz", mask)
+    report = import_paths(
+        workspace,
+        catalog,
+        [tmp_path / "d"],
+        ImportOptions(pattern="{participant}/mri.nii.gz", masks="{participant}/segmentations"),
+    )
+    assert (len(report.accepted), report.masks, report.refused) == (1, 1, [])
+    work(workspace, catalog)
+    (mask,) = stored(workspace, catalog).values()
+    scheme = workspace.scheme
+    assert np.array_equal(mask == scheme["liver"].id, boxes(1) == 1)
+    assert np.array_equal(mask == scheme["spine"].id, boxes(0, 1, 1) == 1)
+    assert set(np.unique(mask)) == {0, scheme["liver"].id, scheme["spine"].id}
+    with catalog.read() as session:
+        (job,) = session.scalars(select(Job).where(Job.kind == queue.MASKS))
+        assert "brain" in job.result["notes"][0]
+
+
+def test_what_is_no_mask_of_the_image_is_refused_and_the_image_stays(opened: Opened, tmp_path: Path) -> None:
+    workspace, catalog = opened
+    save(tmp_path / "d/a.nii.gz", picture(1))
+    save(tmp_path / "d/masks/a.nii.gz", boxes(1), AFFINE + np.diag((0.5, 0, 0, 0)))
+    save(tmp_path / "d/b.nii.gz", picture(2))
+    save(tmp_path / "d/masks/b.nii.gz", boxes(1) * 0.5)
+    (tmp_path / "labels.tsv").write_text("1\tliver\n")
+    options = ImportOptions(masks="masks/{name}.nii.gz", mask_labels=tmp_path / "labels.tsv")
+    report = import_paths(workspace, catalog, [tmp_path / "d"], options)
+    assert (len(report.accepted), report.masks) == (2, 0)
+    reasons = {Path(entry.source).name: entry.reason for entry in report.refused}
+    assert "grid" in reasons["a.nii.gz"]
+    assert "whole number" in reasons["b.nii.gz"]
+    save(tmp_path / "d/masks/b.nii.gz", boxes(1))
+    without = import_paths(workspace, catalog, [tmp_path / "d"], ImportOptions(masks="masks/{name}.nii.gz"))
+    assert any("--mask-labels" in entry.reason for entry in without.refused)
+
+
+def test_names_that_the_scheme_does_not_have_end_the_job_with_the_reason(opened: Opened, tmp_path: Path) -> None:
+    workspace, catalog = opened
+    save(tmp_path / "d/a.nii.gz", picture(1))
+    save(tmp_path / "d/masks/a.nii.gz", boxes(1, 2))
+    (tmp_path / "labels.tsv").write_text("id\tname\n1\tliver\n2\tflux capacitor\n")
+    import_paths(
+        workspace,
+        catalog,
+        [tmp_path / "d"],
+        ImportOptions(masks="masks/{name}.nii.gz", mask_labels=tmp_path / "labels.tsv"),
+    )
+    work(workspace, catalog)
+    assert stored(workspace, catalog) == {}
+    with catalog.read() as session:
+        (job,) = session.scalars(select(Job).where(Job.kind == queue.MASKS))
+        assert job.state is JobState.FAILED
+        assert "flux capacitor" in (job.error or "")
+
+
+def test_a_slicer_segmentation_brings_its_own_names(opened: Opened, tmp_path: Path) -> None:
+    workspace, catalog = opened
+    save(tmp_path / "d/a.nii.gz", picture(1))
+    image = sitk.GetImageFromArray(boxes(9, 4).transpose())
+    image.CopyInformation(sitk.ReadImage(str(tmp_path / "d/a.nii.gz")))
+    for number, (name, value) in enumerate((("Leber", 9), ("liver", 4))):
+        name = "spleen" if name == "Leber" else name
+        fields = {"ID": f"s{number}", "Name": name, "LabelValue": value, "Layer": 0, "Color": "1 0 0"}
+        for key, entry in fields.items():
+            image.SetMetaData(f"Segment{number}_{key}", str(entry))
+    sitk.WriteImage(image, str(tmp_path / "d/a.seg.nrrd"))
+    report = import_paths(workspace, catalog, [tmp_path / "d"], ImportOptions(masks="{name}.seg.nrrd"))
+    assert (len(report.accepted), report.masks, report.refused) == (1, 1, [])
+    work(workspace, catalog)
+    (mask,) = stored(workspace, catalog).values()
+    assert np.array_equal(mask == workspace.scheme["spleen"].id, boxes(9, 4) == 9)
+    assert np.array_equal(mask == workspace.scheme["liver"].id, boxes(9, 4) == 4)
+
+
+@pytest.mark.parametrize("masks", ["../{name}.nii.gz", "/{name}.nii.gz", "{who}.nii.gz", "{participant}_seg.nii.gz"])
+def test_patterns_of_masks_that_cannot_be_used(opened: Opened, tmp_path: Path, masks: str) -> None:
+    with pytest.raises(InvalidInput, match="pattern of masks"):
+        import_paths(*opened, [tmp_path], ImportOptions(masks=masks))
