@@ -1,1 +1,1 @@
-"""Benchmarks: `uv run python -m benchmarks.NAME [--quick]`."""
+"""Measured against the stock tools, interleaved: ``python -m benchmarks.NAME [--quick]``."""

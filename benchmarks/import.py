@@ -1,0 +1,111 @@
+"""Import of many small images, beside SimpleITK's own read of the same files.
+
+Ours reads each file, decides its geometry, checks every voxel, writes and syncs the stored form and records it;
+the stock figure is the reading alone, in as many threads. Slices of the files are taken in turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from mrseg_label.catalog import Catalog
+from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.intake.options import ImportOptions
+from mrseg_label.intake.service import import_paths
+from mrseg_label.workspace import Workspace
+
+SHAPE, AFFINE = (32, 32, 16), np.diag((-2.0, -2.0, 3.0, 1.0))
+THREADS = 2
+
+
+def main() -> int:
+    """Print the figures; 1 if they could not be taken."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="600 images instead of 10,000")
+    count, turns = (600, 4) if parser.parse_args().quick else (10_000, 10)
+    with tempfile.TemporaryDirectory(prefix="benchmark-import-") as folder:
+        return _measure(Path(folder), count, turns)
+
+
+def _measure(root: Path, count: int, turns: int) -> int:
+    files = _write(root / "images", count)
+    Workspace.init(root / "workspace")
+    workspace, catalog = open_workspace(root / "workspace")
+    ours = stock = 0.0
+    memory = []
+    try:
+        for turn in range(turns):
+            part = files[turn * count // turns : (turn + 1) * count // turns]
+            started = time.perf_counter()
+            stored = _import(workspace, catalog, part)
+            ours += time.perf_counter() - started
+            if stored != len(part):
+                print(f"{stored} of {len(part)} images came in", file=sys.stderr)
+                return 1
+            started = time.perf_counter()
+            _read(part)
+            stock += time.perf_counter() - started
+            memory.append(_resident_mb())
+            print(
+                f"{(turn + 1) * count // turns:6,} images: ours {ours:.1f} s, SimpleITK's read {stock:.1f} s, {memory[-1]:.0f} MB resident",
+                flush=True,
+            )
+    finally:
+        catalog.close()
+    # The first turn loads what is loaded once; from the second on memory should stay.
+    growth = memory[-1] - memory[1]
+    print(
+        f"{count / ours:.0f} images a second with {THREADS} threads; memory grew by {growth:.0f} MB from turn 2 to {turns}"
+    )
+    print(f"import: {stock / ours:.2f}x against SimpleITK read (ours {ours:.2f} s, stock {stock:.2f} s)")
+    return 0
+
+
+def _write(folder: Path, count: int) -> list[Path]:
+    random = np.random.default_rng(0)
+    base = random.integers(0, 500, SHAPE).astype(np.int16)
+    files = []
+    for number in range(count):
+        path = folder / f"P{number // 4:05d}" / f"abdomen_{('in', 'opp', 'F', 'W')[number % 4]}.nii.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        array = base + np.int16(number % 97)
+        array.flat[:4] = (number // 4 % 1000, number // 4000, number % 4, 1)  # no two are the same
+        image = nib.Nifti1Image(array, AFFINE)
+        image.set_sform(AFFINE, code=1)
+        image.set_qform(AFFINE, code=1)
+        image.header.set_xyzt_units("mm")
+        nib.save(image, path)
+        files.append(path)
+    return files
+
+
+def _import(workspace: Workspace, catalog: Catalog, files: list[Path]) -> int:
+    options = ImportOptions(pattern="{participant}/{station}_{sequence}.nii.gz", threads=THREADS)
+    return len(import_paths(workspace, catalog, files, options).accepted)
+
+
+def _read(files: list[Path]) -> None:
+    import SimpleITK as sitk
+
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    with ThreadPoolExecutor(THREADS) as pool:
+        for image in pool.map(lambda path: sitk.ReadImage(str(path)).GetSize(), files):
+            assert image == SHAPE
+
+
+def _resident_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1024**2
+
+
+if __name__ == "__main__":
+    sys.exit(main())
