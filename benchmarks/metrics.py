@@ -5,6 +5,8 @@ uv run python -m benchmarks.metrics [--quick]
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from monai.metrics import compute_dice
@@ -23,15 +25,15 @@ def main() -> None:
     truth = paint(Participant.draw(1, 0), "abdomen").structures
     moved = np.roll(truth, 2, axis=0)
 
-    def ours() -> NDArray[np.floating]:
+    def ours() -> NDArray[Any]:
         return dice(truth, moved, structures)
 
-    def stock() -> NDArray[np.floating]:
+    def stock() -> NDArray[Any]:
         maps = [
             torch.nn.functional.one_hot(torch.from_numpy(m.astype(np.int64)), structures + 1) for m in (moved, truth)
         ]
         prediction, reference = (m.permute(3, 0, 1, 2)[None] for m in maps)
-        scores: NDArray[np.floating] = compute_dice(prediction, reference, include_background=False)[0].numpy()
+        scores: NDArray[Any] = compute_dice(prediction, reference, include_background=False)[0].numpy()
         return scores
 
     difference = np.nanmax(np.abs(ours() - stock()))
