@@ -11,7 +11,6 @@ from itertools import product
 
 from mrseg_label.errors import MrsegError
 from mrseg_label.imaging import load_image
-from mrseg_label.imaging.swaps import swapped_parts
 from mrseg_label.intake.assign import Source
 from mrseg_label.intake.prepare import Failed, Prepared
 
@@ -105,4 +104,6 @@ def _exchanged(fat: Prepared, water: Prepared) -> list[str]:
         by_water, grid, _ = load_image(water.file)
     except MrsegError:
         return []  # it was read a moment ago; what is wrong with it is found where it matters
+    from mrseg_label.imaging.swaps import swapped_parts  # SciPy behind it: not in every server that starts
+
     return swapped_parts(by_fat, by_water, geometry) if geometry.matches(grid) else []
