@@ -6,7 +6,6 @@ the stock figure is the reading alone, in as many threads. Slices of the files a
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from benchmarks.measuring import cpu_seconds, last_line, quick_wanted
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.intake.options import ImportOptions
@@ -29,9 +29,7 @@ THREADS = 2
 
 def main() -> int:
     """Print the figures; 1 if they could not be taken."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="600 images instead of 10,000")
-    count, turns = (600, 4) if parser.parse_args().quick else (10_000, 10)
+    count, turns = (600, 4) if quick_wanted(__doc__) else (10_000, 10)
     with tempfile.TemporaryDirectory(prefix="benchmark-import-") as folder:
         return _measure(Path(folder), count, turns)
 
@@ -40,23 +38,24 @@ def _measure(root: Path, count: int, turns: int) -> int:
     files = _write(root / "images", count)
     Workspace.init(root / "workspace")
     workspace, catalog = open_workspace(root / "workspace")
-    ours = stock = 0.0
+    ours = stock = wall = 0.0
     memory = []
     try:
         for turn in range(turns):
             part = files[turn * count // turns : (turn + 1) * count // turns]
-            started = time.perf_counter()
+            started, before = time.perf_counter(), cpu_seconds()
             stored = _import(workspace, catalog, part)
-            ours += time.perf_counter() - started
+            ours += cpu_seconds() - before
+            wall += time.perf_counter() - started
             if stored != len(part):
                 print(f"{stored} of {len(part)} images came in", file=sys.stderr)
                 return 1
-            started = time.perf_counter()
+            before = cpu_seconds()
             _read(part)
-            stock += time.perf_counter() - started
+            stock += cpu_seconds() - before
             memory.append(_resident_mb())
             print(
-                f"{(turn + 1) * count // turns:6,} images: ours {ours:.1f} s, SimpleITK's read {stock:.1f} s, {memory[-1]:.0f} MB resident",
+                f"{(turn + 1) * count // turns:6,} images: ours {ours:.1f} s of CPU, SimpleITK's read {stock:.1f} s, {memory[-1]:.0f} MB resident",
                 flush=True,
             )
     finally:
@@ -64,9 +63,9 @@ def _measure(root: Path, count: int, turns: int) -> int:
     # The first turn loads what is loaded once; from the second on memory should stay.
     growth = memory[-1] - memory[1]
     print(
-        f"{count / ours:.0f} images a second with {THREADS} threads; memory grew by {growth:.0f} MB from turn 2 to {turns}"
+        f"{count / wall:.0f} images a second with {THREADS} threads; memory grew by {growth:.0f} MB from turn 2 to {turns}"
     )
-    print(f"import: {stock / ours:.2f}x against SimpleITK read (ours {ours:.2f} s, stock {stock:.2f} s)")
+    last_line("import", "SimpleITK read", ours, stock)
     return 0
 
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from mrseg_label.errors import MrsegError
 from mrseg_label.imaging import Geometry, load_image, write_nifti
-from mrseg_label.imaging.dicom import load_stack
 from mrseg_label.intake.assign import Source
 from mrseg_label.workspace import sha256_of, sync
 
@@ -112,6 +111,8 @@ def prepare(
 def _load(source: Source, orientation: str | None) -> tuple[NDArray[Any], Geometry, list[str]]:
     if source.volume is None:
         return load_image(source.path, orientation)
+    from mrseg_label.imaging.dicom import load_stack
+
     with source.volume.files.opened() as read:
         return load_stack(source.volume.stack.frames, read)
 

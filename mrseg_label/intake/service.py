@@ -20,7 +20,6 @@ from mrseg_label.catalog.tables import Examination
 from mrseg_label.errors import Conflict, InvalidInput
 from mrseg_label.ids import check_alias, is_id
 from mrseg_label.imaging.geometry import parse_axcodes
-from mrseg_label.intake import dicom
 from mrseg_label.intake.assign import Source, assign
 from mrseg_label.intake.discover import Findings, discover, strip_suffix
 from mrseg_label.intake.masks import MaskFinder, hand_on, with_mask, with_masks
@@ -29,7 +28,6 @@ from mrseg_label.intake.participants import Person, clean_code, read_participant
 from mrseg_label.intake.pattern import Pattern
 from mrseg_label.intake.pipeline import Group, Progress, counted, prepared_groups
 from mrseg_label.intake.prepare import Failed, Prepared, prepare
-from mrseg_label.intake.pseudonyms import Pseudonyms
 from mrseg_label.intake.record import Recorder, complete_participants
 from mrseg_label.intake.sequences import PRIMARY_SEQUENCES, sequence_in_name
 from mrseg_label.jobs import queue
@@ -148,6 +146,7 @@ def register_upload(workspace: Workspace, catalog: Catalog, file: Path, *, alias
         if isinstance(image, Failed):
             raise InvalidInput(f"the image {alias!r} cannot be used: {image.reason.removeprefix(f'{file.name}: ')}")
         with catalog.begin() as session:
+            rows.one_at_a_time(session)
             present = rows.same_image(session, image.source_digest, image.digest)
             if is_id(alias):
                 if alias not in {examination.id for examination in present}:
@@ -206,6 +205,9 @@ def _sources(
     yield from groups
     if not findings.dicom and not findings.zips:
         return
+    from mrseg_label.intake import dicom
+    from mrseg_label.intake.pseudonyms import Pseudonyms
+
     # A dry run stores nothing, not even a key: without one the pseudonyms that it shows hold for it alone.
     present = (workspace.root / PSEUDONYM_KEY).exists()
     key = os.urandom(32) if options.dry_run and not present else workspace.pseudonym_key()
@@ -273,6 +275,7 @@ def _record_in(
     before: ImportReport,
     actor: str,
 ) -> None:
+    rows.one_at_a_time(session)
     for image in batch:
         _record_one(session, recorder, image, part, before)
     codes = {image.source.participant for image in batch} & recorder.people.keys()

@@ -7,23 +7,28 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 from sqlalchemy import func, select
 
 from mrseg_label.catalog.database import Catalog
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.catalog.tables import Acquisition, Alias, AuditEvent, Examination, Job, Participant
 from mrseg_label.errors import InvalidInput
+from mrseg_label.imaging import write_nifti
 from mrseg_label.intake.options import ImportOptions, ImportReport
 from mrseg_label.intake.service import import_paths, register_upload
+from mrseg_label.nnunet.dataset import TrainingCase, write_raw_dataset
 from mrseg_label.workspace import Workspace, sha256_of
 
 DIXON = ImportOptions(pattern="{participant}/{station}_{sequence}.nii.gz")
@@ -87,6 +92,20 @@ def test_real_mr_keeps_its_voxels_and_world_coordinates(opened: Opened) -> None:
         ras = by_nibabel.affine @ (*index, 1)
         assert np.allclose(ras[:3] * (-1, -1, 1), place, atol=1e-3)
         assert by_nibabel.dataobj[index] == after.GetPixel(index)
+    # nnU-Net reads the case of its raw data set, with axes RAS; the same voxel is in the same place.
+    label = workspace.root / "tmp/label.nii.gz"
+    write_nifti(label, np.ones((117, 91, 20), np.uint8), report.accepted[0].geometry)
+    case = TrainingCase("case", workspace.path(entry["stored"]), label, "P")
+    dataset = write_raw_dataset(workspace.root / "nnunet/raw", "Dataset501_real", [case], workspace.scheme)
+    theirs, properties = SimpleITKIO().read_images([str(dataset.folder / "imagesTr/case_0000.nii.gz")])
+    grid = sitk.GetImageFromArray(theirs[0])
+    grid.SetSpacing(properties["sitk_stuff"]["spacing"])
+    grid.SetOrigin(properties["sitk_stuff"]["origin"])
+    grid.SetDirection(properties["sitk_stuff"]["direction"])
+    for index in ((0, 0, 0), (116, 0, 0), (0, 90, 0), (0, 0, 19), (60, 45, 10)):
+        there = grid.TransformPhysicalPointToContinuousIndex(before.TransformIndexToPhysicalPoint(index))
+        assert np.allclose(there, np.rint(there), atol=1e-3)
+        assert grid.GetPixel([int(n) for n in np.rint(there)]) == before.GetPixel(index)
 
 
 def test_channels_of_one_acquisition_are_a_group_with_the_preferred_one_first(opened: Opened, tmp_path: Path) -> None:
@@ -166,6 +185,24 @@ def test_the_same_bytes_under_two_participants_are_refused(opened: Opened, tmp_p
     assert "participant P1" in report.refused[0].reason
     with catalog.read() as session:
         assert session.scalars(select(Participant.code)).all() == ["P1"]
+
+
+def test_two_imports_at_once_do_not_give_one_image_to_two_participants(tmp_path: Path, database_settings: str) -> None:
+    Workspace.init(tmp_path / "ws", settings_text=database_settings or None)
+    workspace, catalog = open_workspace(tmp_path / "ws")
+    for turn in range(5):
+        write(tmp_path / "d/x.nii.gz", turn)
+        start = threading.Barrier(4)
+
+        def one(code: str, start: threading.Barrier = start) -> ImportReport:
+            start.wait(30)
+            return import_paths(workspace, catalog, [tmp_path / "d"], ImportOptions(participant=code))
+
+        with ThreadPoolExecutor(4) as pool:
+            reports = list(pool.map(one, [f"P{turn}-{n}" for n in range(4)]))
+        assert sorted(len(report.accepted) for report in reports) == [0, 0, 0, 1]
+        assert sum(len(report.refused) for report in reports) == 3
+    catalog.close()
 
 
 def test_the_same_image_in_another_format_is_the_same_image(opened: Opened, tmp_path: Path) -> None:

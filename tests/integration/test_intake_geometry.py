@@ -16,8 +16,10 @@ from scipy.spatial.transform import Rotation
 
 from mrseg_label.catalog.database import Catalog
 from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.imaging import write_nifti
 from mrseg_label.intake.options import ImportOptions
 from mrseg_label.intake.service import import_paths
+from mrseg_label.nnunet.dataset import TrainingCase, write_raw_dataset
 from mrseg_label.workspace import Workspace
 
 Opened = tuple[Workspace, Catalog]
@@ -90,3 +92,13 @@ def test_world_coordinates_stay(
         assert np.allclose(by_itk.TransformIndexToPhysicalPoint(index), lps, atol=tolerance)
         assert np.allclose(original.TransformIndexToPhysicalPoint(index), lps, atol=tolerance)
         assert by_itk.GetPixel(index) == original.GetPixel(index) == by_nibabel.dataobj[index] == array[index]
+    # In nnU-Net's raw data set the axes are RAS; every voxel stays where it is in the world.
+    label = tmp_path / "label.nii.gz"
+    write_nifti(label, np.ones(array.shape, np.uint8), entry.geometry)
+    case = TrainingCase("case", stored, label, entry.participant)
+    dataset = write_raw_dataset(tmp_path / f"raw-{entry.id}", "Dataset501_test", [case], workspace.scheme)
+    trained_on = sitk.ReadImage(str(dataset.folder / "imagesTr/case_0000.nii.gz"))
+    for index in ((0, 0, 0), (4, 0, 0), (0, 5, 0), (0, 0, 6), (2, 3, 1)):
+        found = trained_on.TransformPhysicalPointToContinuousIndex(by_itk.TransformIndexToPhysicalPoint(index))
+        assert np.allclose(found, np.rint(found), atol=0.01)
+        assert trained_on.GetPixel([int(n) for n in np.rint(found)]) == array[index]

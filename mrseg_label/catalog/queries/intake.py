@@ -9,6 +9,18 @@ from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.tables import Acquisition, Alias, Examination, Lease, Participant, Presegmentation, Revision
 
+# Any number that no other part of the catalogue takes for a lock.
+_IMPORT_LOCK = 0x6D727367
+
+
+def one_at_a_time(session: Session) -> None:
+    """Let imports record one after the other, so that none overlooks what another records at the same moment.
+
+    SQLite has one writer anyway; on PostgreSQL the lock is given back at the end of the transaction.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock(_IMPORT_LOCK)))
+
 
 def has_source(session: Session, source_digest: str) -> bool:
     """Whether an examination was made of a file with these bytes."""
