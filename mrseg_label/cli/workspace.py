@@ -42,13 +42,15 @@ def status(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> No
     """Counts, queue, current model, progress to the next round."""
     from mrseg_label.api.documents.models import ModelOut
     from mrseg_label.api.reading import read_counts, read_progress
-    from mrseg_label.catalog.queries import models
+    from mrseg_label.catalog.queries import jobs, models
+    from mrseg_label.jobs.queue import MASKS
 
     with opened(workspace) as (found, catalog):
         progress = read_progress(found, catalog)
         counts = read_counts(catalog)
         with catalog.read() as session:
             model = ModelOut.of(models.current(session))
+            masks = jobs.refused_masks(session, MASKS)
     if as_json:
         print_json(
             {
@@ -56,6 +58,7 @@ def status(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> No
                 "current_model": model.model_dump(mode="json"),
                 "progress": progress.model_dump(mode="json"),
                 "counts": counts,
+                "masks_refused": [{"examination": name, "reason": reason} for name, reason in masks],
             }
         )
         return
@@ -71,6 +74,7 @@ def status(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> No
     ]
     for queue, states in sorted(progress.queues.items()):
         rows.append((f"queue {queue}", f"{states['queued']} waiting, {states['running']} running"))
+    rows += [("mask refused", f"{name}: {reason}") for name, reason in masks]
     print_fields(rows)
 
 

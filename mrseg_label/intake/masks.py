@@ -156,6 +156,7 @@ def hand_on(
     """
     labels = hashlib.sha256(json.dumps(mask.labels).encode()).hexdigest()[:16]
     key = f"{acquisition_id}:{mask.digest}:{labels}"
+    # One that failed is tried again: the reason may have been mended outside of the mask.
     before = job_rows.newest(session, queue.MASKS, key)
     if before is not None and before.state in (JobState.QUEUED, JobState.RUNNING, JobState.DONE):
         return False

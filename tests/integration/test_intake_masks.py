@@ -13,11 +13,13 @@ import pytest
 import SimpleITK as sitk
 from numpy.typing import NDArray
 from sqlalchemy import select
+from typer.testing import CliRunner
 
 from mrseg_label.catalog.database import Catalog
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.catalog.tables import Examination, Job, Revision
 from mrseg_label.catalog.types import JobState
+from mrseg_label.cli import app
 from mrseg_label.errors import InvalidInput
 from mrseg_label.intake.options import ImportOptions
 from mrseg_label.intake.service import import_paths
@@ -193,6 +195,21 @@ def test_names_that_the_scheme_does_not_have_end_the_job_with_the_reason(opened:
         (job,) = session.scalars(select(Job).where(Job.kind == queue.MASKS))
         assert job.state is JobState.FAILED
         assert "flux capacitor" in (job.error or "")
+    shown = CliRunner().invoke(app, ["status", "--workspace", str(workspace.root), "--json"])
+    (refused,) = json.loads(shown.stdout)["masks_refused"]
+    assert "flux capacitor" in refused["reason"]
+    # With a label map that is right it comes in, and nothing is refused any more for that mask alone.
+    (tmp_path / "labels.tsv").write_text("id\tname\n1\tliver\n2\tspleen\n")
+    import_paths(
+        workspace,
+        catalog,
+        [tmp_path / "d"],
+        ImportOptions(masks="masks/{name}.nii.gz", mask_labels=tmp_path / "labels.tsv"),
+    )
+    work(workspace, catalog)
+    assert len(stored(workspace, catalog)) == 1
+    again = CliRunner().invoke(app, ["status", "--workspace", str(workspace.root), "--json"])
+    assert json.loads(again.stdout)["masks_refused"] == []
 
 
 def test_a_slicer_segmentation_brings_its_own_names(opened: Opened, tmp_path: Path) -> None:

@@ -43,6 +43,14 @@ def of_kind(session: Session, kind: str) -> Sequence[Job]:
     return session.scalars(select(Job).where(Job.kind == kind)).all()
 
 
+def refused_masks(session: Session, kind: str) -> list[tuple[str, str]]:
+    """Examination and reason of each imported mask whose last job failed, whatever label map it came with."""
+    newest: dict[tuple[str, str], Job] = {}
+    for job in session.scalars(select(Job).where(Job.kind == kind).order_by(Job.created_at, Job.id)):
+        newest[job.payload["examination"], job.payload["digest"]] = job
+    return [(examination, job.error or "") for (examination, _), job in newest.items() if job.state is JobState.FAILED]
+
+
 def running(session: Session) -> Sequence[Job]:
     """Jobs that a worker holds."""
     return session.scalars(select(Job).where(Job.state == JobState.RUNNING)).all()
