@@ -260,15 +260,16 @@ def _source(
         if not person.known:
             warnings.append("the files name no patient; each study counts as a participant of its own")
     session = [fields.get("session", ""), pseudonyms.token("study", frame.study, frame.reference)]
-    if frame.time_point and "time point" in stack.split:
-        session.append(f"time point {frame.time_point}")
+    split = stack.split.split(", ")
+    # The body moves from one time point to the next: each has a draft and a correction of its own.
+    session += [part for part in split if part.startswith("time point")]
     if place.repeats > 1:
         session.append(f"scan {place.repeat}")
         where = place.station or "this station"
         if place.repeat > 1:
             warnings.append(f"a repeat: scan {place.repeat} of {place.repeats} of {where}; kept in a group of its own")
     sequence = fields.get("sequence", "") or name
-    apart = [part for part in stack.split.split(", ") if part.startswith(("echo", "b value", "part"))]
+    apart = [part for part in split if part.startswith(("echo", "b value", "image type", "flip angle"))]
     if stack.split:
         warnings.append(f"one of several images of its series: {stack.split}")
     return Source(

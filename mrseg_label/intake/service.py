@@ -21,7 +21,7 @@ from mrseg_label.errors import Conflict, InvalidInput
 from mrseg_label.ids import check_alias, is_id
 from mrseg_label.imaging.geometry import parse_axcodes
 from mrseg_label.intake.assign import Source, assign
-from mrseg_label.intake.discover import Findings, discover, strip_suffix
+from mrseg_label.intake.discover import Findings, Found, discover, strip_suffix
 from mrseg_label.intake.masks import MaskFinder, hand_on, with_mask, with_masks
 from mrseg_label.intake.options import Accepted, ImportOptions, ImportReport
 from mrseg_label.intake.participants import Person, clean_code, read_participants
@@ -205,18 +205,24 @@ def _sources(
     yield from groups
     if not findings.dicom and not findings.zips:
         return
-    from mrseg_label.intake import dicom
+    from mrseg_label.intake import bids, dicom
     from mrseg_label.intake.pseudonyms import Pseudonyms
 
     # A dry run stores nothing, not even a key: without one the pseudonyms that it shows hold for it alone.
     present = (workspace.root / PSEUDONYM_KEY).exists()
     key = os.urandom(32) if options.dry_run and not present else workspace.pseudonym_key()
     pseudonyms = Pseudonyms(key)
+    described: dict[Path, bool] = {}
+
+    def original(found: Found) -> bool:  # of a BIDS data set the images themselves come in, not what they were made of
+        return not (bids.passed_over(found) and bids.in_data_set(found.path.parent, described))
+
     for folder in findings.dicom:
-        yield from dicom.groups_of(
-            dicom.Export(folder.found, tuple(folder.files), tuple(folder.beside)), options, pseudonyms, report
-        )
-    for found in findings.zips:
+        files = tuple(filter(original, folder.files))
+        if files:
+            export = dicom.Export(folder.found, files, tuple(folder.beside))
+            yield from dicom.groups_of(export, options, pseudonyms, report)
+    for found in filter(original, findings.zips):
         yield from dicom.groups_of(dicom.Export(found), options, pseudonyms, report)
 
 

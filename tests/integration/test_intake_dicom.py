@@ -165,7 +165,8 @@ def test_one_series_is_split_by_orientation_channel_echo_and_time(opened: Opened
 def test_echoes_that_no_number_tells_apart_are_split_by_their_times(opened: Opened, tmp_path: Path) -> None:
     for seed, echo in ((1, 2.3), (2, 4.6)):
         dcm.save(tmp_path / "d", dcm.series(dcm.noise(seed), uid="1.2.3.5", EchoTime=echo), f"{seed}-")
-    assert len(import_paths(*opened, [tmp_path / "d"]).accepted) == 2
+    report = import_paths(*opened, [tmp_path / "d"])
+    assert sorted(entry.sequence for entry in report.accepted) == ["t1 echo time 2.3", "t1 echo time 4.6"]
 
 
 def test_localizers_projections_and_colours_are_refused(opened: Opened, tmp_path: Path) -> None:
@@ -342,3 +343,24 @@ def test_a_series_with_a_broken_file_is_refused_whole(opened: Opened, tmp_path: 
     (folder / "IM0003.dcm").write_bytes(b"garbage")
     report = import_paths(*opened, [folder])
     assert any("could not be read" in warning for warning in report.accepted[0].warnings)
+
+
+def test_time_points_without_a_number_are_acquisitions_of_their_own(opened: Opened, tmp_path: Path) -> None:
+    for seed in (1, 2, 3):
+        files = dcm.series(dcm.noise(seed), uid="1.2.3.5", AcquisitionNumber=seed)
+        dcm.save(tmp_path / "d", files, f"{seed}-")
+    report = import_paths(*opened, [tmp_path / "d"])
+    assert [entry.sequence for entry in report.accepted] == ["t1"] * 3
+    assert len({entry.group for entry in report.accepted}) == 3
+
+
+def test_of_a_bids_data_set_the_dicom_sources_stay_out(opened: Opened, tmp_path: Path) -> None:
+    data = tmp_path / "bids"
+    dcm.save(data / "sourcedata/sub-01", dcm.series(dcm.noise(1)))
+    (data / "dataset_description.json").write_text("{}")
+    array = dcm.noise(2)
+    (data / "sub-01/anat").mkdir(parents=True)
+    nib.save(nib.Nifti1Image(array, np.diag((2.0, 2.0, 2.0, 1.0))), data / "sub-01/anat/sub-01_T1w.nii.gz")
+    report = import_paths(*opened, [data])
+    assert [entry.participant for entry in report.accepted] == ["sub-01"]
+    assert not report.refused

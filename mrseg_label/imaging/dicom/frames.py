@@ -136,7 +136,7 @@ def read_frames(data: bytes, name: str, wanted: str | None = None) -> list[Frame
         A file of which not even that can be said.
     """
     ds = parse(data)
-    uid = str(ds.get("SOPClassUID", ""))
+    uid = text(ds, "SOPClassUID") or text(getattr(ds, "file_meta", {}), "MediaStorageSOPClassUID")
     if uid not in IMAGE_CLASSES:
         kind = pydicom.uid.UID(uid).name if uid else "no kind of object is given"
         raise NotAnImage(f"no MR or CT image: {kind}")
@@ -178,7 +178,7 @@ def _looks_bare(data: bytes) -> bool:
 
 
 def _frames(ds: Dataset, data: bytes, name: str, wanted: str) -> Iterator[Frame]:
-    if int(ds.get("SamplesPerPixel", 1)) != 1 or str(ds.get("PhotometricInterpretation", "")) != "MONOCHROME2":
+    if int(ds.get("SamplesPerPixel", 1)) != 1 or text(ds, "PhotometricInterpretation") not in ("", "MONOCHROME2"):
         raise InvalidInput(
             f"{ds.get('SamplesPerPixel', 1)} samples a voxel, {ds.get('PhotometricInterpretation', 'no photometry')}; "
             "an image here has one, MONOCHROME2"

@@ -15,14 +15,14 @@ _SAME_DIRECTION = 0.01
 _SAME_PLACE_MM = 1e-2
 
 Key = Callable[[Frame], Any]
-# What may tell apart frames that lie in the same place, tried in this order.
-_TELLING: tuple[Key, ...] = (
-    lambda frame: None if frame.echo_time_ms is None else round(frame.echo_time_ms, 2),
-    lambda frame: frame.acquisition,
-    lambda frame: frame.trigger,
-    lambda frame: frame.image_type,
-    lambda frame: frame.flip_angle,
-    lambda frame: frame.acquired_seconds,
+# What may tell apart frames that lie in the same place, tried in this order; by what it means.
+_TELLING: tuple[tuple[str, Key], ...] = (
+    ("echo time", lambda frame: None if frame.echo_time_ms is None else round(frame.echo_time_ms, 2)),
+    ("time point", lambda frame: frame.acquisition),
+    ("time point", lambda frame: frame.trigger),
+    ("image type", lambda frame: frame.image_type),
+    ("flip angle", lambda frame: frame.flip_angle),
+    ("time point", lambda frame: frame.acquired_seconds),
 )
 
 
@@ -83,7 +83,11 @@ def _split(
     for key, members in parts.items():
         for telling, part in _apart(members):
             found.append((dict(zip(names, key, strict=True)) | telling, str(key[2]), part))
-    varying = {name for name in (*names, "part") if len({entry[0].get(name) for entry in found}) > 1}
+    varying = {
+        name
+        for name in (*names, "echo time", "image type", "flip angle")
+        if len({entry[0].get(name) for entry in found}) > 1
+    }
     return [({name: value for name, value in entry[0].items() if name in varying}, *entry[1:]) for entry in found]
 
 
@@ -91,13 +95,17 @@ def _apart(frames: list[Frame]) -> list[tuple[dict[str, Any], list[Frame]]]:
     """Split frames that lie in the same place with different voxels, where something tells them apart everywhere."""
     if not _conflicts(frames):
         return [({}, frames)]
-    for telling in _TELLING:
+    for name, telling in _TELLING:
         parts: dict[Any, list[Frame]] = {}
         for frame in frames:
             parts.setdefault(telling(frame), []).append(frame)
         places = {len({_place(frame) for frame in part}) for part in parts.values()}
         if len(parts) > 1 and len(places) == 1 and not any(_conflicts(part) for part in parts.values()):
-            return [({"part": number}, part) for number, part in enumerate(parts.values(), start=1)]
+            numbered = name in ("time point", "image type")
+            return [
+                ({name: number if numbered else value}, part)
+                for number, (value, part) in enumerate(parts.items(), start=1)
+            ]
     return [({}, frames)]  # what cannot be told apart is refused when the stack is put together
 
 
