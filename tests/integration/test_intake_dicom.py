@@ -280,6 +280,17 @@ def test_nothing_of_the_patient_leaves_the_import(opened: Opened, tmp_path: Path
     theirs.close()
 
 
+def test_values_that_break_the_standard_are_not_quoted_on_the_screen(
+    opened: Opened, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    files = dcm.series(dcm.noise(1))
+    data = [dcm.as_bytes(ds).replace(b"19640812", b"Born1964") for ds in files]
+    zipped = dcm.save_zip(tmp_path / "z.zip", {f"a/{k}": file for k, file in enumerate(data)})
+    report = import_paths(*opened, [zipped])
+    assert len(report.accepted) == 1
+    assert "Born1964" not in "".join(capfd.readouterr()) + json.dumps(report.to_json())
+
+
 def test_participants_by_statement_pattern_and_pseudonym(opened: Opened, tmp_path: Path) -> None:
     dcm.save(tmp_path / "d/P1/series", dcm.series(dcm.noise(1)))
     stated = import_paths(*opened, [tmp_path / "d"], ImportOptions(participant="S7"))

@@ -7,6 +7,7 @@ import io
 import logging
 import struct
 import sys
+import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -37,8 +38,10 @@ _COMPONENTS = {
     **dict.fromkeys(("I", "IMAGINARY"), "I"),
 }
 
-# pydicom warns of every value that breaks the standard; what matters of it is checked here.
+# pydicom warns of every value that breaks the standard, and quotes it, whoever's it is; what matters of it is
+# checked here.
 logging.getLogger("pydicom").setLevel(logging.ERROR)
+warnings.filterwarnings("ignore", module=r"pydicom\.")
 
 
 # What pydicom and what stands behind it raise for files that are broken in one way or another.
