@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import time
@@ -21,7 +20,7 @@ from mrseg_label.errors import Conflict, InvalidInput
 from mrseg_label.ids import check_alias, is_id
 from mrseg_label.imaging.geometry import parse_axcodes
 from mrseg_label.intake.assign import Source, assign
-from mrseg_label.intake.discover import Findings, Found, discover, strip_suffix
+from mrseg_label.intake.discover import Findings, discover, strip_suffix
 from mrseg_label.intake.masks import MaskFinder, hand_on, with_mask, with_masks
 from mrseg_label.intake.options import Accepted, ImportOptions, ImportReport
 from mrseg_label.intake.participants import Person, clean_code, read_participants
@@ -30,8 +29,9 @@ from mrseg_label.intake.pipeline import Group, Progress, counted, prepared_group
 from mrseg_label.intake.prepare import Failed, Prepared, prepare
 from mrseg_label.intake.record import Recorder, complete_participants
 from mrseg_label.intake.sequences import PRIMARY_SEQUENCES, sequence_in_name
+from mrseg_label.intake.sources import all_sources
 from mrseg_label.jobs import queue
-from mrseg_label.workspace import PSEUDONYM_KEY, Workspace, sha256_of
+from mrseg_label.workspace import Workspace, sha256_of
 
 # Small groups share a transaction, so that ten thousand images do not wait for ten thousand commits.
 _IMAGES_A_TRANSACTION = 16
@@ -82,7 +82,7 @@ def import_paths(
             image = prepare(source, scratch, partial(_known, catalog), options.orientation, options.reference)
             return with_mask(image, finder.labels if finder else None, scratch, options.orientation)
 
-        sources = _sources(findings, groups, workspace, options, report)
+        sources = all_sources(findings, groups, workspace, options, report)
         prepared = prepared_groups(sources, prepare_one, options.threads, counted(groups, progress))
         # A dry run makes its one transaction after all the reading, so that it does not keep others waiting.
         size = sys.maxsize if options.dry_run else _IMAGES_A_TRANSACTION
@@ -192,38 +192,6 @@ def _people(findings: Findings, options: ImportOptions, report: ImportReport) ->
 def _known(catalog: Catalog, source_digest: str) -> bool:
     with catalog.read() as session:
         return rows.has_source(session, source_digest)
-
-
-def _sources(
-    findings: Findings,
-    groups: Sequence[Sequence[Source]],
-    workspace: Workspace,
-    options: ImportOptions,
-    report: ImportReport,
-) -> Iterator[Sequence[Source]]:
-    """Groups of files, then of DICOM exports, each looked into only when its turn comes."""
-    yield from groups
-    if not findings.dicom and not findings.zips:
-        return
-    from mrseg_label.intake import bids, dicom
-    from mrseg_label.intake.pseudonyms import Pseudonyms
-
-    # A dry run stores nothing, not even a key: without one the pseudonyms that it shows hold for it alone.
-    present = (workspace.root / PSEUDONYM_KEY).exists()
-    key = os.urandom(32) if options.dry_run and not present else workspace.pseudonym_key()
-    pseudonyms = Pseudonyms(key)
-    described: dict[Path, bool] = {}
-
-    def original(found: Found) -> bool:  # of a BIDS data set the images themselves come in, not what they were made of
-        return not (bids.passed_over(found) and bids.in_data_set(found.path.parent, described))
-
-    for folder in findings.dicom:
-        files = tuple(filter(original, folder.files))
-        if files:
-            export = dicom.Export(folder.found, files, tuple(folder.beside))
-            yield from dicom.groups_of(export, options, pseudonyms, report)
-    for found in filter(original, findings.zips):
-        yield from dicom.groups_of(dicom.Export(found), options, pseudonyms, report)
 
 
 def _batches(groups: Iterator[Group], size: int) -> Iterator[Group]:
