@@ -81,7 +81,6 @@ class _Demo:
     truths: dict[str, TruthFile] = field(default_factory=dict)
     held_out: list[str] = field(default_factory=list)
     drafting: str = _BOOTSTRAP.model_version
-    comparison: Comparison | None = None
 
     def prepare(self) -> None:
         """Workspace, cohort, import."""
@@ -160,14 +159,10 @@ class _Demo:
 
     def _round(self, client: SlicerClient, server: Server, number: int) -> RoundEnd:
         self.watcher.phase(f"round {number} trains")
-        if self.comparison is not None:
-            self.comparison.pause()
         ended = wait_for_round(
             client, number, server.check, lambda state, progress: self.watcher.round_progress(number, state, progress)
         )
         self.drafting = current_model(client)["version"]
-        if self.comparison is not None:
-            self.comparison.resume()
         return ended
 
     def pictures(self) -> dict[str, str]:
@@ -206,15 +201,14 @@ def run_demo(
     with fixed_settings(), ExitStack() as stack:
         demo.prepare()
         root = options.workspace.resolve()
-        if options.compare_sources:
-            demo.comparison = _start_comparison(demo, stack)
+        comparison = _start_comparison(demo, stack) if options.compare_sources else None
         demo.watcher.phase("starting the server")
         server = stack.enter_context(Server(root, root / "logs" / "server.log", options.port))
         demo.loop(server)
         sources = {}
-        if demo.comparison is not None:
-            demo.watcher.phase("comparing sources", demo.comparison.total)
-            sources = sources_part(demo.comparison.scores(demo.watcher.advance))
+        if comparison is not None:
+            demo.watcher.phase("comparing sources", comparison.total)
+            sources = sources_part(comparison.scores())
         report: dict[str, Any] = {"sources": sources, "rounds": demo.rows}
         report["notes"] = [*loop_notes(demo.rows), *source_notes(sources)]
         report["heldout_cases"] = len(demo.held_out)

@@ -10,7 +10,6 @@ import argparse
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -31,8 +30,6 @@ SOURCES = ("raw", "inverted", "equalized")
 # Participants of the same phantom who are in no batch; contrasts with bright fat first.
 _PLAN = ((900, "abdomen"), (901, "pelvis"))
 SEQUENCES = ("in", "opp", "t1", "water", "t1fs")
-_PAUSE, _RESUME = "p", "r"
-_POLL_SECONDS = 0.5
 Scores = dict[str, dict[str, list[float]]]
 
 
@@ -58,13 +55,22 @@ class Comparison:
     Parameters
     ----------
     folder : for images, truth, and the log. weights : folder as TOTALSEG_WEIGHTS_PATH has it.
+    done : called after each segmentation with how many are done and of how many.
     """
 
-    def __init__(self, folder: Path, trials: Sequence[Trial], weights: Path, device: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        trials: Sequence[Trial],
+        weights: Path,
+        device: str,
+        done: Callable[[int, int], None] | None = None,
+    ) -> None:
         self._folder = folder
         self._trials = trials
         self._weights = weights
         self._device = device
+        self._done = done
         self._scores: Scores = {source: {} for source in SOURCES}
         self._count = 0
         self._process: subprocess.Popen[str] | None = None
@@ -76,7 +82,7 @@ class Comparison:
         command = [sys.executable, "-m", __name__, "--trials", str(manifest), "--weights", str(self._weights)]
         command += ["--home", str(self._folder / "home"), "--device", self._device]
         with self._log.open("w") as log:
-            # When this process dies, however it dies, the pipe to the child closes, and the child ends.
+            # Its standard input is a pipe that closes when this process dies, and the child ends with it.
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE,
@@ -91,27 +97,12 @@ class Comparison:
 
     def __exit__(self, *_: object) -> None:
         if self._process is not None and self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
+            os.killpg(self._process.pid, 9)
             self._process.wait()
         self._reader.join()
-        for pipe in (self._process.stdin, self._process.stdout) if self._process is not None else ():
-            if pipe is not None:
-                pipe.close()
 
-    def pause(self) -> None:
-        """Stop before the next segmentation, so that what runs beside it has the machine for itself."""
-        self._tell(_PAUSE)
-
-    def resume(self) -> None:
-        """Go on."""
-        self._tell(_RESUME)
-
-    def scores(self, progress: Callable[[int], None] | None = None) -> Scores:
+    def scores(self) -> Scores:
         """Wait for the end; DSC of every case by source and sequence.
-
-        Parameters
-        ----------
-        progress : called now and then with how many segmentations are done.
 
         Raises
         ------
@@ -119,11 +110,8 @@ class Comparison:
             The child failed; the message has the end of its log.
         """
         assert self._process is not None
-        while self._reader.is_alive():  # it reads until the child ends
-            self._reader.join(_POLL_SECONDS)
-            if progress is not None:
-                progress(self._count)
         code = self._process.wait()
+        self._reader.join()
         if code != 0 or self._count != self.total:
             tail = "\n".join(self._log.read_text(errors="replace").splitlines()[-15:])
             raise Unavailable(
@@ -140,13 +128,6 @@ class Comparison:
     def _log(self) -> Path:
         return self._folder / "comparison.log"
 
-    def _tell(self, word: str) -> None:
-        assert self._process is not None
-        assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it has ended; scores() says how
-            self._process.stdin.write(word)
-            self._process.stdin.flush()
-
     def _read(self) -> None:
         assert self._process is not None
         assert self._process.stdout is not None
@@ -154,6 +135,8 @@ class Comparison:
             measured: dict[str, Any] = json.loads(line)
             self._scores[measured["source"]].setdefault(measured["sequence"], []).append(measured["mean_dsc"])
             self._count += 1
+            if self._done is not None:
+                self._done(self._count, self.total)
 
 
 def measure(trials: Sequence[Trial], weights: Path, home: Path, device: str) -> Iterator[dict[str, Any]]:
@@ -172,21 +155,15 @@ def measure(trials: Sequence[Trial], weights: Path, home: Path, device: str) -> 
             yield {"source": name, "sequence": trial.sequence, "mean_dsc": float(np.mean(list(dsc.values())))}
 
 
-def _listen(may_work: threading.Event) -> None:
-    """Hear what the parent says on standard input, and end with it when that closes."""
-    while word := os.read(0, 1).decode():
-        if word == _PAUSE:
-            may_work.clear()
-        else:
-            may_work.set()
-    os.killpg(os.getpgrp(), signal.SIGKILL)
+def _end_with_parent() -> None:
+    while os.read(0, 1):
+        pass
+    os.killpg(os.getpgrp(), 9)
 
 
-def _run(measurements: Iterator[dict[str, Any]], results: TextIO, may_work: threading.Event) -> None:
-    may_work.wait()
-    for measured in measurements:
+def _run(trials: Sequence[Trial], weights: Path, home: Path, device: str, results: TextIO) -> None:
+    for measured in measure(trials, weights, home, device):
         print(json.dumps(measured), file=results, flush=True)
-        may_work.wait()
 
 
 def main() -> None:
@@ -196,14 +173,12 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--device", default="auto")
     arguments = parser.parse_args()
-    may_work = threading.Event()
-    may_work.set()
-    threading.Thread(target=_listen, args=(may_work,), daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     os.nice(5)  # readers who wait for drafts come first
     trials = [Trial(**entry) for entry in json.loads(arguments.trials.read_text())]
     results = sys.stdout
     with contextlib.redirect_stdout(sys.stderr):  # what libraries print must not mix with the results
-        _run(measure(trials, arguments.weights, arguments.home, arguments.device), results, may_work)
+        _run(trials, arguments.weights, arguments.home, arguments.device, results)
 
 
 if __name__ == "__main__":
