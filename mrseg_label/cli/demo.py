@@ -112,7 +112,7 @@ class ConsoleWatcher(Watcher):
 
     def round_progress(self, number: int, state: str, progress: Mapping[str, Any]) -> None:
         epoch, epochs = progress.get("epoch"), progress.get("epochs")
-        if isinstance(epoch, int | float) and isinstance(epochs, int | float):
+        if epochs:
             self._progress.update(self._task, completed=epoch, total=epochs, note=f"{state}: epoch {epoch} of {epochs}")
         else:
             self._progress.update(self._task, note=str(progress.get("stage") or state))
