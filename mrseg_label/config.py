@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from mrseg_label.errors import ConfigurationError
@@ -34,6 +34,24 @@ class Settings(BaseSettings):
         "", description="structures that every submission must cover, separated by commas; 'all' for the whole scheme"
     )
     auth: Literal["on", "off"] = Field("on", description="sign-in; off must be written out")
+    token_hours: float = Field(10.0, gt=0, le=24 * 7, description="how long a sign-in lasts: a working day")
+    trusted_proxies: str = Field(
+        "", description="addresses and networks of proxies whose forwarding headers are believed, separated by commas"
+    )
+    tls_certificate: Path | None = Field(None, description="certificate (chain) of the server, PEM")
+    tls_key: Path | None = Field(None, description="private key of the certificate, PEM")
+    public_url: str | None = Field(None, description="address under which browsers reach the server, behind a proxy")
+    oidc_issuer: str | None = Field(None, description="address of the hospital's identity provider (OpenID Connect)")
+    oidc_client_id: str | None = Field(None, description="what the provider calls this server")
+    oidc_client_secret: SecretStr | None = Field(None, description="secret that the provider shares with this server")
+    oidc_scopes: str = Field("openid profile email", description="what the provider is asked for")
+    oidc_name_claim: str = Field("preferred_username", description="claim that becomes the account's name")
+    oidc_role_claim: str = Field(
+        "realm_access.roles", description="claim that lists roles or groups; a dot leads into an object"
+    )
+    oidc_role_radiologist: str = Field("monailabel-annotator", description="its entry for radiologists")
+    oidc_role_reviewer: str = Field("monailabel-reviewer", description="its entry for reviewers")
+    oidc_role_admin: str = Field("monailabel-admin", description="its entry for admins")
     max_upload_mb: int = Field(2048, ge=1, description="largest request body, MB")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     weights_path: Path | None = Field(None, description="folder of the published MRSegmentator weights")

@@ -41,6 +41,27 @@ class Conflict(MrsegError):
     http_status = 409
 
 
+class Unauthorized(MrsegError):
+    """Nobody is signed in, or not any more."""
+
+    http_status = 401
+
+
+class TooManyRequests(MrsegError):
+    """The caller must wait.
+
+    Parameters
+    ----------
+    retry_after : seconds.
+    """
+
+    http_status = 429
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class Forbidden(MrsegError):
     """The caller may not do this."""
 

@@ -8,25 +8,31 @@ import secrets
 
 from mrseg_label.errors import InvalidInput, NotFound
 
-_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: nothing that is misread
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: nothing that is misread
 _ID = re.compile(r"[a-z]{1,4}-[0-9a-hjkmnp-tv-z]{16}")
+_TICKET = re.compile(r"[A-Za-z0-9_-]{32}")
 MAX_ALIAS_LENGTH = 200
 
 
 def new_id(prefix: str) -> str:
     """A fresh identifier such as ``ex-0k3v9q2m7d1c8z5t`` (80 random bits)."""
-    return f"{prefix}-" + "".join(secrets.choice(_ALPHABET) for _ in range(16))
+    return f"{prefix}-" + "".join(secrets.choice(ALPHABET) for _ in range(16))
 
 
 def derived_id(prefix: str, *parts: str) -> str:
     """The identifier that always belongs to these parts (80 bits of their SHA-256)."""
     digest = hashlib.sha256("\0".join(parts).encode()).digest()
-    return f"{prefix}-" + "".join(_ALPHABET[byte & 31] for byte in digest[:16])
+    return f"{prefix}-" + "".join(ALPHABET[byte & 31] for byte in digest[:16])
 
 
 def new_ticket() -> str:
     """An unguessable ticket of more than 128 bits."""
     return secrets.token_urlsafe(24)
+
+
+def is_ticket(text: str) -> bool:
+    """Whether the text has the form of a ticket."""
+    return _TICKET.fullmatch(text) is not None
 
 
 def is_id(text: str) -> bool:

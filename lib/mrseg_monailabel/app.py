@@ -16,7 +16,7 @@ from monailabel.interfaces.app import MONAILabelApp
 
 from mrseg_label.errors import ConfigurationError
 from mrseg_monailabel.loop import NAME, LoopApp
-from mrseg_monailabel.server import Background, build, check_auth
+from mrseg_monailabel.server import Background, build
 from mrseg_monailabel.sessions import SessionStore
 from mrseg_monailabel.studies import import_studies, open_studies, workspace_of
 
@@ -33,12 +33,11 @@ class MRSegApp(LoopApp, MONAILabelApp):
     Raises
     ------
     ConfigurationError
-        The studies cannot be used, or sign-in is not switched off in the workspace or by ``MRSEG_AUTH=off``.
+        The studies cannot be used.
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
         workspace, catalog, self._images = open_studies(studies)
-        check_auth(workspace)
         LoopApp.__init__(self, workspace, catalog)
         MONAILabelApp.__init__(
             self,
@@ -81,4 +80,6 @@ def take_over(stock: FastAPI, ours: FastAPI) -> None:
         )
     stock.middleware_stack = ours.build_middleware_stack()
     stock.router.routes[:] = ours.router.routes
+    # The launcher's log of requests would write addresses down, and with them tickets and names of images.
+    logging.getLogger("uvicorn.access").disabled = True
     log.info("the MONAI Label application answers with the routes of mrseg-label")

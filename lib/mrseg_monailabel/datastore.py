@@ -18,6 +18,7 @@ from mrseg_label.errors import Conflict, InvalidInput, NotFound
 from mrseg_label.intake import service as intake
 from mrseg_label.presegmentation.service import newest_draft
 from mrseg_label.worklist import service as worklist
+from mrseg_label.worklist.resolving import resolve_image
 from mrseg_label.workspace import Workspace
 from mrseg_monailabel.caller import Caller
 from mrseg_monailabel.stored import StoredFile
@@ -41,7 +42,7 @@ class MRSegDatastore(Datastore):
 
     def examination(self, image: str, caller: Caller) -> Examination:
         """The examination that a client means by an id, a ticket or its own name for an uploaded image."""
-        return worklist.resolve_image(self._workspace, self._catalog, image, client=caller.client, user=caller.user)
+        return resolve_image(self._catalog, image, client=caller.client, user=caller.user, every_case=caller.every_case)
 
     def image_file(self, image: str, caller: Caller) -> StoredFile:
         """The stored image."""
@@ -94,7 +95,9 @@ class MRSegDatastore(Datastore):
 
     def upload(self, alias: str, file: Path, caller: Caller) -> str:
         """Take in a reader's own image under the reader's name for it; returns the examination's id."""
-        return intake.register_upload(self._workspace, self._catalog, file, alias=alias, client=caller.client)
+        return intake.register_upload(
+            self._workspace, self._catalog, file, alias=alias, client=caller.user or caller.client
+        )
 
     # The interface of MONAI Label
 
@@ -116,16 +119,24 @@ class MRSegDatastore(Datastore):
             total, completed = worklist_rows.totals(session)
         return {"total": total, "completed": completed, "label_tags": {FINAL: completed}}
 
-    def json(self) -> dict[str, Any]:
-        """The cases that are handed out now; never the whole catalogue, which may have a million images."""
+    def json(self, caller: Caller | None = None) -> dict[str, Any]:
+        """The cases that are handed out now; never the whole catalogue, which may have a million images.
+
+        With sign-in these are the caller's own, each under its ticket, as the reader knows them.
+        """
+        user = caller.user if caller else None
         with self._catalog.read() as session:
             moment = self._catalog.now(session)
-            opened = worklist_rows.open_examinations(session, None, None)
-            cases = [examination for lease, examination in opened if lease.expires_at > moment]
-            drafts = {case.acquisition_id: newest_draft(session, case.acquisition_id) for case in cases}
+            opened = worklist_rows.open_examinations(session, None, user)
+            cases = [
+                (lease.ticket if user else examination.id, examination)
+                for lease, examination in opened
+                if lease.expires_at > moment
+            ]
+            drafts = {case.acquisition_id: newest_draft(session, case.acquisition_id) for _, case in cases}
             finals = rows.final_revisions(session, list(drafts))
         objects = {
-            case.id: self._object(case, drafts[case.acquisition_id], finals.get(case.acquisition_id)) for case in cases
+            key: self._object(case, drafts[case.acquisition_id], finals.get(case.acquisition_id)) for key, case in cases
         }
         return {"name": self.name(), "description": self.description(), "objects": objects}
 

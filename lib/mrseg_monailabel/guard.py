@@ -1,14 +1,12 @@
-"""ASGI middleware: without sign-in the server answers this machine alone, and no body is too large."""
+"""ASGI middleware: without sign-in the server answers this machine alone."""
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mrseg_label.api.problems import problem
 
@@ -19,7 +17,6 @@ FORWARDING = (
     b"x-original-host", b"x-original-url", b"x-rewrite-url",
 )  # fmt: skip
 FORWARDING_PREFIXES = (b"x-forwarded", b"x-envoy-external")
-MEGABYTE = 1024 * 1024
 
 
 class LocalOnly:
@@ -88,43 +85,3 @@ def _host_name(host: str) -> str | None:
 
 def _same_origin(origin: str, host: str, scheme: str) -> bool:
     return origin.lower() == f"{'https' if scheme in ('https', 'wss') else 'http'}://{host}".lower()
-
-
-class BodyLimit:
-    """Ends requests whose body is larger than is allowed with 413, announced or not."""
-
-    def __init__(self, app: ASGIApp, megabytes: int) -> None:
-        self.app = app
-        self.megabytes = megabytes
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
-        limit = self.megabytes * MEGABYTE
-        detail = f"the request is larger than {self.megabytes} MB (MAX_UPLOAD_MB)"
-        announced = _content_length(scope["headers"])
-        if announced is not None and announced > limit:
-            response = problem(Request(scope), 413, detail, headers={"Connection": "close"})
-            await response(scope, receive, send)
-            return
-        received = 0
-
-        async def counted() -> Message:
-            nonlocal received
-            message = await receive()
-            if message["type"] == "http.request":
-                received += len(message.get("body", b""))
-                if received > limit:
-                    # An HTTPException passes through FastAPI's reading of the body; anything else would become a 400.
-                    raise HTTPException(status_code=413, detail=detail)
-            return message
-
-        await self.app(scope, counted, send)
-
-
-def _content_length(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
-    for name, value in headers:
-        if name.lower() == b"content-length" and value.isdigit():
-            return int(value)
-    return None

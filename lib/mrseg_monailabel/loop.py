@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import mrseg_label
+from mrseg_label.accounts.signing_in import SignIn
 from mrseg_label.catalog import Catalog
 from mrseg_label.errors import NotFound
 from mrseg_label.workspace import Workspace
@@ -38,6 +39,8 @@ class LoopApp:
         self._trainers = self.init_trainers()
         self._strategies = self.init_strategies()
         self._sessions = SessionStore(workspace)
+        settings = workspace.settings
+        self.sign_in = SignIn(catalog, settings.token_hours) if settings.auth == "on" else None
 
     def init_datastore(self) -> MRSegDatastore:
         """The catalogue as MONAI Label's datastore."""
@@ -121,5 +124,6 @@ class LoopApp:
 
     def _examination_of_session(self, request: dict[str, Any]) -> str:
         """Take a session's image into the catalogue, since drafts are made of what is in there."""
-        session = self._sessions.get(request["session_id"])
-        return self._datastore.upload(f"session {session.id}", session.image, Caller.of(request))
+        caller = Caller.of(request)
+        session = self._sessions.get(request["session_id"], caller.user)
+        return self._datastore.upload(f"session {session.id}", session.image, caller)

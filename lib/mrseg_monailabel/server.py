@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import os
 import shutil
@@ -19,16 +20,20 @@ from typing import Any
 import anyio.to_thread
 from fastapi import FastAPI
 from starlette.middleware import Middleware
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 import mrseg_label
 from mrseg_label import api
+from mrseg_label.api.door import Door
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.errors import ConfigurationError
 from mrseg_label.jobs import recover_local
 from mrseg_label.worker.supervise import WorkerPool
 from mrseg_label.workspace import Workspace
 from mrseg_monailabel import routes
-from mrseg_monailabel.guard import BodyLimit, LocalOnly
+from mrseg_monailabel.access import access
+from mrseg_monailabel.guard import LocalOnly
+from mrseg_monailabel.limits import Limits, SecurityHeaders
 from mrseg_monailabel.loop import LoopApp
 
 log = logging.getLogger("mrseg_monailabel")
@@ -43,31 +48,15 @@ def create_app() -> FastAPI:
     Raises
     ------
     ConfigurationError
-        The variable or the workspace is missing, or sign-in is not switched off.
+        The variable or the workspace is missing.
     """
     folder = os.environ.get(WORKSPACE_VARIABLE)
     if not folder:
         raise ConfigurationError(
             f"{WORKSPACE_VARIABLE} must name the workspace; start the server with: mrseg-label serve"
         )
-    check_auth(Workspace.open(Path(folder)))
     workspace, catalog = open_workspace(Path(folder))
     return build(LoopApp(workspace, catalog))
-
-
-def check_auth(workspace: Workspace) -> None:
-    """Refuse to serve unless sign-in is switched off in so many words.
-
-    Raises
-    ------
-    ConfigurationError
-        ``AUTH`` is ``on``.
-    """
-    if workspace.settings.auth != "off":
-        raise ConfigurationError(
-            'this version has no sign-in yet: write AUTH = "off" into '
-            f"{workspace.root / 'mrseg.toml'} or set MRSEG_AUTH=off; the server then answers only programs on its own machine"
-        )
 
 
 class Background:
@@ -138,16 +127,63 @@ def build(app: LoopApp) -> FastAPI:
         docs_url=None,  # its pages would load scripts from the network
         redoc_url=None,
         lifespan=lifespan,
-        middleware=[Middleware(LocalOnly), Middleware(BodyLimit, megabytes=app.workspace.settings.max_upload_mb)],
+        middleware=middleware(app),
     )
+    rules = access()
     application.include_router(routes.router(app))
 
     @application.get("/", include_in_schema=False)
     def hello() -> dict[str, Any]:
         what = "annotation server: enter this address in 3D Slicer's MONAI Label module"
-        return {"name": app.name, "version": app.version, "what": what, "rest": api.PREFIX, "openapi": "/openapi.json"}
+        return {"name": app.name, "what": what, "rest": api.PREFIX, "openapi": "/openapi.json"}
 
     application.include_router(api.root_router(app.workspace, app.catalog))
     application.include_router(api.router(app.workspace, app.catalog))
     api.problems.install(application)
+    plain = application.openapi
+
+    def openapi() -> dict[str, Any]:
+        if application.openapi_schema is None:
+            rules.describe(plain())
+        return application.openapi_schema or {}
+
+    application.openapi = openapi  # type: ignore[method-assign]
     return application
+
+
+def middleware(app: LoopApp) -> list[Middleware]:
+    """What a request passes before any route sees it, the outermost first."""
+    rules = access()
+    settings = app.workspace.settings
+    door = (
+        Middleware(LocalOnly)
+        if app.sign_in is None
+        else Middleware(Door, catalog=app.catalog, sign_in=app.sign_in, access=rules)
+    )
+    proxies = trusted_proxies(settings.trusted_proxies)
+    forwarded = [Middleware(ProxyHeadersMiddleware, trusted_hosts=proxies)] if proxies and app.sign_in else []
+    return [
+        *forwarded,
+        Middleware(SecurityHeaders),
+        door,
+        Middleware(Limits, access=rules, megabytes=settings.max_upload_mb),
+    ]
+
+
+def trusted_proxies(text: str) -> list[str]:
+    """Addresses and networks of proxies.
+
+    Raises
+    ------
+    ConfigurationError
+        One is neither; ``*`` would let everybody say who they are.
+    """
+    found = [part.strip() for part in text.split(",") if part.strip()]
+    for part in found:
+        try:
+            ipaddress.ip_network(part)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"TRUSTED_PROXIES: {part!r} is no address or network such as 10.1.2.3 or 10.1.2.0/24 ({error})"
+            ) from error
+    return found

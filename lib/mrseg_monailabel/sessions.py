@@ -17,6 +17,7 @@ from mrseg_label.workspace import Workspace
 
 EXPIRY_SECONDS = 3600
 MAX_SESSIONS = 64
+MAX_OWN_SESSIONS = 8  # of one account
 MAX_UPLOADS = 4  # all sessions together are at most so many uploads of the largest size
 _ID = re.compile(r"[0-9a-f]{32}")
 _META = "session.json"
@@ -30,6 +31,7 @@ class Session:
     image: Path
     created: float
     expiry: int
+    owner: str | None  # the account that sent it; None without sign-in
 
     def to_json(self) -> dict[str, Any]:
         """As MONAI Label says it, without the server's paths."""
@@ -49,7 +51,7 @@ class SessionStore:
         self._root = workspace.path("tmp/sessions")
         self._budget = MAX_UPLOADS * workspace.settings.max_upload_mb * 1024 * 1024
 
-    def add(self, upload: Path, suffix: str, expiry: int = 0) -> Session:
+    def add(self, upload: Path, suffix: str, expiry: int = 0, owner: str | None = None) -> Session:
         """Move an uploaded file into a new session.
 
         Raises
@@ -61,6 +63,9 @@ class SessionStore:
         self._root.mkdir(parents=True, exist_ok=True)
         present = [session for folder in self._root.iterdir() if (session := self._read(folder)) is not None]
         stored = sum(session.image.stat().st_size for session in present)
+        mine = sum(session.owner == owner for session in present)
+        if owner is not None and mine >= MAX_OWN_SESSIONS:
+            raise Conflict(f"you have {mine} sessions open; end some, or wait: each ends after an hour without use")
         if len(present) >= MAX_SESSIONS or stored + upload.stat().st_size > self._budget:
             raise Conflict(f"{len(present)} sessions are open; end some, or wait: each ends after an hour without use")
         identifier = secrets.token_hex(16)
@@ -69,12 +74,14 @@ class SessionStore:
         image = folder / f"image{suffix}"
         os.replace(upload, image)
         expiry = min(expiry, EXPIRY_SECONDS) if expiry > 0 else EXPIRY_SECONDS
-        session = Session(identifier, image, time.time(), expiry)
-        (folder / _META).write_text(json.dumps({"image": image.name, "created": session.created, "expiry": expiry}))
+        session = Session(identifier, image, time.time(), expiry, owner)
+        (folder / _META).write_text(
+            json.dumps({"image": image.name, "created": session.created, "expiry": expiry, "owner": owner})
+        )
         return session
 
-    def get(self, session_id: Any) -> Session:
-        """A session by id; using it keeps it alive.
+    def get(self, session_id: Any, owner: str | None = None) -> Session:
+        """A session by id, of the account that made it; using it keeps it alive.
 
         Raises
         ------
@@ -84,14 +91,14 @@ class SessionStore:
         if not isinstance(session_id, str) or not _ID.fullmatch(session_id):
             raise NotFound(f"there is no session {session_id!r:.80}")
         session = self._read(self._root / session_id)
-        if session is None or self._expired(session):
+        if session is None or self._expired(session) or session.owner != owner:
             raise NotFound(f"there is no session {session_id}, or it has ended; send the image again")
         os.utime(self._root / session_id)
         return session
 
-    def remove(self, session_id: str) -> Session:
+    def remove(self, session_id: str, owner: str | None = None) -> Session:
         """End a session."""
-        session = self.get(session_id)
+        session = self.get(session_id, owner)
         shutil.rmtree(self._root / session.id, ignore_errors=True)
         return session
 
@@ -107,7 +114,7 @@ class SessionStore:
     def _read(self, folder: Path) -> Session | None:
         try:
             meta = json.loads((folder / _META).read_text())
-            return Session(folder.name, folder / meta["image"], meta["created"], meta["expiry"])
+            return Session(folder.name, folder / meta["image"], meta["created"], meta["expiry"], meta["owner"])
         except (OSError, ValueError, KeyError):
             return None
 

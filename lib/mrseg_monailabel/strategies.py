@@ -40,12 +40,18 @@ class WorklistStrategy(Strategy):
         """
         caller = Caller.of(request)
         case = worklist.next_case(
-            self._workspace, self._catalog, strategy=self.name, client=caller.client, user=caller.user
+            self._workspace,
+            self._catalog,
+            strategy=self.name,
+            client=caller.client,
+            user=caller.user,
+            reviews=caller.reviews,
         )
         if case is None:
             return {}
         answer: dict[str, Any] = {
-            "id": case.examination_id,
+            # Slicer downloads the image without saying who asks: with sign-in the ticket says it.
+            "id": case.examination_id if caller.user is None else case.ticket,
             "name": case.file_name,
             "checksum": f"SHA256:{case.digest}",
             "strategy": {self.name: {"client_id": caller.client}},

@@ -7,7 +7,8 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import Request
 
-from mrseg_label.errors import InvalidInput
+from mrseg_label.catalog.types import Role
+from mrseg_label.errors import Forbidden, InvalidInput
 
 NOBODY = "anonymous"
 
@@ -18,6 +19,30 @@ def _actor(request: Request) -> str:
 
 
 Actor = Annotated[str, Depends(_actor)]
+
+
+def _role(request: Request) -> Role | None:
+    return getattr(request.state, "role", None)
+
+
+CallerRole = Annotated[Role | None, Depends(_role)]  # None without sign-in
+
+
+def own_only(actor: str, role: Role | None) -> str | None:
+    """The one reader whose work a caller may see: a radiologist's own; None for all others, who see all."""
+    return actor if role is Role.RADIOLOGIST else None
+
+
+def check_decides(role: Role | None) -> None:
+    """Raise :class:`Forbidden` where a radiologist asks for a review."""
+    if role is Role.RADIOLOGIST:
+        raise Forbidden("reviews are for reviewers and admins")
+
+
+def check_own(actor: str, role: Role | None, author: str) -> None:
+    """Raise :class:`Forbidden` where a radiologist means what another reader submitted."""
+    if role is Role.RADIOLOGIST and actor != author:
+        raise Forbidden("this is another reader's submission; reviewers and admins see those of all")
 
 
 def reader(actor: str, client: str | None) -> str:

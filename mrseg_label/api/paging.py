@@ -40,10 +40,10 @@ def decode_position(cursor: str | None) -> Position | None:
         case [str(moment), str(identifier)]:
             try:
                 parsed = datetime.fromisoformat(moment)
-            except ValueError:
+                if parsed.tzinfo is not None:
+                    return parsed.astimezone(UTC), identifier
+            except (ValueError, OverflowError):
                 raise _not_ours(cursor) from None
-            if parsed.tzinfo is not None:
-                return parsed.astimezone(UTC), identifier
     raise _not_ours(cursor)
 
 

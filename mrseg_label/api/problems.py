@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from mrseg_label.errors import MrsegError
+from mrseg_label.errors import MrsegError, TooManyRequests, Unauthorized
 
 log = logging.getLogger("mrseg_label.api")
 MEDIA_TYPE = "application/problem+json"
@@ -63,9 +63,19 @@ def install(app: FastAPI) -> None:
 
 def _mrseg_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, MrsegError)
+    return of_error(request, error)
+
+
+def of_error(request: Request, error: MrsegError) -> Response:
+    """What an error looks like over HTTP."""
     if error.http_status >= 500:
         log.error("%s %s: %s", request.method, request.url.path, error)
-    return problem(request, error.http_status, str(error))
+    headers: dict[str, str] = {}
+    if isinstance(error, Unauthorized):
+        headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, TooManyRequests):
+        headers["Retry-After"] = str(error.retry_after)
+    return problem(request, error.http_status, str(error), headers=headers)
 
 
 def _http_error(request: Request, error: Exception) -> Response:

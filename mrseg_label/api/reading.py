@@ -74,12 +74,14 @@ def read_examination(catalog: Catalog, examination_id: str) -> ExaminationOut:
 
 
 def read_annotations(
-    catalog: Catalog, examination_id: str, limit: int, below: int | None = None
+    catalog: Catalog, examination_id: str, limit: int, below: int | None = None, author: str | None = None
 ) -> list[AnnotationOut]:
-    """Every submission for an examination or another channel of its group, newest first."""
+    """Every submission (of an author) for an examination or another channel of its group, newest first."""
     with catalog.read() as session:
         acquisition_id = _examination(session, examination_id).acquisition_id
-        return _annotations(session, reports.revisions_page(session, acquisition_id, limit, below), examination_id)
+        return _annotations(
+            session, reports.revisions_page(session, acquisition_id, limit, below, author), examination_id
+        )
 
 
 def read_submissions(

@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse
 from mrseg_label.annotation import review
 from mrseg_label.annotation.readings import compare
 from mrseg_label.api import paging
-from mrseg_label.api.caller import Actor, reader
+from mrseg_label.api.caller import NOBODY, Actor, CallerRole, check_own, own_only, reader
 from mrseg_label.api.documents.annotations import Decision, Named, ReadingsOut
 from mrseg_label.api.documents.base import Page
 from mrseg_label.api.documents.examinations import AnnotationOut
@@ -30,14 +30,19 @@ def router(workspace: Workspace, catalog: Catalog) -> APIRouter:
         author: Annotated[str | None, Query(max_length=255)] = None,
         limit: paging.Limit = paging.LIMIT,
         cursor: paging.Cursor = None,
+        actor: Actor = NOBODY,
+        role: CallerRole = None,
     ) -> Page[AnnotationOut]:
+        author = own_only(actor, role) or author
         found = read_submissions(catalog, state, author, limit + 1, paging.decode_position(cursor))
         shown, last = paging.page(found, limit)
         return Page(items=list(shown), next=paging.encode(last.created, last.id) if last else None)
 
     @routes.get("/{annotation}", summary="A submission")
-    def get_annotation(annotation: str) -> AnnotationOut:
-        return read_annotation(catalog, annotation)
+    def get_annotation(annotation: str, actor: Actor, role: CallerRole) -> AnnotationOut:
+        found = read_annotation(catalog, annotation)
+        check_own(actor, role, found.author)
+        return found
 
     @routes.get(
         "/{annotation}/mask",
@@ -45,7 +50,8 @@ def router(workspace: Workspace, catalog: Catalog) -> APIRouter:
         response_class=FileResponse,
         responses={200: {"content": {"application/gzip": {}}, "description": "the mask"}},
     )
-    def get_mask(annotation: str) -> FileResponse:
+    def get_mask(annotation: str, actor: Actor, role: CallerRole) -> FileResponse:
+        check_own(actor, role, read_annotation(catalog, annotation).author)
         path = annotation_file(workspace, catalog, annotation)
         return FileResponse(path, media_type="application/gzip", filename=f"{annotation}.nii.gz")
 
@@ -64,7 +70,8 @@ def router(workspace: Workspace, catalog: Catalog) -> APIRouter:
         return read_annotation(catalog, annotation)
 
     @routes.post("/{annotation}/withdraw", summary="Take it out of use; nothing is deleted")
-    def withdraw(annotation: str, actor: Actor, decision: Decision) -> AnnotationOut:
+    def withdraw(annotation: str, actor: Actor, role: CallerRole, decision: Decision) -> AnnotationOut:
+        check_own(actor, role, read_annotation(catalog, annotation).author)
         review.withdraw(catalog, annotation, actor=reader(actor, decision.client), comment=decision.comment)
         return read_annotation(catalog, annotation)
 

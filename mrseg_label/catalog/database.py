@@ -12,13 +12,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DataError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from mrseg_label.catalog import tables
 from mrseg_label.catalog.types import json_text
 from mrseg_label.clock import now
-from mrseg_label.errors import ConfigurationError, Unavailable
+from mrseg_label.errors import ConfigurationError, InvalidInput, Unavailable
 
 WRITES = "mrseg_writes"
 BUSY_SECONDS = 30
@@ -54,6 +54,8 @@ class Catalog:
                 yield session
         except OperationalError as error:
             raise Unavailable(f"the database did not answer: {error.orig}; try again") from error
+        except DataError as error:  # PostgreSQL stores no NUL
+            raise InvalidInput(f"the database takes no such value: {error.orig}") from error
         finally:
             if self._lock:
                 self._lock.release()
@@ -66,6 +68,8 @@ class Catalog:
                 yield session
         except OperationalError as error:
             raise Unavailable(f"the database did not answer: {error.orig}; try again") from error
+        except DataError as error:
+            raise InvalidInput(f"the database takes no such value: {error.orig}") from error
 
     def now(self, session: Session) -> datetime:
         """The database's clock, so that several machines agree; on SQLite the machine's own."""

@@ -10,10 +10,11 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
+from mrseg_label.catalog import account_tables
 from mrseg_label.catalog.tables import Base
 from mrseg_label.errors import ConfigurationError
 
-__all__ = ["Base", "check_current", "config", "migration_state", "upgrade"]
+__all__ = ["Base", "account_tables", "check_current", "config", "migration_state", "upgrade"]
 
 
 def config(engine: Engine | None = None) -> Config:

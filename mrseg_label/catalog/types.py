@@ -130,3 +130,19 @@ class LeaseEnd(StrEnum):
     SUBMITTED = "submitted"
     RELEASED = "released"
     EXPIRED = "expired"
+
+
+class Role(StrEnum):
+    """What an account is for."""
+
+    RADIOLOGIST = "radiologist"  # annotates
+    REVIEWER = "reviewer"  # annotates, and decides on others' submissions
+    ADMIN = "admin"  # all that, and rounds, models and figures
+    SERVICE = "service"  # a program that reads models and figures
+
+
+class CredentialKind(StrEnum):
+    """What a credential opens."""
+
+    API_KEY = "api_key"  # of a program: sent with every request
+    APP_PASSWORD = "app_password"  # of a person: stands in for the password in Slicer's form

@@ -23,6 +23,7 @@ from mrseg_label.cli import (
     rounds,
     serving,
     submissions,
+    users,
     workspace,
 )
 from mrseg_label.errors import MrsegError
@@ -33,7 +34,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for part in (demo, workspace, serving, import_, cases, submissions, rounds, models, export, backup, doctor):
+for part in (demo, workspace, serving, users, import_, cases, submissions, rounds, models, export, backup, doctor):
     part.register(app)
 
 

@@ -10,6 +10,7 @@ import typer
 from mrseg_label.cli.common import HERE, WorkspaceOption
 
 if TYPE_CHECKING:
+    from mrseg_label.config import Settings
     from mrseg_label.workspace import Workspace
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -24,10 +25,20 @@ def serve(
     from mrseg_label.workspace import Workspace
 
     found = Workspace.open(workspace)
-    check_auth(found)
-    if host not in _LOOPBACK:
-        typer.echo(f"AUTH is off: requests from other machines to {host} will be refused (403)", err=True)
-    typer.echo(f"serving {found.root} at http://{host}:{port} (Ctrl-C ends it)", err=True)
+    settings = found.settings
+    certificate, _ = check_tls(settings)
+    scheme = "http" if certificate is None else "https"
+    if settings.auth == "off":
+        if host not in _LOOPBACK:
+            typer.echo(f"AUTH is off: requests from other machines to {host} will be refused (403)", err=True)
+    else:
+        _say_who_may_sign_in(found)
+        if certificate is None and host not in _LOOPBACK and not settings.trusted_proxies:
+            typer.echo(
+                "warning: without TLS passwords and images cross the network in the clear; set TLS_CERTIFICATE and TLS_KEY",
+                err=True,
+            )
+    typer.echo(f"serving {found.root} at {scheme}://{host}:{port} (Ctrl-C ends it)", err=True)
     run_server(found, host, port)
 
 
@@ -35,6 +46,7 @@ def run_server(found: Workspace, host: str, port: int) -> None:
     """Run the application of a workspace until a signal ends it."""
     import uvicorn
 
+    certificate, key = check_tls(found.settings)
     os.environ["MRSEG_WORKSPACE"] = str(found.root)
 
     uvicorn.run(
@@ -42,28 +54,54 @@ def run_server(found: Workspace, host: str, port: int) -> None:
         factory=True,
         host=host,
         port=port,
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
         access_log=False,  # it would write query strings down, and with them tickets
-        proxy_headers=False,  # the peer is who connects, whatever a header says
+        proxy_headers=False,  # the application believes those of TRUSTED_PROXIES
         server_header=False,
         timeout_graceful_shutdown=10,
     )
 
 
-def check_auth(found: Workspace) -> None:
-    """Refuse to serve without sign-in unless that was asked for in words.
+def check_tls(settings: Settings) -> tuple[str | None, str | None]:
+    """Certificate and key to serve with, or None of both.
 
     Raises
     ------
     ConfigurationError
-        ``AUTH`` is ``on``.
+        One of the two is missing or they cannot be used together.
     """
+    import ssl
+
     from mrseg_label.errors import ConfigurationError
 
-    if found.settings.auth != "off":
+    certificate, key = settings.tls_certificate, settings.tls_key
+    if certificate is None and key is None:
+        return None, None
+    if certificate is None or key is None:
+        raise ConfigurationError("TLS_CERTIFICATE and TLS_KEY belong together: set both, or none behind a proxy")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except (OSError, ValueError) as error:  # an SSLError is an OSError
         raise ConfigurationError(
-            "sign-in is not part of this version, and without it the server answers only programs on this machine. "
-            f'If that is what you want, write AUTH = "off" into {found.root / "mrseg.toml"} or set MRSEG_AUTH=off'
-        )
+            f"TLS_CERTIFICATE {certificate} and TLS_KEY {key} cannot be used: {error}; both are PEM, the key without a password"
+        ) from error
+    return str(certificate), str(key)
+
+
+def _say_who_may_sign_in(found: Workspace) -> None:
+    from mrseg_label.accounts import service
+    from mrseg_label.catalog.opening import open_workspace
+
+    _, catalog = open_workspace(found.root)
+    try:
+        if not service.listing(catalog):
+            typer.echo(
+                f"nobody can sign in yet; beside the running server: mrseg-label users add NAME --role admin --workspace {found.root}",
+                err=True,
+            )
+    finally:
+        catalog.close()
 
 
 def worker(

@@ -32,10 +32,12 @@ def init(
             )
             return
         say(f"made a workspace with {len(made.scheme)} structures in {made.root}")
-        say(
-            "This version has no sign-in. To serve programs on this machine alone, Slicer among them, switch it off in words:"
-        )
-        say(f'  write AUTH = "off" into {made.root / "mrseg.toml"}, then: mrseg-label serve --workspace {made.root}')
+        if made.settings.auth == "on":
+            say("Sign-in is on. Make the first admin, and an account for each reader (radiologist or reviewer):")
+            say(f"  mrseg-label users add NAME --role admin --workspace {made.root}")
+            say("For a server that answers programs on this machine alone, without sign-in, write it out:")
+            say(f'  AUTH = "off" in {made.root / "mrseg.toml"}')
+        say(f"Then: mrseg-label serve --workspace {made.root}")
 
 
 def status(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:

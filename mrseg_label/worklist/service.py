@@ -1,4 +1,4 @@
-"""Hand out cases, take them back, and say which examination a client means.
+"""Hand out cases and take them back.
 
 Without sign-in nobody can be told apart: every Slicer has the same default client name. So a lease is of a
 case, two requests under one name get different cases, and leases end by submission, release or time alone.
@@ -20,8 +20,7 @@ from mrseg_label.catalog.queries import worklist as rows
 from mrseg_label.catalog.tables import Acquisition, Examination, Lease, Revision
 from mrseg_label.catalog.types import LeaseEnd
 from mrseg_label.clock import iso
-from mrseg_label.errors import Conflict, InvalidInput, NotFound, Unavailable
-from mrseg_label.ids import check_alias, is_id
+from mrseg_label.errors import Conflict, Forbidden, InvalidInput, NotFound, Unavailable
 from mrseg_label.worklist import asking
 from mrseg_label.worklist.leasing import HandedOut, as_handed_out, lease
 from mrseg_label.worklist.strategies import choose, prepare
@@ -41,7 +40,7 @@ class OpenCases:
 
 
 def next_case(
-    workspace: Workspace, catalog: Catalog, *, strategy: str, client: str, user: str | None
+    workspace: Workspace, catalog: Catalog, *, strategy: str, client: str, user: str | None, reviews: bool = True
 ) -> HandedOut | None:
     """Hand out the next case; None if nothing is left to annotate.
 
@@ -50,6 +49,7 @@ def next_case(
     strategy : ``balanced``, ``sequential``, ``random`` or ``uncertainty`` (:mod:`mrseg_label.worklist.strategies`).
     client : the name that the client gives itself.
     user : who is signed in, None without sign-in.
+    reviews : whether this reader may be handed another's submission to review, where nothing else is left.
 
     Raises
     ------
@@ -64,14 +64,20 @@ def next_case(
     for _ in range(_ATTEMPTS):
         try:
             with catalog.begin() as session:
-                return _hand_out(workspace, catalog, session, prepared, client, user)
+                return _hand_out(workspace, catalog, session, prepared, client, user, reviews)
         except IntegrityError:  # another server process was handed the same case first
             continue
     raise Unavailable("many readers asked for a case at the same moment; ask again")
 
 
 def _hand_out(
-    workspace: Workspace, catalog: Catalog, session: Session, prepared: list[str] | str, client: str, user: str | None
+    workspace: Workspace,
+    catalog: Catalog,
+    session: Session,
+    prepared: list[str] | str,
+    client: str,
+    user: str | None,
+    reviews: bool,
 ) -> HandedOut | None:
     moment = catalog.now(session)
     rows.expire(session, moment)
@@ -98,7 +104,7 @@ def _hand_out(
     chosen = choose(session, prepared, workspace.settings.round_size, given_up, reserved)
     if chosen is not None:
         return as_handed_out(session, lease(workspace, session, moment, chosen, client, user))
-    if workspace.settings.review == "required":
+    if reviews and workspace.settings.review == "required":
         to_review = asking.review(workspace, session, moment, client, user)
         if to_review is not None:
             return as_handed_out(session, to_review)
@@ -116,50 +122,6 @@ def _make_room(session: Session, moment: datetime, client: str, user: str) -> No
     for oldest in held[: max(0, len(held) - MOST_OPEN_CASES + 1)]:
         oldest.ended_at, oldest.ended = moment, LeaseEnd.RELEASED
     session.flush()
-
-
-def resolve_image(
-    workspace: Workspace, catalog: Catalog, image: str, *, client: str | None = None, user: str | None = None
-) -> Examination:
-    """The examination that a client means: by our id, by the ticket of a lease, or by its own name for an upload.
-
-    Without sign-in some requests carry no client name; then the last upload under that name by anyone is meant.
-
-    Raises
-    ------
-    NotFound
-        There is none, or not for this reader.
-    InvalidInput
-        Neither an id nor anything that could be a name.
-    """
-    with catalog.read() as session:
-        if is_id(image):
-            examination = rows.examination(session, image)
-            if examination is None:
-                raise NotFound(f"there is no examination {image}")
-            return examination
-        given = rows.by_ticket(session, image)
-        if given is not None:
-            return _of_ticket(catalog, session, given, user)
-        name = check_alias(image)
-        examination = rows.by_alias(session, name, user or client) if user or client else None
-        if examination is None and user is None:
-            examination = rows.by_alias(session, name, None)
-        if examination is None:
-            raise NotFound(f"there is no image {name[:60]!r}; upload it, or use an id that the server gave out")
-        return examination
-
-
-def _of_ticket(catalog: Catalog, session: Session, given: Lease, user: str | None) -> Examination:
-    if user is not None and given.user != user:
-        raise NotFound("this ticket was given to another reader; ask for a case of your own")
-    if given.expires_at <= catalog.now(session):
-        raise NotFound(f"this ticket ended at {iso(given.expires_at)}; ask for the next case again")
-    case = session.get(Acquisition, given.acquisition_id)
-    examination = case and case.primary_examination_id and rows.examination(session, case.primary_examination_id)
-    if not examination:
-        raise NotFound("the examination of this ticket is not there any more")
-    return examination
 
 
 def release(catalog: Catalog, *, acquisition_id: str, client: str, user: str | None) -> bool:
@@ -213,8 +175,14 @@ def draft_sent(
             held.presegmentation_id = presegmentation_id
 
 
-def mark_unusable(catalog: Catalog, *, acquisition_id: str, reason: str, actor: str) -> None:
+def mark_unusable(
+    catalog: Catalog, *, acquisition_id: str, reason: str, actor: str, only_in_hands_of: str | None = None
+) -> None:
     """Take a case out of queue and count, with the reason; its revisions stay.
+
+    Parameters
+    ----------
+    only_in_hands_of : a signed-in reader who may do so with the cases that it was handed, and no other.
 
     Raises
     ------
@@ -224,6 +192,8 @@ def mark_unusable(catalog: Catalog, *, acquisition_id: str, reason: str, actor: 
         There is no such acquisition.
     Conflict
         It is marked already.
+    Forbidden
+        The case is not in that reader's hands.
     """
     if not reason.strip():
         raise InvalidInput("say why the case cannot be used: others will want to know")
@@ -231,6 +201,10 @@ def mark_unusable(catalog: Catalog, *, acquisition_id: str, reason: str, actor: 
         case = session.get(Acquisition, acquisition_id)
         if case is None:
             raise NotFound(f"there is no acquisition {acquisition_id[:60]!r}")
+        if only_in_hands_of is not None:
+            held = rows.newest_lease(session, acquisition_id, "", only_in_hands_of)
+            if held is None or held.ended_at is not None:
+                raise Forbidden("this case is not in your hands; a reviewer or an admin can mark it")
         if case.excluded_at is not None:
             raise Conflict(
                 f"{acquisition_id} was marked unusable already, by {case.excluded_by}: {case.excluded_reason}"

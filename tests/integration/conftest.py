@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +13,13 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from mrseg_label.accounts import credentials
+from mrseg_label.accounts import service as accounts
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.catalog.queries import drafts
 from mrseg_label.catalog.tables import BOOTSTRAP, Presegmentation
+from mrseg_label.catalog.types import CredentialKind, Role
 from mrseg_label.ids import new_id
 from mrseg_label.imaging import Geometry, write_nifti
 from mrseg_label.intake.service import import_paths
@@ -77,11 +81,51 @@ class Running:
     pid: int
 
 
+PASSWORD = "four words of a secret"
+
+
+@dataclass(frozen=True)
+class Guarded(Running):
+    """A server with sign-in; ``tokens`` are access tokens (of the service account: its key) by role."""
+
+    tokens: dict[Role, str]
+
+    def as_(self, role: Role | None) -> dict[str, str]:
+        """Headers of a request by the account of a role, which is named as the role is; None for a stranger."""
+        return {} if role is None else {"Authorization": f"Bearer {self.tokens[role]}"}
+
+    def sign_in(self, name: str, password: str = PASSWORD) -> str:
+        """A token, as Slicer's form gets one."""
+        reply = self.http.post("/auth/token", data={"username": name, "password": password, "grant_type": "password"})
+        assert reply.status_code == 200, reply.text
+        token: str = reply.json()["access_token"]
+        return token
+
+
 @pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """The server of ``mrseg-label serve`` without workers, over 16 images of which each has a draft."""
-    folder = tmp_path_factory.mktemp("served")
-    Workspace.init(folder / "workspace", settings_text=SETTINGS)
+    with serving(tmp_path_factory.mktemp("served"), SETTINGS) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """The same with sign-in, and with an account for each role."""
+    with serving(tmp_path_factory.mktemp("guarded"), SETTINGS.replace('"off"', '"on"')) as server:
+        for role in Role:
+            password = None if role is Role.SERVICE else PASSWORD
+            accounts.add(server.catalog, role, role, password=password, actor="test")
+        _, key = credentials.make(server.catalog, Role.SERVICE, CredentialKind.API_KEY, "test", actor="test")
+        made = Guarded(**vars(server), tokens={Role.SERVICE: key})
+        made.tokens.update({role: made.sign_in(role) for role in Role if role is not Role.SERVICE})
+        yield made
+
+
+@contextmanager
+def serving(folder: Path, settings: str) -> Iterator[Running]:
+    """A real server over a small workspace."""
+    Workspace.init(folder / "workspace", settings_text=settings)
     workspace, catalog = open_workspace(folder / "workspace")
     (folder / "images").mkdir()
     files = [write_image(folder / "images" / f"p{seed}.nii.gz", seed) for seed in range(16)]

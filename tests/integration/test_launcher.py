@@ -23,7 +23,6 @@ from mrseg_label.labels import LabelScheme
 from mrseg_label.resources import monailabel_app
 from mrseg_label.simulation.server import free_port
 from mrseg_label.workspace import Workspace
-from mrseg_monailabel.server import check_auth
 from mrseg_monailabel.studies import FOLDER, import_studies, open_studies, workspace_of
 from tests.integration.conftest import write_image
 
@@ -47,14 +46,6 @@ def test_studies_are_a_workspace_or_a_folder_of_images(tmp_path: Path, studies: 
     for bad in ("http://pacs.example/dicomweb", str(tmp_path / "missing")):
         with pytest.raises(ConfigurationError, match="--studies"):
             workspace_of(bad)
-
-
-def test_sign_in_off_must_be_written_out_for_studies_too(studies: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MRSEG_AUTH", raising=False)
-    workspace, catalog, _ = open_studies(str(studies))
-    catalog.close()
-    with pytest.raises(ConfigurationError, match=r"mrseg\.toml"):
-        check_auth(workspace)
 
 
 @pytest.fixture

@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import http.client
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mrseg_label.errors import ConfigurationError
-from mrseg_label.workspace import Workspace
 from mrseg_monailabel.guard import refusal
 from mrseg_monailabel.server import WORKSPACE_VARIABLE, create_app
 from tests.integration.conftest import Running
@@ -119,12 +117,7 @@ def test_a_streamed_body_that_is_too_large_is_refused(running: Running) -> None:
     assert b"4 MB" in reply.read()
 
 
-def test_sign_in_must_be_switched_off_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MRSEG_AUTH", raising=False)
-    Workspace.init(tmp_path / "workspace")
-    monkeypatch.setenv(WORKSPACE_VARIABLE, str(tmp_path / "workspace"))
-    with pytest.raises(ConfigurationError, match="AUTH"):
-        create_app()
-    monkeypatch.delenv(WORKSPACE_VARIABLE)
+def test_the_server_must_know_its_workspace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(WORKSPACE_VARIABLE, raising=False)
     with pytest.raises(ConfigurationError, match=WORKSPACE_VARIABLE):
         create_app()

@@ -28,9 +28,10 @@ from mrseg_label.catalog.tables import (
 )
 from mrseg_label.catalog.types import CaseRole, LeaseEnd, ModelStatus
 from mrseg_label.clock import now
-from mrseg_label.errors import Conflict, InvalidInput, NotFound
+from mrseg_label.errors import Conflict, Forbidden, InvalidInput, NotFound
 from mrseg_label.imaging import Geometry, write_nifti
 from mrseg_label.worklist import service
+from mrseg_label.worklist.resolving import reader_of_ticket, resolve_image
 from mrseg_label.worklist.service import HandedOut, next_case
 from mrseg_label.workspace import Workspace
 from tests.catalog_rows import add_acquisition, add_participant, add_revision, add_round
@@ -241,27 +242,49 @@ def test_unusable_case_leaves_queue_and_count(opened: Opened) -> None:
 
 
 def test_image_is_found_by_id_ticket_and_alias(opened: Opened) -> None:
-    workspace, catalog = opened
+    catalog = opened[1]
     fill(catalog, 2, ("abdomen",))
     case = take(opened, client="c", user="ada")
-    assert service.resolve_image(workspace, catalog, case.examination_id).id == case.examination_id
-    assert service.resolve_image(workspace, catalog, case.ticket, user="ada").id == case.examination_id
-    with pytest.raises(NotFound, match="another reader"):
-        service.resolve_image(workspace, catalog, case.ticket, user="bob")
+    assert resolve_image(catalog, case.examination_id).id == case.examination_id
+    for image in (case.ticket, case.examination_id):
+        assert resolve_image(catalog, image, user="ada").id == case.examination_id
+    assert resolve_image(catalog, case.examination_id, user="bob", every_case=True).id == case.examination_id
+    with pytest.raises(Forbidden, match="not in your hands"):
+        resolve_image(catalog, case.examination_id, user="bob")
+    with pytest.raises(NotFound, match="not given to you"):
+        resolve_image(catalog, case.ticket, user="bob")
     with catalog.begin() as session:
         for client, examination in zip(("ada", "bob"), session.query(Examination).limit(2), strict=True):
             session.add(Alias(client=client, name="3: T1 VIBE dixon", examination_id=examination.id))
         ids = [examination.id for examination in session.query(Examination).limit(2)]
     for user, identifier in zip(("ada", "bob"), ids, strict=True):
-        assert service.resolve_image(workspace, catalog, "3: T1 VIBE dixon", client="c", user=user).id == identifier
+        assert resolve_image(catalog, "3: T1 VIBE dixon", client="c", user=user).id == identifier
     with pytest.raises(NotFound):
-        service.resolve_image(workspace, catalog, "3: T1 VIBE dixon", client="c", user="eve")
-    assert service.resolve_image(workspace, catalog, "3: T1 VIBE dixon").id in ids
+        resolve_image(catalog, "3: T1 VIBE dixon", client="c", user="eve")
+    assert resolve_image(catalog, "3: T1 VIBE dixon").id in ids
     for bad in ("../../etc/passwd", "a/b", "a\0b", "", "x" * 201):
         with pytest.raises(InvalidInput):
-            service.resolve_image(workspace, catalog, bad)
+            resolve_image(catalog, bad)
     with pytest.raises(NotFound):
-        service.resolve_image(workspace, catalog, "ex-0000000000000000")
+        resolve_image(catalog, "ex-0000000000000000")
+
+
+def test_ticket_lives_through_the_submission_and_dies_with_a_release(opened: Opened) -> None:
+    fill(opened[1], 2, ("abdomen",))
+    first, second = (take(opened, client="c", user="ada") for _ in range(2))
+    assert reader_of_ticket(opened[1], first.ticket) == "ada"
+    with opened[1].begin() as session:
+        lease = session.query(Lease).filter_by(ticket=first.ticket).one()
+        lease.ended_at, lease.ended = now(), LeaseEnd.SUBMITTED
+    assert reader_of_ticket(opened[1], first.ticket) == "ada"
+    assert resolve_image(opened[1], first.examination_id, user="ada").id == first.examination_id
+    service.give_back(opened[1], acquisition_id=second.acquisition_id, client="c", user="ada")
+    assert reader_of_ticket(opened[1], second.ticket) is None
+    with pytest.raises(NotFound, match="ended at"):
+        resolve_image(opened[1], second.ticket, user="ada")
+    with pytest.raises(Forbidden):
+        resolve_image(opened[1], second.examination_id, user="ada")
+    assert reader_of_ticket(opened[1], "no-ticket") is None
 
 
 def test_ticket_ends_with_its_time(opened: Opened) -> None:
@@ -270,7 +293,7 @@ def test_ticket_ends_with_its_time(opened: Opened) -> None:
     with opened[1].begin() as session:
         session.query(Lease).one().expires_at = now() - timedelta(seconds=1)
     with pytest.raises(NotFound, match="ended at"):
-        service.resolve_image(*opened, case.ticket)
+        resolve_image(opened[1], case.ticket)
 
 
 @pytest.mark.parametrize(("count", "held"), [(0, 0), (1, 0), (2, 1), (3, 2), (10, 2), (11, 3), (24, 5)])

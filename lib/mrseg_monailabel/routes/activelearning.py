@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body
 
+from mrseg_monailabel.caller import CALLER, Caller, SignedIn
 from mrseg_monailabel.loop import LoopApp
 
 
@@ -14,7 +15,9 @@ def router(app: LoopApp) -> APIRouter:
     routes = APIRouter(prefix="/activelearning", tags=["MONAI Label"])
 
     @routes.post("/{strategy}", summary="Next case; an empty object when nothing is left")
-    def sample(strategy: str, params: Annotated[dict[str, Any] | None, Body()] = None) -> dict[str, Any]:
-        return app.next_sample({**(params or {}), "strategy": strategy})
+    def sample(
+        strategy: str, identity: SignedIn, params: Annotated[dict[str, Any] | None, Body()] = None
+    ) -> dict[str, Any]:
+        return app.next_sample({**(params or {}), "strategy": strategy, CALLER: Caller.of(params, identity)})
 
     return routes

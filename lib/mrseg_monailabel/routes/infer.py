@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from requests_toolbelt import MultipartEncoder
 
 from mrseg_label.errors import InvalidInput
-from mrseg_monailabel.caller import Caller, parse_params
+from mrseg_monailabel.caller import CALLER, Caller, SignedIn, parse_params
 from mrseg_monailabel.loop import LoopApp
 from mrseg_monailabel.routes.uploads import image_name, image_suffix, save
 
@@ -40,6 +40,7 @@ def router(app: LoopApp) -> APIRouter:
     @routes.post("/{model}", summary="Draft of an image: multipart with params and one file", response_class=Response)
     async def infer(
         model: str,
+        identity: SignedIn,
         image: str = "",
         session_id: str = "",
         params: Annotated[str, Form()] = "{}",
@@ -48,7 +49,9 @@ def router(app: LoopApp) -> APIRouter:
         output: Output = Output.ALL,
     ) -> Response:
         def run() -> Response:
-            return _infer(app, model, image, session_id, parse_params(params), file, output)
+            parsed = parse_params(params)
+            request = {**parsed, "model": model, "image": image, "session_id": session_id}
+            return _infer(app, {**request, CALLER: Caller.of(parsed, identity)}, file, output)
 
         return await anyio.to_thread.run_sync(run, limiter=limiter)
 
@@ -57,21 +60,18 @@ def router(app: LoopApp) -> APIRouter:
 
 def _infer(
     app: LoopApp,
-    model: str,
-    image: str,
-    session_id: str,
-    params: dict[str, Any],
+    request: dict[str, Any],
     file: UploadFile | None,
     output: Output,
 ) -> Response:
-    if not image and not session_id and file is None:
+    image = request["image"]
+    if not image and not request["session_id"] and file is None:
         raise InvalidInput("name an image, a session, or send a file")
     with app.workspace.scratch("infer-") as folder:
         if file is not None:
             upload = save(file, folder / f"image{image_suffix(file)}")
-            image = app.datastore().upload(image or image_name(file), upload, Caller.of(params))
-        request = {**params, "model": model, "image": image, "session_id": session_id, "folder": str(folder)}
-        result = app.infer(request)
+            image = app.datastore().upload(image or image_name(file), upload, Caller.of(request))
+        result = app.infer({**request, "image": image, "folder": str(folder)})
         if output is Output.JSON:
             return JSONResponse(result["params"])
         # Opened, the file outlives its folder, and goes with the reply even where the client hangs up.

@@ -8,6 +8,7 @@ from fastapi import APIRouter, File, UploadFile
 from fastapi.responses import FileResponse
 
 from mrseg_label.errors import InvalidInput
+from mrseg_monailabel.caller import SignedIn
 from mrseg_monailabel.loop import LoopApp
 from mrseg_monailabel.routes.uploads import image_suffix, save
 
@@ -18,25 +19,31 @@ def router(app: LoopApp) -> APIRouter:
     sessions = app.sessions()
 
     @routes.put("/", summary="New session with one image")
-    def create(files: Annotated[list[UploadFile], File()], uncompress: bool = False, expiry: int = 0) -> dict[str, Any]:
+    def create(
+        identity: SignedIn, files: Annotated[list[UploadFile], File()], uncompress: bool = False, expiry: int = 0
+    ) -> dict[str, Any]:
         if len(files) != 1 or uncompress:
             raise InvalidInput(
                 "a session takes one NIfTI, NRRD or MetaImage file; DICOM series are imported with: mrseg-label import"
             )
         suffix = image_suffix(files[0])
         with app.workspace.scratch("upload-") as folder:
-            session = sessions.add(save(files[0], folder / f"image{suffix}"), suffix, expiry)
+            session = sessions.add(save(files[0], folder / f"image{suffix}"), suffix, expiry, _owner(identity))
         return {"session_id": session.id, "session_info": session.to_json()}
 
     @routes.get("/{session_id}", summary="A session, or its image", response_model=None)
-    def get(session_id: str, update_ts: bool = False, image: bool = False) -> Any:
-        session = sessions.get(session_id)
+    def get(identity: SignedIn, session_id: str, update_ts: bool = False, image: bool = False) -> Any:
+        session = sessions.get(session_id, _owner(identity))
         if image:
             return FileResponse(session.image, media_type="application/octet-stream", filename=session.image.name)
         return session.to_json()
 
     @routes.delete("/{session_id}", summary="End a session")
-    def remove(session_id: str) -> dict[str, Any]:
-        return sessions.remove(session_id).to_json()
+    def remove(identity: SignedIn, session_id: str) -> dict[str, Any]:
+        return sessions.remove(session_id, _owner(identity)).to_json()
 
     return routes
+
+
+def _owner(identity: SignedIn) -> str | None:
+    return identity.name if identity else None

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from mrseg_label.api.documents.annotations import ReviewOut
 from mrseg_label.api.documents.base import JsonObject, Moment
 from mrseg_label.catalog.tables import Examination, Review, Revision
-from mrseg_label.catalog.types import RevisionState, StructureState, finite
+from mrseg_label.catalog.types import RevisionState, Role, StructureState, finite
 
 
 class ExaminationOut(BaseModel):
@@ -26,7 +26,7 @@ class ExaminationOut(BaseModel):
     spacing_mm: tuple[float, float, float]
     affine: list[list[float]] = Field(description="voxel index to RAS mm")
     axcodes: str
-    source: str = Field(description="where it came from")
+    source: str | None = Field(description="where it came from; null where a sign-in is not an admin's")
     digest: str = Field(description="SHA-256 of the stored image")
     warnings: list[str]
     held_out: bool | None = Field(
@@ -36,6 +36,10 @@ class ExaminationOut(BaseModel):
     handed_out_until: Moment | None = Field(description="end of the lease of the reader who has it now")
     excluded: str | None = Field(description="reason, where it is excluded")
     created: Moment
+
+    def for_role(self, role: Role | None) -> ExaminationOut:
+        """What that role may see: paths of the server and names of a reader's files are for admins."""
+        return self if role in (None, Role.ADMIN) else self.model_copy(update={"source": None})
 
     @classmethod
     def of(cls, row: Examination, handed_out_until: datetime | None) -> ExaminationOut:

@@ -31,7 +31,6 @@ Position = tuple[datetime, str]  # of the last row of a page: when it was made, 
 class ExaminationFilter:
     """Which examinations are listed; None does not restrict."""
 
-    participant: str | None = None
     station: str | None = None
     sequence: str | None = None
     annotated: bool | None = None
@@ -79,9 +78,13 @@ def examination(session: Session, examination_id: str) -> Examination | None:
     return session.get(Examination, examination_id)
 
 
-def revisions_page(session: Session, acquisition_id: str, limit: int, below: int | None = None) -> Sequence[Revision]:
-    """Revisions of an acquisition, newest first; only those with a number below the given one."""
+def revisions_page(
+    session: Session, acquisition_id: str, limit: int, below: int | None = None, author: str | None = None
+) -> Sequence[Revision]:
+    """Revisions of an acquisition, newest first; only those of an author, or with a number below the given one."""
     query = select(Revision).where(Revision.acquisition_id == acquisition_id).order_by(Revision.number.desc())
+    if author is not None:
+        query = query.where(Revision.author == author)
     if below is not None:
         query = query.where(Revision.number < below)
     return session.scalars(query.limit(limit)).all()
@@ -157,8 +160,6 @@ def stored_files(session: Session) -> Sequence[tuple[str, str]]:
 
 def _conditions(wanted: ExaminationFilter) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
-    if wanted.participant is not None:
-        conditions.append(Participant.code == wanted.participant)
     if wanted.station is not None:
         conditions.append(Acquisition.station == wanted.station)
     if wanted.sequence is not None:

@@ -36,6 +36,12 @@ def by_alias(session: Session, name: str, client: str | None) -> Examination | N
     return session.scalars(query.order_by(Alias.created_at.desc()).limit(1)).unique().one_or_none()
 
 
+def has_alias(session: Session, examination_id: str, client: str) -> bool:
+    """Whether a client uploaded that image."""
+    query = select(exists().where(Alias.examination_id == examination_id, Alias.client == client))
+    return bool(session.scalar(query))
+
+
 def by_ticket(session: Session, ticket: str) -> Lease | None:
     """The lease of a ticket."""
     return session.scalars(select(Lease).where(Lease.ticket == ticket)).one_or_none()

@@ -1,0 +1,153 @@
+"""ASGI middleware: addresses are clean, bodies are neither too large nor too slow, replies carry security headers.
+
+References
+----------
+OWASP REST Security Cheat Sheet.
+https://cheatsheetseries.owasp.org/cheatsheets/REST_Security_Cheat_Sheet.html
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+import anyio
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mrseg_label.api.access import Access
+from mrseg_label.api.problems import problem
+
+MEGABYTE = 1024 * 1024
+SMALL_BODY_MB = 1  # of routes that take no file
+IDLE_SECONDS = 30.0  # without a byte of a body
+PATIENCE_SECONDS = 60.0  # after which a body must have come at this rate at least, on average
+BYTES_PER_SECOND = 4096
+MAX_QUERY = 8192
+
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    # Not no-referrer: with that, browsers send "null" as the origin of our own pages' forms.
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cache-Control": "no-store",
+}
+HSTS = "max-age=31536000"
+
+
+class SecurityHeaders:
+    """Adds headers to each reply; a route's own win."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+                if scope.get("scheme") == "https":
+                    headers.setdefault("Strict-Transport-Security", HSTS)
+            await send(message)
+
+        await self.app(scope, receive, with_headers)
+
+
+class Limits:
+    """Ends requests with an address that cannot be meant, or a body that is too large or comes too slowly.
+
+    Parameters
+    ----------
+    megabytes : of a body of a route that takes files; the others take one megabyte.
+    """
+
+    def __init__(self, app: ASGIApp, access: Access, megabytes: int) -> None:
+        self.app = app
+        self._access = access
+        self._megabytes = megabytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        reason = bad_address(scope)
+        if reason is not None:
+            await problem(Request(scope), 422, reason)(scope, receive, send)
+            return
+        rule = self._access.find(scope["method"], scope["path"])
+        megabytes = self._megabytes if rule is not None and rule.upload else min(SMALL_BODY_MB, self._megabytes)
+        limit = megabytes * MEGABYTE
+        detail = f"the request is larger than {megabytes} MB" + (" (MAX_UPLOAD_MB)" if rule and rule.upload else "")
+        announced = _content_length(scope["headers"])
+        if announced is not None and announced > limit:
+            response = problem(Request(scope), 413, detail, headers={"Connection": "close"})
+            await response(scope, receive, send)
+            return
+        await self.app(scope, _Body(receive, limit, detail).receive, send)
+
+
+class _Body:
+    """A body as it comes, counted and timed.
+
+    An HTTPException passes through FastAPI's reading of the body; anything else would become a 400.
+    """
+
+    def __init__(self, receive: Receive, limit: int, too_large: str) -> None:
+        self._receive = receive
+        self._limit = limit
+        self._too_large = too_large
+        self._received = 0
+        self._complete = False
+        self._begun: float | None = None
+
+    async def receive(self) -> Message:
+        if self._complete:  # what comes now is the client's hanging up, and may take as long as the reply
+            return await self._receive()
+        now = time.monotonic()
+        if self._begun is None:
+            self._begun = now
+        message: Message | None = None
+        with anyio.move_on_after(IDLE_SECONDS):
+            message = await self._receive()
+        if message is None:
+            raise HTTPException(408, f"nothing of the request came for {IDLE_SECONDS:.0f} s; send it again")
+        if message["type"] != "http.request":
+            return message
+        self._received += len(message.get("body", b""))
+        self._complete = not message.get("more_body", False)
+        if self._received > self._limit:
+            raise HTTPException(413, self._too_large)
+        lasted = time.monotonic() - self._begun
+        if not self._complete and lasted > PATIENCE_SECONDS and self._received < BYTES_PER_SECOND * lasted:
+            raise HTTPException(408, f"the request comes too slowly: {self._received:,} bytes in {lasted:.0f} s")
+        return message
+
+
+def bad_address(scope: Scope) -> str | None:
+    """What is wrong with a request's address, or None."""
+    query: bytes = scope["query_string"]
+    if len(query) > MAX_QUERY:
+        return f"the address is longer than {MAX_QUERY} characters"
+    if any(ord(character) < 32 or ord(character) == 127 for character in scope["path"]):
+        return "the address has control characters"
+    if b"%00" in query or any(byte < 32 for byte in query):
+        return "the address has control characters"
+    return None
+
+
+def _content_length(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
+    for name, value in headers:
+        if name.lower() == b"content-length" and value.isdigit():
+            return int(value)
+    return None

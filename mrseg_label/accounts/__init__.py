@@ -1,0 +1,1 @@
+"""Who may sign in: accounts and roles, passwords, tokens, keys."""

@@ -1,0 +1,71 @@
+"""Guessing passwords gets slow: after some failures each further attempt has to wait, longer and longer.
+
+Counted are failures of a name from one peer, of a peer, and of a name. The first is strict; the others are
+generous, since many readers may share a peer, and nobody should keep a reader out by guessing at a name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy.orm import Session
+
+from mrseg_label.catalog.account_tables import SignInAttempts
+from mrseg_label.catalog.queries import accounts as rows
+from mrseg_label.errors import TooManyRequests
+
+FORGOTTEN = timedelta(hours=1)  # failures that long ago do not count
+
+
+@dataclass(frozen=True)
+class _Limit:
+    free: int  # failures that cost no waiting
+    longest: int  # seconds
+
+
+_LIMITS = {"name and peer": _Limit(5, 900), "peer": _Limit(50, 300), "name": _Limit(100, 30)}
+
+
+def count_attempt(session: Session, moment: datetime, name: str, peer: str) -> None:
+    """Count an attempt before its password is looked at, so that many at once do not slip through.
+
+    Raises
+    ------
+    TooManyRequests
+        The next attempt is not due yet.
+    """
+    limits = {_key(what, name, peer): limit for what, limit in _LIMITS.items()}
+    found = rows.attempts(session, list(limits))
+    waits = [row.blocked_until for row in found.values() if row.blocked_until and row.blocked_until > moment]
+    if waits:
+        seconds = math.ceil((max(waits) - moment).total_seconds())
+        raise TooManyRequests(f"too many failed sign-ins; wait {seconds} s and try again", seconds)
+    for key, limit in limits.items():
+        row = found.get(key)
+        if row is None:
+            row = SignInAttempts(key=key, failures=0, last_at=moment)
+            session.add(row)
+        if moment - row.last_at > FORGOTTEN:
+            row.failures = 0
+        row.failures += 1
+        row.last_at = moment
+        over = row.failures - limit.free
+        seconds = min(2 ** min(over, 20), limit.longest) if over >= 0 else 0
+        row.blocked_until = moment + timedelta(seconds=seconds) if seconds else None
+
+
+def forget(session: Session, name: str, peer: str) -> None:
+    """The right password came: this name from this peer starts anew, and the name has one failure less to answer for."""
+    rows.forget_attempts(session, [_key(what, name, peer) for what in ("name and peer", "name")])
+    counted = rows.attempts(session, [_key("peer", name, peer)])
+    for row in counted.values():
+        row.failures = max(0, row.failures - 1)  # this attempt was none
+        row.blocked_until = None
+
+
+def _key(what: str, name: str, peer: str) -> str:
+    parts = {"name and peer": (name, peer), "peer": (peer,), "name": (name,)}[what]
+    return hashlib.sha256("\0".join((what, *parts)).encode()).hexdigest()

@@ -1,0 +1,143 @@
+"""Access tokens: a working day long, and revocable, since each has a row.
+
+A token is a JWT, because clients expect one and may read the roles in it; what counts is the row and the
+account as they are now.
+
+References
+----------
+RFC 7519, JSON Web Token. https://www.rfc-editor.org/rfc/rfc7519
+RFC 8725, JSON Web Token Best Current Practices. https://www.rfc-editor.org/rfc/rfc8725
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import jwt
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from mrseg_label.accounts.identity import Identity
+from mrseg_label.accounts.passwords import new_secret
+from mrseg_label.catalog import Catalog
+from mrseg_label.catalog.account_tables import AccessToken, Account, Secret
+from mrseg_label.catalog.queries import accounts as rows
+from mrseg_label.catalog.queries import audit
+from mrseg_label.catalog.types import Role
+from mrseg_label.errors import Unauthorized
+
+ALGORITHM = "HS256"
+ISSUER = "mrseg-label"
+_SECRET = "token-signing"
+_KEPT = timedelta(days=7)  # so long an ended token is remembered
+# The names that MONAI Label gives to roles; Keycloak puts them where we do.
+_ROLE_CLAIMS = {
+    Role.ADMIN: ["monailabel-admin", "monailabel-reviewer", "monailabel-annotator", "monailabel-user"],
+    Role.REVIEWER: ["monailabel-reviewer", "monailabel-annotator", "monailabel-user"],
+    Role.RADIOLOGIST: ["monailabel-annotator", "monailabel-user"],
+    Role.SERVICE: ["monailabel-user"],
+}
+
+
+def signing_secret(catalog: Catalog) -> str:
+    """The secret of this workspace that tokens are signed with; made when it is first needed."""
+    with catalog.read() as session:
+        found = rows.secret(session, _SECRET)
+    if found is not None:
+        return found
+    try:
+        with catalog.begin() as session:
+            if rows.secret(session, _SECRET) is None:
+                session.add(Secret(name=_SECRET, value=new_secret()))
+    except IntegrityError:  # another server process was first
+        pass
+    return signing_secret(catalog)
+
+
+def issue(
+    catalog: Catalog, session: Session, secret: str, account: Account, hours: float, credential_id: str | None = None
+) -> str:
+    """A new token of an account."""
+    moment = catalog.now(session)
+    rows.forget_tokens(session, moment - _KEPT)
+    row = AccessToken(
+        account_name=account.name,
+        credential_id=credential_id,
+        created_at=moment,
+        expires_at=moment + timedelta(hours=hours),
+    )
+    session.add(row)
+    session.flush()
+    claims = {
+        "iss": ISSUER,
+        "aud": ISSUER,
+        "sub": account.name,
+        "jti": row.id,
+        "iat": int(moment.timestamp()),
+        "exp": int(row.expires_at.timestamp()),
+        "preferred_username": account.name,
+        "realm_access": {"roles": role_claims(account.role)},
+    }
+    return jwt.encode(claims, secret, algorithm=ALGORITHM)
+
+
+def identify(catalog: Catalog, secret: str, token: str) -> Identity:
+    """Whose token this is.
+
+    Raises
+    ------
+    Unauthorized
+        It is none of ours, it has ended or was revoked, or the account is disabled.
+    """
+    claims = _claims(token, secret)
+    with catalog.read() as session:
+        row = rows.token(session, claims["jti"])
+        if row is None or row.account_name != claims["sub"]:
+            raise Unauthorized("this token is not known here; sign in again")
+        check_enabled(row.account)
+        if row.revoked_at is not None:
+            raise Unauthorized("this token was revoked; sign in again")
+        if row.expires_at <= catalog.now(session):
+            raise Unauthorized("this token has expired; sign in again")
+        return Identity(row.account.name, row.account.role, row.id)
+
+
+def revoke(catalog: Catalog, token_id: str, *, actor: str) -> None:
+    """End one token."""
+    with catalog.begin() as session:
+        row = rows.token(session, token_id)
+        if row is not None and row.revoked_at is None:
+            row.revoked_at = catalog.now(session)
+            audit.record(session, actor, "sign-out", row.account_name)
+
+
+def role_claims(role: Role) -> list[str]:
+    """A role as MONAI Label's clients know it."""
+    return _ROLE_CLAIMS[role]
+
+
+def check_enabled(account: Account) -> None:
+    """Raise :class:`Unauthorized` where an account is disabled."""
+    if account.disabled_at is not None:
+        raise Unauthorized(disabled_message(account.name))
+
+
+def disabled_message(name: str) -> str:
+    """What somebody reads whose account is disabled."""
+    return f"the account {name} is disabled; ask an administrator of this server"
+
+
+def _claims(token: str, secret: str) -> dict[str, Any]:
+    required = ["iss", "aud", "sub", "jti", "iat", "exp"]
+    try:
+        claims: dict[str, Any] = jwt.decode(
+            token, secret, algorithms=[ALGORITHM], issuer=ISSUER, audience=ISSUER, options={"require": required}
+        )
+    except jwt.ExpiredSignatureError as error:
+        raise Unauthorized("this token has expired; sign in again") from error
+    except (jwt.InvalidTokenError, RecursionError) as error:
+        raise Unauthorized("this token is not one of this server's; sign in again") from error
+    if not all(isinstance(claims[name], str) for name in ("sub", "jti")):
+        raise Unauthorized("this token is not one of this server's; sign in again")
+    return claims

@@ -1,0 +1,87 @@
+"""Accounts, credentials and tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from mrseg_label.catalog.account_tables import AccessToken, Account, Credential, Secret, SignInAttempts
+from mrseg_label.catalog.types import CredentialKind, Role
+
+
+def account(session: Session, name: str) -> Account | None:
+    """An account by name."""
+    return session.get(Account, name)
+
+
+def accounts(session: Session) -> Sequence[Account]:
+    """All accounts, by name."""
+    return session.scalars(select(Account).order_by(Account.name)).all()
+
+
+def by_subject(session: Session, issuer: str, subject: str) -> Account | None:
+    """The account of a person at an identity provider."""
+    query = select(Account).where(Account.issuer == issuer, Account.subject == subject)
+    return session.scalars(query).one_or_none()
+
+
+def active_admins(session: Session) -> int:
+    """How many admins may sign in."""
+    query = select(func.count()).select_from(Account).where(Account.role == Role.ADMIN, Account.disabled_at.is_(None))
+    return session.scalars(query).one()
+
+
+def credential(session: Session, digest: str, kind: CredentialKind) -> Credential | None:
+    """A credential that was not revoked, by the digest of its secret."""
+    query = select(Credential).where(
+        Credential.digest == digest, Credential.kind == kind, Credential.revoked_at.is_(None)
+    )
+    return session.scalars(query).unique().one_or_none()
+
+
+def credentials(session: Session, account_name: str | None = None) -> Sequence[Credential]:
+    """Credentials, of one account or of all, oldest first."""
+    query = select(Credential).order_by(Credential.created_at, Credential.id)
+    if account_name is not None:
+        query = query.where(Credential.account_name == account_name)
+    return session.scalars(query).unique().all()
+
+
+def token(session: Session, token_id: str) -> AccessToken | None:
+    """A token by its id."""
+    return session.get(AccessToken, token_id)
+
+
+def revoke_tokens(session: Session, account_name: str, moment: datetime, credential_id: str | None = None) -> None:
+    """End the tokens of an account, or those that were given for one app password."""
+    mine = AccessToken.account_name == account_name
+    if credential_id is not None:
+        mine = (AccessToken.credential_id == credential_id) & mine
+    session.execute(update(AccessToken).where(mine, AccessToken.revoked_at.is_(None)).values(revoked_at=moment))
+
+
+def forget_tokens(session: Session, before: datetime) -> None:
+    """Remove tokens and failed sign-ins that ended before a moment: they open nothing any more."""
+    session.execute(delete(AccessToken).where(AccessToken.expires_at < before))
+    over = or_(SignInAttempts.blocked_until.is_(None), SignInAttempts.blocked_until < before)
+    session.execute(delete(SignInAttempts).where(SignInAttempts.last_at < before, over))
+
+
+def attempts(session: Session, keys: Sequence[str]) -> dict[str, SignInAttempts]:
+    """Failed sign-ins by key, locked for this transaction."""
+    query = select(SignInAttempts).where(SignInAttempts.key.in_(keys)).order_by(SignInAttempts.key).with_for_update()
+    return {row.key: row for row in session.scalars(query)}
+
+
+def forget_attempts(session: Session, keys: Sequence[str]) -> None:
+    """Forget failed sign-ins: the right password came."""
+    session.execute(delete(SignInAttempts).where(SignInAttempts.key.in_(keys)))
+
+
+def secret(session: Session, name: str) -> str | None:
+    """A secret of the workspace."""
+    found = session.get(Secret, name)
+    return found.value if found else None

@@ -1,0 +1,230 @@
+"""``users``: accounts, their roles, passwords and keys; ``audit``: who did what."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mrseg_label.cli.common import HERE, JsonOption, WorkspaceOption, opened, print_json, print_page, print_table, say
+
+if TYPE_CHECKING:
+    from mrseg_label.catalog.account_tables import Account, Credential
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the account.")]
+LabelOption = Annotated[str, typer.Option(help="What it is for, such as 'download of models'.")]
+_ACTOR = "command line"  # whoever may write the workspace's files is its master
+_ROLES = ("radiologist", "reviewer", "admin", "service")
+RoleOption = Annotated[str, typer.Option(help=f"One of {', '.join(_ROLES)}.")]
+
+
+def add(name: NameArgument, role: RoleOption, workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
+    """Make an account; the password is asked for twice (two lines on standard input where there is no terminal)."""
+    from mrseg_label.accounts import service
+    from mrseg_label.catalog.types import Role
+
+    chosen = Role(_role(role))
+    with opened(workspace) as (_, catalog):
+        password = None if chosen is Role.SERVICE else _new_password()
+        made = service.add(catalog, name, chosen, password=password, actor=_ACTOR)
+    if as_json:
+        print_json(_account(made))
+        return
+    say(f"{made.name} may sign in as {made.role}")
+    if chosen is Role.SERVICE:
+        say(f"a program signs in with a key; make one with: mrseg-label users key {made.name}")
+
+
+def list_users(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
+    """List the accounts, with keys and app passwords in use."""
+    from mrseg_label.accounts import credentials, service
+
+    with opened(workspace) as (_, catalog):
+        found = service.listing(catalog)
+        keys = [item for item in credentials.listing(catalog) if item.revoked_at is None]
+    if as_json:
+        items = [
+            _account(account) | {"credentials": [_credential(key) for key in keys if key.account_name == account.name]}
+            for account in found
+        ]
+        print_json({"items": items, "next": None})
+        return
+    if not found:
+        say("there are no accounts; make the first with: mrseg-label users add NAME --role admin")
+        return
+    rows = [(item.name, item.role, _signs_in(item), item.created_at, item.disabled_at) for item in found]
+    print_table(("name", "role", "signs in by", "made", "disabled"), rows)
+    if keys:
+        shown = [(item.id, item.account_name, item.kind, item.label, item.last_used_at) for item in keys]
+        print_table(("credential", "of", "kind", "for", "last used"), shown)
+
+
+def disable(name: NameArgument, workspace: WorkspaceOption = HERE) -> None:
+    """Let an account in no more: its tokens, tickets, keys and app passwords end at once."""
+    from mrseg_label.accounts import service
+
+    with opened(workspace) as (_, catalog):
+        service.disable(catalog, name, actor=_ACTOR)
+    say(f"{name} is disabled; let it in again with: mrseg-label users enable {name}")
+
+
+def enable(name: NameArgument, workspace: WorkspaceOption = HERE) -> None:
+    """Let a disabled account in again."""
+    from mrseg_label.accounts import service
+
+    with opened(workspace) as (_, catalog):
+        service.enable(catalog, name, actor=_ACTOR)
+    say(f"{name} may sign in again")
+
+
+def password(name: NameArgument, workspace: WorkspaceOption = HERE) -> None:
+    """Give an account a new password, asked for as in `users add`; its tokens end."""
+    from mrseg_label.accounts import service
+
+    with opened(workspace) as (_, catalog):
+        service.set_password(catalog, name, _new_password(), actor=_ACTOR)
+    say(f"{name} has a new password")
+
+
+def role(name: NameArgument, role: RoleOption, workspace: WorkspaceOption = HERE) -> None:
+    """Change an account's role; it holds at once."""
+    from mrseg_label.accounts import service
+    from mrseg_label.catalog.types import Role
+
+    with opened(workspace) as (_, catalog):
+        service.set_role(catalog, name, Role(_role(role)), actor=_ACTOR)
+    say(f"{name} has the role {role}")
+
+
+def sign_out(name: NameArgument, workspace: WorkspaceOption = HERE) -> None:
+    """End all sign-ins of an account; it may sign in again."""
+    from mrseg_label.accounts import service
+
+    with opened(workspace) as (_, catalog):
+        service.sign_out(catalog, name, actor=_ACTOR)
+    say(f"all tokens of {name} have ended")
+
+
+def key(
+    name: NameArgument, label: LabelOption = "API key", workspace: WorkspaceOption = HERE, as_json: JsonOption = False
+) -> None:
+    """Make an API key for a service account; it is shown once."""
+    _make("api_key", name, label, workspace, as_json)
+
+
+def app_password(
+    name: NameArgument, label: LabelOption = "Slicer", workspace: WorkspaceOption = HERE, as_json: JsonOption = False
+) -> None:
+    """Make an app password, for Slicer's sign-in form; it is shown once."""
+    _make("app_password", name, label, workspace, as_json)
+
+
+def revoke(
+    credential: Annotated[str, typer.Argument(metavar="CREDENTIAL", help="Its id, see `users list`.")],
+    workspace: WorkspaceOption = HERE,
+) -> None:
+    """End an API key or an app password, and what was signed in with it."""
+    from mrseg_label.accounts import credentials
+
+    with opened(workspace) as (_, catalog):
+        credentials.revoke(catalog, credential, actor=_ACTOR)
+    say(f"{credential} opens nothing any more")
+
+
+def audit(
+    workspace: WorkspaceOption = HERE,
+    actor: Annotated[str | None, typer.Option(help="Only what this account did.")] = None,
+    action: Annotated[str | None, typer.Option(help="Only this, such as sign-in.failed.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many events, the newest.")] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """Show who did what, newest first."""
+    from mrseg_label.api.documents.audit import AuditOut
+    from mrseg_label.catalog.queries import audit as rows
+
+    with opened(workspace) as (_, catalog), catalog.read() as session:
+        found = [AuditOut.of(row) for row in rows.page(session, limit, actor=actor, action=action)]
+    if as_json:
+        print_page(found)
+        return
+    shown = [(item.at, item.actor, item.action, item.subject, item.detail) for item in found]
+    print_table(("when", "who", "what", "of", "more"), shown)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    group = typer.Typer(no_args_is_help=True, help="Accounts, roles, passwords and API keys.")
+    group.command("add")(add)
+    group.command("list")(list_users)
+    group.command("disable")(disable)
+    group.command("enable")(enable)
+    group.command("password")(password)
+    group.command("role")(role)
+    group.command("sign-out")(sign_out)
+    group.command("key")(key)
+    group.command("app-password")(app_password)
+    group.command("revoke")(revoke)
+    app.add_typer(group, name="users")
+    app.command("audit")(audit)
+
+
+def _make(kind: str, name: str, label: str, workspace: Any, as_json: bool) -> None:
+    from mrseg_label.accounts import credentials
+    from mrseg_label.catalog.types import CredentialKind
+
+    with opened(workspace) as (_, catalog):
+        made, secret = credentials.make(catalog, name, CredentialKind(kind), label, actor=_ACTOR)
+    if as_json:
+        print_json(_credential(made) | {"secret": secret})
+        return
+    typer.echo("It is shown this once and stored nowhere:", err=True)
+    say(secret)
+
+
+def _new_password() -> str:
+    if sys.stdin.isatty():
+        first, second = getpass.getpass("new password: "), getpass.getpass("once more: ")
+    else:
+        first, second = (sys.stdin.readline().rstrip("\r\n") for _ in range(2))
+    if first != second:
+        raise typer.BadParameter("the two passwords differ", param_hint="password")
+    return first
+
+
+def _role(text: str) -> str:
+    if text not in _ROLES:
+        raise typer.BadParameter(f"there is no role {text!r}; choose from {', '.join(_ROLES)}", param_hint="--role")
+    return text
+
+
+def _signs_in(account: Account) -> str:
+    if account.issuer is not None:
+        return account.issuer
+    return "password" if account.password_hash is not None else "key"
+
+
+def _account(account: Account) -> dict[str, Any]:
+    from mrseg_label.clock import iso
+
+    return {
+        "name": account.name,
+        "role": account.role,
+        "signs_in_by": _signs_in(account),
+        "created": iso(account.created_at),
+        "disabled": iso(account.disabled_at),
+    }
+
+
+def _credential(credential: Credential) -> dict[str, Any]:
+    from mrseg_label.clock import iso
+
+    return {
+        "id": credential.id,
+        "account": credential.account_name,
+        "kind": credential.kind,
+        "label": credential.label,
+        "created": iso(credential.created_at),
+        "last_used": iso(credential.last_used_at),
+    }
