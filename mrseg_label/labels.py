@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from mrseg_label.errors import LabelError
 
-MAX_STRUCTURES = 255  # label maps are uint8
+MAX_STRUCTURES = 254  # label maps are uint8, and nnU-Net wants the value above the highest for what is not known
 TOTALSEGMENTATOR_TOTAL = "totalsegmentator_total"
 TOTALSEGMENTATOR_MR = "totalsegmentator_total_mr"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
@@ -217,7 +217,8 @@ def _check(structures: list[Structure], source: str) -> None:
             )
     seen: set[str] = set()
     for structure in structures:
-        if structure.name.casefold() in seen or structure.name.casefold() == "background":
+        # nnU-Net keeps these two for itself.
+        if structure.name.casefold() in {*seen, "background", "ignore"}:
             raise LabelError(f"{source}: the name {structure.name!r} is there twice or reserved")
         seen.add(structure.name.casefold())
     by_name = {structure.name: structure for structure in structures}

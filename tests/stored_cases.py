@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from sqlalchemy.orm import Session
 
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.tables import (
@@ -27,26 +28,29 @@ AFFINE = np.array([[-2.0, 0, 0, 10], [0, -2.5, 0, 20], [0, 0, 4.0, -30], [0, 0, 
 
 
 def store_case(
-    workspace: Workspace, catalog: Catalog, code: str, *, held_out: bool = False, not_annotated: tuple[str, ...] = ()
+    workspace: Workspace,
+    catalog: Catalog,
+    code: str,
+    *,
+    held_out: bool = False,
+    not_annotated: tuple[str, ...] = (),
+    drafted: bool = True,
+    drawn: str = "liver",
 ) -> str:
     """An acquisition of two channels with a draft and an accepted correction; returns the acquisition's id.
 
     The draft has the liver in one half of the grid and the spleen in the other; the correction has the liver
-    alone in one voxel less.
+    (or what is ``drawn`` in its place) alone in one voxel less. Where it is not ``drafted``, it was drawn
+    without a draft.
     """
     scheme = workspace.scheme
     geometry = Geometry(SHAPE, AFFINE)
     draft = np.zeros(SHAPE, dtype=np.uint8)
     draft[:3] = scheme["liver"].id
     draft[3:] = scheme["spleen"].id
-    mask = np.where(draft == scheme["liver"].id, draft, 0).astype(np.uint8)
+    mask = np.where(draft == scheme["liver"].id, scheme[drawn].id, 0).astype(np.uint8)
     mask[0, 0, 0] = 0
     random = np.random.default_rng(len(code))
-
-    def put(relative: str, array: np.ndarray) -> tuple[str, str]:
-        with workspace.scratch() as folder:
-            write_nifti(folder / "x.nii.gz", array, geometry)
-            return relative, workspace.put_file(relative, folder / "x.nii.gz")
 
     with catalog.begin() as session:
         person = Participant(code=code, held_out=held_out)
@@ -58,7 +62,9 @@ def store_case(
         session.add(case)
         session.flush()
         for channel in CHANNELS:
-            path, digest = put(f"images/{code}/{channel}.nii.gz", random.integers(0, 900, SHAPE).astype(np.int16))
+            path, digest = _put(
+                workspace, f"images/{code}/{channel}.nii.gz", random.integers(0, 900, SHAPE).astype(np.int16)
+            )
             examination = Examination(
                 acquisition_id=case.id,
                 sequence=channel,
@@ -73,18 +79,8 @@ def store_case(
             if channel == "in":
                 case.primary_examination_id = examination.id
         assert case.primary_examination_id is not None
-        path, digest = put(f"presegmentations/{case.id}/draft.nii.gz", draft)
-        proposal = Presegmentation(
-            acquisition_id=case.id,
-            examination_id=case.primary_examination_id,
-            model_version="bootstrap",
-            source="inverted",
-            path=path,
-            digest=digest,
-        )
-        session.add(proposal)
-        session.flush()
-        path, digest = put(f"annotations/{case.id}/0001.nii.gz", mask)
+        proposal = add_draft(workspace, session, case, draft) if drafted else None
+        path, digest = _put(workspace, f"annotations/{case.id}/0001.nii.gz", mask)
         revision = Revision(
             acquisition_id=case.id,
             examination_id=case.primary_examination_id,
@@ -96,8 +92,8 @@ def store_case(
             digest=digest,
             upload_path=path,
             upload_digest=digest,
-            presegmentation_id=proposal.id,
-            model_version="bootstrap",
+            presegmentation_id=proposal.id if proposal else None,
+            model_version=proposal.model_version if proposal else None,
         )
         revision.structures = [
             RevisionStructure(
@@ -109,6 +105,31 @@ def store_case(
         ]
         session.add(revision)
         return case.id
+
+
+def add_draft(
+    workspace: Workspace, session: Session, case: Acquisition, draft: np.ndarray, version: str = "bootstrap"
+) -> Presegmentation:
+    """A draft of a stored case by that model version."""
+    assert case.primary_examination_id is not None
+    path, digest = _put(workspace, f"presegmentations/{case.id}/{version}.nii.gz", draft)
+    row = Presegmentation(
+        acquisition_id=case.id,
+        examination_id=case.primary_examination_id,
+        model_version=version,
+        source="inverted",
+        path=path,
+        digest=digest,
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def _put(workspace: Workspace, relative: str, array: np.ndarray) -> tuple[str, str]:
+    with workspace.scratch() as folder:
+        write_nifti(folder / "x.nii.gz", array, Geometry(SHAPE, AFFINE))
+        return relative, workspace.put_file(relative, folder / "x.nii.gz")
 
 
 def stored_revision_file(workspace: Workspace, acquisition_id: str) -> Path:

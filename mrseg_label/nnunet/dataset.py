@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from mrseg_label.errors import Conflict, GeometryError, InvalidInput
 from mrseg_label.imaging import Geometry, load_image, reorient, write_nifti
 from mrseg_label.labels import LabelScheme
-from mrseg_label.nnunet.environment import FILE_ENDING, READER
+from mrseg_label.nnunet.environment import BACKGROUND, FILE_ENDING, IGNORE, READER
 from mrseg_label.nnunet.splits import make_splits
 from mrseg_label.workspace import sha256_of
 
@@ -44,6 +44,8 @@ class TrainingCase:
     label : NIfTI label map of scheme ids on the image's grid.
     participant : who was imaged; decides the split.
     image_digest, label_digest : SHA-256 of the two files where it is known; else they are read for it.
+    background_known : False says that a structure which other cases show may lie hidden in the background:
+        nobody judged it here. The background then gets nnU-Net's label ``ignore``, and the loss passes over it.
     """
 
     case_id: str
@@ -52,6 +54,7 @@ class TrainingCase:
     participant: str
     image_digest: str | None = None
     label_digest: str | None = None
+    background_known: bool = True
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,8 @@ def _write_cases(folder: Path, cases: Sequence[TrainingCase], scheme: LabelSchem
             labels, label_geometry = read_label_map(case.label, len(scheme))
             geometry.require(label_geometry, pair)
             filled = filled or bool(labels.any())
+            if not case.background_known:
+                labels[labels == 0] = len(scheme) + 1
             # With the image's own geometry: headers that differ by rounding would make nnU-Net warn.
             write_nifti(label_target, *reorient(labels, geometry))
             written[case.label] = label_target, label_geometry
@@ -213,19 +218,23 @@ def _check_names(cases: Sequence[TrainingCase]) -> None:
 
 
 def _entry(case: TrainingCase) -> dict[str, str]:
-    return {
+    entry = {
         "case_id": case.case_id,
         "participant": case.participant,
         "image_sha256": case.image_digest or sha256_of(case.image),
         "label_sha256": case.label_digest or sha256_of(case.label),
     }
+    return entry if case.background_known else entry | {"background": "ignored"}
 
 
 def _dataset_json(name: str, cases: Sequence[TrainingCase], scheme: LabelScheme) -> dict[str, Any]:
+    labels = {BACKGROUND: 0} | scheme.label_names
+    if not all(case.background_known for case in cases):
+        labels[IGNORE] = len(scheme) + 1  # nnU-Net wants it to be the highest
     return {
         "name": name,
         "channel_names": {"0": CHANNEL_NAME},
-        "labels": {"background": 0} | scheme.label_names,
+        "labels": labels,
         "numTraining": len(cases),
         "file_ending": FILE_ENDING,
         "overwrite_image_reader_writer": READER,

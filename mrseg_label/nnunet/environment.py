@@ -20,6 +20,7 @@ CONFIGURATION = "3d_fullres"
 PLANS = "nnUNetPlans"
 STOCK_TRAINER = "nnUNetTrainerNoMirroring"
 FILE_ENDING = ".nii.gz"
+BACKGROUND, IGNORE = "background", "ignore"  # names of nnU-Net's own in the labels of dataset.json
 
 log = logging.getLogger("mrseg_label.nnunet")
 

@@ -21,9 +21,10 @@ class AnnealedDiceCrossEntropy(nn.Module):
     Milletari F, Navab N, Ahmadi SA. V-Net. 3DV 2016. https://doi.org/10.1109/3DV.2016.79
     """
 
-    def __init__(self, exponent: float = 0.5) -> None:
+    def __init__(self, exponent: float = 0.5, ignore: int | None = None) -> None:
         super().__init__()
         self.exponent = exponent
+        self.ignore = ignore
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Loss of a batch.
@@ -31,12 +32,19 @@ class AnnealedDiceCrossEntropy(nn.Module):
         Parameters
         ----------
         logits : (B, C, Z, Y, X) float.
-        target : (B, 1, Z, Y, X) class of each voxel.
+        target : (B, 1, Z, Y, X) class of each voxel; where it is ``ignore``, nothing is asked of the network.
         """
         classes = logits.shape[1]
         index = target.long()
-        counts = torch.bincount(index.reshape(-1), minlength=classes).float()
         log_probabilities = functional.log_softmax(logits.float(), dim=1)
+        if self.ignore is not None:
+            # As one row of known voxels, since nothing below looks at where a voxel lies.
+            known = (index != self.ignore)[:, 0]
+            index = index[:, 0][known][None, None, None, None]
+            log_probabilities = log_probabilities.movedim(1, -1)[known].T[None, :, None, None]
+            if not index.numel():
+                return 0 * logits.sum()
+        counts = torch.bincount(index.reshape(-1), minlength=classes).float()
         picked = log_probabilities.gather(1, index)
         weight = (counts + IGNORED_COUNT) ** -self.exponent
         voxel_weight = weight[index]

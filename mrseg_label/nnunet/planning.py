@@ -211,7 +211,7 @@ def _fitting_plans(folder: Path, profile: TrainingProfile) -> dict[str, Any] | N
 
 
 def _key(case: dict[str, str]) -> list[str]:
-    return [case["image_sha256"], case["label_sha256"]]
+    return [case["image_sha256"], case["label_sha256"], *([case["background"]] if "background" in case else [])]
 
 
 def _link_earlier(

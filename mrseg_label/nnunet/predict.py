@@ -20,7 +20,15 @@ from numpy.typing import NDArray
 
 from mrseg_label.errors import InvalidInput
 from mrseg_label.imaging import Geometry, load_image, reorient_like, write_nifti
-from mrseg_label.nnunet.environment import READER, STOCK_TRAINER, available_cores, prepare_for_prediction, quiet
+from mrseg_label.nnunet.environment import (
+    BACKGROUND,
+    IGNORE,
+    READER,
+    STOCK_TRAINER,
+    available_cores,
+    prepare_for_prediction,
+    quiet,
+)
 from mrseg_label.nnunet.warm_start import find_configuration_folder
 
 _NIFTI = (".nii", ".nii.gz")
@@ -67,9 +75,9 @@ class Predictor:
 
     @property
     def labels(self) -> dict[str, int]:
-        """Structures of the model and their ids, without background."""
+        """Structures of the model and their ids, without background and without what training ignored."""
         labels: dict[str, Any] = self._predictor.dataset_json["labels"]
-        return {name: number for name, number in labels.items() if name != "background"}
+        return {name: number for name, number in labels.items() if name not in (BACKGROUND, IGNORE)}
 
     def segment(self, image: Path) -> NDArray[np.uint8]:
         """Segment an image.

@@ -133,7 +133,7 @@ class MrsegShortTrainer(_RoundTrainer, nnUNetTrainerNoDA):
         return optimizer, _OneCycle(optimizer, rates, self.num_iterations_per_epoch)
 
     def _build_loss(self) -> torch.nn.Module:
-        loss = AnnealedDiceCrossEntropy(_FIRST_EXPONENT)
+        loss = AnnealedDiceCrossEntropy(_FIRST_EXPONENT, self.label_manager.ignore_label)
         if not self.enable_deep_supervision:
             return loss
         weights = np.array([0.5**level for level in range(len(self._get_deep_supervision_scales()))])

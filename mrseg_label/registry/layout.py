@@ -41,9 +41,9 @@ class TrainedModel:
 
     @property
     def label_names(self) -> dict[str, int]:
-        """Name to value of every label, background left out."""
+        """Name to value of every structure: without background and nnU-Net's label for what is not known."""
         labels: dict[str, int] = {name: int(value) for name, value in self.dataset["labels"].items()}
-        return {name: value for name, value in labels.items() if name != "background"}
+        return {name: value for name, value in labels.items() if name not in ("background", "ignore")}
 
 
 def read_model(root: Path) -> TrainedModel:

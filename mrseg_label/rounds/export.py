@@ -18,6 +18,7 @@ from mrseg_label.catalog.queries import rounds as rows
 from mrseg_label.catalog.tables import Acquisition, Examination, Revision
 from mrseg_label.errors import Conflict, InvalidInput
 from mrseg_label.nnunet.dataset import TrainingCase, write_raw_dataset
+from mrseg_label.rounds.label_maps import complete
 from mrseg_label.workspace import Workspace
 
 DATASET_NAME = "Dataset500_mrseg"
@@ -25,7 +26,7 @@ TABLE = "cases.tsv"
 FILLED_TABLE = "filled.tsv"  # of an nnU-Net data set
 COLUMNS = (
     "participant", "held_out", "station", "sequence", "examination", "acquisition", "image", "mask",
-    "revision", "author", "drawn_on_this_channel", "not_annotated", "filled",
+    "revision", "author", "drawn_on_this_channel", "not_annotated", "filled", "filled_from",
 )  # fmt: skip
 Progress = Callable[[int, int], None]
 
@@ -74,9 +75,10 @@ def export_dataset(
 ) -> Exported:
     """Write every annotated acquisition with the mask that counts: its newest accepted revision.
 
-    ``nnunet``: ``target/Dataset500_mrseg``, as a round trains on it: every channel is a case, structures that
-    a reader did not vouch for are filled from the draft, held-out participants are the validation cases of
-    ``splits_final.json``; ``filled.tsv`` says which structures of which cases come from a draft. ``nifti``:
+    ``nnunet``: ``target/Dataset500_mrseg``, as a round trains on it (:mod:`mrseg_label.rounds.label_maps`): every
+    channel is a case, structures that a reader did not vouch for are filled from the draft, or the background is
+    ignored, held-out participants are the validation cases of ``splits_final.json``; ``filled.tsv`` says which
+    structures of which cases come from whose draft, and for which the background is ignored. ``nifti``:
     ``target/images`` and ``target/masks`` as they are stored, with a table that says what belongs together and
     what nobody vouches for, and the label scheme.
 
@@ -140,25 +142,25 @@ def _write_nnunet(
         held_out = set()  # nothing else is annotated; nnU-Net wants a case to train on
     with tempfile.TemporaryDirectory(prefix=".export-", dir=target) as scratch:
         training = []
-        lines = ["case\tfilled"]
+        lines = ["case\tfilled\tfilled_from\tbackground_ignored_for"]
         with catalog.read() as session:
-            for done, case in enumerate(cases):
-                progress(done, len(cases))
-                label = fill(workspace, session, case.revision, Path(scratch))
-                lines += [
-                    f"{channel.id}\t{','.join(label.structures)}" for channel in case.channels if label.structures
-                ]
-                training += [
-                    TrainingCase(
-                        case_id=channel.id,
-                        image=workspace.path(channel.path),
-                        label=label.path,
-                        participant=case.acquisition.participant.code,
-                        image_digest=channel.digest,
-                        label_digest=label.digest,
-                    )
-                    for channel in case.channels
-                ]
+            revisions = [case.revision for case in cases]
+            labels = complete(workspace, session, revisions, Path(scratch), progress=progress)
+        for case, label in zip(cases, labels.maps, strict=True):
+            said = f"{','.join(label.mask.structures)}\t{label.model_version}\t{','.join(label.hidden)}"
+            lines += [f"{channel.id}\t{said}" for channel in case.channels if said.strip()]
+            training += [
+                TrainingCase(
+                    case_id=channel.id,
+                    image=workspace.path(channel.path),
+                    label=label.mask.path,
+                    participant=case.acquisition.participant.code,
+                    image_digest=channel.digest,
+                    label_digest=label.mask.digest,
+                    background_known=not label.hidden,
+                )
+                for channel in case.channels
+            ]
         write_raw_dataset(Path(scratch), DATASET_NAME, training, workspace.scheme, held_out=held_out)
         made = Path(scratch) / DATASET_NAME
         _unlink_from_workspace(made)
@@ -216,4 +218,5 @@ def _copy_case(workspace: Workspace, folder: Path, case: _Case, source: Filled) 
             participant.code, "yes" if participant.held_out else "no", case.acquisition.station, channel.sequence,
             channel.id, case.acquisition.id, image, mask, revision.number, revision.author,
             "yes" if revision.examination_id == channel.id else "no", missing, ",".join(source.structures),
+            source.draft.model_version if source.draft is not None and source.structures else "",
         )  # fmt: skip

@@ -104,7 +104,8 @@ class _RoundRun:
         profile = profile_named(row.profile)
         folders = NnunetFolders.under(self.workspace.nnunet)
         name = f"Dataset{FIRST_DATASET + self.number:03d}_round{self.number}"
-        cases = snapshot.training_cases(self.workspace, self.catalog, self.number, self.work)
+        cases, record = snapshot.training_cases(self.workspace, self.catalog, self.number, self.work)
+        self._note(record)
         folds = profile.folds if row.final else 1
         folders.raw.mkdir(parents=True, exist_ok=True)
         write_raw_dataset(folders.raw, name, cases, self.workspace.scheme, folds=folds)
@@ -165,6 +166,13 @@ class _RoundRun:
             "seconds": round(moment - self.started, 1),
         }
         self._set(state, values)
+
+    def _note(self, record: Mapping[str, object]) -> None:
+        """Keep with the round what its label maps are made of, also where the training fails later."""
+        with self.catalog.begin() as session:
+            row = rows.get(session, self.number)
+            if row is not None:
+                row.result = {**row.result, **record}
 
     def _set(self, state: RoundState | None, progress: Mapping[str, object]) -> None:
         self.context.progress(**progress)  # raises where the job is no longer ours
@@ -243,7 +251,7 @@ class _RoundRun:
             done = rows.get(session, self.number)
             if done is not None:
                 done.state = RoundState.DONE
-                done.result = result
+                done.result = {**done.result, **result}
                 done.progress = {"stage": "done", "fraction": 1.0}
                 done.finished_at = now()
             session.flush()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
-from mrseg_label.annotation.filling import fill
+from mrseg_label.annotation.filling import LABELS, draft_of, not_judged
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.queries import participants
 from mrseg_label.catalog.queries import rounds as rows
@@ -18,14 +19,18 @@ from mrseg_label.catalog.types import CaseRole
 from mrseg_label.errors import InvalidInput
 from mrseg_label.labels import LabelScheme
 from mrseg_label.nnunet.dataset import TrainingCase
+from mrseg_label.rounds.label_maps import complete
 from mrseg_label.workspace import Workspace
+
+FILL_FROM = "fill_from"  # in Round.result: drafts by revision, for cases that had none when they were submitted
 
 
 def take(session: Session, row: Round, scheme: LabelScheme) -> None:
     """Write the round's cases into the catalogue, unless an earlier attempt did.
 
     Every examination annotated so far is in, with its newest accepted revision: those of held-out
-    participants are evaluated on, the others are learned from.
+    participants are evaluated on, the others are learned from. So is the draft from which a mask will be filled
+    that was drawn without one: a later one would make other label maps of the same snapshot.
 
     Raises
     ------
@@ -36,6 +41,7 @@ def take(session: Session, row: Round, scheme: LabelScheme) -> None:
         return
     participants.decide_held_out(session)
     lines = [scheme.digest]
+    fill_from: dict[str, str] = {}
     for revision, participant in rows.snapshot_candidates(session):
         role = CaseRole.HELD_OUT if participant.held_out else CaseRole.TRAINING
         session.add(
@@ -43,46 +49,66 @@ def take(session: Session, row: Round, scheme: LabelScheme) -> None:
                 round_number=row.number, revision_id=revision.id, acquisition_id=revision.acquisition_id, role=role
             )
         )
-        lines.append(f"{role}\t{participant.code}\t{revision.acquisition_id}\t{revision.digest}")
+        line = f"{role}\t{participant.code}\t{revision.acquisition_id}\t{revision.digest}"
+        missing = not_judged(revision, scheme)
+        if missing:
+            draft = draft_of(session, revision)
+            line += f"\t{draft.digest if draft else ''}\t{','.join(missing)}"
+            if draft is not None and revision.presegmentation_id is None and role is CaseRole.TRAINING:
+                fill_from[revision.id] = draft.id
+        lines.append(line)
     if not any(line.startswith(CaseRole.TRAINING) for line in lines):
         raise InvalidInput(
             "no examination of a participant who is not held out is annotated; annotate one and start the round again"
         )
+    if fill_from:
+        row.result = {FILL_FROM: fill_from}
     row.snapshot_digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def training_cases(workspace: Workspace, catalog: Catalog, number: int, folder: Path) -> list[TrainingCase]:
-    """The cases to learn from: every channel of every corrected acquisition, sharing its label map.
+def training_cases(
+    workspace: Workspace, catalog: Catalog, number: int, folder: Path
+) -> tuple[list[TrainingCase], dict[str, Any]]:
+    """The cases to learn from, and what the round keeps of how their label maps were made.
 
-    Label maps in which something had to be filled from a draft are written to ``folder``.
+    Every channel of every corrected acquisition is a case, sharing its label map
+    (:mod:`mrseg_label.rounds.label_maps`). Those in which something was filled are written to ``folder``.
+
+    Raises
+    ------
+    InvalidInput
+        In no case is it known what is background.
     """
     result = []
     with catalog.read() as session:
-        for case in rows.cases(session, number):
-            if case.role is not CaseRole.TRAINING:
+        row = rows.get(session, number)
+        fill_from = row.result.get(FILL_FROM) if row is not None else None
+        revisions = [case.revision for case in rows.cases(session, number) if case.role is CaseRole.TRAINING]
+        labels = complete(workspace, session, revisions, folder, fill_from=fill_from)
+        labels.require_background()
+        for label in labels.maps:
+            if not label.teaches:
                 continue
-            label = fill(workspace, session, case.revision, folder)
-            acquisition = rows.acquisition(session, case.acquisition_id)
+            acquisition_id = label.revision.acquisition_id
+            acquisition = rows.acquisition(session, acquisition_id)
             if acquisition is None:
-                raise InvalidInput(f"acquisition {case.acquisition_id} of round {number} is not in the catalogue")
+                raise InvalidInput(f"acquisition {acquisition_id} of round {number} is not in the catalogue")
             result += [
                 TrainingCase(
                     case_id=channel.id,
                     image=workspace.path(channel.path),
-                    label=label.path,
+                    label=label.mask.path,
                     participant=acquisition.participant.code,
                     image_digest=channel.digest,
-                    label_digest=label.digest,
+                    label_digest=label.mask.digest,
+                    background_known=not label.hidden,
                 )
-                for channel in rows.channels(session, case.acquisition_id)
+                for channel in rows.channels(session, acquisition_id)
             ]
-    return result
+    return result, {LABELS: labels.record()}
 
 
 def vouched_for(revision: Revision, scheme: LabelScheme) -> NDArray[np.bool_]:
     """Which structures, by id - 1, the reader of a revision vouches for, present or absent."""
-    vouched = np.ones(len(scheme), dtype=bool)
-    for item in revision.structures:
-        if not item.state.judged:
-            vouched[scheme[item.structure].id - 1] = False
-    return vouched
+    missing = set(not_judged(revision, scheme))
+    return np.array([name not in missing for name in scheme.names])

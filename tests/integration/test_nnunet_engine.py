@@ -25,6 +25,7 @@ from mrseg_label.nnunet.run import TrainingProgress, TrainingReport, TrainingRun
 from mrseg_label.nnunet.supervise import train
 from mrseg_label.nnunet.train import run_training
 from mrseg_label.registry.archive import write_archive
+from mrseg_label.registry.layout import check_scheme, read_model
 from tests.unit.nnunet_cases import SCHEME, image_and_labels, write_case
 
 FOLD = "MrsegShortTrainer__nnUNetPlans__3d_fullres/fold_0"
@@ -284,3 +285,33 @@ def test_two_runs_never_write_into_one_folder(world: World, monkeypatch: pytest.
 def test_a_fold_that_has_no_split(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InvalidInput, match="no split 3"):
         in_process(replace(world.run, folder=world.root / "run3", folds=(3,)), monkeypatch)
+
+
+@pytest.mark.parametrize("short_schedule", [True, False])
+def test_a_background_that_is_not_known_is_not_learned(
+    world: World, monkeypatch: pytest.MonkeyPatch, short_schedule: bool
+) -> None:
+    """nnU-Net's label ``ignore`` through planning, preprocessing, training (ours and nnU-Net's own) and prediction."""
+    name = f"Dataset60{int(short_schedule)}_ignored"
+    one, two = write_case(world.root, 1, "LPS") + write_case(world.root, 2, "RAS")
+    cases = [replace(one, background_known=False), replace(two, background_known=False)]
+    write_raw_dataset(world.root / "nnunet" / "raw", name, cases, SCHEME)
+    run = replace(
+        world.run,
+        folder=world.root / name,
+        dataset=name,
+        model=world.root / "models" / name,
+        plans_from=world.root / "nnunet" / "preprocessed" / "Dataset501_round1",
+        preprocessed_from=(world.root / "nnunet" / "preprocessed" / "Dataset501_round1",),
+        changes={"epochs": 20 if short_schedule else 2, "short_schedule": short_schedule},
+    )
+    report = in_process(run, monkeypatch)
+    assert report.cases_made == 2  # what was preprocessed with a known background is not taken
+    assert np.isfinite(report.final_loss[0])
+    check_scheme(read_model(run.model), SCHEME)
+    predictor = Predictor(run.model, device="cpu")
+    assert predictor.labels == SCHEME.label_names
+    mask = predictor.segment(one.image)
+    assert mask.max() <= len(SCHEME)
+    if short_schedule:  # nothing told it of background but the air around the body
+        assert (mask > 0).mean() > 0.5

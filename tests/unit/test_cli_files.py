@@ -76,7 +76,8 @@ def test_nifti_export_is_filled_from_drafts_only_where_that_is_asked_for(
         out = tmp_path / f"out-{filled}"
         export_dataset(workspace, catalog, out, ExportFormat.NIFTI, filled=filled)
         with (out / "cases.tsv").open() as stream:
-            assert {row["filled"] for row in csv.DictReader(stream, delimiter="\t")} == {names}
+            table = list(csv.DictReader(stream, delimiter="\t"))
+        assert {(row["filled"], row["filled_from"]) for row in table} == {(names, "bootstrap" if names else "")}
         mask = np.asarray(nibabel.load(out / f"masks/{case}.nii.gz").dataobj)
         assert (mask == spleen).any() == filled
     assert sha256_of(tmp_path / "out-False" / f"masks/{case}.nii.gz") == sha256_of(
@@ -116,9 +117,32 @@ def test_nnunet_export_is_in_one_orientation_and_shares_no_file_with_the_workspa
         "what p1's reader did not vouch for comes from the draft"
     )
     lines = (folder / "filled.tsv").read_text().splitlines()
-    assert lines == ["case\tfilled", *sorted(f"{name}\tspleen" for name, is_filled in filled.items() if is_filled)]
+    assert lines == [
+        "case\tfilled\tfilled_from\tbackground_ignored_for",
+        *sorted(f"{name}\tspleen\tbootstrap\t" for name, is_filled in filled.items() if is_filled),
+    ]
     assert all(file.stat().st_nlink == 1 for file in folder.rglob("*") if file.is_file())
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["Dataset500_mrseg"]
+
+
+def test_nnunet_export_ignores_the_background_in_which_an_unjudged_structure_may_lie(
+    opened: tuple[Workspace, Catalog], tmp_path: Path
+) -> None:
+    workspace, catalog = opened
+    store_case(workspace, catalog, "p1", drafted=False, not_annotated=("spleen", "aorta"))
+    store_case(workspace, catalog, "p2", drafted=False, drawn="spleen")
+    export_dataset(workspace, catalog, tmp_path / "out", ExportFormat.NNUNET)
+    folder = tmp_path / "out" / "Dataset500_mrseg"
+    ignore = json.loads((folder / "dataset.json").read_text())["labels"]["ignore"]
+    assert ignore == len(workspace.scheme) + 1
+    liver, spleen = (workspace.scheme[name].id for name in ("liver", "spleen"))
+    values = [
+        tuple(np.unique(np.asarray(nibabel.load(file).dataobj))) for file in sorted((folder / "labelsTr").iterdir())
+    ]
+    assert sorted(values) == [(0, spleen), (0, spleen), (liver, ignore), (liver, ignore)]
+    lines = (folder / "filled.tsv").read_text().splitlines()[1:]
+    # No case shows the aorta: nothing is given up for it.
+    assert [line.split("\t", 1)[1] for line in lines] == ["\t\tspleen"] * 2
 
 
 def test_export_of_the_primary_channel_alone_and_of_nothing(opened: tuple[Workspace, Catalog], tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from mrseg_label.errors import Conflict, GeometryError, InvalidInput
 from mrseg_label.imaging import Geometry, write_nifti
 from mrseg_label.nnunet.dataset import RawDataset, TrainingCase, read_label_map, write_raw_dataset
+from mrseg_label.nnunet.planning import _key
 from mrseg_label.nnunet.splits import held_out_participants, make_splits, rank_participants
 from tests.unit.nnunet_cases import SCHEME, image_and_labels, write_case
 
@@ -48,6 +49,25 @@ def test_channels_share_a_label_map_and_dataset_json_is_nnunets(tmp_path: Path) 
     assert json.loads((dataset.folder / "splits_final.json").read_text()) == [
         {"train": ["case_1_0", "case_1_1", "case_1_2"], "val": ["case_2_0"]}
     ]
+
+
+def test_background_that_is_not_known_gets_nnunets_label_for_it(tmp_path: Path) -> None:
+    cases = write_case(tmp_path, 1, channels=2) + write_case(tmp_path, 2, "RAS")
+    cases[:2] = [replace(case, background_known=False) for case in cases[:2]]
+    dataset = write_raw_dataset(tmp_path / "raw", "Dataset501_a", cases, SCHEME)
+    content = json.loads((dataset.folder / "dataset.json").read_text())
+    assert list(content["labels"].items())[-1] == ("ignore", 4)
+    known = write_raw_dataset(tmp_path / "raw", "Dataset502_b", write_case(tmp_path, 1, channels=2), SCHEME)
+    for channel in range(2):
+        array, plain = (
+            np.asarray(nibabel.load(folder / "labelsTr" / f"case_1_{channel}.nii.gz").dataobj)
+            for folder in (dataset.folder, known.folder)
+        )
+        np.testing.assert_array_equal(array, np.where(plain == 0, 4, plain))
+    assert 0 in np.asarray(nibabel.load(dataset.folder / "labelsTr" / "case_2_0.nii.gz").dataobj)
+    # What was preprocessed of the one is never taken for the other.
+    assert [_key(case) for case in dataset.cases[:2]] != [_key(case) for case in known.cases]
+    assert {case["label_sha256"] for case in dataset.cases[:2]} == {case["label_sha256"] for case in known.cases}
 
 
 def test_written_twice_is_kept_and_other_cases_are_refused(tmp_path: Path) -> None:

@@ -116,3 +116,26 @@ def test_loss_of_a_patch_without_structures_is_finite() -> None:
     assert torch.isfinite(loss)
     assert logits.grad is not None
     assert torch.isfinite(logits.grad).all()
+
+
+def test_ignored_voxels_neither_cost_nor_teach() -> None:
+    generator = torch.Generator().manual_seed(2)
+    logits = torch.randn(2, 5, 4, 6, 3, generator=generator, requires_grad=True)
+    target = torch.randint(0, 5, (2, 1, 4, 6, 3), generator=generator)
+    target[:, :, 2:] = 5
+    # Every voxel of half the grid is known, and the loss is that of this half alone.
+    ours = AnnealedDiceCrossEntropy(0.3, ignore=5)(logits, target.to(torch.int16))
+    torch.testing.assert_close(ours, loss_by_hand(logits[:, :, :2], target[:, :, :2], 0.3))
+    (gradient,) = torch.autograd.grad(ours, logits)
+    assert gradient[:, :, :2].any() and not gradient[:, :, 2:].any()
+    known = target.clamp(max=4)
+    torch.testing.assert_close(
+        AnnealedDiceCrossEntropy(0.3, ignore=5)(logits, known), AnnealedDiceCrossEntropy(0.3)(logits, known)
+    )
+
+
+def test_loss_of_a_patch_in_which_nothing_is_known_is_zero() -> None:
+    logits = torch.randn(1, 3, 2, 2, 2, requires_grad=True)
+    loss = AnnealedDiceCrossEntropy(ignore=3)(logits, torch.full((1, 1, 2, 2, 2), 3))
+    loss.backward()
+    assert loss.item() == 0 and logits.grad is not None and not logits.grad.any()

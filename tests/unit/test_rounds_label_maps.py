@@ -1,0 +1,176 @@
+"""What nobody judged is never taught as absent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from mrseg_label.catalog import Catalog
+from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.catalog.queries import rounds as rows
+from mrseg_label.catalog.tables import Acquisition, ModelVersion, Revision, Round
+from mrseg_label.catalog.types import ModelStatus, RoundState
+from mrseg_label.errors import InvalidInput
+from mrseg_label.nnunet.dataset import TrainingCase
+from mrseg_label.rounds import snapshot
+from mrseg_label.rounds.label_maps import LabelMaps, complete
+from mrseg_label.workspace import Workspace
+from tests.stored_cases import SHAPE, add_draft, store_case
+
+Opened = tuple[Workspace, Catalog]
+SCHEME = """id\tname\ttotalsegmentator_total_ids
+1\tliver\t5
+2\tspleen\t1
+3\taorta\t52
+4\tcyst\t
+"""  # TotalSegmentator has no class for the last
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Opened]:
+    labels = tmp_path / "labels.tsv"
+    labels.write_text(SCHEME)
+    Workspace.init(tmp_path / "ws", labels=labels)
+    workspace, catalog = open_workspace(tmp_path / "ws")
+    yield workspace, catalog
+    catalog.close()
+
+
+def completed(opened: Opened, cases: Sequence[str], folder: Path) -> LabelMaps:
+    with opened[1].read() as session:
+        revisions = [session.query(Revision).filter_by(acquisition_id=case).one() for case in cases]
+        return complete(opened[0], session, revisions, folder)
+
+
+def begin(opened: Opened, number: int = 1) -> Round:
+    """The snapshot of a round, as its job takes it."""
+    with opened[1].begin() as session:
+        row = rows.get(session, number) or Round(number=number, state=RoundState.SNAPSHOT, profile="smoke")
+        session.add(row)
+        session.flush()
+        snapshot.take(session, row, opened[0].scheme)
+        return row
+
+
+def half(value: int) -> np.ndarray:
+    """A draft in the half of the grid in which the reader of a stored case drew nothing."""
+    draft = np.zeros(SHAPE, dtype=np.uint8)
+    draft[3:] = value
+    return draft
+
+
+def values(case: TrainingCase) -> set[int]:
+    return set(np.unique(np.asarray(nibabel.load(case.label).dataobj)).tolist())
+
+
+def test_a_draft_fills_and_its_model_says_what_is_absent(opened: Opened, tmp_path: Path) -> None:
+    one = store_case(*opened, "p1", not_annotated=("spleen", "aorta"))
+    two = store_case(*opened, "p2", drawn="aorta")
+    labels = completed(opened, [one, two], tmp_path)
+    assert labels.shown == ("liver", "spleen", "aorta")
+    first = labels.maps[0]
+    # TotalSegmentator knows the aorta and drew none.
+    assert (first.mask.structures, first.model_version, first.hidden) == (("spleen",), "bootstrap", ())
+    assert labels.record() == {"structures": ["liver", "spleen", "aorta"], "cases_filled_from": {"bootstrap": 1}}
+    labels.require_background()
+
+
+def test_without_a_draft_the_background_is_not_known_where_others_show_the_structure(
+    opened: Opened, tmp_path: Path
+) -> None:
+    one = store_case(*opened, "p1", drafted=False, not_annotated=("spleen", "aorta"))
+    two = store_case(*opened, "p2", drafted=False, drawn="spleen")
+    labels = completed(opened, [one, two], tmp_path)
+    assert [label.hidden for label in labels.maps] == [("spleen",), ()]
+    assert labels.record()["background_ignored"] == {one: ["spleen"]}
+    assert list(tmp_path.glob("*.nii.gz")) == []  # nothing was filled
+
+
+def test_a_model_that_does_not_know_a_structure_cannot_say_that_it_is_absent(opened: Opened, tmp_path: Path) -> None:
+    one = store_case(*opened, "p1", not_annotated=("spleen", "cyst"))
+    two = store_case(*opened, "p2", drawn="cyst")
+    labels = completed(opened, [one, two], tmp_path)
+    assert (labels.maps[0].mask.structures, labels.maps[0].hidden) == (("spleen",), ("cyst",))
+
+
+@pytest.mark.parametrize(("learned", "hidden"), [(["liver", "aorta"], ("cyst",)), (["liver", "cyst"], ())])
+def test_a_rounds_model_knows_what_its_training_showed(
+    opened: Opened, tmp_path: Path, learned: list[str], hidden: tuple[str, ...]
+) -> None:
+    workspace, catalog = opened
+    one = store_case(*opened, "p1", drafted=False, not_annotated=("cyst",))
+    two = store_case(*opened, "p2", drafted=False, drawn="cyst")
+    with catalog.begin() as session:
+        result = {"labels": {"structures": learned}}
+        session.add(Round(number=1, state=RoundState.DONE, profile="smoke", result=result))
+        session.flush()
+        session.add(ModelVersion(version="r1", round_number=1, status=ModelStatus.RETIRED))
+        session.flush()
+        case = session.get(Acquisition, one)
+        assert case is not None
+        add_draft(workspace, session, case, half(1), "r1")
+    assert completed(opened, [one, two], tmp_path).maps[0].hidden == hidden
+
+
+def test_where_no_case_knows_the_background_the_round_says_so(opened: Opened, tmp_path: Path) -> None:
+    store_case(*opened, "p1", drafted=False, not_annotated=("spleen",))
+    store_case(*opened, "p2", drafted=False, drawn="spleen", not_annotated=("liver",))
+    with opened[1].begin() as session:
+        for case in session.query(Acquisition):
+            case.participant.held_out = False
+    begin(opened)
+    with pytest.raises(InvalidInput, match=r"liver, spleen.*empty where absent"):
+        snapshot.training_cases(*opened, 1, tmp_path)
+
+
+def test_a_round_fills_from_the_draft_that_was_there_at_its_snapshot(opened: Opened, tmp_path: Path) -> None:
+    workspace, catalog = opened
+    one = store_case(*opened, "p1", drafted=False, not_annotated=("spleen", "aorta"))
+    with catalog.begin() as session:
+        case = session.get(Acquisition, one)
+        assert case is not None
+        draft = add_draft(workspace, session, case, half(2)).id
+        revision = session.query(Revision).one().id
+    row = begin(opened)
+    assert row.result == {"fill_from": {revision: draft}}
+    digest = row.snapshot_digest
+    with catalog.begin() as session:  # a newer model drafts the case between two attempts
+        session.add(ModelVersion(version="r9", status=ModelStatus.RETIRED))
+        session.flush()
+        case = session.get(Acquisition, one)
+        assert case is not None
+        add_draft(workspace, session, case, half(3), "r9")
+    assert begin(opened).snapshot_digest == digest
+    cases, record = snapshot.training_cases(workspace, catalog, 1, tmp_path)
+    assert [values(case) for case in cases] == [{0, 1, 2}] * 2
+    assert all(case.background_known for case in cases)
+    assert record["labels"]["cases_filled_from"] == {"bootstrap": 1}
+
+
+def test_snapshots_differ_where_readers_judged_other_structures(opened: Opened) -> None:
+    store_case(*opened, "p1", not_annotated=("aorta",))
+    first = begin(opened).snapshot_digest
+    with opened[1].begin() as session:
+        for item in session.query(Revision).one().structures:
+            if item.structure == "aorta":
+                item.state = "absent"
+    assert begin(opened, 2).snapshot_digest != first
+
+
+def test_a_case_that_teaches_nothing_is_left_out_and_named(opened: Opened, tmp_path: Path) -> None:
+    one = store_case(*opened, "p1", drafted=False, not_annotated=("liver", "spleen"))
+    two = store_case(*opened, "p2", drafted=False, drawn="spleen")
+    with opened[1].begin() as session:
+        revision = session.query(Revision).filter_by(acquisition_id=one).one()
+        for item in revision.structures:
+            item.voxels = 0
+        for case in session.query(Acquisition):
+            case.participant.held_out = False
+    begin(opened)
+    cases, record = snapshot.training_cases(*opened, 1, tmp_path)
+    assert {case.participant for case in cases} == {"p2"}
+    assert list(record["labels"]["left_out"]) == [one] and two not in record["labels"]["left_out"]
