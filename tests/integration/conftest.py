@@ -112,7 +112,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 @pytest.fixture(scope="session")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     """The same with sign-in, and with an account for each role."""
-    with serving(tmp_path_factory.mktemp("guarded"), SETTINGS.replace('"off"', '"on"')) as server:
+    with serving(tmp_path_factory.mktemp("guarded"), SETTINGS.replace('"off"', '"on"'), 64) as server:
         for role in Role:
             password = None if role is Role.SERVICE else PASSWORD
             accounts.add(server.catalog, role, role, password=password, actor="test")
@@ -123,12 +123,12 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
 
 
 @contextmanager
-def serving(folder: Path, settings: str) -> Iterator[Running]:
+def serving(folder: Path, settings: str, count: int = 16) -> Iterator[Running]:
     """A real server over a small workspace."""
     Workspace.init(folder / "workspace", settings_text=settings)
     workspace, catalog = open_workspace(folder / "workspace")
     (folder / "images").mkdir()
-    files = [write_image(folder / "images" / f"p{seed}.nii.gz", seed) for seed in range(16)]
+    files = [write_image(folder / "images" / f"p{seed}.nii.gz", seed) for seed in range(count)]
     report = import_paths(workspace, catalog, files)
     assert not report.refused
     for entry in report.accepted:

@@ -11,20 +11,28 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.request import urlretrieve
 
 import httpx
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from mrseg_label.accounts import service as accounts
+from mrseg_label.catalog import Catalog
+from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.catalog.tables import Lease
+from mrseg_label.catalog.types import Role
 from mrseg_label.errors import ConfigurationError
+from mrseg_label.intake.service import import_paths
 from mrseg_label.labels import LabelScheme
 from mrseg_label.resources import monailabel_app
 from mrseg_label.simulation.server import free_port
 from mrseg_label.workspace import Workspace
 from mrseg_monailabel.studies import FOLDER, import_studies, open_studies, workspace_of
-from tests.integration.conftest import write_image
+from tests.integration.conftest import PASSWORD, write_image
 
 START_SECONDS = 480  # MONAI Label alone imports for 20 s, and much longer on a busy machine
 
@@ -50,13 +58,21 @@ def test_studies_are_a_workspace_or_a_folder_of_images(tmp_path: Path, studies: 
 
 @pytest.fixture
 def launched(tmp_path: Path, studies: Path) -> Iterator[httpx.Client]:
+    """The launcher without sign-in, over a folder of images."""
+    with launching(tmp_path, studies, {"MRSEG_AUTH": "off"}) as http:
+        _wait_for_images(http)
+        yield http
+
+
+@contextmanager
+def launching(tmp_path: Path, studies: Path, settings: dict[str, str]) -> Iterator[httpx.Client]:
     """The launcher as a process; the app folder is a copy, since the launcher writes into it."""
     app = tmp_path / "app"
     shutil.copytree(monailabel_app(), app, ignore=shutil.ignore_patterns("lib", "model", "logs", "bin", "__pycache__"))
     port = free_port()
     command = [sys.executable, "-m", "monailabel.main", "start_server", "--app", str(app), "--studies", str(studies)]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MRSEG_")}
-    environment |= {"MRSEG_AUTH": "off", "MRSEG_WORKERS": "0", "MRSEG_MAX_UPLOAD_MB": "2"}
+    environment |= {"MRSEG_WORKERS": "0", "MRSEG_MAX_UPLOAD_MB": "2"} | settings
     log = tmp_path / "launcher.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -80,13 +96,65 @@ def _wait(http: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> No
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text(errors="replace")[-4000:]
         try:
-            # The images come in while the server already answers.
-            if http.get("/info/").json()["datastore"]["total"] == 2:
+            if http.get("/auth/").is_success:
                 return
         except httpx.TransportError:
             pass
         time.sleep(0.5)
     raise AssertionError(log.read_text(errors="replace")[-4000:])
+
+
+def _wait_for_images(http: httpx.Client) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        # The images come in while the server already answers.
+        if http.get("/info/").json()["datastore"]["total"] == 2:
+            return
+        time.sleep(0.2)
+    raise AssertionError(http.get("/info/").text)
+
+
+def test_sign_in_holds_under_the_launcher_too(tmp_path: Path, studies: Path) -> None:
+    root = Workspace.init(tmp_path / "ws").root
+    workspace, catalog = open_workspace(root)
+    assert not import_paths(workspace, catalog, [studies]).refused
+    for name, role in (("ada", Role.RADIOLOGIST), ("chief", Role.ADMIN)):
+        accounts.add(catalog, name, role, password=PASSWORD, actor="test")
+    try:
+        with launching(tmp_path, root, {}) as http:
+            _a_reader_signs_in(http, tmp_path, catalog)
+        log = (tmp_path / "launcher.log").read_text(errors="replace")
+        with catalog.read() as session:
+            tickets = [lease.ticket for lease in session.query(Lease)]
+        assert tickets and not any(ticket in log for ticket in tickets)
+        assert "/datastore/image" not in log and PASSWORD not in log
+    finally:
+        catalog.close()
+
+
+def _a_reader_signs_in(http: httpx.Client, tmp_path: Path, catalog: Catalog) -> None:
+    assert http.get("/auth/").json()["enabled"] is True
+    for path in ("/info/", "/datastore/", "/api/v1/models", "/metrics", "/logs/", "/openapi.jsonx"):
+        assert http.get(path).status_code == 401, path
+    reply = http.post("/auth/token", data={"username": "ada", "password": PASSWORD})
+    mine = {"Authorization": f"Bearer {reply.json()['access_token']}"}
+    sample = http.post("/activelearning/balanced", json={"client_id": "user-xyz"}, headers=mine).json()
+    address = f"{http.base_url}/datastore/image?image={sample['id']}".replace("//datastore", "/datastore")
+    target, _ = urlretrieve(address, tmp_path / sample["name"])
+    assert sitk.ReadImage(str(target)).GetDimension() == 3
+    for method, path in (("POST", "/api/v1/rounds"), ("GET", "/api/v1/audit"), ("POST", "/api/v1/models/rollback")):
+        assert http.request(method, path, headers=mine).status_code == 403, path
+    for path in ("/logs/", "/proxy/dicom/x", "/docs", "/model/mrseg"):
+        assert http.get(path, headers=mine).status_code == 404, path
+    foreign = http.get("/info/", headers={**mine, "Origin": "http://evil.example"})
+    assert not any(name.startswith("access-control") for name in foreign.headers)
+    address_of_machine = _other_address()
+    if address_of_machine is not None:  # every address is open here, and each wants a sign-in
+        other = f"http://{address_of_machine}:{http.base_url.port}/info/"
+        assert httpx.get(other, trust_env=False).status_code == 401
+        assert httpx.get(other, trust_env=False, headers=mine).status_code == 200
+    accounts.disable(catalog, "ada", actor="test")
+    assert http.get("/info/", headers=mine).status_code == 401
 
 
 def test_a_real_sequence_of_requests(launched: httpx.Client, studies: Path, tmp_path: Path) -> None:

@@ -1,0 +1,160 @@
+"""TLS by certificate files, and forwarding headers believed of configured proxies alone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from mrseg_label.accounts import service as accounts
+from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.catalog.queries import audit
+from mrseg_label.catalog.types import Role
+from mrseg_label.cli.serving import check_tls
+from mrseg_label.clock import now
+from mrseg_label.config import load_settings
+from mrseg_label.errors import ConfigurationError
+from mrseg_label.simulation.server import free_port
+from mrseg_label.workspace import Workspace
+from mrseg_monailabel.loop import LoopApp
+from mrseg_monailabel.server import build, trusted_proxies
+from tests.integration.conftest import PASSWORD, write_image
+
+
+def write_pem(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def private(key: ec.EllipticCurvePrivateKey) -> bytes:
+    form = serialization.PrivateFormat.PKCS8
+    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
+    """A hospital's own certificate authority, and a server's certificate and key: three PEM files."""
+    folder = tmp_path_factory.mktemp("tls")
+    root_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)]) for text in ("Hospital CA", "mrseg")]
+    start, end = now() - timedelta(hours=1), now() + timedelta(hours=1)
+
+    def certificate(subject: x509.Name, public: ec.EllipticCurvePublicKey, ca: bool) -> x509.CertificateBuilder:
+        builder = x509.CertificateBuilder(names[0], subject, public, x509.random_serial_number(), start, end)
+        return builder.add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+
+    root = certificate(names[0], root_key.public_key(), True).sign(root_key, hashes.SHA256())
+    alternative = x509.SubjectAlternativeName([x509.DNSName("localhost")])
+    server = certificate(names[1], key.public_key(), False).add_extension(alternative, critical=False)
+    pem = serialization.Encoding.PEM
+    return (
+        write_pem(folder / "ca.pem", root.public_bytes(pem)),
+        write_pem(folder / "server.pem", server.sign(root_key, hashes.SHA256()).public_bytes(pem)),
+        write_pem(folder / "server.key", private(key)),
+    )
+
+
+@pytest.fixture
+def secured(tmp_path: Path, authority: tuple[Path, Path, Path]) -> Iterator[str]:
+    """``mrseg-label serve`` over HTTPS, with one image and one reader."""
+    _, certificate, key = authority
+    text = f'WORKERS = 0\nTLS_CERTIFICATE = "{certificate}"\nTLS_KEY = "{key}"\n'
+    root = Workspace.init(tmp_path / "ws", settings_text=text).root
+    command = [sys.executable, "-m", "mrseg_label.cli"]
+    image = write_image(tmp_path / "p1.nii.gz", 1)
+    subprocess.run([*command, "import", str(image), "--workspace", str(root)], check=True, capture_output=True)
+    lines = f"{PASSWORD}\n{PASSWORD}\n".encode()
+    add = [*command, "users", "add", "ada", "--role", "radiologist", "--workspace", str(root)]
+    subprocess.run(add, input=lines, check=True, capture_output=True)
+    port = free_port()
+    process = subprocess.Popen(
+        [*command, "serve", "--workspace", str(root), "--port", str(port)], stderr=subprocess.PIPE
+    )
+    try:
+        yield f"https://localhost:{port}"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+
+
+def test_https_with_a_hospitals_own_authority(secured: str, authority: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SSL_CERT")}
+    with httpx.Client(base_url=secured, verify=str(authority[0]), timeout=60, trust_env=False) as http:
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                ready = http.get("/readyz")
+                break
+            except httpx.TransportError:
+                assert time.monotonic() < deadline
+                time.sleep(0.2)
+        assert ready.headers["strict-transport-security"]
+        token = http.post("/auth/token", data={"username": "ada", "password": PASSWORD}).json()["access_token"]
+        sample = http.post("/activelearning/random", json={}, headers={"Authorization": f"Bearer {token}"}).json()
+    address = f"{secured}/datastore/image?image={sample['id']}"
+    fetch = [sys.executable, "-c", "import sys, urllib.request as r; r.urlretrieve(*sys.argv[1:])"]
+    fetch += [address, str(tmp_path / "image.nii.gz")]
+    # As docs/sign-in.md says: Slicer's download checks certificates, and has to be told of the authority.
+    unknown = subprocess.run(fetch, env=environment, capture_output=True, text=True)
+    assert unknown.returncode != 0 and "CERTIFICATE_VERIFY_FAILED" in unknown.stderr
+    subprocess.run(fetch, env=environment | {"SSL_CERT_FILE": str(authority[0])}, check=True)
+    assert (tmp_path / "image.nii.gz").stat().st_size > 1000
+
+
+def test_certificate_and_key_must_fit(tmp_path: Path, authority: tuple[Path, Path, Path]) -> None:
+    _, certificate, key = authority
+    other = write_pem(tmp_path / "other.key", private(ec.generate_private_key(ec.SECP256R1())))
+    assert check_tls(load_settings(tmp_path, tls_certificate=certificate, tls_key=key)) == (str(certificate), str(key))
+    assert check_tls(load_settings(tmp_path)) == (None, None)
+    for wrong in ({"tls_certificate": certificate}, {"tls_key": key}):
+        with pytest.raises(ConfigurationError, match="belong together"):
+            check_tls(load_settings(tmp_path, **wrong))
+    for wrong in (other, tmp_path / "missing.key"):
+        with pytest.raises(ConfigurationError, match="cannot be used"):
+            check_tls(load_settings(tmp_path, tls_certificate=certificate, tls_key=wrong))
+
+
+def test_forwarding_headers_are_believed_of_configured_proxies_alone(tmp_path: Path) -> None:
+    root = Workspace.init(
+        tmp_path / "ws", settings_text='WORKERS = 0\nTRUSTED_PROXIES = "10.0.0.0/24, 10.9.9.9"\n'
+    ).root
+    workspace, catalog = open_workspace(root)
+    accounts.add(catalog, "ada", Role.RADIOLOGIST, password=PASSWORD, actor="test")
+    application = build(LoopApp(workspace, catalog))
+
+    async def peer_of(client: str, forwarded: str) -> tuple[str, bool]:
+        transport = httpx.ASGITransport(application, client=(client, 5))
+        async with httpx.AsyncClient(transport=transport, base_url="http://server") as http:
+            headers = {"X-Forwarded-For": forwarded, "X-Forwarded-Proto": "https"}
+            reply = await http.post("/auth/token", data={"username": "ada", "password": PASSWORD}, headers=headers)
+        assert reply.status_code == 200
+        with catalog.read() as session:
+            return audit.page(session, 1)[0].detail["peer"], "strict-transport-security" in reply.headers
+
+    try:
+        assert asyncio.run(peer_of("10.0.0.7", "203.0.113.7")) == ("203.0.113.7", True)
+        assert asyncio.run(peer_of("10.9.9.9", "198.51.100.1, 203.0.113.7")) == ("203.0.113.7", True)
+        assert asyncio.run(peer_of("192.0.2.1", "203.0.113.7")) == ("192.0.2.1", False)
+        assert asyncio.run(peer_of("127.0.0.1", "203.0.113.7")) == ("127.0.0.1", False)
+    finally:
+        catalog.close()
+
+
+def test_proxies_are_addresses_or_networks() -> None:
+    assert trusted_proxies(" 10.1.2.3, fd00::/8 ,") == ["10.1.2.3", "fd00::/8"]
+    for wrong in ("*", "proxy.hospital", "10.1.2.3/33", "0.0.0.0/0", "::/0"):
+        with pytest.raises(ConfigurationError, match="TRUSTED_PROXIES"):
+            trusted_proxies(wrong)
