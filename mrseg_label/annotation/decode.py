@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mrseg_label.annotation.names import NameTable, is_ignored
+from mrseg_label.annotation.names import NameTable, check_name, is_ignored
 from mrseg_label.errors import InvalidInput, LabelError
 from mrseg_label.imaging.geometry import Geometry
 from mrseg_label.imaging.segmentations import (
@@ -141,7 +141,7 @@ def _structures(scheme: LabelScheme, segments: Sequence[Segment]) -> tuple[dict[
     taken: dict[str, str] = {}
     table = NameTable(scheme)
     for position, segment in enumerate(segments, start=1):
-        name = table.match(segment.name)
+        name = table.match(check_name(segment.name))
         if name is None:
             if is_ignored(segment.name):
                 ignored.add(position)

@@ -8,14 +8,32 @@ import unicodedata
 from functools import cache
 from pathlib import Path
 
+from mrseg_label.errors import LabelError
 from mrseg_label.labels import LabelScheme
 
 _Key = tuple[tuple[str, ...], str]
+MAX_NAME_LENGTH = 200
 _SIDES = ("left", "right")
 # What Slicer and MONAI Label put into the list beside anatomy.
 _IGNORED = re.compile(r"background|(fore|back)ground[ _-]*scribbles?|scribbles?", re.IGNORECASE)
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _WORDS = re.compile(r"[^\W_]+")
+
+
+def check_name(name: str) -> str:
+    """Return the name of a segment if it can be stored and shown.
+
+    Raises
+    ------
+    LabelError
+        Longer than 200 characters, or with control characters or halves of characters.
+    """
+    if len(name) > MAX_NAME_LENGTH or any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
+        raise LabelError(
+            f"the segment {name[:60]!r} has a name of {len(name)} characters; a name has at most {MAX_NAME_LENGTH}, "
+            "and no control characters: rename it"
+        )
+    return name
 
 
 def is_ignored(name: str) -> bool:

@@ -75,7 +75,7 @@ def submit(
         states, note = _states(workspace, decoded, geometry, draft)
         report = decoded.report() | ({"draft": note} if note else {})
         if params and isinstance(params.get("model"), str):
-            report["model"] = params["model"][:100]
+            report["model"] = "".join(c for c in params["model"][:100] if c.isprintable())
         mask_file = folder / "mask.nii.gz"
         write_nifti(mask_file, decoded.mask, geometry)
         submission = Submission(
@@ -126,6 +126,11 @@ def final_mask(workspace: Workspace, catalog: Catalog, examination: Examination)
 
 
 def _check_cover(workspace: Workspace, decoded: Decoded) -> None:
+    if not decoded.voxels:
+        raise LabelError(
+            "no segment of this submission stands for a structure, so it says nothing of any and would count as annotated: "
+            "leave the segments of what is not in the image in the list, empty; mark the case as unusable if it cannot be read"
+        )
     missing = [name for name in required_structures(workspace) if name not in decoded.voxels]
     if missing:
         raise LabelError(

@@ -73,7 +73,8 @@ class Header:
             else:
                 file.seek(self.offset)
                 if self.encoding is Encoding.ZLIB_DATA:
-                    data = read_zlib(file.read(), count, self.path)
+                    # Nobody's packer makes voxels larger than this; a longer file is not read whole to find that out.
+                    data = read_zlib(file.read(2 * count + 4096), count, self.path)
                 else:
                     data = read_exactly(
                         open_gzip(file) if self.encoding is Encoding.GZIP_DATA else file, count, self.path

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from mrseg_label.imaging.geometry import CORNER_TOLERANCE_VOXELS, Geometry
 
+_FARTHEST_VOXELS = 1e6
+
 Voxel = TypeVar("Voxel", bound=np.generic)
 
 
@@ -77,9 +79,11 @@ def placement(
     # The rounding of the first voxel is decided where the source lies, not at an index far outside of it.
     middle = (np.array(source.shape, dtype=np.float64) - 1) / 2
     start = relative[:3, :3] @ middle + relative[:3, 3] - turn @ middle
+    if not np.abs(start).max() < _FARTHEST_VOXELS:  # so far away that numbers no longer tell neighbours apart
+        return None
     exact[:3, 3] = np.rint(start)
     distance = np.linalg.norm(source.corners_mm() - _corners(target.affine @ exact, source), axis=1).max()
-    if distance > tolerance_voxels * min(*source.spacing_mm, *target.spacing_mm):
+    if not distance <= tolerance_voxels * min(*source.spacing_mm, *target.spacing_mm):  # NaN is no distance
         return None
     return _placement(turn, exact[:3, 3], source)
 

@@ -55,10 +55,10 @@ def read_header(path: Path) -> Header:
     if kind not in _TYPES:
         raise InvalidInput(f"{path.name}: unknown voxel type {kind!r}")
     big = fields.get("BinaryDataByteOrderMSB", fields.get("ElementByteOrderMSB", "False")).lower() == "true"
-    shape = positive_shape([int(n) for n in _numbers(fields, "DimSize", path, [])], path)
+    shape = positive_shape(_whole_numbers(fields, "DimSize", path, []), path)
     if [float(len(shape))] != _numbers(fields, "NDims", path, []):
         raise InvalidInput(f"{path.name}: {fields.get('NDims')} axes but {len(shape)} sizes")
-    components = int(_numbers(fields, "ElementNumberOfChannels", path, [1])[0])
+    (components,) = positive_shape(_whole_numbers(fields, "ElementNumberOfChannels", path, [1.0])[:1], path)
     warnings: list[str] = []
     spacing, affine = _geometry(fields, len(shape), path, warnings)
     return Header(
@@ -99,6 +99,13 @@ def _numbers(fields: dict[str, str], name: str, path: Path, default: list[float]
         return [float(part) for part in fields[name].split()]
     except ValueError:
         raise InvalidInput(f"{path.name}: {name} must be numbers, not {fields[name]!r}") from None
+
+
+def _whole_numbers(fields: dict[str, str], name: str, path: Path, default: list[float]) -> list[int]:
+    numbers = _numbers(fields, name, path, default)
+    if not all(number.is_integer() for number in numbers):  # infinities and NaN are none
+        raise InvalidInput(f"{path.name}: {name} must be whole numbers, not {fields[name]!r}")
+    return [int(number) for number in numbers]
 
 
 def _geometry(

@@ -148,7 +148,10 @@ def _geometry(
     if origin is None:
         warnings.append("the header gives no origin; zero was taken")
         origin = np.zeros(3)
-    affine[:3, 3] = np.asarray(signs) * np.asarray(origin, dtype=np.float64) * to_mm
+    origin = np.asarray(origin, dtype=np.float64)
+    if origin.shape != (3,):
+        raise GeometryError(f"{path.name}: the origin must have three numbers: {origin.tolist()}")
+    affine[:3, 3] = np.asarray(signs) * origin * to_mm
     return affine, spacing, spatial
 
 

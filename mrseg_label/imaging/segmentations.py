@@ -32,7 +32,7 @@ ROUNDING = 1e-3
 MAX_LABEL = 65535
 MAX_SEGMENTS = 1024
 # Bytes of voxels that a segmentation in layers may unpack to, for each voxel of its image.
-LAYERED_BYTES_PER_VOXEL = 64
+LAYERED_BYTES_PER_VOXEL = 32
 _PLAIN_BYTES_PER_VOXEL = 8
 _SMALL = 1024**2
 _FIELD = re.compile(r"Segment(\d+)_(\w+)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import struct
 import tracemalloc
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,15 @@ def seg(
 def nrrd_text(*lines: str, data: bytes = b"") -> Make:
     """An NRRD file written by hand."""
     return lambda _folder: b"NRRD0004\n" + "\n".join(lines).encode() + b"\n\n" + data
+
+
+def mha_text(data: bytes = draft_array().tobytes(order="F"), **fields: str) -> Make:
+    """A MetaImage file written by hand, on the grid of the image."""
+    header = {
+        "ObjectType": "Image", "NDims": "3", "BinaryData": "True", "TransformMatrix": "1 0 0 0 1 0 0 0 1",
+        "Offset": "0 0 0", "ElementSpacing": "2 2.5 3", "DimSize": "6 7 8", "ElementType": "MET_UCHAR",
+    } | fields | {"ElementDataFile": "LOCAL"}  # fmt: skip
+    return lambda _folder: "\n".join(f"{key} = {value}" for key, value in header.items()).encode() + b"\n" + data
 
 
 def values(*some: float) -> NDArray[np.float32]:
@@ -172,6 +182,18 @@ CORPUS: dict[str, tuple[Make, str, object, str]] = {
     "detached voxels": (nrrd_text(*HEAD, "encoding: raw", "data file: /etc/passwd"), "a.nrrd", NAMES, "data ?file"),
     "voxels as text": (nrrd_text(*HEAD, "encoding: ascii", data=b"1 2 3"), "a.nrrd", NAMES, "ascii"),
     "nrrd of blocks": (nrrd_text("type: block", *HEAD[1:], "encoding: raw", data=BODY), "a.nrrd", NAMES, "block"),
+    "origin of two numbers": (nrrd_text(*HEAD[:6], "space origin: (0,0)", "encoding: raw", data=BODY), "a.nrrd", NAMES, "origin"),
+    "infinite size": (mha_text(DimSize="6 7 inf"), "a.mha", NAMES, "DimSize must be whole numbers"),
+    "size NaN": (mha_text(DimSize="6 7 nan"), "a.mha", NAMES, "DimSize must be whole numbers"),
+    "negative channels": (mha_text(ElementNumberOfChannels="-1"), "a.mha", NAMES, "size"),
+    "infinite channels": (mha_text(ElementNumberOfChannels="inf"), "a.mha", NAMES, "whole numbers"),
+    "far longer than its voxels": (
+        mha_text(CompressedData="True", data=zlib.compress(bytes(6 * 7 * 8))[:-4] + bytes(3_000_000)), "a.mha", NAMES, "voxels",
+    ),
+    "bomb of zlib": (mha_text(CompressedData="True", data=zlib.compress(bytes(80_000_000))), "a.mha", NAMES, "more than"),
+    "nothing at the end of the world": (
+        seg(FIVE, np.zeros(GRID.shape, np.uint8), GRID.affine + 1e30 * np.eye(4, k=3)), "a.seg.nrrd", NAMES, "lattice",
+    ),
     # Voxels that are no labels
     "fractional": (nifti(values(0.5)), "a.nii.gz", NAMES, "no whole number"),
     "nearly whole": (nifti(values(1.002)), "a.nii.gz", NAMES, "no whole number"),
@@ -210,6 +232,13 @@ CORPUS: dict[str, tuple[Make, str, object, str]] = {
     "label_info without name": (WHOLE, "a.nii.gz", [{"idx": 1}], "label_info"),
     "label_info with a number": (WHOLE, "a.nii.gz", [{"name": 7}], "label_info"),
     "too many segments": (WHOLE, "a.nii.gz", [{"name": f"s{n}"} for n in range(5000)], "5000"),
+    "name with half a character": (WHOLE, "a.nii.gz", [*NAMES, {"name": "x\ud800"}], "name of 2 characters"),
+    "name with NUL": (WHOLE, "a.nii.gz", [*NAMES, {"name": "x\0"}], "control characters"),
+    "endless name": (WHOLE, "a.nii.gz", [*NAMES, {"name": "x" * 70_000}], "at most 200"),
+    "nothing judged": (nifti(np.zeros(GRID.shape, np.uint8)), "a.nii.gz", [], "nothing of any"),
+    "tools' segments alone": (
+        nifti((draft_array() > 0).astype(np.uint8)), "a.nii.gz", [{"name": "foreground_scribbles"}], "nothing of any",
+    ),
     "seg.nrrd without segments": (seg([]), "a.seg.nrrd", NAMES, "no segments"),
     "seg.nrrd with a gap": (seg(FIVE, Segment7_Name="heart"), "a.seg.nrrd", NAMES, "without gaps"),
     "seg.nrrd without value": (changed(seg(FIVE), lambda b: b.replace(b"Segment1_LabelValue", b"Segment1_LabelValuX")), "a.seg.nrrd", NAMES, "LabelValue"),

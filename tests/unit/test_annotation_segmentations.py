@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -213,3 +214,18 @@ def test_bomb_and_lying_header_are_refused_before_memory(tmp_path: Path) -> None
     grid = Geometry((6, 7, 8), np.diag([-2.0, -2.0, 2.0, 1.0]))
     with pytest.raises((InvalidInput, TooLarge), match="bytes of voxels"):
         read_segmentation(path, grid)
+
+
+def test_a_long_file_of_few_voxels_is_not_read_whole(tmp_path: Path) -> None:
+    image = sitk.GetImageFromArray(np.zeros((8, 7, 6), np.uint8))
+    sitk.WriteImage(image, str(tmp_path / "a.mha"), useCompression=True)
+    with (tmp_path / "a.mha").open("r+b") as file:
+        file.truncate(256 * 1024**2)
+    grid = Geometry((6, 7, 8), np.diag([-1.0, -1.0, 1.0, 1.0]))
+    tracemalloc.start()
+    try:
+        read = read_segmentation(tmp_path / "a.mha", grid)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert not read.layers[0].any() and peak < 16 * 1024**2
