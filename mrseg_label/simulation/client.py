@@ -20,12 +20,23 @@ import httpx
 import python_multipart
 from python_multipart.multipart import Field, File
 
-from mrseg_label.errors import Conflict, IntegrityError, InvalidInput, MrsegError, NotFound, Unavailable
+from mrseg_label.errors import (
+    Conflict,
+    Forbidden,
+    IntegrityError,
+    InvalidInput,
+    MrsegError,
+    NotFound,
+    Unauthorized,
+    Unavailable,
+)
 
 # A draft may have to be computed first; everything else answers at once, but shares the machine with a training.
 INFER_SECONDS = 630.0
 ANSWER_SECONDS = 60.0
-_ERRORS: dict[int, type[MrsegError]] = {404: NotFound, 409: Conflict, 422: InvalidInput, 503: Unavailable}
+_ERRORS: dict[int, type[MrsegError]] = {
+    401: Unauthorized, 403: Forbidden, 404: NotFound, 409: Conflict, 422: InvalidInput, 503: Unavailable,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -87,6 +98,18 @@ class SlicerClient:
     def auth_enabled(self) -> bool:
         """Whether the server wants a sign-in."""
         return bool(self._json("GET", "/auth/").get("enabled"))
+
+    def sign_in(self, name: str, password: str) -> None:
+        """Sign in by the form, as the module does; all further calls but the download of images show the token.
+
+        Raises
+        ------
+        Unauthorized
+            Wrong name or password, or the account is disabled.
+        """
+        form = {"username": name, "password": password, "grant_type": "password"}
+        token = self._json("POST", "/auth/token", data=form)
+        self._http.headers["Authorization"] = f"{token['token_type']} {token['access_token']}"
 
     def info(self) -> dict[str, Any]:
         """What the server offers: models, labels, strategies, the state of the data."""

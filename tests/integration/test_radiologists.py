@@ -13,6 +13,7 @@ import pytest
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from mrseg_label.accounts import service as accounts
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.catalog.tables import (
@@ -24,11 +25,13 @@ from mrseg_label.catalog.tables import (
     Presegmentation,
     Revision,
 )
+from mrseg_label.catalog.types import Role
 from mrseg_label.errors import MrsegError
 from mrseg_label.imaging import Geometry, write_nifti
 from mrseg_label.simulation.client import SlicerClient
 from mrseg_label.simulation.server import Server
 from mrseg_label.workspace import Workspace
+from tests.integration.conftest import PASSWORD
 
 GRID = Geometry((320, 260, 72), np.diag([-1.4, -1.4, 3.0, 1.0]))
 STRATEGIES = ("balanced", "random", "sequential", "uncertainty")
@@ -120,11 +123,11 @@ class Reader(threading.Thread):
     def run(self) -> None:
         self.folder.mkdir()
         rng = np.random.default_rng(self.number)
-        # Half of them never set their name, so the server sees one and the same client.
-        name = f"reader-{self.number}" if self.number % 2 else "user-xyz"
-        case = None
-        with SlicerClient(self.url, name) as client:
+        # None of them has set a name in Slicer, so that the account alone tells them apart.
+        name, case = f"reader-{self.number}", None
+        with SlicerClient(self.url, "user-xyz") as client:
             try:
+                client.sign_in(name, PASSWORD)
                 time.sleep(rng.uniform(0, self.pause[1]))
                 while time.monotonic() < self.until:
                     case = self._one(client, rng)
@@ -163,8 +166,10 @@ def test_twenty_radiologists_at_once(tmp_path: Path) -> None:
 
 def run(tmp_path: Path, readers: int, seconds: float, cases: int, pause: tuple[float, float]) -> Day:
     # No worker: how long a submission takes must not depend on what a worker of this machine happens to do.
-    Workspace.init(tmp_path / "ws", settings_text='AUTH = "off"\nWORKERS = 0\nAUTO_ROUND = false\n')
+    Workspace.init(tmp_path / "ws", settings_text="WORKERS = 0\nAUTO_ROUND = false\n")
     workspace, catalog = open_workspace(tmp_path / "ws")
+    for number in range(readers):
+        accounts.add(catalog, f"reader-{number}", Role.RADIOLOGIST, password=PASSWORD, actor="test")
     fill(workspace, catalog, tmp_path, cases)
     labels, names, day = masks(tmp_path, len(workspace.scheme)), list(workspace.scheme.names), Day()
     together = threading.Barrier(readers)
@@ -184,7 +189,9 @@ def run(tmp_path: Path, readers: int, seconds: float, cases: int, pause: tuple[f
         assert session.query(Lease).filter(Lease.ended_at.is_(None)).count() == 0
         assert session.query(Lease).count() == len(day.handed_out)
         rows = session.query(Revision).all()
-    assert {row.examination_id for row in rows} == set(day.handed_out)
+        readers_of = {lease.id: (lease.ticket, lease.user) for lease in session.query(Lease)}
+    assert {readers_of[row.lease_id or ""][0] for row in rows} == set(day.handed_out)
+    assert all(row.author == readers_of[row.lease_id or ""][1] and row.client == "user-xyz" for row in rows)
     for row in rows:
         workspace.verify(row.path, row.digest)
         workspace.verify(row.upload_path, row.upload_digest)
