@@ -199,6 +199,55 @@ def test_time_is_counted_from_the_submission_before_and_a_night_is_no_work(house
     assert quick is not None and quick["sitting_seconds"] == pytest.approx(120)
 
 
+@pytest.mark.parametrize(("client", "seconds"), [("user-xyz", 500.0), ("ada", 120.0)])
+def test_the_work_of_others_under_slicers_own_name_is_not_taken_for_ones_own(
+    house: House, client: str, seconds: float
+) -> None:
+    names = house.workspace.scheme.names[:5]
+    first = house.send(draft_array(), *names, client=client)
+    with house.catalog.begin() as session:
+        old = rows.get(session, first.revision_id)
+        primary = session.get(Examination, house.examination)
+        assert old is not None and primary is not None
+        other = Acquisition(
+            participant_id=primary.acquisition.participant_id,
+            key="P1/pelvis",
+            station="pelvis",
+            sequence="in",
+            shuffle=0.5,
+        )
+        session.add(other)
+        session.flush()
+        # Handed out before the submission above and submitted after it.
+        session.add(
+            Revision(
+                acquisition_id=other.id, examination_id=house.examination, number=1, state=RevisionState.ACCEPTED,
+                author=client, client=client, path=old.path, digest=old.digest, upload_path=old.upload_path,
+                upload_digest=old.upload_digest, seconds=500.0, created_at=old.created_at + timedelta(seconds=120),
+            )
+        )  # fmt: skip
+        session.flush()
+        second = session.query(Revision).filter_by(acquisition_id=other.id).one().id
+        queue.enqueue(session, queue.SUBMITTED, {"revision": second}, key=second)
+    for _ in range(2):
+        run_effort(house)
+    measured = revision(house, second).effort
+    assert measured is not None and measured["sitting_seconds"] == pytest.approx(seconds)
+
+
+def test_what_is_drawn_by_hand_and_what_decoding_noticed_is_kept(house: House) -> None:
+    array = np.zeros(GRID.shape, dtype=np.uint8)
+    array[3] = 1
+    sent = house.send(array, "Heart", "spleen", "lesion")
+    row = revision(house, sent.revision_id)
+    states = {item.structure: (item.state, item.voxels) for item in row.structures}
+    assert states["heart"] == (StructureState.DRAWN, 7 * 8)
+    assert states["spleen"] == (StructureState.ABSENT, 0)
+    # The draft had a liver, which the reader removed.
+    assert states["liver"] == (StructureState.FILLED, 0)
+    assert row.report == {"renamed": {"Heart": "heart"}, "ignored": ["lesion"]}
+
+
 def test_draft_that_was_sent_is_the_one_compared_with_although_a_newer_one_came(house: House) -> None:
     house.take()
     with house.catalog.begin() as session:
