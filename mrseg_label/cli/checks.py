@@ -142,20 +142,16 @@ def workspace(root: Path, *, verify: bool, progress: Callable[[int, int], None])
     yield Check(
         "workspace", State.OK, f"{found.root}, {structures} structures, profile {found.settings.training_profile}"
     )
-    if found.settings.auth == "on":
-        yield Check(
-            "sign-in",
-            State.WARNING,
-            "AUTH is on, which this version cannot serve",
-            'write AUTH = "off" into mrseg.toml',
-        )
-    else:
-        yield Check("sign-in", State.OK, "AUTH is off: only programs on this machine are answered")
     yield disk(found.root)
-    ready = True
+    ready, made = True, False
     for check in database(found):
         ready = ready and check.state is not State.FAILED
+        made = made or (check.name == "database" and check.state is State.OK)
         yield check
+    if made:
+        from mrseg_label.cli.sign_in_check import sign_in
+
+        yield sign_in(found)
     if verify and ready:
         yield digests(found, progress)
         yield leftovers(found)

@@ -57,18 +57,23 @@ def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
             yield (*path, name), command
 
 
+WITHOUT_REPORT = {("serve",), ("worker",)} | {
+    ("users", name) for name in ("disable", "enable", "password", "role", "sign-out", "revoke")
+}  # what they print is one sentence
+
+
 def test_every_command_takes_a_workspace_and_speaks_json() -> None:
     found = dict(commands(typer.main.get_command(app)))
     promised = {
         "demo", "init", "serve", "worker", "import", "status", "rounds list", "rounds show", "rounds start", "rounds cancel",
         "rounds retry", "rounds log", "models list", "models show", "models compare", "models promote", "models rollback",
-        "models export", "models import", "export", "doctor", "backup", "restore", "upgrade",
+        "models export", "models import", "users add", "users list", "users disable", "users password", "users key", "export", "doctor", "backup", "restore", "upgrade",
     }  # fmt: skip
     assert promised <= {" ".join(words) for words in found}
     for words, command in found.items():
         options = {option for parameter in command.params for option in parameter.opts}
         assert "--workspace" in options, words
-        assert "--json" in options or words in {("serve",), ("worker",)}, words
+        assert "--json" in options or words in WITHOUT_REPORT, words
         assert command.help, words
 
 
@@ -115,15 +120,6 @@ def test_version(run: Run) -> None:
     import mrseg_label
 
     assert run("--version") == (0, f"{mrseg_label.__version__}\n", "")
-
-
-@pytest.mark.parametrize("text", ["", 'AUTH = "on"\n'])
-def test_serve_wants_sign_in_switched_off_in_words(run: Run, tmp_path: Path, text: str) -> None:
-    Workspace.init(tmp_path / "ws", settings_text=text)
-    code, out, err = run("serve", "--workspace", tmp_path / "ws")
-    assert (code, out) == (2, "")
-    assert "sign-in is not part of this version" in err
-    assert 'AUTH = "off"' in err and "MRSEG_AUTH=off" in err
 
 
 def test_status_counts(run: Run, opened: tuple[Workspace, Catalog]) -> None:

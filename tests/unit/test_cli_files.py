@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 
 from mrseg_label import backup
+from mrseg_label.accounts import service as accounts
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.catalog.queries import reports
+from mrseg_label.catalog.types import Role
 from mrseg_label.cli import checks
 from mrseg_label.cli.checks import State
 from mrseg_label.errors import ConfigurationError, Conflict, IntegrityError, InvalidInput
@@ -240,6 +242,20 @@ def test_doctor_says_that_the_database_is_old(opened: tuple[Workspace, Catalog])
         session.connection().exec_driver_sql("UPDATE alembic_version SET version_num = '0000'")
     found = next(iter(checks.database(workspace)))
     assert (found.state, found.advice) == (State.FAILED, "run: mrseg-label upgrade")
+
+
+def test_doctor_says_who_can_sign_in(opened: tuple[Workspace, Catalog]) -> None:
+    workspace, catalog = opened
+
+    def look() -> checks.Check:
+        found = checks.workspace(workspace.root, verify=False, progress=lambda *_: None)
+        return next(check for check in found if check.name == "sign-in")
+
+    assert (look().state, "users add NAME --role admin" in (look().advice or "")) == (State.WARNING, True)
+    accounts.add(catalog, "chief", Role.ADMIN, password="four words of a secret", actor="test")
+    assert (look().state, look().detail) == (State.OK, "1 accounts may sign in, over plain HTTP")
+    (workspace.root / "mrseg.toml").write_text('AUTH = "off"\n')
+    assert "only programs on this machine" in look().detail
 
 
 def test_doctor_without_a_workspace_makes_none(tmp_path: Path) -> None:
