@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -20,6 +23,7 @@ from mrseg_label.cli.common import (
 
 if TYPE_CHECKING:
     from mrseg_label.api.documents.examinations import AnnotationOut
+    from mrseg_label.catalog import Catalog
 
 group = typer.Typer(help="Submissions of readers, and their review.", no_args_is_help=True)
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the submission.")]
@@ -76,11 +80,7 @@ def list_annotations(
 @group.command("show")
 def show(annotation: Id, workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
     """One submission: what its reader judged, what decoding noticed, what reviewers said."""
-    from mrseg_label.api.reading import read_annotation
-
-    with opened(workspace) as (_, catalog):
-        found = read_annotation(catalog, annotation)
-    _print(found, as_json)
+    _show(workspace, annotation, as_json)
 
 
 @group.command("accept")
@@ -93,12 +93,8 @@ def accept(
 ) -> None:
     """Confirm a submission as a second reader: it counts from now on."""
     from mrseg_label.annotation import review
-    from mrseg_label.api.reading import read_annotation
 
-    with opened(workspace) as (_, catalog):
-        review.accept(catalog, annotation, reviewer=reader, comment=comment)
-        found = read_annotation(catalog, annotation)
-    _print(found, as_json)
+    _show(workspace, annotation, as_json, partial(review.accept, reviewer=reader, comment=comment))
 
 
 @group.command("reject")
@@ -111,12 +107,8 @@ def reject(
 ) -> None:
     """Send a submission back to its author, who is handed the case first, with this mask."""
     from mrseg_label.annotation import review
-    from mrseg_label.api.reading import read_annotation
 
-    with opened(workspace) as (_, catalog):
-        review.reject(catalog, annotation, reviewer=reader, comment=comment)
-        found = read_annotation(catalog, annotation)
-    _print(found, as_json)
+    _show(workspace, annotation, as_json, partial(review.reject, reviewer=reader, comment=comment))
 
 
 @group.command("withdraw")
@@ -129,12 +121,8 @@ def withdraw(
 ) -> None:
     """Take a submission out of use; the one before it counts again. Nothing is deleted."""
     from mrseg_label.annotation import review
-    from mrseg_label.api.reading import read_annotation
 
-    with opened(workspace) as (_, catalog):
-        review.withdraw(catalog, annotation, actor=reader, comment=comment)
-        found = read_annotation(catalog, annotation)
-    _print(found, as_json)
+    _show(workspace, annotation, as_json, partial(review.withdraw, actor=reader, comment=comment))
 
 
 @group.command("restore")
@@ -178,6 +166,19 @@ def compare(
 def register(app: typer.Typer) -> None:
     """Add the group to the application."""
     app.add_typer(group, name="annotations")
+
+
+def _show(
+    workspace: Path, annotation: str, as_json: bool, decide: Callable[[Catalog, str], None] | None = None
+) -> None:
+    """Decide on a submission, if there is anything to decide, and show it."""
+    from mrseg_label.api.reading import read_annotation
+
+    with opened(workspace) as (_, catalog):
+        if decide is not None:
+            decide(catalog, annotation)
+        found = read_annotation(catalog, annotation)
+    _print(found, as_json)
 
 
 def _print(found: AnnotationOut, as_json: bool) -> None:
