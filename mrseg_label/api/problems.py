@@ -8,6 +8,7 @@ RFC 9457, Problem Details for HTTP APIs. https://www.rfc-editor.org/rfc/rfc9457
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -85,9 +86,17 @@ def _http_error(request: Request, error: Exception) -> Response:
 
 def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    errors = [{"where": ".".join(str(part) for part in item["loc"]), "message": item["msg"]} for item in error.errors()]
+    errors = [{"where": ".".join(str(part) for part in item["loc"]), "message": _told(item)} for item in error.errors()]
     detail = "; ".join(f"{item['where']}: {item['message']}" for item in errors)
     return problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=errors)
+
+
+def _told(item: Mapping[str, Any]) -> str:
+    message: str = item["msg"]
+    if "Expected UploadFile" not in message:
+        return message
+    # A part of a form without a file name is text.
+    return "no file: it was sent without a file name, whose ending (.nii.gz, .nrrd ...) says what it is"
 
 
 def _unexpected(request: Request, error: Exception) -> Response:

@@ -98,8 +98,8 @@ def idle_memory(running: Running, attacked: str) -> Iterator[int]:
     assert peak < GIGABYTE
 
 
-# What a client without a file name sends is no file for HTTP; JSON has no other message for that.
-OVER_HTTP = {"no name": "label"}
+# What a client sends without a file name is no file for HTTP, and is refused before anybody looks at it.
+OVER_HTTP = {"no name": r"label: no file: .*file name"}
 
 
 @pytest.mark.parametrize("case", CORPUS)
