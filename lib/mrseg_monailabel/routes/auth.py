@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any
 
+import anyio.to_thread
+from anyio import CapacityLimiter
 from fastapi import APIRouter, Depends, status
 from fastapi.security import OAuth2PasswordRequestForm
 from pydantic import BaseModel, Field
@@ -19,6 +22,9 @@ from mrseg_label.errors import Conflict
 from mrseg_monailabel.caller import SignedIn
 from mrseg_monailabel.loop import LoopApp
 
+# Hashing takes 64 MB and a core's time each, on purpose: strangers must not take them from readers.
+PASSWORDS_AT_ONCE = 2
+
 
 class Token(BaseModel):
     """As OAuth2 has it."""
@@ -31,6 +37,7 @@ class Token(BaseModel):
 class AppPasswordWish(BaseModel):
     """What an app password is for."""
 
+    model_config = {"extra": "forbid"}
     label: str = Field(min_length=1, max_length=credentials.MAX_LABEL, examples=["Slicer, reading room 3"])
 
 
@@ -54,17 +61,19 @@ class AppPassword(BaseModel):
 def router(app: LoopApp) -> APIRouter:
     """Sign-in, and what those do who have no password here."""
     routes = APIRouter(prefix="/auth", tags=["sign-in"])
+    limiter = CapacityLimiter(PASSWORDS_AT_ONCE)
 
     @routes.get("/", summary="Whether sign-in is on")
     def enabled() -> dict[str, Any]:
         return {"enabled": app.sign_in is not None, "client_id": app.name, "realm": ""}
 
     @routes.post("/token", summary="Sign in with name and password, or an app password")
-    def token(request: Request, form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> Token:
+    async def token(request: Request, form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> Token:
         if app.sign_in is None:  # as the stock server says it
             return Token(access_token=None, token_type=None)
         peer = request.client.host if request.client else "unknown"
-        signed = app.sign_in.by_password(form.username, form.password, peer)
+        look = partial(app.sign_in.by_password, form.username, form.password, peer)
+        signed = await anyio.to_thread.run_sync(look, limiter=limiter)
         return Token(access_token=signed, token_type="bearer", expires_in=app.sign_in.token_seconds)
 
     @routes.get("/token/valid", summary="Whose token this is")

@@ -1,0 +1,132 @@
+"""Accounts in both databases: many at once, and nothing written twice or lost."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from mrseg_label.accounts import credentials, service, tokens
+from mrseg_label.accounts.signing_in import SignIn
+from mrseg_label.catalog import Catalog
+from mrseg_label.catalog.account_tables import AccessToken, Account, SignInAttempts
+from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.catalog.types import CredentialKind, Role
+from mrseg_label.errors import Conflict, InvalidInput, TooManyRequests, Unauthorized
+from mrseg_label.workspace import Workspace
+
+PASSWORD = "four words of a secret"
+
+
+@pytest.fixture
+def catalog(tmp_path: Path, database_settings: str) -> Iterator[Catalog]:
+    Workspace.init(tmp_path / "ws", settings_text=database_settings)
+    _, opened = open_workspace(tmp_path / "ws")
+    service.add(opened, "ada", Role.RADIOLOGIST, password=PASSWORD, actor="test")
+    yield opened
+    opened.close()
+
+
+def at_once(count: int, act: object) -> Counter[str]:
+    """How often each outcome came of ``count`` calls that begin together."""
+    start = threading.Barrier(count)
+
+    def call(_: int) -> str:
+        start.wait()
+        try:
+            act()  # type: ignore[operator]
+        except (TooManyRequests, Unauthorized, Conflict, InvalidInput) as error:
+            return type(error).__name__
+        return "done"
+
+    with ThreadPoolExecutor(count) as pool:
+        return Counter(pool.map(call, range(count)))
+
+
+def test_guesses_at_once_do_not_slip_through(catalog: Catalog) -> None:
+    sign_in = SignIn(catalog, 1.0)
+    outcomes = at_once(16, lambda: sign_in.by_password("ada", "a wrong password", "10.0.0.1"))
+    assert outcomes["Unauthorized"] == 5
+    assert outcomes["TooManyRequests"] == 11
+    # From elsewhere the right password still opens, and forgets what others failed at.
+    assert sign_in.identify(sign_in.by_password("ada", PASSWORD, "10.0.0.2")).name == "ada"
+
+
+def test_names_that_nobody_has_are_counted_as_well(catalog: Catalog) -> None:
+    sign_in = SignIn(catalog, 1.0)
+    for _ in range(5):
+        with pytest.raises(Unauthorized, match="wrong name or password"):
+            sign_in.by_password("nobody", "a wrong password", "10.0.0.1")
+    with pytest.raises(TooManyRequests):
+        sign_in.by_password("nobody", "a wrong password", "10.0.0.1")
+
+
+def test_a_peer_that_tries_many_names_has_to_wait(catalog: Catalog) -> None:
+    sign_in = SignIn(catalog, 1.0)
+    outcomes: Counter[str] = Counter()
+    for number in range(60):
+        try:
+            sign_in.by_password(f"name{number}", "a wrong password" * 40, "10.0.0.9")  # too long to be hashed
+        except (Unauthorized, TooManyRequests) as error:
+            outcomes[type(error).__name__] += 1
+    assert outcomes == {"Unauthorized": 50, "TooManyRequests": 10}
+
+
+def test_the_right_password_counts_as_no_failure(catalog: Catalog) -> None:
+    sign_in = SignIn(catalog, 1.0)
+    for _ in range(12):  # Slicer signs in again and again
+        sign_in.by_password("ada", PASSWORD, "10.0.0.1")
+    with catalog.read() as session:
+        assert all(row.failures == 0 for row in session.query(SignInAttempts))
+        assert session.query(AccessToken).count() == 12
+
+
+def test_one_account_a_name_and_one_secret_a_workspace(catalog: Catalog) -> None:
+    outcomes = at_once(
+        6, lambda: service.add(catalog, "Bob", Role.REVIEWER, password="other words of a secret", actor="test")
+    )
+    assert outcomes == {"done": 1, "Conflict": 5}
+    with ThreadPoolExecutor(6) as pool:
+        assert len(set(pool.map(lambda _: tokens.signing_secret(catalog), range(6)))) == 1
+
+
+def test_an_account_of_the_identity_provider(catalog: Catalog) -> None:
+    sign_in = SignIn(catalog, 1.0)
+    issuer = "https://login.hospital.example"
+    token = sign_in.by_provider(issuer, "subject-1", "Eve.Example@hospital.example", Role.REVIEWER, "10.0.0.1")
+    assert sign_in.identify(token).name == "eve.example@hospital.example"
+    # The provider's own name for the person counts, whatever the person is called by now; the role is the present one.
+    again = sign_in.by_provider(issuer, "subject-1", "eve.married", Role.RADIOLOGIST, "10.0.0.1")
+    assert (sign_in.identify(again).name, sign_in.identify(again).role) == (
+        "eve.example@hospital.example",
+        Role.RADIOLOGIST,
+    )
+    with pytest.raises(Unauthorized, match="not of this identity provider"):
+        sign_in.by_provider(issuer, "subject-2", "ada", Role.ADMIN, "10.0.0.1")
+    with pytest.raises(Unauthorized, match="not of this identity provider"):
+        sign_in.by_provider("https://other.example", "subject-1", "eve.example@hospital.example", Role.ADMIN, "x")
+    with pytest.raises(Unauthorized, match="wrong name"):
+        sign_in.by_password("eve.example@hospital.example", "", "10.0.0.1")
+    _, secret = credentials.make(
+        catalog, "eve.example@hospital.example", CredentialKind.APP_PASSWORD, "Slicer", actor="test"
+    )
+    assert sign_in.identify(sign_in.by_password("Eve.Example@hospital.example", secret.upper(), "x"))
+    service.disable(catalog, "eve.example@hospital.example", actor="test")
+    with pytest.raises(Unauthorized, match="disabled"):
+        sign_in.by_provider(issuer, "subject-1", "eve", Role.ADMIN, "10.0.0.1")
+    with catalog.read() as session:
+        assert session.query(Account).count() == 2
+
+
+def test_a_label_that_no_database_takes_is_refused(catalog: Catalog) -> None:
+    for label in ("", " ", "a\0b", "x" * 200, "a\nb"):
+        with pytest.raises(InvalidInput, match="printable"):
+            credentials.make(catalog, "ada", CredentialKind.APP_PASSWORD, label, actor="test")
+    for number in range(credentials.MOST):
+        credentials.make(catalog, "ada", CredentialKind.APP_PASSWORD, f"desk {number}", actor="test")
+    with pytest.raises(Conflict, match="revoke"):
+        credentials.make(catalog, "ada", CredentialKind.APP_PASSWORD, "one more", actor="test")
