@@ -360,3 +360,75 @@ def test_writes_and_sign_ins_are_in_the_audit_trail(
     assert not any("my secret password" in event or ticket in event or token in event for event in everything)
     trail = guarded.http.get("/api/v1/audit", params={"actor": name}, headers=guarded.as_(Role.ADMIN)).json()
     assert [event["action"] for event in trail["items"]] == mine
+
+
+def test_every_write_over_http_is_an_audit_event_of_who_signed_in(
+    guarded: Guarded, person: Callable[..., str], tmp_path: Path
+) -> None:
+    reader, reviewer, admin = person(), person(Role.REVIEWER), person(Role.ADMIN)
+    signed = {name: guarded.sign_in(name) for name in (reader, reviewer, admin)}
+
+    def written(name: str, method: str, path: str, **arguments: object) -> dict[str, object]:
+        with guarded.catalog.read() as session:
+            before = session.query(AuditEvent).filter_by(actor=name).count()
+        reply = guarded.http.request(method, path, headers=bearer(signed[name]), **arguments)
+        assert reply.is_success, f"{method} {path}: {reply.text}"
+        with guarded.catalog.read() as session:
+            assert session.query(AuditEvent).filter_by(actor=name).count() > before, f"{method} {path}"
+        return reply.json() if reply.content else {}
+
+    image = next(iter(guarded.images.values())).read_bytes()
+    altered = tmp_path / "own.nii.gz"
+    altered.write_bytes(image)
+    own = sitk.ReadImage(str(altered)) + 1
+    sitk.WriteImage(own, str(altered))
+    written(reader, "PUT", "/datastore/?image=own scan", files={"file": ("own.nii.gz", altered.read_bytes())})
+    sample = written(reader, "POST", "/activelearning/sequential", json={})
+    examination = str(sample["name"]).removesuffix(".nii.gz")
+    assert submit(guarded, signed[reader], str(sample["id"]), tmp_path)[0] == 200
+    with guarded.catalog.read() as session:
+        events = [event.action for event in session.query(AuditEvent).filter_by(actor=reader)]
+        revision = session.query(Revision).filter_by(author=reader).one().id
+    assert "submitted" in events
+    again = {"purpose": "correct", "examination": examination}
+    written(reader, "POST", "/api/v1/examinations/hand-out", json=again)
+    written(reader, "POST", f"/api/v1/examinations/{examination}/release", json={})
+    written(reader, "POST", f"/api/v1/annotations/{revision}/withdraw", json={"comment": "wrong side"})
+    written(reviewer, "POST", f"/api/v1/annotations/{revision}/restore", json={})
+    other = written(reader, "POST", "/activelearning/sequential", json={})
+    other_id = str(other["name"]).removesuffix(".nii.gz")
+    written(reader, "POST", f"/api/v1/examinations/{other_id}/unusable", json={"reason": "motion"})
+    number = written(admin, "POST", "/api/v1/rounds")["number"]
+    written(admin, "POST", f"/api/v1/rounds/{number}/cancel")
+    made = written(reader, "POST", "/auth/app-passwords", json={"label": "Slicer"})
+    written(reader, "DELETE", f"/auth/app-passwords/{made['id']}")
+    written(reader, "DELETE", "/auth/token")
+
+
+def test_a_radiologist_sees_their_own_submissions_alone(
+    guarded: Guarded, person: Callable[..., str], tmp_path: Path
+) -> None:
+    mine, other = guarded.sign_in(name := person()), guarded.sign_in(person())
+    sample = take(guarded, mine)
+    assert submit(guarded, mine, sample["id"], tmp_path)[0] == 200
+    (found,) = guarded.http.get("/api/v1/annotations", headers=bearer(mine)).json()["items"]
+    assert found["author"] == name
+    examination = sample["name"].removesuffix(".nii.gz")
+    for path in (f"/api/v1/annotations/{found['id']}", f"/api/v1/annotations/{found['id']}/mask"):
+        assert guarded.http.get(path, headers=bearer(mine)).status_code == 200
+        assert guarded.http.get(path, headers=bearer(other)).status_code == 403
+        assert guarded.http.get(path, headers=guarded.as_(Role.REVIEWER)).status_code == 200
+    asked = guarded.http.get("/api/v1/annotations", params={"author": name}, headers=bearer(other)).json()
+    assert asked["items"] == []
+    listed = guarded.http.get(f"/api/v1/examinations/{examination}/annotations", headers=bearer(other)).json()
+    assert listed["items"] == []
+    for action in ("withdraw", "accept", "reject", "restore"):
+        path = f"/api/v1/annotations/{found['id']}/{action}"
+        assert guarded.http.post(path, headers=bearer(other), json={"comment": "x"}).status_code == 403
+    path = f"/api/v1/examinations/{examination}/unusable"
+    assert guarded.http.post(path, headers=bearer(other), json={"reason": "mine"}).status_code == 403
+    seen = guarded.http.get(f"/api/v1/examinations/{examination}", headers=bearer(mine)).json()
+    assert seen["source"] is None
+    assert guarded.http.get(f"/api/v1/examinations/{examination}", headers=guarded.as_(Role.ADMIN)).json()["source"]
+    review = {"purpose": "review"}
+    assert guarded.http.post("/api/v1/examinations/hand-out", headers=bearer(other), json=review).status_code == 403
