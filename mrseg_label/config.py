@@ -53,6 +53,9 @@ class Settings(BaseSettings):
     oidc_role_reviewer: str = Field("monailabel-reviewer", description="its entry for reviewers")
     oidc_role_admin: str = Field("monailabel-admin", description="its entry for admins")
     max_upload_mb: int = Field(2048, ge=1, description="largest request body, MB")
+    request_idle_seconds: float = Field(
+        30.0, gt=0, le=3600, description="a request of which nothing came for so long, or no whole head, is given up"
+    )
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     weights_path: Path | None = Field(None, description="folder of the published MRSegmentator weights")
     totalseg_weights_path: Path | None = Field(None, description="as TotalSegmentator has it; the stand-in by default")

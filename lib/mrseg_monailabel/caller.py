@@ -16,6 +16,7 @@ from mrseg_label.errors import Forbidden, InvalidInput
 
 DEFAULT_CLIENT = "user-xyz"
 MAX_CLIENT_LENGTH = 200
+FILE_PARAMS = ("image", "label", "file", "folder", "path", "model", "session_id")
 CALLER = "mrseg_caller"  # where a request to the app object says who asks; no client can send a Caller
 
 
@@ -59,7 +60,9 @@ class Caller:
         request = request or {}
         if isinstance(known := request.get(CALLER), Caller):
             return known
-        client = request.get("client_id") or DEFAULT_CLIENT
+        client = request.get("client_id")
+        if client is None or client == "":
+            client = DEFAULT_CLIENT
         if not isinstance(client, str) or len(client) > MAX_CLIENT_LENGTH or not client.isprintable():
             raise InvalidInput(
                 f"client_id must be a printable text of at most {MAX_CLIENT_LENGTH} characters, not {client!r:.80}"
@@ -72,6 +75,20 @@ def _identity(request: Request) -> Identity | None:
 
 
 SignedIn = Annotated[Identity | None, Depends(_identity)]  # None without sign-in
+
+
+def check_no_paths(params: Mapping[str, Any]) -> None:
+    """Refuse params that name a file of the server, as MONAI Label's own would be opened.
+
+    Raises
+    ------
+    InvalidInput
+        There is one.
+    """
+    for key in FILE_PARAMS:
+        value = params.get(key)
+        if isinstance(value, str) and ("/" in value or "\\" in value):
+            raise InvalidInput(f"params.{key} is {value!r:.80}: files are sent with the request, not named by a path")
 
 
 def parse_params(text: str | None) -> dict[str, Any]:

@@ -134,20 +134,25 @@ def _header(path: Path) -> sitk.ImageFileReader:
 
 
 def _extension(request: dict[str, Any]) -> str:
-    extension = request.get("result_extension") or ".nrrd"
+    extension = _given(request, "result_extension", ".nrrd")
     if extension not in EXTENSIONS:
         raise InvalidInput(f"result_extension must be one of {', '.join(EXTENSIONS)}, not {extension!r:.40}")
-    dtype = request.get("result_dtype") or "uint8"
+    dtype = _given(request, "result_dtype", "uint8")
     if dtype != "uint8":
         raise InvalidInput(f"result_dtype must be uint8, which every label map is, not {dtype!r:.40}")
     return str(extension)
+
+
+def _given(request: dict[str, Any], key: str, default: str) -> Any:
+    given = request.get(key)
+    return default if given is None or given == "" else given
 
 
 def _wait_seconds(request: dict[str, Any]) -> float:
     given = request.get("wait_seconds", WAIT_SECONDS)
     try:
         wait = float(given)  # some clients send what stands in a table, as text
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         wait = math.nan
     if not 0 <= wait <= WAIT_SECONDS:
         raise InvalidInput(f"wait_seconds must be a number from 0 to {WAIT_SECONDS}, not {given!r:.40}")

@@ -22,9 +22,7 @@ from mrseg_label.api.problems import problem
 
 MEGABYTE = 1024 * 1024
 SMALL_BODY_MB = 1  # of routes that take no file
-IDLE_SECONDS = 30.0  # without a byte of a body
-PATIENCE_SECONDS = 60.0  # after which a body must have come at this rate at least, on average
-BYTES_PER_SECOND = 4096
+BYTES_PER_SECOND = 4096  # at least, on average, of a body that takes longer than twice the time without a byte
 MAX_QUERY = 8192
 
 HEADERS = {
@@ -70,12 +68,14 @@ class Limits:
     Parameters
     ----------
     megabytes : of a body of a route that takes files; the others take one megabyte.
+    idle_seconds : without a byte of a body after which it is given up.
     """
 
-    def __init__(self, app: ASGIApp, access: Access, megabytes: int) -> None:
+    def __init__(self, app: ASGIApp, access: Access, megabytes: int, idle_seconds: float) -> None:
         self.app = app
         self._access = access
         self._megabytes = megabytes
+        self._idle_seconds = idle_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -94,7 +94,7 @@ class Limits:
             response = problem(Request(scope), 413, detail, headers={"Connection": "close"})
             await response(scope, receive, send)
             return
-        await self.app(scope, _Body(receive, limit, detail).receive, send)
+        await self.app(scope, _Body(receive, limit, detail, self._idle_seconds).receive, send)
 
 
 class _Body:
@@ -103,8 +103,9 @@ class _Body:
     An HTTPException passes through FastAPI's reading of the body; anything else would become a 400.
     """
 
-    def __init__(self, receive: Receive, limit: int, too_large: str) -> None:
+    def __init__(self, receive: Receive, limit: int, too_large: str, idle_seconds: float) -> None:
         self._receive = receive
+        self._idle_seconds = idle_seconds
         self._limit = limit
         self._too_large = too_large
         self._received = 0
@@ -118,10 +119,10 @@ class _Body:
         if self._begun is None:
             self._begun = now
         message: Message | None = None
-        with anyio.move_on_after(IDLE_SECONDS):
+        with anyio.move_on_after(self._idle_seconds):
             message = await self._receive()
         if message is None:
-            raise HTTPException(408, f"nothing of the request came for {IDLE_SECONDS:.0f} s; send it again")
+            raise HTTPException(408, f"nothing of the request came for {self._idle_seconds:g} s; send it again")
         if message["type"] != "http.request":
             return message
         self._received += len(message.get("body", b""))
@@ -129,7 +130,7 @@ class _Body:
         if self._received > self._limit:
             raise HTTPException(413, self._too_large)
         lasted = time.monotonic() - self._begun
-        if not self._complete and lasted > PATIENCE_SECONDS and self._received < BYTES_PER_SECOND * lasted:
+        if not self._complete and lasted > 2 * self._idle_seconds and self._received < BYTES_PER_SECOND * lasted:
             raise HTTPException(408, f"the request comes too slowly: {self._received:,} bytes in {lasted:.0f} s")
         return message
 

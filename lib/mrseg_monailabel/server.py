@@ -166,7 +166,7 @@ def middleware(app: LoopApp) -> list[Middleware]:
         *forwarded,
         Middleware(SecurityHeaders),
         door,
-        Middleware(Limits, access=rules, megabytes=settings.max_upload_mb),
+        Middleware(Limits, access=rules, megabytes=settings.max_upload_mb, idle_seconds=settings.request_idle_seconds),
     ]
 
 
@@ -176,14 +176,16 @@ def trusted_proxies(text: str) -> list[str]:
     Raises
     ------
     ConfigurationError
-        One is neither; ``*`` would let everybody say who they are.
+        One is neither, or stands for everybody, who could then say who they are.
     """
     found = [part.strip() for part in text.split(",") if part.strip()]
     for part in found:
         try:
-            ipaddress.ip_network(part)
+            network = ipaddress.ip_network(part)
         except ValueError as error:
             raise ConfigurationError(
                 f"TRUSTED_PROXIES: {part!r} is no address or network such as 10.1.2.3 or 10.1.2.0/24 ({error})"
             ) from error
+        if network.prefixlen == 0:
+            raise ConfigurationError(f"TRUSTED_PROXIES: {part!r} is everybody; name the proxies")
     return found

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 
 from mrseg_label.api import paging
 from mrseg_label.api.documents.audit import AuditOut
@@ -13,8 +11,6 @@ from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.queries import audit
 from mrseg_label.workspace import Workspace
 
-Text = Annotated[str | None, Query(max_length=255)]
-
 
 def router(workspace: Workspace, catalog: Catalog) -> APIRouter:
     """``/audit``."""
@@ -22,7 +18,10 @@ def router(workspace: Workspace, catalog: Catalog) -> APIRouter:
 
     @routes.get("", summary="Who did what, newest first (admin)")
     def list_events(
-        actor: Text = None, action: Text = None, limit: paging.Limit = paging.LIMIT, cursor: paging.Cursor = None
+        actor: paging.Filter = None,
+        action: paging.Filter = None,
+        limit: paging.Limit = paging.LIMIT,
+        cursor: paging.Cursor = None,
     ) -> Page[AuditOut]:
         with catalog.read() as session:
             found = audit.page(session, limit + 1, paging.decode_number(cursor), actor, action)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Query, status
+from fastapi import APIRouter, status
 
 from mrseg_label.api import paging
 from mrseg_label.api.caller import Actor, CallerRole, check_decides, names, own_only, reader
@@ -18,8 +16,6 @@ from mrseg_label.worklist import service as worklist
 from mrseg_label.worklist.asking import Purpose, ask_for
 from mrseg_label.workspace import Workspace
 
-Text = Annotated[str | None, Query(max_length=255)]
-
 
 def router(workspace: Workspace, catalog: Catalog) -> APIRouter:
     """``/examinations``."""
@@ -27,8 +23,8 @@ def router(workspace: Workspace, catalog: Catalog) -> APIRouter:
 
     @routes.get("", summary="Examinations, newest first")
     def list_examinations(
-        station: Text = None,
-        sequence: Text = None,
+        station: paging.Filter = None,
+        sequence: paging.Filter = None,
         annotated: bool | None = None,
         excluded: bool | None = None,
         limit: paging.Limit = paging.LIMIT,

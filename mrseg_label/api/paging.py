@@ -16,6 +16,10 @@ from mrseg_label.errors import InvalidInput
 
 Limit = Annotated[int, Query(ge=1, le=500, description="items on a page")]
 Cursor = Annotated[str | None, Query(max_length=400, description="`next` of the page before")]
+# A filter is a word or a name, O'Brien's too, and nothing that only SQL has.
+Filter = Annotated[
+    str | None, Query(max_length=255, pattern=r"^[^'\";\\\x00-\x1f\x7f]*(\w'\w[^'\";\\\x00-\x1f\x7f]*)*$")
+]
 LIMIT = 50
 Row = TypeVar("Row")
 
@@ -37,7 +41,7 @@ def decode_position(cursor: str | None) -> Position | None:
     if cursor is None:
         return None
     match _decode(cursor):
-        case [str(moment), str(identifier)]:
+        case [str(moment), str(identifier)] if identifier.isprintable():
             try:
                 parsed = datetime.fromisoformat(moment)
                 if parsed.tzinfo is not None:
@@ -52,7 +56,7 @@ def decode_number(cursor: str | None) -> int | None:
     if cursor is None:
         return None
     match _decode(cursor):
-        case [int(number)] if 0 <= number < 2**31:
+        case [int(number)] if not isinstance(number, bool) and 0 <= number < 2**31:
             return number
     raise _not_ours(cursor)
 

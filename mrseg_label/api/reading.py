@@ -167,14 +167,15 @@ def read_log(workspace: Workspace, number: int) -> str:
 
 
 def _examination(session: Session, examination_id: str) -> Examination:
-    row = reports.examination(session, examination_id)
+    # What is no text of ours never reaches the database: PostgreSQL takes no NUL.
+    row = reports.examination(session, examination_id) if examination_id.isprintable() else None
     if row is None:
         raise NotFound(f"there is no examination {examination_id[:60]!r}; use an id that the server gave out")
     return row
 
 
 def _revision(session: Session, revision_id: str) -> Revision:
-    row = revisions.get(session, revision_id)
+    row = revisions.get(session, revision_id) if revision_id.isprintable() else None
     if row is None:
         raise NotFound(f"there is no annotation {revision_id[:60]!r}; see mrseg-label annotations list")
     return row

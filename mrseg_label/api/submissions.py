@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from fastapi.responses import FileResponse
 
 from mrseg_label.annotation import review
@@ -27,7 +25,7 @@ def router(workspace: Workspace, catalog: Catalog) -> APIRouter:
     @routes.get("", summary="Submissions for all examinations, newest first")
     def list_submissions(
         state: RevisionState | None = None,
-        author: Annotated[str | None, Query(max_length=255)] = None,
+        author: paging.Filter = None,
         limit: paging.Limit = paging.LIMIT,
         cursor: paging.Cursor = None,
         actor: Actor = NOBODY,

@@ -46,6 +46,8 @@ def run_server(found: Workspace, host: str, port: int) -> None:
     """Run the application of a workspace until a signal ends it."""
     import uvicorn
 
+    from mrseg_label.api.connections import patient
+
     certificate, key = check_tls(found.settings)
     os.environ["MRSEG_WORKSPACE"] = str(found.root)
 
@@ -54,6 +56,7 @@ def run_server(found: Workspace, host: str, port: int) -> None:
         factory=True,
         host=host,
         port=port,
+        http=patient(found.settings.request_idle_seconds),
         ssl_certfile=certificate,
         ssl_keyfile=key,
         access_log=False,  # it would write query strings down, and with them tickets

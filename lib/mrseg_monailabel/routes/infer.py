@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from requests_toolbelt import MultipartEncoder
 
 from mrseg_label.errors import InvalidInput
-from mrseg_monailabel.caller import CALLER, Caller, SignedIn, parse_params
+from mrseg_monailabel.caller import CALLER, Caller, SignedIn, check_no_paths, parse_params
 from mrseg_monailabel.loop import LoopApp
 from mrseg_monailabel.routes.uploads import image_name, image_suffix, save
 
@@ -50,6 +50,7 @@ def router(app: LoopApp) -> APIRouter:
     ) -> Response:
         def run() -> Response:
             parsed = parse_params(params)
+            check_no_paths(parsed)
             request = {**parsed, "model": model, "image": image, "session_id": session_id}
             return _infer(app, {**request, CALLER: Caller.of(parsed, identity)}, file, output)
 

@@ -22,12 +22,19 @@ def _printable(name: str) -> str:
     return name
 
 
+def _plain(text: str) -> str:
+    if any(not character.isprintable() and character not in "\n\r\t" for character in text):
+        raise ValueError("must be text without control characters")
+    return text
+
+
 Reader = Annotated[
     str | None,
     Field(max_length=200, description="the reader's name, as in Slicer's settings; needed without sign-in"),
     AfterValidator(lambda name: None if name is None else _printable(name)),
 ]
-Comment = Annotated[str, Field(max_length=MAX_COMMENT)]
+Text = Annotated[str, Field(max_length=MAX_COMMENT), AfterValidator(_plain)]
+Comment = Text
 
 
 class ReviewOut(BaseModel):
@@ -47,6 +54,7 @@ class ReviewOut(BaseModel):
 class Decision(BaseModel):
     """Who decides, and why."""
 
+    model_config = {"extra": "forbid"}
     client: Reader = None
     comment: Comment = ""
 
@@ -54,13 +62,14 @@ class Decision(BaseModel):
 class Named(BaseModel):
     """Who asks."""
 
+    model_config = {"extra": "forbid"}
     client: Reader = None
 
 
 class Unusable(Named):
     """Why a case cannot be used."""
 
-    reason: Annotated[str, Field(min_length=1, max_length=MAX_COMMENT)]
+    reason: Annotated[Text, Field(min_length=1)]
 
 
 class Wish(Named):
