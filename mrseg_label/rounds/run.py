@@ -18,7 +18,7 @@ from mrseg_label.catalog.tables import BOOTSTRAP, ModelVersion, Round
 from mrseg_label.catalog.types import ENDED_ROUNDS, RoundState
 from mrseg_label.clock import now
 from mrseg_label.config import load_settings
-from mrseg_label.errors import Cancelled, InvalidInput, LeaseLost, MrsegError, Unavailable
+from mrseg_label.errors import Cancelled, ConfigurationError, InvalidInput, LeaseLost, MrsegError, Unavailable
 from mrseg_label.jobs import JobContext, enqueue, queue
 from mrseg_label.labels import TOTALSEGMENTATOR_TOTAL
 from mrseg_label.nnunet.dataset import write_raw_dataset
@@ -194,7 +194,10 @@ class _RoundRun:
         ours = evaluate(self.workspace, self.catalog, engines, candidate, revisions, self.context.check, fresh=True)
         try:
             theirs = evaluate(self.workspace, self.catalog, engines, present, revisions, self.context.check)
-        except Unavailable as error:  # the bootstrap's weights were taken away: nothing to compare with
+        except (
+            Unavailable,
+            ConfigurationError,
+        ) as error:  # the bootstrap's weights were taken away: nothing to compare with
             log.warning("round %d cannot be compared with %s: %s", self.number, present.version, error)
             theirs = Scores(present.version, (), ours.dsc[:0])
         return candidate, ours, theirs
