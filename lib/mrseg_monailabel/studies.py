@@ -66,8 +66,8 @@ def import_studies(workspace: Workspace, catalog: Catalog, images: Path) -> None
     except MrsegError as error:
         log.error("the images in %s could not be imported: %s", images, error)
         return
-    for refused in report.refused:
-        log.warning("%s was not imported: %s", refused.source, refused.reason)
+    if report.refused:  # by name they are not for a log: files may be called after patients
+        log.warning("to see why images were refused: mrseg-label import %s --workspace %s", images, workspace.root)
     log.info(
         "%d images imported, %d were there, %d refused", len(report.accepted), report.unchanged, len(report.refused)
     )

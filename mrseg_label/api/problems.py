@@ -70,7 +70,7 @@ def _mrseg_error(request: Request, error: Exception) -> Response:
 def of_error(request: Request, error: MrsegError) -> Response:
     """What an error looks like over HTTP."""
     if error.http_status >= 500:
-        log.error("%s %s: %s", request.method, request.url.path, error)
+        log.error("%s %s: %s", request.method, _route(request), error)
     headers: dict[str, str] = {}
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"
@@ -100,5 +100,10 @@ def _told(item: Mapping[str, Any]) -> str:
 
 
 def _unexpected(request: Request, error: Exception) -> Response:
-    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    log.error("%s %s failed", request.method, _route(request), exc_info=error)
     return problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, "the server made a mistake; its log says which")
+
+
+def _route(request: Request) -> str:
+    """The address as the route has it: what a client wrote in its place may name a patient or hold a secret."""
+    return str(getattr(request.scope.get("route"), "path", "?"))

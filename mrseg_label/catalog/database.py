@@ -104,15 +104,15 @@ def open_catalog(url: str) -> Catalog:
 
 def _engine(url: str) -> Engine:
     parsed = make_url(url)
+    # An error of the database goes to a log, where a participant's code must not be.
+    common: dict[str, Any] = {"json_serializer": json_text, "hide_parameters": True}
     if parsed.get_backend_name() != "sqlite":
         if parsed.drivername == "postgresql":
             parsed = parsed.set(drivername="postgresql+psycopg")
-        return create_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=20, json_serializer=json_text)
+        return create_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=20, **common)
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(
-        parsed, connect_args={"timeout": BUSY_SECONDS}, pool_size=10, max_overflow=30, json_serializer=json_text
-    )
+    engine = create_engine(parsed, connect_args={"timeout": BUSY_SECONDS}, pool_size=10, max_overflow=30, **common)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

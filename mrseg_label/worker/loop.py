@@ -83,10 +83,12 @@ class Worker:
 
     def _fail(self, held: Claim, error: Exception) -> None:
         text = str(error) if isinstance(error, MrsegError) else "".join(traceback.format_exception(error))
-        log.error("%s %s failed: %s", held.kind, held.job_id, text)
+        # What cannot be used is called by its file, which may be named after a patient: not for a log.
+        bad_input = isinstance(error, InvalidInput)
+        log.error("%s %s failed: %s", held.kind, held.job_id, "its row says why (status)" if bad_input else text)
         with self.catalog.begin() as session:
             # Bad input stays bad; anything else may pass.
-            held.fail(self.catalog, session, text[-8000:], retry=not isinstance(error, InvalidInput))
+            held.fail(self.catalog, session, text[-8000:], retry=not bad_input)
 
     def _keep(self, context: JobContext, done: threading.Event) -> None:
         """Renew the lease and watch for a cancel; without renewal this process group must end before the lease does."""
