@@ -27,7 +27,8 @@ _THREADS = 16  # of its own, so that a look at a token does not wait for uploads
 class Door:
     """Lets a request in if the table says that its account may.
 
-    Who asks is in ``request.state`` afterwards: ``identity``, and ``user`` and ``role`` of it.
+    Who asks is in ``request.state`` afterwards: ``identity``, and ``user`` and ``role`` of it; ``stranger`` is whether
+    it is not known.
 
     Parameters
     ----------
@@ -48,13 +49,14 @@ class Door:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008, "reason": "there are no websockets here"})
             return
+        scope.setdefault("state", {})["stranger"] = True
         try:
             rule = self._access.find(scope["method"], scope["path"])
             if rule is None or rule.roles is not None:
                 identity = await anyio.to_thread.run_sync(self._identify, scope, rule, limiter=self._limiter)
                 self._check(scope, rule, identity)
-                scope.setdefault("state", {})
-                scope["state"] |= {"identity": identity, "user": identity.name, "role": identity.role}
+                known = {"identity": identity, "user": identity.name, "role": identity.role, "stranger": False}
+                scope["state"] |= known
         except MrsegError as error:
             await of_error(Request(scope), error)(scope, receive, send)
             return

@@ -45,6 +45,18 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
+class Refusal(BaseModel):
+    """What went wrong, outside of ``/api/``: what MONAI Label's clients show to the radiologist."""
+
+    detail: str = Field(description="what was wrong, with which value, and what to do")
+
+
+PLAIN_RESPONSES: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": Refusal, "description": "The request cannot be carried out", "content": {"application/json": {}}},
+    "5XX": {"model": Refusal, "description": "The server cannot answer now", "content": {"application/json": {}}},
+}
+
+
 def problem(request: Request, status: int, detail: str, *, headers: Any = None, **more: Any) -> Response:
     """A problem document under ``/api/``, ``{"detail": ...}`` elsewhere."""
     if not request.url.path.startswith(API_PREFIX):
@@ -76,7 +88,10 @@ def of_error(request: Request, error: MrsegError) -> Response:
         headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, TooManyRequests):
         headers["Retry-After"] = str(error.retry_after)
-    return problem(request, error.http_status, str(error), headers=headers)
+    detail = str(error)
+    if error.http_status >= 500 and getattr(request.state, "stranger", False):
+        detail = "the server cannot answer now; its log says why"  # and where database and workspace are
+    return problem(request, error.http_status, detail, headers=headers)
 
 
 def _http_error(request: Request, error: Exception) -> Response:

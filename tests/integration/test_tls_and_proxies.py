@@ -13,6 +13,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import httpx
+import jwt
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -20,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from mrseg_label.accounts import service as accounts
+from mrseg_label.accounts.tokens import signing_secret
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.catalog.queries import audit
 from mrseg_label.catalog.types import Role
@@ -149,6 +151,30 @@ def test_forwarding_headers_are_believed_of_configured_proxies_alone(tmp_path: P
         assert asyncio.run(peer_of("10.9.9.9", "198.51.100.1, 203.0.113.7")) == ("203.0.113.7", True)
         assert asyncio.run(peer_of("192.0.2.1", "203.0.113.7")) == ("192.0.2.1", False)
         assert asyncio.run(peer_of("127.0.0.1", "203.0.113.7")) == ("127.0.0.1", False)
+    finally:
+        catalog.close()
+
+
+def test_strangers_learn_nothing_of_what_ails_the_server(tmp_path: Path) -> None:
+    root = Workspace.init(tmp_path / "ws", settings_text="WORKERS = 0\n").root
+    workspace, catalog = open_workspace(root)
+    application = build(LoopApp(workspace, catalog))
+    with catalog.begin() as session:
+        session.connection().exec_driver_sql("DROP TABLE access_tokens")
+        session.connection().exec_driver_sql("UPDATE alembic_version SET version_num = '0000'")
+
+    async def get(path: str, headers: dict[str, str]) -> httpx.Response:
+        transport = httpx.ASGITransport(application, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://server") as http:
+            return await http.get(path, headers=headers)
+
+    try:
+        ready = asyncio.run(get("/readyz", {}))
+        assert (ready.status_code, ready.json()["detail"]) == (503, "the server cannot answer now; its log says why")
+        claims = {"iss": "mrseg-label", "aud": "mrseg-label", "sub": "ada", "jti": "x", "iat": 0, "exp": 2**33}
+        token = jwt.encode(claims, signing_secret(catalog), algorithm="HS256")
+        broken = asyncio.run(get("/info/", {"Authorization": f"Bearer {token}"}))
+        assert broken.status_code == 503 and "access_tokens" not in broken.text
     finally:
         catalog.close()
 
