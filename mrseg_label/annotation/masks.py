@@ -9,14 +9,12 @@ import numpy as np
 from mrseg_label.annotation.names import NameTable, foreign_structures
 from mrseg_label.annotation.service import submit
 from mrseg_label.catalog.queries import worklist as cases
+from mrseg_label.catalog.types import IMPORT_AUTHOR
 from mrseg_label.errors import NotFound
 from mrseg_label.imaging import Geometry, write_nifti
 from mrseg_label.imaging.segmentations import MAX_LABEL, MAX_SEGMENTS, read_segmentation
 from mrseg_label.jobs import JobContext
 from mrseg_label.labels import LabelScheme
-
-# Who stands as the author of what was there before the workspace was.
-AUTHOR = "import"
 
 
 def run(context: JobContext) -> None:
@@ -58,7 +56,7 @@ def run(context: JobContext) -> None:
             upload=upload,
             file_name=upload.name,
             label_info=[{"name": name} for name in names],
-            client=AUTHOR,
+            client=IMPORT_AUTHOR,
             user=None,
         )
     with context.publish({"revision": submitted.revision_id, "repeated": submitted.repeated, "notes": notes}):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from alembic import command
@@ -15,6 +16,9 @@ from mrseg_label.catalog.tables import Base
 from mrseg_label.errors import ConfigurationError
 
 __all__ = ["Base", "account_tables", "check_current", "config", "migration_state", "upgrade"]
+
+# Alembic keeps what it is at in the process, not in the thread. Processes take turns by the database's own lock.
+_ONE_THREAD = threading.Lock()
 
 
 def config(engine: Engine | None = None) -> Config:
@@ -33,7 +37,7 @@ def migration_state(engine: Engine) -> tuple[str | None, str | None]:
 
 
 def upgrade(engine: Engine) -> None:
-    """Run the migrations that are missing.
+    """Run the migrations that are missing; threads and processes that do so at the same time take turns.
 
     Raises
     ------
@@ -41,6 +45,14 @@ def upgrade(engine: Engine) -> None:
         The database was made by a newer version.
     """
     present, head = migration_state(engine)
+    if present == head:
+        return
+    with _ONE_THREAD:
+        _upgrade(engine)
+
+
+def _upgrade(engine: Engine) -> None:
+    present, head = migration_state(engine)  # again: another thread may have been here
     if present == head:
         return
     known = {script.revision for script in ScriptDirectory.from_config(config()).walk_revisions()}

@@ -11,6 +11,9 @@ from typing import Any
 from sqlalchemy import DateTime, Dialect, String
 from sqlalchemy.types import TypeDecorator
 
+# Who stands as author and as client of the masks that came with an import.
+IMPORT_AUTHOR = "import"
+
 
 class UtcDateTime(TypeDecorator[datetime]):
     """An aware moment, stored in UTC; SQLite would drop the offset of a zoned one."""

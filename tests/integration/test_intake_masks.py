@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 from typer.testing import CliRunner
 
+from mrseg_label.annotation.service import submit
 from mrseg_label.catalog.database import Catalog
 from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.catalog.queries import rounds
 from mrseg_label.catalog.tables import Examination, Job, Revision
 from mrseg_label.catalog.types import JobState
 from mrseg_label.cli import app
@@ -235,3 +237,33 @@ def test_a_slicer_segmentation_brings_its_own_names(opened: Opened, tmp_path: Pa
 def test_patterns_of_masks_that_cannot_be_used(opened: Opened, tmp_path: Path, masks: str) -> None:
     with pytest.raises(InvalidInput, match="pattern of masks"):
         import_paths(*opened, [tmp_path], ImportOptions(masks=masks))
+
+
+def test_imported_masks_are_taught_and_start_no_round(opened: Opened, tmp_path: Path) -> None:
+    workspace, catalog = opened
+    for seed, name in enumerate(("a", "b")):
+        save(tmp_path / f"d/{name}.nii.gz", picture(seed))
+        save(tmp_path / f"d/masks/{name}.nii.gz", boxes(1))
+    (tmp_path / "labels.tsv").write_text("1\tliver\n")
+    options = ImportOptions(masks="masks/{name}.nii.gz", mask_labels=tmp_path / "labels.tsv")
+    report = import_paths(workspace, catalog, [tmp_path / "d"], options)
+    work(workspace, catalog)
+    with catalog.read() as session:
+        counts = rounds.counts(session)
+        assert (counts.annotated_total, counts.annotated_since_round) == (2, 0)
+        assert len(rounds.snapshot_candidates(session)) == 2
+    # A reader corrects one of them: that counts, once.
+    save(tmp_path / "corrected.nii.gz", boxes(0, 1))
+    for client in ("reader", "reader", "import it"):
+        submit(
+            workspace,
+            catalog,
+            examination_id=report.accepted[0].id,
+            upload=tmp_path / "corrected.nii.gz",
+            file_name="corrected.nii.gz",
+            label_info=[{"name": "liver"}],
+            client=client,
+            user=None,
+        )
+    with catalog.read() as session:
+        assert rounds.annotated_since(session) == 1

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, exists, func, select
+from sqlalchemy import ColumnElement, Select, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.tables import (
@@ -19,7 +19,7 @@ from mrseg_label.catalog.tables import (
     Round,
     RoundCase,
 )
-from mrseg_label.catalog.types import ENDED_ROUNDS, RevisionState, RoundState
+from mrseg_label.catalog.types import ENDED_ROUNDS, IMPORT_AUTHOR, RevisionState, RoundState
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,22 @@ def _in_snapshot() -> ColumnElement[bool]:
     return exists().where(RoundCase.acquisition_id == Acquisition.id)
 
 
+def _by_a_reader() -> ColumnElement[bool]:
+    """Whether a reader submitted a mask that stands, and not an import alone."""
+    return exists().where(
+        Revision.acquisition_id == Acquisition.id,
+        Revision.state == RevisionState.ACCEPTED,
+        or_(Revision.author != IMPORT_AUTHOR, Revision.client != IMPORT_AUTHOR),
+    )
+
+
 def annotated_since(session: Session) -> int:
-    """Acquisitions annotated and not yet in any snapshot; submitting one again does not count it twice."""
-    query = _annotated().where(~_in_snapshot())
+    """Acquisitions that a reader annotated and that are not yet in any snapshot.
+
+    Submitting one again does not count it twice. Masks that came with an import are taught with the rest and
+    start no round.
+    """
+    query = _annotated().where(~_in_snapshot(), _by_a_reader())
     return session.scalars(select(func.count()).select_from(query.subquery())).one()
 
 

@@ -1,0 +1,39 @@
+"""Opening a new workspace from many sides at the same time."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from mrseg_label.catalog.migrate import migration_state
+from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.catalog.queries import models
+from mrseg_label.workspace import Workspace
+
+
+def test_threads_that_open_a_new_workspace_together_take_turns(tmp_path: Path) -> None:
+    Workspace.init(tmp_path / "ws")
+    count, opened, failed = 6, [], []
+    start = threading.Barrier(count)
+
+    def open_it() -> None:
+        start.wait()
+        try:
+            _, catalog = open_workspace(tmp_path / "ws")
+            with catalog.read() as session:
+                opened.append((migration_state(catalog.engine), models.current(session).version))
+            catalog.close()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the test says it
+            failed.append(error)
+
+    threads = [threading.Thread(target=open_it, daemon=True) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert not any(thread.is_alive() for thread in threads), "opening hangs"
+    assert failed == []
+    assert len(opened) == count
+    (((present, head), version),) = set(opened)
+    assert present == head is not None
+    assert version == "bootstrap"
