@@ -1,17 +1,19 @@
-"""The job that makes one draft."""
+"""One draft: the job that makes it, and how."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from mrseg_label.catalog.queries import drafts, models
-from mrseg_label.catalog.tables import Presegmentation
+from mrseg_label.catalog.tables import Examination, ModelVersion, Presegmentation
 from mrseg_label.errors import InvalidInput
 from mrseg_label.ids import new_id
 from mrseg_label.imaging.geometry import Geometry
 from mrseg_label.imaging.volume import write_nifti
 from mrseg_label.jobs import JobContext
 from mrseg_label.presegmentation.engines import Engines
+from mrseg_label.workspace import Workspace
 
 
 def engines_of(context: JobContext) -> Engines:
@@ -35,24 +37,33 @@ def run(context: JobContext) -> None:
         raise InvalidInput(f"acquisition {acquisition_id} or model {version} is not in the catalogue")
     if outdated or made:
         return
+    draft = make(context.workspace, engines_of(context), model, examination, context.check)
+    with context.publish({"presegmentation": draft.id, "source": draft.source}) as session:
+        session.add(draft)
+
+
+def make(
+    workspace: Workspace, engines: Engines, model: ModelVersion, examination: Examination, check: Callable[[], None]
+) -> Presegmentation:
+    """Segment an examination's image and store the label map; returns its row, which is for the caller to add.
+
+    ``check`` is called when the label map is made, and may raise to end the work.
+    """
     started = time.monotonic()
-    label_map, source = engines_of(context).segment(model, examination)
-    context.check()
+    label_map, source = engines.segment(model, examination)
+    check()
     draft_id = new_id("ps")
-    path = f"presegmentations/{acquisition_id}/{draft_id}.nii.gz"
-    with context.workspace.scratch("draft-") as folder:
+    path = f"presegmentations/{examination.acquisition_id}/{draft_id}.nii.gz"
+    with workspace.scratch("draft-") as folder:
         write_nifti(folder / "draft.nii.gz", label_map, Geometry.from_json(examination.geometry))
-        digest = context.workspace.put_file(path, folder / "draft.nii.gz")
-    with context.publish({"presegmentation": draft_id, "source": source}) as session:
-        session.add(
-            Presegmentation(
-                id=draft_id,
-                acquisition_id=acquisition_id,
-                examination_id=examination.id,
-                model_version=version,
-                source=source,
-                path=path,
-                digest=digest,
-                seconds=time.monotonic() - started,
-            )
-        )
+        digest = workspace.put_file(path, folder / "draft.nii.gz")
+    return Presegmentation(
+        id=draft_id,
+        acquisition_id=examination.acquisition_id,
+        examination_id=examination.id,
+        model_version=model.version,
+        source=source,
+        path=path,
+        digest=digest,
+        seconds=time.monotonic() - started,
+    )

@@ -69,8 +69,9 @@ class LabelMaps:
             missing = sorted({name for label in teaching for name in label.hidden})
             raise InvalidInput(
                 "in no case is it known what is background: each leaves a structure unjudged that another case shows "
-                f"({', '.join(missing[:12])}), and no draft by a model that knows it is there. Let drafts be made, or "
-                "submit one case with all of them in the list of segments (empty where absent), and start a new round"
+                f"({', '.join(missing[:12])}), and no draft by a model that knows it is there. See that the "
+                "weights for drafts are installed (mrseg-label doctor), or submit one case with all of them in the list of "
+                "segments (empty where absent), and start a new round"
             )
 
     def record(self) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from mrseg_label.presegmentation.weights import find_weights
 from mrseg_label.registry import service as registry
 from mrseg_label.rounds import snapshot
 from mrseg_label.rounds.evaluation import Scores, evaluate, evaluations, held_out_revisions
+from mrseg_label.rounds.missing_drafts import make_missing
 from mrseg_label.rounds.service import log_path, start_if_due
 
 log = logging.getLogger("mrseg_label.rounds")
@@ -82,14 +83,16 @@ class _RoundRun:
         self._stage = ""
 
     def run(self) -> None:
-        row = self._begin()
+        self._start()
+        self._draft_what_is_missing()
+        row = self._take_snapshot()
         self.work.mkdir(parents=True, exist_ok=True)
         report = self._train(row)
         candidate, scores, parent_scores = self._evaluate(row)
         self._publish(row, report, candidate, scores, parent_scores)
         shutil.rmtree(self.work, ignore_errors=True)
 
-    def _begin(self) -> Round:
+    def _start(self) -> None:
         with self.catalog.begin() as session:
             row = rows.get(session, self.number)
             if row is None:
@@ -97,6 +100,26 @@ class _RoundRun:
             row.state = RoundState.SNAPSHOT
             row.started_at = row.started_at or now()
             row.error = None
+
+    def _draft_what_is_missing(self) -> None:
+        """Before the snapshot: drafts for annotated cases that have none and leave structures unjudged."""
+        with self.catalog.read() as session:
+            row = rows.get(session, self.number)
+            if row is None or row.snapshot_digest is not None:
+                return
+
+        def say(done: int, wanted: int) -> None:
+            self._set(RoundState.SNAPSHOT, {"stage": "drafts", "cases": wanted, "fraction": round(done / wanted, 4)})
+
+        try:
+            make_missing(self.workspace, self.catalog, Engines(self.workspace), self.context.check, say)
+        except (Unavailable, ConfigurationError) as error:
+            log.warning("round %d fills nothing in cases without a draft: %s", self.number, error)
+
+    def _take_snapshot(self) -> Round:
+        with self.catalog.begin() as session:
+            row = rows.get(session, self.number)
+            assert row is not None
             snapshot.take(session, row, self.workspace.scheme)
             return row
 

@@ -12,12 +12,14 @@ import pytest
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.catalog.queries import rounds as rows
-from mrseg_label.catalog.tables import Acquisition, ModelVersion, Revision, Round
+from mrseg_label.catalog.tables import Acquisition, Examination, ModelVersion, Presegmentation, Revision, Round
 from mrseg_label.catalog.types import ModelStatus, RoundState
-from mrseg_label.errors import InvalidInput
+from mrseg_label.errors import Cancelled, InvalidInput
 from mrseg_label.nnunet.dataset import TrainingCase
+from mrseg_label.presegmentation.engines import Engines
 from mrseg_label.rounds import snapshot
 from mrseg_label.rounds.label_maps import LabelMaps, complete
+from mrseg_label.rounds.missing_drafts import make_missing
 from mrseg_label.workspace import Workspace
 from tests.stored_cases import SHAPE, add_draft, store_case
 
@@ -174,3 +176,45 @@ def test_a_case_that_teaches_nothing_is_left_out_and_named(opened: Opened, tmp_p
     cases, record = snapshot.training_cases(*opened, 1, tmp_path)
     assert {case.participant for case in cases} == {"p2"}
     assert list(record["labels"]["left_out"]) == [one] and two not in record["labels"]["left_out"]
+
+
+class _Spleen(Engines):
+    """Draws a spleen in the half in which the readers of stored cases drew nothing."""
+
+    def segment(self, model: ModelVersion, examination: Examination) -> tuple[np.ndarray, str]:
+        return half(2), f"by {model.version}"
+
+
+def test_the_current_model_drafts_what_was_left_open_without_a_draft(opened: Opened, tmp_path: Path) -> None:
+    workspace, catalog = opened
+    one = store_case(*opened, "p1", drafted=False, not_annotated=("spleen", "cyst"))
+    store_case(*opened, "p2", drafted=False, drawn="spleen")  # leaves nothing open
+    store_case(*opened, "p3", drafted=False, not_annotated=("cyst",))  # TotalSegmentator knows no cyst
+    store_case(*opened, "p4", not_annotated=("spleen",))  # has a draft
+    store_case(*opened, "p5", drafted=False, not_annotated=("spleen",), held_out=True)
+    said: list[tuple[int, int]] = []
+    made = make_missing(*opened, _Spleen(workspace), lambda: None, lambda *done: said.append(done))
+    assert made == 1 and said == [(0, 1)]
+    with catalog.read() as session:
+        draft = session.query(Presegmentation).filter_by(acquisition_id=one).one()
+    workspace.verify(draft.path, draft.digest)
+    assert (draft.model_version, draft.source) == ("bootstrap", "by bootstrap")
+    assert completed(opened, [one], tmp_path).maps[0].mask.structures == ("spleen",)
+    assert make_missing(*opened, _Spleen(workspace), lambda: None) == 0
+
+
+def test_drafts_that_were_made_before_a_cancel_stay(opened: Opened) -> None:
+    workspace, catalog = opened
+    for code in ("p1", "p2"):
+        store_case(*opened, code, drafted=False, not_annotated=("spleen",))
+    calls = iter([None, None, None])  # before the first case, within it, before the second
+
+    def check() -> None:
+        if next(calls, Cancelled("by an admin")) is not None:
+            raise Cancelled("by an admin")
+
+    with pytest.raises(Cancelled):
+        make_missing(*opened, _Spleen(workspace), check)
+    with catalog.read() as session:
+        assert session.query(Presegmentation).count() == 1
+    assert make_missing(*opened, _Spleen(workspace), lambda: None) == 1
