@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog import Catalog
@@ -108,7 +110,7 @@ def store_case(
 
 
 def add_draft(
-    workspace: Workspace, session: Session, case: Acquisition, draft: np.ndarray, version: str = "bootstrap"
+    workspace: Workspace, session: Session, case: Acquisition, draft: NDArray[np.uint8], version: str = "bootstrap"
 ) -> Presegmentation:
     """A draft of a stored case by that model version."""
     assert case.primary_examination_id is not None
@@ -126,7 +128,7 @@ def add_draft(
     return row
 
 
-def _put(workspace: Workspace, relative: str, array: np.ndarray) -> tuple[str, str]:
+def _put(workspace: Workspace, relative: str, array: NDArray[Any]) -> tuple[str, str]:
     with workspace.scratch() as folder:
         write_nifti(folder / "x.nii.gz", array, Geometry(SHAPE, AFFINE))
         return relative, workspace.put_file(relative, folder / "x.nii.gz")

@@ -8,12 +8,13 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.catalog.queries import rounds as rows
 from mrseg_label.catalog.tables import Acquisition, Examination, ModelVersion, Presegmentation, Revision, Round
-from mrseg_label.catalog.types import ModelStatus, RoundState
+from mrseg_label.catalog.types import ModelStatus, RoundState, StructureState
 from mrseg_label.errors import Cancelled, InvalidInput
 from mrseg_label.nnunet.dataset import TrainingCase
 from mrseg_label.presegmentation.engines import Engines
@@ -58,7 +59,7 @@ def begin(opened: Opened, number: int = 1) -> Round:
         return row
 
 
-def half(value: int) -> np.ndarray:
+def half(value: int) -> NDArray[np.uint8]:
     """A draft in the half of the grid in which the reader of a stored case drew nothing."""
     draft = np.zeros(SHAPE, dtype=np.uint8)
     draft[3:] = value
@@ -159,7 +160,7 @@ def test_snapshots_differ_where_readers_judged_other_structures(opened: Opened) 
     with opened[1].begin() as session:
         for item in session.query(Revision).one().structures:
             if item.structure == "aorta":
-                item.state = "absent"
+                item.state = StructureState.ABSENT
     assert begin(opened, 2).snapshot_digest != first
 
 
@@ -181,7 +182,7 @@ def test_a_case_that_teaches_nothing_is_left_out_and_named(opened: Opened, tmp_p
 class _Spleen(Engines):
     """Draws a spleen in the half in which the readers of stored cases drew nothing."""
 
-    def segment(self, model: ModelVersion, examination: Examination) -> tuple[np.ndarray, str]:
+    def segment(self, model: ModelVersion, examination: Examination) -> tuple[NDArray[np.uint8], str]:
         return half(2), f"by {model.version}"
 
 
