@@ -7,6 +7,7 @@ generous, since many readers may share a peer, and nobody should keep a reader o
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -66,6 +67,18 @@ def forget(session: Session, name: str, peer: str) -> None:
         row.blocked_until = None
 
 
+def _network(peer: str) -> str:
+    """A peer as it is counted: with IPv6 one client has a whole /64 to choose addresses from."""
+    try:
+        address = ipaddress.ip_address(peer.partition("%")[0])
+    except ValueError:
+        return peer
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    return str(address.ipv4_mapped or ipaddress.ip_network((address, 64), strict=False))
+
+
 def _key(what: str, name: str, peer: str) -> str:
+    peer = _network(peer)
     parts = {"name and peer": (name, peer), "peer": (peer,), "name": (name,)}[what]
     return hashlib.sha256("\0".join((what, *parts)).encode()).hexdigest()

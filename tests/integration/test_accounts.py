@@ -76,6 +76,32 @@ def test_a_peer_that_tries_many_names_has_to_wait(catalog: Catalog) -> None:
     assert outcomes == {"Unauthorized": 50, "TooManyRequests": 10}
 
 
+def test_a_network_is_one_peer_with_ipv6(catalog: Catalog) -> None:
+    sign_in = SignIn(catalog, 1.0)
+    outcomes: Counter[str] = Counter()
+    for number in range(8):
+        try:
+            sign_in.by_password("ada", "a wrong password" * 40, f"2001:db8:1:2::{number:x}")
+        except (Unauthorized, TooManyRequests) as error:
+            outcomes[type(error).__name__] += 1
+    assert outcomes == {"Unauthorized": 5, "TooManyRequests": 3}
+    assert sign_in.by_password("ada", PASSWORD, "2001:db8:1:3::1")
+    for number in range(5):
+        with pytest.raises(Unauthorized):
+            sign_in.by_password("bob", "a wrong password" * 40, "10.0.0.3" if number % 2 else "::ffff:10.0.0.3")
+    with pytest.raises(TooManyRequests):
+        sign_in.by_password("bob", "a wrong password" * 40, "10.0.0.3")
+
+
+def test_two_admins_cannot_disable_each_other_at_once(catalog: Catalog) -> None:
+    for name in ("chief", "deputy"):
+        service.add(catalog, name, Role.ADMIN, password=PASSWORD, actor="test")
+    names = iter(("chief", "deputy"))
+    outcomes = at_once(2, lambda: service.disable(catalog, next(names), actor="test"))
+    assert outcomes == {"done": 1, "Conflict": 1}
+    assert sum(a.role is Role.ADMIN and a.disabled_at is None for a in service.listing(catalog)) == 1
+
+
 def test_the_right_password_counts_as_no_failure(catalog: Catalog) -> None:
     sign_in = SignIn(catalog, 1.0)
     for _ in range(12):  # Slicer signs in again and again

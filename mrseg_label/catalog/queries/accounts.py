@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, func, or_, select, update
+from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.account_tables import AccessToken, Account, Credential, Secret, SignInAttempts
@@ -29,9 +29,9 @@ def by_subject(session: Session, issuer: str, subject: str) -> Account | None:
 
 
 def active_admins(session: Session) -> int:
-    """How many admins may sign in."""
-    query = select(func.count()).select_from(Account).where(Account.role == Role.ADMIN, Account.disabled_at.is_(None))
-    return session.scalars(query).one()
+    """How many admins may sign in; they stay as they are until the end of this transaction."""
+    query = select(Account.name).where(Account.role == Role.ADMIN, Account.disabled_at.is_(None))
+    return len(session.scalars(query.order_by(Account.name).with_for_update()).all())
 
 
 def credential(session: Session, digest: str, kind: CredentialKind) -> Credential | None:
