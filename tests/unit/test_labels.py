@@ -57,6 +57,7 @@ def test_another_scheme_of_two(tmp_path: Path) -> None:
         ("1\tliver\t\t\t\n1\tspleen\t\t\t\n", "1 to N"),
         ("1\tliver\t\t\t\n2\tLiver\t\t\t\n", "twice"),
         ("1\tbackground\t\t\t\n", "reserved"),
+        ("1\tIgnore\t\t\t\n", "reserved"),
         ("one\tliver\t\t\t\n", "whole number"),
         ("1\tmy liver!\t\t\t\n", "name"),
         ("1\tliver\t\tspleen\t\n", "paired"),
@@ -77,3 +78,11 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path) -> None:
         LabelScheme.read(path)
     with pytest.raises(LabelError, match="id and name"):
         LabelScheme.parse("number,structure\n1,liver\n")
+
+
+def test_a_scheme_leaves_a_value_for_what_is_not_known() -> None:
+    rows = "".join(f"{number}\tstructure_{number}\n" for number in range(1, 256))
+    head, last = rows.rsplit("255\t", 1)[0], rows
+    assert len(LabelScheme.parse("id\tname\n" + head)) == 254
+    with pytest.raises(LabelError, match="1 to 254"):
+        LabelScheme.parse("id\tname\n" + last)
