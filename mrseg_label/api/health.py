@@ -8,6 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
 from mrseg_label.api.figures import registry
+from mrseg_label.api.problems import PLAIN_RESPONSES
 from mrseg_label.catalog import Catalog
 from mrseg_label.errors import ConfigurationError, Unavailable
 from mrseg_label.workspace import Workspace
@@ -21,7 +22,7 @@ class Health(BaseModel):
 
 def router(workspace: Workspace, catalog: Catalog) -> APIRouter:
     """``/healthz``, ``/readyz`` and ``/metrics``."""
-    routes = APIRouter(tags=["health"])
+    routes = APIRouter(tags=["health"], responses=PLAIN_RESPONSES)
     figures = registry(workspace, catalog)
 
     @routes.get("/healthz", summary="The server answers")

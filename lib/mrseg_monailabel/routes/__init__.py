@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from mrseg_label.api.problems import PLAIN_RESPONSES
 from mrseg_monailabel.loop import LoopApp
 from mrseg_monailabel.routes import activelearning, auth, datastore, infer, info, session, train
 
 
 def router(app: LoopApp) -> APIRouter:
     """All routes of the protocol over one app object."""
-    collected = APIRouter()
+    collected = APIRouter(responses=PLAIN_RESPONSES)
     for module in (auth, info, activelearning, datastore, infer, train, session):
         collected.include_router(module.router(app))
     return collected
