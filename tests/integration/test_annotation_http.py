@@ -187,6 +187,33 @@ def test_an_alias_that_is_an_id_stands_for_nothing_else(running: Running, tmp_pa
     assert running.http.get("/datastore/image", params={"image": identifier}).content == stored
 
 
+def test_nothing_left_is_another_answer_than_all_in_readers_hands(running: Running, tmp_path: Path) -> None:
+    """The last test of this server: it hands out and submits whatever there is."""
+
+    def ask() -> Any:
+        return running.http.post("/activelearning/sequential", json={"client_id": "user-xyz"})
+
+    taken: list[str] = []
+    while (answer := ask()).status_code == 200:
+        assert answer.json(), "nothing is left although every case is in a reader's hands"
+        taken.append(answer.json()["id"])
+    assert len(taken) == len(set(taken)) > 10
+    assert answer.status_code == 409
+    assert re.search(r"until \d{4}-\d\d-\d\dT[\d:.]+Z", answer.json()["detail"])
+    for image in taken:
+        empty = tmp_path / "empty.nii.gz"
+        stored = running.http.get("/datastore/image", params={"image": image}).content
+        (tmp_path / "image.nii.gz").write_bytes(stored)
+        opened = nib.load(tmp_path / "image.nii.gz")
+        nib.save(nib.Nifti1Image(np.zeros(opened.shape, np.uint8), opened.affine), empty)
+        params = json.dumps({"label_info": [{"name": "liver"}], "client_id": "user-xyz"})
+        with empty.open("rb") as file:
+            files = {"label": ("empty.nii.gz", file)}
+            sent = running.http.put("/datastore/label", params={"image": image}, data={"params": params}, files=files)
+        assert sent.status_code == 200, sent.text
+        assert (ask().status_code, ask().json() == {}) == ((200, True) if image == taken[-1] else (409, False))
+
+
 def _infer(reader: MONAILabelClient, image: str) -> tuple[NDArray[Any], dict[str, Any]]:
     file, params = reader.infer("mrseg", image, {"result_extension": ".nrrd", "result_dtype": "uint8"})
     return sitk.GetArrayFromImage(sitk.ReadImage(file)), params
