@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mrseg_label.annotation.names import NameTable, foreign_structures
-from mrseg_label.annotation.service import submit
+from mrseg_label.annotation.decode import decode, decode_segments
+from mrseg_label.annotation.names import NameTable, foreign_structures, is_ignored
+from mrseg_label.annotation.service import check_cover, submit
 from mrseg_label.catalog.queries import worklist as cases
 from mrseg_label.catalog.types import IMPORT_AUTHOR
 from mrseg_label.errors import NotFound
 from mrseg_label.imaging import Geometry, write_nifti
-from mrseg_label.imaging.segmentations import MAX_LABEL, MAX_SEGMENTS, read_segmentation
+from mrseg_label.imaging.segmentations import MAX_LABEL, MAX_SEGMENTS, Layer, Segment, Segmentation, read_segmentation
 from mrseg_label.jobs import JobContext
 from mrseg_label.labels import LabelScheme
+from mrseg_label.workspace import Workspace
 
 
 def run(context: JobContext) -> None:
@@ -44,10 +48,11 @@ def run(context: JobContext) -> None:
         if payload["labels"] is not None:
             upload = folder / "mask.nii.gz"
             geometry = Geometry.from_json(examination.geometry)
-            names, left_out = _by_position(
-                workspace.scheme, geometry, stored, payload["labels"], payload["lenient"], upload
-            )
-            notes += [f"not in the label scheme and left out: {', '.join(left_out)}"] if left_out else []
+            layer = read_segmentation(stored, geometry).layers[0]
+            names, lookup, left_out = _by_position(workspace.scheme, layer, payload["labels"], payload["lenient"])
+            mapped = lookup[layer]
+            write_nifti(upload, mapped.astype(np.uint8) if len(names) < 256 else mapped, geometry)
+            notes += [_left_out(left_out)] if left_out else []
         context.check()
         submitted = submit(
             workspace,
@@ -64,10 +69,51 @@ def run(context: JobContext) -> None:
     stored.unlink(missing_ok=True)
 
 
+def judge(
+    workspace: Workspace, image: Geometry, mask: Path, labels: Sequence[tuple[int, str]] | None, lenient: bool
+) -> list[str]:
+    """Decode a mask as its job will, and store nothing, so that an import can say at once what is wrong with it.
+
+    Parameters
+    ----------
+    image : grid of its image.
+    labels : names by value; None for a ``.seg.nrrd``, which has its own.
+    lenient : whether structures that the scheme does not have are left out.
+
+    Returns
+    -------
+    What a person may want to know: classes that were left out, voxels that two structures had.
+
+    Raises
+    ------
+    LabelError, GeometryError, InvalidInput
+        The mask cannot be taken.
+    """
+    left_out: list[str] = []
+    if labels is None:
+        decoded = decode(workspace.scheme, image, mask, [])
+    else:
+        segmentation = read_segmentation(mask, image)
+        names, lookup, left_out = _by_position(workspace.scheme, segmentation.layers[0], labels, lenient)
+        ordered = Segmentation((lookup[segmentation.layers[0]],), None, segmentation.notes)
+        segments = [Segment(name, 0, value) for value, name in enumerate(names, start=1)]
+        decoded = decode_segments(workspace.scheme, ordered, segments)
+    check_cover(workspace, decoded)
+    empty = [name for name in decoded.ignored if not is_ignored(name)]
+    notes = [f"{count:,} voxels of two structures: {pair}" for pair, count in decoded.overlaps.items()]
+    notes += [_left_out(left_out)] if left_out else []
+    notes += [f"not in the label scheme, and without voxels: {', '.join(empty)}"] if empty else []
+    return notes
+
+
+def _left_out(names: Sequence[str]) -> str:
+    return f"not in the label scheme and left out: {', '.join(names)}"
+
+
 def _by_position(
-    scheme: LabelScheme, image: Geometry, path: Path, labels: list[list[object]], lenient: bool, target: Path
-) -> tuple[list[str], list[str]]:
-    """Write the mask with value k for the k-th name, as submissions have it; returns the names and what was left out."""
+    scheme: LabelScheme, layer: Layer, labels: Iterable[Sequence[object]], lenient: bool
+) -> tuple[list[str], NDArray[np.uint16], list[str]]:
+    """Names for which the k-th has value k, as submissions have it; the table of new values; what was left out."""
     table, foreign = NameTable(scheme), foreign_structures(scheme)
     names: list[str] = []
     places: dict[str, int] = {}  # structures that are put together of several classes
@@ -84,7 +130,6 @@ def _by_position(
             if part_of is not None:
                 places[part_of] = len(names)
         lookup[value] = places[part_of] if part_of is not None else len(names)
-    layer = read_segmentation(path, image).layers[0]
     for value in np.unique(layer).tolist():
         if value and value not in named:
             # The decoder says that it is not known, with its voxels.
@@ -92,6 +137,4 @@ def _by_position(
             lookup[value] = len(names)
         if len(names) > MAX_SEGMENTS:
             break
-    mapped = lookup[layer]
-    write_nifti(target, mapped.astype(np.uint8) if len(names) < 256 else mapped, image)
-    return names, left_out
+    return names, lookup, left_out

@@ -71,7 +71,7 @@ def submit(
         named = folder / f"upload{suffix}"
         named.symlink_to(upload.resolve())
         decoded = decode(workspace.scheme, geometry, named, label_info, workspace.settings.max_upload_mb * 1024**2)
-        _check_cover(workspace, decoded)
+        check_cover(workspace, decoded)
         states, note = _states(workspace, decoded, geometry, draft)
         report = decoded.report() | ({"draft": note} if note else {})
         if params and isinstance(params.get("model"), str):
@@ -125,7 +125,8 @@ def final_mask(workspace: Workspace, catalog: Catalog, examination: Examination)
     return workspace.path(revision.path), revision
 
 
-def _check_cover(workspace: Workspace, decoded: Decoded) -> None:
+def check_cover(workspace: Workspace, decoded: Decoded) -> None:
+    """Raise :class:`LabelError` where a submission judges no structure, or not all that it must."""
     if not decoded.voxels:
         raise LabelError(
             "no segment of this submission stands for a structure, so it says nothing of any and would count as annotated: "

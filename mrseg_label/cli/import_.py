@@ -64,6 +64,9 @@ def import_images(
     as_json: JsonOption = False,
 ) -> None:
     """Bring images into the catalogue; exit code 1 if any was refused."""
+    from functools import partial
+
+    from mrseg_label.annotation.masks import judge
     from mrseg_label.intake.options import ImportOptions
     from mrseg_label.intake.sequences import PRIMARY_SEQUENCES
     from mrseg_label.intake.service import check_options, import_paths
@@ -86,7 +89,7 @@ def import_images(
     except InvalidInput as error:
         raise typer.BadParameter(str(error)) from error
     with opened(workspace) as (found, catalog), progress_bar("importing", quiet=as_json) as progress:
-        report = import_paths(found, catalog, paths, options, progress)
+        report = import_paths(found, catalog, paths, options, progress, partial(judge, found))
     if as_json:
         print_json(report.to_json())
     else:

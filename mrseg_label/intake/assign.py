@@ -18,7 +18,7 @@ from mrseg_label.intake.pattern import Pattern
 from mrseg_label.intake.sequences import canonical_sequence, sequence_in_name
 
 if TYPE_CHECKING:
-    from mrseg_label.intake.dicom import Volume
+    from mrseg_label.intake.exports import Volume
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from mrseg_label.errors import InvalidInput, MrsegError
@@ -14,50 +13,13 @@ from mrseg_label.intake.assign import Source
 from mrseg_label.intake.containers import Damaged, Folder, Read, Zip
 from mrseg_label.intake.dicom_sequence import channel_of, sequence_of, why_not
 from mrseg_label.intake.discover import DICOM_SUFFIXES, Found
+from mrseg_label.intake.exports import Export, Volume, folder_of
 from mrseg_label.intake.options import ImportOptions, ImportReport
 from mrseg_label.intake.participants import clean_code
 from mrseg_label.intake.pattern import Pattern
 from mrseg_label.intake.pseudonyms import Pseudonyms, Redaction
 from mrseg_label.intake.stations import Place, places
 from mrseg_label.intake.ukbiobank import is_manifest, read_manifest, zip_name
-
-
-@dataclass(frozen=True)
-class Export:
-    """A zip, or all DICOM files below one imported folder.
-
-    Attributes
-    ----------
-    beside : other files in the folders of DICOM files, which are named in the report.
-    """
-
-    found: Found
-    files: tuple[Found, ...] = ()
-    beside: tuple[Found, ...] = ()
-
-    @property
-    def is_zip(self) -> bool:
-        """Whether it is a zip."""
-        return not self.files
-
-
-@dataclass(frozen=True)
-class Volume:
-    """A stack with the files that it is read from."""
-
-    stack: Stack
-    files: Folder | Zip
-
-    @property
-    def folders(self) -> set[str]:
-        """Folders of the files."""
-        return {_folder(frame.file) for frame in self.stack.frames}
-
-    @property
-    def source_digest(self) -> str:
-        """SHA-256 over the files that the image is made of, in no order, and the frames in them."""
-        parts = sorted(frame.content + frame.index.to_bytes(4, "big") for frame in self.stack.frames)
-        return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
 def groups_of(
@@ -130,7 +92,7 @@ def _scan(files: Folder | Zip, problems: _Problems) -> list[Frame]:
                 frames += read_frames(read(name), name, described.get(PurePosixPath(name).name))
             except NotAnImage as error:
                 claims = name.lower().endswith(DICOM_SUFFIXES) and str(error) == "not a DICOM file"
-                problems.unreadable[_folder(name)] += claims
+                problems.unreadable[folder_of(name)] += claims
                 (problems.refused if claims else problems.passed_over).setdefault(str(error), []).append(name)
             except Damaged:
                 raise
@@ -138,20 +100,16 @@ def _scan(files: Folder | Zip, problems: _Problems) -> list[Frame]:
                 problems.broken_series.add(error.series)
                 problems.refused.setdefault(f"{error}; its whole series is refused", []).append(name)
             except MrsegError as error:
-                problems.unreadable[_folder(name)] += 1
+                problems.unreadable[folder_of(name)] += 1
                 problems.refused.setdefault(str(error), []).append(name)
             except OSError as error:
-                problems.unreadable[_folder(name)] += 1
+                problems.unreadable[folder_of(name)] += 1
                 problems.refused.setdefault(f"cannot be read: {error.strerror}", []).append(name)
     present = {PurePosixPath(name).name for name in files.names}
     missing = [name for name in described if name not in present]
     if missing:
         problems.passed_over.setdefault("the manifest names it and it is not there", []).extend(missing)
     return frames
-
-
-def _folder(name: str) -> str:
-    return PurePosixPath(name).parent.as_posix()
 
 
 def _manifests(files: Folder | Zip, read: Read) -> dict[str, str]:
@@ -234,7 +192,7 @@ def _study(
     for index, (stack, name) in enumerate(zip(taken, names, strict=True)):
         shown = _shown(stack, export, pseudonyms, redact)
         try:
-            source = _source(stack, name, found.get(index, Place("")), shown, files, export, stated, pseudonyms)
+            source = _source(stack, name, found.get(index, Place("")), shown, files, export, stated, pseudonyms, redact)
         except InvalidInput as error:
             report.refuse(shown, redact(str(error)))
             continue
@@ -251,6 +209,7 @@ def _source(
     export: Export,
     stated: _Stated,
     pseudonyms: Pseudonyms,
+    redact: Redaction,
 ) -> Source:
     frame, person, warnings = stack.first, stack.first.person, []
     fields = stated.fields(frame.file)
@@ -281,7 +240,7 @@ def _source(
         station=fields.get("station", "") or place.station,
         sequence=" ".join([sequence, *apart]).strip(),
         warnings=tuple(warnings),
-        volume=Volume(stack, files),
+        volume=Volume(stack, files, export, redact, fields.get("session", "")),
         sex=person.sex,
         age=person.age,
     )

@@ -1,18 +1,17 @@
-"""Masks that lie beside the images: found by a pattern, checked against the grid, handed on as a job.
+"""Masks that lie beside the images: checked against the grid, decoded as a trial, handed on as a job.
 
-What the names mean and whether the mask can be taken is decided where submissions are decoded; an import
-only makes sure that it is a label map of this image.
+What the names mean and whether the mask can be taken is decided where submissions are decoded; an import asks
+there (``judge``), so that its report says it, and leaves the work to the job.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,78 +24,15 @@ from mrseg_label.ids import new_id
 from mrseg_label.imaging import Geometry, write_nifti
 from mrseg_label.imaging.formats import SUFFIXES
 from mrseg_label.imaging.segmentations import SEGMENTATION_SUFFIX, read_segmentation
-from mrseg_label.imaging.volume import load_geometry
-from mrseg_label.intake.assign import Source
-from mrseg_label.intake.discover import Found, strip_suffix
-from mrseg_label.intake.mask_labels import Labels, check_mask_labels
-from mrseg_label.intake.pattern import FIELDS, Pattern
+from mrseg_label.intake.discover import strip_suffix
+from mrseg_label.intake.mask_labels import Labels
 from mrseg_label.intake.prepare import Failed, Prepared, PreparedMask
-from mrseg_label.intake.sequences import most_preferred
 from mrseg_label.jobs import queue
 from mrseg_label.workspace import Workspace, sha256_of
 
-_FIELD = re.compile(r"\{(\w*)\}")
-_NNUNET_CHANNEL = re.compile(r"_\d{4}$")
+# Grid, file, names by value, lenient (see PreparedMask) to what is worth a word.
+Judge = Callable[[Geometry, Path, Labels | None, bool], Sequence[str]]
 INCOMING = "annotations/incoming"
-
-
-class MaskFinder:
-    """Finds the mask of an image.
-
-    Parameters
-    ----------
-    pattern : path below the imported folder in which ``{participant}``, ``{session}``, ``{station}`` and
-        ``{sequence}`` stand for those of the image (as its own pattern has them), ``{name}`` for the name of its
-        file without suffix, ``{case}`` for the same without nnU-Net's ``_0000``. It leads to a file, or to a folder
-        with one file a structure (TotalSegmentator).
-    labels_file : the label map, see :func:`mrseg_label.intake.mask_labels.read_mask_labels`.
-    image_pattern : the pattern of the images.
-    """
-
-    def __init__(self, pattern: str, labels_file: Path | None, image_pattern: str | None) -> None:
-        known = (*FIELDS, "name", "case")
-        unknown = [name for name in _FIELD.findall(pattern) if name not in known]
-        if unknown or pattern.startswith(("/", "\\")) or ".." in PurePosixPath(pattern).parts:
-            raise InvalidInput(
-                f"the pattern of masks {pattern!r} cannot be used: it is a path below the imported folder, its fields are "
-                f"{', '.join(f'{{{name}}}' for name in known)}"
-            )
-        needed = [name for name in _FIELD.findall(pattern) if name in FIELDS]
-        if needed and image_pattern is None:
-            raise InvalidInput(
-                f"the pattern of masks {pattern!r} takes {', '.join(needed)} from the path of the image: give --pattern too"
-            )
-        self.pattern = pattern
-        self.labels = check_mask_labels(labels_file)
-        self.images = Pattern(image_pattern) if image_pattern else None
-
-    def sort_out(self, images: Sequence[Found]) -> tuple[list[Found], dict[Path, Path]]:
-        """The images without what are masks, and the mask of each image that has one."""
-        masks = {found.path: mask for found in images if (mask := self._of(found)) is not None}
-        files = {mask for mask in masks.values() if mask.is_file()}
-        folders = {mask for mask in masks.values() if mask.is_dir()}
-        kept = [
-            found
-            for found in images
-            if found.path not in files and not any(folder in found.path.parents for folder in folders)
-        ]
-        return kept, {found.path: masks[found.path] for found in kept if found.path in masks}
-
-    def _of(self, found: Found) -> Path | None:
-        name = strip_suffix(found.path.name)
-        fields = {"name": name, "case": _NNUNET_CHANNEL.sub("", name)}
-        if self.images is not None:
-            matched = self.images.match(found)
-            if matched is None:
-                return None
-            fields |= matched
-        relative = _FIELD.sub(lambda match: fields.get(match[1], ""), self.pattern)
-        depth = len(found.relative.parts)
-        base = found.path.parents[depth - 1]
-        wanted = [base / relative]
-        # A file or a subfolder was given: the pattern may begin above it, as the images' own does.
-        wanted += [parent / relative for parent in base.parents[: len(PurePosixPath(relative).parts)]]
-        return next((path for path in wanted if path.exists() and path != found.path), None)
 
 
 def prepare_mask(mask: Path, image: Geometry, labels: Labels | None, scratch: Path) -> PreparedMask:
@@ -175,32 +111,34 @@ def hand_on(
     return True
 
 
-def with_masks(
-    groups: Sequence[Sequence[Source]], masks: Mapping[Path, Path], preference: Sequence[str]
-) -> list[list[Source]]:
-    """Give each mask to one image of its group: the one that is drafted on, if it is there; the others share it."""
-    given = []
-    for group in groups:
-        best: dict[Path, int] = {}
-        for mask in {masks[source.path] for source in group if source.path in masks}:
-            channels = [index for index, source in enumerate(group) if masks.get(source.path) == mask]
-            best[mask] = channels[most_preferred([group[index].sequence for index in channels], preference)]
-        chosen = {index: mask for mask, index in best.items()}
-        given.append([replace(source, mask=chosen.get(index)) for index, source in enumerate(group)])
-    return given
-
-
 def with_mask(
-    image: Prepared | Failed, labels: Labels | None, scratch: Path, orientation: str | None
+    image: Prepared | Failed,
+    labels: Labels | None,
+    scratch: Path,
+    known: Callable[[str], Geometry | None],
+    judge: Judge | None = None,
 ) -> Prepared | Failed:
-    """Prepare the mask of an image that came in; one that cannot be taken is refused, and the image stays."""
-    mask = image.source.mask
+    """Prepare the mask of an image that came in; one that cannot be taken is refused, and the image stays.
+
+    Parameters
+    ----------
+    known : the grid of an image that was there before, by the digest of its source.
+    judge : decodes the mask as its job will; raises where it cannot be taken, returns what is worth a word.
+    """
+    mask, volume = image.source.mask, image.source.volume
     if mask is None:
         return image
+    # Beside DICOM a file may be named after the patient.
+    redact = volume.redact if volume is not None else str
     if isinstance(image, Failed):
-        return replace(image, reason=f"{image.reason} (and with it its mask {mask.name})")
+        return replace(image, reason=f"{image.reason} (and with it its mask {redact(mask.name)})")
     try:
-        geometry = image.geometry or load_geometry(image.source.path, orientation)[0]
-        return replace(image, mask=prepare_mask(mask, geometry, labels, scratch))
+        geometry = image.geometry or known(image.source_digest)
+        if geometry is None:
+            raise InvalidInput("its image was removed while this one came in; import both again")
+        prepared = prepare_mask(mask, geometry, labels, scratch)
+        said = judge(geometry, prepared.file, prepared.labels, prepared.lenient) if judge is not None else []
+        notes, said = (tuple(map(redact, texts)) for texts in (prepared.notes, said))
+        return replace(image, mask=replace(prepared, shown=redact(str(mask)), notes=notes, said=said))
     except (MrsegError, OSError) as error:
-        return replace(image, mask_refused=str(error))
+        return replace(image, mask_refused=(redact(str(mask)), redact(str(error))))

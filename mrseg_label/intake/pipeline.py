@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
-from itertools import product
 
-from mrseg_label.errors import MrsegError
-from mrseg_label.imaging import load_image
 from mrseg_label.intake.assign import Source
 from mrseg_label.intake.prepare import Failed, Prepared
+from mrseg_label.intake.swapped import Group, Stored, with_swaps_named
 
 Progress = Callable[[int, int], None]
-Group = list[Prepared | Failed]
 
 
 def prepared_groups(
@@ -23,6 +19,7 @@ def prepared_groups(
     prepare_one: Callable[[Source], Prepared | Failed],
     threads: int,
     progress: Progress | None = None,
+    stored: Stored | None = None,
 ) -> Iterator[Group]:
     """Prepare the images of each group.
 
@@ -31,6 +28,7 @@ def prepared_groups(
     Parameters
     ----------
     progress : called with images done and images known of so far (exports are looked into one after the other).
+    stored : see :func:`mrseg_label.intake.swapped.with_swaps_named`.
     """
     threads = max(1, threads)
     source_groups = iter(groups)
@@ -48,7 +46,7 @@ def prepared_groups(
                 if not waiting:
                     return
                 results = [future.result() for future in waiting.popleft()]
-                yield with_swaps_named(results)
+                yield with_swaps_named(results, stored)
                 done += len(results)
                 if progress is not None:
                     progress(done, known)
@@ -68,42 +66,3 @@ def counted(groups: Sequence[Sequence[Source]], progress: Progress | None) -> Pr
 
 def _at_least(progress: Progress, total: int, done: int, known: int) -> None:
     progress(done, max(known, total))
-
-
-def with_swaps_named(group: Group) -> Group:
-    """Say in the fat and water images of a scan where the two look exchanged."""
-    warnings: dict[int, str] = {}
-    for (w, water), (f, fat) in product(_channels(group, "water"), _channels(group, "fat")):
-        parts = _exchanged(fat, water)
-        if parts:
-            warnings[w] = warnings[f] = (
-                f"fat and water look exchanged ({', '.join(parts)}): the rim of the body is bright in the water image"
-            )
-    return [
-        replace(image, warnings=(*image.warnings, warnings[index]))
-        if index in warnings and isinstance(image, Prepared)
-        else image
-        for index, image in enumerate(group)
-    ]
-
-
-def _channels(group: Group, sequence: str) -> list[tuple[int, Prepared]]:
-    return [
-        (index, image)
-        for index, image in enumerate(group)
-        if isinstance(image, Prepared) and image.file is not None and image.source.sequence == sequence
-    ]
-
-
-def _exchanged(fat: Prepared, water: Prepared) -> list[str]:
-    one, other = fat.source, water.source
-    if (one.session, one.station) != (other.session, other.station) or fat.file is None or water.file is None:
-        return []
-    try:
-        by_fat, geometry, _ = load_image(fat.file)
-        by_water, grid, _ = load_image(water.file)
-    except MrsegError:
-        return []  # it was read a moment ago; what is wrong with it is found where it matters
-    from mrseg_label.imaging.swaps import swapped_parts  # SciPy behind it: not in every server that starts
-
-    return swapped_parts(by_fat, by_water, geometry) if geometry.matches(grid) else []

@@ -29,6 +29,8 @@ class PreparedMask:
     file : a label map or a ``.seg.nrrd``. digest : its SHA-256.
     labels : names by value, or None where the file has its own.
     lenient : whether structures that the scheme does not have are left out (a tool's whole set of classes).
+    notes : what was changed in it, for its revision. said : what is worth a word in the report.
+    shown : where it lies, as the report has it.
     """
 
     file: Path
@@ -37,6 +39,8 @@ class PreparedMask:
     labels: list[tuple[int, str]] | None
     lenient: bool
     notes: tuple[str, ...]
+    said: tuple[str, ...] = ()
+    shown: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class Prepared:
         catalogue knows the file's bytes already.
     digest : SHA-256 of the stored form. Same voxels on the same grid have the same, in whatever format
         they came.
-    mask : the mask beside it. mask_refused : why it cannot be taken.
+    mask : the mask beside it. mask_refused : which it is and why it cannot be taken.
     """
 
     source: Source
@@ -61,7 +65,7 @@ class Prepared:
     warnings: tuple[str, ...] = ()
     in_place: bool = False
     mask: PreparedMask | None = None
-    mask_refused: str = ""
+    mask_refused: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from mrseg_label.imaging.dicom import Person
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 HIDDEN = "***"
+# Files are often called by the UID of their slice, which is no part of what tells people apart.
+_UID = re.compile(r"(?<!\d)[0-2](?:\.\d+){5,}(?!\d)")
 
 
 class Pseudonyms:
@@ -66,4 +68,5 @@ class Redaction:
 
     def __call__(self, text: str) -> str:
         """The text without what names a person."""
+        text = _UID.sub(HIDDEN, text)
         return text if self._expression is None else self._expression.sub(HIDDEN, text)

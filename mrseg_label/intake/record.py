@@ -176,6 +176,11 @@ class Recorder:
         acquisition.sequence = primary.sequence
 
 
+def session_of(acquisition: Acquisition) -> str:
+    """The session that an acquisition belongs to, as its import named it."""
+    return str(json.loads(acquisition.key)[1])
+
+
 def complete_participants(
     session: Session, people: Mapping[str, Person], codes: Collection[str]
 ) -> list[tuple[str, str]]:

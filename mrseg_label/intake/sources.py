@@ -24,6 +24,7 @@ def all_sources(
     if not findings.dicom and not findings.zips:
         return
     from mrseg_label.intake import bids, dicom
+    from mrseg_label.intake.exports import Export
     from mrseg_label.intake.pseudonyms import Pseudonyms
 
     # A dry run stores nothing, not even a key: without one the pseudonyms that it shows hold for it alone.
@@ -38,7 +39,7 @@ def all_sources(
     for folder in findings.dicom:
         files = tuple(filter(original, folder.files))
         if files:
-            export = dicom.Export(folder.found, files, tuple(folder.beside))
+            export = Export(folder.found, files, tuple(folder.beside))
             yield from dicom.groups_of(export, options, pseudonyms, report)
     for found in filter(original, findings.zips):
-        yield from dicom.groups_of(dicom.Export(found), options, pseudonyms, report)
+        yield from dicom.groups_of(Export(found), options, pseudonyms, report)

@@ -13,6 +13,7 @@ from sqlalchemy import select
 from mrseg_label.catalog.database import Catalog
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.catalog.tables import Participant
+from mrseg_label.intake.options import ImportOptions
 from mrseg_label.intake.service import import_paths
 from mrseg_label.workspace import Workspace
 from tests import dicom_files as dcm
@@ -125,3 +126,19 @@ def test_swaps_are_named_in_the_images_of_that_scan_alone(opened: Opened, tmp_pa
         if any("fat and water look exchanged (whole image)" in warning for warning in entry.warnings)
     }
     assert exchanged == {("station2", "fat"), ("station2", "water")}
+
+
+def test_a_swap_is_found_where_the_other_channel_came_before(opened: Opened, tmp_path: Path) -> None:
+    members: dict[str, bytes] = {}
+    station(members, 1, 900.0, "100001.0")
+    station(members, 2, 840.0, "100101.0", swap=True)
+    for channel, count in (("2", 2), ("3", 2)):  # fat, then water
+        folder = tmp_path / channel
+        folder.mkdir()
+        for name, data in members.items():
+            if name.split(".")[4] == channel:
+                (folder / name).write_bytes(data)
+        report = import_paths(*opened, [folder], ImportOptions(participant="1234567"))
+        assert len(report.accepted) == count
+    exchanged = [entry for entry in report.accepted if any("imported earlier" in warning for warning in entry.warnings)]
+    assert [(entry.station, entry.sequence) for entry in exchanged] == [("station2", "water")]

@@ -256,6 +256,8 @@ def test_nothing_of_the_patient_leaves_the_import(opened: Opened, tmp_path: Path
     folder = dcm.save(tmp_path / "Musterfrau_Erika" / "H4711-0815" / "A998877", files)
     (folder / "Erika Musterfrau.txt").write_text("letter")
     (folder / "Musterfrau.dcm").write_bytes(b"broken")
+    (folder / "MR.1.2.826.5.6.77.8.dcm").write_bytes(b"broken too")
+    (folder / "Arzt, Anton, Klinik Musterstadt.txt").write_text("another letter")
     report = import_paths(workspace, catalog, [tmp_path / "Musterfrau_Erika"])
     (entry,) = report.accepted
     assert entry.participant.startswith("P-")

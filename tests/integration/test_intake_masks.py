@@ -28,6 +28,7 @@ from mrseg_label.intake.service import import_paths
 from mrseg_label.jobs import queue
 from mrseg_label.worker.loop import Worker
 from mrseg_label.workspace import Workspace
+from tests import dicom_files as dcm
 
 SHAPE = (8, 9, 10)
 AFFINE = np.array([[-2.0, 0, 0, 8], [0, -2.0, 0, 9], [0, 0, 3.0, -4], [0, 0, 0, 1]])
@@ -178,6 +179,123 @@ def test_what_is_no_mask_of_the_image_is_refused_and_the_image_stays(opened: Ope
     save(tmp_path / "d/masks/b.nii.gz", boxes(1))
     without = import_paths(workspace, catalog, [tmp_path / "d"], ImportOptions(masks="masks/{name}.nii.gz"))
     assert any("--mask-labels" in entry.reason for entry in without.refused)
+
+
+def test_an_import_says_at_once_what_the_decoder_will_not_take(opened: Opened, tmp_path: Path) -> None:
+    workspace, catalog = opened
+    masks = {"unknown": boxes(1, 2), "nameless": boxes(1, 9), "fine": boxes(1), "nothing": boxes(2) * 0}
+    for seed, (name, mask) in enumerate(masks.items()):
+        save(tmp_path / f"d/{name}.nii.gz", picture(seed))
+        save(tmp_path / f"d/masks/{name}.nii.gz", mask)
+    (tmp_path / "labels.tsv").write_text("1\tliver\n2\tflux capacitor\n3\twarp core\n")
+    arguments = ["import", str(tmp_path / "d"), "--workspace", str(workspace.root), "--json"]
+    arguments += ["--masks", "masks/{name}.nii.gz", "--mask-labels", str(tmp_path / "labels.tsv")]
+    documents = []
+    for more in (["--dry-run"], []):
+        shown = CliRunner().invoke(app, [*arguments, *more])
+        assert shown.exit_code == 1
+        documents.append(json.loads(shown.stdout))
+    for document in documents:
+        reasons = {Path(entry["source"]).name: entry["reason"] for entry in document["refused"]}
+        assert reasons.keys() == {"unknown.nii.gz", "nameless.nii.gz"}
+        assert "'flux capacitor'" in reasons["unknown.nii.gz"]
+        assert "'value 9'" in reasons["nameless.nii.gz"]
+        assert (len(document["accepted"]), document["masks"]) == (4, 2)
+        said = {Path(entry["source"]).name: entry["reason"] for entry in document["passed_over"]}
+        assert "without voxels: flux capacitor, warp core" in said["fine.nii.gz"]
+    work(workspace, catalog)
+    assert len(stored(workspace, catalog)) == 2
+
+
+def test_masks_without_an_image_are_no_images(opened: Opened, tmp_path: Path) -> None:
+    for seed, case in enumerate(("a", "b")):
+        save(tmp_path / f"d/imagesTr/{case}_0000.nii.gz", picture(seed))
+    for case in ("a", "lonely"):
+        save(tmp_path / f"d/labelsTr/{case}.nii.gz", boxes(1))
+    (tmp_path / "labels.tsv").write_text("1\tliver\n")
+    options = ImportOptions(masks="labelsTr/{case}.nii.gz", mask_labels=tmp_path / "labels.tsv")
+    report = import_paths(*opened, [tmp_path / "d"], options)
+    assert (len(report.accepted), report.masks) == (2, 1)
+    (refused,) = report.refused
+    assert "lonely" in refused.source
+    assert "mask of no image" in refused.reason
+
+
+def test_one_mask_for_two_groups_goes_to_one_and_that_is_said(opened: Opened, tmp_path: Path) -> None:
+    for seed, station in enumerate(("chest", "pelvis")):
+        save(tmp_path / f"d/P1/{station}_T1.nii.gz", picture(seed))
+    save(tmp_path / "d/P1/seg.nii.gz", boxes(1))
+    (tmp_path / "labels.tsv").write_text("1\tliver\n")
+    options = ImportOptions(
+        pattern="{participant}/{station}_{sequence}.nii.gz",
+        masks="{participant}/seg.nii.gz",
+        mask_labels=tmp_path / "labels.tsv",
+    )
+    report = import_paths(*opened, [tmp_path / "d"], options)
+    assert (len(report.accepted), report.masks) == (2, 1)
+    assert "must tell" in report.refused[0].reason
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_masks_beside_dicom(opened: Opened, tmp_path: Path, zipped: bool) -> None:
+    workspace, catalog = opened
+    array = dcm.noise(1, SHAPE)
+    files = dcm.series(array, directions=dcm.CORONAL, SeriesDescription="t1_tse")
+    if zipped:
+        (tmp_path / "d/P1").mkdir(parents=True)
+        dcm.save_zip(tmp_path / "d/P1/scan.zip", {f"a/{k}": dcm.as_bytes(ds) for k, ds in enumerate(files)})
+    else:
+        dcm.save(tmp_path / "d/P1/scan", files)
+    # The grid as a tool that reads the series has it: the first import tells.
+    Workspace.init(tmp_path / "trial")
+    trial, theirs = open_workspace(tmp_path / "trial")
+    (first,) = import_paths(trial, theirs, [tmp_path / "d"], ImportOptions(participant="P1")).accepted
+    theirs.close()
+    mask = boxes(5, 6)
+    assert first.geometry.shape == SHAPE
+    save(tmp_path / "d/P1/scan_seg.nii.gz", mask, first.geometry.affine)
+    save(tmp_path / "d/P1/other_seg.nii.gz", mask, first.geometry.affine)
+    (tmp_path / "labels.tsv").write_text("5\tliver\n6\tspleen\n")
+    options = ImportOptions(
+        pattern="{participant}/*",
+        masks="{participant}/{name}_seg.nii.gz",
+        mask_labels=tmp_path / "labels.tsv",
+    )
+    report = import_paths(workspace, catalog, [tmp_path / "d"], options)
+    (entry,) = report.accepted
+    assert (entry.participant, entry.sequence, report.masks) == ("P1", "t1", 1)
+    assert [Path(refused.source).name for refused in report.refused] == ["other_seg.nii.gz"]
+    work(workspace, catalog)
+    ((examination, found),) = stored(workspace, catalog).items()
+    assert examination == entry.id
+    assert np.array_equal(found == workspace.scheme["liver"].id, mask == 5)
+    assert np.array_equal(found == workspace.scheme["spleen"].id, mask == 6)
+    again = import_paths(workspace, catalog, [tmp_path / "d"], options)
+    assert (again.unchanged, again.masks, len(again.accepted)) == (1, 0, 0)
+    # On another grid it is refused, and the image that is there already stays.
+    save(tmp_path / "d/P1/scan_seg.nii.gz", mask, AFFINE)
+    wrong = import_paths(workspace, catalog, [tmp_path / "d"], options)
+    assert any("grid" in refused.reason for refused in wrong.refused)
+
+
+def test_a_mask_beside_dicom_may_be_called_after_the_patient(opened: Opened, tmp_path: Path) -> None:
+    workspace, catalog = opened
+    dcm.save(tmp_path / "d/Musterfrau", dcm.series(dcm.noise(1, SHAPE)))
+    save(tmp_path / "d/Musterfrau/Musterfrau.nii.gz", boxes(1))
+    (tmp_path / "labels.tsv").write_text("1\tliver\n")
+    options = ImportOptions(masks="{name}.nii.gz", mask_labels=tmp_path / "labels.tsv")
+    report = import_paths(workspace, catalog, [tmp_path / "d"], options)
+    assert len(report.accepted) == 1
+    assert "grid" in report.refused[0].reason
+    assert "uster" not in json.dumps(report.to_json())
+
+
+def test_dicom_segmentations_are_passed_over_with_what_to_do(opened: Opened, tmp_path: Path) -> None:
+    folder = dcm.save(tmp_path / "d", dcm.series(dcm.noise(1)))
+    (folder / "seg.dcm").write_bytes(dcm.as_bytes(dcm.empty("1.2.840.10008.5.1.4.1.1.66.4")))
+    report = import_paths(*opened, [folder])
+    assert (len(report.accepted), report.refused) == (1, [])
+    assert "--masks" in report.passed_over[0].reason
 
 
 def test_names_that_the_scheme_does_not_have_end_the_job_with_the_reason(opened: Opened, tmp_path: Path) -> None:

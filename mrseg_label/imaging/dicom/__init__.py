@@ -8,7 +8,8 @@ https://dicom.nema.org/medical/dicom/current/output/html/part03.html
 
 from __future__ import annotations
 
-from mrseg_label.imaging.dicom.frames import Frame, NotAnImage, Unusable, read_frames
+from mrseg_label.imaging.dicom.files import NotAnImage, Unusable
+from mrseg_label.imaging.dicom.frames import Frame, read_frames
 from mrseg_label.imaging.dicom.person import Person
 from mrseg_label.imaging.dicom.stacks import Stack, stacks_of
 from mrseg_label.imaging.dicom.volume import load_stack

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import logging
-import struct
 import sys
-import warnings
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 
 from mrseg_label.errors import InvalidInput
+from mrseg_label.imaging.dicom.files import BROKEN, NotAnImage, Unusable, parse
 from mrseg_label.imaging.dicom.functional_groups import GROUPS, FunctionalGroups
 from mrseg_label.imaging.dicom.person import Person, person_of
 from mrseg_label.imaging.dicom.values import first_number, many, number, numbers, text, whole
@@ -30,6 +25,12 @@ _ENHANCED = (
     "1.2.840.10008.5.1.4.1.1.2.2",
 )
 IMAGE_CLASSES = ("1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.2", *_ENHANCED)
+_SEGMENTATIONS = (
+    "1.2.840.10008.5.1.4.1.1.66.4",
+    "1.2.840.10008.5.1.4.1.1.66.7",
+    "1.2.840.10008.5.1.4.1.1.66.5",
+    "1.2.840.10008.5.1.4.1.1.481.3",
+)
 _MAX_FRAMES = 100_000
 # What voxels are instead of magnitudes, as ImageType or ComplexImageComponent say it.
 _COMPONENTS = {
@@ -37,35 +38,6 @@ _COMPONENTS = {
     **dict.fromkeys(("R", "REAL"), "R"),
     **dict.fromkeys(("I", "IMAGINARY"), "I"),
 }
-
-# pydicom warns of every value that breaks the standard, and quotes it, whoever's it is; what matters of it is
-# checked here.
-logging.getLogger("pydicom").setLevel(logging.ERROR)
-warnings.filterwarnings("ignore", module=r"pydicom\.")
-
-
-# What pydicom and what stands behind it raise for files that are broken in one way or another.
-_BROKEN = (
-    *(InvalidDicomError, EOFError, OSError, zlib.error, struct.error, RecursionError, AssertionError),
-    *(AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError, NotImplementedError),
-)
-
-
-class NotAnImage(InvalidInput):
-    """A file that is no MR or CT image: a report, a directory, a screenshot, something else altogether."""
-
-
-class Unusable(InvalidInput):
-    """A file of an image that cannot be used: its whole series lacks a slice.
-
-    Attributes
-    ----------
-    series : SeriesInstanceUID.
-    """
-
-    def __init__(self, message: str, series: str) -> None:
-        super().__init__(message)
-        self.series = series
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +114,10 @@ def read_frames(data: bytes, name: str, wanted: str | None = None) -> list[Frame
     uid = text(ds, "SOPClassUID") or text(getattr(ds, "file_meta", {}), "MediaStorageSOPClassUID")
     if uid not in IMAGE_CLASSES:
         kind = pydicom.uid.UID(uid).name if uid else "no kind of object is given"
+        if uid in _SEGMENTATIONS:
+            raise NotAnImage(
+                f"{kind} is not read as a mask: save it as .seg.nrrd or .nii.gz (3D Slicer does) and give --masks"
+            )
         raise NotAnImage(f"no MR or CT image: {kind}")
     series = text(ds, "SeriesInstanceUID")
     try:
@@ -150,34 +126,8 @@ def read_frames(data: bytes, name: str, wanted: str | None = None) -> list[Frame
         raise Unusable(str(error), series) from error
     except AttributeError as error:  # names the attribute that is missing
         raise Unusable(f"an attribute is missing: {error}"[:200], series) from error
-    except _BROKEN as error:  # without the text, which may quote anything
+    except BROKEN as error:  # without the text, which may quote anything
         raise Unusable(f"the file's attributes cannot be used ({type(error).__name__})", series) from error
-
-
-def parse(data: bytes) -> Dataset:
-    """Read the data set of a file, with or without the preamble.
-
-    Raises
-    ------
-    NotAnImage
-        It is not DICOM.
-    InvalidInput
-        It is damaged.
-    """
-    bare = data[128:132] != b"DICM"
-    if bare and not _looks_bare(data):
-        raise NotAnImage("not a DICOM file")
-    try:
-        ds = pydicom.dcmread(io.BytesIO(data), force=bare)
-        _ = ds.get("SOPClassUID"), ds.get("PixelData")
-    except _BROKEN as error:
-        raise InvalidInput(f"the DICOM file is damaged or truncated ({type(error).__name__})") from error
-    return ds
-
-
-def _looks_bare(data: bytes) -> bool:
-    """Whether a file without preamble begins as old DICOM files do: group 0008 or 0002, small element."""
-    return data[:2] in (b"\x08\x00", b"\x02\x00") and data[3:4] == b"\x00" and len(data) > 256
 
 
 def _frames(ds: Dataset, data: bytes, name: str, wanted: str) -> Iterator[Frame]:

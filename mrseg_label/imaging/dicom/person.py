@@ -15,7 +15,17 @@ _ASKED = (
     *("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate", "PatientSex", "PatientAge"),
     *("StudyDate", "StudyInstanceUID"),
 )
-_NAMING = ("AccessionNumber", "SeriesInstanceUID", "StudyID")
+_NAMING = (
+    *(
+        "AccessionNumber",
+        "SeriesInstanceUID",
+        "FrameOfReferenceUID",
+        "StudyID",
+        "InstitutionName",
+        "DeviceSerialNumber",
+    ),
+    *("ReferringPhysicianName", "PerformingPhysicianName", "OperatorsName"),
+)
 # What stands in the place of an id where one was removed.
 _NOBODY = ("", "anon", "anonymous", "anonymized", "anonymised", "unknown", "none")
 _PER_YEAR = {"Y": 1.0, "M": 12.0, "W": 52.18, "D": 365.25}
@@ -50,7 +60,7 @@ def person_of(ds: Dataset) -> Person:
 def _person(
     number: str, issuer: str, name: str, born: str, sex: str, age: str, taken: str, study: str, other: tuple[str, ...]
 ) -> Person:
-    texts = {number, name, born, study, *other, *re.split(r"[\s^=,]+", name)}
+    texts = {number, name, born, taken, study, *other, *re.split(r"[\s^=,]+", name)}
     if number.strip(" 0").casefold() not in _NOBODY:
         key, known = f"id\0{issuer}\0{number}", True
     elif born and name and name.strip(" ^").casefold() not in _NOBODY:

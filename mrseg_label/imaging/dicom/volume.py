@@ -14,7 +14,8 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
 from mrseg_label.errors import GeometryError, InvalidInput, TooLarge
-from mrseg_label.imaging.dicom.frames import Frame, parse
+from mrseg_label.imaging.dicom.files import parse
+from mrseg_label.imaging.dicom.frames import Frame
 from mrseg_label.imaging.geometry import ROUNDING_TOLERANCE, SHEAR_TOLERANCE, Geometry, resolve_affine
 from mrseg_label.imaging.streams import MAX_VOXEL_BYTES
 from mrseg_label.imaging.volume import check_values, compact
