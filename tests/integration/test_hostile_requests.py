@@ -527,6 +527,8 @@ def malformed_forms(s: Scene) -> dict[str, Any]:
         "params twice, the last is none": put(form(good, params, part('form-data; name="params"', b"[]"))),
         "thousands of fields": put(form(*[part(f'form-data; name="f{n}"', b"x") for n in range(3000)])),
         "thousands of files": put(form(*[part('form-data; name="label"; filename="a"', b"x") for _ in range(3000)])),
+        "five files": put(form(*[part('form-data; name="label"; filename="a.nii.gz"', s.label)] * 5, params)),
+        "fields of all kinds": put(form(good, params, *[part(f'form-data; name="f{n}"', b"x") for n in range(40)])),
         "forms within forms": put(form(part('form-data; name="label"', inner, "Content-Type: multipart/mixed; boundary=c"))),
         "huge field": put(form(good, part('form-data; name="params"', b" " * (2 * MB)))),
         "huge part header": put(form(part(f'form-data; name="{"n" * 100_000}"', b"x"))),
