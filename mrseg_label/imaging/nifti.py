@@ -141,6 +141,8 @@ def _geometry(
     sform = _scaled(header.get_sform(), to_mm) if int(header["sform_code"]) > 0 else None
     qform: Affine | None = None
     if int(header["qform_code"]) > 0:
+        if header["pixdim"][0] == 0:  # the standard: it is 1 then
+            header["pixdim"][0] = 1
         try:
             qform = _scaled(header.get_qform(), to_mm)
         except (HeaderDataError, ValueError) as error:

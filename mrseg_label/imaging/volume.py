@@ -16,6 +16,7 @@ from mrseg_label.imaging.header import Header
 from mrseg_label.imaging.streams import MAX_VOXEL_BYTES
 
 _INT16 = np.iinfo(np.int16)
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
 _FLOAT32_WHOLE = 2**24  # up to here float32 holds every whole number
 
 
@@ -50,10 +51,8 @@ def load_image(
     geometry, warnings = grid_of(header, orientation)
     array = real_values(header, geometry, header.read_voxels(max_bytes))
     check_values(array, header.path.name)
-    compacted = compact(array)
-    if array.dtype == np.float64 and array.dtype != compacted.dtype and np.abs(compacted).max() > _FLOAT32_WHOLE:
-        warnings.append("values above 16,777,216 were rounded to float32")
-    return compacted, geometry, warnings
+    _check_float32(array, header.path.name, warnings)
+    return compact(array), geometry, warnings
 
 
 def load_geometry(path: Path, orientation: str | None = None) -> tuple[Geometry, list[str]]:
@@ -177,6 +176,17 @@ def check_values(array: NDArray[Any], name: str) -> None:
             raise InvalidInput(f"{name}: {nan:,} NaN and {infinite:,} infinite of {array.size:,} voxels")
     if array.min() == array.max():
         raise InvalidInput(f"{name}: all {array.size:,} voxels have the value {array.flat[0]}")
+
+
+def _check_float32(array: NDArray[Any], name: str, warnings: list[str]) -> None:
+    """Refuse values that float32 has no number for, and say where it rounds whole numbers."""
+    if array.dtype.itemsize < 4 or array.dtype == np.float32:
+        return
+    largest = max(abs(float(array.min())), abs(float(array.max())))
+    if largest > _FLOAT32_MAX:
+        raise InvalidInput(f"{name}: values up to {largest:.3g}; at most {_FLOAT32_MAX:.3g} can be stored (float32)")
+    if largest > _FLOAT32_WHOLE:
+        warnings.append("values above 16,777,216 were rounded to float32")
 
 
 def _planes(array: NDArray[Any]) -> list[NDArray[Any]]:

@@ -11,8 +11,9 @@ from typing import Any
 import nibabel as nib
 from numpy.typing import NDArray
 
-from mrseg_label.errors import MrsegError
+from mrseg_label.errors import InvalidInput, MrsegError
 from mrseg_label.imaging import Geometry, load_image, write_nifti
+from mrseg_label.imaging.segmentations import SEGMENTATION_SUFFIX
 from mrseg_label.intake.assign import Source
 from mrseg_label.workspace import sha256_of, sync
 
@@ -114,6 +115,8 @@ def prepare(
 
 def _load(source: Source, orientation: str | None) -> tuple[NDArray[Any], Geometry, list[str]]:
     if source.volume is None:
+        if source.path.name.lower().endswith(SEGMENTATION_SUFFIX):
+            raise InvalidInput(f"{source.path.name}: a segmentation, and no image; --masks brings in masks of images")
         return load_image(source.path, orientation)
     from mrseg_label.imaging.dicom import load_stack
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import locale
+import tracemalloc
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from pydicom.uid import RLELossless
+from pydicom.encaps import encapsulate
+from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 from sqlalchemy import select
 
 from mrseg_label.catalog.database import Catalog
@@ -380,3 +382,35 @@ def test_of_a_bids_data_set_the_dicom_sources_stay_out(opened: Opened, tmp_path:
     report = import_paths(*opened, [data])
     assert [entry.participant for entry in report.accepted] == ["sub-01"]
     assert not report.refused
+
+
+def test_headers_that_promise_more_than_the_file_holds_are_refused_unread(opened: Opened, tmp_path: Path) -> None:
+    """Before memory is spent: a deflated file of zeros, and a compressed image of 60,000 x 60,000 voxels."""
+    bomb, lie = dcm.series(dcm.noise(1), uid="1.2.9")[0], dcm.series(dcm.noise(2), uid="1.2.8")[0]
+    bomb.Rows = bomb.Columns = 8192
+    bomb.PixelData = bytes(8192 * 8192 * 2)
+    bomb.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    lie.PixelData = encapsulate([b"\0" * 64])
+    lie["PixelData"].is_undefined_length = True
+    lie.Rows = lie.Columns = 60000
+    lie.file_meta.TransferSyntaxUID = RLELossless
+    folder = dcm.save(tmp_path / "d", [bomb, lie])
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 1_000_000
+    tracemalloc.start()
+    report = import_paths(*opened, [folder])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert report.accepted == []
+    reasons = " ".join(entry.reason for entry in report.refused)
+    assert "unpacks to more than" in reasons
+    assert "promises 7,200,000,000 bytes" in reasons
+    assert peak < 100_000_000
+
+
+def test_a_deflated_image_is_read(opened: Opened, tmp_path: Path) -> None:
+    files = dcm.series(dcm.noise(1))
+    for ds in files:
+        ds.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    report = import_paths(*opened, [dcm.save(tmp_path / "d", files)])
+    assert len(report.accepted) == 1
+    assert np.array_equal(np.asarray(nib.load(opened[0].path(report.accepted[0].stored)).dataobj), dcm.noise(1))

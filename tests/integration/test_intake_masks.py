@@ -343,6 +343,9 @@ def test_a_slicer_segmentation_brings_its_own_names(opened: Opened, tmp_path: Pa
         for key, entry in fields.items():
             image.SetMetaData(f"Segment{number}_{key}", str(entry))
     sitk.WriteImage(image, str(tmp_path / "d/a.seg.nrrd"))
+    alone = import_paths(workspace, catalog, [tmp_path / "d/a.seg.nrrd"])
+    assert alone.accepted == []
+    assert "no image" in alone.refused[0].reason
     report = import_paths(workspace, catalog, [tmp_path / "d"], ImportOptions(masks="{name}.seg.nrrd"))
     assert (len(report.accepted), report.masks, report.refused) == (1, 1, [])
     work(workspace, catalog)

@@ -451,3 +451,28 @@ def test_another_grid_is_not_reoriented() -> None:
 def test_the_header_alone_gives_the_same_geometry(tmp_path: Path) -> None:
     path = save(tmp_path / "x.nii.gz", voxels(), AFFINES["oblique"])
     assert load_geometry(path)[0] == load_image(path)[1]
+
+
+def test_values_beyond_what_is_stored_are_said_or_refused(tmp_path: Path) -> None:
+    large = np.abs(voxels()).astype(np.int32) + 20_000_001
+    nib.save(nib.Nifti1Image(large, np.eye(4), dtype=np.int32), tmp_path / "large.nii.gz")
+    array, _, warnings = load_image(tmp_path / "large.nii.gz")
+    assert array.dtype == np.float32
+    assert any("rounded to float32" in warning for warning in warnings)
+    nib.save(nib.Nifti1Image(voxels(dtype=np.float64) * 1e300, np.eye(4)), tmp_path / "endless.nii.gz")
+    with pytest.raises(InvalidInput, match=r"1\.\d+e\+303.*float32"):
+        load_image(tmp_path / "endless.nii.gz")
+
+
+def test_a_qform_without_its_sign_is_right_handed(tmp_path: Path) -> None:
+    path = save(tmp_path / "x.nii", voxels(), np.diag([2.0, 2, 2, 1]))
+    raw = bytearray(path.read_bytes())
+    raw[76:80] = bytes(4)  # qfac, which the standard takes for 1 where it is 0
+    raw[254:256] = bytes(2)  # no sform
+    path.write_bytes(raw)
+    assert load_image(path)[1].axcodes == "RAS"
+    raw[254:256] = (1).to_bytes(2, "little")
+    raw[280:284] = np.float32(-2).tobytes()  # and a sform that says left
+    path.write_bytes(raw)
+    with pytest.raises(GeometryError, match="LAS against RAS"):
+        load_image(path)

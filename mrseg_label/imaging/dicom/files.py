@@ -27,6 +27,11 @@ BROKEN = (
 )
 
 
+_DEFLATED = b"1.2.840.10008.1.2.1.99"
+_HEAD, _CHUNK = 4096, 1024**2
+_MAX_RATIO, _SMALL_BYTES = 200, 64 * 1024**2
+
+
 class NotAnImage(InvalidInput):
     """A file that is no MR or CT image: a report, a directory, a screenshot, something else altogether."""
 
@@ -57,12 +62,34 @@ def parse(data: bytes) -> Dataset:
     bare = data[128:132] != b"DICM"
     if bare and not _looks_bare(data):
         raise NotAnImage("not a DICOM file")
+    _check_deflated(data)
     try:
         ds = pydicom.dcmread(io.BytesIO(data), force=bare)
         _ = ds.get("SOPClassUID"), ds.get("PixelData")
     except BROKEN as error:
         raise InvalidInput(f"the DICOM file is damaged or truncated ({type(error).__name__})") from error
     return ds
+
+
+def _check_deflated(data: bytes) -> None:
+    """Refuse a data set that would unpack to far more than any image does; pydicom unpacks it whole."""
+    if data[128:136] != b"DICM\x02\x00\x00\x00" or _DEFLATED not in data[:_HEAD]:
+        return
+    start = 144 + int.from_bytes(data[140:144], "little")  # behind the file's meta information
+    limit = max(_SMALL_BYTES, len(data) * _MAX_RATIO)
+    inflater, unpacked, position = zlib.decompressobj(-zlib.MAX_WBITS), 0, start
+    packed = data[position : position + _CHUNK]
+    try:
+        while packed and not inflater.eof:
+            unpacked += len(inflater.decompress(packed, _CHUNK))
+            if unpacked > limit:
+                raise InvalidInput(f"the DICOM file unpacks to more than {limit:,} bytes; no image does")
+            packed = inflater.unconsumed_tail
+            if not packed:
+                position += _CHUNK
+                packed = data[position : position + _CHUNK]
+    except zlib.error as error:
+        raise InvalidInput("the DICOM file is damaged or truncated (deflated data set)") from error
 
 
 def _looks_bare(data: bytes) -> bool:

@@ -32,6 +32,8 @@ _SEGMENTATIONS = (
     "1.2.840.10008.5.1.4.1.1.481.3",
 )
 _MAX_FRAMES = 100_000
+# Voxels of images are packed a few times; only a small image may be all background.
+_MAX_RATIO, _SMALL_BYTES = 1000, 64 * 1024**2
 # What voxels are instead of magnitudes, as ImageType or ComplexImageComponent say it.
 _COMPONENTS = {
     **dict.fromkeys(("P", "PHASE", "PHASE MAP", "PHASE_MAP"), "P"),
@@ -225,6 +227,9 @@ def _pixel_digests(ds: Dataset, rows: int, columns: int, count: int) -> list[byt
     data: bytes = ds.PixelData
     syntax = getattr(getattr(ds, "file_meta", None), "TransferSyntaxUID", None)
     if syntax is not None and syntax.is_compressed and not syntax.is_deflated:
+        promised = rows * columns * count * 2
+        if promised > max(_SMALL_BYTES, len(data) * _MAX_RATIO):
+            raise InvalidInput(f"the header promises {promised:,} bytes of voxels, of {len(data):,} compressed ones")
         packed = hashlib.sha256(data).digest()
         return [
             hashlib.sha256(packed + index.to_bytes(4, "big")).digest() if count > 1 else packed

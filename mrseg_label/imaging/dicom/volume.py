@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
 from mrseg_label.errors import GeometryError, InvalidInput, TooLarge
-from mrseg_label.imaging.dicom.files import parse
+from mrseg_label.imaging.dicom.files import BROKEN, parse
 from mrseg_label.imaging.dicom.frames import Frame
 from mrseg_label.imaging.geometry import ROUNDING_TOLERANCE, SHEAR_TOLERANCE, Geometry, resolve_affine
 from mrseg_label.imaging.streams import MAX_VOXEL_BYTES
@@ -185,7 +185,7 @@ def _planes(ds: Dataset) -> NDArray[Any]:
             planes = _by_itk(ds)
         else:
             planes = ds.pixel_array
-    except (AttributeError, KeyError, ValueError, NotImplementedError, RuntimeError) as error:
+    except (*BROKEN, RuntimeError, MemoryError) as error:
         raise InvalidInput(f"the voxels of a file cannot be read: {error}"[:300]) from error
     return planes if planes.ndim == 3 else planes[np.newaxis]
 
