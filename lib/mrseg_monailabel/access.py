@@ -24,7 +24,7 @@ PROTOCOL = (
     Rule("GET", "/datastore/image", READERS, ticket=True, note="Radiologists: cases in their hands"),
     Rule("HEAD", "/datastore/image", READERS, ticket=True, note="Radiologists: cases in their hands"),
     Rule("GET", "/datastore/image/info", READERS, note="Radiologists: cases in their hands"),
-    Rule("PUT", "/datastore/label", READERS, upload=True, note="Radiologists: cases in their hands"),
+    Rule("PUT", "/datastore/label", READERS, upload=True, note="Radiologists: cases that are or were in their hands"),
     Rule("GET", "/datastore/label", READERS, note="Radiologists: cases in their hands"),
     Rule("HEAD", "/datastore/label", READERS, note="Radiologists: cases in their hands"),
     Rule("GET", "/datastore/label/info", READERS, note="Radiologists: cases in their hands"),

@@ -40,9 +40,16 @@ class MRSegDatastore(Datastore):
 
     # What routes and infer task use
 
-    def examination(self, image: str, caller: Caller) -> Examination:
+    def examination(self, image: str, caller: Caller, to_submit: bool = False) -> Examination:
         """The examination that a client means by an id, a ticket or its own name for an uploaded image."""
-        return resolve_image(self._catalog, image, client=caller.client, user=caller.user, every_case=caller.every_case)
+        return resolve_image(
+            self._catalog,
+            image,
+            client=caller.client,
+            user=caller.user,
+            every_case=caller.every_case,
+            to_submit=to_submit,
+        )
 
     def image_file(self, image: str, caller: Caller) -> StoredFile:
         """The stored image."""
@@ -79,7 +86,7 @@ class MRSegDatastore(Datastore):
             raise InvalidInput(
                 f"a correction is submitted with the tag {FINAL!r}, not {tag!r}: drafts are made by the server"
             )
-        examination = self.examination(image, caller)
+        examination = self.examination(image, caller, to_submit=True)
         annotation.submit(
             self._workspace,
             self._catalog,

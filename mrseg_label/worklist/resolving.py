@@ -21,7 +21,13 @@ from mrseg_label.ids import check_alias, is_id, is_ticket
 
 
 def resolve_image(
-    catalog: Catalog, image: str, *, client: str | None = None, user: str | None = None, every_case: bool = False
+    catalog: Catalog,
+    image: str,
+    *,
+    client: str | None = None,
+    user: str | None = None,
+    every_case: bool = False,
+    to_submit: bool = False,
 ) -> Examination:
     """The examination that a client means: by our id, by the ticket of a lease, or by its own name for an upload.
 
@@ -31,6 +37,8 @@ def resolve_image(
     ----------
     user : who is signed in, None without sign-in.
     every_case : whether this user may have every case by its id, and not only those in its hands.
+    to_submit : for a submission a case is enough that was in this user's hands once: the work is done, and is kept
+        as a further reading. Nothing is opened by that.
 
     Raises
     ------
@@ -47,12 +55,12 @@ def resolve_image(
             examination = rows.examination(session, image)
             if examination is None:
                 raise NotFound(f"there is no examination {image}")
-            if user is not None and not every_case and not _in_hands(catalog, session, examination, user):
+            if user is not None and not every_case and not _in_hands(catalog, session, examination, user, to_submit):
                 raise Forbidden(f"{image} is not in your hands; ask for the next case, or for this one by hand-out")
             return examination
         given = rows.by_ticket(session, image)
         if given is not None:
-            return _of_ticket(session, given, user, catalog.now(session))
+            return _of_ticket(session, given, user, catalog.now(session), to_submit)
         examination = rows.by_alias(session, name, user or client) if user or client else None
         if examination is None and user is None:
             examination = rows.by_alias(session, name, None)
@@ -72,11 +80,13 @@ def reader_of_ticket(catalog: Catalog, ticket: str) -> str | None:
         return given.user
 
 
-def _of_ticket(session: Session, given: Lease, user: str | None, moment: datetime) -> Examination:
+def _of_ticket(
+    session: Session, given: Lease, user: str | None, moment: datetime, to_submit: bool = False
+) -> Examination:
     # One message for all that is wrong with a ticket: whose it is and what became of it is nobody else's business.
     if given.user != user:
         raise NotFound("this ticket was not given to you; ask for a case of your own")
-    if not _opens(given, moment):
+    if not to_submit and not _opens(given, moment):
         ended = given.expires_at if given.ended_at is None else min(given.ended_at, given.expires_at)
         raise NotFound(f"this ticket ended at {iso(ended)}; ask for the next case again")
     case = session.get(Acquisition, given.acquisition_id)
@@ -91,8 +101,8 @@ def _opens(given: Lease, moment: datetime) -> bool:
     return given.expires_at > moment and given.ended in (None, LeaseEnd.SUBMITTED)
 
 
-def _in_hands(catalog: Catalog, session: Session, examination: Examination, user: str) -> bool:
+def _in_hands(catalog: Catalog, session: Session, examination: Examination, user: str, to_submit: bool = False) -> bool:
     held = rows.newest_lease(session, examination.acquisition_id, "", user)
-    if held is not None and _opens(held, catalog.now(session)):
+    if held is not None and (to_submit or _opens(held, catalog.now(session))):
         return True
     return rows.has_alias(session, examination.id, user)

@@ -11,6 +11,8 @@ from urllib.error import HTTPError
 from urllib.request import urlretrieve
 
 import jwt
+import nibabel as nib
+import numpy as np
 import pytest
 import SimpleITK as sitk
 
@@ -23,6 +25,7 @@ from mrseg_label.catalog.types import CredentialKind, Role
 from mrseg_label.clock import now
 from mrseg_label.errors import Conflict, InvalidInput
 from mrseg_label.ids import new_id
+from mrseg_label.worklist.asking import Purpose, ask_for
 from tests.integration.conftest import PASSWORD, Guarded
 
 
@@ -327,7 +330,8 @@ def test_a_released_case_is_closed_to_its_ticket(guarded: Guarded, person: Calla
     for image in (case["id"], examination):
         refused = guarded.http.get(url(guarded, image), headers=bearer(token))
         assert refused.status_code in (403, 404)
-        assert submit_refused(guarded, token, image)
+        stranger = guarded.sign_in(person())
+        assert submit_refused(guarded, stranger, image)
     assert guarded.http.get(url(guarded, examination), headers=guarded.as_(Role.REVIEWER)).status_code == 200
 
 
@@ -344,6 +348,53 @@ def test_a_reader_holds_three_cases_at_most(guarded: Guarded, person: Callable[.
         urlretrieve(url(guarded, tickets[0]), tmp_path / "none")
     for ticket in tickets[1:]:
         assert urlretrieve(url(guarded, ticket), tmp_path / "image.nii.gz")
+
+
+def test_work_on_a_case_that_was_released_meanwhile_is_kept_as_a_further_reading(
+    guarded: Guarded, person: Callable[..., str], tmp_path: Path
+) -> None:
+    """Next, Next, Next, Next in Slicer, and then back to the first case."""
+    late, other = person(), person()
+    token = guarded.sign_in(late)
+    first, *_ = (take(guarded, token) for _ in range(4))
+    examination = first["name"].removesuffix(".nii.gz")
+    mask = guarded.http.get(url(guarded, examination), headers=guarded.as_(Role.REVIEWER)).content
+    (tmp_path / "image.nii.gz").write_bytes(mask)
+    image = nib.load(tmp_path / "image.nii.gz")
+
+    def send(name: str, ticket: str, structure: str) -> None:
+        nib.save(nib.Nifti1Image(np.ones(image.shape, np.uint8), image.affine), tmp_path / "label.nii.gz")
+        reply = guarded.http.put(
+            "/datastore/label",
+            params={"image": ticket},
+            headers=bearer(guarded.sign_in(name)),
+            files={"label": ("label.nii.gz", (tmp_path / "label.nii.gz").read_bytes())},
+            data={"params": json.dumps({"label_info": [{"name": structure}]})},
+        )
+        assert reply.status_code == 200, reply.text
+
+    with guarded.catalog.read() as session:
+        case = session.query(Lease).filter_by(ticket=first["id"]).one().acquisition_id
+    asked_for(guarded, case, other)
+    send(other, take(guarded, guarded.sign_in(other))["id"], "liver")
+    send(late, first["id"], "spleen")
+    with guarded.catalog.read() as session:
+        found = session.query(Revision).filter_by(acquisition_id=case).order_by(Revision.number).all()
+    assert [(row.author, row.is_final) for row in found] == [(other, True), (late, False)]
+    with pytest.raises(HTTPError):  # it opens nothing all the same
+        urlretrieve(url(guarded, first["id"]), tmp_path / "none")
+
+
+def asked_for(guarded: Guarded, acquisition: str, reader: str) -> None:
+    """Let a reader's next case be this one."""
+    ask_for(
+        guarded.workspace,
+        guarded.catalog,
+        purpose=Purpose.CORRECT,
+        client="user-xyz",
+        user=reader,
+        acquisition_id=acquisition,
+    )
 
 
 def test_writes_and_sign_ins_are_in_the_audit_trail(

@@ -285,6 +285,11 @@ def test_ticket_lives_through_the_submission_and_dies_with_a_release(opened: Ope
     with pytest.raises(Forbidden):
         resolve_image(opened[1], second.examination_id, user="ada")
     assert reader_of_ticket(opened[1], "no-ticket") is None
+    # Work that is done is kept; for anybody else the case is as closed as before.
+    for image in (second.ticket, second.examination_id):
+        assert resolve_image(opened[1], image, user="ada", to_submit=True).id == second.examination_id
+        with pytest.raises((NotFound, Forbidden)):
+            resolve_image(opened[1], image, user="bob", to_submit=True)
 
 
 def test_ticket_ends_with_its_time(opened: Opened) -> None:
