@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -132,3 +133,25 @@ def test_noise_is_no_swap() -> None:
     fat, water = random.integers(0, 900, (2, 40, 40, 20))
     assert swapped_parts(fat, water, geometry) == []
     assert swapped_parts(np.zeros((40, 40, 20)), np.zeros((40, 40, 20)), geometry) == []
+
+
+def test_redaction_finds_names_and_dates_however_they_are_written() -> None:
+    person = Person("k", frozenset({"Müller^Jürgen", "Müller", "Jürgen", "20251124", "Weiß", "Goessl", "471"}))
+    redact = Redaction([person], ["Anna"])
+    for text in (
+        "Müller_Jürgen",
+        unicodedata.normalize("NFD", "Müller, Jürgen"),
+        "JUERGEN MUELLER",
+        "muller",
+        "MüllerJürgen",
+        "2025-11-24",
+        "24.11.2025",
+        "Weiss",
+        "Gößl",
+        unicodedata.normalize("NFD", "Gössl"),
+    ):
+        assert redact(f"/data/{text}/T1").replace("*** ***", "***") == "/data/***/T1", text
+    assert redact("MR20251124") == "MR***"
+    assert redact("1.2.840.113619.2.1.99.dcm") == "***.dcm"
+    for text in ("Anna", "Muellerstrasse", "scan471b", "120251124", "version 1.2.3"):
+        assert redact(text) == text
