@@ -99,6 +99,11 @@ def _sort_in(found: Found, findings: Findings, seen: set[Path], dicom: DicomFold
     if found.path in seen:
         return
     seen.add(found.path)
+    if not found.path.is_file():  # opening a pipe waits for ever
+        if name.endswith((*SUFFIXES, ".zip", *DICOM_SUFFIXES)):
+            what = "a link that leads nowhere" if found.path.is_symlink() else "no regular file"
+            findings.refused.append(Refused(found.shown, what))
+        return
     if name.endswith(SUFFIXES):
         findings.images.append(found)
     elif name.endswith(".zip"):

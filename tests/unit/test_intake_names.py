@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -192,3 +193,17 @@ def test_derived_ids_are_ids_of_their_parts() -> None:
     assert is_id(derived_id("ex", "P1", "0" * 64))
     assert derived_id("ex", "a", "bc") != derived_id("ex", "ab", "c")
     assert derived_id("ex", "a") == derived_id("ex", "a")
+
+
+def test_pipes_and_dead_links_are_refused_and_never_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.nii.gz")
+    os.mkfifo(tmp_path / "other")
+    (tmp_path / "dead.nrrd").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "dead.txt").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "folder.nii.gz").mkdir()
+    findings = discover([tmp_path], tmp_path / "ws")
+    assert findings.images == []
+    assert [(Path(entry.source).name, entry.reason) for entry in findings.refused] == [
+        ("dead.nrrd", "a link that leads nowhere"),
+        ("pipe.nii.gz", "no regular file"),
+    ]
