@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 20
 _ACTOR = "local"
+AuthorOption = Annotated[str, typer.Option(help="Who says so; kept with it.", show_default="local")]
 
 
 def import_images(
@@ -102,7 +103,8 @@ def exclude(
     subject: Annotated[
         str, typer.Argument(help="Id of an examination (its whole group is excluded), or a participant's code.")
     ],
-    reason: Annotated[str, typer.Option(help="Why; kept with the date and who did it.")],
+    reason: Annotated[str, typer.Option(help="Why; kept with the date and the author.")],
+    author: AuthorOption = _ACTOR,
     workspace: WorkspaceOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
@@ -110,7 +112,7 @@ def exclude(
     from mrseg_label.intake.exclusion import exclude as do
 
     with opened(workspace) as (_, catalog):
-        ids = do(catalog, subject, reason=reason, actor=_ACTOR)
+        ids = do(catalog, subject, reason=reason, actor=author)
     if as_json:
         print_json({"excluded": ids})
     else:
@@ -119,6 +121,7 @@ def exclude(
 
 def include(
     subject: Annotated[str, typer.Argument(help="Id of an examination, or a participant's code.")],
+    author: AuthorOption = _ACTOR,
     workspace: WorkspaceOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
@@ -126,7 +129,7 @@ def include(
     from mrseg_label.intake.exclusion import include as do
 
     with opened(workspace) as (_, catalog):
-        ids = do(catalog, subject, actor=_ACTOR)
+        ids = do(catalog, subject, actor=author)
     if as_json:
         print_json({"included": ids})
     else:

@@ -11,6 +11,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.catalog.tables import Acquisition
 from mrseg_label.cli import import_
 from mrseg_label.errors import Conflict
 from mrseg_label.workspace import Workspace
@@ -49,8 +51,14 @@ def test_import_as_json_then_exclude_and_include(app: typer.Typer, tmp_path: Pat
     assert (report["unchanged"], [Path(refusal["source"]).name for refusal in report["refused"]]) == (1, ["odd.nii.gz"])
     assert run(app, ["import", str(tmp_path), "--pattern", "{nobody}", *at]).exit_code == 2
     assert run(app, ["import", str(tmp_path), "--orientation", "XYZ", *at]).exit_code == 2
-    excluded = run(app, ["exclude", entry["id"], "--reason", "motion", *at])
+    excluded = run(app, ["exclude", entry["id"], "--reason", "motion", "--author", "anna", *at])
     assert json.loads(excluded.stdout) == {"excluded": [entry["group"]]}
+    _, catalog = open_workspace(tmp_path / "ws")
+    with catalog.read() as session:
+        row = session.get_one(Acquisition, entry["group"])
+        assert (row.excluded_by, row.excluded_reason) == ("anna", "motion")
+        assert row.excluded_at is not None
+    catalog.close()
     assert isinstance(run(app, ["exclude", entry["id"], "--reason", "motion", *at]).exception, Conflict)
     assert json.loads(run(app, ["include", "P 1", *at]).stdout) == {"included": [entry["group"]]}
 
