@@ -103,8 +103,12 @@ class MaskFinder:
         volume = source.volume
         known = {"participant": source.participant, "station": source.station, "sequence": source.sequence}
         fields = {"name": volume.name, "case": _NNUNET_CHANNEL.sub("", volume.name), "session": volume.session, **known}
+        if not all(fields[name] for name in _FIELD.findall(self.pattern)):
+            return None  # a series without a station has no mask that is called after its station
         relative = self._filled_in(fields)
-        mask = next((path for folder in volume.beside if (path := folder / relative).exists()), None)
+        above = {parent for folder in volume.beside for parent in (folder, *folder.parents)}
+        found = [path for folder in volume.beside if (path := folder / relative).exists() and path not in above]
+        mask = next(iter(found), None)
         if mask is not None:
             self._claimed.add(mask)
         return mask
@@ -125,7 +129,8 @@ class MaskFinder:
         wanted = [base / relative]
         # A file or a subfolder was given: the pattern may begin above it, as the images' own does.
         wanted += [parent / relative for parent in base.parents[: len(PurePosixPath(relative).parts)]]
-        return next((path for path in wanted if path.exists() and path != found.path), None)
+        above = (found.path, *found.path.parents)  # no image is its own mask, nor lies in it
+        return next((path for path in wanted if path.exists() and path not in above), None)
 
     def _filled_in(self, fields: Mapping[str, str]) -> str:
         return _FIELD.sub(lambda match: fields.get(match[1], "").replace("/", "_"), self.pattern)

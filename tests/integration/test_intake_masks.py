@@ -388,3 +388,31 @@ def test_imported_masks_are_taught_and_start_no_round(opened: Opened, tmp_path: 
         )
     with catalog.read() as session:
         assert rounds.annotated_since(session) == 1
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".nrrd", ".mha"])
+def test_masks_of_any_suffix(opened: Opened, tmp_path: Path, suffix: str) -> None:
+    workspace, catalog = opened
+    save(tmp_path / "d/ä b.1.nii.gz", picture(1))
+    image = sitk.ReadImage(str(save(tmp_path / "mask.nii.gz", boxes(3, 4))))
+    (tmp_path / "d/masks").mkdir()
+    sitk.WriteImage(image, str(tmp_path / f"d/masks/ä b.1{suffix}"))
+    (tmp_path / "labels.tsv").write_text("id\tname\n3\tliver\n4\tspleen\n")
+    options = ImportOptions(masks=f"masks/{{name}}{suffix}", mask_labels=tmp_path / "labels.tsv")
+    report = import_paths(workspace, catalog, [tmp_path / "d"], options)
+    assert (len(report.accepted), report.masks, report.refused) == (1, 1, [])
+    work(workspace, catalog)
+    (mask,) = stored(workspace, catalog).values()
+    assert np.array_equal(mask == workspace.scheme["liver"].id, boxes(3, 4) == 3)
+    assert np.array_equal(mask == workspace.scheme["spleen"].id, boxes(3, 4) == 4)
+
+
+def test_the_folder_of_an_image_is_not_its_mask(opened: Opened, tmp_path: Path) -> None:
+    save(tmp_path / "d/P1/T1.nii.gz", picture(1))
+    dcm.save(tmp_path / "e/P1/T1", dcm.series(dcm.noise(1)))
+    for folder in ("d", "e"):
+        options = ImportOptions(pattern="{participant}/{sequence}.nii.gz", masks="{participant}")
+        if folder == "e":
+            options = ImportOptions(pattern="{participant}/{sequence}", masks="{participant}/{station}")
+        report = import_paths(*opened, [tmp_path / folder], options)
+        assert (len(report.accepted), report.masks, report.refused) == (1, 0, [])
