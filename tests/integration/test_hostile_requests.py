@@ -798,6 +798,12 @@ def chunked(pieces: Iterator[bytes]) -> Iterator[bytes]:
         yield b"%x\r\n" % len(piece) + piece + b"\r\n"
 
 
+def endless(piece: bytes) -> Iterator[bytes]:
+    """Much more than anybody should take; not for ever, so that a server that takes it fails the test in time."""
+    for _ in range(48 * MB // len(piece)):
+        yield piece
+
+
 def drip(first: bytes, piece: bytes, pause: float = 0.1, seconds: float = 4 * IDLE) -> Iterator[bytes]:
     """Little by little; stops some time after the server should have lost its patience."""
     yield first
@@ -824,12 +830,12 @@ PERSISTENT: dict[str, tuple[tuple[int, ...], Callable[[Scene], Body]]] = {
     ),
     "endless": (
         (413,),
-        lambda s: _joined(start_of_upload(s, CHUNKED), chunked(iter(lambda: bytes(64 * 1024), None))),
+        lambda s: _joined(start_of_upload(s, CHUNKED), chunked(endless(bytes(64 * 1024)))),
     ),
     "endless, where no file is taken": (
         (413,),
         lambda s: _joined(
-            head("POST", "/activelearning/random", s.by(), JSON, CHUNKED), chunked(iter(lambda: b" " * 65536, None))
+            head("POST", "/activelearning/random", s.by(), JSON, CHUNKED), chunked(endless(b" " * 65536))
         ),
     ),
     "larger than announced": ((400, 422), lambda s: start_of_upload(s, "Content-Length: 40") + b"x" * 100_000),
@@ -855,13 +861,13 @@ PERSISTENT: dict[str, tuple[tuple[int, ...], Callable[[Scene], Body]]] = {
     "nothing at all": ((0, 408), lambda s: drip(b"", b"")),
     "an endless header": (
         (431,),
-        lambda s: _joined(b"GET /info/ HTTP/1.1\r\nX-A: ", iter(lambda: b"a" * 16384, None)),
+        lambda s: _joined(b"GET /info/ HTTP/1.1\r\nX-A: ", endless(b"a" * 16384)),
     ),
     "endless headers": (
         (431,),
-        lambda s: _joined(b"GET /info/ HTTP/1.1\r\n", iter(lambda: b"X-A: a\r\n" * 2048, None)),
+        lambda s: _joined(b"GET /info/ HTTP/1.1\r\n", endless(b"X-A: a\r\n" * 2048)),
     ),
-    "an endless address": ((400, 431), lambda s: _joined(b"GET /", iter(lambda: b"a" * 16384, None))),
+    "an endless address": ((400, 431), lambda s: _joined(b"GET /", endless(b"a" * 16384))),
     "a stranger's 100 MB": (
         (401,),
         lambda s: _joined(
@@ -871,7 +877,7 @@ PERSISTENT: dict[str, tuple[tuple[int, ...], Callable[[Scene], Body]]] = {
     ),
     "a stranger's endless body": (
         (401,),
-        lambda s: _joined(head("PUT", "/datastore/", MULTIPART, CHUNKED), chunked(iter(lambda: bytes(65536), None))),
+        lambda s: _joined(head("PUT", "/datastore/", MULTIPART, CHUNKED), chunked(endless(bytes(65536)))),
     ),
     "a stranger's slow body": (
         (401,),
@@ -879,9 +885,7 @@ PERSISTENT: dict[str, tuple[tuple[int, ...], Callable[[Scene], Body]]] = {
     ),
     "an endless sign-in": (
         (400, 413),
-        lambda s: _joined(
-            head("POST", "/auth/token", FORM, CHUNKED), chunked(iter(lambda: b"username=a&" * 5000, None))
-        ),
+        lambda s: _joined(head("POST", "/auth/token", FORM, CHUNKED), chunked(endless(b"username=a&" * 5000))),
     ),
 }
 
