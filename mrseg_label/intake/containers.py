@@ -140,5 +140,7 @@ def _check_member(info: zipfile.ZipInfo) -> None:
         raise InvalidInput("the zip has a member that is a link or no plain file; it is refused whole")
     if info.flag_bits & 1:
         raise InvalidInput("the zip is encrypted; unpack it first")
+    if info.file_size > max(_SMALL_BYTES, _MAX_RATIO * info.compress_size):
+        raise TooLarge(f"the zip has a member that unpacks to {info.file_size:,} from {info.compress_size:,} bytes")
     if info.file_size > MAX_VOXEL_BYTES:
         raise TooLarge(f"the zip has a member of {info.file_size:,} bytes; at most {MAX_VOXEL_BYTES:,} are read")

@@ -98,6 +98,8 @@ def prepare(
             return Prepared(source, source_digest)
         array, geometry, found = _load(source, orientation)
         warnings = [*source.warnings, *found]
+        if reference and source.volume is not None:
+            warnings.append("DICOM cannot be referred to: a converted copy was stored")
         if reference and source.volume is None:
             reason = _needs_conversion(source.path, geometry)
             if reason is None:

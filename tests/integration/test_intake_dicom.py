@@ -316,6 +316,13 @@ def test_the_same_export_again_changes_nothing(opened: Opened, tmp_path: Path) -
     assert "leak" in only(report)
 
 
+def test_dicom_is_not_referred_to_and_that_is_said(opened: Opened, tmp_path: Path) -> None:
+    dcm.save(tmp_path / "d", dcm.series(dcm.noise(1)))
+    (entry,) = import_paths(*opened, [tmp_path / "d"], ImportOptions(reference=True)).accepted
+    assert any("converted copy" in warning for warning in entry.warnings)
+    assert not opened[0].path(entry.stored).is_symlink()
+
+
 def test_dry_run_of_dicom_leaves_nothing(opened: Opened, tmp_path: Path) -> None:
     dcm.save(tmp_path / "d", dcm.series(dcm.noise(1)))
     report = import_paths(*opened, [tmp_path / "d"], ImportOptions(dry_run=True))
@@ -341,7 +348,13 @@ def test_links_bombs_and_damage_in_zips(opened: Opened, tmp_path: Path) -> None:
         archive.writestr(info, "/etc/passwd")
     assert "link" in only(import_paths(*opened, [linked]))
     bomb = dcm.save_zip(tmp_path / "bomb.zip", {"zeros": bytes(100_000_000)})
-    assert "times its size" in only(import_paths(*opened, [bomb]))
+    assert "unpacks to" in only(import_paths(*opened, [bomb]))
+    many = dcm.save_zip(tmp_path / "many.zip", {f"zeros {n}": bytes(30_000_000) for n in range(3)})
+    assert "times its size" in only(import_paths(*opened, [many]))
+    # Hidden beside what does not pack, so that the zip as a whole looks honest.
+    ballast = np.random.default_rng(0).bytes(1_000_000)
+    hidden = dcm.save_zip(tmp_path / "hidden.zip", {"ballast": ballast, "zeros": bytes(100_000_000)})
+    assert "a member that unpacks to 100,000,000" in only(import_paths(*opened, [hidden]))
     (tmp_path / "text.zip").write_text("no zip")
     assert "cannot be read" in only(import_paths(*opened, [tmp_path / "text.zip"]))
     damaged = dcm.save_zip(tmp_path / "damaged.zip", members)
