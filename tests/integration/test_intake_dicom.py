@@ -427,3 +427,23 @@ def test_a_deflated_image_is_read(opened: Opened, tmp_path: Path) -> None:
     report = import_paths(*opened, [dcm.save(tmp_path / "d", files)])
     assert len(report.accepted) == 1
     assert np.array_equal(np.asarray(nib.load(opened[0].path(report.accepted[0].stored)).dataobj), dcm.noise(1))
+
+
+def test_only_images_of_one_frame_of_reference_and_grid_are_a_group(opened: Opened, tmp_path: Path) -> None:
+    same = {"FrameOfReferenceUID": "1.2.3.1"}
+    parts = {
+        "t1_in": dcm.series(dcm.noise(1), SeriesDescription="dixon_in", **same),
+        "t1_opp": dcm.series(dcm.noise(2), SeriesDescription="dixon_opp", **same),
+        "moved table": dcm.series(dcm.noise(3), SeriesDescription="t2_tse", FrameOfReferenceUID="1.2.3.2"),
+        "other grid": dcm.series(dcm.noise(4), SeriesDescription="t1_fs", step=5.0, **same),
+    }
+    for name, files in parts.items():
+        dcm.save(tmp_path / "d" / name, files)
+    seen: list[tuple[int, int]] = []
+    report = import_paths(*opened, [tmp_path / "d"], progress=lambda done, known: seen.append((done, known)))
+    groups = {entry.sequence: entry.group for entry in report.accepted}
+    assert groups.keys() == {"in", "opp", "t2", "t1fs"}
+    assert groups["in"] == groups["opp"]
+    assert len(set(groups.values())) == 3
+    assert seen[-1] == (4, 4)
+    assert seen == sorted(seen)
