@@ -26,7 +26,7 @@ from mrseg_label.catalog.tables import (
     Presegmentation,
     Revision,
 )
-from mrseg_label.catalog.types import CaseRole, LeaseEnd, ModelStatus
+from mrseg_label.catalog.types import IMPORT_AUTHOR, CaseRole, LeaseEnd, ModelStatus
 from mrseg_label.clock import now
 from mrseg_label.errors import Conflict, Forbidden, InvalidInput, NotFound
 from mrseg_label.imaging import Geometry, write_nifti
@@ -154,6 +154,20 @@ def test_each_batch_begins_with_held_out_cases_again(opened: Opened) -> None:
     with opened[1].read() as session:
         rows = [session.get(Acquisition, case.acquisition_id) for case in cases]
         assert [row.participant.held_out for row in rows if row] == [True, True] + [False] * 6
+
+
+def test_imported_masks_of_held_out_participants_are_none_of_a_batch(opened: Opened) -> None:
+    fill(opened[1], 12)
+    for case in [take(opened) for _ in range(2)]:
+        annotate(opened[1], case)
+    with opened[1].begin() as session:
+        assert all(session.get(Acquisition, row.acquisition_id).participant.held_out for row in session.query(Revision))
+        for row in session.query(Revision):
+            row.author = row.client = IMPORT_AUTHOR
+    cases = [take(opened) for _ in range(3)]
+    with opened[1].read() as session:
+        rows = [session.get(Acquisition, case.acquisition_id) for case in cases]
+        assert [row.participant.held_out for row in rows if row] == [True, True, False]
 
 
 def test_held_out_cases_come_in_the_end(opened: Opened) -> None:

@@ -70,7 +70,7 @@ def _in_snapshot() -> ColumnElement[bool]:
     return exists().where(RoundCase.acquisition_id == Acquisition.id)
 
 
-def _by_a_reader() -> ColumnElement[bool]:
+def by_a_reader() -> ColumnElement[bool]:
     """Whether a reader submitted a mask that stands, and not an import alone."""
     return exists().where(
         Revision.acquisition_id == Acquisition.id,
@@ -85,7 +85,7 @@ def annotated_since(session: Session) -> int:
     Submitting one again does not count it twice. Masks that came with an import are taught with the rest and
     start no round.
     """
-    query = _annotated().where(~_in_snapshot(), _by_a_reader())
+    query = _annotated().where(~_in_snapshot(), by_a_reader())
     return session.scalars(select(func.count()).select_from(query.subquery())).one()
 
 

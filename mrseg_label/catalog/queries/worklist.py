@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
+from mrseg_label.catalog.queries.rounds import by_a_reader
 from mrseg_label.catalog.tables import (
     Acquisition,
     Alias,
@@ -184,7 +185,7 @@ def held_out_in_batch(session: Session) -> int:
     """Cases of held-out participants among those annotated since the last snapshot or in readers' hands."""
     leased = exists().where(Lease.acquisition_id == Acquisition.id, Lease.ended_at.is_(None))
     in_snapshot = exists().where(RoundCase.acquisition_id == Acquisition.id)
-    fresh = and_(Acquisition.annotated_at.is_not(None), ~in_snapshot)
+    fresh = and_(Acquisition.annotated_at.is_not(None), ~in_snapshot, by_a_reader())
     unread = and_(Acquisition.annotated_at.is_(None), leased)
     query = (
         select(func.count())
