@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mrseg_label import api
 from mrseg_label.api.access import EVERYBODY, READERS, Access, Rule, rest_rules
+from mrseg_label.web import web_rules
 
 _NOTHING = "Starts and stops nothing"
 PROTOCOL = (
@@ -41,4 +42,4 @@ PROTOCOL = (
 
 def access() -> Access:
     """The rules of all routes."""
-    return Access([*PROTOCOL, *rest_rules(api.PREFIX)])
+    return Access([*PROTOCOL, *web_rules(), *rest_rules(api.PREFIX)])

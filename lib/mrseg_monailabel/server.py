@@ -23,7 +23,8 @@ from starlette.middleware import Middleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 import mrseg_label
-from mrseg_label import api
+from mrseg_label import api, web
+from mrseg_label.accounts.tokens import signing_secret
 from mrseg_label.api.door import Door
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.errors import ConfigurationError
@@ -137,6 +138,9 @@ def build(app: LoopApp) -> FastAPI:
         what = "annotation server: enter this address in 3D Slicer's MONAI Label module"
         return {"name": app.name, "what": what, "rest": api.PREFIX, "openapi": "/openapi.json"}
 
+    application.include_router(
+        web.router(app.workspace.settings, app.catalog, app.sign_in), form_limits=routes.FORM_LIMITS
+    )
     application.include_router(api.root_router(app.workspace, app.catalog))
     application.include_router(api.router(app.workspace, app.catalog))
     api.problems.install(application)
@@ -162,10 +166,13 @@ def middleware(app: LoopApp) -> list[Middleware]:
     )
     proxies = trusted_proxies(settings.trusted_proxies)
     forwarded = [Middleware(ProxyHeadersMiddleware, trusted_hosts=proxies)] if proxies and app.sign_in else []
+    secure = web.secure(settings)
+    state = [Middleware(web.StateCookie, signing_secret(app.catalog), secure)] if app.sign_in else []
     return [
         *forwarded,
         Middleware(SecurityHeaders),
         door,
+        *state,
         Middleware(Limits, access=rules, megabytes=settings.max_upload_mb, idle_seconds=settings.request_idle_seconds),
     ]
 

@@ -2,45 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-from starlette.routing import compile_path
-
+from mrseg_label.accounts.rules import EVERYBODY, READERS, Rule
 from mrseg_label.catalog.types import Role
 
-EVERYBODY = frozenset(Role)
-READERS = frozenset({Role.RADIOLOGIST, Role.REVIEWER, Role.ADMIN})
 DECIDERS = frozenset({Role.REVIEWER, Role.ADMIN})
 PROGRAMS = frozenset({Role.SERVICE, Role.ADMIN})
 ADMINS = frozenset({Role.ADMIN})
 
-
-@dataclass(frozen=True)
-class Rule:
-    """A route and who may use it.
-
-    Attributes
-    ----------
-    path : as the route has it, such as ``/models/{version}``.
-    roles : None for everybody, strangers included.
-    ticket : whether the ticket of a case is enough: Slicer downloads images without saying who asks.
-    upload : whether a body of up to MAX_UPLOAD_MB is taken.
-    note : what holds beside the roles.
-    """
-
-    method: str
-    path: str
-    roles: frozenset[Role] | None
-    ticket: bool = False
-    upload: bool = False
-    note: str = ""
-    pattern: re.Pattern[str] = field(init=False, compare=False, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "pattern", compile_path(self.path)[0])
+__all__ = ["EVERYBODY", "READERS", "Access", "Rule", "rest_rules", "said", "table"]
 
 
 class Access:

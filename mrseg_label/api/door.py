@@ -9,8 +9,10 @@ import anyio.to_thread
 from anyio import CapacityLimiter
 from starlette.datastructures import Headers
 from starlette.requests import Request
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from mrseg_label.accounts.browsers import SESSION_COOKIE, from_own_page, takes_pages
 from mrseg_label.accounts.identity import Identity
 from mrseg_label.accounts.signing_in import SignIn
 from mrseg_label.api.access import Access, Rule, said
@@ -19,7 +21,6 @@ from mrseg_label.catalog import Catalog
 from mrseg_label.errors import Forbidden, InvalidInput, MrsegError, NotFound, Unauthorized
 from mrseg_label.worklist.resolving import reader_of_ticket
 
-SESSION_COOKIE = "mrseg_session"
 _SAFE = ("GET", "HEAD")
 _THREADS = 16  # of its own, so that a look at a token does not wait for uploads
 
@@ -50,14 +51,18 @@ class Door:
             await send({"type": "websocket.close", "code": 1008, "reason": "there are no websockets here"})
             return
         scope.setdefault("state", {})["stranger"] = True
+        rule = self._access.find(scope["method"], scope["path"])
         try:
-            rule = self._access.find(scope["method"], scope["path"])
             if rule is None or rule.roles is not None:
                 identity = await anyio.to_thread.run_sync(self._identify, scope, rule, limiter=self._limiter)
                 self._check(scope, rule, identity)
                 known = {"identity": identity, "user": identity.name, "role": identity.role, "stranger": False}
                 scope["state"] |= known
         except MrsegError as error:
+            page = rule.sign_in_page if rule is not None and isinstance(error, Unauthorized) else ""
+            if page and takes_pages(Headers(scope=scope)):
+                await RedirectResponse(page, 303)(scope, receive, send)
+                return
             await of_error(Request(scope), error)(scope, receive, send)
             return
         await self.app(scope, receive, send)
@@ -78,7 +83,7 @@ class Door:
         cookie = _session_cookie(headers)
         if cookie is not None:
             identity = self._sign_in.identify(cookie)
-            if scope["method"] not in _SAFE and not _from_own_page(scope, headers):
+            if scope["method"] not in _SAFE and not from_own_page(scope.get("scheme", "http"), headers):
                 raise Forbidden("another site's page sent this; use the pages of this server")
             return identity
         if ticket is not None:
@@ -112,11 +117,3 @@ def _session_cookie(headers: Headers) -> str | None:
         return None
     found = cookies.get(SESSION_COOKIE)
     return found.value if found is not None and found.value else None
-
-
-def _from_own_page(scope: Scope, headers: Headers) -> bool:
-    """A browser says of what is not just a look where it comes from; what does not say so is no browser's page."""
-    if headers.get("sec-fetch-site") == "same-origin":
-        return True
-    own = f"{scope.get('scheme', 'http')}://{headers.get('host', '')}"
-    return headers.get("origin", "").lower() == own.lower()
