@@ -705,7 +705,7 @@ def odd_methods_and_headers(s: Scene) -> dict[str, Any]:
     found |= {
         f"the address {target}": request("GET", target, own)
         for target in ("//api/v1/audit", "/api/v1/./audit", "/api/v1/models/../audit", "/api/v1/models/%2e%2e/audit", "/API/V1/AUDIT",
-                       "/api/v1/audit;x=/info/", "/api/v1/audit%00", "/api/v1/audit%20", "/info/%2e%2e/api/v1/audit",
+                       "/api/v1/audit;x=/info/", "/api/v1/audit%00", "/api/v1/audit%2f", "/api/v1/audit/", "/api/v1/audit%20", "/info/%2e%2e/api/v1/audit",
                        "/auth/..%2fapi/v1/audit", "/api/v1/audit?/info/", "/api/v1/audit#/info/", "/api%2fv1%2faudit")
     }  # fmt: skip
     audit = "/api/v1/audit"
