@@ -52,7 +52,7 @@ class MRSegApp(LoopApp, MONAILabelApp):
 
     def _load_sessions(self, load: bool = False) -> SessionStore:
         """Sessions in the workspace instead of MONAI Label's in the home folder."""
-        return SessionStore(self.workspace)
+        return SessionStore(self.workspace, self.catalog)
 
     def on_init_complete(self) -> None:
         """Called by the stock application when it starts: take it over, start the workers, import the images."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
+from sqlalchemy.orm import Session
 
 from mrseg_label.annotation import service as annotation
 from mrseg_label.catalog import Catalog
@@ -62,6 +63,9 @@ class MRSegDatastore(Datastore):
         name = file_name_of(examination).removesuffix(SUFFIX) + f"-{check_tag(tag)}{SUFFIX}"
         if tag == FINAL:
             path, revision = annotation.final_mask(self._workspace, self._catalog, examination)
+            with self._catalog.read() as session:
+                if not self._may_see(session, revision, caller):
+                    raise NotFound(f"{examination.id} has no correction of yours")
             return StoredFile(path, name, revision.digest)
         with self._catalog.read() as session:
             draft = newest_draft(session, examination.acquisition_id)
@@ -103,7 +107,12 @@ class MRSegDatastore(Datastore):
     def upload(self, alias: str, file: Path, caller: Caller) -> str:
         """Take in a reader's own image under the reader's name for it; returns the examination's id."""
         return intake.register_upload(
-            self._workspace, self._catalog, file, alias=alias, client=caller.user or caller.client
+            self._workspace,
+            self._catalog,
+            file,
+            alias=alias,
+            client=caller.user or caller.client,
+            joins=caller.every_case,
         )
 
     # The interface of MONAI Label
@@ -141,7 +150,11 @@ class MRSegDatastore(Datastore):
                 if lease.expires_at > moment
             ]
             drafts = {case.acquisition_id: newest_draft(session, case.acquisition_id) for _, case in cases}
-            finals = rows.final_revisions(session, list(drafts))
+            finals = {
+                case: revision
+                for case, revision in rows.final_revisions(session, list(drafts)).items()
+                if caller is None or self._may_see(session, revision, caller)
+            }
         objects = {
             key: self._object(case, drafts[case.acquisition_id], finals.get(case.acquisition_id)) for key, case in cases
         }
@@ -194,7 +207,8 @@ class MRSegDatastore(Datastore):
                 info = self._draft_info(draft) if draft else None
             else:
                 revision = rows.final_revisions(session, [examination.acquisition_id]).get(examination.acquisition_id)
-                info = self._revision_info(revision) if revision else None
+                shown = revision is not None and self._may_see(session, revision, caller)
+                info = self._revision_info(revision) if revision and shown else None
         if info is None:
             raise NotFound(f"{examination.id} has no label with the tag {tag!r}")
         return info
@@ -235,6 +249,18 @@ class MRSegDatastore(Datastore):
 
     def update_label_info(self, label_id: str, label_tag: str, info: dict[str, Any]) -> None:
         raise _fixed("a label's description")
+
+    def _may_see(self, session: Session, revision: Revision, caller: Caller) -> bool:
+        """Whether a reader may look at a mask: their own, one they go on from, and otherwise none that they read after.
+
+        A second reading is worth something only if it is made without the first.
+        """
+        if caller.user is None or revision.author == caller.user:
+            return True
+        held = worklist_rows.newest_lease(session, revision.acquisition_id, caller.client, caller.user)
+        if held is not None and held.ended_at is None:
+            return held.revision_id == revision.id or (caller.every_case and not held.second_read)
+        return caller.every_case
 
     def _object(
         self, examination: Examination, draft: Presegmentation | None, final: Revision | None

@@ -8,6 +8,7 @@ https://cheatsheetseries.owasp.org/cheatsheets/REST_Security_Cheat_Sheet.html
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable
 
@@ -25,6 +26,7 @@ SMALL_BODY_MB = 1  # of routes that take no file
 BYTES_PER_SECOND = 4096  # at least, on average, of a body that takes longer than twice the time without a byte
 MAX_QUERY = 8192
 
+_CHARSET = re.compile(rb""";\s*charset\s*=\s*"?utf-?8"?\s*(?=;|$)""", re.IGNORECASE)
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -84,6 +86,10 @@ class Limits:
         reason = bad_address(scope)
         if reason is not None:
             await problem(Request(scope), 422, reason)(scope, receive, send)
+            return
+        if other_charset(scope):
+            # A client's choice of codec would be run on a megabyte by the event loop, and some take half a minute.
+            await problem(Request(scope), 415, "text is sent as UTF-8, and no other charset")(scope, receive, send)
             return
         rule = self._access.find(scope["method"], scope["path"])
         megabytes = self._megabytes if rule is not None and rule.upload else min(SMALL_BODY_MB, self._megabytes)
@@ -145,6 +151,16 @@ def bad_address(scope: Scope) -> str | None:
     if b"%00" in query or any(byte < 32 for byte in query):
         return "the address has control characters"
     return None
+
+
+def other_charset(scope: Scope) -> bool:
+    """Whether a request names a charset for its body that is not UTF-8."""
+    for name, value in scope["headers"]:
+        if name.lower() == b"content-type" and b"charset" in value.lower():
+            found = _CHARSET.findall(value)
+            if len(found) != value.lower().count(b"charset") or len(found) != 1:
+                return True
+    return False
 
 
 def _content_length(headers: Iterable[tuple[bytes, bytes]]) -> int | None:

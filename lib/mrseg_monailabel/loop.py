@@ -38,7 +38,7 @@ class LoopApp:
         self._infers = self.init_infers()
         self._trainers = self.init_trainers()
         self._strategies = self.init_strategies()
-        self._sessions = SessionStore(workspace)
+        self._sessions = SessionStore(workspace, catalog)
         settings = workspace.settings
         self.sign_in = SignIn(catalog, settings.token_hours) if settings.auth == "on" else None
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mrseg_label.catalog import Catalog
+from mrseg_label.catalog.queries import audit
 from mrseg_label.errors import Conflict, NotFound
 from mrseg_label.workspace import Workspace
 
@@ -47,7 +49,8 @@ class Session:
 class SessionStore:
     """Sessions on disk: they outlive a restart and are removed when they are old."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, catalog: Catalog) -> None:
+        self._catalog = catalog
         self._root = workspace.path("tmp/sessions")
         self._budget = MAX_UPLOADS * workspace.settings.max_upload_mb * 1024 * 1024
 
@@ -75,6 +78,7 @@ class SessionStore:
         os.replace(upload, image)
         expiry = min(expiry, EXPIRY_SECONDS) if expiry > 0 else EXPIRY_SECONDS
         session = Session(identifier, image, time.time(), expiry, owner)
+        self._note(owner, "session.add", image.stat().st_size)
         (folder / _META).write_text(
             json.dumps({"image": image.name, "created": session.created, "expiry": expiry, "owner": owner})
         )
@@ -100,7 +104,13 @@ class SessionStore:
         """End a session."""
         session = self.get(session_id, owner)
         shutil.rmtree(self._root / session.id, ignore_errors=True)
+        self._note(owner, "session.end")
         return session
+
+    def _note(self, owner: str | None, action: str, size: int | None = None) -> None:
+        # Without the session's id: whoever knows it may look at the image.
+        with self._catalog.begin() as session:
+            audit.record(session, owner or "anonymous", action, "session", **({} if size is None else {"bytes": size}))
 
     def remove_expired(self) -> None:
         """Remove what has not been used for its time, and what is broken."""

@@ -18,7 +18,7 @@ from mrseg_label.catalog.account_tables import Credential
 from mrseg_label.catalog.queries import accounts as rows
 from mrseg_label.catalog.queries import audit
 from mrseg_label.catalog.types import CredentialKind, Role
-from mrseg_label.errors import Conflict, InvalidInput, NotFound, Unauthorized
+from mrseg_label.errors import Conflict, Forbidden, InvalidInput, NotFound, Unauthorized
 
 KEY_PREFIX = "mrseg-key-"  # so that a key that leaked is found by those who look for such
 MOST = 20  # in use at one time, of one account
@@ -65,6 +65,12 @@ def listing(catalog: Catalog, name: str | None = None) -> Sequence[Credential]:
         if name is not None:
             name = get(session, account_name(name)).name
         return rows.credentials(session, name)
+
+
+def check_may_manage(identity: Identity) -> None:
+    """Raise :class:`Forbidden` for who signed in with an app password: one that leaked must not make others."""
+    if identity.by_app_password:
+        raise Forbidden("app passwords are managed after a sign-in with the password or the hospital's account")
 
 
 def revoke(catalog: Catalog, credential_id: str, *, actor: str, owner: str | None = None) -> None:

@@ -13,11 +13,13 @@ from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.account_tables import Account
 from mrseg_label.catalog.queries import accounts as rows
 from mrseg_label.catalog.queries import audit
+from mrseg_label.catalog.queries import worklist as leases
 from mrseg_label.catalog.types import Role
 from mrseg_label.errors import Conflict, InvalidInput, NotFound
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
-RESERVED = frozenset({"anonymous", "user-xyz"})  # what somebody without a name is called
+# What somebody without a name, and the program itself, are called in histories.
+RESERVED = frozenset({"anonymous", "user-xyz", "unknown", "import", "local", "monailabel", "system"})
 
 
 def account_name(text: str) -> str:
@@ -31,7 +33,7 @@ def account_name(text: str) -> str:
     name = text.strip().lower()
     if not _NAME.fullmatch(name) or name in RESERVED:
         raise InvalidInput(
-            f"an account's name has 1 to 64 letters a to z, digits and . _ @ + -, and is not {' or '.join(sorted(RESERVED))}; "
+            f"an account's name has 1 to 64 letters a to z, digits and . _ @ + -, and is none of {', '.join(sorted(RESERVED))}; "
             f"{text[:80]!r} cannot be used"
         )
     return name
@@ -77,7 +79,7 @@ def listing(catalog: Catalog) -> Sequence[Account]:
 
 
 def set_password(catalog: Catalog, name: str, password: str, *, actor: str) -> None:
-    """Give an account a new password; all its tokens end.
+    """Give an account a new password; all that it signed in with before ends: tokens, tickets, app passwords.
 
     Raises
     ------
@@ -91,10 +93,13 @@ def set_password(catalog: Catalog, name: str, password: str, *, actor: str) -> N
         found = get(session, name)
     if found.role is Role.SERVICE:
         raise InvalidInput(f"{name} is a service account: it has keys and no password")
+    if found.issuer is not None:
+        raise InvalidInput(f"{name} signs in through {found.issuer} and has no password here; make an app password")
     hashed = hash_password(password, name)
     with catalog.begin() as session:
-        get(session, name).password_hash = hashed
-        rows.revoke_tokens(session, name, catalog.now(session))
+        rows.lock(session, name).password_hash = hashed
+        _close(catalog, session, name)
+        rows.revoke_credentials(session, name, catalog.now(session))
         audit.record(session, actor, "account.password", name)
 
 
@@ -119,7 +124,9 @@ def set_role(catalog: Catalog, name: str, role: Role, *, actor: str) -> None:
 
 
 def disable(catalog: Catalog, name: str, *, actor: str) -> None:
-    """Let an account in no more: its tokens, tickets, keys and app passwords end at once.
+    """Let an account in no more: its tokens, tickets, keys and app passwords end at once, and for good.
+
+    Its cases go back to the others.
 
     Raises
     ------
@@ -135,7 +142,8 @@ def disable(catalog: Catalog, name: str, *, actor: str) -> None:
         _not_the_last_admin(session, found)
         moment = catalog.now(session)
         found.disabled_at, found.disabled_by = moment, actor
-        rows.revoke_tokens(session, found.name, moment)
+        _close(catalog, session, found.name)
+        rows.revoke_credentials(session, found.name, moment)
         audit.record(session, actor, "account.disable", found.name)
 
 
@@ -158,7 +166,7 @@ def enable(catalog: Catalog, name: str, *, actor: str) -> None:
 
 
 def sign_out(catalog: Catalog, name: str, *, actor: str) -> None:
-    """End all tokens of an account.
+    """End all tokens and tickets of an account; app passwords and keys stay.
 
     Raises
     ------
@@ -167,7 +175,7 @@ def sign_out(catalog: Catalog, name: str, *, actor: str) -> None:
     """
     with catalog.begin() as session:
         found = get(session, account_name(name))
-        rows.revoke_tokens(session, found.name, catalog.now(session))
+        _close(catalog, session, found.name)
         audit.record(session, actor, "account.sign-out", found.name)
 
 
@@ -177,6 +185,13 @@ def get(session: Session, name: str) -> Account:
     if found is None:
         raise NotFound(f"there is no account {name[:80]!r}; see mrseg-label users list")
     return found
+
+
+def _close(catalog: Catalog, session: Session, name: str) -> None:
+    """End the tokens and tickets of an account; what is submitted later for such a case is kept beside others'."""
+    moment = catalog.now(session)
+    rows.revoke_tokens(session, name, moment)
+    leases.close_leases(session, name, moment)
 
 
 def _not_the_last_admin(session: Session, account: Account) -> None:

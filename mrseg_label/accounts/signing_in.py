@@ -51,7 +51,8 @@ class SignIn:
         """
         try:
             name = account_name(name)
-        except InvalidInput as error:
+            password.encode()
+        except (InvalidInput, UnicodeEncodeError) as error:
             raise Unauthorized(WRONG) from error
         self._count(name, peer)
         with self._catalog.read() as session:
@@ -65,12 +66,18 @@ class SignIn:
                 audit.record(session, who, "sign-in.failed", who, peer=peer)
             raise Unauthorized(WRONG)
         assert account is not None
+        shown = account.password_hash
         with self._catalog.begin() as session:
+            account = rows.lock(session, name)
+            if credential is not None:
+                credential = session.get_one(Credential, credential.id, populate_existing=True)
+            # Hashing took its time: meanwhile the password may have been changed, or the app password revoked.
+            if account.password_hash != shown if credential is None else credential.revoked_at is not None:
+                raise Unauthorized(WRONG)
             throttle.forget(session, name, peer)
-            account = session.get_one(Account, name)
             if account.disabled_at is None:
                 if credential is not None:
-                    note_use(session.get(Credential, credential.id), self._catalog.now(session))
+                    note_use(credential, self._catalog.now(session))
                 return self._token(session, account, "app password" if credential else "password", peer, credential)
             audit.record(session, name, "sign-in.refused", name, peer=peer, reason="disabled")
         raise Unauthorized(disabled_message(name))  # said to those alone who know the password
@@ -93,6 +100,12 @@ class SignIn:
             name = account_name(name)
         except InvalidInput as error:
             raise Unauthorized(f"the identity provider calls you {name[:80]!r}: {error}") from error
+        try:
+            return self._of_provider(issuer, subject, name, role, peer)
+        except IntegrityError:  # the first sign-in, twice at once
+            return self._of_provider(issuer, subject, name, role, peer)
+
+    def _of_provider(self, issuer: str, subject: str, name: str, role: Role, peer: str) -> str:
         with self._catalog.begin() as session:
             account = rows.by_subject(session, issuer, subject)
             if account is None:

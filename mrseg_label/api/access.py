@@ -80,7 +80,7 @@ def rest_rules(prefix: str) -> Sequence[Rule]:
         Rule("POST", "/examinations/{examination}/unusable", READERS, note="Radiologists: of cases in their hands"),
         Rule("GET", "/annotations", EVERYBODY, note=own),
         Rule("GET", "/annotations/{annotation}", EVERYBODY, note=own),
-        Rule("GET", "/annotations/{annotation}/mask", EVERYBODY, note=own),
+        Rule("GET", "/annotations/{annotation}/mask", READERS, note=own),
         Rule("GET", "/annotations/{annotation}/compare/{other}", DECIDERS),
         Rule("POST", "/annotations/{annotation}/accept", DECIDERS),
         Rule("POST", "/annotations/{annotation}/reject", DECIDERS),

@@ -49,7 +49,15 @@ def router(workspace: Workspace, catalog: Catalog) -> APIRouter:
             check_decides(role)
         acquisition = None if wish.examination is None else read_acquisition_id(catalog, wish.examination)
         client, user = names(actor, wish.client)
-        given = ask_for(workspace, catalog, purpose=wish.purpose, client=client, user=user, acquisition_id=acquisition)
+        given = ask_for(
+            workspace,
+            catalog,
+            purpose=wish.purpose,
+            client=client,
+            user=user,
+            acquisition_id=acquisition,
+            own_only=own_only(actor, role) is not None,
+        )
         return HandedOutOut.of(given)
 
     @routes.get("/{examination}", summary="An examination")

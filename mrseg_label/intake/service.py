@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from mrseg_label.catalog.database import Catalog
+from mrseg_label.catalog.queries import audit
 from mrseg_label.catalog.queries import intake as rows
 from mrseg_label.errors import Conflict, InvalidInput
 from mrseg_label.ids import check_alias, is_id
@@ -102,7 +103,9 @@ def check_options(options: ImportOptions) -> None:
         raise InvalidInput(f"{options.csv}: there is no such table of participants")
 
 
-def register_upload(workspace: Workspace, catalog: Catalog, file: Path, *, alias: str, client: str) -> str:
+def register_upload(
+    workspace: Workspace, catalog: Catalog, file: Path, *, alias: str, client: str, joins: bool = True
+) -> str:
     """Make an image that a reader uploads an examination, under the reader's own name for it.
 
     The same image again, under whatever name, is the same examination; another image under the same name
@@ -113,6 +116,8 @@ def register_upload(workspace: Workspace, catalog: Catalog, file: Path, *, alias
     file : the upload, with a suffix of an image.
     alias : the reader's name for it.
     client : whose name it is.
+    joins : whether the name may stand for an image that somebody else brought. It opens that image's drafts and
+        masks to whoever has the name.
 
     Returns
     -------
@@ -123,7 +128,7 @@ def register_upload(workspace: Workspace, catalog: Catalog, file: Path, *, alias
     InvalidInput
         The name or the image cannot be used.
     Conflict
-        The name is the id of another examination.
+        The name is the id of another examination, or the image is there already and the name may not join it.
     """
     check_alias(alias)
     if is_id(alias):
@@ -150,7 +155,12 @@ def register_upload(workspace: Workspace, catalog: Catalog, file: Path, *, alias
                     )
                 return alias
             if present:
-                examination_id = present[0].id
+                mine = [item for item in present if rows.has_alias(session, item.id, client)]
+                if not mine and not joins:
+                    raise Conflict(
+                        "this image is in the catalogue already and comes with the worklist; ask for the next case"
+                    )
+                examination_id = (mine or present)[0].id
             else:
                 recorder = Recorder(workspace, {}, PRIMARY_SEQUENCES)
                 accepted = recorder.record(session, image)
@@ -158,6 +168,7 @@ def register_upload(workspace: Workspace, catalog: Catalog, file: Path, *, alias
                 examination_id = accepted.id
                 announce(session, client, [examination_id])
             rows.set_alias(session, client, alias, examination_id)
+            audit.record(session, client, "named", examination_id)
     return examination_id
 
 

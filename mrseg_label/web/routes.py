@@ -125,6 +125,7 @@ def router(settings: Settings, catalog: Catalog, sign_in: SignIn | None) -> APIR
 
     @routes.post(rules.APP_PASSWORDS, dependencies=OWN_PAGE)
     def make(who: SignedIn, label: Annotated[str, Form()] = "") -> Response:
+        credentials.check_may_manage(who)
         try:
             row, secret = credentials.make(catalog, who.name, CredentialKind.APP_PASSWORD, label, actor=who.name)
         except (InvalidInput, Conflict) as error:
@@ -133,6 +134,7 @@ def router(settings: Settings, catalog: Catalog, sign_in: SignIn | None) -> APIR
 
     @routes.post(rules.REVOKE, dependencies=OWN_PAGE)
     def revoke(who: SignedIn, credential: str) -> Response:
+        credentials.check_may_manage(who)
         with suppress(NotFound):  # a second click
             credentials.revoke(catalog, credential, actor=who.name, owner=who.name)
         return RedirectResponse(rules.ACCOUNT, 303)

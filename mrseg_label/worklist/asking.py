@@ -14,13 +14,13 @@ from sqlalchemy.orm import Session
 
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.queries import annotations as revisions
-from mrseg_label.catalog.queries import readings
+from mrseg_label.catalog.queries import audit, readings
 from mrseg_label.catalog.queries import worklist as rows
 from mrseg_label.catalog.tables import Acquisition, Lease, Revision
 from mrseg_label.catalog.types import RevisionState
 from mrseg_label.clock import iso
-from mrseg_label.errors import Conflict, InvalidInput, NotFound
-from mrseg_label.worklist.leasing import HandedOut, as_handed_out, lease
+from mrseg_label.errors import Conflict, Forbidden, InvalidInput, NotFound
+from mrseg_label.worklist.leasing import HandedOut, as_handed_out, lease, make_room
 from mrseg_label.workspace import Workspace
 
 
@@ -40,12 +40,14 @@ def ask_for(
     client: str,
     user: str | None,
     acquisition_id: str | None = None,
+    own_only: bool = False,
 ) -> HandedOut:
     """Reserve a case for a reader, who gets it with the next request for a case.
 
     Parameters
     ----------
     acquisition_id : which case; for a second reading or a review that may be left open.
+    own_only : whether this reader may correct only what it has annotated or holds.
 
     Raises
     ------
@@ -55,6 +57,8 @@ def ask_for(
         There is no such case, or none for this purpose.
     Conflict
         Another reader has it; the message says until when. Or it is unusable.
+    Forbidden
+        It is not this reader's own.
     """
     try:
         with catalog.begin() as session:
@@ -62,6 +66,9 @@ def ask_for(
             rows.expire(session, moment)
             if acquisition_id is not None:
                 _check_usable(session, acquisition_id)
+            if purpose is Purpose.CORRECT and own_only:
+                _check_own(session, acquisition_id, client, user)
+            make_room(session, moment, client, user, without=acquisition_id)
             if purpose is Purpose.CORRECT:
                 given = _to_correct(workspace, session, moment, acquisition_id, client, user)
             else:
@@ -80,6 +87,7 @@ def fetch(session: Session, client: str, user: str | None) -> Lease | None:
     waiting = readings.asked_for(session, client, user)
     if waiting is not None:
         waiting.asked_for = False
+        audit.record(session, user or client, "fetched", waiting.acquisition_id, lease=waiting.id)
     return waiting
 
 
@@ -130,6 +138,7 @@ def _to_correct(
     if (held.user, held.client if user is None else user) != (user, user or client):
         raise Conflict(f"another reader has this case until {iso(held.expires_at)} or until the submission")
     held.asked_for, held.revision_id = True, base.id if base else None
+    audit.record(session, user or client, "asked for", acquisition_id, lease=held.id)
     if base is not None:
         held.presegmentation_id = base.presegmentation_id
     return held
@@ -147,6 +156,14 @@ def _mask_to_correct(session: Session, acquisition_id: str, reader: str) -> Revi
         )
     newest = revisions.newest_by(session, acquisition_id, reader)
     return newest if newest is not None and (newest == waiting or newest.state is RevisionState.REJECTED) else None
+
+
+def _check_own(session: Session, acquisition_id: str | None, client: str, user: str | None) -> None:
+    if acquisition_id is None or revisions.newest_by(session, acquisition_id, user or client) is not None:
+        return
+    held = rows.newest_lease(session, acquisition_id, client, user)
+    if held is None or held.ended_at is not None:
+        raise Forbidden("you have not annotated this case, and it is not in your hands; ask for the next case")
 
 
 def _check_usable(session: Session, acquisition_id: str) -> None:

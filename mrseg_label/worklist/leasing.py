@@ -11,8 +11,11 @@ from mrseg_label.catalog.queries import annotations as revisions
 from mrseg_label.catalog.queries import audit
 from mrseg_label.catalog.queries import worklist as rows
 from mrseg_label.catalog.tables import Acquisition, Lease, Revision
+from mrseg_label.catalog.types import LeaseEnd
 from mrseg_label.ids import new_ticket
 from mrseg_label.workspace import Workspace
+
+MOST_OPEN_CASES = 3  # of a signed-in reader; Slicer's Next without a submission says nothing to the server
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,22 @@ def lease(
     session.flush()
     audit.record(session, user or client, "handed out", case.id, lease=new.id)
     return new
+
+
+def make_room(session: Session, moment: datetime, client: str, user: str | None, without: str | None = None) -> None:
+    """Release a signed-in reader's oldest cases so that one more fits; without sign-in nobody can be told apart.
+
+    Parameters
+    ----------
+    without : a case that the reader may hold already, and keeps.
+    """
+    if user is None:
+        return
+    held = [open_ for open_ in rows.open_leases(session, client, user) if open_.acquisition_id != without]
+    for oldest in held[: max(0, len(held) - MOST_OPEN_CASES + 1)]:
+        oldest.ended_at, oldest.ended = moment, LeaseEnd.RELEASED
+        audit.record(session, user, "released", oldest.acquisition_id, lease=oldest.id, reason="a further case")
+    session.flush()
 
 
 def as_handed_out(session: Session, given: Lease) -> HandedOut:

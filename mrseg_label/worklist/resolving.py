@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.queries import worklist as rows
+from mrseg_label.catalog.queries.intake import has_alias
 from mrseg_label.catalog.tables import Acquisition, Examination, Lease
 from mrseg_label.catalog.types import LeaseEnd
 from mrseg_label.clock import iso
@@ -93,6 +94,8 @@ def _of_ticket(
     examination = case and case.primary_examination_id and rows.examination(session, case.primary_examination_id)
     if not examination:
         raise NotFound("the examination of this ticket is not there any more")
+    if user is not None and case is not None and case.excluded_at is not None and not to_submit:
+        raise NotFound("this case was marked unusable; ask for the next case")
     return examination
 
 
@@ -105,4 +108,4 @@ def _in_hands(catalog: Catalog, session: Session, examination: Examination, user
     held = rows.newest_lease(session, examination.acquisition_id, "", user)
     if held is not None and (to_submit or _opens(held, catalog.now(session))):
         return True
-    return rows.has_alias(session, examination.id, user)
+    return has_alias(session, examination.id, user)

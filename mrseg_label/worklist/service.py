@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -22,11 +22,10 @@ from mrseg_label.catalog.types import LeaseEnd
 from mrseg_label.clock import iso
 from mrseg_label.errors import Conflict, Forbidden, InvalidInput, NotFound, Unavailable
 from mrseg_label.worklist import asking
-from mrseg_label.worklist.leasing import HandedOut, as_handed_out, lease
+from mrseg_label.worklist.leasing import HandedOut, as_handed_out, lease, make_room
 from mrseg_label.worklist.strategies import choose, prepare
 from mrseg_label.workspace import Workspace
 
-MOST_OPEN_CASES = 3  # of a signed-in reader; Slicer's Next without a submission says nothing to the server
 _ATTEMPTS = 20
 
 
@@ -86,7 +85,7 @@ def _hand_out(
         return as_handed_out(session, wanted)
     given_up: Sequence[str] = ()
     if user is not None:
-        _make_room(session, moment, client, user)
+        make_room(session, moment, client, user)
         given_up = rows.given_up(session, user)
     # A case that a second reader sent back goes to its author first, for as long as a lease would be his.
     returned = readings.sent_back(session)
@@ -114,14 +113,6 @@ def _hand_out(
     raise Conflict(
         f"all cases that are left are with readers until {iso(min(free))} or until they submit; ask again then"
     )
-
-
-def _make_room(session: Session, moment: datetime, client: str, user: str) -> None:
-    """Release a signed-in reader's oldest cases so that one more fits."""
-    held = rows.open_leases(session, client, user)
-    for oldest in held[: max(0, len(held) - MOST_OPEN_CASES + 1)]:
-        oldest.ended_at, oldest.ended = moment, LeaseEnd.RELEASED
-    session.flush()
 
 
 def release(catalog: Catalog, *, acquisition_id: str, client: str, user: str | None) -> bool:
@@ -203,8 +194,11 @@ def mark_unusable(
             raise NotFound(f"there is no acquisition {acquisition_id[:60]!r}")
         if only_in_hands_of is not None:
             held = rows.newest_lease(session, acquisition_id, "", only_in_hands_of)
-            if held is None or held.ended_at is not None:
+            if held is None or held.ended_at is not None or held.second_read:
                 raise Forbidden("this case is not in your hands; a reviewer or an admin can mark it")
+            final = revisions.final(session, acquisition_id)
+            if final is not None and final.author != only_in_hands_of:
+                raise Forbidden("another reader has annotated this case; a reviewer or an admin can mark it")
         if case.excluded_at is not None:
             raise Conflict(
                 f"{acquisition_id} was marked unusable already, by {case.excluded_by}: {case.excluded_reason}"

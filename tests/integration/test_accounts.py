@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from mrseg_label.accounts import credentials, service, tokens
+from mrseg_label.accounts import credentials, passwords, service, signing_in, tokens
 from mrseg_label.accounts.signing_in import SignIn
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.account_tables import AccessToken, Account, SignInAttempts
@@ -156,3 +156,49 @@ def test_a_label_that_no_database_takes_is_refused(catalog: Catalog) -> None:
         credentials.make(catalog, "ada", CredentialKind.APP_PASSWORD, f"desk {number}", actor="test")
     with pytest.raises(Conflict, match="revoke"):
         credentials.make(catalog, "ada", CredentialKind.APP_PASSWORD, "one more", actor="test")
+
+
+def test_what_changes_while_a_password_is_looked_at_counts(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    sign_in = SignIn(catalog, 1.0)
+
+    def meanwhile(act: Callable[[], None]) -> None:
+        """The real check, during which something else happens."""
+
+        def slow(password: str, stored: str | None) -> bool:
+            act()
+            return passwords.verify(password, stored)
+
+        monkeypatch.setattr(signing_in, "verify", slow)
+
+    meanwhile(lambda: service.set_password(catalog, "ada", "a new secret of words", actor="test"))
+    with pytest.raises(Unauthorized, match="wrong name or password"):
+        sign_in.by_password("ada", PASSWORD, "10.0.0.1")
+    meanwhile(lambda: service.disable(catalog, "ada", actor="test"))
+    with pytest.raises(Unauthorized, match="disabled"):
+        sign_in.by_password("ada", "a new secret of words", "10.0.0.1")
+    with catalog.read() as session:
+        assert session.query(AccessToken).count() == 0
+
+
+def test_what_ends_with_a_new_password_and_with_disabling(catalog: Catalog) -> None:
+    sign_in = SignIn(catalog, 1.0)
+
+    def app_password() -> str:
+        return credentials.make(catalog, "ada", CredentialKind.APP_PASSWORD, "Slicer", actor="test")[1]
+
+    for end in (
+        lambda: service.set_password(catalog, "ada", "a new secret of words", actor="test"),
+        lambda: (service.disable(catalog, "ada", actor="test"), service.enable(catalog, "ada", actor="test")),
+    ):
+        secret = app_password()
+        token = sign_in.by_password("ada", secret, "10.0.0.1")
+        end()
+        with pytest.raises(Unauthorized):
+            sign_in.identify(token)
+        with pytest.raises(Unauthorized):
+            sign_in.by_password("ada", secret, "10.0.0.1")
+
+
+def test_a_password_that_is_no_text_is_a_wrong_one(catalog: Catalog) -> None:
+    with pytest.raises(Unauthorized, match="wrong name or password"):
+        SignIn(catalog, 1.0).by_password("ada", "\ud800aaaaaaaaaaaa", "10.0.0.1")

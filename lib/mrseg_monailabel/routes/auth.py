@@ -113,4 +113,5 @@ def router(app: LoopApp) -> APIRouter:
 def _name(identity: SignedIn) -> str:
     if identity is None:
         raise Conflict("sign-in is off (AUTH=off): there are no accounts that could have passwords")
+    credentials.check_may_manage(identity)
     return identity.name

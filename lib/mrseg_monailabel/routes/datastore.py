@@ -105,5 +105,5 @@ def router(app: LoopApp) -> APIRouter:
 
 def _send(stored: StoredFile) -> FileResponse:
     # The name has no digest in it, so that a browser must ask again; the digest as ETag makes the answer short.
-    headers = {"ETag": f'"{stored.digest}"', "Cache-Control": "no-cache"}
+    headers = {"ETag": f'"{stored.digest}"', "Cache-Control": "private, no-cache"}
     return FileResponse(stored.path, media_type=stored.media_type, filename=stored.name, headers=headers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import and_, delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.account_tables import AccessToken, Account, Credential, Secret, SignInAttempts
@@ -15,6 +15,12 @@ from mrseg_label.catalog.types import CredentialKind, Role
 def account(session: Session, name: str) -> Account | None:
     """An account by name."""
     return session.get(Account, name)
+
+
+def lock(session: Session, name: str) -> Account:
+    """An account as it is now, and stays until the end of this transaction."""
+    query = select(Account).where(Account.name == name).with_for_update().execution_options(populate_existing=True)
+    return session.scalars(query).one()
 
 
 def accounts(session: Session) -> Sequence[Account]:
@@ -53,6 +59,12 @@ def credentials(session: Session, account_name: str | None = None) -> Sequence[C
 def token(session: Session, token_id: str) -> AccessToken | None:
     """A token by its id."""
     return session.get(AccessToken, token_id)
+
+
+def revoke_credentials(session: Session, account_name: str, moment: datetime) -> None:
+    """End the keys and app passwords of an account."""
+    mine = and_(Credential.account_name == account_name, Credential.revoked_at.is_(None))
+    session.execute(update(Credential).where(mine).values(revoked_at=moment))
 
 
 def revoke_tokens(session: Session, account_name: str, moment: datetime, credential_id: str | None = None) -> None:

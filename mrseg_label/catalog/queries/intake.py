@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.tables import Acquisition, Alias, Examination, Lease, Participant, Presegmentation, Revision
@@ -76,6 +76,12 @@ def in_use(session: Session, acquisition_id: str) -> bool:
 def alias(session: Session, client: str, name: str) -> Alias | None:
     """A client's own name for an image."""
     return session.get(Alias, (client, name))
+
+
+def has_alias(session: Session, examination_id: str, client: str) -> bool:
+    """Whether a client uploaded that image."""
+    query = select(exists().where(Alias.examination_id == examination_id, Alias.client == client))
+    return bool(session.scalar(query))
 
 
 def set_alias(session: Session, client: str, name: str, examination_id: str) -> None:

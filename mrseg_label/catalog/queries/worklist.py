@@ -37,12 +37,6 @@ def by_alias(session: Session, name: str, client: str | None) -> Examination | N
     return session.scalars(query.order_by(Alias.created_at.desc()).limit(1)).unique().one_or_none()
 
 
-def has_alias(session: Session, examination_id: str, client: str) -> bool:
-    """Whether a client uploaded that image."""
-    query = select(exists().where(Alias.examination_id == examination_id, Alias.client == client))
-    return bool(session.scalar(query))
-
-
 def by_ticket(session: Session, ticket: str) -> Lease | None:
     """The lease of a ticket."""
     return session.scalars(select(Lease).where(Lease.ticket == ticket)).one_or_none()
@@ -87,6 +81,15 @@ def given_up(session: Session, user: str) -> Sequence[str]:
     """Acquisitions that this user was handed and did not submit."""
     over = Lease.ended.in_((LeaseEnd.RELEASED, LeaseEnd.EXPIRED))
     return session.scalars(select(Lease.acquisition_id).where(Lease.user == user, over).distinct()).all()
+
+
+def close_leases(session: Session, user: str, moment: datetime) -> None:
+    """Take a reader's cases back, and end the tickets of those that were submitted."""
+    mine = and_(Lease.user == user, Lease.expires_at > moment)
+    session.execute(update(Lease).where(mine, Lease.ended == LeaseEnd.SUBMITTED).values(expires_at=moment))
+    session.execute(
+        update(Lease).where(mine, Lease.ended_at.is_(None)).values(ended_at=moment, ended=LeaseEnd.RELEASED)
+    )
 
 
 def end_leases(session: Session, acquisition_id: str, moment: datetime) -> None:
