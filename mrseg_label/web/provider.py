@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import logging
 import time
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import httpx
@@ -33,6 +35,11 @@ DESCRIPTION_SECONDS = 3600.0  # after which the provider's addresses and keys ar
 # Signatures that the provider alone can make: not "none", nor one with a secret that others know.
 SIGNATURES = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519")
 _ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
+# Authlib speaks through httpx or, where that is there, through its successor httpx2, which shares no errors with it.
+_SILENCE: tuple[type[Exception], ...] = (
+    httpx.HTTPError,
+    *((import_module("httpx2").HTTPError,) if find_spec("httpx2") else ()),
+)
 _UNREADABLE = "the identity provider's answer cannot be read; the server's log says more"
 
 
@@ -90,7 +97,7 @@ class Provider:
             raise Unauthorized("this answer came from another identity provider; sign in again")
         try:
             claims = await self._claims(client, request)
-        except httpx.HTTPError as error:
+        except _SILENCE as error:
             raise self._silent(error) from error
         except JoseError as error:
             log.warning("an ID token of %s was refused: %s", self._issuer, error.error)
@@ -137,7 +144,7 @@ class Provider:
         )
         try:
             found = await client.load_server_metadata()
-        except httpx.HTTPError as error:
+        except _SILENCE as error:
             raise self._silent(error) from error
         except (ValueError, TypeError) as error:
             raise self._wrong("what is there describes no OpenID provider") from error
@@ -152,7 +159,7 @@ class Provider:
         self._client, self._loaded = client, time.monotonic()
         return client
 
-    def _silent(self, error: httpx.HTTPError) -> Unavailable:
+    def _silent(self, error: Exception) -> Unavailable:
         log.error("the identity provider %s did not answer as it should: %s", self._issuer, type(error).__name__)
         return Unavailable("the identity provider does not answer; try again later, or sign in with a local account")
 
