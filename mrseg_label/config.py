@@ -35,6 +35,9 @@ class Settings(BaseSettings):
     )
     auth: Literal["on", "off"] = Field("on", description="sign-in; off must be written out")
     token_hours: float = Field(10.0, gt=0, le=24 * 7, description="how long a sign-in lasts: a working day")
+    app_password_days: float = Field(
+        30.0, gt=0, description="how long app passwords work after the last sign-in through the identity provider"
+    )
     trusted_proxies: str = Field(
         "", description="addresses and networks of proxies whose forwarding headers are believed, separated by commas"
     )
@@ -52,6 +55,7 @@ class Settings(BaseSettings):
     oidc_role_radiologist: str = Field("monailabel-annotator", description="its entry for radiologists")
     oidc_role_reviewer: str = Field("monailabel-reviewer", description="its entry for reviewers")
     oidc_role_admin: str = Field("monailabel-admin", description="its entry for admins")
+    max_image_mb: int = Field(1024, ge=1, description="largest image that a reader uploads, decompressed, MB")
     max_upload_mb: int = Field(2048, ge=1, description="largest request body, MB")
     request_idle_seconds: float = Field(
         30.0, gt=0, le=3600, description="a request of which nothing came for so long, or no whole head, is given up"

@@ -40,7 +40,9 @@ class LoopApp:
         self._strategies = self.init_strategies()
         self._sessions = SessionStore(workspace, catalog)
         settings = workspace.settings
-        self.sign_in = SignIn(catalog, settings.token_hours) if settings.auth == "on" else None
+        self.sign_in = (
+            SignIn(catalog, settings.token_hours, settings.app_password_days) if settings.auth == "on" else None
+        )
 
     def init_datastore(self) -> MRSegDatastore:
         """The catalogue as MONAI Label's datastore."""

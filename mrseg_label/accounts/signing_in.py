@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -27,10 +29,12 @@ class SignIn:
     Parameters
     ----------
     token_hours : how long a token lasts.
+    app_password_days : how long after the last sign-in through the identity provider its people's app passwords work.
     """
 
-    def __init__(self, catalog: Catalog, token_hours: float) -> None:
+    def __init__(self, catalog: Catalog, token_hours: float, app_password_days: float = 30.0) -> None:
         self._catalog = catalog
+        self._provider_days = timedelta(days=app_password_days)
         self._hours = token_hours
         self._secret = signing_secret(catalog)
 
@@ -75,12 +79,20 @@ class SignIn:
             if account.password_hash != shown if credential is None else credential.revoked_at is not None:
                 raise Unauthorized(WRONG)
             throttle.forget(session, name, peer)
-            if account.disabled_at is None:
+            moment = self._catalog.now(session)
+            stale = account.issuer is not None and (account.provider_seen_at or moment) + self._provider_days < moment
+            if account.disabled_at is None and not stale:
                 if credential is not None:
-                    note_use(credential, self._catalog.now(session))
+                    note_use(credential, moment)
                 return self._token(session, account, "app password" if credential else "password", peer, credential)
-            audit.record(session, name, "sign-in.refused", name, peer=peer, reason="disabled")
-        raise Unauthorized(disabled_message(name))  # said to those alone who know the password
+            audit.record(session, name, "sign-in.refused", name, peer=peer, reason="not seen" if stale else "disabled")
+        # Said to those alone who know the password.
+        if stale:
+            raise Unauthorized(
+                f"{name} has not signed in through the hospital's identity provider for {self._provider_days.days} days; "
+                "do so once on the page /account of this server, and the app password works again"
+            )
+        raise Unauthorized(disabled_message(name))
 
     def by_provider(self, issuer: str, subject: str, name: str, role: Role, peer: str) -> str:
         """A token for a person whom an identity provider has signed in; the account is made at the first time.
@@ -119,6 +131,7 @@ class SignIn:
                 session.flush()
                 audit.record(session, name, "account.add", name, role=str(role), issuer=issuer)
             check_enabled(account)
+            account.provider_seen_at = self._catalog.now(session)
             if account.role is not role:
                 audit.record(session, issuer, "account.role", account.name, before=str(account.role), role=str(role))
                 account.role = role

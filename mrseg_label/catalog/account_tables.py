@@ -22,6 +22,7 @@ class Account(Base):
     password_hash: Mapped[str | None]  # argon2; None: signs in through the identity provider or by a key alone
     issuer: Mapped[str | None]  # of the identity provider, with the provider's own name for the person
     subject: Mapped[str | None]
+    provider_seen_at: Mapped[datetime | None]  # last sign-in through the provider
     created_at: Mapped[datetime] = mapped_column(default=now)
     created_by: Mapped[str]
     disabled_at: Mapped[datetime | None]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mrseg_label.errors import InvalidInput, MrsegError
 from mrseg_label.imaging import Geometry, load_image, write_nifti
 from mrseg_label.imaging.segmentations import SEGMENTATION_SUFFIX
+from mrseg_label.imaging.streams import MAX_VOXEL_BYTES
 from mrseg_label.intake.assign import Source
 from mrseg_label.workspace import sha256_of, sync
 
@@ -83,6 +84,7 @@ def prepare(
     known: Callable[[str], bool],
     orientation: str | None = None,
     reference: bool = False,
+    max_bytes: int = MAX_VOXEL_BYTES,
 ) -> Prepared | Failed:
     """Read, check and rewrite one image.
 
@@ -91,12 +93,13 @@ def prepare(
     known : whether the catalogue has an image of this ``source_digest``; such a file is not opened again.
     orientation : axis codes for a file that gives none.
     reference : take the file where it lies if it needs no conversion.
+    max_bytes : largest size of its voxels.
     """
     try:
         source_digest = sha256_of(source.path) if source.volume is None else source.volume.source_digest
         if known(source_digest):
             return Prepared(source, source_digest)
-        array, geometry, found = _load(source, orientation)
+        array, geometry, found = _load(source, orientation, max_bytes)
         warnings = [*source.warnings, *found]
         if reference and source.volume is not None:
             warnings.append("DICOM cannot be referred to: a converted copy was stored")
@@ -115,15 +118,15 @@ def prepare(
         return Failed(source, str(error) if source.volume is None else f"a file cannot be read: {error.strerror}")
 
 
-def _load(source: Source, orientation: str | None) -> tuple[NDArray[Any], Geometry, list[str]]:
+def _load(source: Source, orientation: str | None, max_bytes: int) -> tuple[NDArray[Any], Geometry, list[str]]:
     if source.volume is None:
         if source.path.name.lower().endswith(SEGMENTATION_SUFFIX):
             raise InvalidInput(f"{source.path.name}: a segmentation, and no image; --masks brings in masks of images")
-        return load_image(source.path, orientation)
+        return load_image(source.path, orientation, max_bytes=max_bytes)
     from mrseg_label.imaging.dicom import load_stack
 
     with source.volume.files.opened() as read:
-        return load_stack(source.volume.stack.frames, read)
+        return load_stack(source.volume.stack.frames, read, max_bytes=max_bytes)
 
 
 def _needs_conversion(path: Path, geometry: Geometry) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -103,6 +104,10 @@ def check_options(options: ImportOptions) -> None:
         raise InvalidInput(f"{options.csv}: there is no such table of participants")
 
 
+# An image takes a multiple of its size in memory while it is checked; readers' uploads wait for one another.
+_one_upload = threading.Lock()
+
+
 def register_upload(
     workspace: Workspace, catalog: Catalog, file: Path, *, alias: str, client: str, joins: bool = True
 ) -> str:
@@ -142,7 +147,9 @@ def register_upload(
         file, alias, f"upload-{source_digest[:16]}", stated=True, sequence=sequence_in_name(strip_suffix(alias))
     )
     with workspace.scratch(_SCRATCH) as scratch:
-        image = prepare(source, scratch, partial(_known, catalog))
+        limit = workspace.settings.max_image_mb * 1024 * 1024
+        with _one_upload:
+            image = prepare(source, scratch, partial(_known, catalog), max_bytes=limit)
         if isinstance(image, Failed):
             raise InvalidInput(f"the image {alias!r} cannot be used: {image.reason.removeprefix(f'{file.name}: ')}")
         with catalog.begin() as session:

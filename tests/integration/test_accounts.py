@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.account_tables import AccessToken, Account, SignInAttempts
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.catalog.types import CredentialKind, Role
+from mrseg_label.clock import now
 from mrseg_label.errors import Conflict, InvalidInput, TooManyRequests, Unauthorized
 from mrseg_label.workspace import Workspace
 
@@ -141,6 +143,15 @@ def test_an_account_of_the_identity_provider(catalog: Catalog) -> None:
         catalog, "eve.example@hospital.example", CredentialKind.APP_PASSWORD, "Slicer", actor="test"
     )
     assert sign_in.identify(sign_in.by_password("Eve.Example@hospital.example", secret.upper(), "x"))
+    with catalog.begin() as session:
+        eve = session.get_one(Account, "eve.example@hospital.example")
+        eve.provider_seen_at = now() - timedelta(days=31)
+    with pytest.raises(Unauthorized, match="has not signed in through the hospital's identity provider for 30 days"):
+        sign_in.by_password("eve.example@hospital.example", secret, "x")
+    sign_in.by_provider(issuer, "subject-1", "eve", Role.RADIOLOGIST, "10.0.0.1")
+    assert sign_in.by_password("eve.example@hospital.example", secret, "x")
+    with pytest.raises(InvalidInput, match="make an app password"):
+        service.set_password(catalog, "eve.example@hospital.example", PASSWORD, actor="test")
     service.disable(catalog, "eve.example@hospital.example", actor="test")
     with pytest.raises(Unauthorized, match="disabled"):
         sign_in.by_provider(issuer, "subject-1", "eve", Role.ADMIN, "10.0.0.1")

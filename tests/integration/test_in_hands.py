@@ -7,10 +7,17 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlretrieve
 
+import nibabel
+import numpy as np
 import pytest
+import SimpleITK as sitk
 
+from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.catalog.queries import audit
 from mrseg_label.catalog.types import Role
+from mrseg_label.errors import InvalidInput
+from mrseg_label.intake.service import register_upload
+from mrseg_label.workspace import Workspace
 from tests.integration.conftest import Guarded
 from tests.integration.test_sign_in import bearer, person, submit, take, url
 
@@ -121,8 +128,6 @@ def test_the_bytes_of_an_image_open_nothing_of_it(
 def test_an_image_of_ones_own_stays_ones_own(
     guarded: Guarded, person: Callable[..., str], finished: tuple[str, str], tmp_path: Path
 ) -> None:
-    import SimpleITK as sitk
-
     own, other = guarded.sign_in(person()), guarded.sign_in(person())
     sitk.WriteImage(sitk.ReadImage(str(guarded.images[finished[0]])) + 7, str(tmp_path / "own.nii.gz"))
     files = {"file": ("own.nii.gz", (tmp_path / "own.nii.gz").read_bytes())}
@@ -146,3 +151,17 @@ def test_an_unusable_case_is_closed_to_its_ticket(guarded: Guarded, person: Call
     assert marked.status_code == 200
     with pytest.raises(HTTPError):
         urlretrieve(url(guarded, sample["id"]), tmp_path / "none")
+
+
+def test_an_upload_is_no_larger_than_is_allowed_when_it_is_unpacked(tmp_path: Path) -> None:
+    """A file of some kilobytes can hold gigabytes."""
+    workspace = Workspace.init(tmp_path / "ws", settings_text="MAX_IMAGE_MB = 1\n")
+    workspace, catalog = open_workspace(workspace.root)
+    image = np.zeros((128, 128, 64), dtype=np.int16)
+    image[0, 0, 0] = 1
+    nibabel.save(nibabel.Nifti1Image(image, np.diag([1.0, 1.0, 1.0, 1.0])), tmp_path / "large.nii.gz")
+    with pytest.raises(InvalidInput, match="cannot be used"):
+        register_upload(workspace, catalog, tmp_path / "large.nii.gz", alias="large", client="ada")
+    nibabel.save(nibabel.Nifti1Image(image[:64, :64], np.diag([1.0, 1.0, 1.0, 1.0])), tmp_path / "small.nii.gz")
+    assert register_upload(workspace, catalog, tmp_path / "small.nii.gz", alias="small", client="ada")
+    catalog.close()

@@ -18,6 +18,7 @@ def upgrade() -> None:
     sa.Column('password_hash', sa.String(length=255), nullable=True),
     sa.Column('issuer', sa.String(length=255), nullable=True),
     sa.Column('subject', sa.String(length=255), nullable=True),
+    sa.Column('provider_seen_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('created_by', sa.String(length=255), nullable=False),
     sa.Column('disabled_at', sa.DateTime(timezone=True), nullable=True),
