@@ -22,10 +22,12 @@ def serve(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
 ) -> None:
     """Serve the workspace: MONAI Label protocol, REST, and the workers of this machine."""
+    from mrseg_label.web.settings import check
     from mrseg_label.workspace import Workspace
 
     found = Workspace.open(workspace)
     settings = found.settings
+    check(settings)
     certificate, _ = check_tls(settings)
     scheme = "http" if certificate is None else "https"
     if settings.auth == "off":

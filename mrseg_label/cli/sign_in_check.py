@@ -8,6 +8,7 @@ from mrseg_label.catalog.types import Role
 from mrseg_label.cli.checks import Check, State
 from mrseg_label.cli.serving import check_tls
 from mrseg_label.errors import ConfigurationError
+from mrseg_label.web.settings import check
 from mrseg_label.workspace import Workspace
 
 
@@ -18,6 +19,7 @@ def sign_in(found: Workspace) -> Check:
         return Check("sign-in", State.OK, "AUTH is off: only programs on this machine are answered")
     try:
         certificate, _ = check_tls(settings)
+        check(settings)
     except ConfigurationError as error:
         return Check("sign-in", State.FAILED, str(error))
     catalog = Catalog(found.database_url)

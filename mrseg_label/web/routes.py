@@ -10,6 +10,7 @@ from typing import Annotated
 import anyio.to_thread
 from anyio import CapacityLimiter
 from fastapi import APIRouter, Depends, Form
+from sqlalchemy.exc import IntegrityError
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -96,8 +97,12 @@ def router(settings: Settings, catalog: Catalog, sign_in: SignIn | None) -> APIR
     async def from_provider(request: Request) -> Response:
         person = await _configured(provider).who_came_back(request)
         assert sign_in is not None
-        of = (person.issuer, person.subject, person.name, person.role, _peer(request))
-        return signed_in(request, await anyio.to_thread.run_sync(sign_in.by_provider, *of))
+        enter = partial(sign_in.by_provider, person.issuer, person.subject, person.name, person.role, _peer(request))
+        try:
+            token = await anyio.to_thread.run_sync(enter)
+        except IntegrityError:  # somebody's first sign-in, in two windows at once: the other one made the account
+            token = await anyio.to_thread.run_sync(enter)
+        return signed_in(request, token)
 
     @routes.get(rules.SIGN_IN)
     def ask(signed_out: str = "") -> Response:

@@ -6,6 +6,8 @@ import base64
 import hashlib
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import itsdangerous
 import pytest
+from starlette.requests import Request
 
 from mrseg_label.accounts import service as accounts
 from mrseg_label.accounts.tokens import signing_secret
@@ -22,8 +25,10 @@ from mrseg_label.catalog.types import Role
 from mrseg_label.config import Settings
 from mrseg_label.errors import ConfigurationError, MrsegError
 from mrseg_label.web.person import entries, person_of
+from mrseg_label.web.routes import redirect_uri
 from mrseg_label.web.settings import check
 from mrseg_label.web.state_cookie import COOKIE, state_key
+from mrseg_label.workspace import Workspace
 from tests.integration.conftest import PASSWORD, Running, serving
 from tests.integration.identity_provider import CLIENT_ID, CLIENT_SECRET, IdentityProvider
 
@@ -337,13 +342,15 @@ def test_the_policy_allows_the_style_and_nothing_else(browser: Browser) -> None:
 
 
 def test_a_silent_provider_keeps_nobody_else_out(tmp_path: Path) -> None:
-    with serving(tmp_path, settings_text("http://127.0.0.1:9/realm"), 1) as server:
+    settings = settings_text("http://127.0.0.1:9/realm") + 'PUBLIC_URL = "https://mrseg.hospital.example"\n'
+    with serving(tmp_path, settings, 1) as server:
         accounts.add(server.catalog, "house", Role.ADMIN, password=PASSWORD, actor="test")
         with a_browser(server) as browser:
             reply = browser.get("/auth/oidc/login")
             assert reply.status_code == 503 and "does not answer" in text_of(reply) and "Traceback" not in reply.text
             signed = post(browser, "/account/sign-in", username="house", password=PASSWORD)
             assert signed.status_code == 303
+            assert "secure" in signed.headers["set-cookie"].lower().split("; ")  # browsers know it by https
         assert CLIENT_SECRET not in (tmp_path / "serve.log").read_text()
 
 
@@ -351,6 +358,20 @@ def test_without_sign_in_the_pages_say_so(running: Running) -> None:
     for path in ("/account/sign-in", "/account", "/auth/oidc/login", CALLBACK):
         reply = running.http.get(path)
         assert reply.status_code == 409 and "AUTH=off" in reply.json()["detail"], path
+
+
+def test_the_provider_leads_back_to_the_public_address() -> None:
+    scope = {"type": "http", "scheme": "http", "headers": [(b"host", b"10.0.0.7:8000")]}
+    assert redirect_uri(Settings(), Request(scope)) == f"http://10.0.0.7:8000{CALLBACK}"
+    settings = Settings(public_url="https://mrseg.hospital.example/")
+    assert redirect_uri(settings, Request(scope)) == f"https://mrseg.hospital.example{CALLBACK}"
+
+
+def test_serve_does_not_start_with_settings_that_contradict(tmp_path: Path) -> None:
+    Workspace.init(tmp_path / "ws", settings_text='OIDC_ISSUER = "http://id.hospital.example"\nOIDC_CLIENT_ID = "x"\n')
+    command = [sys.executable, "-m", "mrseg_label.cli", "serve", "--workspace", str(tmp_path / "ws")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and "OIDC_ISSUER" in done.stderr and "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
