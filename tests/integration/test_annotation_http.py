@@ -22,7 +22,7 @@ from mrseg_label.catalog.tables import Acquisition, AuditEvent, Job, Revision
 from mrseg_label.imaging import Geometry, write_nifti
 from mrseg_label.intake.service import register_upload
 from tests.annotation_house import GRID as SMALL_GRID
-from tests.integration.conftest import Running, add_draft, write_image
+from tests.integration.conftest import SETTINGS, Running, add_draft, serving, write_image
 from tests.integration.test_annotation_refusals import CORPUS
 from tests.unit.test_annotation_edits import GRID, Screen, edited
 
@@ -187,9 +187,12 @@ def test_an_alias_that_is_an_id_stands_for_nothing_else(running: Running, tmp_pa
     assert running.http.get("/datastore/image", params={"image": identifier}).content == stored
 
 
-def test_nothing_left_is_another_answer_than_all_in_readers_hands(running: Running, tmp_path: Path) -> None:
-    """The last test of this server: it hands out and submits whatever there is."""
+def test_nothing_left_is_another_answer_than_all_in_readers_hands(tmp_path: Path) -> None:
+    with serving(tmp_path, SETTINGS, 11) as server:  # of its own: there is nothing left of it afterwards
+        _hand_out_and_submit_everything(server, tmp_path)
 
+
+def _hand_out_and_submit_everything(running: Running, tmp_path: Path) -> None:
     def ask() -> Any:
         return running.http.post("/activelearning/sequential", json={"client_id": "user-xyz"})
 

@@ -278,7 +278,7 @@ def test_downloads_can_be_checked_before(running: Running) -> None:
         ("POST", "/infer/mrseg", {"params": {"image": "{any}"}, "data": {"params": '{"result_extension": "/x"}'}}, 422),
         ("POST", "/infer/mrseg", {"params": {"image": "{any}"}, "data": {"params": '{"result_extension": [1]}'}}, 422),
         ("POST", "/infer/mrseg", {"params": {"image": "{any}"}, "data": {"params": '{"result_dtype": [1]}'}}, 422),
-        ("POST", "/infer/mrseg", {"params": {"image": "{any}"}, "data": {"params": '{"folder": "/etc"}'}}, 200),
+        ("POST", "/infer/mrseg", {"params": {"image": "{any}"}, "data": {"params": '{"folder": "/etc"}'}}, 422),
         ("POST", "/infer/mrseg", {"params": {"image": "{any}"}, "data": {"params": '{"wait_seconds": "NaN"}'}}, 422),
         ("POST", "/infer/mrseg", {"params": {"image": "{any}"}, "data": {"params": '{"wait_seconds": "5"}'}}, 200),
         ("POST", "/infer/mrseg", {"params": {"image": "{any}"}, "data": {"params": "[" * 100_000}}, 422),
