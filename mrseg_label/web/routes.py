@@ -130,10 +130,10 @@ def router(settings: Settings, catalog: Catalog, sign_in: SignIn | None) -> APIR
 
     @routes.post(rules.APP_PASSWORDS, dependencies=OWN_PAGE)
     def make(who: SignedIn, label: Annotated[str, Form()] = "") -> Response:
-        credentials.check_may_manage(who)
         try:
+            credentials.check_may_manage(who)
             row, secret = credentials.make(catalog, who.name, CredentialKind.APP_PASSWORD, label, actor=who.name)
-        except (InvalidInput, Conflict) as error:
+        except (InvalidInput, Conflict, Forbidden) as error:
             return account_page(who, error.http_status, message=sentence(error), label=label[: credentials.MAX_LABEL])
         return account_page(who, 201, made=secret, label=row.label)
 

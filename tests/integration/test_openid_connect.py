@@ -260,6 +260,11 @@ def test_app_passwords_are_made_shown_once_used_and_revoked(
     assert served.http.get("/info/", headers=bearer).status_code == 200
     action = re.search(r'action="(/account/app-passwords/[^"]+/revoke)"', page.text)
     assert action is not None
+    with a_browser(served) as other:  # who knows an app password alone gets no others by it, and ends none
+        assert post(other, "/account/sign-in", username="ines", password=found[1]).status_code == 303
+        refused = post(other, "/account/app-passwords", label="another")
+        assert refused.status_code == 403 and 'class="secret"' not in refused.text
+        assert post(other, action[1]).status_code == 403
     with a_browser(served) as other:  # somebody else's page does not end it
         post(other, "/account/sign-in", username="house", password=PASSWORD)
         post(other, action[1])
