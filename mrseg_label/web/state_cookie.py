@@ -6,11 +6,13 @@ import hashlib
 import hmac
 
 from starlette.middleware.sessions import SessionMiddleware
+from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 COOKIE = "mrseg_oidc"
 PATH = "/auth/oidc"
 SECONDS = 600
+MAX_COOKIE_BYTES = 8192
 
 
 def state_key(signing_secret: str) -> str:
@@ -38,6 +40,10 @@ class StateCookie:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not scope["path"].startswith(f"{PATH}/"):
             await self.app(scope, receive, send)
+            return
+        # The standard library's parser takes seconds for large ones that a stranger may send (CVE-2024-7592).
+        if sum(len(value) for name, value in scope["headers"] if name.lower() == b"cookie") > MAX_COOKIE_BYTES:
+            await PlainTextResponse("too many cookies for this server; remove some", 431)(scope, receive, send)
             return
         https = self._secure or scope.get("scheme") == "https"
         await self._with_cookie[https](scope, receive, send)

@@ -519,6 +519,8 @@ def test_another_applications_cookies_do_not_matter(guarded: Guarded) -> None:
         assert guarded.http.get("/info/", headers={"Cookie": cookie}).status_code == 200
     for cookie in ('a="' + '\\"' * 20_000 + '"', "mrseg_session=", "mrseg_session=x", "xmrseg_session=" + token):
         assert guarded.http.get("/info/", headers={"Cookie": cookie}).status_code == 401
+    large = {"Cookie": 'a="' + '\\"' * 20_000 + '"'}
+    assert guarded.http.get("/auth/oidc/login", headers=large).status_code == 431
     changing = {"Cookie": f"mrseg_session={token}"}
     assert guarded.http.post("/activelearning/random", json={}, headers=changing).status_code == 403
     foreign = changing | {"Origin": "https://evil.example"}
