@@ -49,7 +49,9 @@ def affines(draw: st.DrawFn) -> NDArray[np.float64]:
 def write(path: Path, array: NDArray[np.int16], affine: NDArray[np.float64]) -> None:
     if path.name.endswith(".nii.gz"):
         image = nib.Nifti1Image(array, affine)
-        image.set_sform(affine, code=2)
+        # ITK reads the sform where both have this code. A qform alone is off by up to 1e-3 near half a turn: the
+        # quaternion's first part is what float32 leaves of the other three.
+        image.set_sform(affine, code=1)
         image.set_qform(affine, code=1)
         nib.save(image, path)
         return
