@@ -6,7 +6,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from monailabel.interfaces.datastore import Datastore, DefaultLabelTag
+from monailabel.interfaces.datastore import Datastore
 from sqlalchemy.orm import Session
 
 from mrseg_label.annotation import service as annotation
@@ -14,7 +14,6 @@ from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.queries import datastore as rows
 from mrseg_label.catalog.queries import worklist as worklist_rows
 from mrseg_label.catalog.tables import Examination, Presegmentation, Revision
-from mrseg_label.clock import iso
 from mrseg_label.errors import Conflict, InvalidInput, NotFound
 from mrseg_label.intake import service as intake
 from mrseg_label.presegmentation.service import newest_draft
@@ -22,11 +21,17 @@ from mrseg_label.worklist import service as worklist
 from mrseg_label.worklist.resolving import resolve_image
 from mrseg_label.workspace import Workspace
 from mrseg_monailabel.caller import Caller
+from mrseg_monailabel.described import (
+    FINAL,
+    ORIGINAL,
+    SUFFIX,
+    described,
+    draft_info,
+    file_name_of,
+    image_info,
+    revision_info,
+)
 from mrseg_monailabel.stored import StoredFile
-
-ORIGINAL = DefaultLabelTag.ORIGINAL.value  # the pre-segmentation
-FINAL = DefaultLabelTag.FINAL.value  # the newest accepted revision
-SUFFIX = ".nii.gz"
 
 
 class MRSegDatastore(Datastore):
@@ -155,8 +160,10 @@ class MRSegDatastore(Datastore):
                 for case, revision in rows.final_revisions(session, list(drafts)).items()
                 if caller is None or self._may_see(session, revision, caller)
             }
+        names = self._workspace.scheme.label_names
         objects = {
-            key: self._object(case, drafts[case.acquisition_id], finals.get(case.acquisition_id)) for key, case in cases
+            key: described(case, drafts[case.acquisition_id], finals.get(case.acquisition_id), names)
+            for key, case in cases
         }
         return {"name": self.name(), "description": self.description(), "objects": objects}
 
@@ -193,7 +200,7 @@ class MRSegDatastore(Datastore):
 
     def image_info(self, image_id: str, caller: Caller) -> dict[str, Any]:
         """What a client may know of an image."""
-        return self._image_info(self.examination(image_id, caller))
+        return image_info(self.examination(image_id, caller))
 
     def get_label_info(self, label_id: str, label_tag: str) -> dict[str, Any]:
         return self.label_info(label_id, label_tag, Caller())
@@ -204,11 +211,11 @@ class MRSegDatastore(Datastore):
         with self._catalog.read() as session:
             if check_tag(tag) == ORIGINAL:
                 draft = newest_draft(session, examination.acquisition_id)
-                info = self._draft_info(draft) if draft else None
+                info = draft_info(draft, self._workspace.scheme.label_names) if draft else None
             else:
                 revision = rows.final_revisions(session, [examination.acquisition_id]).get(examination.acquisition_id)
                 shown = revision is not None and self._may_see(session, revision, caller)
-                info = self._revision_info(revision) if revision and shown else None
+                info = revision_info(revision, self._workspace.scheme.label_names) if revision and shown else None
         if info is None:
             raise NotFound(f"{examination.id} has no label with the tag {tag!r}")
         return info
@@ -261,50 +268,6 @@ class MRSegDatastore(Datastore):
         if held is not None and held.ended_at is None:
             return held.revision_id == revision.id or (caller.every_case and not held.second_read)
         return caller.every_case
-
-    def _object(
-        self, examination: Examination, draft: Presegmentation | None, final: Revision | None
-    ) -> dict[str, Any]:
-        labels: dict[str, Any] = {}
-        if draft is not None:
-            labels[ORIGINAL] = {"ext": SUFFIX, "info": self._draft_info(draft)}
-        if final is not None:
-            labels[FINAL] = {"ext": SUFFIX, "info": self._revision_info(final)}
-        return {"image": {"ext": SUFFIX, "info": self._image_info(examination)}, "labels": labels}
-
-    def _image_info(self, examination: Examination) -> dict[str, Any]:
-        return {
-            "id": examination.id,
-            "name": file_name_of(examination),
-            "checksum": f"SHA256:{examination.digest}",
-            "sequence": examination.sequence,
-            "station": examination.acquisition.station,
-            "created": iso(examination.created_at),
-        }
-
-    def _draft_info(self, draft: Presegmentation) -> dict[str, Any]:
-        return {
-            "created": iso(draft.created_at),
-            "model": draft.model_version,
-            "source": draft.source,
-            "checksum": f"SHA256:{draft.digest}",
-            "params": {"label_names": self._workspace.scheme.label_names},
-        }
-
-    def _revision_info(self, revision: Revision) -> dict[str, Any]:
-        return {
-            "created": iso(revision.created_at),
-            "revision": revision.number,
-            "author": revision.author,
-            "model": revision.model_version,
-            "checksum": f"SHA256:{revision.digest}",
-            "params": {"label_names": self._workspace.scheme.label_names},
-        }
-
-
-def file_name_of(examination: Examination) -> str:
-    """The name under which a client gets an image: unique, since Slicer may reuse a download of the same name."""
-    return f"{examination.id}{SUFFIX}"
 
 
 def check_tag(tag: str) -> str:

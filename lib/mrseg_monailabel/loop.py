@@ -14,7 +14,8 @@ from mrseg_label.catalog import Catalog
 from mrseg_label.errors import NotFound
 from mrseg_label.workspace import Workspace
 from mrseg_monailabel.caller import Caller
-from mrseg_monailabel.datastore import ORIGINAL, MRSegDatastore
+from mrseg_monailabel.datastore import MRSegDatastore
+from mrseg_monailabel.described import ORIGINAL
 from mrseg_monailabel.infer import MRSegInfer
 from mrseg_monailabel.sessions import SessionStore
 from mrseg_monailabel.strategies import DESCRIPTIONS, WorklistStrategy
