@@ -99,13 +99,15 @@ def test_a_life_of_an_account(users: Any, folder: Path) -> None:
     assert users("role", "ada", "--role", "reviewer")[0] == 0
     assert sign_in.identify(token).role is Role.REVIEWER
     assert users("password", "ada", typed=twice("a new secret of words"))[0] == 0
+    with pytest.raises(Unauthorized, match="wrong name or password"):
+        sign_in.by_password("ada", shown, "test")  # ended with the password
     token = sign_in.by_password("ada", "a new secret of words", "test")
     assert users("sign-out", "ada")[0] == 0
     with pytest.raises(Unauthorized):
         sign_in.identify(token)
     assert users("disable", "ada")[0] == 0
     with pytest.raises(Unauthorized, match="disabled"):
-        sign_in.by_password("ada", shown, "test")
+        sign_in.by_password("ada", "a new secret of words", "test")
     assert users("enable", "ada")[0] == 0
     assert users("revoke", key["id"])[0] == 0
     with pytest.raises(Unauthorized):
