@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from mrseg_label.cli.common import HERE, JsonOption, WorkspaceOption, opened, print_fields, print_json, say
 
+if TYPE_CHECKING:
+    from mrseg_label.catalog import Catalog
+    from mrseg_label.workspace import Workspace
+
 group = typer.Typer(help="Hand out on purpose, release, mark unusable.", no_args_is_help=True)
 Examination = Annotated[str, typer.Argument(metavar="EXAMINATION", help="Id of an examination of the case.")]
-ReaderName = Annotated[str, typer.Option("--reader", help="The reader's name, as in Slicer's settings.")]
+ReaderName = Annotated[
+    str, typer.Option("--reader", help="The reader's account; without sign-in the name in Slicer's settings.")
+]
 
 
 @group.command("take")
@@ -36,7 +42,8 @@ def take(
 
     with opened(workspace) as (found, catalog):
         acquisition = None if examination is None else read_acquisition_id(catalog, examination)
-        case = ask_for(found, catalog, purpose=Purpose(purpose), client=reader, user=None, acquisition_id=acquisition)
+        client, user = _as_leases_have_it(found, catalog, reader)
+        case = ask_for(found, catalog, purpose=Purpose(purpose), client=client, user=user, acquisition_id=acquisition)
     document = HandedOutOut.of(case)
     if as_json:
         print_json(document)
@@ -60,9 +67,10 @@ def release(
     from mrseg_label.api.reading import read_acquisition_id, read_examination
     from mrseg_label.worklist import service
 
-    with opened(workspace) as (_, catalog):
+    with opened(workspace) as (found, catalog):
         acquisition = read_acquisition_id(catalog, examination)
-        service.give_back(catalog, acquisition_id=acquisition, client=reader, user=None)
+        client, user = _as_leases_have_it(found, catalog, reader)
+        service.give_back(catalog, acquisition_id=acquisition, client=client, user=user)
         document = read_examination(catalog, examination)
     if as_json:
         print_json(document)
@@ -90,6 +98,17 @@ def unusable(
         print_json(document)
     else:
         say(f"{examination} is marked unusable")
+
+
+def _as_leases_have_it(found: Workspace, catalog: Catalog, reader: str) -> tuple[str, str | None]:
+    """Client and user of a reader; with sign-in there must be such an account, or nobody would get the case."""
+    if found.settings.auth == "off":
+        return reader, None
+    from mrseg_label.accounts import service as accounts
+
+    with catalog.read() as session:
+        name = accounts.get(session, accounts.account_name(reader)).name
+    return name, name
 
 
 def register(app: typer.Typer) -> None:

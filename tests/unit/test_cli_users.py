@@ -11,10 +11,12 @@ import pytest
 
 from mrseg_label.accounts.signing_in import SignIn
 from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.catalog.tables import Lease
 from mrseg_label.catalog.types import Role
 from mrseg_label.cli import main
 from mrseg_label.errors import Unauthorized
 from mrseg_label.workspace import Workspace
+from tests.catalog_rows import add_acquisition, add_participant, add_revision
 
 PASSWORD = "four words of a secret"
 
@@ -119,3 +121,23 @@ def test_a_life_of_an_account(users: Any, folder: Path) -> None:
     assert ("command line", "account.disable", "ada") in actions
     assert ("command line", "api_key.revoke", "robot") in actions
     assert not any(secret in json.dumps(trail) for secret in (PASSWORD, shown, key["secret"]))
+
+
+def test_a_case_is_reserved_for_an_account(users: Any, folder: Path) -> None:
+    _, catalog = open_workspace(folder)
+    with catalog.begin() as session:
+        case = add_acquisition(session, add_participant(session, "p1"))
+        add_revision(session, case)
+        examination = case.primary_examination_id or ""
+    take = ("cases", "take", examination, "--reader", "Ada")
+    code, _, message = users(*take, group="")
+    assert code == 1 and "no account 'ada'" in message
+    assert users("add", "ada", "--role", "radiologist", typed=twice())[0] == 0
+    assert users(*take, group="")[0] == 0
+    with catalog.read() as session:
+        lease = session.query(Lease).one()
+        assert (lease.user, lease.client, lease.ended_at) == ("ada", "ada", None)
+    assert users("cases", "release", examination, "--reader", "ada", group="")[0] == 0
+    with catalog.read() as session:
+        assert session.query(Lease).one().ended_at is not None
+    catalog.close()
