@@ -6,7 +6,7 @@ import hashlib
 import re
 import secrets
 
-from mrseg_label.errors import InvalidInput, NotFound
+from mrseg_label.errors import InvalidInput
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: nothing that is misread
 _ID = re.compile(r"[a-z]{1,4}-[0-9a-hjkmnp-tv-z]{16}")
@@ -38,19 +38,6 @@ def is_ticket(text: str) -> bool:
 def is_id(text: str) -> bool:
     """Whether the text has the form of one of our identifiers."""
     return _ID.fullmatch(text) is not None
-
-
-def check_id(text: str, what: str = "examination") -> str:
-    """Return the text if it has the form of an identifier.
-
-    Raises
-    ------
-    NotFound
-        It has not, so nothing can be stored under it.
-    """
-    if not is_id(text):
-        raise NotFound(f"there is no {what} {text[:60]!r}; use an id that the server gave out")
-    return text
 
 
 def check_alias(text: str) -> str:

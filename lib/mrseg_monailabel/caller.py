@@ -11,10 +11,9 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from mrseg_label.accounts.identity import Identity
-from mrseg_label.catalog.types import Role
+from mrseg_label.catalog.types import NOBODYS_NAME, Role
 from mrseg_label.errors import Forbidden, InvalidInput
 
-DEFAULT_CLIENT = "user-xyz"
 MAX_CLIENT_LENGTH = 200
 FILE_PARAMS = ("image", "label", "file", "folder", "path", "model", "session_id")
 CALLER = "mrseg_caller"  # where a request to the app object says who asks; no client can send a Caller
@@ -29,7 +28,7 @@ class Caller:
     user : the account's name, which is who annotates; None without sign-in.
     """
 
-    client: str = DEFAULT_CLIENT
+    client: str = NOBODYS_NAME
     user: str | None = None
     role: Role | None = None
 
@@ -62,7 +61,7 @@ class Caller:
             return known
         client = request.get("client_id")
         if client is None or client == "":
-            client = DEFAULT_CLIENT
+            client = NOBODYS_NAME
         if not isinstance(client, str) or len(client) > MAX_CLIENT_LENGTH or not client.isprintable():
             raise InvalidInput(
                 f"client_id must be a printable text of at most {MAX_CLIENT_LENGTH} characters, not {client!r:.80}"

@@ -14,6 +14,7 @@ from typing import Any
 
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.queries import audit
+from mrseg_label.catalog.types import ANONYMOUS
 from mrseg_label.errors import Conflict, NotFound
 from mrseg_label.workspace import Workspace
 
@@ -110,7 +111,7 @@ class SessionStore:
     def _note(self, owner: str | None, action: str, size: int | None = None) -> None:
         # Without the session's id: whoever knows it may look at the image.
         with self._catalog.begin() as session:
-            audit.record(session, owner or "anonymous", action, "session", **({} if size is None else {"bytes": size}))
+            audit.record(session, owner or ANONYMOUS, action, "session", **({} if size is None else {"bytes": size}))
 
     def remove_expired(self) -> None:
         """Remove what has not been used for its time, and what is broken."""

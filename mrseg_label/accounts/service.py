@@ -14,12 +14,12 @@ from mrseg_label.catalog.account_tables import Account
 from mrseg_label.catalog.queries import accounts as rows
 from mrseg_label.catalog.queries import audit
 from mrseg_label.catalog.queries import worklist as leases
-from mrseg_label.catalog.types import Role
+from mrseg_label.catalog.types import ANONYMOUS, IMPORT_AUTHOR, NOBODYS_NAME, UNKNOWN, Role
 from mrseg_label.errors import Conflict, InvalidInput, NotFound
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
 # What somebody without a name, and the program itself, are called in histories.
-RESERVED = frozenset({"anonymous", "user-xyz", "unknown", "import", "local", "monailabel", "system"})
+RESERVED = frozenset({ANONYMOUS, NOBODYS_NAME, IMPORT_AUTHOR, UNKNOWN, "local", "monailabel"})
 
 
 def account_name(text: str) -> str:

@@ -12,6 +12,7 @@ from mrseg_label.annotation.record import RESTORED_FROM
 from mrseg_label.catalog.queries import annotations as rows
 from mrseg_label.catalog.queries import drafts
 from mrseg_label.catalog.tables import Revision
+from mrseg_label.catalog.types import NOBODYS_NAME
 from mrseg_label.errors import NotFound
 from mrseg_label.imaging.masks import load_label_map
 from mrseg_label.jobs import JobContext
@@ -19,8 +20,6 @@ from mrseg_label.metrics import Effort, effort, per_structure
 
 # Nobody corrects one case for longer without a break; such a time says when the reader went home.
 LONGEST_SITTING_SECONDS = 4 * 3600.0
-# What every Slicer calls itself unless it is told another name, so that several readers may go by it.
-NOBODYS_NAME = "user-xyz"
 
 
 def run(context: JobContext) -> None:

@@ -7,15 +7,13 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import Request
 
-from mrseg_label.catalog.types import Role
+from mrseg_label.catalog.types import ANONYMOUS, Role
 from mrseg_label.errors import Forbidden, InvalidInput
-
-NOBODY = "anonymous"
 
 
 def _actor(request: Request) -> str:
     # Set by whatever signs requests in; without sign-in nobody has a name.
-    return getattr(request.state, "user", None) or NOBODY
+    return getattr(request.state, "user", None) or ANONYMOUS
 
 
 Actor = Annotated[str, Depends(_actor)]
@@ -53,7 +51,7 @@ def reader(actor: str, client: str | None) -> str:
     InvalidInput
         Nobody has a name.
     """
-    if actor != NOBODY:
+    if actor != ANONYMOUS:
         return actor
     if client is None:
         raise InvalidInput("say in the field 'client' who you are: without sign-in the server cannot know")
@@ -62,4 +60,4 @@ def reader(actor: str, client: str | None) -> str:
 
 def names(actor: str, client: str | None) -> tuple[str, str | None]:
     """Client and user of a reader, as leases have them. Raises as :func:`reader`."""
-    return reader(actor, client), None if actor == NOBODY else actor
+    return reader(actor, client), None if actor == ANONYMOUS else actor

@@ -8,13 +8,13 @@ from fastapi.responses import FileResponse
 from mrseg_label.annotation import review
 from mrseg_label.annotation.readings import compare
 from mrseg_label.api import paging
-from mrseg_label.api.caller import NOBODY, Actor, CallerRole, check_own, own_only, reader
+from mrseg_label.api.caller import Actor, CallerRole, check_own, own_only, reader
 from mrseg_label.api.documents.annotations import Decision, Named, ReadingsOut
 from mrseg_label.api.documents.base import Page
 from mrseg_label.api.documents.examinations import AnnotationOut
 from mrseg_label.api.reading import annotation_file, read_annotation, read_submissions
 from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.types import RevisionState
+from mrseg_label.catalog.types import ANONYMOUS, RevisionState
 from mrseg_label.workspace import Workspace
 
 
@@ -28,7 +28,7 @@ def router(workspace: Workspace, catalog: Catalog) -> APIRouter:
         author: paging.Filter = None,
         limit: paging.Limit = paging.LIMIT,
         cursor: paging.Cursor = None,
-        actor: Actor = NOBODY,
+        actor: Actor = ANONYMOUS,
         role: CallerRole = None,
     ) -> Page[AnnotationOut]:
         author = own_only(actor, role) or author

@@ -11,8 +11,11 @@ from typing import Any
 from sqlalchemy import DateTime, Dialect, String
 from sqlalchemy.types import TypeDecorator
 
-# Who stands as author and as client of the masks that came with an import.
-IMPORT_AUTHOR = "import"
+# Names that stand in histories for nobody in particular. None of them can be an account's.
+ANONYMOUS = "anonymous"  # who asks without a sign-in and without a name
+NOBODYS_NAME = "user-xyz"  # what every Slicer calls itself unless it is told another name
+IMPORT_AUTHOR = "import"  # author and client of the masks that came with an import
+UNKNOWN = "unknown"  # who failed to sign in under a name that nobody has
 
 
 class UtcDateTime(TypeDecorator[datetime]):

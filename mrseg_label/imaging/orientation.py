@@ -15,11 +15,6 @@ from mrseg_label.imaging.geometry import CORNER_TOLERANCE_VOXELS, Geometry, pars
 Voxel = TypeVar("Voxel", bound=np.generic)
 
 
-def reorient_geometry(geometry: Geometry, axcodes: str) -> Geometry:
-    """The same grid with its axes in the order and direction nearest to ``axcodes``."""
-    return _transformed(geometry, _transform_to(geometry, axcodes))
-
-
 def reorient(array: NDArray[Voxel], geometry: Geometry, axcodes: str = "RAS") -> tuple[NDArray[Voxel], Geometry]:
     """Bring an image to other axes, every voxel staying where it is in the world.
 

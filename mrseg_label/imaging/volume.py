@@ -55,11 +55,6 @@ def load_image(
     return compact(array), geometry, warnings
 
 
-def load_geometry(path: Path, orientation: str | None = None) -> tuple[Geometry, list[str]]:
-    """The grid of an image from its header alone; the voxels are not checked. Raises as :func:`load_image`."""
-    return grid_of(read_header(Path(path)), orientation)
-
-
 def write_nifti(path: Path, array: NDArray[Any], geometry: Geometry) -> None:
     """Write an image or a label map so that every reader sees the same voxels in the same place.
 

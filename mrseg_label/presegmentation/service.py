@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.queries import drafts, models
 from mrseg_label.catalog.queries import jobs as job_rows
-from mrseg_label.catalog.tables import Examination, Presegmentation
+from mrseg_label.catalog.tables import Presegmentation
 from mrseg_label.catalog.types import JobState
 from mrseg_label.errors import NotFound, Unavailable
 from mrseg_label.jobs import enqueue, queue
@@ -91,9 +91,3 @@ def _wait(catalog: Catalog, job_id: str, wait_seconds: float, stop: threading.Ev
             return f"it did not come within {wait_seconds:.0f} s ({doing}); ask again in a moment"
         if stop.wait(POLL_SECONDS):
             return "the server is being stopped; ask again when it is back"
-
-
-def image_of(session: Session, examination: Examination) -> Examination:
-    """The channel of its acquisition on which drafts are made."""
-    primary = examination.acquisition.primary_examination_id
-    return (drafts.examination(session, primary) if primary else None) or examination

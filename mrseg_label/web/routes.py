@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from functools import partial
 from typing import Annotated
 
 import anyio.to_thread
-from anyio import CapacityLimiter
 from fastapi import APIRouter, Depends, Form
-from sqlalchemy.exc import IntegrityError
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -27,7 +24,6 @@ from mrseg_label.web.pages import PageRoute, page, sentence, wait
 from mrseg_label.web.provider import Provider
 from mrseg_label.web.settings import check, secure
 
-PASSWORDS_AT_ONCE = 2  # hashing takes 64 MB and a core's time each, on purpose
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
 
 
@@ -67,7 +63,6 @@ def router(settings: Settings, catalog: Catalog, sign_in: SignIn | None) -> APIR
     off = [Depends(_off)] if sign_in is None else []
     routes = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=off)
     provider = None if settings.oidc_issuer is None else Provider(settings)
-    limiter = CapacityLimiter(PASSWORDS_AT_ONCE)
 
     def https(request: Request) -> bool:
         return secure(settings) or request.scope.get("scheme") == "https"
@@ -97,11 +92,8 @@ def router(settings: Settings, catalog: Catalog, sign_in: SignIn | None) -> APIR
     async def from_provider(request: Request) -> Response:
         person = await _configured(provider).who_came_back(request)
         assert sign_in is not None
-        enter = partial(sign_in.by_provider, person.issuer, person.subject, person.name, person.role, _peer(request))
-        try:
-            token = await anyio.to_thread.run_sync(enter)
-        except IntegrityError:  # somebody's first sign-in, in two windows at once: the other one made the account
-            token = await anyio.to_thread.run_sync(enter)
+        of = (person.issuer, person.subject, person.name, person.role, _peer(request))
+        token = await anyio.to_thread.run_sync(sign_in.by_provider, *of)
         return signed_in(request, token)
 
     @routes.get(rules.SIGN_IN)
@@ -116,9 +108,8 @@ def router(settings: Settings, catalog: Catalog, sign_in: SignIn | None) -> APIR
         request: Request, username: Annotated[str, Form()] = "", password: Annotated[str, Form()] = ""
     ) -> Response:
         assert sign_in is not None
-        look = partial(sign_in.by_password, username, password, _peer(request))
         try:
-            token = await anyio.to_thread.run_sync(look, limiter=limiter)
+            token = await sign_in.by_password_soon(username, password, _peer(request))
         except (Unauthorized, TooManyRequests) as error:
             reply = sign_in_page(error.http_status, message=sentence(error), name=username[:80])
             return wait(reply, error)

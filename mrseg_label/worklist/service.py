@@ -7,7 +7,6 @@ case, two requests under one name get different cases, and leases end by submiss
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy.exc import IntegrityError
@@ -17,7 +16,7 @@ from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.queries import annotations as revisions
 from mrseg_label.catalog.queries import audit, readings
 from mrseg_label.catalog.queries import worklist as rows
-from mrseg_label.catalog.tables import Acquisition, Examination, Lease, Revision
+from mrseg_label.catalog.tables import Acquisition, Revision
 from mrseg_label.catalog.types import LeaseEnd
 from mrseg_label.clock import iso
 from mrseg_label.errors import Conflict, Forbidden, InvalidInput, NotFound, Unavailable
@@ -27,15 +26,6 @@ from mrseg_label.worklist.strategies import choose, prepare
 from mrseg_label.workspace import Workspace
 
 _ATTEMPTS = 20
-
-
-@dataclass(frozen=True)
-class OpenCases:
-    """What a client's listing needs: cases in readers' hands, and the figures of the progress bar."""
-
-    examinations: list[tuple[Lease, Examination]]
-    total: int
-    completed: int
 
 
 def next_case(
@@ -207,9 +197,3 @@ def mark_unusable(
         case.excluded_at, case.excluded_by, case.excluded_reason = moment, actor, reason.strip()
         rows.end_leases(session, acquisition_id, moment)
         audit.record(session, actor, "marked unusable", acquisition_id, reason=reason.strip())
-
-
-def open_cases(session: Session, *, client: str | None = None, user: str | None = None) -> OpenCases:
-    """Cases in this reader's hands (in anyone's, where neither client nor user is given), and the progress."""
-    total, completed = rows.totals(session)
-    return OpenCases(list(rows.open_examinations(session, client, user)), total, completed)

@@ -159,6 +159,16 @@ def test_an_account_of_the_identity_provider(catalog: Catalog) -> None:
         assert session.query(Account).count() == 2
 
 
+def test_a_first_sign_in_in_two_windows_makes_one_account(catalog: Catalog) -> None:
+    sign_in = SignIn(catalog, 1.0)
+    outcomes = at_once(
+        4, lambda: sign_in.by_provider("https://login.hospital.example", "s", "eve", Role.REVIEWER, "10.0.0.1")
+    )
+    assert outcomes == {"done": 4}
+    with catalog.read() as session:
+        assert session.query(Account).filter_by(name="eve").count() == 1
+
+
 def test_a_label_that_no_database_takes_is_refused(catalog: Catalog) -> None:
     for label in ("", " ", "a\0b", "x" * 200, "a\nb"):
         with pytest.raises(InvalidInput, match="printable"):
@@ -208,6 +218,15 @@ def test_what_ends_with_a_new_password_and_with_disabling(catalog: Catalog) -> N
             sign_in.identify(token)
         with pytest.raises(Unauthorized):
             sign_in.by_password("ada", secret, "10.0.0.1")
+
+
+def test_the_databases_clock_may_be_ahead(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On PostgreSQL it is another machine's; a token is good from its row on, whatever this machine's clock says."""
+    sign_in = SignIn(catalog, 1.0)
+    with monkeypatch.context() as ahead:
+        ahead.setattr(catalog, "now", lambda _: now() + timedelta(seconds=90))
+        token = sign_in.by_password("ada", PASSWORD, "10.0.0.1")
+    assert sign_in.identify(token).name == "ada"
 
 
 def test_a_password_that_is_no_text_is_a_wrong_one(catalog: Catalog) -> None:

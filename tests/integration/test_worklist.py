@@ -16,6 +16,7 @@ import pytest
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.catalog.queries import participants
+from mrseg_label.catalog.queries import worklist as rows
 from mrseg_label.catalog.tables import (
     Acquisition,
     Alias,
@@ -250,9 +251,10 @@ def test_unusable_case_leaves_queue_and_count(opened: Opened) -> None:
     other = take(opened)
     assert other.acquisition_id != case.acquisition_id
     with opened[1].read() as session:
-        opened_cases = service.open_cases(session)
-    assert (opened_cases.total, opened_cases.completed) == (1, 0)
-    assert [examination.id for _, examination in opened_cases.examinations] == [other.examination_id]
+        assert tuple(rows.totals(session)) == (1, 0)
+        assert [examination.id for _, examination in rows.open_examinations(session, None, None)] == [
+            other.examination_id
+        ]
 
 
 def test_image_is_found_by_id_ticket_and_alias(opened: Opened) -> None:

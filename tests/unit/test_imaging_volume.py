@@ -19,7 +19,6 @@ from scipy.spatial.transform import Rotation
 from mrseg_label.errors import GeometryError, InvalidInput, MrsegError, TooLarge
 from mrseg_label.imaging import Geometry, load_image, reorient, reorient_like, write_nifti
 from mrseg_label.imaging.geometry import resolve_affine
-from mrseg_label.imaging.volume import load_geometry
 
 SHAPE = (5, 6, 7)
 AFFINES = {
@@ -446,11 +445,6 @@ def test_another_grid_is_not_reoriented() -> None:
     moved[2, 3] += 1
     with pytest.raises(GeometryError, match="in any order of axes"):
         reorient_like(voxels(), geometry, Geometry(SHAPE, moved))
-
-
-def test_the_header_alone_gives_the_same_geometry(tmp_path: Path) -> None:
-    path = save(tmp_path / "x.nii.gz", voxels(), AFFINES["oblique"])
-    assert load_geometry(path)[0] == load_image(path)[1]
 
 
 def test_values_beyond_what_is_stored_are_said_or_refused(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from mrseg_label.config import load_settings
-from mrseg_label.errors import ConfigurationError, IntegrityError, InvalidInput, NotFound
-from mrseg_label.ids import check_alias, check_id, new_id
+from mrseg_label.errors import ConfigurationError, IntegrityError, InvalidInput
+from mrseg_label.ids import check_alias, is_id, is_ticket, new_id, new_ticket
 from mrseg_label.workspace import Workspace, sha256_of
 
 
@@ -76,10 +76,12 @@ def test_settings_that_cannot_be_used_are_named(tmp_path: Path, text: str, messa
 
 def test_identifiers_and_aliases() -> None:
     identifier = new_id("ex")
-    assert check_id(identifier) == identifier
+    assert is_id(identifier)
     for bad in ("../etc/passwd", "ex-short", "EX-0000000000000000", "", "ex-ilou000000000000", identifier + "\n"):
-        with pytest.raises(NotFound):
-            check_id(bad)
+        assert not is_id(bad)
+    assert is_ticket(new_ticket())
+    for bad in (identifier, "", "A" * 31, "A" * 33, "A" * 31 + "/", "A" * 32 + "\n"):
+        assert not is_ticket(bad)
     assert check_alias("3: T1 VIBE dixon") == "3: T1 VIBE dixon"
     for bad in ("", " ", "a/b", "a\\b", "a..b", "a\nb", "a\x00b", "x" * 201):
         with pytest.raises(InvalidInput):

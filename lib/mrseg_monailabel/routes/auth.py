@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
-from functools import partial
 from typing import Annotated, Any
 
-import anyio.to_thread
-from anyio import CapacityLimiter
 from fastapi import APIRouter, Depends, status
 from fastapi.security import OAuth2PasswordRequestForm
 from pydantic import BaseModel, Field
@@ -17,13 +14,10 @@ from mrseg_label.accounts import credentials, tokens
 from mrseg_label.accounts.tokens import role_claims
 from mrseg_label.api.documents.base import Moment, Page
 from mrseg_label.catalog.account_tables import Credential
-from mrseg_label.catalog.types import CredentialKind
+from mrseg_label.catalog.types import ANONYMOUS, CredentialKind
 from mrseg_label.errors import Conflict
 from mrseg_monailabel.caller import SignedIn
 from mrseg_monailabel.loop import LoopApp
-
-# Hashing takes 64 MB and a core's time each, on purpose: strangers must not take them from readers.
-PASSWORDS_AT_ONCE = 2
 
 
 class Token(BaseModel):
@@ -61,7 +55,6 @@ class AppPassword(BaseModel):
 def router(app: LoopApp) -> APIRouter:
     """Sign-in, and what those do who have no password here."""
     routes = APIRouter(prefix="/auth", tags=["sign-in"])
-    limiter = CapacityLimiter(PASSWORDS_AT_ONCE)
 
     @routes.get("/", summary="Whether sign-in is on")
     def enabled() -> dict[str, Any]:
@@ -72,14 +65,13 @@ def router(app: LoopApp) -> APIRouter:
         if app.sign_in is None:  # as the stock server says it
             return Token(access_token=None, token_type=None)
         peer = request.client.host if request.client else "unknown"
-        look = partial(app.sign_in.by_password, form.username, form.password, peer)
-        signed = await anyio.to_thread.run_sync(look, limiter=limiter)
+        signed = await app.sign_in.by_password_soon(form.username, form.password, peer)
         return Token(access_token=signed, token_type="bearer", expires_in=app.sign_in.token_seconds)
 
     @routes.get("/token/valid", summary="Whose token this is")
     def valid(identity: SignedIn) -> dict[str, Any]:
         if identity is None:
-            return {"username": "anonymous", "email": None, "name": None, "roles": []}
+            return {"username": ANONYMOUS, "email": None, "name": None, "roles": []}
         return {"username": identity.name, "email": None, "name": identity.name, "roles": role_claims(identity.role)}
 
     @routes.delete("/token", status_code=status.HTTP_204_NO_CONTENT, summary="Sign out: this token ends")

@@ -19,7 +19,7 @@ from mrseg_label.catalog.tables import (
     Round,
     RoundCase,
 )
-from mrseg_label.catalog.types import ENDED_ROUNDS, IMPORT_AUTHOR, RevisionState, RoundState
+from mrseg_label.catalog.types import ENDED_ROUNDS, IMPORT_AUTHOR, RevisionState
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,6 @@ def active(session: Session) -> Round | None:
 def next_number(session: Session) -> int:
     """The number of the next round."""
     return (session.scalars(select(func.max(Round.number))).one() or 0) + 1
-
-
-def newest_done(session: Session) -> Round | None:
-    """The last round that ended well."""
-    return session.scalars(
-        select(Round).where(Round.state == RoundState.DONE).order_by(Round.number.desc()).limit(1)
-    ).one_or_none()
 
 
 def _annotated() -> Select[Any]:
