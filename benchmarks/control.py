@@ -16,21 +16,19 @@ from pathlib import Path
 
 import numpy as np
 
-from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.queries import models
 from mrseg_label.catalog.queries import rounds as rows
-from mrseg_label.imaging.masks import load_label_map
 from mrseg_label.metrics import dice
 from mrseg_label.nnunet.predict import Predictor
 from mrseg_label.nnunet.run import TrainingRun
 from mrseg_label.nnunet.supervise import train
-from mrseg_label.workspace import Workspace
+from mrseg_label.segments.label_maps import load_label_map
 
 
-def train_control(workspace: Workspace, catalog: Catalog, folder: Path) -> Path:
+def train_control(workspace: OpenedWorkspace, folder: Path) -> Path:
     """Round 2's training on round 1's data set; returns the model folder."""
-    with catalog.read() as session:
+    with workspace.catalog.read() as session:
         first, second = models.get(session, "r1"), rows.get(session, 2)
     if first is None or first.path is None or second is None:
         raise SystemExit("this workspace has no two rounds; run mrseg-label demo first")
@@ -69,14 +67,14 @@ def score(model: Path, cases: list[tuple[Path, Path]], structures: int) -> tuple
     return float(np.mean(dsc)), float(np.mean(wrong))
 
 
-def last_batch(workspace: Workspace, catalog: Catalog, truth: Path) -> list[tuple[Path, Path]]:
+def last_batch(workspace: OpenedWorkspace, truth: Path) -> list[tuple[Path, Path]]:
     """Image and truth of the cases that were annotated after the last round's snapshot."""
     cases = []
-    with catalog.read() as session:
+    with workspace.catalog.read() as session:
         seen = {case.acquisition_id for number in (1, 2) for case in rows.cases(session, number)}
-        for revision, participant in rows.snapshot_candidates(session):
-            acquisition = rows.acquisition(session, revision.acquisition_id)
-            if revision.acquisition_id in seen or acquisition is None:
+        for annotation, participant in rows.snapshot_candidates(session):
+            acquisition = rows.acquisition(session, annotation.acquisition_id)
+            if annotation.acquisition_id in seen or acquisition is None:
                 continue
             image = next(e for e in acquisition.examinations if e.id == acquisition.primary_examination_id)
             cases.append((workspace.path(image.path), truth / participant.code / f"{acquisition.station}.nii.gz"))
@@ -88,16 +86,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workspace", type=Path, required=True)
     arguments = parser.parse_args()
-    workspace, catalog = open_workspace(arguments.workspace)
+    workspace = open_workspace(arguments.workspace)
     truth = workspace.root.with_name(f"{workspace.root.name}-cohort") / "truth"
-    cases = last_batch(workspace, catalog, truth)
-    with catalog.read() as session:
+    cases = last_batch(workspace, truth)
+    with workspace.catalog.read() as session:
         second = models.get(session, "r2")
     if second is None or second.path is None:
         raise SystemExit("the second round of this workspace has made no model; run mrseg-label demo anew")
     structures = len(workspace.scheme)
     with workspace.scratch("control-") as folder:
-        control = score(train_control(workspace, catalog, folder), cases, structures)
+        control = score(train_control(workspace, folder), cases, structures)
     round_two = score(workspace.path(second.path), cases, structures)
     names = ("mean_dsc", "wrong_voxels_per_case")
     print(

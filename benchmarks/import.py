@@ -17,8 +17,7 @@ import nibabel as nib
 import numpy as np
 
 from benchmarks.measuring import cpu_seconds, last_line, quick_wanted
-from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.intake.options import ImportOptions
 from mrseg_label.intake.service import import_paths
 from mrseg_label.workspace import Workspace
@@ -37,14 +36,14 @@ def main() -> int:
 def _measure(root: Path, count: int, turns: int) -> int:
     files = _write(root / "images", count)
     Workspace.init(root / "workspace")
-    workspace, catalog = open_workspace(root / "workspace")
+    workspace = open_workspace(root / "workspace")
     ours = stock = wall = 0.0
     memory = []
     try:
         for turn in range(turns):
             part = files[turn * count // turns : (turn + 1) * count // turns]
             started, before = time.perf_counter(), cpu_seconds()
-            stored = _import(workspace, catalog, part)
+            stored = _import(workspace, part)
             ours += cpu_seconds() - before
             wall += time.perf_counter() - started
             if stored != len(part):
@@ -59,7 +58,7 @@ def _measure(root: Path, count: int, turns: int) -> int:
                 flush=True,
             )
     finally:
-        catalog.close()
+        workspace.catalog.close()
     # The first turn loads what is loaded once; from the second on memory should stay.
     growth = memory[-1] - memory[1]
     print(
@@ -87,9 +86,9 @@ def _write(folder: Path, count: int) -> list[Path]:
     return files
 
 
-def _import(workspace: Workspace, catalog: Catalog, files: list[Path]) -> int:
+def _import(workspace: OpenedWorkspace, files: list[Path]) -> int:
     options = ImportOptions(pattern="{participant}/{station}_{sequence}.nii.gz", threads=THREADS)
-    return len(import_paths(workspace, catalog, files, options).accepted)
+    return len(import_paths(workspace, files, options).accepted)
 
 
 def _read(files: list[Path]) -> None:

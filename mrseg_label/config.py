@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 from pathlib import Path
 from typing import Any, Literal
 
@@ -114,3 +115,26 @@ def load_settings(folder: Path, **overrides: Any) -> Settings:
             for item in error.errors()
         )
         raise ConfigurationError(f"settings in {path} or the environment cannot be used: {problems}") from error
+
+
+def tls_files(settings: Settings) -> tuple[str | None, str | None]:
+    """Return the certificate and the key to serve with, or None of both.
+
+    Raises
+    ------
+    ConfigurationError
+        One of the two is missing or they cannot be used together.
+    """
+    certificate, key = settings.tls_certificate, settings.tls_key
+    if certificate is None and key is None:
+        return None, None
+    if certificate is None or key is None:
+        raise ConfigurationError("TLS_CERTIFICATE and TLS_KEY belong together: set both, or neither behind a proxy")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except (OSError, ValueError) as error:  # an SSLError is an OSError
+        raise ConfigurationError(
+            f"TLS_CERTIFICATE {certificate} and TLS_KEY {key} cannot be used: {error}; "
+            "both are PEM files, the key without a password"
+        ) from error
+    return str(certificate), str(key)

@@ -86,7 +86,7 @@ class ConfigurationError(MrsegError):
     exit_code = 2
 
 
-class IntegrityError(MrsegError):
+class StoredFileError(MrsegError):
     """A stored file is missing or differs from its digest."""
 
 

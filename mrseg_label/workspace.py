@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 
 from mrseg_label.config import CONFIG_FILE, Settings, load_settings
-from mrseg_label.errors import ConfigurationError, IntegrityError
+from mrseg_label.errors import ConfigurationError, StoredFileError
 from mrseg_label.labels import LabelScheme
 
 FOLDERS = (
@@ -143,7 +143,7 @@ class Workspace:
         # Not resolve(): an image may be a link to where an admin left it.
         path = Path(os.path.normpath(self.root / relative))
         if not path.is_relative_to(self.root):
-            raise IntegrityError(
+            raise StoredFileError(
                 f"stored path {relative!r} leaves the workspace {self.root}; the database was changed by hand?"
             )
         return path
@@ -153,7 +153,7 @@ class Workspace:
 
         Raises
         ------
-        IntegrityError
+        StoredFileError
             There is a file of that name with other content.
         """
         target = self.path(relative)
@@ -183,7 +183,7 @@ class Workspace:
         """Move a finished folder into its place; both lie in the workspace, so that it is one rename."""
         target = self.path(relative)
         if target.exists():
-            raise IntegrityError(f"{target} is there already; nothing stored is ever overwritten")
+            raise StoredFileError(f"{target} is there already; nothing stored is ever overwritten")
         for file in (entry for entry in source.rglob("*") if entry.is_file()):
             sync(file)
         _make_folder(target.parent)
@@ -227,15 +227,15 @@ class Workspace:
 
         Raises
         ------
-        IntegrityError
+        StoredFileError
             It is missing or differs.
         """
         path = self.path(relative)
         if not path.is_file():
-            raise IntegrityError(f"{relative} is missing from {self.root}; restore it from a backup")
+            raise StoredFileError(f"{relative} is missing from {self.root}; restore it from a backup")
         found = sha256_of(path)
         if found != digest:
-            raise IntegrityError(f"{relative} has SHA-256 {found} instead of {digest}; restore it from a backup")
+            raise StoredFileError(f"{relative} has SHA-256 {found} instead of {digest}; restore it from a backup")
 
     @contextmanager
     def scratch(self, prefix: str = "job-") -> Iterator[Path]:
@@ -246,7 +246,7 @@ class Workspace:
     def _same(self, target: Path, digest: str) -> str:
         found = sha256_of(target)
         if found != digest:
-            raise IntegrityError(f"{target} is there already with other content; nothing stored is ever overwritten")
+            raise StoredFileError(f"{target} is there already with other content; nothing stored is ever overwritten")
         return digest
 
 

@@ -45,7 +45,6 @@ class House:
         nib.save(nib.Nifti1Image(array, GRID.affine), path)
         return submit(
             self.workspace,
-            self.catalog,
             examination_id=examination or self.examination,
             upload=path.rename(path.with_suffix(".bin")),
             file_name=file_name,
@@ -58,7 +57,7 @@ class House:
         return {str(p.relative_to(self.workspace.root)) for p in (self.workspace.root / "annotations").rglob("*.*")}
 
     def take(self, client: str = "user-xyz", user: str | None = None) -> None:
-        assert next_case(self.workspace, self.catalog, strategy="balanced", client=client, user=user) is not None
+        assert next_case(self.workspace, strategy="balanced", client=client, user=user) is not None
 
 
 def draft_array() -> NDArray[np.uint8]:
@@ -70,12 +69,12 @@ def draft_array() -> NDArray[np.uint8]:
 
 def make_house(tmp_path: Path, settings: str) -> Iterator[House]:
     Workspace.init(tmp_path / "ws", settings_text=settings)
-    workspace, catalog = open_workspace(tmp_path / "ws")
+    workspace = open_workspace(tmp_path / "ws")
     image = tmp_path / "image.nii.gz"
     write_nifti(image, np.arange(6 * 7 * 8, dtype=np.int16).reshape(GRID.shape), GRID)
-    draft = tmp_path / "draft.nii.gz"
-    write_nifti(draft, draft_array(), GRID)
-    with catalog.begin() as session:
+    presegmentation = tmp_path / "draft.nii.gz"
+    write_nifti(presegmentation, draft_array(), GRID)
+    with workspace.catalog.begin() as session:
         participant = Participant(code="P1")
         session.add(participant)
         session.flush()
@@ -95,7 +94,7 @@ def make_house(tmp_path: Path, settings: str) -> Iterator[House]:
             session.flush()
             ids.append(examination.id)
         acquisition.primary_examination_id = ids[0]
-        digest = workspace.put_file("presegmentations/d.nii.gz", draft)
+        digest = workspace.put_file("presegmentations/d.nii.gz", presegmentation)
         session.add(
             Presegmentation(
                 acquisition_id=acquisition.id, examination_id=ids[0], model_version="bootstrap", source="inverted",
@@ -103,5 +102,5 @@ def make_house(tmp_path: Path, settings: str) -> Iterator[House]:
             )
         )  # fmt: skip
     (tmp_path / "sent").mkdir()
-    yield House(workspace, catalog, ids[0], ids[1], acquisition.id, tmp_path / "sent")
-    catalog.close()
+    yield House(workspace, ids[0], ids[1], acquisition.id, tmp_path / "sent")
+    workspace.catalog.close()

@@ -6,19 +6,19 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from mrseg_label.catalog.queries import drafts
+from mrseg_label.catalog.queries import presegmentations
 from mrseg_label.catalog.tables import (
     Acquisition,
+    Annotation,
+    AnnotationStructure,
     Evaluation,
     Examination,
     Participant,
     Presegmentation,
-    Revision,
-    RevisionStructure,
     Round,
     RoundCase,
 )
-from mrseg_label.catalog.types import CaseRole, RevisionState, RoundState, StructureState
+from mrseg_label.catalog.types import AnnotationState, CaseRole, RoundState, StructureState
 from mrseg_label.clock import now
 
 CHANNELS = ("in", "opp", "fat", "water")
@@ -65,7 +65,7 @@ def add_acquisition(
     return row
 
 
-def add_revision(
+def add_annotation(
     session: Session,
     acquisition: Acquisition,
     *,
@@ -75,13 +75,13 @@ def add_revision(
     structures: dict[str, float] | None = None,
     seconds: float | None = 60.0,
     number: int = 1,
-) -> Revision:
+) -> Annotation:
     """A draft of the acquisition and a correction of it, accepted."""
     primary = acquisition.primary_examination_id
     assert primary is not None
-    draft = drafts.by(session, acquisition.id, model_version)
-    if draft is None:
-        draft = Presegmentation(
+    presegmentation = presegmentations.by(session, acquisition.id, model_version)
+    if presegmentation is None:
+        presegmentation = Presegmentation(
             acquisition_id=acquisition.id,
             examination_id=primary,
             model_version=model_version,
@@ -89,32 +89,32 @@ def add_revision(
             path=f"presegmentations/{acquisition.id}-{model_version}.nii.gz",
             digest="d" * 64,
         )
-        session.add(draft)
+        session.add(presegmentation)
         session.flush()
-    row = Revision(
+    row = Annotation(
         acquisition_id=acquisition.id,
         examination_id=primary,
         number=number,
-        state=RevisionState.ACCEPTED,
+        state=AnnotationState.ACCEPTED,
         author="reader",
         client="reader",
         path=f"annotations/{acquisition.id}-{number}.nii.gz",
         digest="e" * 64,
         upload_path=f"annotations/{acquisition.id}-{number}-upload.nrrd",
         upload_digest="f" * 64,
-        presegmentation_id=draft.id,
+        presegmentation_id=presegmentation.id,
         model_version=model_version,
         seconds=seconds,
         effort={
             "edited_voxels": edited,
             "edited_ml": edited * 0.012,
             "mean_dsc": draft_dsc,
-            "draft": draft.id,
+            "draft": presegmentation.id,
             "sitting_seconds": seconds,
         },
     )
     row.structures = [
-        RevisionStructure(structure=name, state=StructureState.CORRECTED, voxels=100, edited_voxels=edited, dsc=dsc)
+        AnnotationStructure(structure=name, state=StructureState.CORRECTED, voxels=100, edited_voxels=edited, dsc=dsc)
         for name, dsc in (structures or {"liver": draft_dsc}).items()
     ]
     session.add(row)
@@ -124,23 +124,25 @@ def add_revision(
 
 
 def add_round(
-    session: Session, number: int, cases: list[tuple[Revision, CaseRole]], state: RoundState = RoundState.DONE
+    session: Session, number: int, cases: list[tuple[Annotation, CaseRole]], state: RoundState = RoundState.DONE
 ) -> Round:
     """A round over some revisions."""
     row = Round(number=number, state=state, profile="tiny", parent="bootstrap", started_at=now(), finished_at=now())
     session.add(row)
     session.flush()
-    for revision, role in cases:
+    for annotation, role in cases:
         session.add(
-            RoundCase(round_number=number, revision_id=revision.id, acquisition_id=revision.acquisition_id, role=role)
+            RoundCase(
+                round_number=number, annotation_id=annotation.id, acquisition_id=annotation.acquisition_id, role=role
+            )
         )
     session.flush()
     return row
 
 
 def add_evaluation(
-    session: Session, version: str, revision: Revision, mean_dsc: float, dsc: dict[str, float | None]
+    session: Session, version: str, annotation: Annotation, mean_dsc: float, dsc: dict[str, float | None]
 ) -> None:
     """What a version reached on a revision."""
-    session.add(Evaluation(model_version=version, revision_id=revision.id, mean_dsc=mean_dsc, dsc=dsc))
+    session.add(Evaluation(model_version=version, annotation_id=annotation.id, mean_dsc=mean_dsc, dsc=dsc))
     session.flush()

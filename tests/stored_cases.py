@@ -9,16 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
-from mrseg_label.catalog import Catalog
+from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.tables import (
     Acquisition,
+    Annotation,
+    AnnotationStructure,
     Examination,
     Participant,
     Presegmentation,
-    Revision,
-    RevisionStructure,
 )
-from mrseg_label.catalog.types import RevisionState, StructureState
+from mrseg_label.catalog.types import AnnotationState, StructureState
 from mrseg_label.clock import now
 from mrseg_label.imaging import Geometry, write_nifti
 from mrseg_label.workspace import Workspace
@@ -30,8 +30,7 @@ AFFINE = np.array([[-2.0, 0, 0, 10], [0, -2.5, 0, 20], [0, 0, 4.0, -30], [0, 0, 
 
 
 def store_case(
-    workspace: Workspace,
-    catalog: Catalog,
+    workspace: OpenedWorkspace,
     code: str,
     *,
     held_out: bool = False,
@@ -47,14 +46,14 @@ def store_case(
     """
     scheme = workspace.scheme
     geometry = Geometry(SHAPE, AFFINE)
-    draft = np.zeros(SHAPE, dtype=np.uint8)
-    draft[:3] = scheme["liver"].id
-    draft[3:] = scheme["spleen"].id
-    mask = np.where(draft == scheme["liver"].id, scheme[drawn].id, 0).astype(np.uint8)
+    presegmentation = np.zeros(SHAPE, dtype=np.uint8)
+    presegmentation[:3] = scheme["liver"].id
+    presegmentation[3:] = scheme["spleen"].id
+    mask = np.where(presegmentation == scheme["liver"].id, scheme[drawn].id, 0).astype(np.uint8)
     mask[0, 0, 0] = 0
     random = np.random.default_rng(len(code))
 
-    with catalog.begin() as session:
+    with workspace.catalog.begin() as session:
         person = Participant(code=code, held_out=held_out)
         session.add(person)
         session.flush()
@@ -81,13 +80,13 @@ def store_case(
             if channel == "in":
                 case.primary_examination_id = examination.id
         assert case.primary_examination_id is not None
-        proposal = add_draft(workspace, session, case, draft) if drafted else None
+        proposal = add_draft(workspace, session, case, presegmentation) if drafted else None
         path, digest = _put(workspace, f"annotations/{case.id}/0001.nii.gz", mask)
-        revision = Revision(
+        annotation = Annotation(
             acquisition_id=case.id,
             examination_id=case.primary_examination_id,
             number=1,
-            state=RevisionState.ACCEPTED,
+            state=AnnotationState.ACCEPTED,
             author="anna",
             client="slicer",
             path=path,
@@ -97,24 +96,28 @@ def store_case(
             presegmentation_id=proposal.id if proposal else None,
             model_version=proposal.model_version if proposal else None,
         )
-        revision.structures = [
-            RevisionStructure(
+        annotation.structures = [
+            AnnotationStructure(
                 structure=name,
                 state=StructureState.NOT_ANNOTATED if name in not_annotated else StructureState.CORRECTED,
                 voxels=int((mask == scheme[name].id).sum()),
             )
             for name in scheme.names
         ]
-        session.add(revision)
+        session.add(annotation)
         return case.id
 
 
 def add_draft(
-    workspace: Workspace, session: Session, case: Acquisition, draft: NDArray[np.uint8], version: str = "bootstrap"
+    workspace: Workspace,
+    session: Session,
+    case: Acquisition,
+    presegmentation: NDArray[np.uint8],
+    version: str = "bootstrap",
 ) -> Presegmentation:
     """A draft of a stored case by that model version."""
     assert case.primary_examination_id is not None
-    path, digest = _put(workspace, f"presegmentations/{case.id}/{version}.nii.gz", draft)
+    path, digest = _put(workspace, f"presegmentations/{case.id}/{version}.nii.gz", presegmentation)
     row = Presegmentation(
         acquisition_id=case.id,
         examination_id=case.primary_examination_id,
@@ -134,6 +137,6 @@ def _put(workspace: Workspace, relative: str, array: NDArray[Any]) -> tuple[str,
         return relative, workspace.put_file(relative, folder / "x.nii.gz")
 
 
-def stored_revision_file(workspace: Workspace, acquisition_id: str) -> Path:
+def stored_annotation_file(workspace: Workspace, acquisition_id: str) -> Path:
     """Where the mask of such a case lies."""
     return workspace.path(f"annotations/{acquisition_id}/0001.nii.gz")

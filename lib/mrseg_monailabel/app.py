@@ -37,8 +37,8 @@ class MRSegApp(LoopApp, MONAILabelApp):
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
-        workspace, catalog, self._images = open_studies(studies)
-        LoopApp.__init__(self, workspace, catalog)
+        workspace, self._images = open_studies(studies)
+        LoopApp.__init__(self, workspace)
         MONAILabelApp.__init__(
             self,
             app_dir=app_dir,
@@ -52,7 +52,7 @@ class MRSegApp(LoopApp, MONAILabelApp):
 
     def _load_sessions(self, load: bool = False) -> SessionStore:
         """Sessions in the workspace instead of MONAI Label's in the home folder."""
-        return SessionStore(self.workspace, self.catalog)
+        return SessionStore(self.workspace)
 
     def on_init_complete(self) -> None:
         """Called by the stock application when it starts: take it over, start the workers, import the images."""
@@ -60,13 +60,14 @@ class MRSegApp(LoopApp, MONAILabelApp):
 
         take_over(stock.app, build(self))
         background = Background(self)
-        background.hear_signals()
+        background.handle_signals()
         background.start()
         # The stock application has no hook at its end; workers of a killed server end by themselves.
         atexit.register(background.stop)
         if self._images is not None:
-            arguments = (self.workspace, self.catalog, self._images)
-            threading.Thread(target=import_studies, args=arguments, name="import", daemon=True).start()
+            threading.Thread(
+                target=import_studies, args=(self.workspace, self._images), name="import", daemon=True
+            ).start()
 
 
 def take_over(stock: FastAPI, ours: FastAPI) -> None:

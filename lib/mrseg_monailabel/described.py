@@ -6,7 +6,7 @@ from typing import Any
 
 from monailabel.interfaces.datastore import DefaultLabelTag
 
-from mrseg_label.catalog.tables import Examination, Presegmentation, Revision
+from mrseg_label.catalog.tables import Annotation, Examination, Presegmentation
 from mrseg_label.clock import iso
 
 ORIGINAL = DefaultLabelTag.ORIGINAL.value  # the pre-segmentation
@@ -15,14 +15,17 @@ SUFFIX = ".nii.gz"
 
 
 def described(
-    examination: Examination, draft: Presegmentation | None, final: Revision | None, label_names: dict[str, int]
+    examination: Examination,
+    presegmentation: Presegmentation | None,
+    final: Annotation | None,
+    label_names: dict[str, int],
 ) -> dict[str, Any]:
     """A case as the listing of the datastore has it."""
     labels: dict[str, Any] = {}
-    if draft is not None:
-        labels[ORIGINAL] = {"ext": SUFFIX, "info": draft_info(draft, label_names)}
+    if presegmentation is not None:
+        labels[ORIGINAL] = {"ext": SUFFIX, "info": presegmentation_info(presegmentation, label_names)}
     if final is not None:
-        labels[FINAL] = {"ext": SUFFIX, "info": revision_info(final, label_names)}
+        labels[FINAL] = {"ext": SUFFIX, "info": annotation_info(final, label_names)}
     return {"image": {"ext": SUFFIX, "info": image_info(examination)}, "labels": labels}
 
 
@@ -38,25 +41,25 @@ def image_info(examination: Examination) -> dict[str, Any]:
     }
 
 
-def draft_info(draft: Presegmentation, label_names: dict[str, int]) -> dict[str, Any]:
+def presegmentation_info(presegmentation: Presegmentation, label_names: dict[str, int]) -> dict[str, Any]:
     """What a client may know of a draft; ``params.label_names`` is always the whole scheme."""
     return {
-        "created": iso(draft.created_at),
-        "model": draft.model_version,
-        "source": draft.source,
-        "checksum": f"SHA256:{draft.digest}",
+        "created": iso(presegmentation.created_at),
+        "model": presegmentation.model_version,
+        "source": presegmentation.source,
+        "checksum": f"SHA256:{presegmentation.digest}",
         "params": {"label_names": label_names},
     }
 
 
-def revision_info(revision: Revision, label_names: dict[str, int]) -> dict[str, Any]:
+def annotation_info(annotation: Annotation, label_names: dict[str, int]) -> dict[str, Any]:
     """What a client may know of a correction; ``params.label_names`` is always the whole scheme."""
     return {
-        "created": iso(revision.created_at),
-        "revision": revision.number,
-        "author": revision.author,
-        "model": revision.model_version,
-        "checksum": f"SHA256:{revision.digest}",
+        "created": iso(annotation.created_at),
+        "revision": annotation.number,
+        "author": annotation.author,
+        "model": annotation.model_version,
+        "checksum": f"SHA256:{annotation.digest}",
         "params": {"label_names": label_names},
     }
 

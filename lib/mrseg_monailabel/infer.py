@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
-from mrseg_label.annotation.filling import fill
-from mrseg_label.catalog import Catalog
+from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import models
-from mrseg_label.catalog.tables import Examination, Revision
-from mrseg_label.errors import IntegrityError, InvalidInput
-from mrseg_label.presegmentation.service import draft_for
+from mrseg_label.catalog.tables import Annotation, Examination
+from mrseg_label.errors import InvalidInput, StoredFileError
+from mrseg_label.presegmentation.service import presegmentation_for
+from mrseg_label.rounds.filling import fill
 from mrseg_label.worklist import service as worklist
-from mrseg_label.workspace import Workspace
-from mrseg_monailabel.caller import Caller
 from mrseg_monailabel.datastore import MRSegDatastore
+from mrseg_monailabel.params import reader_of
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -30,7 +29,7 @@ EXTENSIONS = (".nrrd", ".nii.gz", ".nii", ".mha")
 class MRSegInfer(InferTask):
     """Answers with a draft from the catalogue; a worker makes it where there is none yet."""
 
-    def __init__(self, workspace: Workspace, catalog: Catalog, datastore: MRSegDatastore) -> None:
+    def __init__(self, workspace: OpenedWorkspace, datastore: MRSegDatastore) -> None:
         super().__init__(
             type=InferType.SEGMENTATION,
             labels=workspace.scheme.label_names,
@@ -39,7 +38,7 @@ class MRSegInfer(InferTask):
             config={"wait_seconds": WAIT_SECONDS},
         )
         self._workspace = workspace
-        self._catalog = catalog
+        self._catalog = workspace.catalog
         self._datastore = datastore
         self.stopping = threading.Event()  # set when the server ends: nobody is kept waiting then
 
@@ -60,30 +59,28 @@ class MRSegInfer(InferTask):
 
         ``params.label_names`` is the complete scheme with values 1 to N: Slicer fills segments by position.
         """
-        caller = Caller.of(request)
+        reader = reader_of(request)
         extension = _extension(request)
-        examination = self._datastore.examination(request["image"], caller)
+        examination = self._datastore.examination(request["image"], reader)
         wait = _wait_seconds(request)
         folder = Path(request["folder"])
-        begun = worklist.mask_to_begin_with(
-            self._catalog, acquisition_id=examination.acquisition_id, client=caller.client, user=caller.user
-        )
+        begun = worklist.mask_to_start_from(self._catalog, reader, examination.acquisition_id)
         if begun is not None:
             return self._begun(*begun, examination, folder, extension)
-        draft = draft_for(self._workspace, self._catalog, examination.id, wait_seconds=wait, stop=self.stopping)
-        self._datastore.note_sent(examination, draft, caller)
+        presegmentation = presegmentation_for(self._workspace, examination.id, wait_seconds=wait, stop=self.stopping)
+        self._datastore.note_sent(examination, presegmentation, reader)
         target = folder / f"{examination.id}-draft{extension}"
-        self._write(self._workspace.path(draft.path), examination, target)
+        self._write(self._workspace.path(presegmentation.path), examination, target)
         params = {
             "label_names": self._workspace.scheme.label_names,
-            "model_version": draft.model_version,
-            "source": draft.source,
-            "presegmentation": draft.id,
+            "model_version": presegmentation.model_version,
+            "source": presegmentation.source,
+            "presegmentation": presegmentation.id,
         }
         return str(target), params
 
     def _begun(
-        self, revision: Revision, comment: str, examination: Examination, folder: Path, extension: str
+        self, annotation: Annotation, comment: str, examination: Examination, folder: Path, extension: str
     ) -> tuple[str, dict[str, Any]]:
         """What the reader goes on with: an earlier submission, and why it was sent back.
 
@@ -91,16 +88,16 @@ class MRSegInfer(InferTask):
         "absent" when the mask is submitted again.
         """
         with self._catalog.read() as session:
-            mask = fill(self._workspace, session, revision, folder)
-        target = folder / f"{examination.id}-revision-{revision.number}{extension}"
+            mask = fill(self._workspace, session, annotation, folder)
+        target = folder / f"{examination.id}-revision-{annotation.number}{extension}"
         self._write(mask.path, examination, target)
         params = {
             "label_names": self._workspace.scheme.label_names,
-            "model_version": revision.model_version,
+            "model_version": annotation.model_version,
             "source": "revision",
-            "presegmentation": revision.presegmentation_id,
-            "revision": revision.id,
-            "author": revision.author,
+            "presegmentation": annotation.presegmentation_id,
+            "revision": annotation.id,
+            "author": annotation.author,
             "comment": comment,
         }
         return str(target), params
@@ -112,7 +109,7 @@ class MRSegInfer(InferTask):
         mask = sitk.ReadImage(str(source), sitk.sitkUInt8)
         image = _header(self._workspace.path(examination.path))
         if mask.GetSize() != image.GetSize():
-            raise IntegrityError(
+            raise StoredFileError(
                 f"{source.name} has size {mask.GetSize()}, its image {examination.id} {image.GetSize()}"
             )
         mask.SetOrigin(image.GetOrigin())

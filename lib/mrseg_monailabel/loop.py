@@ -9,14 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 import mrseg_label
-from mrseg_label.accounts.signing_in import SignIn
-from mrseg_label.catalog import Catalog
+from mrseg_label.accounts.sign_in import SignIn
+from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.errors import NotFound
-from mrseg_label.workspace import Workspace
-from mrseg_monailabel.caller import Caller
 from mrseg_monailabel.datastore import MRSegDatastore
 from mrseg_monailabel.described import ORIGINAL
 from mrseg_monailabel.infer import MRSegInfer
+from mrseg_monailabel.params import reader_of
 from mrseg_monailabel.sessions import SessionStore
 from mrseg_monailabel.strategies import DESCRIPTIONS, WorklistStrategy
 from mrseg_monailabel.train import RoundTrainer
@@ -29,9 +28,9 @@ NAME = "mrseg-label"
 class LoopApp:
     """Datastore, infer task, trainer and strategies of one workspace, with the methods of a MONAI Label app."""
 
-    def __init__(self, workspace: Workspace, catalog: Catalog) -> None:
+    def __init__(self, workspace: OpenedWorkspace) -> None:
         self.workspace = workspace
-        self.catalog = catalog
+        self.catalog = workspace.catalog
         self.name = NAME
         self.version = mrseg_label.__version__
         self.labels = workspace.scheme.label_names
@@ -39,27 +38,29 @@ class LoopApp:
         self._infers = self.init_infers()
         self._trainers = self.init_trainers()
         self._strategies = self.init_strategies()
-        self._sessions = SessionStore(workspace, catalog)
+        self._sessions = SessionStore(workspace)
         settings = workspace.settings
         self.sign_in = (
-            SignIn(catalog, settings.token_hours, settings.app_password_days) if settings.auth == "on" else None
+            SignIn(workspace.catalog, settings.token_hours, settings.app_password_days)
+            if settings.auth == "on"
+            else None
         )
 
     def init_datastore(self) -> MRSegDatastore:
         """The catalogue as MONAI Label's datastore."""
-        return MRSegDatastore(self.workspace, self.catalog)
+        return MRSegDatastore(self.workspace)
 
     def init_infers(self) -> dict[str, MRSegInfer]:
         """One infer task: the newest model."""
-        return {MODEL: MRSegInfer(self.workspace, self.catalog, self._datastore)}
+        return {MODEL: MRSegInfer(self.workspace, self._datastore)}
 
     def init_trainers(self) -> dict[str, RoundTrainer]:
         """One trainer: the rounds."""
-        return {MODEL: RoundTrainer(MODEL, self.workspace, self.catalog)}
+        return {MODEL: RoundTrainer(MODEL, self.workspace)}
 
     def init_strategies(self) -> dict[str, WorklistStrategy]:
         """The worklist's strategies; Slicer preselects the first."""
-        return {name: WorklistStrategy(name, self.workspace, self.catalog) for name in DESCRIPTIONS}
+        return {name: WorklistStrategy(name, self.workspace) for name in DESCRIPTIONS}
 
     def datastore(self) -> MRSegDatastore:
         """The datastore."""
@@ -127,6 +128,6 @@ class LoopApp:
 
     def _examination_of_session(self, request: dict[str, Any]) -> str:
         """Take a session's image into the catalogue, since drafts are made of what is in there."""
-        caller = Caller.of(request)
-        session = self._sessions.get(request["session_id"], caller.user)
-        return self._datastore.upload(f"session {session.id}", session.image, caller)
+        reader = reader_of(request)
+        session = self._sessions.get(request["session_id"], reader.account)
+        return self._datastore.upload(f"session {session.id}", session.image, reader)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import os
 import shutil
@@ -19,22 +18,18 @@ from typing import Any
 
 import anyio.to_thread
 from fastapi import FastAPI
-from starlette.middleware import Middleware
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 import mrseg_label
 from mrseg_label import api, web
-from mrseg_label.accounts.tokens import signing_secret
-from mrseg_label.api.door import Door
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.errors import ConfigurationError
+from mrseg_label.http import paths, problems
+from mrseg_label.http.middleware import middleware_stack
+from mrseg_label.http.permission_table import permission_table
 from mrseg_label.jobs import recover_local
 from mrseg_label.worker.supervise import WorkerPool
 from mrseg_label.workspace import Workspace
 from mrseg_monailabel import routes
-from mrseg_monailabel.access import access
-from mrseg_monailabel.guard import LocalOnly
-from mrseg_monailabel.limits import Limits, SecurityHeaders
 from mrseg_monailabel.loop import LoopApp
 
 log = logging.getLogger("mrseg_monailabel")
@@ -56,8 +51,8 @@ def create_app() -> FastAPI:
         raise ConfigurationError(
             f"{WORKSPACE_VARIABLE} must name the workspace; start the server with: mrseg-label serve"
         )
-    workspace, catalog = open_workspace(Path(folder))
-    return build(LoopApp(workspace, catalog))
+    workspace = open_workspace(Path(folder))
+    return build(LoopApp(workspace))
 
 
 class Background:
@@ -78,7 +73,7 @@ class Background:
         remove_leftovers(self._app.workspace)
         self.pool.start()
 
-    def hear_signals(self) -> None:
+    def handle_signals(self) -> None:
         """Answer those who wait for a draft as soon as the server is told to end; called in the main thread.
 
         uvicorn first waits for the requests under way, which would wait for drafts, and then drops them.
@@ -88,9 +83,9 @@ class Background:
         for number in (signal.SIGTERM, signal.SIGINT):
             before = signal.getsignal(number)
             if callable(before):
-                signal.signal(number, partial(self._told_to_end, before))
+                signal.signal(number, partial(self._handle_signal, before))
 
-    def _told_to_end(
+    def _handle_signal(
         self, before: Callable[[int, FrameType | None], Any], number: int, frame: FrameType | None
     ) -> None:
         self._app.stop_waiting()
@@ -116,11 +111,12 @@ def build(app: LoopApp) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         background = Background(app)
-        background.hear_signals()
+        background.handle_signals()
         await anyio.to_thread.run_sync(background.start)
         yield
         await anyio.to_thread.run_sync(background.stop)
 
+    permissions = permission_table()
     application = FastAPI(
         title="mrseg-label",
         version=mrseg_label.__version__,
@@ -128,71 +124,27 @@ def build(app: LoopApp) -> FastAPI:
         docs_url=None,  # its pages would load scripts from the network
         redoc_url=None,
         lifespan=lifespan,
-        middleware=middleware(app),
+        middleware=middleware_stack(app.workspace.settings, app.workspace.catalog, app.sign_in, permissions),
     )
-    rules = access()
     application.include_router(routes.router(app))
 
     @application.get("/", include_in_schema=False)
     def hello() -> dict[str, Any]:
         what = "annotation server: enter this address in 3D Slicer's MONAI Label module"
-        return {"name": app.name, "what": what, "rest": api.PREFIX, "openapi": "/openapi.json"}
+        return {"name": app.name, "what": what, "rest": paths.REST, "openapi": "/openapi.json"}
 
     application.include_router(
         web.router(app.workspace.settings, app.catalog, app.sign_in), form_limits=routes.FORM_LIMITS
     )
-    application.include_router(api.root_router(app.workspace, app.catalog))
-    application.include_router(api.router(app.workspace, app.catalog))
-    api.problems.install(application)
+    application.include_router(api.root_router(app.workspace))
+    application.include_router(api.router(app.workspace))
+    problems.install(application)
     plain = application.openapi
 
     def openapi() -> dict[str, Any]:
         if application.openapi_schema is None:
-            rules.describe(plain())
+            permissions.describe(plain())
         return application.openapi_schema or {}
 
     application.openapi = openapi  # type: ignore[method-assign]
     return application
-
-
-def middleware(app: LoopApp) -> list[Middleware]:
-    """What a request passes before any route sees it, the outermost first."""
-    rules = access()
-    settings = app.workspace.settings
-    door = (
-        Middleware(LocalOnly)
-        if app.sign_in is None
-        else Middleware(Door, catalog=app.catalog, sign_in=app.sign_in, access=rules)
-    )
-    proxies = trusted_proxies(settings.trusted_proxies)
-    forwarded = [Middleware(ProxyHeadersMiddleware, trusted_hosts=proxies)] if proxies and app.sign_in else []
-    secure = web.secure(settings)
-    state = [Middleware(web.StateCookie, signing_secret(app.catalog), secure)] if app.sign_in else []
-    return [
-        *forwarded,
-        Middleware(SecurityHeaders),
-        door,
-        *state,
-        Middleware(Limits, access=rules, megabytes=settings.max_upload_mb, idle_seconds=settings.request_idle_seconds),
-    ]
-
-
-def trusted_proxies(text: str) -> list[str]:
-    """Addresses and networks of proxies.
-
-    Raises
-    ------
-    ConfigurationError
-        One is neither, or stands for everybody, who could then say who they are.
-    """
-    found = [part.strip() for part in text.split(",") if part.strip()]
-    for part in found:
-        try:
-            network = ipaddress.ip_network(part)
-        except ValueError as error:
-            raise ConfigurationError(
-                f"TRUSTED_PROXIES: {part!r} is no address or network such as 10.1.2.3 or 10.1.2.0/24 ({error})"
-            ) from error
-        if network.prefixlen == 0:
-            raise ConfigurationError(f"TRUSTED_PROXIES: {part!r} is everybody; name the proxies")
-    return found

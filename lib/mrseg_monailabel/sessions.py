@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mrseg_label.catalog import Catalog
+from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import audit
 from mrseg_label.catalog.types import ANONYMOUS
 from mrseg_label.errors import Conflict, NotFound
-from mrseg_label.workspace import Workspace
 
 EXPIRY_SECONDS = 3600
 MAX_SESSIONS = 64
@@ -50,8 +49,8 @@ class Session:
 class SessionStore:
     """Sessions on disk: they outlive a restart and are removed when they are old."""
 
-    def __init__(self, workspace: Workspace, catalog: Catalog) -> None:
-        self._catalog = catalog
+    def __init__(self, workspace: OpenedWorkspace) -> None:
+        self._catalog = workspace.catalog
         self._root = workspace.path("tmp/sessions")
         self._budget = MAX_UPLOADS * workspace.settings.max_upload_mb * 1024 * 1024
 

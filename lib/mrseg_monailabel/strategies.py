@@ -6,10 +6,9 @@ from typing import Any
 
 from monailabel.interfaces.tasks.strategy import Strategy
 
-from mrseg_label.catalog import Catalog
+from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.worklist import service as worklist
-from mrseg_label.workspace import Workspace
-from mrseg_monailabel.caller import Caller
+from mrseg_monailabel.params import reader_of
 
 # In the order in which Slicer lists them; it preselects the first.
 DESCRIPTIONS = {
@@ -23,11 +22,11 @@ DESCRIPTIONS = {
 class WorklistStrategy(Strategy):
     """One strategy of the worklist."""
 
-    def __init__(self, name: str, workspace: Workspace, catalog: Catalog) -> None:
+    def __init__(self, name: str, workspace: OpenedWorkspace) -> None:
         super().__init__(DESCRIPTIONS[name])
         self.name = name
         self._workspace = workspace
-        self._catalog = catalog
+        self._catalog = workspace.catalog
 
     def info(self) -> dict[str, Any]:
         """Description and (empty) config; the module reads the latter."""
@@ -38,24 +37,17 @@ class WorklistStrategy(Strategy):
 
         ``path`` is left out on purpose: the module opens it if it exists on the reader's own machine.
         """
-        caller = Caller.of(request)
-        case = worklist.next_case(
-            self._workspace,
-            self._catalog,
-            strategy=self.name,
-            client=caller.client,
-            user=caller.user,
-            reviews=caller.reviews,
-        )
+        reader = reader_of(request)
+        case = worklist.assign_next_case(self._workspace, reader, self.name)
         if case is None:
             return {}
         answer: dict[str, Any] = {
             # Slicer downloads the image without saying who asks: with sign-in the ticket says it.
-            "id": case.examination_id if caller.user is None else case.ticket,
+            "id": case.examination_id if reader.account is None else case.ticket,
             "name": case.file_name,
             "checksum": f"SHA256:{case.digest}",
-            "strategy": {self.name: {"client_id": caller.client}},
+            "strategy": {self.name: {"client_id": reader.client}},
         }
-        if case.revision_id is not None:  # infer gives that mask; the module shows neither, other clients may
-            answer |= {"revision": case.revision_id, "comment": case.comment}
+        if case.annotation_id is not None:  # infer gives that mask; the module shows neither, other clients may
+            answer |= {"revision": case.annotation_id, "comment": case.comment}
         return answer

@@ -5,8 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.config import CONFIG_FILE
 from mrseg_label.errors import ConfigurationError, MrsegError
 from mrseg_label.intake.options import ImportOptions
@@ -38,7 +37,7 @@ def workspace_of(studies: str) -> tuple[Path, Path | None]:
     return folder / FOLDER, folder
 
 
-def open_studies(studies: str) -> tuple[Workspace, Catalog, Path | None]:
+def open_studies(studies: str) -> tuple[OpenedWorkspace, Path | None]:
     """Open the workspace that the studies are, or make one in them.
 
     Raises
@@ -55,14 +54,13 @@ def open_studies(studies: str) -> tuple[Workspace, Catalog, Path | None]:
                 f"no workspace can be made in {images}: {error}; make one with mrseg-label init"
             ) from error
         log.info("a workspace was made in %s", root)
-    workspace, catalog = open_workspace(root)
-    return workspace, catalog, images
+    return open_workspace(root), images
 
 
-def import_studies(workspace: Workspace, catalog: Catalog, images: Path) -> None:
+def import_studies(workspace: OpenedWorkspace, images: Path) -> None:
     """Bring the images of the studies into the catalogue; those that are there already stay as they are."""
     try:
-        report = import_paths(workspace, catalog, [images], ImportOptions(actor="monailabel"))
+        report = import_paths(workspace, [images], ImportOptions(actor="monailabel"))
     except MrsegError as error:
         log.error("the images in %s could not be imported: %s", images, error)
         return

@@ -11,13 +11,11 @@ from typing import Any
 
 from monailabel.interfaces.tasks.train import TrainTask
 
-from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.queries import models, rounds
-from mrseg_label.catalog.tables import Round
+from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.queries import acquisitions, models, rounds
 from mrseg_label.catalog.types import RoundState
 from mrseg_label.clock import iso
 from mrseg_label.config import load_settings
-from mrseg_label.workspace import Workspace
 
 STATUS = {RoundState.DONE: "DONE", RoundState.FAILED: "ERROR", RoundState.CANCELLED: "ERROR"}
 
@@ -25,23 +23,23 @@ STATUS = {RoundState.DONE: "DONE", RoundState.FAILED: "ERROR", RoundState.CANCEL
 class RoundTrainer(TrainTask):
     """Retraining rounds as MONAI Label's training."""
 
-    def __init__(self, name: str, workspace: Workspace, catalog: Catalog) -> None:
+    def __init__(self, name: str, workspace: OpenedWorkspace) -> None:
         super().__init__("retraining rounds; they start by themselves and are not started or stopped from here")
         self.name = name
         self._workspace = workspace
-        self._catalog = catalog
+        self._catalog = workspace.catalog
 
     def stats(self) -> dict[str, Any]:
         """Epochs of the newest round and the current model's score, for Slicer's two bars."""
         with self._catalog.read() as session:
-            newest = _newest(session)
+            newest = rounds.newest(session)
             current = models.current(session)
             moment = self._catalog.now(session)
         progress = newest.progress if newest else {}
         score = current.metrics.get("mean_dsc")
         stats: dict[str, Any] = {
-            "epoch": _whole(progress.get("epoch")),
-            "total_epochs": _whole(progress.get("epochs")),
+            "epoch": _as_int(progress.get("epoch")),
+            "total_epochs": _as_int(progress.get("epochs")),
             "best_metric": round(score, 4) if isinstance(score, float) and math.isfinite(score) else 0.0,
             "total_time": "0:00:00",
             "model_version": current.version,
@@ -60,8 +58,8 @@ class RoundTrainer(TrainTask):
     def status(self) -> dict[str, Any]:
         """The newest round in the form of a MONAI Label task."""
         with self._catalog.read() as session:
-            newest = _newest(session)
-            annotated = rounds.annotated_since(session)
+            newest = rounds.newest(session)
+            annotated = acquisitions.annotated_since_round(session)
         settings = load_settings(self._workspace.root)
         text = f"{annotated} of {settings.round_size} cases annotated for the next round"
         if newest is None:
@@ -89,25 +87,22 @@ class RoundTrainer(TrainTask):
 
     def __call__(self, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
         """Start nothing; say how it stands and how a round is started."""
-        return self._calmly("a round starts by itself, or an admin starts one with: mrseg-label rounds start")
+        return self._status_with_advice(
+            "a round starts by itself, or an admin starts one with: mrseg-label rounds start"
+        )
 
     def stop(self) -> dict[str, Any]:
         """Stop nothing; say how it stands and how a round is cancelled."""
-        return self._calmly(
+        return self._status_with_advice(
             "a round is not stopped from Slicer; an admin cancels one with: mrseg-label rounds cancel N"
         )
 
-    def _calmly(self, advice: str) -> dict[str, Any]:
+    def _status_with_advice(self, advice: str) -> dict[str, Any]:
         status = self.status()
         status["details"] = [*status["details"], advice]
         status["result"] = f"{status['result']}; {advice}"
         return status
 
 
-def _newest(session: Any) -> Round | None:
-    listing = rounds.listing(session)
-    return listing[0] if listing else None
-
-
-def _whole(value: Any) -> int:
+def _as_int(value: Any) -> int:
     return int(value) if isinstance(value, int | float) else 0

@@ -14,9 +14,9 @@ from mrseg_label.accounts.passwords import digest, new_app_password, new_secret
 from mrseg_label.accounts.service import account_name, get
 from mrseg_label.accounts.tokens import check_enabled
 from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.account_tables import Credential
 from mrseg_label.catalog.queries import accounts as rows
 from mrseg_label.catalog.queries import audit
+from mrseg_label.catalog.tables import Credential
 from mrseg_label.catalog.types import CredentialKind, Role
 from mrseg_label.errors import Conflict, Forbidden, InvalidInput, NotFound, Unauthorized
 

@@ -10,16 +10,15 @@ from sqlalchemy.orm import Session
 
 from mrseg_label.accounts.passwords import hash_password
 from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.account_tables import Account
 from mrseg_label.catalog.queries import accounts as rows
-from mrseg_label.catalog.queries import audit
-from mrseg_label.catalog.queries import worklist as leases
-from mrseg_label.catalog.types import ANONYMOUS, IMPORT_AUTHOR, NOBODYS_NAME, UNKNOWN, Role
+from mrseg_label.catalog.queries import assignments, audit
+from mrseg_label.catalog.tables import Account
+from mrseg_label.catalog.types import ANONYMOUS, DEFAULT_CLIENT, IMPORT_AUTHOR, UNKNOWN, Role
 from mrseg_label.errors import Conflict, InvalidInput, NotFound
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
 # What somebody without a name, and the program itself, are called in histories.
-RESERVED = frozenset({ANONYMOUS, NOBODYS_NAME, IMPORT_AUTHOR, UNKNOWN, "local", "monailabel"})
+RESERVED = frozenset({ANONYMOUS, DEFAULT_CLIENT, IMPORT_AUTHOR, UNKNOWN, "local", "monailabel"})
 
 
 def account_name(text: str) -> str:
@@ -191,7 +190,7 @@ def _close(catalog: Catalog, session: Session, name: str) -> None:
     """End the tokens and tickets of an account; what is submitted later for such a case is kept beside others'."""
     moment = catalog.now(session)
     rows.revoke_tokens(session, name, moment)
-    leases.close_leases(session, name, moment)
+    assignments.return_all_of_account(session, name, moment)
 
 
 def _not_the_last_admin(session: Session, account: Account) -> None:

@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from mrseg_label.catalog.account_tables import SignInAttempts
 from mrseg_label.catalog.queries import accounts as rows
+from mrseg_label.catalog.tables import SignInAttempts
 from mrseg_label.errors import TooManyRequests
 
 FORGOTTEN = timedelta(hours=1)  # failures that long ago do not count

@@ -21,9 +21,9 @@ from sqlalchemy.orm import Session
 from mrseg_label.accounts.identity import Identity
 from mrseg_label.accounts.passwords import new_secret
 from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.account_tables import AccessToken, Account, Secret
 from mrseg_label.catalog.queries import accounts as rows
 from mrseg_label.catalog.queries import audit
+from mrseg_label.catalog.tables import AccessToken, Account, Secret
 from mrseg_label.catalog.types import Role
 from mrseg_label.errors import Unauthorized
 

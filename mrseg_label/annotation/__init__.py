@@ -1,1 +1,1 @@
-"""What a reader submits: decoded by name, checked against the image, kept for ever as a revision."""
+"""What a reader submits: checked against the image, kept for ever as an annotation, reviewed."""

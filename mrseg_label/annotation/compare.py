@@ -16,7 +16,7 @@ LabelMap = NDArray[np.integer[Any]]
 
 
 def structure_states(
-    scheme: LabelScheme, mask: LabelMap, voxels: Mapping[str, int], draft: LabelMap | None
+    scheme: LabelScheme, mask: LabelMap, voxels: Mapping[str, int], presegmentation: LabelMap | None
 ) -> dict[str, StructureState]:
     """State of every structure of the scheme in a submission.
 
@@ -26,7 +26,7 @@ def structure_states(
     voxels : of the structures that the reader sent; zero says absent, a missing one was not judged.
     draft : (X, Y, Z) what the reader began with, or None.
     """
-    compared = None if draft is None else joint_histogram(draft, mask, len(scheme))
+    compared = None if presegmentation is None else joint_histogram(presegmentation, mask, len(scheme))
     states = {}
     for structure in scheme:
         if structure.name not in voxels:
@@ -45,11 +45,11 @@ def structure_states(
     return states
 
 
-def judged_part(scheme: LabelScheme, draft: LabelMap, judged: set[str]) -> LabelMap:
+def judged_part(scheme: LabelScheme, presegmentation: LabelMap, judged: set[str]) -> LabelMap:
     """The draft without the structures that the reader removed from the list: leaving those out is no edit."""
-    keep = np.zeros(len(scheme) + 1, dtype=draft.dtype)
+    keep = np.zeros(len(scheme) + 1, dtype=presegmentation.dtype)
     for structure in scheme:
         if structure.name in judged:
             keep[structure.id] = structure.id
-    part: LabelMap = keep[draft]
+    part: LabelMap = keep[presegmentation]
     return part

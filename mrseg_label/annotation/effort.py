@@ -10,16 +10,16 @@ from sqlalchemy.orm import Session
 from mrseg_label.annotation.compare import judged_part
 from mrseg_label.annotation.record import RESTORED_FROM
 from mrseg_label.catalog.queries import annotations as rows
-from mrseg_label.catalog.queries import drafts
-from mrseg_label.catalog.tables import Revision
-from mrseg_label.catalog.types import NOBODYS_NAME
+from mrseg_label.catalog.queries import presegmentations
+from mrseg_label.catalog.tables import Annotation
+from mrseg_label.catalog.types import DEFAULT_CLIENT
 from mrseg_label.errors import NotFound
-from mrseg_label.imaging.masks import load_label_map
 from mrseg_label.jobs import JobContext
 from mrseg_label.metrics import Effort, effort, per_structure
+from mrseg_label.segments.label_maps import read_label_map
 
 # Nobody corrects one case for longer without a break; such a time says when the reader went home.
-LONGEST_SITTING_SECONDS = 4 * 3600.0
+MAX_SITTING_SECONDS = 4 * 3600.0
 
 
 def run(context: JobContext) -> None:
@@ -30,46 +30,50 @@ def run(context: JobContext) -> None:
     """
     workspace, scheme = context.workspace, context.workspace.scheme
     with context.catalog.read() as session:
-        revision = rows.get(session, context.payload["revision"])
-        if revision is None:
+        annotation = rows.get(session, context.payload["annotation"])
+        if annotation is None:
             raise NotFound(f"there is no revision {context.payload['revision']!r}")
-        if RESTORED_FROM in revision.report:  # its work was measured when it was first submitted
+        if RESTORED_FROM in annotation.report:  # its work was measured when it was first submitted
             return
-        draft = drafts.get(session, revision.presegmentation_id) if revision.presegmentation_id else None
-    mask, geometry, _ = load_label_map(workspace.path(revision.path))
-    judged = {item.structure for item in revision.structures if item.state.judged}
+        presegmentation = (
+            presegmentations.get(session, annotation.presegmentation_id) if annotation.presegmentation_id else None
+        )
+    mask, geometry = read_label_map(workspace.path(annotation.path))
+    judged = {item.structure for item in annotation.structures if item.state.judged}
     proposal = np.zeros_like(mask)
     compared_with = None
-    if draft is not None:
-        proposed, draft_geometry, _ = load_label_map(workspace.path(draft.path))
+    if presegmentation is not None:
+        proposed, draft_geometry = read_label_map(workspace.path(presegmentation.path))
         if geometry.matches(draft_geometry):
-            proposal, compared_with = judged_part(scheme, proposed, judged), draft.id
+            proposal, compared_with = judged_part(scheme, proposed, judged), presegmentation.id
     slice_axis = next(axis for axis, code in enumerate(geometry.axcodes) if code in "SI")
     measured = effort(proposal, mask, len(scheme), geometry.voxel_ml, slice_axis)
     context.check()
     with context.catalog.begin() as session:
-        seconds = _sitting_seconds(session, revision)
-        _write(session, revision.id, measured, context, judged, compared_with, seconds)
+        seconds = _sitting_seconds(session, annotation)
+        _write(session, annotation.id, measured, context, judged, compared_with, seconds)
 
 
-def _sitting_seconds(session: Session, revision: Revision) -> float | None:
+def _sitting_seconds(session: Session, annotation: Annotation) -> float | None:
     """Seconds of work: from hand-out or from the reader's submission before, whichever is later.
 
     None without a hand-out, and where it is longer than anybody sits: the reader was away. Under a name that
     several readers may share only a submission of the same case says anything of this one's work.
     """
-    if revision.seconds is None:
+    if annotation.seconds is None:
         return None
-    seconds = revision.seconds
-    before = rows.submission_before(session, revision)
-    if before is not None and (revision.author != NOBODYS_NAME or before.acquisition_id == revision.acquisition_id):
-        seconds = min(seconds, (revision.created_at - before.created_at).total_seconds())
-    return seconds if seconds <= LONGEST_SITTING_SECONDS else None
+    seconds = annotation.seconds
+    before = rows.submitted_before(session, annotation)
+    if before is not None and (
+        annotation.author != DEFAULT_CLIENT or before.acquisition_id == annotation.acquisition_id
+    ):
+        seconds = min(seconds, (annotation.created_at - before.created_at).total_seconds())
+    return seconds if seconds <= MAX_SITTING_SECONDS else None
 
 
 def _write(
     session: Session,
-    revision_id: str,
+    annotation_id: str,
     measured: Effort,
     context: JobContext,
     judged: set[str],
@@ -77,8 +81,8 @@ def _write(
     seconds: float | None,
 ) -> None:
     scheme = context.workspace.scheme
-    revision = rows.get(session, revision_id)
-    assert revision is not None
+    annotation = rows.get(session, annotation_id)
+    assert annotation is not None
     dice = per_structure(scheme, measured.dice_by_structure)
     path = dict(zip(scheme.names, measured.added_path_by_structure.tolist(), strict=True))
     edited = dict(zip(scheme.names, measured.edited_by_structure.tolist(), strict=True))
@@ -89,13 +93,13 @@ def _write(
         "mean_dsc": None if np.isnan(measured.mean_dice) else measured.mean_dice,
         "accepted_unchanged": measured.accepted_unchanged and compared_with is not None,
         "draft": compared_with,
-        "model_version": revision.model_version if compared_with else None,
-        "seconds": revision.seconds,
+        "model_version": annotation.model_version if compared_with else None,
+        "seconds": annotation.seconds,
         "sitting_seconds": seconds,
         "added_path_by_structure": {name: count for name, count in path.items() if name in judged and count},
     }
-    revision.effort = result
-    for item in revision.structures:
+    annotation.effort = result
+    for item in annotation.structures:
         if item.structure in judged:
             item.edited_voxels = edited[item.structure]
             item.dsc = dice[item.structure] if compared_with else None

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mrseg_label.catalog import Catalog
+from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import annotations as rows
-from mrseg_label.catalog.tables import Revision
+from mrseg_label.catalog.tables import Annotation
 from mrseg_label.errors import Conflict, NotFound
-from mrseg_label.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Agreement:
     hd95_mm: float | None
 
 
-def compare(workspace: Workspace, catalog: Catalog, first_id: str, second_id: str) -> dict[str, Agreement]:
+def compare(workspace: OpenedWorkspace, first_id: str, second_id: str) -> dict[str, Agreement]:
     """DSC and HD95 of every structure that both readers judged, by name in the order of the ids.
 
     Raises
@@ -35,10 +34,10 @@ def compare(workspace: Workspace, catalog: Catalog, first_id: str, second_id: st
     Conflict
         They are of different acquisitions.
     """
-    from mrseg_label.imaging.masks import load_label_map  # SciPy behind both: not before it is needed
     from mrseg_label.metrics import dice, hausdorff95, per_structure
+    from mrseg_label.segments.label_maps import read_label_map  # SciPy behind both: not before it is needed
 
-    with catalog.read() as session:
+    with workspace.catalog.read() as session:
         first, second = rows.get(session, first_id), rows.get(session, second_id)
     if first is None or second is None:
         raise NotFound(
@@ -46,8 +45,8 @@ def compare(workspace: Workspace, catalog: Catalog, first_id: str, second_id: st
         )
     if first.acquisition_id != second.acquisition_id:
         raise Conflict(f"revisions {first_id} and {second_id} are of different examinations and cannot be compared")
-    mask, geometry, _ = load_label_map(workspace.path(first.path))
-    other, _, _ = load_label_map(workspace.path(second.path))
+    mask, geometry = read_label_map(workspace.path(first.path))
+    other, _ = read_label_map(workspace.path(second.path))
     structures = len(workspace.scheme)
     dsc = per_structure(workspace.scheme, dice(mask, other, structures))
     hd95 = per_structure(workspace.scheme, hausdorff95(mask, other, geometry.spacing_mm, structures))
@@ -59,5 +58,5 @@ def compare(workspace: Workspace, catalog: Catalog, first_id: str, second_id: st
     }
 
 
-def _judged(revision: Revision) -> set[str]:
-    return {item.structure for item in revision.structures if item.state.judged}
+def _judged(annotation: Annotation) -> set[str]:
+    return {item.structure for item in annotation.structures if item.state.judged}

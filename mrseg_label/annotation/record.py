@@ -8,24 +8,29 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.exc import IntegrityError as DatabaseIntegrityError
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from mrseg_label.annotation.decode import Decoded
-from mrseg_label.catalog import Catalog
+from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.queries import acquisitions, assignments, audit
 from mrseg_label.catalog.queries import annotations as rows
-from mrseg_label.catalog.queries import audit
-from mrseg_label.catalog.queries import worklist as leases
-from mrseg_label.catalog.tables import Acquisition, Examination, Lease, Presegmentation, Revision, RevisionStructure
-from mrseg_label.catalog.types import LeaseEnd, RevisionState, StructureState
+from mrseg_label.catalog.reader import Reader
+from mrseg_label.catalog.tables import (
+    Annotation,
+    AnnotationStructure,
+    Assignment,
+    Examination,
+    Presegmentation,
+)
+from mrseg_label.catalog.types import AnnotationState, AssignmentOutcome, StructureState
 from mrseg_label.errors import Unavailable
 from mrseg_label.ids import new_id
 from mrseg_label.jobs import queue
-from mrseg_label.workspace import Workspace
+from mrseg_label.segments.decode import Decoded
 
 SUBMITTED_PRIORITY = 50
-RESTORED_FROM = "restored_from"  # keys of Revision.report
-BEGAN_FROM = "began_from"  # the revision that the reader began with instead of a draft
+RESTORED_FROM = "restored_from"  # keys of Annotation.report
+STARTED_FROM = "began_from"  # the annotation that the reader started from instead of a pre-segmentation
 _ATTEMPTS = 20
 
 
@@ -38,15 +43,15 @@ class Submitted:
     number : of the revision among those of its acquisition, from 1.
     is_final : whether it is the acquisition's mask (once accepted), or a further reading beside another's.
     repeated : the same submission was there already and nothing new was recorded.
-    seconds : from hand-out to submission, None where the case was not handed to this reader.
+    seconds : from assignment to submission, None where the case was not assigned to this reader.
     report : what decoding noticed: renamed, ignored, overlapping segments, moved voxels.
     """
 
-    revision_id: str
+    annotation_id: str
     number: int
     acquisition_id: str
     examination_id: str
-    state: RevisionState
+    state: AnnotationState
     is_final: bool
     repeated: bool
     seconds: float | None
@@ -58,144 +63,140 @@ class Submission:
     """A decoded submission on its way into the catalogue."""
 
     examination: Examination
-    author: str
-    client: str
-    user: str | None
+    reader: Reader
     decoded: Decoded
     digest: str
     upload_digest: str
-    draft: Presegmentation | None
+    presegmentation: Presegmentation | None
     states: dict[str, StructureState]
     report: dict[str, Any]
 
-    def says_the_same(self, revision: Revision) -> bool:
-        """Whether a revision that stands holds the same mask and judges the same structures."""
-        if revision.digest != self.digest or revision.state is RevisionState.REJECTED:
+    def is_same_as(self, annotation: Annotation) -> bool:
+        """Whether an annotation that counts holds the same mask and judges the same structures."""
+        if annotation.digest != self.digest or annotation.state is AnnotationState.REJECTED:
             return False
-        vouched = {item.structure for item in revision.structures if item.state.judged}
-        return vouched == set(self.decoded.voxels)
+        judged = {item.structure for item in annotation.structures if item.state.judged}
+        return judged == set(self.decoded.voxels)
 
 
-def store(
-    workspace: Workspace, catalog: Catalog, submission: Submission, mask_file: Path, upload: Path, suffix: str
-) -> Submitted:
+def store(workspace: OpenedWorkspace, submission: Submission, mask_file: Path, upload: Path, suffix: str) -> Submitted:
     """Store mask and upload, then record them; on return both are on disk and the row is committed.
 
     Raises
     ------
     Unavailable
-        Other submissions for the same case were in the way all the time.
+        Other submissions for the same case kept coming first.
     """
     acquisition_id = submission.examination.acquisition_id
     for _ in range(_ATTEMPTS):
-        with catalog.read() as session:
+        with workspace.catalog.read() as session:
             number = rows.next_number(session, acquisition_id)
-        revision_id = new_id("rv")
-        stem = f"annotations/{acquisition_id}/{number:04d}-{revision_id}"
+        annotation_id = new_id("an")
+        stem = f"annotations/{acquisition_id}/{number:04d}-{annotation_id}"
         path, upload_path = f"{stem}.nii.gz", f"{stem}.upload{suffix}"
         workspace.put_file(path, mask_file)
         workspace.put_file(upload_path, upload)
         recorded: Submitted | None = None
         # Another submission may take the number in between.
-        with suppress(DatabaseIntegrityError), catalog.begin() as session:
-            recorded = _record(session, catalog, workspace, submission, revision_id, number, path, upload_path)
+        with suppress(IntegrityError), workspace.catalog.begin() as session:
+            recorded = _record(session, workspace, submission, annotation_id, number, (path, upload_path))
         if recorded is None or recorded.repeated:
             for unused in (path, upload_path):  # no row points to them, for certain
                 workspace.path(unused).unlink()
         if recorded is not None:
             return recorded
-    raise Unavailable("many submissions for one case at the same moment; submit again")
+    raise Unavailable("several submissions for this case arrived at the same moment; submit again")
 
 
 def _record(
     session: Session,
-    catalog: Catalog,
-    workspace: Workspace,
+    workspace: OpenedWorkspace,
     submission: Submission,
-    revision_id: str,
+    annotation_id: str,
     number: int,
-    path: str,
-    upload_path: str,
+    files: tuple[str, str],
 ) -> Submitted | None:
-    """Insert the revision with all that hangs on it; None where its number is taken."""
-    acquisition = session.get(Acquisition, submission.examination.acquisition_id, with_for_update={"of": Acquisition})
+    """Insert the annotation with everything that belongs to it; None where its number is taken."""
+    reader, presegmentation = submission.reader, submission.presegmentation
+    acquisition = acquisitions.lock(session, submission.examination.acquisition_id)
     assert acquisition is not None
-    moment = catalog.now(session)
-    leases.expire(session, moment)
-    lease = leases.newest_lease(session, acquisition.id, submission.client, submission.user)
-    newest = rows.newest_by(session, acquisition.id, submission.author)
-    is_final = _becomes_final(session, acquisition.id, submission.author, lease)
-    if newest is not None and submission.says_the_same(newest) and (newest.is_final or not is_final):
-        _close(lease, moment)
+    moment = workspace.catalog.now(session)
+    assignments.expire(session, moment)
+    assignment = assignments.newest(session, acquisition.id, reader)
+    newest = rows.newest_by(session, acquisition.id, reader.name)
+    is_final = _becomes_final(session, acquisition.id, reader, assignment)
+    if newest is not None and submission.is_same_as(newest) and (newest.is_final or not is_final):
+        _close(assignment, moment)
         return as_submitted(newest, repeated=True)
     if rows.next_number(session, acquisition.id) != number:
         return None
     accepted = workspace.settings.review == "off"
-    revision = Revision(
-        id=revision_id,
+    annotation = Annotation(
+        id=annotation_id,
         acquisition_id=acquisition.id,
         examination_id=submission.examination.id,
         number=number,
-        state=RevisionState.ACCEPTED if accepted else RevisionState.SUBMITTED,
-        author=submission.author,
-        client=submission.client,
-        path=path,
+        state=AnnotationState.ACCEPTED if accepted else AnnotationState.SUBMITTED,
+        author=reader.name,
+        client=reader.client,
+        path=files[0],
         digest=submission.digest,
-        upload_path=upload_path,
+        upload_path=files[1],
         upload_digest=submission.upload_digest,
-        presegmentation_id=submission.draft.id if submission.draft else None,
-        model_version=submission.draft.model_version if submission.draft else None,
-        lease_id=lease.id if lease else None,
-        seconds=(moment - lease.created_at).total_seconds() if lease else None,
+        presegmentation_id=presegmentation.id if presegmentation else None,
+        model_version=presegmentation.model_version if presegmentation else None,
+        assignment_id=assignment.id if assignment else None,
+        seconds=(moment - assignment.created_at).total_seconds() if assignment else None,
         is_final=is_final,
-        report=submission.report | ({BEGAN_FROM: lease.revision_id} if lease and lease.revision_id else {}),
+        report=submission.report
+        | ({STARTED_FROM: assignment.annotation_id} if assignment and assignment.annotation_id else {}),
         created_at=moment,
         structures=[
-            RevisionStructure(structure=name, state=state, voxels=submission.decoded.voxels.get(name, 0))
+            AnnotationStructure(structure=name, state=state, voxels=submission.decoded.voxels.get(name, 0))
             for name, state in submission.states.items()
         ],
     )
-    session.add(revision)
-    if accepted and revision.is_final and acquisition.annotated_at is None:
+    session.add(annotation)
+    if accepted and annotation.is_final and acquisition.annotated_at is None:
         acquisition.annotated_at = moment
-    _close(lease, moment)
+    _close(assignment, moment)
     session.flush()
-    queue.enqueue(session, queue.SUBMITTED, {"revision": revision_id}, key=revision_id, priority=SUBMITTED_PRIORITY)
-    audit.record(
-        session, submission.author, "submitted", revision_id, examination=submission.examination.id, number=number
+    queue.enqueue(
+        session, queue.MEASURE_EFFORT, {"annotation": annotation_id}, key=annotation_id, priority=SUBMITTED_PRIORITY
     )
-    return as_submitted(revision, repeated=False)
+    audit.record(session, reader.name, "submitted", annotation_id, examination=submission.examination.id, number=number)
+    return as_submitted(annotation, repeated=False)
 
 
-def _becomes_final(session: Session, acquisition_id: str, author: str, lease: Lease | None) -> bool:
+def _becomes_final(session: Session, acquisition_id: str, reader: Reader, assignment: Assignment | None) -> bool:
     """Whether a submission may become the acquisition's mask.
 
-    It may where there is none yet, or only the author's own, or where the author holds the case. A second
-    reading, a late submission, or one for a case that another holds does not displace the mask that is there.
+    It may where there is none yet, or only the reader's own, or where the case is assigned to the reader. A second
+    reading, a late submission, or one for a case that is assigned to another does not displace the present mask.
     """
-    present = rows.final(session, acquisition_id) or rows.under_review(session, acquisition_id)
+    present = rows.final(session, acquisition_id) or rows.awaiting_review(session, acquisition_id)
     if present is None:
         return True
-    if lease is not None and lease.ended_at is None:
-        return not lease.second_read
-    return present.author == author
+    if assignment is not None and assignment.ended_at is None:
+        return not assignment.second_reading
+    return present.author == reader.name
 
 
-def _close(lease: Lease | None, moment: datetime) -> None:
-    if lease is not None and lease.ended_at is None:
-        lease.ended_at, lease.ended = moment, LeaseEnd.SUBMITTED
+def _close(assignment: Assignment | None, moment: datetime) -> None:
+    if assignment is not None and assignment.ended_at is None:
+        assignment.ended_at, assignment.outcome = moment, AssignmentOutcome.SUBMITTED
 
 
-def as_submitted(revision: Revision, *, repeated: bool) -> Submitted:
-    """What the submitter is told of a revision."""
+def as_submitted(annotation: Annotation, *, repeated: bool) -> Submitted:
+    """What the submitter is told about an annotation."""
     return Submitted(
-        revision_id=revision.id,
-        number=revision.number,
-        acquisition_id=revision.acquisition_id,
-        examination_id=revision.examination_id,
-        state=revision.state,
-        is_final=revision.is_final,
+        annotation_id=annotation.id,
+        number=annotation.number,
+        acquisition_id=annotation.acquisition_id,
+        examination_id=annotation.examination_id,
+        state=annotation.state,
+        is_final=annotation.is_final,
         repeated=repeated,
-        seconds=revision.seconds,
-        report=revision.report,
+        seconds=annotation.seconds,
+        report=annotation.report,
     )

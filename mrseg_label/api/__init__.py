@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from mrseg_label.api import audit, examinations, health, learning, models, problems, rounds, submissions
-from mrseg_label.catalog import Catalog
-from mrseg_label.workspace import Workspace
+from mrseg_label.api import annotations as annotation_routes
+from mrseg_label.api import audit, examinations, health, learning, models, rounds
+from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.http import paths, problems
 
-PREFIX = "/api/v1"
-
-__all__ = ["PREFIX", "problems", "root_router", "router"]
+__all__ = ["root_router", "router"]
 
 
-def router(workspace: Workspace, catalog: Catalog) -> APIRouter:
+def router(workspace: OpenedWorkspace) -> APIRouter:
     """The routes under ``/api/v1``."""
-    whole = APIRouter(prefix=PREFIX, responses=problems.RESPONSES)
-    for part in (models, rounds, examinations, submissions, learning, audit):
-        whole.include_router(part.router(workspace, catalog))
+    whole = APIRouter(prefix=paths.REST, responses=problems.RESPONSES)
+    for part in (models, rounds, examinations, annotation_routes, learning, audit):
+        whole.include_router(part.router(workspace))
     return whole
 
 
-def root_router(workspace: Workspace, catalog: Catalog) -> APIRouter:
+def root_router(workspace: OpenedWorkspace) -> APIRouter:
     """``/healthz``, ``/readyz`` and ``/metrics``."""
-    return health.router(workspace, catalog)
+    return health.router(workspace)

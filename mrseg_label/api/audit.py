@@ -5,14 +5,14 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from mrseg_label.api import paging
-from mrseg_label.api.documents.audit import AuditOut
-from mrseg_label.api.documents.base import Page
-from mrseg_label.catalog import Catalog
+from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import audit
-from mrseg_label.workspace import Workspace
+from mrseg_label.reports.documents.audit import AuditOut
+from mrseg_label.reports.documents.base import Page
+from mrseg_label.reports.paging import decode_number, encode_cursor, split_page
 
 
-def router(workspace: Workspace, catalog: Catalog) -> APIRouter:
+def router(workspace: OpenedWorkspace) -> APIRouter:
     """``/audit``."""
     routes = APIRouter(prefix="/audit", tags=["audit"])
 
@@ -23,9 +23,9 @@ def router(workspace: Workspace, catalog: Catalog) -> APIRouter:
         limit: paging.Limit = paging.LIMIT,
         cursor: paging.Cursor = None,
     ) -> Page[AuditOut]:
-        with catalog.read() as session:
-            found = audit.page(session, limit + 1, paging.decode_number(cursor), actor, action)
-        shown, last = paging.page(found, limit)
-        return Page(items=[AuditOut.of(row) for row in shown], next=paging.encode(last.id) if last else None)
+        with workspace.catalog.read() as session:
+            found = audit.page(session, limit + 1, decode_number(cursor), actor, action)
+        shown, last = split_page(found, limit)
+        return Page(items=[AuditOut.of(row) for row in shown], next=encode_cursor(last.id) if last else None)
 
     return routes

@@ -1,98 +1,105 @@
-"""Examinations and their annotations."""
+"""Examinations and their annotations; cases that readers request, return or mark unusable."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter, status
 
 from mrseg_label.api import paging
-from mrseg_label.api.caller import Actor, CallerRole, check_decides, names, own_only, reader
-from mrseg_label.api.documents.annotations import HandedOutOut, Named, Unusable, Wish
-from mrseg_label.api.documents.base import Page
-from mrseg_label.api.documents.examinations import AnnotationOut, ExaminationOut
-from mrseg_label.api.reading import read_acquisition_id, read_annotations, read_examination, read_examinations
-from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.queries.reports import ExaminationFilter
+from mrseg_label.api.requests import AssignmentRequest, ReaderRequest, UnusableRequest
+from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.queries.listings import ExaminationFilter
+from mrseg_label.http.readers import CurrentReader, with_client_name
+from mrseg_label.reports.cases import (
+    read_acquisition_id,
+    read_annotations_of,
+    read_examination,
+    read_examinations,
+)
+from mrseg_label.reports.documents.annotations import AssignmentOut
+from mrseg_label.reports.documents.base import Page
+from mrseg_label.reports.documents.examinations import AnnotationOut, ExaminationOut
+from mrseg_label.reports.paging import decode_number, decode_position, encode_cursor, split_page
 from mrseg_label.worklist import service as worklist
-from mrseg_label.worklist.asking import Purpose, ask_for
-from mrseg_label.workspace import Workspace
+from mrseg_label.worklist.requests import Purpose, request_case
 
 
-def router(workspace: Workspace, catalog: Catalog) -> APIRouter:
+def router(workspace: OpenedWorkspace) -> APIRouter:
     """``/examinations``."""
     routes = APIRouter(prefix="/examinations", tags=["examinations"])
+    catalog = workspace.catalog
 
-    @routes.get("", summary="Examinations, newest first")
+    @routes.get("", summary="List examinations, newest first")
     def list_examinations(
+        reader: CurrentReader,
         station: paging.Filter = None,
         sequence: paging.Filter = None,
         annotated: bool | None = None,
         excluded: bool | None = None,
         limit: paging.Limit = paging.LIMIT,
         cursor: paging.Cursor = None,
-        role: CallerRole = None,
     ) -> Page[ExaminationOut]:
-        # No filter by participant: what names a person does not belong into an address.
+        # No filter by participant: nothing that names a person belongs in an address.
         wanted = ExaminationFilter(station, sequence, annotated, excluded)
-        found = read_examinations(catalog, wanted, limit + 1, paging.decode_position(cursor))
-        shown, last = paging.page(found, limit)
-        return Page(
-            items=[item.for_role(role) for item in shown], next=paging.encode(last.created, last.id) if last else None
-        )
+        found = read_examinations(catalog, wanted, limit + 1, decode_position(cursor))
+        shown, last = split_page(found, limit)
+        items = [item.for_role(reader.role) for item in shown]
+        return Page(items=items, next=encode_cursor(last.created, last.id) if last else None)
+
+    @routes.post(
+        "/assign",
+        status_code=status.HTTP_201_CREATED,
+        summary="Reserve a case for a reader: to correct it again, for a second reading, for a review",
+    )
+    def assign(reader: CurrentReader, request: AssignmentRequest) -> AssignmentOut:
+        if request.purpose is Purpose.REVIEW:
+            reader.check_may_review()
+        acquisition = None if request.examination is None else read_acquisition_id(catalog, request.examination)
+        named = with_client_name(reader, request.client)
+        return AssignmentOut.of(request_case(workspace, named, request.purpose, acquisition))
 
     @routes.post(
         "/hand-out",
         status_code=status.HTTP_201_CREATED,
-        summary="Reserve a case: again, for a second reading, a review",
+        summary="Reserve a case for a reader (use /examinations/assign)",
+        deprecated=True,
     )
-    def hand_out(actor: Actor, role: CallerRole, wish: Wish) -> HandedOutOut:
-        if wish.purpose is Purpose.REVIEW:
-            check_decides(role)
-        acquisition = None if wish.examination is None else read_acquisition_id(catalog, wish.examination)
-        client, user = names(actor, wish.client)
-        given = ask_for(
-            workspace,
-            catalog,
-            purpose=wish.purpose,
-            client=client,
-            user=user,
-            acquisition_id=acquisition,
-            own_only=own_only(actor, role) is not None,
-        )
-        return HandedOutOut.of(given)
+    def hand_out(reader: CurrentReader, request: AssignmentRequest) -> AssignmentOut:
+        return assign(reader, request)
 
-    @routes.get("/{examination}", summary="An examination")
-    def get_examination(examination: str, role: CallerRole) -> ExaminationOut:
-        return read_examination(catalog, examination).for_role(role)
+    @routes.get("/{examination}", summary="Get an examination")
+    def get_examination(examination: str, reader: CurrentReader) -> ExaminationOut:
+        return read_examination(catalog, examination).for_role(reader.role)
 
-    @routes.get("/{examination}/annotations", summary="Every submission for it or its group, newest first")
+    @routes.get("/{examination}/annotations", summary="List the annotations of its acquisition, newest first")
     def list_annotations(
         examination: str,
-        actor: Actor,
-        role: CallerRole,
+        reader: CurrentReader,
         limit: paging.Limit = paging.LIMIT,
         cursor: paging.Cursor = None,
     ) -> Page[AnnotationOut]:
-        author = own_only(actor, role)
-        found = read_annotations(catalog, examination, limit + 1, paging.decode_number(cursor), author)
-        shown, last = paging.page(found, limit)
-        return Page(items=list(shown), next=paging.encode(last.number) if last else None)
+        author = reader.sees_annotations_of
+        found = read_annotations_of(catalog, examination, limit + 1, decode_number(cursor), author)
+        shown, last = split_page(found, limit)
+        return Page(items=list(shown), next=encode_cursor(last.number) if last else None)
 
-    @routes.post("/{examination}/release", summary="Give a case back without a submission")
-    def release(examination: str, actor: Actor, role: CallerRole, named: Named) -> ExaminationOut:
-        client, user = names(actor, named.client)
-        worklist.give_back(catalog, acquisition_id=read_acquisition_id(catalog, examination), client=client, user=user)
-        return read_examination(catalog, examination).for_role(role)
+    @routes.post("/{examination}/return", summary="Return a case to the queue without an annotation")
+    def return_to_queue(examination: str, reader: CurrentReader, request: ReaderRequest) -> ExaminationOut:
+        named = with_client_name(reader, request.client)
+        worklist.return_to_queue(catalog, named, read_acquisition_id(catalog, examination))
+        return read_examination(catalog, examination).for_role(reader.role)
+
+    @routes.post(
+        "/{examination}/release",
+        summary="Return a case to the queue (use /examinations/{examination}/return)",
+        deprecated=True,
+    )
+    def release(examination: str, reader: CurrentReader, request: ReaderRequest) -> ExaminationOut:
+        return return_to_queue(examination, reader, request)
 
     @routes.post("/{examination}/unusable", summary="Take a case out of queue and count, with the reason")
-    def mark_unusable(examination: str, actor: Actor, role: CallerRole, wish: Unusable) -> ExaminationOut:
+    def mark_unusable(examination: str, reader: CurrentReader, request: UnusableRequest) -> ExaminationOut:
         acquisition = read_acquisition_id(catalog, examination)
-        worklist.mark_unusable(
-            catalog,
-            acquisition_id=acquisition,
-            reason=wish.reason,
-            actor=reader(actor, wish.client),
-            only_in_hands_of=own_only(actor, role),
-        )
-        return read_examination(catalog, examination).for_role(role)
+        worklist.mark_unusable(catalog, with_client_name(reader, request.client), acquisition, request.reason)
+        return read_examination(catalog, examination).for_role(reader.role)
 
     return routes

@@ -7,11 +7,10 @@ from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
-from mrseg_label.api.figures import registry
-from mrseg_label.api.problems import PLAIN_RESPONSES
-from mrseg_label.catalog import Catalog
+from mrseg_label.api.prometheus import registry
+from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.errors import ConfigurationError, Unavailable
-from mrseg_label.workspace import Workspace
+from mrseg_label.http.problems import PLAIN_RESPONSES
 
 
 class Health(BaseModel):
@@ -20,10 +19,10 @@ class Health(BaseModel):
     status: str = "ok"
 
 
-def router(workspace: Workspace, catalog: Catalog) -> APIRouter:
+def router(workspace: OpenedWorkspace) -> APIRouter:
     """``/healthz``, ``/readyz`` and ``/metrics``."""
     routes = APIRouter(tags=["health"], responses=PLAIN_RESPONSES)
-    figures = registry(workspace, catalog)
+    figures = registry(workspace)
 
     @routes.get("/healthz", summary="The server answers")
     def healthz() -> Health:
@@ -31,7 +30,7 @@ def router(workspace: Workspace, catalog: Catalog) -> APIRouter:
 
     @routes.get("/readyz", summary="Database and workspace answer, too; 503 where they do not")
     def readyz() -> Health:
-        check_ready(workspace, catalog)
+        check_ready(workspace)
         return Health()
 
     @routes.get("/metrics", response_class=PlainTextResponse, summary="Figures for Prometheus")
@@ -41,12 +40,12 @@ def router(workspace: Workspace, catalog: Catalog) -> APIRouter:
     return routes
 
 
-def check_ready(workspace: Workspace, catalog: Catalog) -> None:
+def check_ready(workspace: OpenedWorkspace) -> None:
     """Raise :class:`Unavailable` unless the database is at the newest migration and the workspace can be written."""
-    with catalog.read() as session:
+    with workspace.catalog.read() as session:
         session.connection()
     try:
-        catalog.check_current()
+        workspace.catalog.check_current()
     except ConfigurationError as error:
         raise Unavailable(str(error)) from error
     try:

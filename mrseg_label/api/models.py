@@ -6,39 +6,39 @@ from fastapi import APIRouter
 from fastapi.responses import FileResponse
 
 from mrseg_label.api import paging
-from mrseg_label.api.caller import Actor
-from mrseg_label.api.documents.base import Page
-from mrseg_label.api.documents.models import ModelOut
-from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.queries import reports
+from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.queries import listings
+from mrseg_label.http.readers import CurrentReader
 from mrseg_label.registry import service
-from mrseg_label.workspace import Workspace
+from mrseg_label.reports.documents.base import Page
+from mrseg_label.reports.documents.models import ModelOut
+from mrseg_label.reports.paging import decode_position, encode_cursor, split_page
 
 
-def router(workspace: Workspace, catalog: Catalog) -> APIRouter:
+def router(workspace: OpenedWorkspace) -> APIRouter:
     """``/models``."""
     routes = APIRouter(prefix="/models", tags=["models"])
 
     @routes.get("", summary="Model versions, newest first")
     def list_models(limit: paging.Limit = paging.LIMIT, cursor: paging.Cursor = None) -> Page[ModelOut]:
-        with catalog.read() as session:
-            rows = reports.models_page(session, limit + 1, paging.decode_position(cursor))
-        shown, last = paging.page(rows, limit)
-        following = paging.encode(last.created_at, last.version) if last else None
+        with workspace.catalog.read() as session:
+            rows = listings.models(session, limit + 1, decode_position(cursor))
+        shown, last = split_page(rows, limit)
+        following = encode_cursor(last.created_at, last.version) if last else None
         return Page(items=[ModelOut.of(row) for row in shown], next=following)
 
     @routes.get("/current", summary="The version that makes drafts now")
     def current_model() -> ModelOut:
-        with catalog.read() as session:
+        with workspace.catalog.read() as session:
             return ModelOut.of(service.current(session))
 
     @routes.post("/rollback", summary="Go back to the version that was promoted before (admin)")
-    def roll_back(actor: Actor) -> ModelOut:
-        return ModelOut.of(service.rollback(workspace, catalog, actor=actor))
+    def roll_back(reader: CurrentReader) -> ModelOut:
+        return ModelOut.of(service.rollback(workspace, actor=reader.name))
 
     @routes.get("/{version}", summary="A model version")
     def get_model(version: str) -> ModelOut:
-        with catalog.read() as session:
+        with workspace.catalog.read() as session:
             return ModelOut.of(service.get(session, version))
 
     @routes.get(
@@ -48,11 +48,11 @@ def router(workspace: Workspace, catalog: Catalog) -> APIRouter:
         responses={200: {"content": {"application/zip": {}}, "description": "the archive"}},
     )
     def get_archive(version: str) -> FileResponse:
-        file = service.archive(workspace, catalog, version)
+        file = service.archive(workspace, version)
         return FileResponse(file, media_type="application/zip", filename=f"{version}.zip")
 
     @routes.post("/{version}/promote", summary="Make a version the one that makes drafts (admin)")
-    def promote_model(version: str, actor: Actor) -> ModelOut:
-        return ModelOut.of(service.promote(workspace, catalog, version, actor=actor))
+    def promote_model(version: str, reader: CurrentReader) -> ModelOut:
+        return ModelOut.of(service.promote(workspace, version, actor=reader.name))
 
     return routes

@@ -11,11 +11,10 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
-from mrseg_label.catalog import account_tables
 from mrseg_label.catalog.tables import Base
 from mrseg_label.errors import ConfigurationError
 
-__all__ = ["Base", "account_tables", "check_current", "config", "migration_state", "upgrade"]
+__all__ = ["Base", "check_current", "config", "migration_state", "upgrade"]
 
 # Alembic keeps what it is at in the process, not in the thread. Processes take turns by the database's own lock.
 _ONE_THREAD = threading.Lock()

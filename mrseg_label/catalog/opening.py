@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from mrseg_label.catalog.database import Catalog, open_catalog
@@ -10,13 +11,35 @@ from mrseg_label.catalog.tables import BOOTSTRAP
 from mrseg_label.workspace import Workspace
 
 
-def open_workspace(root: Path) -> tuple[Workspace, Catalog]:
-    """Open the workspace in ``root`` and its catalogue, brought to the newest migration."""
+@dataclass(frozen=True)
+class OpenedWorkspace(Workspace):
+    """A workspace with its catalogue: the one value that services take."""
+
+    catalog: Catalog
+
+    @classmethod
+    def of(cls, workspace: Workspace, catalog: Catalog) -> OpenedWorkspace:
+        """Join a workspace and a catalogue that was opened by itself, at whatever migration it is."""
+        return cls(workspace.root, workspace.settings, catalog)
+
+    def close(self) -> None:
+        """Close all connections to the database."""
+        self.catalog.close()
+
+
+def open_workspace(root: Path) -> OpenedWorkspace:
+    """Open the workspace in ``root`` and its catalogue, brought to the newest migration.
+
+    Raises
+    ------
+    ConfigurationError
+        The folder is not a workspace, its settings cannot be used, or a newer version made its database.
+    """
     workspace = Workspace.open(root)
-    catalog = open_catalog(workspace.database_url)
-    with catalog.read() as session:
+    opened = OpenedWorkspace.of(workspace, open_catalog(workspace.database_url))
+    with opened.catalog.read() as session:
         made = get(session, BOOTSTRAP) is not None
     if not made:
-        with catalog.begin() as session:
+        with opened.catalog.begin() as session:
             ensure_bootstrap(session)
-    return workspace, catalog
+    return opened

@@ -11,11 +11,13 @@ from typing import Any
 from sqlalchemy import DateTime, Dialect, String
 from sqlalchemy.types import TypeDecorator
 
-# Names that stand in histories for nobody in particular. None of them can be an account's.
-ANONYMOUS = "anonymous"  # who asks without a sign-in and without a name
-NOBODYS_NAME = "user-xyz"  # what every Slicer calls itself unless it is told another name
+# Names in histories that belong to no person. None of them can be an account's.
+ANONYMOUS = "anonymous"  # a request without sign-in that names nobody
+DEFAULT_CLIENT = "user-xyz"  # what every Slicer calls itself unless it is told another name
 IMPORT_AUTHOR = "import"  # author and client of the masks that came with an import
-UNKNOWN = "unknown"  # who failed to sign in under a name that nobody has
+UNKNOWN = "unknown"  # a failed sign-in under a name that has no account
+
+Position = tuple[datetime, str]  # of the last row of a page: when it was created, and its id
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -97,7 +99,7 @@ class ModelStatus(StrEnum):
     FAILED = "failed"
 
 
-class RevisionState(StrEnum):
+class AnnotationState(StrEnum):
     SUBMITTED = "submitted"
     ACCEPTED = "accepted"
     REJECTED = "rejected"
@@ -132,9 +134,11 @@ class CaseRole(StrEnum):
     HELD_OUT = "held_out"
 
 
-class LeaseEnd(StrEnum):
+class AssignmentOutcome(StrEnum):
+    """How an assignment ended."""
+
     SUBMITTED = "submitted"
-    RELEASED = "released"
+    RETURNED = "returned"  # to the queue, by the reader or for them
     EXPIRED = "expired"
 
 

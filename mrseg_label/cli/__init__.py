@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import typer
 
+from mrseg_label.cli import annotations as annotation_commands
 from mrseg_label.cli import (
     backup,
     cases,
@@ -22,7 +23,6 @@ from mrseg_label.cli import (
     models,
     rounds,
     serving,
-    submissions,
     users,
     workspace,
 )
@@ -34,7 +34,20 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for part in (demo, workspace, serving, users, import_, cases, submissions, rounds, models, export, backup, doctor):
+for part in (
+    demo,
+    workspace,
+    serving,
+    users,
+    import_,
+    cases,
+    annotation_commands,
+    rounds,
+    models,
+    export,
+    backup,
+    doctor,
+):
     part.register(app)
 
 

@@ -16,10 +16,10 @@ def backup(
     as_json: JsonOption = False,
 ) -> None:
     """Write the whole workspace to one file; the server may go on meanwhile."""
-    from mrseg_label import backup as service
+    from mrseg_label.maintenance import backup as service
 
-    with opened(workspace) as (found, catalog), progress_bar("packing", quiet=as_json) as progress:
-        packed = service.backup(found, catalog, file, progress)
+    with opened(workspace) as found, progress_bar("packing", quiet=as_json) as progress:
+        packed = service.backup(found, file, progress)
     if as_json:
         print_json({"file": str(packed.file), "files": packed.files, "bytes": packed.bytes})
     else:
@@ -32,7 +32,7 @@ def restore(
     as_json: JsonOption = False,
 ) -> None:
     """Unpack a backup into a new or empty folder and check every file in it."""
-    from mrseg_label import backup as service
+    from mrseg_label.maintenance import backup as service
 
     with progress_bar("checking", quiet=as_json) as progress:
         packed = service.restore(file, workspace, progress)

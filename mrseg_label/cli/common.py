@@ -14,8 +14,7 @@ import typer
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from mrseg_label.catalog import Catalog
-    from mrseg_label.workspace import Workspace
+    from mrseg_label.catalog.opening import OpenedWorkspace
 
 WorkspaceOption = Annotated[Path, typer.Option("--workspace", help="The workspace.", show_default="the current folder")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
@@ -24,15 +23,15 @@ _PIPE_WIDTH = 1000  # in a pipe nothing is folded to the width of a terminal tha
 
 
 @contextmanager
-def opened(folder: Path) -> Iterator[tuple[Workspace, Catalog]]:
+def opened(folder: Path) -> Iterator[OpenedWorkspace]:
     """The workspace with its catalogue, closed at the end."""
     from mrseg_label.catalog.opening import open_workspace
 
-    workspace, catalog = open_workspace(folder)
+    workspace = open_workspace(folder)
     try:
-        yield workspace, catalog
+        yield workspace
     finally:
-        catalog.close()
+        workspace.close()
 
 
 def print_json(document: BaseModel | dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ import typer
 from mrseg_label.cli.common import HERE, JsonOption, WorkspaceOption, print_json, progress_bar
 
 if TYPE_CHECKING:
-    from mrseg_label.cli import checks
+    from mrseg_label.maintenance import checks
 
 
 def doctor(
@@ -18,7 +18,7 @@ def doctor(
     as_json: JsonOption = False,
 ) -> None:
     """Check the installation and say how to mend what is missing; exit code 1 if anything failed."""
-    from mrseg_label.cli import checks
+    from mrseg_label.maintenance import checks
 
     with progress_bar("checking files", quiet=as_json or not verify) as progress:
         found = [*checks.installation(), *checks.workspace(workspace, verify=verify, progress=progress)]

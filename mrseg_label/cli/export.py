@@ -30,10 +30,9 @@ def export(
     """Write the annotated data set: every annotated case with the mask that counts."""
     from mrseg_label.rounds.export import ExportFormat, export_dataset
 
-    with opened(workspace) as (found, catalog), progress_bar("exporting", quiet=as_json) as progress:
+    with opened(workspace) as found, progress_bar("exporting", quiet=as_json) as progress:
         done = export_dataset(
             found,
-            catalog,
             folder,
             ExportFormat(form),
             primary_only=primary_only,

@@ -65,9 +65,6 @@ def import_images(
     as_json: JsonOption = False,
 ) -> None:
     """Bring images into the catalogue; exit code 1 if any was refused."""
-    from functools import partial
-
-    from mrseg_label.annotation.masks import judge
     from mrseg_label.intake.options import ImportOptions
     from mrseg_label.intake.sequences import PRIMARY_SEQUENCES
     from mrseg_label.intake.service import check_options, import_paths
@@ -89,8 +86,8 @@ def import_images(
         check_options(options)
     except InvalidInput as error:
         raise typer.BadParameter(str(error)) from error
-    with opened(workspace) as (found, catalog), progress_bar("importing", quiet=as_json) as progress:
-        report = import_paths(found, catalog, paths, options, progress, partial(judge, found))
+    with opened(workspace) as found, progress_bar("importing", quiet=as_json) as progress:
+        report = import_paths(found, paths, options, progress)
     if as_json:
         print_json(report.to_json())
     else:
@@ -111,8 +108,8 @@ def exclude(
     """Leave an examination or a participant out of hand-out and training; nothing is deleted."""
     from mrseg_label.intake.exclusion import exclude as do
 
-    with opened(workspace) as (_, catalog):
-        ids = do(catalog, subject, reason=reason, actor=author)
+    with opened(workspace) as found:
+        ids = do(found.catalog, subject, reason=reason, actor=author)
     if as_json:
         print_json({"excluded": ids})
     else:
@@ -128,8 +125,8 @@ def include(
     """Take an exclusion back."""
     from mrseg_label.intake.exclusion import include as do
 
-    with opened(workspace) as (_, catalog):
-        ids = do(catalog, subject, actor=author)
+    with opened(workspace) as found:
+        ids = do(found.catalog, subject, actor=author)
     if as_json:
         print_json({"included": ids})
     else:

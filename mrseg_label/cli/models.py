@@ -27,10 +27,10 @@ _ALL = 1_000_000
 @group.command("list")
 def list_models(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
     """All versions, newest first."""
-    from mrseg_label.api.documents.models import ModelOut
     from mrseg_label.catalog.queries import models
+    from mrseg_label.reports.documents.models import ModelOut
 
-    with opened(workspace) as (_, catalog), catalog.read() as session:
+    with opened(workspace) as work, work.catalog.read() as session:
         versions = [ModelOut.of(row) for row in models.listing(session)]
     if as_json:
         print_page(versions)
@@ -45,10 +45,10 @@ def list_models(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) 
 @group.command("show")
 def show(version: Version, workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
     """One version: lineage and DSC per structure."""
-    from mrseg_label.api.documents.models import ModelOut
     from mrseg_label.registry import service
+    from mrseg_label.reports.documents.models import ModelOut
 
-    with opened(workspace) as (_, catalog), catalog.read() as session:
+    with opened(workspace) as work, work.catalog.read() as session:
         found = ModelOut.of(service.get(session, version))
     if as_json:
         print_json(found)
@@ -71,10 +71,10 @@ def show(version: Version, workspace: WorkspaceOption = HERE, as_json: JsonOptio
 @group.command("compare")
 def compare(first: Version, second: Version, workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
     """Two versions on the held-out cases that both were evaluated on."""
-    from mrseg_label.api.documents.models import ComparisonOut
     from mrseg_label.registry.compare import compare as compare_versions
+    from mrseg_label.reports.documents.models import ComparisonOut
 
-    with opened(workspace) as (_, catalog), catalog.read() as session:
+    with opened(workspace) as work, work.catalog.read() as session:
         found = ComparisonOut.of(compare_versions(session, first, second))
     if as_json:
         print_json(found)
@@ -87,11 +87,11 @@ def compare(first: Version, second: Version, workspace: WorkspaceOption = HERE, 
 @group.command("promote")
 def promote(version: Version, workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
     """Make a version the one that makes drafts."""
-    from mrseg_label.api.documents.models import ModelOut
     from mrseg_label.registry import service
+    from mrseg_label.reports.documents.models import ModelOut
 
-    with opened(workspace) as (found, catalog):
-        row = ModelOut.of(service.promote(found, catalog, version))
+    with opened(workspace) as work:
+        row = ModelOut.of(service.promote(work, version))
     if as_json:
         print_json(row)
     else:
@@ -101,11 +101,11 @@ def promote(version: Version, workspace: WorkspaceOption = HERE, as_json: JsonOp
 @group.command("rollback")
 def rollback(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
     """Go back to the version that was promoted before the current one."""
-    from mrseg_label.api.documents.models import ModelOut
     from mrseg_label.registry import service
+    from mrseg_label.reports.documents.models import ModelOut
 
-    with opened(workspace) as (found, catalog):
-        row = ModelOut.of(service.rollback(found, catalog))
+    with opened(workspace) as work:
+        row = ModelOut.of(service.rollback(work))
     if as_json:
         print_json(row)
     else:
@@ -122,8 +122,8 @@ def export(
     """Write a version's archive to a file."""
     from mrseg_label.registry import service
 
-    with opened(workspace) as (found, catalog):
-        written = service.export(found, catalog, version, file)
+    with opened(workspace) as work:
+        written = service.export(work, version, file)
     if as_json:
         print_json({"version": version, "file": str(written), "bytes": written.stat().st_size})
     else:
@@ -137,11 +137,11 @@ def import_model(
     as_json: JsonOption = False,
 ) -> None:
     """Register a model from an archive. Its weights are code that runs when they are loaded: import only what you trust."""
-    from mrseg_label.api.documents.models import ModelOut
     from mrseg_label.registry import service
+    from mrseg_label.reports.documents.models import ModelOut
 
-    with opened(workspace) as (found, catalog):
-        row = ModelOut.of(service.import_zip(found, catalog, file))
+    with opened(workspace) as work:
+        row = ModelOut.of(service.import_zip(work, file))
     if as_json:
         print_json(row)
         return

@@ -26,10 +26,10 @@ _ALL = 1_000_000
 @group.command("list")
 def list_rounds(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
     """All rounds, newest first."""
-    from mrseg_label.api.reading import read_rounds
+    from mrseg_label.reports.rounds import read_rounds
 
-    with opened(workspace) as (_, catalog):
-        rounds = read_rounds(catalog, _ALL)
+    with opened(workspace) as work:
+        rounds = read_rounds(work.catalog, _ALL)
     if as_json:
         print_page(rounds)
         return
@@ -54,10 +54,10 @@ def list_rounds(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) 
 @group.command("show")
 def show(number: Number, workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
     """One round: state, progress, snapshot, result."""
-    from mrseg_label.api.reading import read_round
+    from mrseg_label.reports.rounds import read_round
 
-    with opened(workspace) as (_, catalog):
-        found = read_round(catalog, number)
+    with opened(workspace) as work:
+        found = read_round(work.catalog, number)
     if as_json:
         print_json(found)
         return
@@ -88,11 +88,11 @@ def start(
     as_json: JsonOption = False,
 ) -> None:
     """Start a round on all that is annotated."""
-    from mrseg_label.api.reading import read_round
+    from mrseg_label.reports.rounds import read_round
     from mrseg_label.rounds import service
 
-    with opened(workspace) as (found, catalog):
-        made = read_round(catalog, service.start(found, catalog, final=final))
+    with opened(workspace) as work:
+        made = read_round(work.catalog, service.start(work, final=final))
     if as_json:
         print_json(made)
     else:
@@ -102,12 +102,12 @@ def start(
 @group.command("cancel")
 def cancel(number: Number, workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
     """Ask for the end of a round."""
-    from mrseg_label.api.reading import read_round
+    from mrseg_label.reports.rounds import read_round
     from mrseg_label.rounds import service
 
-    with opened(workspace) as (found, catalog):
-        service.cancel(found, catalog, number)
-        now = read_round(catalog, number)
+    with opened(workspace) as work:
+        service.cancel(work, number)
+        now = read_round(work.catalog, number)
     if as_json:
         print_json(now)
     else:
@@ -121,12 +121,12 @@ def cancel(number: Number, workspace: WorkspaceOption = HERE, as_json: JsonOptio
 @group.command("retry")
 def retry(number: Number, workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
     """Take a failed or cancelled round up again."""
-    from mrseg_label.api.reading import read_round
+    from mrseg_label.reports.rounds import read_round
     from mrseg_label.rounds import service
 
-    with opened(workspace) as (found, catalog):
-        service.retry(found, catalog, number)
-        now = read_round(catalog, number)
+    with opened(workspace) as work:
+        service.retry(work, number)
+        now = read_round(work.catalog, number)
     if as_json:
         print_json(now)
     else:
@@ -136,14 +136,14 @@ def retry(number: Number, workspace: WorkspaceOption = HERE, as_json: JsonOption
 @group.command("log")
 def log(number: Number, workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
     """What the training of a round wrote, the end of it if it is long."""
-    from mrseg_label.api.reading import read_log, read_round
+    from mrseg_label.reports.rounds import read_log, read_round
     from mrseg_label.rounds import service
 
-    with opened(workspace) as (found, catalog):
-        read_round(catalog, number)
-        text = read_log(found, number)
+    with opened(workspace) as work:
+        read_round(work.catalog, number)
+        text = read_log(work, number)
     if as_json:
-        print_json({"round": number, "file": str(service.log_path(found, number)), "log": text})
+        print_json({"round": number, "file": str(service.log_path(work, number)), "log": text})
     else:
         typer.echo(text, nl=False)
 

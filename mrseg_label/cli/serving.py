@@ -10,7 +10,6 @@ import typer
 from mrseg_label.cli.common import HERE, WorkspaceOption
 
 if TYPE_CHECKING:
-    from mrseg_label.config import Settings
     from mrseg_label.workspace import Workspace
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -22,13 +21,14 @@ def serve(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
 ) -> None:
     """Serve the workspace: MONAI Label protocol, REST, and the workers of this machine."""
-    from mrseg_label.web.settings import check
+    from mrseg_label.accounts.oidc.settings import check_sign_in_settings
+    from mrseg_label.config import tls_files
     from mrseg_label.workspace import Workspace
 
     found = Workspace.open(workspace)
     settings = found.settings
-    check(settings)
-    certificate, _ = check_tls(settings)
+    check_sign_in_settings(settings)
+    certificate, _ = tls_files(settings)
     scheme = "http" if certificate is None else "https"
     if settings.auth == "off":
         if host not in _LOOPBACK:
@@ -48,9 +48,10 @@ def run_server(found: Workspace, host: str, port: int) -> None:
     """Run the application of a workspace until a signal ends it."""
     import uvicorn
 
-    from mrseg_label.api.connections import patient
+    from mrseg_label.config import tls_files
+    from mrseg_label.http.slow_clients import patient
 
-    certificate, key = check_tls(found.settings)
+    certificate, key = tls_files(found.settings)
     os.environ["MRSEG_WORKSPACE"] = str(found.root)
 
     uvicorn.run(
@@ -68,45 +69,19 @@ def run_server(found: Workspace, host: str, port: int) -> None:
     )
 
 
-def check_tls(settings: Settings) -> tuple[str | None, str | None]:
-    """Certificate and key to serve with, or None of both.
-
-    Raises
-    ------
-    ConfigurationError
-        One of the two is missing or they cannot be used together.
-    """
-    import ssl
-
-    from mrseg_label.errors import ConfigurationError
-
-    certificate, key = settings.tls_certificate, settings.tls_key
-    if certificate is None and key is None:
-        return None, None
-    if certificate is None or key is None:
-        raise ConfigurationError("TLS_CERTIFICATE and TLS_KEY belong together: set both, or none behind a proxy")
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
-    except (OSError, ValueError) as error:  # an SSLError is an OSError
-        raise ConfigurationError(
-            f"TLS_CERTIFICATE {certificate} and TLS_KEY {key} cannot be used: {error}; both are PEM, the key without a password"
-        ) from error
-    return str(certificate), str(key)
-
-
 def _say_who_may_sign_in(found: Workspace) -> None:
     from mrseg_label.accounts import service
     from mrseg_label.catalog.opening import open_workspace
 
-    _, catalog = open_workspace(found.root)
+    opened = open_workspace(found.root)
     try:
-        if not service.listing(catalog):
+        if not service.listing(opened.catalog):
             typer.echo(
                 f"nobody can sign in yet; beside the running server: mrseg-label users add NAME --role admin --workspace {found.root}",
                 err=True,
             )
     finally:
-        catalog.close()
+        opened.close()
 
 
 def worker(

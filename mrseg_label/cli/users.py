@@ -11,7 +11,7 @@ import typer
 from mrseg_label.cli.common import HERE, JsonOption, WorkspaceOption, opened, print_json, print_page, print_table, say
 
 if TYPE_CHECKING:
-    from mrseg_label.catalog.account_tables import Account, Credential
+    from mrseg_label.catalog.tables import Account, Credential
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the account.")]
 LabelOption = Annotated[str, typer.Option(help="What it is for, such as 'download of models'.")]
@@ -26,9 +26,9 @@ def add(name: NameArgument, role: RoleOption, workspace: WorkspaceOption = HERE,
     from mrseg_label.catalog.types import Role
 
     chosen = Role(_role(role))
-    with opened(workspace) as (_, catalog):
+    with opened(workspace) as work:
         password = None if chosen is Role.SERVICE else _new_password()
-        made = service.add(catalog, name, chosen, password=password, actor=_ACTOR)
+        made = service.add(work.catalog, name, chosen, password=password, actor=_ACTOR)
     if as_json:
         print_json(_account(made))
         return
@@ -41,9 +41,9 @@ def list_users(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -
     """List the accounts, with keys and app passwords in use."""
     from mrseg_label.accounts import credentials, service
 
-    with opened(workspace) as (_, catalog):
-        found = service.listing(catalog)
-        keys = [item for item in credentials.listing(catalog) if item.revoked_at is None]
+    with opened(workspace) as work:
+        found = service.listing(work.catalog)
+        keys = [item for item in credentials.listing(work.catalog) if item.revoked_at is None]
     if as_json:
         items = [
             _account(account) | {"credentials": [_credential(key) for key in keys if key.account_name == account.name]}
@@ -65,8 +65,8 @@ def disable(name: NameArgument, workspace: WorkspaceOption = HERE) -> None:
     """Let an account in no more: its tokens, tickets, keys and app passwords end at once."""
     from mrseg_label.accounts import service
 
-    with opened(workspace) as (_, catalog):
-        service.disable(catalog, name, actor=_ACTOR)
+    with opened(workspace) as work:
+        service.disable(work.catalog, name, actor=_ACTOR)
     say(f"{name} is disabled; let it in again with: mrseg-label users enable {name}")
 
 
@@ -74,8 +74,8 @@ def enable(name: NameArgument, workspace: WorkspaceOption = HERE) -> None:
     """Let a disabled account in again."""
     from mrseg_label.accounts import service
 
-    with opened(workspace) as (_, catalog):
-        service.enable(catalog, name, actor=_ACTOR)
+    with opened(workspace) as work:
+        service.enable(work.catalog, name, actor=_ACTOR)
     say(f"{name} may sign in again")
 
 
@@ -83,8 +83,8 @@ def password(name: NameArgument, workspace: WorkspaceOption = HERE) -> None:
     """Give an account a new password, asked for as in `users add`; its tokens end."""
     from mrseg_label.accounts import service
 
-    with opened(workspace) as (_, catalog):
-        service.set_password(catalog, name, _new_password(), actor=_ACTOR)
+    with opened(workspace) as work:
+        service.set_password(work.catalog, name, _new_password(), actor=_ACTOR)
     say(f"{name} has a new password")
 
 
@@ -93,8 +93,8 @@ def role(name: NameArgument, role: RoleOption, workspace: WorkspaceOption = HERE
     from mrseg_label.accounts import service
     from mrseg_label.catalog.types import Role
 
-    with opened(workspace) as (_, catalog):
-        service.set_role(catalog, name, Role(_role(role)), actor=_ACTOR)
+    with opened(workspace) as work:
+        service.set_role(work.catalog, name, Role(_role(role)), actor=_ACTOR)
     say(f"{name} has the role {role}")
 
 
@@ -102,8 +102,8 @@ def sign_out(name: NameArgument, workspace: WorkspaceOption = HERE) -> None:
     """End all sign-ins of an account; it may sign in again."""
     from mrseg_label.accounts import service
 
-    with opened(workspace) as (_, catalog):
-        service.sign_out(catalog, name, actor=_ACTOR)
+    with opened(workspace) as work:
+        service.sign_out(work.catalog, name, actor=_ACTOR)
     say(f"all tokens of {name} have ended")
 
 
@@ -128,8 +128,8 @@ def revoke(
     """End an API key or an app password, and what was signed in with it."""
     from mrseg_label.accounts import credentials
 
-    with opened(workspace) as (_, catalog):
-        credentials.revoke(catalog, credential, actor=_ACTOR)
+    with opened(workspace) as work:
+        credentials.revoke(work.catalog, credential, actor=_ACTOR)
     say(f"{credential} opens nothing any more")
 
 
@@ -141,10 +141,10 @@ def audit(
     as_json: JsonOption = False,
 ) -> None:
     """Show who did what, newest first."""
-    from mrseg_label.api.documents.audit import AuditOut
     from mrseg_label.catalog.queries import audit as rows
+    from mrseg_label.reports.documents.audit import AuditOut
 
-    with opened(workspace) as (_, catalog), catalog.read() as session:
+    with opened(workspace) as work, work.catalog.read() as session:
         found = [AuditOut.of(row) for row in rows.page(session, limit, actor=actor, action=action)]
     if as_json:
         print_page(found)
@@ -174,8 +174,8 @@ def _make(kind: str, name: str, label: str, workspace: Any, as_json: bool) -> No
     from mrseg_label.accounts import credentials
     from mrseg_label.catalog.types import CredentialKind
 
-    with opened(workspace) as (_, catalog):
-        made, secret = credentials.make(catalog, name, CredentialKind(kind), label, actor=_ACTOR)
+    with opened(workspace) as work:
+        made, secret = credentials.make(work.catalog, name, CredentialKind(kind), label, actor=_ACTOR)
     if as_json:
         print_json(_credential(made) | {"secret": secret})
         return

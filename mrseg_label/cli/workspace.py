@@ -25,7 +25,7 @@ def init(
         raise typer.BadParameter("name the folder once, as DIR or as --workspace")
     root = folder or workspace or HERE
     Workspace.init(root, labels)
-    with opened(root) as (made, _):
+    with opened(root) as made:
         if as_json:
             print_json(
                 {"workspace": str(made.root), "structures": len(made.scheme), "labels_digest": made.scheme.digest}
@@ -42,17 +42,17 @@ def init(
 
 def status(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
     """Counts, queue, current model, progress to the next round."""
-    from mrseg_label.api.documents.models import ModelOut
-    from mrseg_label.api.reading import read_counts, read_progress
     from mrseg_label.catalog.queries import jobs, models
-    from mrseg_label.jobs.queue import MASKS
+    from mrseg_label.jobs.queue import IMPORT_MASK
+    from mrseg_label.reports.documents.models import ModelOut
+    from mrseg_label.reports.progress import read_progress, read_row_counts
 
-    with opened(workspace) as (found, catalog):
-        progress = read_progress(found, catalog)
-        counts = read_counts(catalog)
-        with catalog.read() as session:
+    with opened(workspace) as found:
+        progress = read_progress(found)
+        counts = read_row_counts(found.catalog)
+        with found.catalog.read() as session:
             model = ModelOut.of(models.current(session))
-            masks = jobs.refused_masks(session, MASKS)
+            masks = jobs.refused_masks(session, IMPORT_MASK)
     if as_json:
         print_json(
             {
@@ -71,7 +71,7 @@ def status(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> No
         ("current model", f"{model.version} (mean DSC {_dsc(model.metrics.get('mean_dsc'))})"),
         ("annotated", f"{progress.annotated_total} cases; {since} to the next round"),
         ("round", round_line if progress.auto_round else f"{round_line}; AUTO_ROUND is off"),
-        ("waiting", f"{progress.waiting} cases, {progress.handed_out} handed out, {progress.excluded} excluded"),
+        ("waiting", f"{progress.waiting} cases, {progress.assigned} handed out, {progress.excluded} excluded"),
         ("stored", ", ".join(f"{count:,} {name}" for name, count in counts.items())),
     ]
     for queue, states in sorted(progress.queues.items()):
@@ -84,8 +84,8 @@ def upgrade(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> N
     """Bring the database of a workspace to this version's form."""
     from mrseg_label.catalog.migrate import migration_state
 
-    with opened(workspace) as (found, catalog):
-        present, _ = migration_state(catalog.engine)
+    with opened(workspace) as found:
+        present, _ = migration_state(found.catalog.engine)
     if as_json:
         print_json({"workspace": str(found.root), "migration": present})
     else:

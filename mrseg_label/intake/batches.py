@@ -10,8 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.database import Catalog
-from mrseg_label.catalog.queries import audit
-from mrseg_label.catalog.queries import intake as rows
+from mrseg_label.catalog.queries import audit, participants
 from mrseg_label.catalog.tables import Examination
 from mrseg_label.errors import Conflict, InvalidInput
 from mrseg_label.intake.assign import Source
@@ -50,7 +49,7 @@ def record_all(
 def announce(session: Session, actor: str, examination_ids: Sequence[str]) -> None:
     """Write down who brought images in, and enqueue the job ``imported``."""
     audit.record(session, actor, "import", "examinations", ids=list(examination_ids))
-    queue.enqueue(session, queue.IMPORTED, {}, key=queue.IMPORTED)
+    queue.enqueue(session, queue.PRESEGMENT_PENDING, {}, key=queue.PRESEGMENT_PENDING)
 
 
 def _batches(groups: Iterator[Group], size: int) -> Iterator[Group]:
@@ -118,7 +117,7 @@ def _record_in(
     actor: str,
     given: dict[Path, str],
 ) -> None:
-    rows.one_at_a_time(session)
+    participants.lock_imports(session)
     for image in batch:
         _record_one(session, recorder, image, part, before, given)
     codes = {image.source.participant for image in batch} & recorder.people.keys()
@@ -175,8 +174,8 @@ def _hand_on_mask(
             f"the two apart ({image.source.shown})",
         )
         return
-    for said in mask.said:
-        part.pass_over(mask.shown, said)
+    for described in mask.described:
+        part.pass_over(mask.shown, described)
     session.flush()
     part.masks += hand_on(session, recorder.workspace, mask, result.id, acquisition_id, recorder.store)
 

@@ -8,8 +8,8 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.database import Catalog
-from mrseg_label.catalog.queries import audit
-from mrseg_label.catalog.queries import intake as rows
+from mrseg_label.catalog.queries import acquisitions as acquisition_rows
+from mrseg_label.catalog.queries import audit, examinations, participants
 from mrseg_label.catalog.tables import Acquisition, Participant
 from mrseg_label.clock import now
 from mrseg_label.errors import Conflict, InvalidInput, NotFound
@@ -102,11 +102,11 @@ def _mark(
 
 def _find(session: Session, subject: str) -> tuple[Participant | None, Sequence[Acquisition]]:
     if is_id(subject):
-        examination = rows.examination(session, subject)
-        acquisition = examination.acquisition if examination else rows.acquisition(session, subject)
+        examination = examinations.get(session, subject)
+        acquisition = examination.acquisition if examination else acquisition_rows.get(session, subject)
         if acquisition is not None:
             return None, [acquisition]
-    participant = rows.participant(session, subject)
+    participant = participants.by_code(session, subject)
     if participant is None:
         raise NotFound(f"there is no examination, group or participant {subject!r}")
-    return participant, rows.acquisitions(session, participant.id)
+    return participant, acquisition_rows.of_participant(session, participant.id)

@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from sqlalchemy.orm import Session
@@ -23,16 +23,21 @@ from mrseg_label.errors import InvalidInput, LabelError, MrsegError
 from mrseg_label.ids import new_id
 from mrseg_label.imaging import Geometry, write_nifti
 from mrseg_label.imaging.formats import SUFFIXES
-from mrseg_label.imaging.segmentations import SEGMENTATION_SUFFIX, read_segmentation
 from mrseg_label.intake.discover import strip_suffix
 from mrseg_label.intake.mask_labels import Labels
 from mrseg_label.intake.prepare import Failed, Prepared, PreparedMask
 from mrseg_label.jobs import queue
+from mrseg_label.segments.files import SEGMENTATION_SUFFIX, read_segmentation
 from mrseg_label.workspace import Workspace, sha256_of
 
-# Grid, file, names by value, lenient (see PreparedMask) to what is worth a word.
-Judge = Callable[[Geometry, Path, Labels | None, bool], Sequence[str]]
 INCOMING = "annotations/incoming"
+
+
+class Judge(Protocol):
+    """Decodes a mask as its job will: raises where it cannot be used, returns what is worth reporting."""
+
+    def __call__(self, image: Geometry, mask: Path, labels: Labels | None, *, lenient: bool) -> Sequence[str]:
+        """Decode a mask on the grid of its image, values named by ``labels``."""
 
 
 def prepare_mask(mask: Path, image: Geometry, labels: Labels | None, scratch: Path) -> PreparedMask:
@@ -93,7 +98,7 @@ def hand_on(
     labels = hashlib.sha256(json.dumps(mask.labels).encode()).hexdigest()[:16]
     key = f"{acquisition_id}:{mask.digest}:{labels}"
     # One that failed is tried again: the reason may have been mended outside of the mask.
-    before = job_rows.newest(session, queue.MASKS, key)
+    before = job_rows.newest(session, queue.IMPORT_MASK, key)
     if before is not None and before.state in (JobState.QUEUED, JobState.RUNNING, JobState.DONE):
         return False
     path = f"{INCOMING}/{new_id('in')}{mask.suffix}"
@@ -107,7 +112,7 @@ def hand_on(
         "lenient": mask.lenient,
         "notes": list(mask.notes),
     }
-    queue.enqueue(session, queue.MASKS, payload, key=key)
+    queue.enqueue(session, queue.IMPORT_MASK, payload, key=key)
     return True
 
 
@@ -116,7 +121,7 @@ def with_mask(
     labels: Labels | None,
     scratch: Path,
     known: Callable[[str], Geometry | None],
-    judge: Judge | None = None,
+    judge: Judge,
 ) -> Prepared | Failed:
     """Prepare the mask of an image that came in; one that cannot be taken is refused, and the image stays.
 
@@ -137,8 +142,8 @@ def with_mask(
         if geometry is None:
             raise InvalidInput("its image was removed while this one came in; import both again")
         prepared = prepare_mask(mask, geometry, labels, scratch)
-        said = judge(geometry, prepared.file, prepared.labels, prepared.lenient) if judge is not None else []
-        notes, said = (tuple(map(redact, texts)) for texts in (prepared.notes, said))
-        return replace(image, mask=replace(prepared, shown=redact(str(mask)), notes=notes, said=said))
+        described = judge(geometry, prepared.file, prepared.labels, lenient=prepared.lenient)
+        notes, described = (tuple(map(redact, texts)) for texts in (prepared.notes, described))
+        return replace(image, mask=replace(prepared, shown=redact(str(mask)), notes=notes, described=described))
     except (MrsegError, OSError) as error:
         return replace(image, mask_refused=(redact(str(mask)), redact(str(error))))

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from mrseg_label.errors import InvalidInput, MrsegError
 from mrseg_label.imaging import Geometry, load_image, write_nifti
-from mrseg_label.imaging.segmentations import SEGMENTATION_SUFFIX
 from mrseg_label.imaging.streams import MAX_VOXEL_BYTES
 from mrseg_label.intake.assign import Source
+from mrseg_label.segments.files import SEGMENTATION_SUFFIX
 from mrseg_label.workspace import sha256_of, sync
 
 # Rounding of float32 headers and of quaternions; anything more is written anew.
@@ -41,7 +41,7 @@ class PreparedMask:
     labels: list[tuple[int, str]] | None
     lenient: bool
     notes: tuple[str, ...]
-    said: tuple[str, ...] = ()
+    described: tuple[str, ...] = ()
     shown: str = ""
 
 

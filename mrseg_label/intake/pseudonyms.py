@@ -15,7 +15,7 @@ import unicodedata
 from collections.abc import Iterable
 from functools import cached_property
 
-from mrseg_label.imaging.dicom import Person
+from mrseg_label.imaging.dicom import Patient
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 HIDDEN = "***"
@@ -32,7 +32,7 @@ class Pseudonyms:
     def __init__(self, key: bytes) -> None:
         self._key = key
 
-    def participant(self, person: Person) -> str:
+    def participant(self, person: Patient) -> str:
         """Code of a person."""
         return f"P-{self.token('person', person.key, length=12)}"
 
@@ -51,7 +51,7 @@ class Redaction:
     stated : codes that the importing person chose, which may stay although a file has them too.
     """
 
-    def __init__(self, people: Iterable[Person], stated: Iterable[str] = ()) -> None:
+    def __init__(self, people: Iterable[Patient], stated: Iterable[str] = ()) -> None:
         self._texts = {text for person in people for text in person.identifiers}
         self._stated = set(stated)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from mrseg_label.catalog.queries import intake as rows
+from mrseg_label.catalog.queries import acquisitions, examinations, participants
 from mrseg_label.catalog.tables import Acquisition, Examination, Participant
 from mrseg_label.errors import InvalidInput
 from mrseg_label.ids import derived_id, new_id
@@ -59,7 +59,7 @@ class Recorder:
         InvalidInput
             The same image is there under another participant.
         """
-        present = rows.same_image(session, image.source_digest, image.digest)
+        present = examinations.same_image(session, image.source_digest, image.digest)
         if present:
             return _same_participant(image.source, present)
         if image.file is None or image.geometry is None:
@@ -67,7 +67,7 @@ class Recorder:
         source = image.source
         participant, is_new = self._participant(session, source)
         warnings = list(image.warnings)
-        present_groups = [] if is_new else rows.acquisitions(session, participant.id, source.station)
+        present_groups = [] if is_new else acquisitions.of_participant(session, participant.id, source.station)
         acquisition = self._acquisition(session, participant, present_groups, source, image.geometry, warnings)
         # The id follows from participant and content: an import that was killed between file and row finds
         # its file again, and two imports at once cannot record an image twice.
@@ -105,7 +105,7 @@ class Recorder:
     def _participant(self, session: Session, source: Source) -> tuple[Participant, bool]:
         """The participant of a file, and whether it is a new one."""
         if source.stated:
-            code, participant = source.participant, rows.participant(session, source.participant, lock=True)
+            code, participant = source.participant, participants.by_code(session, source.participant, lock=True)
         else:
             code, participant = _free_code(session, source)
         if participant is not None:
@@ -169,7 +169,7 @@ class Recorder:
 
     def _choose_primary(self, session: Session, acquisition: Acquisition) -> None:
         channels = acquisition.examinations
-        if acquisition.primary_examination_id is not None and rows.in_use(session, acquisition.id):
+        if acquisition.primary_examination_id is not None and acquisitions.in_use(session, acquisition.id):
             return  # someone works on the channel that was chosen
         primary = channels[most_preferred([channel.sequence for channel in channels], self.preference)]
         acquisition.primary_examination_id = primary.id
@@ -187,7 +187,7 @@ def complete_participants(
     """Add sex and age of the table to participants that lack them; returns (line, reason) of contradictions."""
     contradictions = []
     for code in codes:
-        person, participant = people[code], rows.participant(session, code)
+        person, participant = people[code], participants.by_code(session, code)
         if participant is None:
             continue
         for what in ("sex", "age"):
@@ -222,7 +222,7 @@ def _same_participant(source: Source, present: Sequence[Examination]) -> Examina
 def _free_code(session: Session, source: Source) -> tuple[str, Participant | None]:
     """A code for a file that is a participant of its own: none that belongs to another file."""
     for code in automatic_codes(source.path, source.participant):
-        participant = rows.participant(session, code, lock=True)
-        if participant is None or set(rows.sources_of(session, participant.id)) <= {str(source.path)}:
+        participant = participants.by_code(session, code, lock=True)
+        if participant is None or set(examinations.sources_of(session, participant.id)) <= {str(source.path)}:
             return code, participant
     raise InvalidInput(f"there is another participant {source.participant}; state whose image this is (--participant)")

@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 
 from mrseg_label.catalog.database import Catalog
-from mrseg_label.catalog.queries import audit
-from mrseg_label.catalog.queries import intake as rows
+from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.queries import acquisitions, audit, examinations, participants
 from mrseg_label.errors import Conflict, InvalidInput
 from mrseg_label.ids import check_alias, is_id
 from mrseg_label.imaging import Geometry
@@ -20,7 +20,7 @@ from mrseg_label.intake.assign import Source, assign
 from mrseg_label.intake.batches import announce, record_all
 from mrseg_label.intake.discover import Findings, discover, strip_suffix
 from mrseg_label.intake.mask_finder import MaskFinder
-from mrseg_label.intake.masks import Judge, with_mask
+from mrseg_label.intake.masks import with_mask
 from mrseg_label.intake.options import ImportOptions, ImportReport
 from mrseg_label.intake.participants import Person, clean_code, read_participants
 from mrseg_label.intake.pattern import Pattern
@@ -29,6 +29,8 @@ from mrseg_label.intake.prepare import Failed, Prepared, prepare
 from mrseg_label.intake.record import Recorder, session_of
 from mrseg_label.intake.sequences import PRIMARY_SEQUENCES, sequence_in_name
 from mrseg_label.intake.sources import all_sources
+from mrseg_label.segments.coded import judge as judge_mask
+from mrseg_label.segments.coverage import required_structures
 from mrseg_label.workspace import Workspace, sha256_of
 
 _SCRATCH = "import-"
@@ -36,12 +38,10 @@ _DEAD_AFTER_SECONDS = 24 * 3600
 
 
 def import_paths(
-    workspace: Workspace,
-    catalog: Catalog,
+    workspace: OpenedWorkspace,
     paths: Sequence[Path],
     options: ImportOptions | None = None,
     progress: Progress | None = None,
-    judge: Judge | None = None,
 ) -> ImportReport:
     """Bring files and folders of images into the catalogue.
 
@@ -52,8 +52,6 @@ def import_paths(
     ----------
     paths : images (``.nii.gz``, ``.nii``, ``.nrrd``, ``.mha``), folders of them or of DICOM files, zips of DICOM.
     progress : called with images done and images in all.
-    judge : decodes masks as their jobs will (``mrseg_label.annotation.masks.judge``), so that the report says what
-        cannot be taken; without it the grid is looked at, and the job says the rest.
 
     Raises
     ------
@@ -72,17 +70,24 @@ def import_paths(
     recorder = Recorder(workspace, people, options.primary_sequences, store=not options.dry_run)
     _clear_dead_scratch(workspace)
     with workspace.scratch(_SCRATCH) as scratch:
+        judge = partial(
+            judge_mask,
+            workspace.scheme,
+            required=required_structures(workspace.scheme, workspace.settings.required_structures),
+        )
 
         def prepare_one(source: Source) -> Prepared | Failed:
-            image = prepare(source, scratch, partial(_known, catalog), options.orientation, options.reference)
-            return with_mask(image, finder.labels if finder else None, scratch, partial(_grid, catalog), judge)
+            image = prepare(source, scratch, partial(_known, workspace.catalog), options.orientation, options.reference)
+            return with_mask(
+                image, finder.labels if finder else None, scratch, partial(_grid, workspace.catalog), judge
+            )
 
         sources = all_sources(findings, groups, workspace, options, report)
         if finder:
             sources = finder.with_masks(sources, options.primary_sequences)
-        stored = partial(_stored_channel, workspace, catalog)
+        stored = partial(_stored_channel, workspace)
         prepared = prepared_groups(sources, prepare_one, options.threads, counted(groups, progress), stored)
-        record_all(catalog, recorder, prepared, options, report)
+        record_all(workspace.catalog, recorder, prepared, options, report)
     for found in finder.unclaimed() if finder else ():
         report.refuse(found.shown, f"fits the pattern of masks {options.masks!r}, and is the mask of no image here")
     return report
@@ -108,9 +113,7 @@ def check_options(options: ImportOptions) -> None:
 _one_upload = threading.Lock()
 
 
-def register_upload(
-    workspace: Workspace, catalog: Catalog, file: Path, *, alias: str, client: str, joins: bool = True
-) -> str:
+def register_upload(workspace: OpenedWorkspace, file: Path, *, alias: str, client: str, joins: bool = True) -> str:
     """Make an image that a reader uploads an examination, under the reader's own name for it.
 
     The same image again, under whatever name, is the same examination; another image under the same name
@@ -137,8 +140,8 @@ def register_upload(
     """
     check_alias(alias)
     if is_id(alias):
-        with catalog.read() as session:
-            if rows.examination(session, alias) is None:
+        with workspace.catalog.read() as session:
+            if examinations.get(session, alias) is None:
                 raise InvalidInput(
                     f"{alias!r} has the form of an id of this server, and it gave none such out; rename the image"
                 )
@@ -149,12 +152,12 @@ def register_upload(
     with workspace.scratch(_SCRATCH) as scratch:
         limit = workspace.settings.max_image_mb * 1024 * 1024
         with _one_upload:
-            image = prepare(source, scratch, partial(_known, catalog), max_bytes=limit)
+            image = prepare(source, scratch, partial(_known, workspace.catalog), max_bytes=limit)
         if isinstance(image, Failed):
             raise InvalidInput(f"the image {alias!r} cannot be used: {image.reason.removeprefix(f'{file.name}: ')}")
-        with catalog.begin() as session:
-            rows.one_at_a_time(session)
-            present = rows.same_image(session, image.source_digest, image.digest)
+        with workspace.catalog.begin() as session:
+            participants.lock_imports(session)
+            present = examinations.same_image(session, image.source_digest, image.digest)
             if is_id(alias):
                 if alias not in {examination.id for examination in present}:
                     raise Conflict(
@@ -162,7 +165,7 @@ def register_upload(
                     )
                 return alias
             if present:
-                mine = [item for item in present if rows.has_alias(session, item.id, client)]
+                mine = [item for item in present if examinations.has_alias(session, item.id, client)]
                 if not mine and not joins:
                     raise Conflict(
                         "this image is in the catalogue already and comes with the worklist; ask for the next case"
@@ -174,7 +177,7 @@ def register_upload(
                 recorder.store_files()
                 examination_id = accepted.id
                 announce(session, client, [examination_id])
-            rows.set_alias(session, client, alias, examination_id)
+            examinations.set_alias(session, client, alias, examination_id)
             audit.record(session, client, "named", examination_id)
     return examination_id
 
@@ -204,23 +207,25 @@ def _people(findings: Findings, options: ImportOptions, report: ImportReport) ->
 
 def _known(catalog: Catalog, source_digest: str) -> bool:
     with catalog.read() as session:
-        return rows.has_source(session, source_digest)
+        return examinations.has_source(session, source_digest)
 
 
 def _grid(catalog: Catalog, source_digest: str) -> Geometry | None:
     with catalog.read() as session:
-        present = rows.same_image(session, source_digest)
+        present = examinations.same_image(session, source_digest)
         return Geometry.from_json(present[0].geometry) if present else None
 
 
-def _stored_channel(workspace: Workspace, catalog: Catalog, image: Prepared, sequence: str) -> tuple[str, Path] | None:
+def _stored_channel(workspace: OpenedWorkspace, image: Prepared, sequence: str) -> tuple[str, Path] | None:
     """Id and file of the channel of that sequence of the scan that an image is going to join."""
     source = image.source
     if not source.stated or image.geometry is None:
         return None
-    with catalog.read() as session:
-        participant = rows.participant(session, source.participant)
-        present = rows.acquisitions(session, participant.id, source.station) if participant is not None else ()
+    with workspace.catalog.read() as session:
+        participant = participants.by_code(session, source.participant)
+        present = (
+            acquisitions.of_participant(session, participant.id, source.station) if participant is not None else ()
+        )
         for acquisition in present:
             channels = {channel.sequence: channel for channel in acquisition.examinations}
             other = channels.get(sequence)

@@ -9,18 +9,17 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from mrseg_label.catalog import Catalog
+from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.errors import Cancelled, LeaseLost
 from mrseg_label.jobs.claim import Claim
-from mrseg_label.workspace import Workspace
 
 
 class JobContext:
     """Workspace, catalogue and the held job. ``state`` survives from job to job within a worker (loaded models)."""
 
-    def __init__(self, workspace: Workspace, catalog: Catalog, claim: Claim, state: dict[str, Any]) -> None:
+    def __init__(self, workspace: OpenedWorkspace, claim: Claim, state: dict[str, Any]) -> None:
         self.workspace = workspace
-        self.catalog = catalog
+        self.catalog = workspace.catalog
         self.claim = claim
         self.state = state
         self.finished = False

@@ -16,14 +16,21 @@ ROUNDS = "rounds"
 LIGHT = "light"
 QUEUES = (DRAFTS, ROUNDS, LIGHT)
 
-# Kinds of work, with the queue that each stands in.
-DRAFT = "draft"  # one draft of one acquisition
-IMPORTED = "imported"  # acquisitions came in: drafts ahead
-PROMOTED = "promoted"  # another model is current: new drafts
-SUBMITTED = "submitted"  # a revision came in: effort, trigger of a round
-MASKS = "masks"  # a mask came with an import: a revision
-ROUND = "round"  # a retraining round
-QUEUE_OF = {DRAFT: DRAFTS, IMPORTED: LIGHT, PROMOTED: LIGHT, SUBMITTED: LIGHT, MASKS: LIGHT, ROUND: ROUNDS}
+# Kinds of job, named after the work, with the queue of each.
+PRESEGMENT = "presegment"  # make one pre-segmentation of one acquisition
+PRESEGMENT_PENDING = "presegment_pending"  # enqueue pre-segmentations for the cases that are assigned next
+RENEW_PRESEGMENTATIONS = "renew_presegmentations"  # the same, by a model that was just promoted
+MEASURE_EFFORT = "measure_effort"  # measure the effort of an annotation, and start a round if it is due
+IMPORT_MASK = "import_mask"  # turn a mask that came with an import into an annotation
+TRAIN_ROUND = "train_round"  # run a retraining round
+QUEUE_OF = {
+    PRESEGMENT: DRAFTS,
+    PRESEGMENT_PENDING: LIGHT,
+    RENEW_PRESEGMENTATIONS: LIGHT,
+    MEASURE_EFFORT: LIGHT,
+    IMPORT_MASK: LIGHT,
+    TRAIN_ROUND: ROUNDS,
+}
 
 
 def enqueue(

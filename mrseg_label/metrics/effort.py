@@ -47,7 +47,9 @@ class Effort:
         return int(self.added_path_by_structure.sum())
 
 
-def effort(draft: LabelMap, corrected: LabelMap, structures: int, voxel_ml: float, slice_axis: int = 2) -> Effort:
+def effort(
+    presegmentation: LabelMap, corrected: LabelMap, structures: int, voxel_ml: float, slice_axis: int = 2
+) -> Effort:
     """Measure what was changed between a draft and its correction.
 
     Parameters
@@ -71,9 +73,9 @@ def effort(draft: LabelMap, corrected: LabelMap, structures: int, voxel_ml: floa
     segmentation in radiotherapy. Phys Imaging Radiat Oncol 2020;13:1-6.
     https://doi.org/10.1016/j.phro.2019.12.001
     """
-    if not 0 <= slice_axis < draft.ndim:
-        raise InvalidInput(f"slice axis {slice_axis} of an image with {draft.ndim} axes")
-    histogram = joint_histogram(draft, corrected, structures)
+    if not 0 <= slice_axis < presegmentation.ndim:
+        raise InvalidInput(f"slice axis {slice_axis} of an image with {presegmentation.ndim} axes")
+    histogram = joint_histogram(presegmentation, corrected, structures)
     agreeing = np.diagonal(histogram)
     edited = int(histogram.sum() - agreeing.sum())
     lost_or_won = histogram.sum(axis=0) + histogram.sum(axis=1) - 2 * agreeing
@@ -81,14 +83,14 @@ def effort(draft: LabelMap, corrected: LabelMap, structures: int, voxel_ml: floa
         edited_voxels=edited,
         edited_ml=edited * voxel_ml,
         edited_by_structure=lost_or_won[1:],
-        added_path_by_structure=_added_path(draft, corrected, structures, slice_axis),
+        added_path_by_structure=_added_path(presegmentation, corrected, structures, slice_axis),
         dice_by_structure=dice_from_histogram(histogram),
         accepted_unchanged=edited == 0,
     )
 
 
-def _added_path(draft: LabelMap, corrected: LabelMap, structures: int, slice_axis: int) -> NDArray[np.int64]:
-    in_plane = [axis for axis in range(draft.ndim) if axis != slice_axis]
+def _added_path(presegmentation: LabelMap, corrected: LabelMap, structures: int, slice_axis: int) -> NDArray[np.int64]:
+    in_plane = [axis for axis in range(presegmentation.ndim) if axis != slice_axis]
     contour = boundary_voxels(corrected, in_plane)
-    already_there = boundary_voxels(draft, in_plane) & (draft == corrected)
+    already_there = boundary_voxels(presegmentation, in_plane) & (presegmentation == corrected)
     return np.bincount(corrected[contour & ~already_there], minlength=structures + 1)[1:].astype(np.int64, copy=False)

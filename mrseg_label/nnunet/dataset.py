@@ -15,15 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nibabel
-import numpy as np
-from numpy.typing import NDArray
-
-from mrseg_label.errors import Conflict, GeometryError, InvalidInput
+from mrseg_label.errors import Conflict, InvalidInput
 from mrseg_label.imaging import Geometry, load_image, reorient, write_nifti
 from mrseg_label.labels import LabelScheme
 from mrseg_label.nnunet.environment import BACKGROUND, FILE_ENDING, IGNORE, READER
 from mrseg_label.nnunet.splits import make_splits
+from mrseg_label.segments.label_maps import read_label_map
 from mrseg_label.workspace import sha256_of
 
 CASES_FILE = "cases.json"
@@ -155,7 +152,7 @@ def _write_cases(folder: Path, cases: Sequence[TrainingCase], scheme: LabelSchem
             geometry.require(label_geometry, pair)
             link_or_copy(earlier, label_target)
         else:
-            labels, label_geometry = read_label_map(case.label, len(scheme))
+            labels, label_geometry = read_label_map(case.label, highest=len(scheme))
             geometry.require(label_geometry, pair)
             filled = filled or bool(labels.any())
             if not case.background_known:
@@ -165,36 +162,6 @@ def _write_cases(folder: Path, cases: Sequence[TrainingCase], scheme: LabelSchem
             written[case.label] = label_target, label_geometry
     if not filled:
         raise InvalidInput("no case has a voxel of any structure; there is nothing to train on")
-
-
-def read_label_map(path: Path, structures: int) -> tuple[NDArray[np.uint8], Geometry]:
-    """Read a NIfTI label map of scheme ids.
-
-    Returns
-    -------
-    (X, Y, Z) uint8 in file order, and its geometry.
-
-    Raises
-    ------
-    GeometryError
-        Not three axes.
-    InvalidInput
-        It cannot be read, or a value is not a whole number from 0 to ``structures``.
-    """
-    try:
-        file = nibabel.load(path)
-        values = np.asanyarray(file.dataobj)
-        affine = file.affine
-    except (OSError, EOFError, ValueError, nibabel.filebasedimages.ImageFileError) as error:
-        raise InvalidInput(f"label map {path} cannot be read: {error}") from error
-    if values.ndim != 3:
-        raise GeometryError(f"label map {path} has {values.ndim} axes; a label map has three")
-    labels = values.astype(np.uint8)
-    if not np.array_equal(labels, values) or (labels.size and labels.max() > structures):
-        raise InvalidInput(
-            f"label map {path} holds {values.min()} to {values.max()}; the scheme has whole numbers 0 to {structures}"
-        )
-    return labels, Geometry(values.shape, affine)
 
 
 def link_or_copy(source: Path, target: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrseg_label.catalog.tables import BOOTSTRAP, Examination, ModelVersion
-from mrseg_label.errors import IntegrityError
+from mrseg_label.errors import StoredFileError
 from mrseg_label.presegmentation.sources import choose_source
 from mrseg_label.workspace import Workspace
 
@@ -53,7 +53,7 @@ class Engines:
             from mrseg_label.nnunet.predict import Predictor
 
             if model.path is None:
-                raise IntegrityError(f"model version {model.version} has no folder; promote another version")
+                raise StoredFileError(f"model version {model.version} has no folder; promote another version")
             folder: Path = self.workspace.path(model.path)
             if len(self._networks) >= 2:  # the current one and the one that it is compared with
                 self._networks.pop(next(iter(self._networks)))

@@ -8,38 +8,34 @@ import time
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.queries import drafts, models
+from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.queries import examinations, models, presegmentations
 from mrseg_label.catalog.queries import jobs as job_rows
 from mrseg_label.catalog.tables import Presegmentation
 from mrseg_label.catalog.types import JobState
 from mrseg_label.errors import NotFound, Unavailable
 from mrseg_label.jobs import enqueue, queue
-from mrseg_label.workspace import Workspace
 
 ASKED_FOR = 100  # priority of a draft that a reader waits for
 AHEAD = 0
 POLL_SECONDS = 0.1
 
 
-def draft_key(acquisition_id: str, model_version: str) -> str:
+def presegmentation_key(acquisition_id: str, model_version: str) -> str:
     """What makes a draft job unique."""
     return f"{acquisition_id}:{model_version}"
 
 
-def enqueue_draft(session: Session, acquisition_id: str, model_version: str, priority: int = AHEAD) -> str:
+def enqueue_presegmentation(session: Session, acquisition_id: str, model_version: str, priority: int = AHEAD) -> str:
     """Order a draft in the caller's transaction; returns the job's id."""
     payload = {"acquisition": acquisition_id, "model_version": model_version}
-    return enqueue(session, queue.DRAFT, payload, key=draft_key(acquisition_id, model_version), priority=priority).id
+    return enqueue(
+        session, queue.PRESEGMENT, payload, key=presegmentation_key(acquisition_id, model_version), priority=priority
+    ).id
 
 
-def newest_draft(session: Session, acquisition_id: str) -> Presegmentation | None:
-    """The best draft there is now: the current model's if it made one, else the last."""
-    return drafts.newest(session, acquisition_id)
-
-
-def draft_for(
-    workspace: Workspace,
-    catalog: Catalog,
+def presegmentation_for(
+    workspace: OpenedWorkspace,
     examination_id: str,
     *,
     wait_seconds: float,
@@ -57,22 +53,22 @@ def draft_for(
     Unavailable
         No draft could be made in time; the message says why.
     """
-    with catalog.read() as session:
-        examination = drafts.examination(session, examination_id)
+    with workspace.catalog.read() as session:
+        examination = examinations.get(session, examination_id)
         if examination is None:
             raise NotFound(f"there is no examination {examination_id!r}")
         version = models.current(session).version
-        draft = drafts.by(session, examination.acquisition_id, version)
-    if draft is not None:
-        return draft
-    with catalog.begin() as session:
-        job_id = enqueue_draft(session, examination.acquisition_id, version, ASKED_FOR)
-    reason = _wait(catalog, job_id, wait_seconds, stop or threading.Event())
-    with catalog.read() as session:
-        draft = newest_draft(session, examination.acquisition_id)
-    if draft is None:
+        presegmentation = presegmentations.by_model(session, examination.acquisition_id, version)
+    if presegmentation is not None:
+        return presegmentation
+    with workspace.catalog.begin() as session:
+        job_id = enqueue_presegmentation(session, examination.acquisition_id, version, ASKED_FOR)
+    reason = _wait(workspace.catalog, job_id, wait_seconds, stop or threading.Event())
+    with workspace.catalog.read() as session:
+        presegmentation = presegmentations.best(session, examination.acquisition_id)
+    if presegmentation is None:
         raise Unavailable(f"there is no draft of {examination_id} by model {version}: {reason}")
-    return draft
+    return presegmentation
 
 
 def _wait(catalog: Catalog, job_id: str, wait_seconds: float, stop: threading.Event) -> str:

@@ -38,7 +38,8 @@ def compare(session: Session, first: str, second: str) -> Comparison:
         One of them does not exist.
     """
     rows = [
-        {row.revision_id: row for row in models.evaluations(session, get(session, v).version)} for v in (first, second)
+        {row.annotation_id: row for row in models.evaluations(session, get(session, v).version)}
+        for v in (first, second)
     ]
     common = sorted(rows[0].keys() & rows[1].keys())
     ours, theirs = ([side[key] for key in common] for side in rows)

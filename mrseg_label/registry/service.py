@@ -10,12 +10,12 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from mrseg_label.catalog import Catalog
+from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import audit, models
 from mrseg_label.catalog.tables import BOOTSTRAP, ModelVersion
 from mrseg_label.catalog.types import ModelStatus
 from mrseg_label.clock import now
-from mrseg_label.errors import Conflict, IntegrityError, InvalidInput, NotFound
+from mrseg_label.errors import Conflict, InvalidInput, NotFound, StoredFileError
 from mrseg_label.jobs import enqueue, queue
 from mrseg_label.registry.archive import read_archive, write_archive
 from mrseg_label.registry.layout import check_scheme, read_model, tree_digest
@@ -58,7 +58,7 @@ def get(session: Session, version: str) -> ModelVersion:
     return found
 
 
-def store_files(workspace: Workspace, catalog: Catalog, version: str, source: Path) -> StoredModel:
+def store_files(workspace: OpenedWorkspace, version: str, source: Path) -> StoredModel:
     """Move a finished model into its place for ever.
 
     Files of that version without a row are what an attempt left that died before it could register them;
@@ -84,7 +84,7 @@ def store_files(workspace: Workspace, catalog: Catalog, version: str, source: Pa
     digest = tree_digest(source)
     root = _root(workspace, version)
     if root.exists() and tree_digest(root) != digest:
-        with catalog.read() as session:
+        with workspace.catalog.read() as session:
             if models.get(session, version) is not None:
                 raise Conflict(f"other files are registered as model version {version}; choose another name")
         with workspace.scratch("orphan-") as folder:
@@ -153,13 +153,13 @@ def promote_in(session: Session, version: str, *, actor: str) -> ModelVersion:
     return row
 
 
-def promote(workspace: Workspace, catalog: Catalog, version: str, *, actor: str = LOCAL) -> ModelVersion:
+def promote(workspace: OpenedWorkspace, version: str, *, actor: str = LOCAL) -> ModelVersion:
     """Make a version the current one (see :func:`promote_in`)."""
-    with catalog.begin() as session:
+    with workspace.catalog.begin() as session:
         return promote_in(session, version, actor=actor)
 
 
-def rollback(workspace: Workspace, catalog: Catalog, *, actor: str = LOCAL) -> ModelVersion:
+def rollback(workspace: OpenedWorkspace, *, actor: str = LOCAL) -> ModelVersion:
     """Make the version current that was promoted before the present one; called again, the one before that.
 
     Raises
@@ -167,7 +167,7 @@ def rollback(workspace: Workspace, catalog: Catalog, *, actor: str = LOCAL) -> M
     Conflict
         No version was promoted before.
     """
-    with catalog.begin() as session:
+    with workspace.catalog.begin() as session:
         present = models.current(session)
         row = models.previously_promoted(session, present)
         if row is None:
@@ -184,21 +184,21 @@ def _make_current(session: Session, row: ModelVersion) -> str:
     session.flush()  # at no moment are two versions current
     row.status = ModelStatus.CURRENT
     session.flush()
-    enqueue(session, queue.PROMOTED, {"version": row.version}, key=queue.PROMOTED)
+    enqueue(session, queue.RENEW_PRESEGMENTATIONS, {"version": row.version}, key=queue.RENEW_PRESEGMENTATIONS)
     return present.version
 
 
-def archive(workspace: Workspace, catalog: Catalog, version: str) -> Path:
+def archive(workspace: OpenedWorkspace, version: str) -> Path:
     """The version as a zip that ``nnUNetv2_install_pretrained_model_from_zip`` installs; made when first asked for.
 
     Raises
     ------
     NotFound
         There is no such version, or it is the bootstrap, which has no files of its own.
-    IntegrityError
+    StoredFileError
         Its files differ from what was registered.
     """
-    with catalog.read() as session:
+    with workspace.catalog.read() as session:
         row = get(session, version)
     if row.path is None:
         raise NotFound(
@@ -212,20 +212,20 @@ def archive(workspace: Workspace, catalog: Catalog, version: str) -> Path:
 
 
 def check_files(workspace: Workspace, row: ModelVersion) -> None:
-    """Raise :class:`IntegrityError` where a version's files differ from what was registered."""
+    """Raise :class:`StoredFileError` where a version's files differ from what was registered."""
     if row.path is None:
         return
     root = _root(workspace, row.version)
     if not root.is_dir():
-        raise IntegrityError(f"models/{row.version} is missing from {workspace.root}; restore it from a backup")
+        raise StoredFileError(f"models/{row.version} is missing from {workspace.root}; restore it from a backup")
     found = tree_digest(root)
     if found != row.weights_digest:
-        raise IntegrityError(
+        raise StoredFileError(
             f"models/{row.version} has digest {found} instead of {row.weights_digest}; restore it from a backup"
         )
 
 
-def export(workspace: Workspace, catalog: Catalog, version: str, target: Path) -> Path:
+def export(workspace: OpenedWorkspace, version: str, target: Path) -> Path:
     """Copy a version's archive to ``target``.
 
     Raises
@@ -235,7 +235,7 @@ def export(workspace: Workspace, catalog: Catalog, version: str, target: Path) -
     InvalidInput
         Its folder does not exist.
     """
-    source = archive(workspace, catalog, version)
+    source = archive(workspace, version)
     if target.is_dir():
         target = target / source.name
     if target.exists():
@@ -251,7 +251,7 @@ def export(workspace: Workspace, catalog: Catalog, version: str, target: Path) -
     return target
 
 
-def import_zip(workspace: Workspace, catalog: Catalog, file: Path, *, actor: str = LOCAL) -> ModelVersion:
+def import_zip(workspace: OpenedWorkspace, file: Path, *, actor: str = LOCAL) -> ModelVersion:
     """Register a model that nnU-Net or another workspace exported, as a candidate.
 
     Its checkpoints are Python pickles: loading one runs the code in it. Only an admin may import, and only
@@ -272,15 +272,15 @@ def import_zip(workspace: Workspace, catalog: Catalog, file: Path, *, actor: str
         read_archive(file, unpacked)
         check_scheme(read_model(unpacked), workspace.scheme)
         digest = tree_digest(unpacked)
-        with catalog.read() as session:
+        with workspace.catalog.read() as session:
             same = models.with_weights(session, digest)
         if same is not None:
             raise Conflict(
                 f"{file.name} holds the weights of model version {same.version}, which is registered already"
             )
         version = f"import-{digest[:12]}"
-        stored = store_files(workspace, catalog, version, unpacked)
-    with catalog.begin() as session:
+        stored = store_files(workspace, version, unpacked)
+    with workspace.catalog.begin() as session:
         return register(session, version, stored, actor=actor)
 
 

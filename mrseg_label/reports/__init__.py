@@ -1,8 +1,1 @@
-"""Pictures and tables for people: a case as Slicer shows it, the learning curve."""
-
-from __future__ import annotations
-
-from mrseg_label.reports.case_view import CasePicture, case_view
-from mrseg_label.reports.learning_curve import CurvePoint, curve
-
-__all__ = ["CasePicture", "CurvePoint", "case_view", "curve"]
+"""The read side: the typed documents that the REST interface, the pages and the command line show, and pictures."""

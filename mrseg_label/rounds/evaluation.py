@@ -8,17 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mrseg_label.annotation.filling import read_mask
 from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.queries import drafts
+from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.queries import acquisitions, examinations, models, presegmentations
 from mrseg_label.catalog.queries import rounds as rows
-from mrseg_label.catalog.tables import Evaluation, ModelVersion, Revision
+from mrseg_label.catalog.tables import Annotation, Evaluation, ModelVersion
 from mrseg_label.catalog.types import CaseRole
 from mrseg_label.errors import InvalidInput
 from mrseg_label.metrics.overlap import dice
 from mrseg_label.presegmentation.engines import Engines
 from mrseg_label.rounds.snapshot import vouched_for
-from mrseg_label.workspace import Workspace
+from mrseg_label.segments.label_maps import read_label_map
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Scores:
     """DSC of one model on the held-out cases, in the order of the cases."""
 
     model_version: str
-    revisions: tuple[str, ...]
+    annotations: tuple[str, ...]
     dsc: NDArray[np.float64]  # (cases, structures); NaN where a structure is in neither mask or not vouched for
 
     @property
@@ -46,18 +46,17 @@ class Scores:
         return result
 
 
-def held_out_revisions(catalog: Catalog, number: int) -> list[Revision]:
+def held_out_annotations(catalog: Catalog, number: int) -> list[Annotation]:
     """The held-out revisions of a round's snapshot."""
     with catalog.read() as session:
-        return [case.revision for case in rows.cases(session, number) if case.role is CaseRole.HELD_OUT]
+        return [case.annotation for case in rows.cases(session, number) if case.role is CaseRole.HELD_OUT]
 
 
 def evaluate(
-    workspace: Workspace,
-    catalog: Catalog,
+    workspace: OpenedWorkspace,
     engines: Engines,
     model: ModelVersion,
-    revisions: Sequence[Revision],
+    annotations: Sequence[Annotation],
     check: Callable[[], None],
     *,
     fresh: bool = False,
@@ -69,27 +68,29 @@ def evaluate(
     """
     scheme = workspace.scheme
     values = []
-    for revision in revisions:
+    for annotation in annotations:
         check()
-        with catalog.read() as session:
-            known = None if fresh else rows.evaluation(session, model.version, revision.id)
-            draft = None if fresh else drafts.by(session, revision.acquisition_id, model.version)
-            examination = drafts.primary_of(session, revision.acquisition_id) or drafts.examination(
-                session, revision.examination_id
+        with workspace.catalog.read() as session:
+            known = None if fresh else models.evaluation(session, model.version, annotation.id)
+            presegmentation = (
+                None if fresh else presegmentations.by_model(session, annotation.acquisition_id, model.version)
+            )
+            examination = acquisitions.primary_of(session, annotation.acquisition_id) or examinations.get(
+                session, annotation.examination_id
             )
         if known is not None:
             values.append([np.nan if known.dsc.get(name) is None else known.dsc[name] for name in scheme.names])
             continue
-        if draft is not None:
-            prediction, _ = read_mask(workspace.path(draft.path))
+        if presegmentation is not None:
+            prediction, _ = read_label_map(workspace.path(presegmentation.path))
         else:
             if examination is None:
-                raise InvalidInput(f"revision {revision.id} belongs to no examination of the catalogue")
+                raise InvalidInput(f"revision {annotation.id} belongs to no examination of the catalogue")
             prediction, _ = engines.segment(model, examination)
-        reference, _ = read_mask(workspace.path(revision.path))
-        values.append(list(case_dsc(reference, prediction, vouched_for(revision, scheme))))
-    array = np.array(values, dtype=np.float64).reshape(len(revisions), len(scheme))
-    return Scores(model.version, tuple(revision.id for revision in revisions), array)
+        reference, _ = read_label_map(workspace.path(annotation.path))
+        values.append(list(case_dsc(reference, prediction, vouched_for(annotation, scheme))))
+    array = np.array(values, dtype=np.float64).reshape(len(annotations), len(scheme))
+    return Scores(model.version, tuple(annotation.id for annotation in annotations), array)
 
 
 def case_dsc(
@@ -102,8 +103,10 @@ def case_dsc(
 def evaluations(scores: Scores, names: Sequence[str]) -> list[Evaluation]:
     """Rows that keep the scores."""
     result = []
-    for revision_id, case in zip(scores.revisions, scores.dsc, strict=True):
+    for annotation_id, case in zip(scores.annotations, scores.dsc, strict=True):
         dsc = {name: (float(value) if np.isfinite(value) else None) for name, value in zip(names, case, strict=True)}
         mean = float(np.nanmean(case)) if np.isfinite(case).any() else None
-        result.append(Evaluation(model_version=scores.model_version, revision_id=revision_id, mean_dsc=mean, dsc=dsc))
+        result.append(
+            Evaluation(model_version=scores.model_version, annotation_id=annotation_id, mean_dsc=mean, dsc=dsc)
+        )
     return result

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from mrseg_label.annotation.filling import Filled, fill
 from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.queries import participants
-from mrseg_label.catalog.queries import rounds as rows
-from mrseg_label.catalog.tables import Acquisition, Examination, Revision
+from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.queries import acquisitions, participants
+from mrseg_label.catalog.queries import annotations as annotation_rows
+from mrseg_label.catalog.tables import Acquisition, Annotation, Examination
 from mrseg_label.errors import Conflict, InvalidInput
 from mrseg_label.nnunet.dataset import TrainingCase, write_raw_dataset
+from mrseg_label.rounds.filling import Filled, fill
 from mrseg_label.rounds.label_maps import complete
 from mrseg_label.workspace import Workspace
 
@@ -60,12 +61,11 @@ class Exported:
 class _Case:
     acquisition: Acquisition
     channels: Sequence[Examination]
-    revision: Revision
+    annotation: Annotation
 
 
 def export_dataset(
-    workspace: Workspace,
-    catalog: Catalog,
+    workspace: OpenedWorkspace,
     target: Path,
     form: ExportFormat,
     *,
@@ -95,15 +95,15 @@ def export_dataset(
     InvalidInput
         Nothing is annotated.
     """
-    cases = _cases(catalog, primary_only)
+    cases = _cases(workspace.catalog, primary_only)
     if not cases:
         raise InvalidInput("nothing is annotated yet; there is no data set to export")
     target.mkdir(parents=True, exist_ok=True)
     report = progress or (lambda _done, _total: None)
     if form is ExportFormat.NNUNET:
-        folder = _write_nnunet(workspace, catalog, target, cases, report)
+        folder = _write_nnunet(workspace, target, cases, report)
     else:
-        folder = _write_nifti(workspace, catalog, target, cases, filled, report)
+        folder = _write_nifti(workspace, target, cases, filled, report)
     people = {case.acquisition.participant.code: bool(case.acquisition.participant.held_out) for case in cases}
     return Exported(
         form=form,
@@ -119,21 +119,19 @@ def _cases(catalog: Catalog, primary_only: bool) -> list[_Case]:
     with catalog.begin() as session:
         participants.decide_held_out(session)
         found = []
-        for revision, _ in rows.snapshot_candidates(session):
-            acquisition = rows.acquisition(session, revision.acquisition_id)
+        for annotation, _ in annotation_rows.snapshot_candidates(session):
+            acquisition = acquisitions.get(session, annotation.acquisition_id)
             assert acquisition is not None
             channels = [
                 channel
-                for channel in rows.channels(session, acquisition.id)
+                for channel in acquisitions.channels(session, acquisition.id)
                 if not primary_only or channel.id == acquisition.primary_examination_id
             ]
-            found.append(_Case(acquisition, channels, revision))
+            found.append(_Case(acquisition, channels, annotation))
         return found
 
 
-def _write_nnunet(
-    workspace: Workspace, catalog: Catalog, target: Path, cases: Sequence[_Case], progress: Progress
-) -> Path:
+def _write_nnunet(workspace: OpenedWorkspace, target: Path, cases: Sequence[_Case], progress: Progress) -> Path:
     folder = target / DATASET_NAME
     if folder.exists():
         raise Conflict(f"{folder} is there already; export to another folder or remove it")
@@ -143,12 +141,12 @@ def _write_nnunet(
     with tempfile.TemporaryDirectory(prefix=".export-", dir=target) as scratch:
         training = []
         lines = ["case\tfilled\tfilled_from\tbackground_ignored_for"]
-        with catalog.read() as session:
-            revisions = [case.revision for case in cases]
-            labels = complete(workspace, session, revisions, Path(scratch), progress=progress)
+        with workspace.catalog.read() as session:
+            annotations = [case.annotation for case in cases]
+            labels = complete(workspace, session, annotations, Path(scratch), progress=progress)
         for case, label in zip(cases, labels.maps, strict=True):
-            said = f"{','.join(label.mask.structures)}\t{label.model_version}\t{','.join(label.hidden)}"
-            lines += [f"{channel.id}\t{said}" for channel in case.channels if said.strip()]
+            described = f"{','.join(label.mask.structures)}\t{label.model_version}\t{','.join(label.hidden)}"
+            lines += [f"{channel.id}\t{described}" for channel in case.channels if described.strip()]
             training += [
                 TrainingCase(
                     case_id=channel.id,
@@ -181,7 +179,7 @@ def _unlink_from_workspace(folder: Path) -> None:
 
 
 def _write_nifti(
-    workspace: Workspace, catalog: Catalog, target: Path, cases: Sequence[_Case], filled: bool, progress: Progress
+    workspace: OpenedWorkspace, target: Path, cases: Sequence[_Case], filled: bool, progress: Progress
 ) -> Path:
     if any(target.iterdir()):
         raise Conflict(f"{target} is not empty; export to another folder")
@@ -189,14 +187,14 @@ def _write_nifti(
         folder = Path(scratch) / "export"
         for name in ("images", "masks"):
             (folder / name).mkdir(parents=True)
-        with (folder / TABLE).open("w", newline="", encoding="utf-8") as stream, catalog.read() as session:
+        with (folder / TABLE).open("w", newline="", encoding="utf-8") as stream, workspace.catalog.read() as session:
             table = csv.writer(stream, delimiter="\t", lineterminator="\n")
             table.writerow(COLUMNS)
             for done, case in enumerate(cases):
                 progress(done, len(cases))
-                source = Filled(workspace.path(case.revision.path), None)
+                source = Filled(workspace.path(case.annotation.path), None)
                 if filled:
-                    source = fill(workspace, session, case.revision, Path(scratch))
+                    source = fill(workspace, session, case.annotation, Path(scratch))
                 table.writerows(_copy_case(workspace, folder, case, source))
         (folder / "labels.tsv").write_text(workspace.scheme.text, encoding="utf-8")
         # The table last: what it names is there.
@@ -207,16 +205,16 @@ def _write_nifti(
 
 
 def _copy_case(workspace: Workspace, folder: Path, case: _Case, source: Filled) -> Iterator[tuple[object, ...]]:
-    revision, participant = case.revision, case.acquisition.participant
+    annotation, participant = case.annotation, case.acquisition.participant
     mask = f"masks/{case.acquisition.id}.nii.gz"
     shutil.copyfile(source.path, folder / mask)
-    missing = ",".join(sorted(item.structure for item in revision.structures if not item.state.judged))
+    missing = ",".join(sorted(item.structure for item in annotation.structures if not item.state.judged))
     for channel in case.channels:
         image = f"images/{channel.id}.nii.gz"
         shutil.copyfile(workspace.path(channel.path), folder / image)
         yield (
             participant.code, "yes" if participant.held_out else "no", case.acquisition.station, channel.sequence,
-            channel.id, case.acquisition.id, image, mask, revision.number, revision.author,
-            "yes" if revision.examination_id == channel.id else "no", missing, ",".join(source.structures),
-            source.draft.model_version if source.draft is not None and source.structures else "",
+            channel.id, case.acquisition.id, image, mask, annotation.number, annotation.author,
+            "yes" if annotation.examination_id == channel.id else "no", missing, ",".join(source.structures),
+            source.presegmentation.model_version if source.presegmentation is not None and source.structures else "",
         )  # fmt: skip

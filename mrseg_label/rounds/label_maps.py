@@ -16,10 +16,10 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from mrseg_label.annotation.filling import LEARNED, Filled, fill
-from mrseg_label.catalog.queries import drafts
-from mrseg_label.catalog.tables import Revision
+from mrseg_label.catalog.queries import presegmentations
+from mrseg_label.catalog.tables import Annotation
 from mrseg_label.errors import InvalidInput
+from mrseg_label.rounds.filling import LEARNED, Filled, fill
 from mrseg_label.workspace import Workspace
 
 
@@ -33,7 +33,7 @@ class LabelMap:
     shows : whether it has a voxel of any structure.
     """
 
-    revision: Revision
+    annotation: Annotation
     mask: Filled
     hidden: tuple[str, ...]
     shows: bool
@@ -41,7 +41,11 @@ class LabelMap:
     @property
     def model_version(self) -> str:
         """Whose draft something was filled from; empty where nothing was."""
-        return self.mask.draft.model_version if self.mask.draft is not None and self.mask.structures else ""
+        return (
+            self.mask.presegmentation.model_version
+            if self.mask.presegmentation is not None and self.mask.structures
+            else ""
+        )
 
     @property
     def teaches(self) -> bool:
@@ -77,8 +81,8 @@ class LabelMaps:
     def record(self) -> dict[str, Any]:
         """What the round keeps of it, as JSON: what was learned, filled, ignored and left out."""
         filled = Counter(label.model_version for label in self.maps if label.model_version)
-        ignored = {label.revision.acquisition_id: list(label.hidden) for label in self.maps if label.hidden}
-        left_out = [label.revision.acquisition_id for label in self.maps if not label.teaches]
+        ignored = {label.annotation.acquisition_id: list(label.hidden) for label in self.maps if label.hidden}
+        left_out = [label.annotation.acquisition_id for label in self.maps if not label.teaches]
         record: dict[str, Any] = {LEARNED: list(self.shown), "cases_filled_from": dict(sorted(filled.items()))}
         if ignored:
             record["background_ignored"] = ignored
@@ -90,7 +94,7 @@ class LabelMaps:
 def complete(
     workspace: Workspace,
     session: Session,
-    revisions: Sequence[Revision],
+    annotations: Sequence[Annotation],
     folder: Path,
     *,
     fill_from: Mapping[str, str] | None = None,
@@ -102,20 +106,26 @@ def complete(
     ----------
     folder : for those in which something is filled.
     fill_from : ids of the drafts to fill from, by revision; by default that of
-        :func:`mrseg_label.annotation.filling.draft_of`.
+        :func:`mrseg_label.rounds.filling.draft_of`.
     """
     scheme = workspace.scheme
     masks = []
     shown: set[str] = set()
-    for done, revision in enumerate(revisions):
-        progress(done, len(revisions))
-        draft_id = (fill_from or {}).get(revision.id)
-        mask = fill(workspace, session, revision, folder, drafts.get(session, draft_id) if draft_id else None)
-        here = {item.structure for item in revision.structures if item.voxels}.union(mask.structures)
+    for done, annotation in enumerate(annotations):
+        progress(done, len(annotations))
+        presegmentation_id = (fill_from or {}).get(annotation.id)
+        mask = fill(
+            workspace,
+            session,
+            annotation,
+            folder,
+            presegmentations.get(session, presegmentation_id) if presegmentation_id else None,
+        )
+        here = {item.structure for item in annotation.structures if item.voxels}.union(mask.structures)
         shown |= here
-        masks.append((revision, mask, bool(here)))
+        masks.append((annotation, mask, bool(here)))
     maps = tuple(
-        LabelMap(revision, mask, tuple(name for name in mask.unknown if name in shown), shows)
-        for revision, mask, shows in masks
+        LabelMap(annotation, mask, tuple(name for name in mask.unknown if name in shown), shows)
+        for annotation, mask, shows in masks
     )
     return LabelMaps(maps, tuple(name for name in scheme.names if name in shown))

@@ -30,8 +30,8 @@ from mrseg_label.presegmentation.engines import Engines
 from mrseg_label.presegmentation.weights import find_weights
 from mrseg_label.registry import service as registry
 from mrseg_label.rounds import snapshot
-from mrseg_label.rounds.evaluation import Scores, evaluate, evaluations, held_out_revisions
-from mrseg_label.rounds.missing_drafts import make_missing
+from mrseg_label.rounds.evaluation import Scores, evaluate, evaluations, held_out_annotations
+from mrseg_label.rounds.missing_presegmentations import make_missing
 from mrseg_label.rounds.service import log_path, start_if_due
 
 log = logging.getLogger("mrseg_label.rounds")
@@ -112,7 +112,7 @@ class _RoundRun:
             self._set(RoundState.SNAPSHOT, {"stage": "drafts", "cases": wanted, "fraction": round(done / wanted, 4)})
 
         try:
-            make_missing(self.workspace, self.catalog, Engines(self.workspace), self.context.check, say)
+            make_missing(self.workspace, Engines(self.workspace), self.context.check, say)
         except (Unavailable, ConfigurationError) as error:
             log.warning("round %d fills nothing in cases without a draft: %s", self.number, error)
 
@@ -127,7 +127,7 @@ class _RoundRun:
         profile = profile_named(row.profile)
         folders = NnunetFolders.under(self.workspace.nnunet)
         name = f"Dataset{FIRST_DATASET + self.number:03d}_round{self.number}"
-        cases, record = snapshot.training_cases(self.workspace, self.catalog, self.number, self.work)
+        cases, record = snapshot.training_cases(self.workspace, self.number, self.work)
         self._note(record)
         folds = profile.folds if row.final else 1
         folders.raw.mkdir(parents=True, exist_ok=True)
@@ -207,16 +207,16 @@ class _RoundRun:
 
     def _evaluate(self, row: Round) -> tuple[ModelVersion, Scores, Scores]:
         """Scores of the new model and of the current one on the same held-out cases."""
-        revisions = held_out_revisions(self.catalog, self.number)
-        self._set(RoundState.EVALUATING, {"stage": "evaluating", "cases": len(revisions), "fraction": 1.0})
+        annotations = held_out_annotations(self.catalog, self.number)
+        self._set(RoundState.EVALUATING, {"stage": "evaluating", "cases": len(annotations), "fraction": 1.0})
         path = (self.work / "model").relative_to(self.workspace.root)
         candidate = ModelVersion(version=self.version, path=str(path))
         with self.catalog.read() as session:
             present = models.current(session)
         engines = Engines(self.workspace)
-        ours = evaluate(self.workspace, self.catalog, engines, candidate, revisions, self.context.check, fresh=True)
+        ours = evaluate(self.workspace, engines, candidate, annotations, self.context.check, fresh=True)
         try:
-            theirs = evaluate(self.workspace, self.catalog, engines, present, revisions, self.context.check)
+            theirs = evaluate(self.workspace, engines, present, annotations, self.context.check)
         except (
             Unavailable,
             ConfigurationError,
@@ -231,11 +231,11 @@ class _RoundRun:
         workspace = self.workspace
         settings = load_settings(workspace.root)
         promoted, reason = decide(ours, theirs)
-        stored = registry.store_files(workspace, self.catalog, self.version, self.work / "model")
+        stored = registry.store_files(workspace, self.version, self.work / "model")
         metrics = {
             "mean_dsc": ours.mean,
             "dsc": ours.per_structure(workspace.scheme.names),
-            "held_out_cases": len(ours.revisions),
+            "held_out_cases": len(ours.annotations),
             "compared_with": {"version": theirs.model_version, "mean_dsc": theirs.mean},
         }
         result = {
@@ -244,7 +244,7 @@ class _RoundRun:
             "reason": reason,
             "mean_dsc": ours.mean,
             "current_mean_dsc": theirs.mean,
-            "held_out_cases": len(ours.revisions),
+            "held_out_cases": len(ours.annotations),
             "cases_reused": report.cases_reused,
             "cases_preprocessed": report.cases_made,
             "warm_start": report.warm_start,
@@ -273,7 +273,9 @@ class _RoundRun:
             if promoted:
                 registry.promote_in(session, self.version, actor="mrseg-label")
             else:
-                enqueue(session, queue.IMPORTED, {}, key=queue.IMPORTED)  # readers go on with the model there is
+                enqueue(
+                    session, queue.PRESEGMENT_PENDING, {}, key=queue.PRESEGMENT_PENDING
+                )  # readers go on with the model there is
             done = rows.get(session, self.number)
             if done is not None:
                 done.state = RoundState.DONE
@@ -291,5 +293,5 @@ def decide(ours: Scores, theirs: Scores) -> tuple[bool, str]:
         return False, "no case of a held-out participant is annotated, so nothing says that the new model is better"
     if theirs.mean is None:
         return False, f"{theirs.model_version} could not be evaluated on the held-out cases"
-    difference = f"mean DSC {ours.mean:.3f} against {theirs.mean:.3f} of {theirs.model_version} on {len(ours.revisions)} held-out cases"
+    difference = f"mean DSC {ours.mean:.3f} against {theirs.mean:.3f} of {theirs.model_version} on {len(ours.annotations)} held-out cases"
     return (True, f"better: {difference}") if ours.mean > theirs.mean else (False, f"not better: {difference}")

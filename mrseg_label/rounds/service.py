@@ -6,8 +6,9 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.queries import audit, models, participants
+from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.queries import acquisitions, audit, models, participants
+from mrseg_label.catalog.queries import annotations as annotation_rows
 from mrseg_label.catalog.queries import jobs as job_rows
 from mrseg_label.catalog.queries import rounds as rows
 from mrseg_label.catalog.tables import Round
@@ -21,7 +22,7 @@ from mrseg_label.workspace import Workspace
 LOCAL = "local"
 
 
-def start(workspace: Workspace, catalog: Catalog, *, actor: str = LOCAL, final: bool = False) -> int:
+def start(workspace: OpenedWorkspace, *, actor: str = LOCAL, final: bool = False) -> int:
     """Start a round on everything annotated so far; returns its number.
 
     Raises
@@ -30,7 +31,7 @@ def start(workspace: Workspace, catalog: Catalog, *, actor: str = LOCAL, final: 
         Another round waits or runs, or no case to train on is annotated.
     """
     settings = load_settings(workspace.root)
-    with catalog.begin() as session:
+    with workspace.catalog.begin() as session:
         running = rows.active(session)
         if running is not None:
             raise Conflict(f"round {running.number} is {running.state}; wait for its end or cancel it")
@@ -43,7 +44,7 @@ def start(workspace: Workspace, catalog: Catalog, *, actor: str = LOCAL, final: 
 def untrainable(session: Session) -> str | None:
     """Why a round could not train on what is annotated, or None."""
     participants.decide_held_out(session)
-    candidates = rows.snapshot_candidates(session)
+    candidates = annotation_rows.snapshot_candidates(session)
     if not candidates:
         return "nothing is annotated yet; a round needs at least one submitted examination"
     if all(participant.held_out for _, participant in candidates):
@@ -60,7 +61,7 @@ def start_in(session: Session, settings: Settings, *, actor: str, final: bool = 
     parent = models.current(session).version
     row = Round(number=number, state=RoundState.QUEUED, profile=settings.training_profile, final=final, parent=parent)
     session.add(row)
-    job = enqueue(session, queue.ROUND, {"round": number}, key=str(number))
+    job = enqueue(session, queue.TRAIN_ROUND, {"round": number}, key=str(number))
     row.job_id = job.id
     audit.record(session, actor, "round.start", str(number), profile=row.profile, final=final)
     return row
@@ -68,14 +69,14 @@ def start_in(session: Session, settings: Settings, *, actor: str, final: bool = 
 
 def start_if_due(session: Session, settings: Settings) -> int | None:
     """Start a round in the caller's transaction if ROUND_SIZE cases are newly annotated and none is under way."""
-    if not settings.auto_round or rows.annotated_since(session) < settings.round_size:
+    if not settings.auto_round or acquisitions.annotated_since_round(session) < settings.round_size:
         return None
     if rows.active(session) is not None or untrainable(session):
         return None
     return start_in(session, settings, actor="mrseg-label").number
 
 
-def cancel(workspace: Workspace, catalog: Catalog, number: int, *, actor: str = LOCAL) -> None:
+def cancel(workspace: OpenedWorkspace, number: int, *, actor: str = LOCAL) -> None:
     """Ask for the end of a round: a waiting one ends at once, a running one when its processes are dead.
 
     Raises
@@ -83,7 +84,7 @@ def cancel(workspace: Workspace, catalog: Catalog, number: int, *, actor: str = 
     NotFound, Conflict
         There is no such round, or it has ended.
     """
-    with catalog.begin() as session:
+    with workspace.catalog.begin() as session:
         row = _get(session, number)
         if row.state in ENDED_ROUNDS:
             raise Conflict(f"round {number} has ended ({row.state}); there is nothing to cancel")
@@ -96,7 +97,7 @@ def cancel(workspace: Workspace, catalog: Catalog, number: int, *, actor: str = 
         audit.record(session, actor, "round.cancel", str(number))
 
 
-def retry(workspace: Workspace, catalog: Catalog, number: int, *, actor: str = LOCAL) -> None:
+def retry(workspace: OpenedWorkspace, number: int, *, actor: str = LOCAL) -> None:
     """Take up a failed or cancelled round again, with its snapshot and from its last checkpoint.
 
     Raises
@@ -104,7 +105,7 @@ def retry(workspace: Workspace, catalog: Catalog, number: int, *, actor: str = L
     NotFound, Conflict
         There is no such round, it has not failed, or another is under way.
     """
-    with catalog.begin() as session:
+    with workspace.catalog.begin() as session:
         row = _get(session, number)
         if row.state not in (RoundState.FAILED, RoundState.CANCELLED):
             raise Conflict(f"round {number} is {row.state}; only a failed or cancelled round can be tried again")
@@ -115,7 +116,7 @@ def retry(workspace: Workspace, catalog: Catalog, number: int, *, actor: str = L
         row.error = None
         row.finished_at = None
         row.attempt += 1
-        row.job_id = enqueue(session, queue.ROUND, {"round": number}, key=str(number)).id
+        row.job_id = enqueue(session, queue.TRAIN_ROUND, {"round": number}, key=str(number)).id
         audit.record(session, actor, "round.retry", str(number))
 
 

@@ -10,17 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
-from mrseg_label.annotation.filling import LABELS, draft_of, not_judged
-from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.queries import participants
+from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.queries import acquisitions, participants
+from mrseg_label.catalog.queries import annotations as annotation_rows
 from mrseg_label.catalog.queries import rounds as rows
-from mrseg_label.catalog.tables import Revision, Round, RoundCase
+from mrseg_label.catalog.tables import Annotation, Round, RoundCase
 from mrseg_label.catalog.types import CaseRole
 from mrseg_label.errors import InvalidInput
 from mrseg_label.labels import LabelScheme
 from mrseg_label.nnunet.dataset import TrainingCase
+from mrseg_label.rounds.filling import LABELS, not_judged, presegmentation_of
 from mrseg_label.rounds.label_maps import complete
-from mrseg_label.workspace import Workspace
 
 FILL_FROM = "fill_from"  # in Round.result: drafts by revision, for cases that had none when they were submitted
 
@@ -42,20 +42,23 @@ def take(session: Session, row: Round, scheme: LabelScheme) -> None:
     participants.decide_held_out(session)
     lines = [scheme.digest]
     fill_from: dict[str, str] = {}
-    for revision, participant in rows.snapshot_candidates(session):
+    for annotation, participant in annotation_rows.snapshot_candidates(session):
         role = CaseRole.HELD_OUT if participant.held_out else CaseRole.TRAINING
         session.add(
             RoundCase(
-                round_number=row.number, revision_id=revision.id, acquisition_id=revision.acquisition_id, role=role
+                round_number=row.number,
+                annotation_id=annotation.id,
+                acquisition_id=annotation.acquisition_id,
+                role=role,
             )
         )
-        line = f"{role}\t{participant.code}\t{revision.acquisition_id}\t{revision.digest}"
-        missing = not_judged(revision, scheme)
+        line = f"{role}\t{participant.code}\t{annotation.acquisition_id}\t{annotation.digest}"
+        missing = not_judged(annotation, scheme)
         if missing:
-            draft = draft_of(session, revision)
-            line += f"\t{draft.digest if draft else ''}\t{','.join(missing)}"
-            if draft is not None and revision.presegmentation_id is None and role is CaseRole.TRAINING:
-                fill_from[revision.id] = draft.id
+            presegmentation = presegmentation_of(session, annotation)
+            line += f"\t{presegmentation.digest if presegmentation else ''}\t{','.join(missing)}"
+            if presegmentation is not None and annotation.presegmentation_id is None and role is CaseRole.TRAINING:
+                fill_from[annotation.id] = presegmentation.id
         lines.append(line)
     if not any(line.startswith(CaseRole.TRAINING) for line in lines):
         raise InvalidInput(
@@ -66,9 +69,7 @@ def take(session: Session, row: Round, scheme: LabelScheme) -> None:
     row.snapshot_digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def training_cases(
-    workspace: Workspace, catalog: Catalog, number: int, folder: Path
-) -> tuple[list[TrainingCase], dict[str, Any]]:
+def training_cases(workspace: OpenedWorkspace, number: int, folder: Path) -> tuple[list[TrainingCase], dict[str, Any]]:
     """The cases to learn from, and what the round keeps of how their label maps were made.
 
     Every channel of every corrected acquisition is a case, sharing its label map
@@ -80,17 +81,17 @@ def training_cases(
         In no case is it known what is background.
     """
     result = []
-    with catalog.read() as session:
+    with workspace.catalog.read() as session:
         row = rows.get(session, number)
         fill_from = row.result.get(FILL_FROM) if row is not None else None
-        revisions = [case.revision for case in rows.cases(session, number) if case.role is CaseRole.TRAINING]
-        labels = complete(workspace, session, revisions, folder, fill_from=fill_from)
+        annotations = [case.annotation for case in rows.cases(session, number) if case.role is CaseRole.TRAINING]
+        labels = complete(workspace, session, annotations, folder, fill_from=fill_from)
         labels.require_background()
         for label in labels.maps:
             if not label.teaches:
                 continue
-            acquisition_id = label.revision.acquisition_id
-            acquisition = rows.acquisition(session, acquisition_id)
+            acquisition_id = label.annotation.acquisition_id
+            acquisition = acquisitions.get(session, acquisition_id)
             if acquisition is None:
                 raise InvalidInput(f"acquisition {acquisition_id} of round {number} is not in the catalogue")
             result += [
@@ -103,12 +104,12 @@ def training_cases(
                     label_digest=label.mask.digest,
                     background_known=not label.hidden,
                 )
-                for channel in rows.channels(session, acquisition_id)
+                for channel in acquisitions.channels(session, acquisition_id)
             ]
     return result, {LABELS: labels.record()}
 
 
-def vouched_for(revision: Revision, scheme: LabelScheme) -> NDArray[np.bool_]:
+def vouched_for(annotation: Annotation, scheme: LabelScheme) -> NDArray[np.bool_]:
     """Which structures, by id - 1, the reader of a revision vouches for, present or absent."""
-    missing = set(not_judged(revision, scheme))
+    missing = set(not_judged(annotation, scheme))
     return np.array([name not in missing for name in scheme.names])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from mrseg_label.catalog.queries import drafts, models
+from mrseg_label.catalog.queries import acquisitions, models, presegmentations
 from mrseg_label.catalog.queries import rounds as rows
 from mrseg_label.config import load_settings
 from mrseg_label.jobs import JobContext
-from mrseg_label.presegmentation.ahead import order_ahead
+from mrseg_label.presegmentation.ahead import presegment_ahead
 from mrseg_label.rounds.service import start_if_due
 
 
@@ -16,12 +16,13 @@ def run(context: JobContext) -> None:
     with context.publish() as session:
         if start_if_due(session, settings) is not None or rows.active(session) is not None:
             return  # the drafts of its model are better; they are ordered when it ends
-        counts = rows.counts(session)
-        ready = drafts.count_ready(session, models.current(session).version)
+        moment = context.catalog.now(session)
+        counts = acquisitions.counts(session, moment)
+        ready = presegmentations.count_ready(session, models.current(session).version, moment)
         until_round = (
-            settings.round_size - counts.annotated_since_round - counts.handed_out
+            settings.round_size - counts.annotated_since_round - counts.assigned
             if settings.auto_round
             else counts.waiting
         )
         if ready < min(max(1, settings.round_size // 2), max(0, until_round)):
-            order_ahead(session, settings)
+            presegment_ahead(session, settings, moment)

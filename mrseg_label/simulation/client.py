@@ -23,10 +23,10 @@ from python_multipart.multipart import Field, File
 from mrseg_label.errors import (
     Conflict,
     Forbidden,
-    IntegrityError,
     InvalidInput,
     MrsegError,
     NotFound,
+    StoredFileError,
     Unauthorized,
     Unavailable,
 )
@@ -133,7 +133,7 @@ class SlicerClient:
 
         Raises
         ------
-        IntegrityError
+        StoredFileError
             What arrived is not what the checksum says.
         """
         # The name comes from the server; a client that trusted it could be made to write anywhere.
@@ -143,7 +143,7 @@ class SlicerClient:
             shutil.copyfileobj(source, stream)
         found = hashlib.sha256(target.read_bytes()).hexdigest()
         if sample.checksum and f"SHA256:{found}" != sample.checksum:
-            raise IntegrityError(f"image {sample.id} arrived with SHA256:{found}, announced was {sample.checksum}")
+            raise StoredFileError(f"image {sample.id} arrived with SHA256:{found}, announced was {sample.checksum}")
         return target
 
     def original_label(self, sample_id: str, folder: Path) -> tuple[Path, list[str]] | None:

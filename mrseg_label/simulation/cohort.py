@@ -59,11 +59,11 @@ def import_cohort(
     InvalidInput
         An image was refused.
     """
-    opened, catalog = open_workspace(workspace)
+    opened = open_workspace(workspace)
     try:
-        report = import_paths(opened, catalog, [cohort.images], ImportOptions(pattern=_PATTERN), progress)
+        report = import_paths(opened, [cohort.images], ImportOptions(pattern=_PATTERN), progress)
     finally:
-        catalog.close()
+        opened.close()
     if report.refused:
         raise InvalidInput(f"{report.refused[0].source} was refused: {report.refused[0].reason}")
     return {

@@ -57,7 +57,7 @@ class Correction:
 
 
 def correct(
-    draft: LabelMap,
+    presegmentation: LabelMap,
     truth: LabelMap,
     spacing_mm: Sequence[float],
     structures: int,
@@ -73,26 +73,26 @@ def correct(
     rng : decides what the reader overlooks and where the hand strays.
     """
     skill = skill or Skill()
-    visible = _visible(draft, truth, structures, skill)
+    visible = _visible(presegmentation, truth, structures, skill)
     target = _strayed(truth, spacing_mm, rng, skill)
-    labels = draft.copy()
+    labels = presegmentation.copy()
     partly, missed = [], []
     volumes_ml = np.bincount(truth.ravel(), minlength=256) * float(np.prod(spacing_mm)) / 1000
     small = volumes_ml < skill.small_ml
-    touched = np.union1d(np.unique(draft[visible]), np.unique(target[visible]))
+    touched = np.union1d(np.unique(presegmentation[visible]), np.unique(target[visible]))
     for structure in rng.permutation(touched[touched > 0]).tolist():
         luck = rng.random()
         share = rng.uniform(0.5, 0.9)
         if luck < skill.missed and small[structure]:
             missed.append(structure)
             continue
-        where = _slices_of(draft, truth, structure)
+        where = _slices_of(presegmentation, truth, structure)
         if luck > 1 - skill.partly:
             partly.append(structure)
             where = _part_of(where, share, upper=bool(rng.random() < 0.5))
         else:
-            where = (_widened(where[0], draft.shape[0]), *where[1:])
-        where = where[0], _widened(where[1], draft.shape[1]), _widened(where[2], draft.shape[2])
+            where = (_widened(where[0], presegmentation.shape[0]), *where[1:])
+        where = where[0], _widened(where[1], presegmentation.shape[1]), _widened(where[2], presegmentation.shape[2])
         wanted, now, seen = target[where], labels[where], visible[where]
         # Painting comes first, so that what is erased here but belongs to another structure stays for that one.
         now[seen & (wanted == structure)] = structure
@@ -100,14 +100,14 @@ def correct(
     return Correction(labels, tuple(sorted(partly)), tuple(sorted(missed)))
 
 
-def _visible(draft: LabelMap, truth: LabelMap, structures: int, skill: Skill) -> NDArray[np.bool_]:
+def _visible(presegmentation: LabelMap, truth: LabelMap, structures: int, skill: Skill) -> NDArray[np.bool_]:
     """Wrong voxels that a reader sees: thick errors, and every error of a structure that is mostly wrong."""
-    wrong = draft != truth
+    wrong = presegmentation != truth
     around = ndimage.uniform_filter(wrong.astype(np.float32), size=3, mode="nearest")
     visible: NDArray[np.bool_] = wrong & (around > _VISIBLE_FRACTION)
     poor = np.zeros(256, dtype=np.bool_)
-    poor[1 : structures + 1] = np.nan_to_num(dice(truth, draft, structures), nan=1.0) < skill.redraw_below
-    visible |= wrong & (poor[truth] | poor[draft])
+    poor[1 : structures + 1] = np.nan_to_num(dice(truth, presegmentation, structures), nan=1.0) < skill.redraw_below
+    visible |= wrong & (poor[truth] | poor[presegmentation])
     return visible
 
 
@@ -128,10 +128,10 @@ def _strayed(truth: LabelMap, spacing_mm: Sequence[float], rng: np.random.Genera
     return strayed
 
 
-def _slices_of(draft: LabelMap, truth: LabelMap, structure: int) -> tuple[slice, slice, slice]:
+def _slices_of(presegmentation: LabelMap, truth: LabelMap, structure: int) -> tuple[slice, slice, slice]:
     """The box of a structure in draft and truth."""
     box: list[slice] = []
-    own = (draft == structure) | (truth == structure)
+    own = (presegmentation == structure) | (truth == structure)
     for axis, size in enumerate(own.shape):
         line = np.flatnonzero(own.any(axis=tuple(other for other in range(own.ndim) if other != axis)))
         low, high = (int(line[0]), int(line[-1])) if line.size else (0, size - 1)

@@ -67,12 +67,12 @@ def score(
         with tempfile.TemporaryDirectory(prefix="mrseg-held-out-") as folder:
             image = read_image(client.download_image(Sample(examination, f"{examination}.nii.gz", ""), Path(folder)))
             inference = client.infer(MODEL, examination, Path(folder))
-            draft = as_ids(read_image(inference.file), inference.names, scheme.label_names, image)
+            presegmentation = as_ids(read_image(inference.file), inference.names, scheme.label_names, image)
         answered = model_version_of(inference.params)
         if answered != model_version:
             raise Conflict(f"the draft of {examination} is by model {answered} instead of {model_version}")
         truth = truth_on(image, truths[examination].path)
-        values.append(float(np.mean(list(dsc_of_present(truth, draft, scheme).values()))))
+        values.append(float(np.mean(list(dsc_of_present(truth, presegmentation, scheme).values()))))
         if done is not None:
             done(count)
     return HeldOutScore(model_version, len(values), float(np.mean(values)))

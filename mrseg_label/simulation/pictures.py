@@ -11,7 +11,7 @@ import SimpleITK as sitk
 
 from mrseg_label.imaging import Geometry
 from mrseg_label.labels import LabelScheme
-from mrseg_label.reports import CasePicture, CurvePoint, case_view, curve
+from mrseg_label.reports.figures import CasePicture, CurvePoint, case_view, curve
 from mrseg_label.simulation.radiologist import CaseResult
 from mrseg_label.simulation.slicer import array_of
 
@@ -23,7 +23,7 @@ def draw_case(case: CaseResult, scheme: LabelScheme, path: Path) -> Path:
     view = case.view
     picture = CasePicture(
         image=array_of(view.image).T,
-        draft=view.draft.T,
+        presegmentation=view.presegmentation.T,
         corrected=view.corrected.T,
         geometry=geometry_of(view.image),
         title=f"{case.participant} · {case.station} · Dixon {case.sequence}",

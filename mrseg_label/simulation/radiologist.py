@@ -43,7 +43,7 @@ class CaseView:
     """What the reader saw, for pictures: image, draft, submitted correction and truth on one grid."""
 
     image: sitk.Image = field(repr=False)
-    draft: LabelMap = field(repr=False)
+    presegmentation: LabelMap = field(repr=False)
     corrected: LabelMap = field(repr=False)
     truth: LabelMap = field(repr=False)
 
@@ -146,10 +146,10 @@ class Radiologist:
     ) -> CaseResult:
         truth_file = self._truths[sample.id]
         truth = truth_on(image, truth_file.path)
-        draft = as_ids(read_image(inference.file), inference.names, self._scheme.label_names, image)
+        presegmentation = as_ids(read_image(inference.file), inference.names, self._scheme.label_names, image)
         rng = np.random.default_rng([self._seed, zlib.crc32(f"{truth_file.participant}/{truth_file.station}".encode())])
         spacing = tuple(reversed(image.GetSpacing()))
-        correction = correct(draft, truth, spacing, len(self._scheme), rng, self._skill)
+        correction = correct(presegmentation, truth, spacing, len(self._scheme), rng, self._skill)
         of_id = self._scheme.names
         present = {of_id[value - 1] for value in np.unique(correction.labels).tolist() if value}
         export = plan_export(names, present, rng)
@@ -157,7 +157,7 @@ class Radiologist:
         self._client.submit(sample.id, label, export.segments, MODEL, export.hidden_before)
         self._client.info()
         seconds = time.monotonic() - started
-        edited = int(np.count_nonzero(draft != correction.labels))
+        edited = int(np.count_nonzero(presegmentation != correction.labels))
         return CaseResult(
             examination=sample.id,
             reader=self.name,
@@ -165,16 +165,16 @@ class Radiologist:
             station=truth_file.station,
             sequence=truth_file.sequence,
             model_version=model_version_of(inference.params),
-            dsc=dsc_of_present(truth, draft, self._scheme),
+            dsc=dsc_of_present(truth, presegmentation, self._scheme),
             corrected_dsc=float(np.mean(list(dsc_of_present(truth, correction.labels, self._scheme).values()))),
             edited_voxels=edited,
             edited_ml=edited * float(np.prod(image.GetSpacing())) / 1000,
-            wrong_voxels=int(np.count_nonzero(draft != truth)),
+            wrong_voxels=int(np.count_nonzero(presegmentation != truth)),
             partly=tuple(of_id[value - 1] for value in correction.partly),
             missed=tuple(of_id[value - 1] for value in correction.missed),
             habit=export.habit,
             seconds=seconds,
-            view=CaseView(image, draft, correction.labels, truth),
+            view=CaseView(image, presegmentation, correction.labels, truth),
         )
 
 

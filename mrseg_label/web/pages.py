@@ -16,9 +16,9 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from mrseg_label.accounts.browsers import takes_pages
 from mrseg_label.errors import MrsegError, TooManyRequests
-from mrseg_label.web import rules
+from mrseg_label.http import paths
+from mrseg_label.http.browsers import accepts_html
 
 
 def page(template: str, status: int = 200, **values: Any) -> HTMLResponse:
@@ -57,7 +57,7 @@ class PageRoute(APIRoute):
             try:
                 return await plain(request)
             except MrsegError as error:
-                if not takes_pages(request.headers):
+                if not accepts_html(request.headers):
                     raise
                 return error_page(error)
 
@@ -73,7 +73,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"style": Markup(_style()), "paths": rules}
+    environment.globals |= {"style": Markup(_style()), "paths": paths}
     environment.filters["day"] = _day
     return environment
 

@@ -12,17 +12,18 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from mrseg_label.accounts import credentials, tokens
-from mrseg_label.accounts.browsers import SESSION_COOKIE, from_own_page
 from mrseg_label.accounts.identity import Identity
-from mrseg_label.accounts.signing_in import SignIn
+from mrseg_label.accounts.oidc.provider import Provider
+from mrseg_label.accounts.oidc.settings import check_sign_in_settings, is_https
+from mrseg_label.accounts.sign_in import SignIn
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.types import CredentialKind
 from mrseg_label.config import Settings
 from mrseg_label.errors import Conflict, Forbidden, InvalidInput, NotFound, TooManyRequests, Unauthorized
-from mrseg_label.web import rules
+from mrseg_label.http import paths
+from mrseg_label.http.browsers import SESSION_COOKIE, is_same_origin
+from mrseg_label.http.readers import identity_of
 from mrseg_label.web.pages import PageRoute, page, sentence, wait
-from mrseg_label.web.provider import Provider
-from mrseg_label.web.settings import check, secure
 
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
 
@@ -32,12 +33,12 @@ def _off() -> None:
 
 
 def _own_page(request: Request) -> None:
-    if not from_own_page(request.scope.get("scheme", "http"), request.headers):
-        raise Forbidden("another site's page sent this; use the pages of this server")
+    if not is_same_origin(request.scope.get("scheme", "http"), request.headers):
+        raise Forbidden("this request comes from a page of another site; use the pages of this server")
 
 
 def _identity(request: Request) -> Identity:
-    identity: Identity | None = getattr(request.state, "identity", None)
+    identity = identity_of(request)
     if identity is None:
         raise Unauthorized("sign in first")
     return identity
@@ -59,17 +60,17 @@ def router(settings: Settings, catalog: Catalog, sign_in: SignIn | None) -> APIR
     ConfigurationError
         The settings of single sign-on contradict each other.
     """
-    check(settings)
+    check_sign_in_settings(settings)
     off = [Depends(_off)] if sign_in is None else []
     routes = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=off)
     provider = None if settings.oidc_issuer is None else Provider(settings)
 
     def https(request: Request) -> bool:
-        return secure(settings) or request.scope.get("scheme") == "https"
+        return is_https(settings) or request.scope.get("scheme") == "https"
 
     def signed_in(request: Request, token: str) -> Response:
         assert sign_in is not None
-        reply = RedirectResponse(rules.ACCOUNT, 303)
+        reply = RedirectResponse(paths.ACCOUNT, 303)
         age = sign_in.token_seconds
         reply.set_cookie(SESSION_COOKIE, token, age, secure=https(request), httponly=True, samesite="lax")
         return reply
@@ -84,42 +85,42 @@ def router(settings: Settings, catalog: Catalog, sign_in: SignIn | None) -> APIR
         newest_first = own[::-1]
         return page("account.html", status, who=who, passwords=newest_first, message=message, made=made, label=label)
 
-    @routes.get(rules.OIDC_LOGIN)
+    @routes.get(paths.OIDC_LOGIN)
     async def to_provider(request: Request) -> Response:
-        return await _configured(provider).send_there(request, redirect_uri(settings, request))
+        return await _configured(provider).begin_sign_in(request, redirect_uri(settings, request))
 
-    @routes.get(rules.OIDC_CALLBACK)
+    @routes.get(paths.OIDC_CALLBACK)
     async def from_provider(request: Request) -> Response:
-        person = await _configured(provider).who_came_back(request)
+        person = await _configured(provider).finish_sign_in(request)
         assert sign_in is not None
         of = (person.issuer, person.subject, person.name, person.role, _peer(request))
-        token = await anyio.to_thread.run_sync(sign_in.by_provider, *of)
+        token = await anyio.to_thread.run_sync(sign_in.sign_in_with_provider, *of)
         return signed_in(request, token)
 
-    @routes.get(rules.SIGN_IN)
+    @routes.get(paths.SIGN_IN)
     def ask(signed_out: str = "") -> Response:
         note = "You are signed out here." if signed_out else ""
         if signed_out and provider is not None:
             note += " The hospital’s own sign-in may still be open: on a shared computer close the browser."
         return sign_in_page(note=note)
 
-    @routes.post(rules.SIGN_IN, dependencies=OWN_PAGE)
+    @routes.post(paths.SIGN_IN, dependencies=OWN_PAGE)
     async def answer(
         request: Request, username: Annotated[str, Form()] = "", password: Annotated[str, Form()] = ""
     ) -> Response:
         assert sign_in is not None
         try:
-            token = await sign_in.by_password_soon(username, password, _peer(request))
+            token = await sign_in.sign_in_with_password_async(username, password, _peer(request))
         except (Unauthorized, TooManyRequests) as error:
             reply = sign_in_page(error.http_status, message=sentence(error), name=username[:80])
             return wait(reply, error)
         return signed_in(request, token)
 
-    @routes.get(rules.ACCOUNT)
+    @routes.get(paths.ACCOUNT)
     def account(who: SignedIn) -> Response:
         return account_page(who)
 
-    @routes.post(rules.APP_PASSWORDS, dependencies=OWN_PAGE)
+    @routes.post(paths.APP_PASSWORDS, dependencies=OWN_PAGE)
     def make(who: SignedIn, label: Annotated[str, Form()] = "") -> Response:
         try:
             credentials.check_may_manage(who)
@@ -128,18 +129,18 @@ def router(settings: Settings, catalog: Catalog, sign_in: SignIn | None) -> APIR
             return account_page(who, error.http_status, message=sentence(error), label=label[: credentials.MAX_LABEL])
         return account_page(who, 201, made=secret, label=row.label)
 
-    @routes.post(rules.REVOKE, dependencies=OWN_PAGE)
+    @routes.post(paths.REVOKE, dependencies=OWN_PAGE)
     def revoke(who: SignedIn, credential: str) -> Response:
         credentials.check_may_manage(who)
         with suppress(NotFound):  # a second click
             credentials.revoke(catalog, credential, actor=who.name, owner=who.name)
-        return RedirectResponse(rules.ACCOUNT, 303)
+        return RedirectResponse(paths.ACCOUNT, 303)
 
-    @routes.post(rules.SIGN_OUT, dependencies=OWN_PAGE)
+    @routes.post(paths.SIGN_OUT, dependencies=OWN_PAGE)
     def sign_out(request: Request, who: SignedIn) -> Response:
         if who.token_id is not None:
             tokens.revoke(catalog, who.token_id, actor=who.name)
-        reply = RedirectResponse(f"{rules.SIGN_IN}?signed_out=1", 303)
+        reply = RedirectResponse(f"{paths.SIGN_IN}?signed_out=1", 303)
         reply.delete_cookie(SESSION_COOKIE, secure=https(request), httponly=True, samesite="lax")
         return reply
 
@@ -155,11 +156,11 @@ def redirect_uri(settings: Settings, request: Request) -> str:
         The request does not say by which name it came.
     """
     if settings.public_url is not None:
-        return settings.public_url.rstrip("/") + rules.OIDC_CALLBACK
+        return settings.public_url.rstrip("/") + paths.OIDC_CALLBACK
     host = request.headers.get("host", "")
     if not _HOST.fullmatch(host):
         raise InvalidInput("the header Host is no name of a server")
-    return f"{request.scope.get('scheme', 'http')}://{host}{rules.OIDC_CALLBACK}"
+    return f"{request.scope.get('scheme', 'http')}://{host}{paths.OIDC_CALLBACK}"
 
 
 def _configured(provider: Provider | None) -> Provider:

@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 from mrseg_label.catalog.database import Catalog
+from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.jobs.queue import QUEUES
 from mrseg_label.worker.loop import Worker
 from mrseg_label.workspace import Workspace
@@ -36,9 +37,9 @@ def main() -> None:
     if arguments.with_parent:
         threading.Thread(target=_end_with_parent, daemon=True).start()
     workspace = Workspace.open(arguments.workspace)
-    catalog = Catalog(workspace.database_url)
-    catalog.check_current()
-    worker = Worker(workspace, catalog, arguments.queues.split(","))
+    opened = OpenedWorkspace.of(workspace, Catalog(workspace.database_url))
+    opened.catalog.check_current()
+    worker = Worker(opened, arguments.queues.split(","))
     signal.signal(signal.SIGTERM, lambda *_: worker.stopping.set())
     signal.signal(
         signal.SIGINT, signal.SIG_IGN

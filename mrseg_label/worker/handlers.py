@@ -8,12 +8,12 @@ from collections.abc import Callable
 from mrseg_label.jobs import JobContext, queue
 
 HANDLERS: dict[str, tuple[str, ...]] = {
-    queue.DRAFT: ("mrseg_label.presegmentation.drafts:run",),
-    queue.IMPORTED: ("mrseg_label.presegmentation.ahead:run",),
-    queue.PROMOTED: ("mrseg_label.presegmentation.ahead:run",),
-    queue.SUBMITTED: ("mrseg_label.annotation.effort:run", "mrseg_label.rounds.trigger:run"),
-    queue.MASKS: ("mrseg_label.annotation.masks:run",),
-    queue.ROUND: ("mrseg_label.rounds.run:run",),
+    queue.PRESEGMENT: ("mrseg_label.presegmentation.presegment:run",),
+    queue.PRESEGMENT_PENDING: ("mrseg_label.presegmentation.ahead:run",),
+    queue.RENEW_PRESEGMENTATIONS: ("mrseg_label.presegmentation.ahead:run",),
+    queue.MEASURE_EFFORT: ("mrseg_label.annotation.effort:run", "mrseg_label.rounds.trigger:run"),
+    queue.IMPORT_MASK: ("mrseg_label.annotation.masks:run",),
+    queue.TRAIN_ROUND: ("mrseg_label.rounds.run:run",),
 }
 
 

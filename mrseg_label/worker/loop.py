@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from mrseg_label.catalog import Catalog
+from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.errors import Cancelled, InvalidInput, LeaseLost, MrsegError
 from mrseg_label.jobs import JobContext, claim
 from mrseg_label.jobs.claim import GIVE_UP_SECONDS, RENEW_SECONDS, Claim
 from mrseg_label.worker.handlers import handlers_of
-from mrseg_label.workspace import Workspace
 
 log = logging.getLogger("mrseg_label.worker")
 IDLE_SECONDS = 0.3
@@ -26,9 +26,9 @@ CANCEL_POLL_SECONDS = 0.5
 class Worker:
     """Claims jobs of its queues one after the other until told to stop."""
 
-    def __init__(self, workspace: Workspace, catalog: Catalog, queues: Sequence[str]) -> None:
+    def __init__(self, workspace: OpenedWorkspace, queues: Sequence[str]) -> None:
         self.workspace = workspace
-        self.catalog = catalog
+        self.catalog = workspace.catalog
         self.queues = tuple(queues)
         self.stopping = threading.Event()
         self.state: dict[str, Any] = {}
@@ -49,7 +49,7 @@ class Worker:
         held = claim(self.catalog, self.queues)
         if held is None:
             return False
-        context = JobContext(self.workspace, self.catalog, held, self.state)
+        context = JobContext(self.workspace, held, self.state)
         done = threading.Event()
         keeper = threading.Thread(target=self._keep, args=(context, done), daemon=True)
         keeper.start()

@@ -1,1 +1,1 @@
-"""Which case for whom: strategies and leases."""
+"""Which case for whom: strategies, assignments, and the names by which readers open cases."""

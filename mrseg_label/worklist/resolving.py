@@ -1,8 +1,7 @@
-"""Which examination a client means, and whether it may have it.
+"""Which examination a client means, and whether the reader may open it.
 
-Without sign-in an image goes by its id. With sign-in a reader is handed a ticket in its place, which opens
-that case and nothing else: Slicer downloads images without saying who asks, so that the ticket is all the
-server has to go by.
+Without sign-in an image goes by its id. With sign-in a reader gets a ticket in its place, which opens that case
+and nothing else: Slicer downloads images without its sign-in token, so that the ticket is all the server has.
 """
 
 from __future__ import annotations
@@ -12,100 +11,91 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.queries import worklist as rows
-from mrseg_label.catalog.queries.intake import has_alias
-from mrseg_label.catalog.tables import Acquisition, Examination, Lease
-from mrseg_label.catalog.types import LeaseEnd
+from mrseg_label.catalog.queries import acquisitions, examinations
+from mrseg_label.catalog.queries import assignments as rows
+from mrseg_label.catalog.reader import Reader
+from mrseg_label.catalog.tables import Assignment, Examination
+from mrseg_label.catalog.types import AssignmentOutcome
 from mrseg_label.clock import iso
 from mrseg_label.errors import Forbidden, NotFound
 from mrseg_label.ids import check_alias, is_id, is_ticket
 
 
-def resolve_image(
-    catalog: Catalog,
-    image: str,
-    *,
-    client: str | None = None,
-    user: str | None = None,
-    every_case: bool = False,
-    to_submit: bool = False,
-) -> Examination:
-    """The examination that a client means: by our id, by the ticket of a lease, or by its own name for an upload.
+def resolve_image(catalog: Catalog, image: str, reader: Reader, *, to_submit: bool = False) -> Examination:
+    """Find the examination that a client means: by its id, by a ticket, or by the client's own name for an upload.
 
     Without sign-in some requests carry no client name; then the last upload under that name by anyone is meant.
 
     Parameters
     ----------
-    user : who is signed in, None without sign-in.
-    every_case : whether this user may have every case by its id, and not only those in its hands.
-    to_submit : for a submission a case is enough that was in this user's hands once: the work is done, and is kept
-        as a further reading. Nothing is opened by that.
+    to_submit : a submission is accepted for every case that was once assigned to this reader: the work is done,
+        and is kept as a further reading. Nothing is opened by that.
 
     Raises
     ------
     NotFound
         There is none, or not for this reader.
     Forbidden
-        The case is not in this reader's hands.
+        The case is not assigned to this reader.
     InvalidInput
         Neither an id nor anything that could be a name.
     """
     name = check_alias(image)  # before a database sees it: PostgreSQL takes no NUL
     with catalog.read() as session:
+        moment = catalog.now(session)
         if is_id(image):
-            examination = rows.examination(session, image)
+            examination = examinations.get(session, image)
             if examination is None:
                 raise NotFound(f"there is no examination {image}")
-            if user is not None and not every_case and not _in_hands(catalog, session, examination, user, to_submit):
-                raise Forbidden(f"{image} is not in your hands; ask for the next case, or for this one by hand-out")
+            if not reader.sees_every_case and not _is_assigned(session, examination, reader, moment, to_submit):
+                raise Forbidden(f"{image} is not assigned to you; ask for the next case, or request this one")
             return examination
-        given = rows.by_ticket(session, image)
-        if given is not None:
-            return _of_ticket(session, given, user, catalog.now(session), to_submit)
-        examination = rows.by_alias(session, name, user or client) if user or client else None
-        if examination is None and user is None:
-            examination = rows.by_alias(session, name, None)
+        assignment = rows.by_ticket(session, image)
+        if assignment is not None:
+            return _of_ticket(session, assignment, reader, moment, to_submit)
+        examination = examinations.by_alias(session, name, reader.name)
+        if examination is None and reader.account is None:
+            examination = examinations.by_alias(session, name, None)
         if examination is None:
-            raise NotFound(f"there is no image {name[:60]!r}; upload it, or use an id that the server gave out")
+            raise NotFound(f"there is no image {name[:60]!r}; upload it, or use an id from this server")
         return examination
 
 
-def reader_of_ticket(catalog: Catalog, ticket: str) -> str | None:
-    """The user whom a ticket was given to; None where it is none, has ended, or was given without sign-in."""
+def account_of_ticket(catalog: Catalog, ticket: str) -> str | None:
+    """Name of the account that a ticket belongs to; None where it is none, has ended, or belongs to no account."""
     if not is_ticket(ticket):
         return None
     with catalog.read() as session:
-        given = rows.by_ticket(session, ticket)
-        if given is None or not _opens(given, catalog.now(session)):
+        assignment = rows.by_ticket(session, ticket)
+        if assignment is None or not _is_valid(assignment, catalog.now(session)):
             return None
-        return given.user
+        return assignment.account
 
 
 def _of_ticket(
-    session: Session, given: Lease, user: str | None, moment: datetime, to_submit: bool = False
+    session: Session, assignment: Assignment, reader: Reader, moment: datetime, to_submit: bool
 ) -> Examination:
-    # One message for all that is wrong with a ticket: whose it is and what became of it is nobody else's business.
-    if given.user != user:
-        raise NotFound("this ticket was not given to you; ask for a case of your own")
-    if not to_submit and not _opens(given, moment):
-        ended = given.expires_at if given.ended_at is None else min(given.ended_at, given.expires_at)
-        raise NotFound(f"this ticket ended at {iso(ended)}; ask for the next case again")
-    case = session.get(Acquisition, given.acquisition_id)
-    examination = case and case.primary_examination_id and rows.examination(session, case.primary_examination_id)
-    if not examination:
-        raise NotFound("the examination of this ticket is not there any more")
-    if user is not None and case is not None and case.excluded_at is not None and not to_submit:
+    # One message whatever is wrong with a ticket: nobody else learns whose it is and what became of it.
+    if assignment.account != reader.account:
+        raise NotFound("this ticket does not belong to you; ask for a case of your own")
+    if not to_submit and not _is_valid(assignment, moment):
+        ended = min(assignment.ended_at or assignment.expires_at, assignment.expires_at)
+        raise NotFound(f"this ticket expired at {iso(ended)}; ask for the next case again")
+    examination = acquisitions.primary_of(session, assignment.acquisition_id)
+    if examination is None:
+        raise NotFound("the examination of this ticket no longer exists")
+    if reader.account is not None and examination.acquisition.excluded_at is not None and not to_submit:
         raise NotFound("this case was marked unusable; ask for the next case")
     return examination
 
 
-def _opens(given: Lease, moment: datetime) -> bool:
-    """A ticket outlives the submission, since a reader may correct it, but not a release and not its time."""
-    return given.expires_at > moment and given.ended in (None, LeaseEnd.SUBMITTED)
+def _is_valid(assignment: Assignment, moment: datetime) -> bool:
+    """A ticket outlives the submission, since a reader may correct it, but not a return to the queue and not its time."""
+    return assignment.expires_at > moment and assignment.outcome in (None, AssignmentOutcome.SUBMITTED)
 
 
-def _in_hands(catalog: Catalog, session: Session, examination: Examination, user: str, to_submit: bool = False) -> bool:
-    held = rows.newest_lease(session, examination.acquisition_id, "", user)
-    if held is not None and (to_submit or _opens(held, catalog.now(session))):
+def _is_assigned(session: Session, examination: Examination, reader: Reader, moment: datetime, to_submit: bool) -> bool:
+    assignment = rows.newest(session, examination.acquisition_id, reader)
+    if assignment is not None and (to_submit or _is_valid(assignment, moment)):
         return True
-    return has_alias(session, examination.id, user)
+    return examinations.has_alias(session, examination.id, reader.name)

@@ -1,7 +1,7 @@
-"""Hand out cases and take them back.
+"""Assign cases and take them back.
 
-Without sign-in nobody can be told apart: every Slicer has the same default client name. So a lease is of a
-case, two requests under one name get different cases, and leases end by submission, release or time alone.
+Without sign-in readers cannot be told apart: every Slicer has the same default client name. So an assignment is
+of a case, two requests under one name get different cases, and assignments end by submission, return or time alone.
 """
 
 from __future__ import annotations
@@ -10,160 +10,132 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
 
 from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.queries import annotations as revisions
-from mrseg_label.catalog.queries import audit, readings
-from mrseg_label.catalog.queries import worklist as rows
-from mrseg_label.catalog.tables import Acquisition, Revision
-from mrseg_label.catalog.types import LeaseEnd
+from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.queries import acquisitions, audit, reviews
+from mrseg_label.catalog.queries import annotations as annotation_rows
+from mrseg_label.catalog.queries import assignments as rows
+from mrseg_label.catalog.reader import Reader
+from mrseg_label.catalog.tables import Annotation
+from mrseg_label.catalog.types import AssignmentOutcome
 from mrseg_label.clock import iso
 from mrseg_label.errors import Conflict, Forbidden, InvalidInput, NotFound, Unavailable
-from mrseg_label.worklist import asking
-from mrseg_label.worklist.leasing import HandedOut, as_handed_out, lease, make_room
+from mrseg_label.worklist.assignments import AssignedCase, AssignmentWork, describe_assignment
+from mrseg_label.worklist.requests import assign_review, fetch_requested
 from mrseg_label.worklist.strategies import choose, prepare
-from mrseg_label.workspace import Workspace
 
 _ATTEMPTS = 20
 
 
-def next_case(
-    workspace: Workspace, catalog: Catalog, *, strategy: str, client: str, user: str | None, reviews: bool = True
-) -> HandedOut | None:
-    """Hand out the next case; None if nothing is left to annotate.
+def assign_next_case(workspace: OpenedWorkspace, reader: Reader, strategy: str) -> AssignedCase | None:
+    """Assign the next case to a reader; None if nothing is left to annotate.
 
     Parameters
     ----------
     strategy : ``balanced``, ``sequential``, ``random`` or ``uncertainty`` (:mod:`mrseg_label.worklist.strategies`).
-    client : the name that the client gives itself.
-    user : who is signed in, None without sign-in.
-    reviews : whether this reader may be handed another's submission to review, where nothing else is left.
 
     Raises
     ------
     InvalidInput
-        No such strategy.
+        There is no such strategy.
     Conflict
-        Other readers hold all that is left; the message says until when.
+        All cases that are left are assigned to others; the message says until when.
     Unavailable
         Too many others chose at the same moment.
     """
-    prepared = prepare(workspace, catalog, strategy)
+    prepared = prepare(workspace, strategy)
     for _ in range(_ATTEMPTS):
         try:
-            with catalog.begin() as session:
-                return _hand_out(workspace, catalog, session, prepared, client, user, reviews)
-        except IntegrityError:  # another server process was handed the same case first
+            with workspace.catalog.begin() as session:
+                moment = workspace.catalog.now(session)
+                work = AssignmentWork(session, moment, reader, workspace.settings.lease_hours)
+                return _assign_next(workspace, work, prepared)
+        except IntegrityError:  # another server process assigned the same case first
             continue
     raise Unavailable("many readers asked for a case at the same moment; ask again")
 
 
-def _hand_out(
-    workspace: Workspace,
-    catalog: Catalog,
-    session: Session,
-    prepared: list[str] | str,
-    client: str,
-    user: str | None,
-    reviews: bool,
-) -> HandedOut | None:
-    moment = catalog.now(session)
+def _assign_next(workspace: OpenedWorkspace, work: AssignmentWork, prepared: list[str] | str) -> AssignedCase | None:
+    session, moment, reader = work.session, work.moment, work.reader
     rows.expire(session, moment)
-    wanted = asking.fetch(session, client, user)
-    if wanted is not None:
-        return as_handed_out(session, wanted)
+    requested = fetch_requested(work)
+    if requested is not None:
+        return describe_assignment(session, requested)
     given_up: Sequence[str] = ()
-    if user is not None:
-        make_room(session, moment, client, user)
-        given_up = rows.given_up(session, user)
-    # A case that a second reader sent back goes to its author first, for as long as a lease would be his.
-    returned = readings.sent_back(session)
-    for case, revision, _ in returned:
-        if revision.author == (user or client) and readings.lock(session, case.id):
-            beside = not revision.is_final
-            given = lease(workspace, session, moment, case, client, user, base=revision, second_read=beside)
-            return as_handed_out(session, given)
-    patience = timedelta(hours=workspace.settings.lease_hours)
+    if reader.account is not None:
+        work.return_oldest()
+        given_up = rows.given_up(session, reader.account)
+    # A case that a reviewer sent back goes to its author first, for as long as an assignment would last.
+    sent_back = reviews.sent_back(session)
+    for case, annotation, _ in sent_back:
+        if annotation.author == reader.name and acquisitions.take(session, case.id):
+            assignment = work.assign(case, base=annotation, second_reading=not annotation.is_final)
+            return describe_assignment(session, assignment)
+    reserved_for = timedelta(hours=work.hours)
     reserved = {
-        case.id: rejected_at + patience
-        for case, _, rejected_at in returned
-        if case.annotated_at is None and rejected_at + patience > moment
+        case.id: rejected_at + reserved_for
+        for case, _, rejected_at in sent_back
+        if case.annotated_at is None and rejected_at + reserved_for > moment
     }
-    chosen = choose(session, prepared, workspace.settings.round_size, given_up, reserved)
+    chosen = choose(session, moment, prepared, workspace.settings.round_size, given_up, reserved)
     if chosen is not None:
-        return as_handed_out(session, lease(workspace, session, moment, chosen, client, user))
-    if reviews and workspace.settings.review == "required":
-        to_review = asking.review(workspace, session, moment, client, user)
-        if to_review is not None:
-            return as_handed_out(session, to_review)
-    free = [*reserved.values(), *filter(None, [rows.first_free_at(session)])]
-    if not free:
+        return describe_assignment(session, work.assign(chosen))
+    if reader.may_review and workspace.settings.review == "required":
+        review = assign_review(work)
+        if review is not None:
+            return describe_assignment(session, review)
+    ends = [*reserved.values(), *filter(None, [rows.first_end(session, moment)])]
+    if not ends:
         return None
     raise Conflict(
-        f"all cases that are left are with readers until {iso(min(free))} or until they submit; ask again then"
+        f"all remaining cases are assigned to other readers until {iso(min(ends))} or until they submit them; "
+        "ask again then"
     )
 
 
-def release(catalog: Catalog, *, acquisition_id: str, client: str, user: str | None) -> bool:
-    """Give a case back without a submission; False if this reader does not hold it."""
-    with catalog.begin() as session:
-        held = rows.newest_lease(session, acquisition_id, client, user)
-        if held is None or held.ended_at is not None:
-            return False
-        held.ended_at, held.ended = catalog.now(session), LeaseEnd.RELEASED
-        audit.record(session, user or client, "released", acquisition_id, lease=held.id)
-        return True
-
-
-def give_back(catalog: Catalog, *, acquisition_id: str, client: str, user: str | None) -> None:
-    """As :func:`release`.
+def return_to_queue(catalog: Catalog, reader: Reader, acquisition_id: str) -> None:
+    """Return a reader's case to the queue without an annotation.
 
     Raises
     ------
     Conflict
-        This reader does not hold the case.
+        The case is not assigned to this reader.
     """
-    if not release(catalog, acquisition_id=acquisition_id, client=client, user=user):
-        raise Conflict(f"{user or client} does not hold this case")
+    with catalog.begin() as session:
+        assignment = rows.newest(session, acquisition_id, reader)
+        if assignment is None or assignment.ended_at is not None:
+            raise Conflict(f"this case is not assigned to {reader.name}")
+        assignment.ended_at, assignment.outcome = catalog.now(session), AssignmentOutcome.RETURNED
+        audit.record(session, reader.name, "returned", acquisition_id, assignment=assignment.id)
 
 
-def mask_to_begin_with(
-    catalog: Catalog, *, acquisition_id: str, client: str, user: str | None
-) -> tuple[Revision, str] | None:
-    """The mask that this reader goes on with instead of a draft, and why it was sent back; None for a draft.
+def mask_to_start_from(catalog: Catalog, reader: Reader, acquisition_id: str) -> tuple[Annotation, str] | None:
+    """The mask that a reader starts from instead of a pre-segmentation, and why it was sent back; None for neither.
 
-    It is a reader's own rejected one, the newest accepted one of a case that was asked for again, or the
-    submission that is to be reviewed.
+    It is the reader's own rejected one, the newest accepted one of a case that was requested again, or the
+    annotation to be reviewed.
     """
     with catalog.read() as session:
-        held = rows.newest_lease(session, acquisition_id, client, user)
-        if held is None or held.revision_id is None or held.ended_at is not None:
+        assignment = rows.newest(session, acquisition_id, reader)
+        if assignment is None or assignment.annotation_id is None or assignment.ended_at is not None:
             return None
-        if held.expires_at <= catalog.now(session):
+        if assignment.expires_at <= catalog.now(session):
             return None
-        revision = revisions.get(session, held.revision_id)
-        return (revision, revisions.rejection(session, revision.id)) if revision else None
+        annotation = annotation_rows.get(session, assignment.annotation_id)
+        return (annotation, reviews.reason_of_rejection(session, annotation.id)) if annotation else None
 
 
-def draft_sent(
-    catalog: Catalog, *, acquisition_id: str, presegmentation_id: str, client: str, user: str | None
-) -> None:
-    """Note on the reader's lease which draft was sent, so that the correction is compared with that one."""
+def note_presegmentation_sent(catalog: Catalog, reader: Reader, acquisition_id: str, presegmentation_id: str) -> None:
+    """Note on the reader's assignment which pre-segmentation was sent: the annotation is compared with that one."""
     with catalog.begin() as session:
-        held = rows.newest_lease(session, acquisition_id, client, user)
-        if held is not None and held.ended_at is None:
-            held.presegmentation_id = presegmentation_id
+        assignment = rows.newest(session, acquisition_id, reader)
+        if assignment is not None and assignment.ended_at is None:
+            assignment.presegmentation_id = presegmentation_id
 
 
-def mark_unusable(
-    catalog: Catalog, *, acquisition_id: str, reason: str, actor: str, only_in_hands_of: str | None = None
-) -> None:
-    """Take a case out of queue and count, with the reason; its revisions stay.
-
-    Parameters
-    ----------
-    only_in_hands_of : a signed-in reader who may do so with the cases that it was handed, and no other.
+def mark_unusable(catalog: Catalog, reader: Reader, acquisition_id: str, reason: str) -> None:
+    """Take a case out of queue and count, with the reason; its annotations stay.
 
     Raises
     ------
@@ -174,26 +146,27 @@ def mark_unusable(
     Conflict
         It is marked already.
     Forbidden
-        The case is not in that reader's hands.
+        A radiologist may mark only cases that are assigned to them and that nobody else annotated.
     """
-    if not reason.strip():
-        raise InvalidInput("say why the case cannot be used: others will want to know")
+    reason = reason.strip()
+    if not reason:
+        raise InvalidInput("give a reason why the case cannot be used; others will want to know")
     with catalog.begin() as session:
-        case = session.get(Acquisition, acquisition_id)
+        case = acquisitions.get(session, acquisition_id)
         if case is None:
             raise NotFound(f"there is no acquisition {acquisition_id[:60]!r}")
-        if only_in_hands_of is not None:
-            held = rows.newest_lease(session, acquisition_id, "", only_in_hands_of)
-            if held is None or held.ended_at is not None or held.second_read:
-                raise Forbidden("this case is not in your hands; a reviewer or an admin can mark it")
-            final = revisions.final(session, acquisition_id)
-            if final is not None and final.author != only_in_hands_of:
+        if not reader.sees_every_case:
+            assignment = rows.newest(session, acquisition_id, reader)
+            if assignment is None or assignment.ended_at is not None or assignment.second_reading:
+                raise Forbidden("this case is not assigned to you; a reviewer or an admin can mark it")
+            final = annotation_rows.final(session, acquisition_id)
+            if final is not None and final.author != reader.name:
                 raise Forbidden("another reader has annotated this case; a reviewer or an admin can mark it")
         if case.excluded_at is not None:
             raise Conflict(
-                f"{acquisition_id} was marked unusable already, by {case.excluded_by}: {case.excluded_reason}"
+                f"{acquisition_id} was already marked unusable, by {case.excluded_by}: {case.excluded_reason}"
             )
         moment = catalog.now(session)
-        case.excluded_at, case.excluded_by, case.excluded_reason = moment, actor, reason.strip()
-        rows.end_leases(session, acquisition_id, moment)
-        audit.record(session, actor, "marked unusable", acquisition_id, reason=reason.strip())
+        case.excluded_at, case.excluded_by, case.excluded_reason = moment, reader.name, reason
+        rows.return_all_of_case(session, acquisition_id, moment)
+        audit.record(session, reader.name, "marked unusable", acquisition_id, reason=reason)

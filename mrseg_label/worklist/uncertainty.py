@@ -7,17 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.queries import worklist as rows
-from mrseg_label.workspace import Workspace
+from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.queries import presegmentations
 
 CASES_COMPARED = 16
 
 
-def ranked(workspace: Workspace, catalog: Catalog) -> list[str]:
-    """Waiting acquisitions with drafts by two models, those that the models agree on least first."""
-    with catalog.read() as session:
-        pairs = rows.waiting_with_two_drafts(session, CASES_COMPARED)
+def ranked(workspace: OpenedWorkspace) -> list[str]:
+    """Rank waiting acquisitions with pre-segmentations by two models, those that the models agree on least first."""
+    with workspace.catalog.read() as session:
+        pairs = presegmentations.waiting_with_two(session, workspace.catalog.now(session), CASES_COMPARED)
     structures = len(workspace.scheme)
     scores = {
         acquisition_id: disagreement(workspace.path(newer), workspace.path(older), structures)
@@ -28,10 +27,13 @@ def ranked(workspace: Workspace, catalog: Catalog) -> list[str]:
 
 @lru_cache(maxsize=4096)
 def disagreement(newer: Path, older: Path, structures: int) -> float:
-    """One minus the mean DSC of two stored drafts of one grid, over structures that either has; stored files never change."""
-    from mrseg_label.imaging.masks import load_label_map  # SciPy behind both: not before it is needed
-    from mrseg_label.metrics import dice
+    """Return one minus the mean DSC of two stored label maps on one grid, over structures that either has.
 
-    scores = dice(load_label_map(newer)[0], load_label_map(older)[0], structures)
+    Stored files never change, so results are kept.
+    """
+    from mrseg_label.metrics import dice
+    from mrseg_label.segments.label_maps import read_label_map  # imported here: SciPy is behind metrics
+
+    scores = dice(read_label_map(newer)[0], read_label_map(older)[0], structures)
     present = scores[~np.isnan(scores)]
     return 1.0 - float(present.mean()) if present.size else 0.0

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.catalog.queries import rounds as round_rows
-from mrseg_label.catalog.tables import Participant, Revision
+from mrseg_label.catalog.tables import Annotation, Participant
 from mrseg_label.catalog.types import CaseRole
 from mrseg_label.simulation.radiologist import dsc_of_present, truth_on
 from mrseg_label.simulation.slicer import read_image
@@ -37,9 +37,9 @@ REQUIRED = {
 
 @pytest.fixture(scope="module")
 def stored(small_demo: DemoRun) -> Iterator[tuple[Workspace, Catalog]]:
-    workspace, catalog = open_workspace(small_demo.workspace)
-    yield workspace, catalog
-    catalog.close()
+    workspace = open_workspace(small_demo.workspace)
+    yield workspace, workspace.catalog
+    workspace.catalog.close()
 
 
 def test_the_report_has_the_promised_form(small_demo: DemoRun) -> None:
@@ -77,25 +77,25 @@ def test_every_submission_was_understood_by_name(small_demo: DemoRun, stored: tu
     """Whatever the order of segments and the type of file: the stored mask is as near to the truth as the submitted one."""
     workspace, catalog = stored
     cases = {case["examination"]: case for case in small_demo.report["cases"]}
-    with catalog.read() as session:
-        revisions = session.scalars(select(Revision)).all()
-    assert {revision.examination_id for revision in revisions} == cases.keys()
+    with workspace.catalog.read() as session:
+        annotations = session.scalars(select(Annotation)).all()
+    assert {annotation.examination_id for annotation in annotations} == cases.keys()
     assert len({case["submitted_as"] for case in cases.values()}) > 1
-    for revision in revisions:
-        case = cases[revision.examination_id]
-        mask = read_image(workspace.path(revision.path))
+    for annotation in annotations:
+        case = cases[annotation.examination_id]
+        mask = read_image(workspace.path(annotation.path))
         truth = truth_on(mask, small_demo.cohort / "truth" / case["participant"] / f"{case['station']}.nii.gz")
         labels = sitk.GetArrayFromImage(mask).astype(np.uint8)
         dsc = dsc_of_present(truth, labels, workspace.scheme)
         assert float(np.mean(list(dsc.values()))) == pytest.approx(case["corrected_dsc"], abs=1e-4)
-        assert revision.effort is not None
+        assert annotation.effort is not None
         if (
             case["submitted_as"] == "empty segments removed"
         ):  # the server takes no stand on structures that are not listed
-            assert 0.5 * case["edited_voxels"] < revision.effort["edited_voxels"] <= case["edited_voxels"]
+            assert 0.5 * case["edited_voxels"] < annotation.effort["edited_voxels"] <= case["edited_voxels"]
         else:
-            assert revision.effort["edited_voxels"] == case["edited_voxels"]
-        assert revision.model_version == case["drafts_from"]
+            assert annotation.effort["edited_voxels"] == case["edited_voxels"]
+        assert annotation.model_version == case["drafts_from"]
 
 
 def test_at_least_two_readers_worked(small_demo: DemoRun) -> None:
@@ -106,12 +106,12 @@ def test_nobody_was_tested_on_whom_the_model_had_learned(
     small_demo: DemoRun, stored: tuple[Workspace, Catalog]
 ) -> None:
     _, catalog = stored
-    with catalog.read() as session:
+    with workspace.catalog.read() as session:
         held_out = {row.code for row in session.scalars(select(Participant)) if row.held_out}
         assert len(held_out) >= 2
         for number in (1, 2):
             cases = round_rows.cases(session, number)
-            roles = {(case.revision.examination_id, case.role) for case in cases}
+            roles = {(case.annotation.examination_id, case.role) for case in cases}
             of = {case["examination"]: case["participant"] for case in small_demo.report["cases"]}
             assert {of[examination] for examination, role in roles if role is CaseRole.HELD_OUT} <= held_out
             assert not {of[examination] for examination, role in roles if role is CaseRole.TRAINING} & held_out
@@ -122,7 +122,7 @@ def test_nobody_was_tested_on_whom_the_model_had_learned(
 def test_the_last_batch_started_no_round(stored: tuple[Workspace, Catalog]) -> None:
     workspace, catalog = stored
     assert not workspace.settings.auto_round
-    with catalog.read() as session:
+    with workspace.catalog.read() as session:
         assert [row.number for row in round_rows.listing(session)] in ([1, 2], [2, 1])
 
 

@@ -48,7 +48,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
     plan = [Planned(index, "pelvis", ("in", "water")) for index in range(4)]
     written = write_cohort(folder / "images", 3, plan, truth=folder / "truth", processes=2)
     report = import_paths(
-        workspace, catalog, [folder / "images"], ImportOptions(pattern="{participant}/{station}_{sequence}.nii.gz")
+        workspace, [folder / "images"], ImportOptions(pattern="{participant}/{station}_{sequence}.nii.gz")
     )
     assert not report.refused
     truths = {one.participant.code: one.truth for one in written}
@@ -56,7 +56,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
     real = None
     if REAL.is_dir():
         accepted = import_paths(
-            workspace, catalog, [REAL / "example_mr_sm.nii.gz"], ImportOptions(participant=REAL_CODE)
+            workspace, [REAL / "example_mr_sm.nii.gz"], ImportOptions(participant=REAL_CODE)
         ).accepted
         assert [(entry.geometry.shape, entry.geometry.axcodes) for entry in accepted] == [((117, 91, 20), "LPS")]
         real = accepted[0].id
@@ -97,8 +97,8 @@ def test_round_ends_and_nothing_is_lost_after_a_kill(study: Study, tmp_path: Pat
                 # Poor with stand-in weights, but on exactly the image's grid and in the scheme's ids.
                 image = read_image(client.download_image(_sample(study.real), tmp_path))
                 inference = client.infer("mrseg", study.real, tmp_path)
-                draft = as_ids(read_image(inference.file), inference.names, scheme.label_names, image)
-                assert draft.shape == sitk.GetArrayViewFromImage(image).shape
+                presegmentation = as_ids(read_image(inference.file), inference.names, scheme.label_names, image)
+                assert presegmentation.shape == sitk.GetArrayViewFromImage(image).shape
                 assert inference.names == list(scheme.names)
                 assert inference.params["model_version"] == "bootstrap"
             for examination, mask in study.masks.items():
@@ -124,12 +124,12 @@ def _check_kept(study: Study) -> None:
     catalog = open_workspace(study.workspace.root)[1]
     with catalog.read() as session:
         cases = round_rows.cases(session, 1)
-        by_examination = {case.revision.examination_id: case for case in cases}
+        by_examination = {case.annotation.examination_id: case for case in cases}
         assert set(by_examination) == set(study.masks)
         for examination, case in by_examination.items():
-            study.workspace.verify(case.revision.path, case.revision.digest)
-            study.workspace.verify(case.revision.upload_path, case.revision.upload_digest)
-            stored = nibabel.load(study.workspace.path(case.revision.path))
+            study.workspace.verify(case.annotation.path, case.annotation.digest)
+            study.workspace.verify(case.annotation.upload_path, case.annotation.upload_digest)
+            stored = nibabel.load(study.workspace.path(case.annotation.path))
             sent = nibabel.load(study.masks[examination])
             assert np.array_equal(np.asarray(stored.dataobj), np.asarray(sent.dataobj))
             assert np.allclose(stored.affine, sent.affine, atol=1e-4)

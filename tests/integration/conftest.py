@@ -16,8 +16,8 @@ import SimpleITK as sitk
 from mrseg_label.accounts import credentials
 from mrseg_label.accounts import service as accounts
 from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.opening import open_workspace
-from mrseg_label.catalog.queries import drafts
+from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
+from mrseg_label.catalog.queries import presegmentations
 from mrseg_label.catalog.tables import BOOTSTRAP, Presegmentation
 from mrseg_label.catalog.types import CredentialKind, Role
 from mrseg_label.ids import new_id
@@ -40,24 +40,24 @@ def write_image(path: Path, seed: int) -> Path:
     return path
 
 
-def add_draft(workspace: Workspace, catalog: Catalog, examination_id: str) -> str:
+def add_draft(workspace: OpenedWorkspace, examination_id: str) -> str:
     """Store a draft as a worker does: structure 1 in one place, the last structure in another; returns its id."""
-    with catalog.read() as session:
-        examination = drafts.examination(session, examination_id)
+    with workspace.catalog.read() as session:
+        examination = presegmentations.examination(session, examination_id)
     assert examination is not None
     geometry = Geometry.from_json(examination.geometry)
     label_map = np.zeros(geometry.shape, dtype=np.uint8)
     label_map[2:5, 3:9, 1:8] = 1
     label_map[8:12, 3:9, 1:8] = len(workspace.scheme)
-    draft_id = new_id("ps")
-    path = f"presegmentations/{examination.acquisition_id}/{draft_id}.nii.gz"
+    presegmentation_id = new_id("ps")
+    path = f"presegmentations/{examination.acquisition_id}/{presegmentation_id}.nii.gz"
     with workspace.scratch("test-") as folder:
         write_nifti(folder / "draft.nii.gz", label_map, geometry)
         digest = workspace.put_file(path, folder / "draft.nii.gz")
-    with catalog.begin() as session:
+    with workspace.catalog.begin() as session:
         session.add(
             Presegmentation(
-                id=draft_id,
+                id=presegmentation_id,
                 acquisition_id=examination.acquisition_id,
                 examination_id=examination.id,
                 model_version=BOOTSTRAP,
@@ -66,7 +66,7 @@ def add_draft(workspace: Workspace, catalog: Catalog, examination_id: str) -> st
                 digest=digest,
             )
         )
-    return draft_id
+    return presegmentation_id
 
 
 @dataclass(frozen=True)
@@ -126,18 +126,18 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
 def serving(folder: Path, settings: str, count: int = 16) -> Iterator[Running]:
     """A real server over a small workspace."""
     Workspace.init(folder / "workspace", settings_text=settings)
-    workspace, catalog = open_workspace(folder / "workspace")
+    workspace = open_workspace(folder / "workspace")
     (folder / "images").mkdir()
     files = [write_image(folder / "images" / f"p{seed}.nii.gz", seed) for seed in range(count)]
-    report = import_paths(workspace, catalog, files)
+    report = import_paths(workspace, files)
     assert not report.refused
     for entry in report.accepted:
-        add_draft(workspace, catalog, entry.id)
+        add_draft(workspace, entry.id)
     images = {entry.id: Path(entry.source) for entry in report.accepted}
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MRSEG_")}
     with (
         Server(workspace.root, folder / "serve.log", environment=environment) as server,
         httpx.Client(base_url=server.url, timeout=60, trust_env=False) as http,
     ):
-        yield Running(server.url, http, workspace, catalog, images, server.pid)
-    catalog.close()
+        yield Running(server.url, http, workspace, images, server.pid)
+    workspace.catalog.close()

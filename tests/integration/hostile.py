@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.account_tables import SignInAttempts
+from mrseg_label.catalog.tables import SignInAttempts
+from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.tables import Base
-from mrseg_label.workspace import Workspace
 
 SECONDS = 20.0
 Body = bytes | Iterable[bytes]
@@ -137,7 +137,7 @@ class State:
     outside: Mapping[str, tuple[int, str]]
 
     @classmethod
-    def of(cls, workspace: Workspace, catalog: Catalog, log: Path) -> State:
+    def of(cls, workspace: OpenedWorkspace, log: Path) -> State:
         """Of a workspace and of the folder that it is in (with HOME and TMPDIR of the server)."""
         parent = workspace.root.parent
-        return cls(rows(catalog), files(workspace.root), files(parent, without=[workspace.root, log]))
+        return cls(rows(workspace.catalog), files(workspace.root), files(parent, without=[workspace.root, log]))

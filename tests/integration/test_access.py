@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mrseg_monailabel.access import access
 
-from mrseg_label.api.access import Rule, table
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.catalog.types import Role
+from mrseg_label.http.permissions import Rule, table
 from mrseg_label.workspace import Workspace
-from mrseg_monailabel.access import access
 from mrseg_monailabel.loop import LoopApp
 from mrseg_monailabel.server import build
 from tests.integration.conftest import Guarded
@@ -39,9 +39,9 @@ def walk(routes: Iterable[Any], prefix: str = "") -> Iterator[tuple[str, str]]:
 
 def test_every_route_is_in_the_table_and_nothing_else(tmp_path: Path) -> None:
     Workspace.init(tmp_path / "ws", settings_text="WORKERS = 0\n")
-    workspace, catalog = open_workspace(tmp_path / "ws")
-    application = build(LoopApp(workspace, catalog))
-    catalog.close()
+    workspace = open_workspace(tmp_path / "ws")
+    application = build(LoopApp(workspace))
+    workspace.catalog.close()
     found = set(walk(application.routes)) - {("HEAD", "/openapi.json")}  # Starlette's own; a look at the document
     listed = [(rule.method, rule.path) for rule in RULES]
     assert found == set(listed)

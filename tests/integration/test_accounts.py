@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from mrseg_label.accounts import credentials, passwords, service, signing_in, tokens
-from mrseg_label.accounts.signing_in import SignIn
+from mrseg_label.accounts.sign_in import SignIn
 from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.account_tables import AccessToken, Account, SignInAttempts
+from mrseg_label.catalog.tables import AccessToken, Account, SignInAttempts
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.catalog.types import CredentialKind, Role
 from mrseg_label.clock import now
@@ -51,20 +51,20 @@ def at_once(count: int, act: object) -> Counter[str]:
 
 def test_guesses_at_once_do_not_slip_through(catalog: Catalog) -> None:
     sign_in = SignIn(catalog, 1.0)
-    outcomes = at_once(16, lambda: sign_in.by_password("ada", "a wrong password", "10.0.0.1"))
+    outcomes = at_once(16, lambda: sign_in.sign_in_with_password("ada", "a wrong password", "10.0.0.1"))
     assert outcomes["Unauthorized"] == 5
     assert outcomes["TooManyRequests"] == 11
     # From elsewhere the right password still opens, and forgets what others failed at.
-    assert sign_in.identify(sign_in.by_password("ada", PASSWORD, "10.0.0.2")).name == "ada"
+    assert sign_in.identify(sign_in.sign_in_with_password("ada", PASSWORD, "10.0.0.2")).name == "ada"
 
 
 def test_names_that_nobody_has_are_counted_as_well(catalog: Catalog) -> None:
     sign_in = SignIn(catalog, 1.0)
     for _ in range(5):
         with pytest.raises(Unauthorized, match="wrong name or password"):
-            sign_in.by_password("nobody", "a wrong password", "10.0.0.1")
+            sign_in.sign_in_with_password("nobody", "a wrong password", "10.0.0.1")
     with pytest.raises(TooManyRequests):
-        sign_in.by_password("nobody", "a wrong password", "10.0.0.1")
+        sign_in.sign_in_with_password("nobody", "a wrong password", "10.0.0.1")
 
 
 def test_a_peer_that_tries_many_names_has_to_wait(catalog: Catalog) -> None:
@@ -72,7 +72,7 @@ def test_a_peer_that_tries_many_names_has_to_wait(catalog: Catalog) -> None:
     outcomes: Counter[str] = Counter()
     for number in range(60):
         try:
-            sign_in.by_password(f"name{number}", "a wrong password" * 40, "10.0.0.9")  # too long to be hashed
+            sign_in.sign_in_with_password(f"name{number}", "a wrong password" * 40, "10.0.0.9")  # too long to be hashed
         except (Unauthorized, TooManyRequests) as error:
             outcomes[type(error).__name__] += 1
     assert outcomes == {"Unauthorized": 50, "TooManyRequests": 10}
@@ -83,16 +83,18 @@ def test_a_network_is_one_peer_with_ipv6(catalog: Catalog) -> None:
     outcomes: Counter[str] = Counter()
     for number in range(8):
         try:
-            sign_in.by_password("ada", "a wrong password" * 40, f"2001:db8:1:2::{number:x}")
+            sign_in.sign_in_with_password("ada", "a wrong password" * 40, f"2001:db8:1:2::{number:x}")
         except (Unauthorized, TooManyRequests) as error:
             outcomes[type(error).__name__] += 1
     assert outcomes == {"Unauthorized": 5, "TooManyRequests": 3}
-    assert sign_in.by_password("ada", PASSWORD, "2001:db8:1:3::1")
+    assert sign_in.sign_in_with_password("ada", PASSWORD, "2001:db8:1:3::1")
     for number in range(5):
         with pytest.raises(Unauthorized):
-            sign_in.by_password("bob", "a wrong password" * 40, "10.0.0.3" if number % 2 else "::ffff:10.0.0.3")
+            sign_in.sign_in_with_password(
+                "bob", "a wrong password" * 40, "10.0.0.3" if number % 2 else "::ffff:10.0.0.3"
+            )
     with pytest.raises(TooManyRequests):
-        sign_in.by_password("bob", "a wrong password" * 40, "10.0.0.3")
+        sign_in.sign_in_with_password("bob", "a wrong password" * 40, "10.0.0.3")
 
 
 def test_two_admins_cannot_disable_each_other_at_once(catalog: Catalog) -> None:
@@ -107,7 +109,7 @@ def test_two_admins_cannot_disable_each_other_at_once(catalog: Catalog) -> None:
 def test_the_right_password_counts_as_no_failure(catalog: Catalog) -> None:
     sign_in = SignIn(catalog, 1.0)
     for _ in range(12):  # Slicer signs in again and again
-        sign_in.by_password("ada", PASSWORD, "10.0.0.1")
+        sign_in.sign_in_with_password("ada", PASSWORD, "10.0.0.1")
     with catalog.read() as session:
         assert all(row.failures == 0 for row in session.query(SignInAttempts))
         assert session.query(AccessToken).count() == 12
@@ -125,36 +127,40 @@ def test_one_account_a_name_and_one_secret_a_workspace(catalog: Catalog) -> None
 def test_an_account_of_the_identity_provider(catalog: Catalog) -> None:
     sign_in = SignIn(catalog, 1.0)
     issuer = "https://login.hospital.example"
-    token = sign_in.by_provider(issuer, "subject-1", "Eve.Example@hospital.example", Role.REVIEWER, "10.0.0.1")
+    token = sign_in.sign_in_with_provider(
+        issuer, "subject-1", "Eve.Example@hospital.example", Role.REVIEWER, "10.0.0.1"
+    )
     assert sign_in.identify(token).name == "eve.example@hospital.example"
     # The provider's own name for the person counts, whatever the person is called by now; the role is the present one.
-    again = sign_in.by_provider(issuer, "subject-1", "eve.married", Role.RADIOLOGIST, "10.0.0.1")
+    again = sign_in.sign_in_with_provider(issuer, "subject-1", "eve.married", Role.RADIOLOGIST, "10.0.0.1")
     assert (sign_in.identify(again).name, sign_in.identify(again).role) == (
         "eve.example@hospital.example",
         Role.RADIOLOGIST,
     )
     with pytest.raises(Unauthorized, match="not of this identity provider"):
-        sign_in.by_provider(issuer, "subject-2", "ada", Role.ADMIN, "10.0.0.1")
+        sign_in.sign_in_with_provider(issuer, "subject-2", "ada", Role.ADMIN, "10.0.0.1")
     with pytest.raises(Unauthorized, match="not of this identity provider"):
-        sign_in.by_provider("https://other.example", "subject-1", "eve.example@hospital.example", Role.ADMIN, "x")
+        sign_in.sign_in_with_provider(
+            "https://other.example", "subject-1", "eve.example@hospital.example", Role.ADMIN, "x"
+        )
     with pytest.raises(Unauthorized, match="wrong name"):
-        sign_in.by_password("eve.example@hospital.example", "", "10.0.0.1")
+        sign_in.sign_in_with_password("eve.example@hospital.example", "", "10.0.0.1")
     _, secret = credentials.make(
         catalog, "eve.example@hospital.example", CredentialKind.APP_PASSWORD, "Slicer", actor="test"
     )
-    assert sign_in.identify(sign_in.by_password("Eve.Example@hospital.example", secret.upper(), "x"))
+    assert sign_in.identify(sign_in.sign_in_with_password("Eve.Example@hospital.example", secret.upper(), "x"))
     with catalog.begin() as session:
         eve = session.get_one(Account, "eve.example@hospital.example")
         eve.provider_seen_at = now() - timedelta(days=31)
     with pytest.raises(Unauthorized, match="has not signed in through the hospital's identity provider for 30 days"):
-        sign_in.by_password("eve.example@hospital.example", secret, "x")
-    sign_in.by_provider(issuer, "subject-1", "eve", Role.RADIOLOGIST, "10.0.0.1")
-    assert sign_in.by_password("eve.example@hospital.example", secret, "x")
+        sign_in.sign_in_with_password("eve.example@hospital.example", secret, "x")
+    sign_in.sign_in_with_provider(issuer, "subject-1", "eve", Role.RADIOLOGIST, "10.0.0.1")
+    assert sign_in.sign_in_with_password("eve.example@hospital.example", secret, "x")
     with pytest.raises(InvalidInput, match="make an app password"):
         service.set_password(catalog, "eve.example@hospital.example", PASSWORD, actor="test")
     service.disable(catalog, "eve.example@hospital.example", actor="test")
     with pytest.raises(Unauthorized, match="disabled"):
-        sign_in.by_provider(issuer, "subject-1", "eve", Role.ADMIN, "10.0.0.1")
+        sign_in.sign_in_with_provider(issuer, "subject-1", "eve", Role.ADMIN, "10.0.0.1")
     with catalog.read() as session:
         assert session.query(Account).count() == 2
 
@@ -162,7 +168,8 @@ def test_an_account_of_the_identity_provider(catalog: Catalog) -> None:
 def test_a_first_sign_in_in_two_windows_makes_one_account(catalog: Catalog) -> None:
     sign_in = SignIn(catalog, 1.0)
     outcomes = at_once(
-        4, lambda: sign_in.by_provider("https://login.hospital.example", "s", "eve", Role.REVIEWER, "10.0.0.1")
+        4,
+        lambda: sign_in.sign_in_with_provider("https://login.hospital.example", "s", "eve", Role.REVIEWER, "10.0.0.1"),
     )
     assert outcomes == {"done": 4}
     with catalog.read() as session:
@@ -193,10 +200,10 @@ def test_what_changes_while_a_password_is_looked_at_counts(catalog: Catalog, mon
 
     meanwhile(lambda: service.set_password(catalog, "ada", "a new secret of words", actor="test"))
     with pytest.raises(Unauthorized, match="wrong name or password"):
-        sign_in.by_password("ada", PASSWORD, "10.0.0.1")
+        sign_in.sign_in_with_password("ada", PASSWORD, "10.0.0.1")
     meanwhile(lambda: service.disable(catalog, "ada", actor="test"))
     with pytest.raises(Unauthorized, match="disabled"):
-        sign_in.by_password("ada", "a new secret of words", "10.0.0.1")
+        sign_in.sign_in_with_password("ada", "a new secret of words", "10.0.0.1")
     with catalog.read() as session:
         assert session.query(AccessToken).count() == 0
 
@@ -212,12 +219,12 @@ def test_what_ends_with_a_new_password_and_with_disabling(catalog: Catalog) -> N
         lambda: (service.disable(catalog, "ada", actor="test"), service.enable(catalog, "ada", actor="test")),
     ):
         secret = app_password()
-        token = sign_in.by_password("ada", secret, "10.0.0.1")
+        token = sign_in.sign_in_with_password("ada", secret, "10.0.0.1")
         end()
         with pytest.raises(Unauthorized):
             sign_in.identify(token)
         with pytest.raises(Unauthorized):
-            sign_in.by_password("ada", secret, "10.0.0.1")
+            sign_in.sign_in_with_password("ada", secret, "10.0.0.1")
 
 
 def test_the_databases_clock_may_be_ahead(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,10 +232,10 @@ def test_the_databases_clock_may_be_ahead(catalog: Catalog, monkeypatch: pytest.
     sign_in = SignIn(catalog, 1.0)
     with monkeypatch.context() as ahead:
         ahead.setattr(catalog, "now", lambda _: now() + timedelta(seconds=90))
-        token = sign_in.by_password("ada", PASSWORD, "10.0.0.1")
+        token = sign_in.sign_in_with_password("ada", PASSWORD, "10.0.0.1")
     assert sign_in.identify(token).name == "ada"
 
 
 def test_a_password_that_is_no_text_is_a_wrong_one(catalog: Catalog) -> None:
     with pytest.raises(Unauthorized, match="wrong name or password"):
-        SignIn(catalog, 1.0).by_password("ada", "\ud800aaaaaaaaaaaa", "10.0.0.1")
+        SignIn(catalog, 1.0).sign_in_with_password("ada", "\ud800aaaaaaaaaaaa", "10.0.0.1")

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mrseg_label.annotation.decode import decode
 from mrseg_label.errors import InvalidInput
 from mrseg_label.labels import LabelScheme
+from mrseg_label.segments.decode import decode
 from tests.annotation_house import GRID, draft_array
 from tests.integration.test_annotation_refusals import FIVE, HEAD, NAMES, mha_text, nifti, nrrd_text, seg
 

@@ -18,7 +18,7 @@ from monailabel.client import MONAILabelClient
 from monailabel.client.client import MONAILabelClientException
 from numpy.typing import NDArray
 
-from mrseg_label.catalog.tables import Acquisition, AuditEvent, Job, Revision
+from mrseg_label.catalog.tables import Acquisition, Annotation, AuditEvent, Job
 from mrseg_label.imaging import Geometry, write_nifti
 from mrseg_label.intake.service import register_upload
 from tests.annotation_house import GRID as SMALL_GRID
@@ -35,13 +35,13 @@ def add_image(running: Running, folder: Path, name: str, grid: Geometry) -> str:
     # The same content would be the same image.
     content = np.arange(np.prod(grid.shape), dtype=np.int16) + 100 * ord(name[0])
     write_nifti(image, content.reshape(grid.shape), grid)
-    return register_upload(running.workspace, running.catalog, image, alias=name, client="test")
+    return register_upload(running.workspace, image, alias=name, client="test")
 
 
 @pytest.fixture(scope="module")
 def corrected(running: Running, tmp_path_factory: pytest.TempPathFactory) -> str:
     identifier = add_image(running, tmp_path_factory.mktemp("edits"), "edits", GRID)
-    add_draft(running.workspace, running.catalog, identifier)
+    add_draft(running.workspace, identifier)
     return identifier
 
 
@@ -133,7 +133,7 @@ def test_the_client_reads_why_it_was_refused(client: MONAILabelClient, corrected
 def test_a_case_asked_for_again_comes_with_its_accepted_mask(running: Running, tmp_path: Path) -> None:
     grid = Geometry((14, 12, 10), GRID.affine)
     image = add_image(running, tmp_path, "again", grid)
-    add_draft(running.workspace, running.catalog, image)
+    add_draft(running.workspace, image)
     names = list(running.workspace.scheme.names)
     reader = MONAILabelClient(running.url, tmpdir=str(tmp_path), client_id="reader-again")
     last = names[-1]
@@ -235,6 +235,6 @@ def _everything(running: Running) -> tuple[set[str], list[int]]:
     base = running.workspace.root.parent
     files = {str(p.relative_to(base)) for p in base.rglob("*") if p.is_file() and ".db" not in p.name}
     with running.catalog.read() as session:
-        rows = [session.query(table).count() for table in (Revision, Job, AuditEvent)]
+        rows = [session.query(table).count() for table in (Annotation, Job, AuditEvent)]
         rows.append(session.query(Acquisition).filter(Acquisition.annotated_at.is_not(None)).count())
     return files, rows

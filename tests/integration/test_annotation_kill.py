@@ -15,8 +15,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from mrseg_label.catalog.tables import Revision
-from mrseg_label.imaging.masks import load_label_map
+from mrseg_label.catalog.tables import Annotation
+from mrseg_label.segments.label_maps import load_label_map
 from tests.annotation_house import House, make_house
 
 # Three readers submit without end; a line is printed when a submission has been acknowledged.
@@ -89,17 +89,17 @@ def kill_once(house: House, seed: int, delay: float) -> list[tuple[str, int]]:
 def check(house: House, acknowledged: list[tuple[str, int]]) -> None:
     """Every acknowledged revision is there and reads back, every row has its files, and no file is half."""
     with house.catalog.read() as session:
-        revisions = {revision.id: revision for revision in session.query(Revision)}
-    for revision_id, voxels in acknowledged:
-        mask, _, _ = load_label_map(house.workspace.path(revisions[revision_id].path))
+        annotations = {annotation.id: annotation for annotation in session.query(Annotation)}
+    for annotation_id, voxels in acknowledged:
+        mask, _, _ = load_label_map(house.workspace.path(annotations[annotation_id].path))
         assert int((mask == 1).sum()) == voxels
-    for revision in revisions.values():
-        house.workspace.verify(revision.path, revision.digest)
-        house.workspace.verify(revision.upload_path, revision.upload_digest)
+    for annotation in annotations.values():
+        house.workspace.verify(annotation.path, annotation.digest)
+        house.workspace.verify(annotation.upload_path, annotation.upload_digest)
     for path in (house.workspace.root / "annotations").rglob("*.nii.gz"):
         if not path.name.startswith("."):
             assert np.asanyarray(nib.load(path).dataobj).size > 0
-    assert sorted(revision.number for revision in revisions.values()) == list(range(1, len(revisions) + 1))
+    assert sorted(annotation.number for annotation in annotations.values()) == list(range(1, len(annotations) + 1))
 
 
 def run(house: House, kills: int) -> int:

@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mrseg_label.annotation.service import submit
-from mrseg_label.catalog.tables import Acquisition, AuditEvent, Job, Revision
+from mrseg_label.catalog.tables import Acquisition, Annotation, AuditEvent, Job
 from mrseg_label.errors import InvalidInput
 from tests.annotation_house import GRID, House, draft_array, make_house
 from tests.unit.test_annotation_segmentations import save_seg
@@ -261,7 +261,7 @@ def everything(house: House) -> tuple[set[str], list[int]]:
     base = house.workspace.root.parent
     files = {str(p.relative_to(base)) for p in base.rglob("*") if p.is_file() and ".db" not in p.name}
     with house.catalog.read() as session:
-        rows = [session.query(table).count() for table in (Revision, Job, AuditEvent)]
+        rows = [session.query(table).count() for table in (Annotation, Job, AuditEvent)]
         rows.append(session.query(Acquisition).filter(Acquisition.annotated_at.is_not(None)).count())
     return files, rows
 
@@ -277,7 +277,6 @@ def test_bad_upload_is_refused_and_changes_nothing(house: House, tmp_path: Path,
         with pytest.raises(InvalidInput, match=f"(?is){message}") as refused:
             submit(
                 house.workspace,
-                house.catalog,
                 examination_id=house.examination,
                 upload=upload,
                 file_name=file_name,
@@ -305,7 +304,7 @@ def test_corpus_is_large_and_its_base_is_good(house: House, tmp_path: Path) -> N
         upload = tmp_path / "upload"
         upload.write_bytes(make(tmp_path))
         sent = submit(
-            house.workspace, house.catalog, examination_id=house.examination, upload=upload, file_name=name,
+            house.workspace, examination_id=house.examination, upload=upload, file_name=name,
             label_info=NAMES, client="user-xyz", user=None,
         )  # fmt: skip
         assert sent.number == 1

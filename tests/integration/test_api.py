@@ -16,14 +16,14 @@ from starlette.testclient import TestClient
 
 from mrseg_label import api
 from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.opening import open_workspace
-from mrseg_label.catalog.tables import Lease
+from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
+from mrseg_label.catalog.tables import Assignment
 from mrseg_label.catalog.types import CaseRole, RoundState
 from mrseg_label.ids import new_ticket
 from mrseg_label.registry import service
 from mrseg_label.rounds.service import log_path
 from mrseg_label.workspace import Workspace
-from tests.catalog_rows import CHANNELS, add_acquisition, add_evaluation, add_participant, add_revision, add_round
+from tests.catalog_rows import CHANNELS, add_acquisition, add_annotation, add_evaluation, add_participant, add_round
 from tests.unit.test_registry import make_model
 
 Opened = tuple[Workspace, Catalog, TestClient]
@@ -32,14 +32,14 @@ Opened = tuple[Workspace, Catalog, TestClient]
 @pytest.fixture
 def opened(tmp_path: Path, database_settings: str) -> Iterator[Opened]:
     Workspace.init(tmp_path / "ws", settings_text=f"ROUND_SIZE = 2\n{database_settings}")
-    workspace, catalog = open_workspace(tmp_path / "ws")
+    workspace = open_workspace(tmp_path / "ws")
     app = FastAPI()
-    app.include_router(api.root_router(workspace, catalog))
-    app.include_router(api.router(workspace, catalog))
+    app.include_router(api.root_router(workspace))
+    app.include_router(api.router(workspace))
     api.problems.install(app)
     with TestClient(app, raise_server_exceptions=False) as client:
-        yield workspace, catalog, client
-    catalog.close()
+        yield workspace, workspace.catalog, client
+    workspace.catalog.close()
 
 
 def problem_of(response: Any, status: int) -> dict[str, Any]:
@@ -71,10 +71,10 @@ def write_log(workspace: Workspace, text: str) -> None:
     path.write_text(text)
 
 
-def add_model(workspace: Workspace, catalog: Catalog, version: str, **lineage: Any) -> None:
+def add_model(workspace: OpenedWorkspace, version: str, **lineage: Any) -> None:
     source = make_model(workspace.root / "tmp" / version, version.encode())
-    stored = service.store_files(workspace, catalog, version, source)
-    with catalog.begin() as session:
+    stored = service.store_files(workspace, version, source)
+    with workspace.catalog.begin() as session:
         service.register(session, version, stored, actor="test", **lineage)
 
 
@@ -94,9 +94,7 @@ def test_a_fresh_workspace(opened: Opened) -> None:
 
 def test_model_is_promoted_rolled_back_and_downloaded(opened: Opened) -> None:
     workspace, catalog, client = opened
-    add_model(
-        workspace, catalog, "round-1", parent="bootstrap", metrics={"mean_dsc": float("nan"), "dsc": {"liver": 0.8}}
-    )
+    add_model(workspace, "round-1", parent="bootstrap", metrics={"mean_dsc": float("nan"), "dsc": {"liver": 0.8}})
     assert client.get("/api/v1/models/round-1").json()["metrics"] == {"mean_dsc": None, "dsc": {"liver": 0.8}}
     promoted = client.post("/api/v1/models/round-1/promote").json()
     assert (promoted["version"], promoted["status"]) == ("round-1", "current")
@@ -118,7 +116,7 @@ def test_model_is_promoted_rolled_back_and_downloaded(opened: Opened) -> None:
 def test_examinations_page_by_page_newest_first(opened: Opened) -> None:
     _, catalog, client = opened
     start = datetime(2026, 1, 1, tzinfo=UTC)
-    with catalog.begin() as session:
+    with workspace.catalog.begin() as session:
         for number in range(5):
             person = add_participant(session, f"p{number}")
             add_acquisition(session, person, at=start + timedelta(days=number))
@@ -134,13 +132,13 @@ def test_examinations_page_by_page_newest_first(opened: Opened) -> None:
 
 def test_a_correction_serves_all_channels_of_its_group(opened: Opened) -> None:
     _, catalog, client = opened
-    with catalog.begin() as session:
+    with workspace.catalog.begin() as session:
         case = add_acquisition(session, add_participant(session, "p1"))
-        add_revision(session, case, edited=7, number=1)
-        add_revision(session, case, edited=3, number=2)
+        add_annotation(session, case, edited=7, number=1)
+        add_annotation(session, case, edited=3, number=2)
         ids = {examination.sequence: examination.id for examination in case.examinations}
         session.add(
-            Lease(
+            Assignment(
                 ticket=new_ticket(),
                 acquisition_id=case.id,
                 client="c",
@@ -169,9 +167,9 @@ def test_a_correction_serves_all_channels_of_its_group(opened: Opened) -> None:
 def test_round_is_started_cancelled_and_taken_up_again(opened: Opened) -> None:
     workspace, catalog, client = opened
     problem_of(client.post("/api/v1/rounds"), 409)
-    with catalog.begin() as session:
+    with workspace.catalog.begin() as session:
         for number in range(4):
-            add_revision(
+            add_annotation(
                 session, add_acquisition(session, add_participant(session, f"p{number}", held_out=number == 0))
             )
     started = client.post("/api/v1/rounds", json={"final": True})
@@ -193,7 +191,7 @@ def test_round_is_started_cancelled_and_taken_up_again(opened: Opened) -> None:
 
 def test_log_that_is_long_begins_with_a_whole_line(opened: Opened) -> None:
     workspace, catalog, client = opened
-    with catalog.begin() as session:
+    with workspace.catalog.begin() as session:
         add_round(session, 1, [])
     lines = [f"line {number:07d}" for number in range(200_000)]
     write_log(workspace, "\n".join(lines) + "\n")
@@ -205,22 +203,22 @@ def test_log_that_is_long_begins_with_a_whole_line(opened: Opened) -> None:
 
 def test_learning_curve_and_effort(opened: Opened) -> None:
     workspace, catalog, client = opened
-    with catalog.begin() as session:
+    with workspace.catalog.begin() as session:
         cases = [add_acquisition(session, add_participant(session, f"p{n}", held_out=n == 0)) for n in range(4)]
         first = [
-            add_revision(
+            add_annotation(
                 session, case, edited=edited, draft_dsc=dsc, structures={"liver": dsc, "spleen": dsc / 2}, seconds=s
             )
             for case, edited, dsc, s in zip(cases[:3], (100, 300, 0), (0.2, 0.4, 0.6), (60.0, 120.0, None), strict=True)
         ]
         # Submitted again: the case counts once, with what it came to in the end.
-        add_revision(session, cases[1], edited=500, draft_dsc=0.4, structures={"liver": 0.4, "spleen": 0.2}, number=2)
+        add_annotation(session, cases[1], edited=500, draft_dsc=0.4, structures={"liver": 0.4, "spleen": 0.2}, number=2)
         add_round(
             session, 1, [(first[0], CaseRole.HELD_OUT), (first[1], CaseRole.TRAINING), (first[2], CaseRole.TRAINING)]
         )
-    add_model(workspace, catalog, "round-1", round_number=1, parent="bootstrap")
-    with catalog.begin() as session:
-        add_revision(session, cases[3], model_version="round-1", edited=10, draft_dsc=0.9)
+    add_model(workspace, "round-1", round_number=1, parent="bootstrap")
+    with workspace.catalog.begin() as session:
+        add_annotation(session, cases[3], model_version="round-1", edited=10, draft_dsc=0.9)
         add_evaluation(session, "bootstrap", first[0], 0.2, {"liver": 0.2, "spleen": None})
         add_evaluation(session, "round-1", first[0], 0.8, {"liver": 0.8, "spleen": 0.5})
     newest, bootstrap = client.get("/api/v1/metrics/learning-curve").json()["items"]
@@ -278,7 +276,7 @@ def test_health(opened: Opened) -> None:
     _, catalog, client = opened
     assert client.get("/healthz").json() == {"status": "ok"}
     assert client.get("/readyz").status_code == 200
-    with catalog.begin() as session:
+    with workspace.catalog.begin() as session:
         session.connection().exec_driver_sql("UPDATE alembic_version SET version_num = '0000'")
     assert client.get("/healthz").status_code == 200
     reply = client.get("/readyz")
@@ -288,11 +286,11 @@ def test_health(opened: Opened) -> None:
 
 def test_figures_for_prometheus(opened: Opened) -> None:
     _, catalog, client = opened
-    with catalog.begin() as session:
+    with workspace.catalog.begin() as session:
         case = add_acquisition(session, add_participant(session, "p1", held_out=True))
         add_acquisition(session, add_participant(session, "p2"))
         add_round(session, 3, [], RoundState.TRAINING)
-        add_evaluation(session, "bootstrap", add_revision(session, case, edited=12), 0.25, {"liver": 0.25})
+        add_evaluation(session, "bootstrap", add_annotation(session, case, edited=12), 0.25, {"liver": 0.25})
     families = {family.name: family for family in text_string_to_metric_families(client.get("/metrics").text)}
     cases = {sample.labels["state"]: sample.value for sample in families["mrseg_cases"].samples}
     assert cases == {"annotated": 1, "waiting": 1, "handed_out": 0, "excluded": 0}

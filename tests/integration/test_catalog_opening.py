@@ -19,10 +19,10 @@ def test_threads_that_open_a_new_workspace_together_take_turns(tmp_path: Path) -
     def open_it() -> None:
         start.wait()
         try:
-            _, catalog = open_workspace(tmp_path / "ws")
-            with catalog.read() as session:
-                opened.append((migration_state(catalog.engine), models.current(session).version))
-            catalog.close()
+            opened = open_workspace(tmp_path / "ws")
+            with opened.catalog.read() as session:
+                opened.append((migration_state(opened.catalog.engine), models.current(session).version))
+            opened.catalog.close()
         except Exception as error:  # noqa: BLE001 - whatever it is, the test says it
             failed.append(error)
 

@@ -25,8 +25,8 @@ import pytest
 
 from mrseg_label.accounts import credentials, tokens
 from mrseg_label.accounts import service as accounts
-from mrseg_label.catalog.account_tables import AccessToken
-from mrseg_label.catalog.tables import Lease, Revision
+from mrseg_label.catalog.tables import AccessToken
+from mrseg_label.catalog.tables import Annotation, Assignment
 from mrseg_label.catalog.types import CredentialKind, Role
 from mrseg_label.clock import now
 from tests.integration.conftest import PASSWORD, SETTINGS, Running, serving
@@ -75,7 +75,7 @@ class Scene:
         return f"Authorization: Bearer {self.tokens[name]}"
 
     def state(self) -> State:
-        return State.of(self.server.workspace, self.server.catalog, self.folder / "serve.log")
+        return State.of(self.server.workspace, self.folder / "serve.log")
 
 
 @pytest.fixture(scope="module")
@@ -108,19 +108,21 @@ def set_the_scene(server: Running, folder: Path) -> Scene:
     assert web.get("/info/", headers={"Authorization": f"Bearer {given['robot']}"}).status_code == 200
     case = web.post("/activelearning/sequential", headers=alice, json={}).json()
     own = web.post("/activelearning/sequential", headers=mallory, json={}).json()
-    draft = web.get("/datastore/label", params={"label": case["id"], "tag": "original"}, headers=alice).content
+    presegmentation = web.get(
+        "/datastore/label", params={"label": case["id"], "tag": "original"}, headers=alice
+    ).content
     names = list(server.workspace.scheme.label_names)
     sent = web.put(
         "/datastore/label",
         params={"image": case["id"]},
         headers=alice,
-        files={"label": ("label.nii.gz", draft)},
+        files={"label": ("label.nii.gz", presegmentation)},
         data={"params": json.dumps({"label_info": [{"name": name} for name in names]})},
     )
     assert sent.status_code == 200, sent.text
     label = web.get("/datastore/label", params={"label": own["id"], "tag": "original"}, headers=mallory).content
     with catalog.read() as session:
-        annotation = session.query(Revision).one().id
+        annotation = session.query(Annotation).one().id
     image = next(iter(server.images.values())).read_bytes()
     session_id = web.put("/session/", headers=alice, files={"files": ("a.nii.gz", image)}).json()["session_id"]
     made = web.post("/auth/app-passwords", headers=alice, json={"label": "Slicer"}).json()
@@ -1119,8 +1121,8 @@ def test_names_that_are_sql_are_names(scene: Scene) -> None:
     authorization = {"Authorization": scene.by("rita").partition(": ")[2]}
     case = scene.server.http.post("/activelearning/sequential", headers=authorization, json={"client_id": name}).json()
     with scene.server.catalog.read() as session:
-        lease = session.query(Lease).filter_by(ticket=case["id"]).one()
-        assert (lease.client, lease.user) == (name, "rita")
+        assignment = session.query(Assignment).filter_by(ticket=case["id"]).one()
+        assert (assignment.client, assignment.user) == (name, "rita")
 
 
 @pytest.mark.parametrize(

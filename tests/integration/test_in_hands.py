@@ -156,12 +156,12 @@ def test_an_unusable_case_is_closed_to_its_ticket(guarded: Guarded, person: Call
 def test_an_upload_is_no_larger_than_is_allowed_when_it_is_unpacked(tmp_path: Path) -> None:
     """A file of some kilobytes can hold gigabytes."""
     workspace = Workspace.init(tmp_path / "ws", settings_text="MAX_IMAGE_MB = 1\n")
-    workspace, catalog = open_workspace(workspace.root)
+    workspace = open_workspace(workspace.root)
     image = np.zeros((128, 128, 64), dtype=np.int16)
     image[0, 0, 0] = 1
     nibabel.save(nibabel.Nifti1Image(image, np.diag([1.0, 1.0, 1.0, 1.0])), tmp_path / "large.nii.gz")
     with pytest.raises(InvalidInput, match="cannot be used"):
-        register_upload(workspace, catalog, tmp_path / "large.nii.gz", alias="large", client="ada")
+        register_upload(workspace, tmp_path / "large.nii.gz", alias="large", client="ada")
     nibabel.save(nibabel.Nifti1Image(image[:64, :64], np.diag([1.0, 1.0, 1.0, 1.0])), tmp_path / "small.nii.gz")
-    assert register_upload(workspace, catalog, tmp_path / "small.nii.gz", alias="small", client="ada")
-    catalog.close()
+    assert register_upload(workspace, tmp_path / "small.nii.gz", alias="small", client="ada")
+    workspace.catalog.close()

@@ -39,9 +39,9 @@ Opened = tuple[Workspace, Catalog]
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[Opened]:
     Workspace.init(tmp_path / "ws")
-    workspace, catalog = open_workspace(tmp_path / "ws")
-    yield workspace, catalog
-    catalog.close()
+    workspace = open_workspace(tmp_path / "ws")
+    yield workspace, workspace.catalog
+    workspace.catalog.close()
 
 
 def write(path: Path, seed: int, *, shape: tuple[int, int, int] = (6, 7, 8), shift: float = 0.0) -> Path:
@@ -78,7 +78,7 @@ def test_real_mr_keeps_its_voxels_and_world_coordinates(opened: Opened) -> None:
     if not REAL_MR.is_file():
         pytest.skip("the real MR is not beside the repository")
     workspace, catalog = opened
-    report = import_paths(workspace, catalog, [REAL_MR])
+    report = import_paths(workspace, [REAL_MR])
     (entry,) = report.to_json()["accepted"]
     assert entry["shape"] == [117, 91, 20]
     assert np.allclose(entry["spacing_mm"], 3)
@@ -110,11 +110,11 @@ def test_real_mr_keeps_its_voxels_and_world_coordinates(opened: Opened) -> None:
 
 def test_channels_of_one_acquisition_are_a_group_with_the_preferred_one_first(opened: Opened, tmp_path: Path) -> None:
     workspace, catalog = opened
-    report = import_paths(workspace, catalog, [dixon(tmp_path / "data")], DIXON)
+    report = import_paths(workspace, [dixon(tmp_path / "data")], DIXON)
     assert not report.refused
     assert Counter(entry.group for entry in report.accepted) == Counter({entry.group: 4 for entry in report.accepted})
     assert len({entry.group for entry in report.accepted}) == 4
-    with catalog.read() as session:
+    with workspace.catalog.read() as session:
         for acquisition in session.scalars(select(Acquisition)):
             primary = session.get_one(Examination, acquisition.primary_examination_id)
             assert (primary.sequence, acquisition.sequence) == ("in", "in")
@@ -128,8 +128,8 @@ def test_channels_of_one_acquisition_are_a_group_with_the_preferred_one_first(op
 def test_the_channel_to_draft_on_can_be_chosen(opened: Opened, tmp_path: Path) -> None:
     workspace, catalog = opened
     options = ImportOptions(pattern=DIXON.pattern, primary_sequences=("W", "in"))
-    import_paths(workspace, catalog, [dixon(tmp_path / "data")], options)
-    with catalog.read() as session:
+    import_paths(workspace, [dixon(tmp_path / "data")], options)
+    with workspace.catalog.read() as session:
         assert set(session.scalars(select(Acquisition.sequence))) == {"water"}
 
 
@@ -139,7 +139,7 @@ def test_another_grid_is_another_group(opened: Opened, tmp_path: Path) -> None:
     write(tmp_path / "d/P/abdomen_opp.nii.gz", 2, shift=0.001)  # rounding
     write(tmp_path / "d/P/abdomen_T1.nii.gz", 3, shift=1.0)
     write(tmp_path / "d/P/abdomen_T2.nii.gz", 4, shape=(6, 7, 9))
-    report = import_paths(workspace, catalog, [tmp_path / "d"], DIXON)
+    report = import_paths(workspace, [tmp_path / "d"], DIXON)
     group = {entry.sequence: entry.group for entry in report.accepted}
     assert group["in"] == group["opp"]
     assert len(set(group.values())) == 3
@@ -151,8 +151,8 @@ def test_the_same_sequence_again_is_a_repeat_and_said_so(opened: Opened, tmp_pat
     write(tmp_path / "a/P/abdomen_opp.nii.gz", 2)
     write(tmp_path / "b/P/abdomen_in.nii.gz", 3)
     write(tmp_path / "b/P/abdomen_opp.nii.gz", 4)
-    first = import_paths(workspace, catalog, [tmp_path / "a"], DIXON)
-    second = import_paths(workspace, catalog, [tmp_path / "b"], DIXON)
+    first = import_paths(workspace, [tmp_path / "a"], DIXON)
+    second = import_paths(workspace, [tmp_path / "b"], DIXON)
     assert len({entry.group for entry in (*first.accepted, *second.accepted)}) == 2
     assert any("repeat" in warning for warning in second.accepted[0].warnings)
     assert second.accepted[0].group == second.accepted[1].group
@@ -163,13 +163,13 @@ def test_again_changes_nothing_and_new_files_join_their_group(opened: Opened, tm
     folder = dixon(tmp_path / "data", ("P1",))
     late = folder / "P1/abdomen_in.nii.gz"
     late.rename(tmp_path / "late.nii.gz")
-    first = import_paths(workspace, catalog, [folder], DIXON)
+    first = import_paths(workspace, [folder], DIXON)
     (tmp_path / "late.nii.gz").rename(late)
-    second = import_paths(workspace, catalog, [folder], DIXON)
+    second = import_paths(workspace, [folder], DIXON)
     assert (len(first.accepted), len(second.accepted), second.unchanged) == (7, 1, 7)
-    with catalog.read() as session:
+    with workspace.catalog.read() as session:
         assert session.get_one(Acquisition, second.accepted[0].group).primary_examination_id == second.accepted[0].id
-    assert import_paths(workspace, catalog, [folder], DIXON).unchanged == 8
+    assert import_paths(workspace, [folder], DIXON).unchanged == 8
     assert len(list((workspace.root / "images").iterdir())) == 8
     assert not list((workspace.root / "tmp").iterdir())
 
@@ -180,39 +180,39 @@ def test_the_same_bytes_under_two_participants_are_refused(opened: Opened, tmp_p
     copy = tmp_path / "d/P2/abdomen_in.nii.gz"
     copy.parent.mkdir()
     copy.write_bytes((tmp_path / "d/P1/abdomen_in.nii.gz").read_bytes())
-    report = import_paths(workspace, catalog, [tmp_path / "d"], DIXON)
+    report = import_paths(workspace, [tmp_path / "d"], DIXON)
     assert [entry.participant for entry in report.accepted] == ["P1"]
     assert "participant P1" in report.refused[0].reason
-    with catalog.read() as session:
+    with workspace.catalog.read() as session:
         assert session.scalars(select(Participant.code)).all() == ["P1"]
 
 
 def test_two_imports_at_once_do_not_give_one_image_to_two_participants(tmp_path: Path, database_settings: str) -> None:
     Workspace.init(tmp_path / "ws", settings_text=database_settings or None)
-    workspace, catalog = open_workspace(tmp_path / "ws")
+    workspace = open_workspace(tmp_path / "ws")
     for turn in range(5):
         write(tmp_path / "d/x.nii.gz", turn)
         start = threading.Barrier(4)
 
         def one(code: str, start: threading.Barrier = start) -> ImportReport:
             start.wait(30)
-            return import_paths(workspace, catalog, [tmp_path / "d"], ImportOptions(participant=code))
+            return import_paths(workspace, [tmp_path / "d"], ImportOptions(participant=code))
 
         with ThreadPoolExecutor(4) as pool:
             reports = list(pool.map(one, [f"P{turn}-{n}" for n in range(4)]))
         assert sorted(len(report.accepted) for report in reports) == [0, 0, 0, 1]
         assert sum(len(report.refused) for report in reports) == 3
-    catalog.close()
+    workspace.catalog.close()
 
 
 def test_the_same_image_in_another_format_is_the_same_image(opened: Opened, tmp_path: Path) -> None:
     workspace, catalog = opened
     first = write(tmp_path / "d/P1/abdomen_in.nii.gz", 1)
     sitk.WriteImage(sitk.ReadImage(str(first)), str(tmp_path / "other.nrrd"))
-    import_paths(workspace, catalog, [tmp_path / "d"], DIXON)
-    again = import_paths(workspace, catalog, [tmp_path / "other.nrrd"], ImportOptions(participant="P1"))
+    import_paths(workspace, [tmp_path / "d"], DIXON)
+    again = import_paths(workspace, [tmp_path / "other.nrrd"], ImportOptions(participant="P1"))
     assert (again.unchanged, len(again.accepted)) == (1, 0)
-    other = import_paths(workspace, catalog, [tmp_path / "other.nrrd"], ImportOptions(participant="P2"))
+    other = import_paths(workspace, [tmp_path / "other.nrrd"], ImportOptions(participant="P2"))
     assert len(other.refused) == 1
 
 
@@ -220,7 +220,7 @@ def test_a_duplicate_within_one_import_is_named(opened: Opened, tmp_path: Path) 
     workspace, catalog = opened
     first = write(tmp_path / "P1/a.nii.gz", 1)
     (tmp_path / "P1/b.nii.gz").write_bytes(first.read_bytes())
-    report = import_paths(workspace, catalog, [tmp_path / "P1"], ImportOptions(participant="P1"))
+    report = import_paths(workspace, [tmp_path / "P1"], ImportOptions(participant="P1"))
     assert (len(report.accepted), report.unchanged) == (1, 1)
     assert "b.nii.gz has the same content" in report.accepted[0].warnings[0]
 
@@ -233,25 +233,25 @@ def test_without_anything_stated_each_file_is_a_participant_of_its_own(opened: O
     write(tmp_path / "d/._hidden.nii.gz", 4)
     (tmp_path / "d/notes.txt").write_text("not an image")
     (tmp_path / "d/old.hdr").write_bytes(b"x")
-    report = import_paths(workspace, catalog, [tmp_path / "d"])
+    report = import_paths(workspace, [tmp_path / "d"])
     assert {entry.participant for entry in report.accepted} == {"one/scan.v1.2", "two/scan.v1.2", "Jürgen Groß"}
     assert len({entry.group for entry in report.accepted}) == 3
     assert "convert" in reasons(report)["old.hdr"]
     # The files one by one, and from another folder on: the same files, the same participants.
     files = sorted((tmp_path / "d").rglob("*.nii.gz"))
-    assert import_paths(workspace, catalog, [file for file in files if file.name[0] != "."]).unchanged == 3
-    assert import_paths(workspace, catalog, [tmp_path / "d/one"]).unchanged == 1
+    assert import_paths(workspace, [file for file in files if file.name[0] != "."]).unchanged == 3
+    assert import_paths(workspace, [tmp_path / "d/one"]).unchanged == 1
 
 
 def test_same_name_in_two_places_is_two_images_whenever_they_come(opened: Opened, tmp_path: Path) -> None:
     workspace, catalog = opened
-    first = import_paths(workspace, catalog, [write(tmp_path / "a/scan.nii.gz", 1)])
-    second = import_paths(workspace, catalog, [write(tmp_path / "b/scan.nii.gz", 2)])
+    first = import_paths(workspace, [write(tmp_path / "a/scan.nii.gz", 1)])
+    second = import_paths(workspace, [write(tmp_path / "b/scan.nii.gz", 2)])
     assert (first.accepted[0].participant, second.accepted[0].participant) == ("scan", "b/scan")
     copy = tmp_path / "c/copy.nii.gz"
     copy.parent.mkdir()
     copy.write_bytes((tmp_path / "a/scan.nii.gz").read_bytes())
-    assert "participant scan" in import_paths(workspace, catalog, [copy]).refused[0].reason
+    assert "participant scan" in import_paths(workspace, [copy]).refused[0].reason
 
 
 def test_what_cannot_come_in_is_refused_and_the_rest_comes_in(opened: Opened, tmp_path: Path) -> None:
@@ -262,7 +262,7 @@ def test_what_cannot_come_in_is_refused_and_the_rest_comes_in(opened: Opened, tm
     (folder / "cut.nii.gz").write_bytes(whole[: len(whole) // 2])
     nib.save(nib.Nifti1Image(np.zeros((4, 4, 4), np.int16), np.eye(4)), folder / "constant.nii.gz")
     (folder / "text.nrrd").write_text("hello")
-    report = import_paths(workspace, catalog, [folder, tmp_path / "missing", folder / "nothing.png"])
+    report = import_paths(workspace, [folder, tmp_path / "missing", folder / "nothing.png"])
     assert [Path(entry.source).name for entry in report.accepted] == ["good.nii.gz"]
     assert set(reasons(report)) == {"cut.nii.gz", "constant.nii.gz", "text.nrrd", "missing", "nothing.png"}
     assert len(list((workspace.root / "images").iterdir())) == 1
@@ -276,8 +276,8 @@ def test_orientation_is_stated_only_where_the_file_gives_none(opened: Opened, tm
     image.set_qform(None, code=0)
     (tmp_path / "d").mkdir()
     nib.save(image, tmp_path / "d/none.nii.gz")
-    assert "--orientation" in import_paths(workspace, catalog, [tmp_path / "d"]).refused[0].reason
-    report = import_paths(workspace, catalog, [tmp_path / "d"], ImportOptions(orientation="LPS"))
+    assert "--orientation" in import_paths(workspace, [tmp_path / "d"]).refused[0].reason
+    report = import_paths(workspace, [tmp_path / "d"], ImportOptions(orientation="LPS"))
     assert report.accepted[0].geometry.axcodes == "LPS"
     assert any("LPS" in warning for warning in report.accepted[0].warnings)
 
@@ -286,13 +286,13 @@ def test_participants_of_a_table(opened: Opened, tmp_path: Path) -> None:
     workspace, catalog = opened
     folder = dixon(tmp_path / "data")
     (folder / "participants.csv").write_text("Participant;Sex;Age\nP1;male;61,5\nP2;f;n/a\nP3;zebra;3\n")
-    report = import_paths(workspace, catalog, [folder], DIXON)
+    report = import_paths(workspace, [folder], DIXON)
     assert len(report.accepted) == 16
     assert [entry.source for entry in report.refused] == [f"{folder / 'participants.csv'}, line 4"]
     (folder / "participants.csv").write_text("participant,sex,age\nP1,F,61.5\nP2,F,44\n")
-    again = import_paths(workspace, catalog, [folder], DIXON)
+    again = import_paths(workspace, [folder], DIXON)
     assert "P1 has the sex M already" in again.refused[0].reason
-    with catalog.read() as session:
+    with workspace.catalog.read() as session:
         people = {person.code: (person.sex, person.age) for person in session.scalars(select(Participant))}
     assert people == {"P1": ("M", 61.5), "P2": ("F", 44.0)}
 
@@ -303,7 +303,7 @@ def test_a_table_without_a_pattern_names_participants_by_folder_or_beginning(ope
         write(tmp_path / "d" / name, seed)
     table = tmp_path / "people.csv"
     table.write_text("participant,sex,age\nP1,M,60\nP10,F,50\n")
-    report = import_paths(workspace, catalog, [tmp_path / "d"], ImportOptions(csv=table))
+    report = import_paths(workspace, [tmp_path / "d"], ImportOptions(csv=table))
     found = {Path(entry.source).name: (entry.participant, entry.sequence) for entry in report.accepted}
     assert found == {
         "in.nii.gz": ("P1", "in"),
@@ -319,13 +319,13 @@ def test_dry_run_says_the_same_and_stores_nothing(opened: Opened, tmp_path: Path
     workspace, catalog = opened
     folder = dixon(tmp_path / "data")
     (folder / "P2/pelvis_in.nii.gz").write_bytes((folder / "P1/pelvis_in.nii.gz").read_bytes())
-    dry = import_paths(workspace, catalog, [folder], ImportOptions(pattern=DIXON.pattern, dry_run=True))
-    with catalog.read() as session:
+    dry = import_paths(workspace, [folder], ImportOptions(pattern=DIXON.pattern, dry_run=True))
+    with workspace.catalog.read() as session:
         for table in (Participant, Acquisition, Examination, Job, AuditEvent):
             assert session.scalar(select(func.count()).select_from(table)) == 0
     assert not list((workspace.root / "images").iterdir())
     assert not list((workspace.root / "tmp").iterdir())
-    real = import_paths(workspace, catalog, [folder], DIXON)
+    real = import_paths(workspace, [folder], DIXON)
     assert [entry.id for entry in dry.accepted] == [entry.id for entry in real.accepted]
     assert (len(dry.accepted), len(dry.refused)) == (15, 1)
 
@@ -339,7 +339,7 @@ def test_reference_leaves_the_file_where_it_is_unless_it_needs_conversion(opened
     nib.save(
         nib.Nifti1Image(np.asarray(nib.load(plain).dataobj) + 1, nib.load(plain).affine), tmp_path / "d/noqform.nii.gz"
     )
-    report = import_paths(workspace, catalog, [tmp_path / "d"], ImportOptions(reference=True))
+    report = import_paths(workspace, [tmp_path / "d"], ImportOptions(reference=True))
     stored = {entry.participant: workspace.path(entry.stored) for entry in report.accepted}
     assert stored["plain"].is_symlink()
     assert stored["plain"].resolve() == plain.resolve()
@@ -348,7 +348,7 @@ def test_reference_leaves_the_file_where_it_is_unless_it_needs_conversion(opened
     warnings = {entry.participant: " ".join(entry.warnings) for entry in report.accepted}
     assert "scaled" in warnings["scaled"]
     assert "mm" in warnings["noqform"]
-    with catalog.read() as session:
+    with workspace.catalog.read() as session:
         for examination in session.scalars(select(Examination)):
             workspace.verify(examination.path, examination.digest)
     assert plain.is_file()
@@ -367,12 +367,12 @@ def test_uploads_under_a_readers_own_name(opened: Opened, tmp_path: Path) -> Non
     workspace, catalog = opened
     first, second = write(tmp_path / "a.nii.gz", 1), write(tmp_path / "b.nii.gz", 2)
     name = "3: T1 VIBE dixon"
-    one = register_upload(workspace, catalog, first, alias=name, client="anna")
-    assert register_upload(workspace, catalog, first, alias=name, client="anna") == one
-    assert register_upload(workspace, catalog, first, alias="other", client="ben") == one
-    two = register_upload(workspace, catalog, second, alias=name, client="anna")
+    one = register_upload(workspace, first, alias=name, client="anna")
+    assert register_upload(workspace, first, alias=name, client="anna") == one
+    assert register_upload(workspace, first, alias="other", client="ben") == one
+    two = register_upload(workspace, second, alias=name, client="anna")
     assert two != one
-    with catalog.read() as session:
+    with workspace.catalog.read() as session:
         assert session.get_one(Alias, ("anna", name)).examination_id == two
         assert session.get_one(Alias, ("ben", "other")).examination_id == one
         examinations = [session.get_one(Examination, each) for each in (one, two)]
@@ -382,19 +382,19 @@ def test_uploads_under_a_readers_own_name(opened: Opened, tmp_path: Path) -> Non
         assert session.scalar(select(func.count()).select_from(Job).where(Job.kind == "imported")) == 1
     for bad in ("", "a/b", "x\\y", "..", "a\nb", "x" * 201):
         with pytest.raises(InvalidInput):
-            register_upload(workspace, catalog, first, alias=bad, client="anna")
+            register_upload(workspace, first, alias=bad, client="anna")
     (tmp_path / "junk.nii.gz").write_bytes(b"junk")
     with pytest.raises(InvalidInput, match="junk name"):
-        register_upload(workspace, catalog, tmp_path / "junk.nii.gz", alias="junk name", client="anna")
+        register_upload(workspace, tmp_path / "junk.nii.gz", alias="junk name", client="anna")
 
 
 def test_a_downloaded_image_that_is_uploaded_again_is_the_same(opened: Opened, tmp_path: Path) -> None:
     workspace, catalog = opened
-    report = import_paths(workspace, catalog, [write(tmp_path / "a.nii.gz", 1)])
+    report = import_paths(workspace, [write(tmp_path / "a.nii.gz", 1)])
     entry = report.accepted[0]
     saved = tmp_path / "saved.nrrd"
     sitk.WriteImage(sitk.ReadImage(str(workspace.path(entry.stored))), str(saved))
-    assert register_upload(workspace, catalog, saved, alias="mine", client="anna") == entry.id
+    assert register_upload(workspace, saved, alias="mine", client="anna") == entry.id
 
 
 def test_killed_in_the_middle_and_run_again(tmp_path: Path) -> None:
@@ -419,19 +419,19 @@ def test_killed_in_the_middle_and_run_again(tmp_path: Path) -> None:
             os.kill(process.pid, signal.SIGKILL)
             killed += process.wait() == -signal.SIGKILL
     assert killed, "the import was over before it could be killed"
-    workspace, catalog = open_workspace(tmp_path / "ws")
-    with catalog.read() as session:
+    workspace = open_workspace(tmp_path / "ws")
+    with workspace.catalog.read() as session:
         before = session.scalar(select(func.count()).select_from(Examination)) or 0
         for examination in session.scalars(select(Examination)):
             workspace.verify(examination.path, examination.digest)
-    report = import_paths(workspace, catalog, [folder], DIXON)
+    report = import_paths(workspace, [folder], DIXON)
     assert (len(report.accepted) + before, report.unchanged, report.refused) == (60, before, [])
-    with catalog.read() as session:
+    with workspace.catalog.read() as session:
         stored = {each.path: each.digest for each in session.scalars(select(Examination))}
         assert session.scalar(select(func.count()).select_from(Acquisition)) == 60
     assert {f"images/{file.name}" for file in images.iterdir() if not file.name.startswith(".")} == set(stored)
     assert all(sha256_of(workspace.path(path)) == digest for path, digest in stored.items())
-    catalog.close()
+    workspace.catalog.close()
 
 
 def test_report_as_json(opened: Opened, tmp_path: Path) -> None:

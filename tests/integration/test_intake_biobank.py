@@ -25,9 +25,9 @@ Opened = tuple[Workspace, Catalog]
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[Opened]:
     Workspace.init(tmp_path / "ws")
-    workspace, catalog = open_workspace(tmp_path / "ws")
-    yield workspace, catalog
-    catalog.close()
+    workspace = open_workspace(tmp_path / "ws")
+    yield workspace, workspace.catalog
+    workspace.catalog.close()
 
 
 def station(

@@ -53,12 +53,12 @@ def test_import_as_json_then_exclude_and_include(app: typer.Typer, tmp_path: Pat
     assert run(app, ["import", str(tmp_path), "--orientation", "XYZ", *at]).exit_code == 2
     excluded = run(app, ["exclude", entry["id"], "--reason", "motion", "--author", "anna", *at])
     assert json.loads(excluded.stdout) == {"excluded": [entry["group"]]}
-    _, catalog = open_workspace(tmp_path / "ws")
-    with catalog.read() as session:
+    opened = open_workspace(tmp_path / "ws")
+    with opened.catalog.read() as session:
         row = session.get_one(Acquisition, entry["group"])
         assert (row.excluded_by, row.excluded_reason) == ("anna", "motion")
         assert row.excluded_at is not None
-    catalog.close()
+    opened.catalog.close()
     assert isinstance(run(app, ["exclude", entry["id"], "--reason", "motion", *at]).exception, Conflict)
     assert json.loads(run(app, ["include", "P 1", *at]).stdout) == {"included": [entry["group"]]}
 

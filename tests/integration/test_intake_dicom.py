@@ -32,9 +32,9 @@ Opened = tuple[Workspace, Catalog]
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[Opened]:
     Workspace.init(tmp_path / "ws")
-    workspace, catalog = open_workspace(tmp_path / "ws")
-    yield workspace, catalog
-    catalog.close()
+    workspace = open_workspace(tmp_path / "ws")
+    yield workspace, workspace.catalog
+    workspace.catalog.close()
 
 
 def only(report: ImportReport) -> str:
@@ -260,10 +260,10 @@ def test_nothing_of_the_patient_leaves_the_import(opened: Opened, tmp_path: Path
     (folder / "Musterfrau.dcm").write_bytes(b"broken")
     (folder / "MR.1.2.826.5.6.77.8.dcm").write_bytes(b"broken too")
     (folder / "Arzt, Anton, Klinik Musterstadt.txt").write_text("another letter")
-    report = import_paths(workspace, catalog, [tmp_path / "Musterfrau_Erika"])
+    report = import_paths(workspace, [tmp_path / "Musterfrau_Erika"])
     (entry,) = report.accepted
     assert entry.participant.startswith("P-")
-    catalog.close()
+    workspace.catalog.close()
     texts = [json.dumps(report.to_json(), ensure_ascii=False)]
     texts += [gzip.decompress(workspace.path(entry.stored).read_bytes()).decode("latin-1")]
     texts += [file.read_bytes().decode("latin-1") for file in workspace.root.glob("mrseg.db*")]

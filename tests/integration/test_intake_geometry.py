@@ -29,9 +29,9 @@ Opened = tuple[Workspace, Catalog]
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
     root = tmp_path_factory.mktemp("geometry") / "ws"
     Workspace.init(root)
-    workspace, catalog = open_workspace(root)
-    yield workspace, catalog
-    catalog.close()
+    workspace = open_workspace(root)
+    yield workspace, workspace.catalog
+    workspace.catalog.close()
 
 
 @st.composite
@@ -73,9 +73,7 @@ def test_world_coordinates_stay(
     array = np.random.default_rng(seed).integers(-1000, 1000, (5, 6, 7)).astype(np.int16)
     source = tmp_path / f"image{suffix}"
     write(source, array, affine)
-    report = import_paths(
-        workspace, catalog, [source], ImportOptions(participant=f"P {seed} {affine.sum()!r} {suffix}")
-    )
+    report = import_paths(workspace, [source], ImportOptions(participant=f"P {seed} {affine.sum()!r} {suffix}"))
     if report.unchanged:
         return  # the very example again
     assert not report.refused

@@ -17,9 +17,9 @@ from typer.testing import CliRunner
 
 from mrseg_label.annotation.service import submit
 from mrseg_label.catalog.database import Catalog
-from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.queries import rounds
-from mrseg_label.catalog.tables import Examination, Job, Revision
+from mrseg_label.catalog.tables import Annotation, Examination, Job
 from mrseg_label.catalog.types import JobState
 from mrseg_label.cli import app
 from mrseg_label.errors import InvalidInput
@@ -38,9 +38,9 @@ Opened = tuple[Workspace, Catalog]
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[Opened]:
     Workspace.init(tmp_path / "ws")
-    workspace, catalog = open_workspace(tmp_path / "ws")
-    yield workspace, catalog
-    catalog.close()
+    workspace = open_workspace(tmp_path / "ws")
+    yield workspace, workspace.catalog
+    workspace.catalog.close()
 
 
 def save(path: Path, array: NDArray[Any], affine: NDArray[np.float64] = AFFINE) -> Path:
@@ -63,19 +63,19 @@ def boxes(*values: int) -> NDArray[np.uint8]:
     return mask
 
 
-def work(workspace: Workspace, catalog: Catalog) -> None:
+def work(workspace: OpenedWorkspace) -> None:
     """Do the jobs of masks."""
-    worker = Worker(workspace, catalog, (queue.LIGHT,))
+    worker = Worker(workspace, (queue.LIGHT,))
     while worker.run_one():
         pass
 
 
-def stored(workspace: Workspace, catalog: Catalog) -> dict[str, NDArray[Any]]:
+def stored(workspace: OpenedWorkspace) -> dict[str, NDArray[Any]]:
     """The structures of each examination's revisions, as (voxels of the scheme's id)."""
-    with catalog.read() as session:
+    with workspace.catalog.read() as session:
         return {
-            revision.examination_id: np.asarray(nib.load(workspace.path(revision.path)).dataobj)
-            for revision in session.scalars(select(Revision))
+            annotation.examination_id: np.asarray(nib.load(workspace.path(annotation.path)).dataobj)
+            for annotation in session.scalars(select(Annotation))
         }
 
 
@@ -88,26 +88,26 @@ def test_an_nnunet_data_set_with_its_labels(opened: Opened, tmp_path: Path) -> N
         save(data / f"labelsTr/{case}.nii.gz", boxes(7, 3))
     (data / "dataset.json").write_text(json.dumps({"labels": {"background": 0, "liver": 7, "spleen": 3, "aorta": 4}}))
     options = ImportOptions(masks="labelsTr/{case}.nii.gz", mask_labels=data / "dataset.json")
-    report = import_paths(workspace, catalog, [data], options)
+    report = import_paths(workspace, [data], options)
     assert (len(report.accepted), report.refused, report.masks) == (2, [], 2)
-    work(workspace, catalog)
-    masks = stored(workspace, catalog)
+    work(workspace)
+    masks = stored(workspace)
     assert len(masks) == 2
     for mask in masks.values():
         assert np.array_equal(mask == scheme["liver"].id, boxes(7, 3) == 7)
         assert np.array_equal(mask == scheme["spleen"].id, boxes(7, 3) == 3)
         assert set(np.unique(mask)) == {0, scheme["liver"].id, scheme["spleen"].id}
-    with catalog.read() as session:
-        for revision in session.scalars(select(Revision)):
-            states = {item.structure: str(item.state) for item in revision.structures}
+    with workspace.catalog.read() as session:
+        for annotation in session.scalars(select(Annotation)):
+            states = {item.structure: str(item.state) for item in annotation.structures}
             assert (states["liver"], states["aorta"], states["left_kidney"]) == ("drawn", "absent", "not_annotated")
-            assert revision.author == "import"
+            assert annotation.author == "import"
     assert not list((workspace.root / "annotations/incoming").iterdir())
     # Again: nothing twice.
-    again = import_paths(workspace, catalog, [data], options)
+    again = import_paths(workspace, [data], options)
     assert (again.unchanged, again.masks) == (2, 0)
-    work(workspace, catalog)
-    assert len(stored(workspace, catalog)) == 2
+    work(workspace)
+    assert len(stored(workspace)) == 2
     assert len(list((workspace.root / "annotations").rglob("*.upload.nii.gz"))) == 2
 
 
@@ -124,12 +124,12 @@ def test_a_mask_serves_its_group_and_comes_reoriented(opened: Opened, tmp_path: 
     options = ImportOptions(
         pattern="{participant}/{sequence}.nii.gz", masks="{participant}/seg.nii.gz", mask_labels=tmp_path / "labels.tsv"
     )
-    report = import_paths(workspace, catalog, [tmp_path / "d"], options)
+    report = import_paths(workspace, [tmp_path / "d"], options)
     assert (len(report.accepted), report.masks, report.refused) == (3, 1, [])
-    work(workspace, catalog)
-    ((examination, found),) = stored(workspace, catalog).items()
+    work(workspace)
+    ((examination, found),) = stored(workspace).items()
     assert np.array_equal(found == workspace.scheme["liver"].id, mask == 1)
-    with catalog.read() as session:
+    with workspace.catalog.read() as session:
         assert session.get_one(Examination, examination).sequence == "in"
 
 
@@ -147,19 +147,18 @@ def test_a_folder_with_one_file_a_structure(opened: Opened, tmp_path: Path) -> N
         save(folder / f"segmentations/{name}.nii.gz", mask)
     report = import_paths(
         workspace,
-        catalog,
         [tmp_path / "d"],
         ImportOptions(pattern="{participant}/mri.nii.gz", masks="{participant}/segmentations"),
     )
     assert (len(report.accepted), report.masks, report.refused) == (1, 1, [])
-    work(workspace, catalog)
-    (mask,) = stored(workspace, catalog).values()
+    work(workspace)
+    (mask,) = stored(workspace).values()
     scheme = workspace.scheme
     assert np.array_equal(mask == scheme["liver"].id, boxes(1) == 1)
     assert np.array_equal(mask == scheme["spine"].id, boxes(0, 1, 1) == 1)
     assert set(np.unique(mask)) == {0, scheme["liver"].id, scheme["spine"].id}
-    with catalog.read() as session:
-        (job,) = session.scalars(select(Job).where(Job.kind == queue.MASKS))
+    with workspace.catalog.read() as session:
+        (job,) = session.scalars(select(Job).where(Job.kind == queue.IMPORT_MASK))
         assert "brain" in job.result["notes"][0]
 
 
@@ -171,13 +170,13 @@ def test_what_is_no_mask_of_the_image_is_refused_and_the_image_stays(opened: Ope
     save(tmp_path / "d/masks/b.nii.gz", boxes(1) * 0.5)
     (tmp_path / "labels.tsv").write_text("1\tliver\n")
     options = ImportOptions(masks="masks/{name}.nii.gz", mask_labels=tmp_path / "labels.tsv")
-    report = import_paths(workspace, catalog, [tmp_path / "d"], options)
+    report = import_paths(workspace, [tmp_path / "d"], options)
     assert (len(report.accepted), report.masks) == (2, 0)
     reasons = {Path(entry.source).name: entry.reason for entry in report.refused}
     assert "grid" in reasons["a.nii.gz"]
     assert "whole number" in reasons["b.nii.gz"]
     save(tmp_path / "d/masks/b.nii.gz", boxes(1))
-    without = import_paths(workspace, catalog, [tmp_path / "d"], ImportOptions(masks="masks/{name}.nii.gz"))
+    without = import_paths(workspace, [tmp_path / "d"], ImportOptions(masks="masks/{name}.nii.gz"))
     assert any("--mask-labels" in entry.reason for entry in without.refused)
 
 
@@ -201,10 +200,10 @@ def test_an_import_says_at_once_what_the_decoder_will_not_take(opened: Opened, t
         assert "'flux capacitor'" in reasons["unknown.nii.gz"]
         assert "'value 9'" in reasons["nameless.nii.gz"]
         assert (len(document["accepted"]), document["masks"]) == (4, 2)
-        said = {Path(entry["source"]).name: entry["reason"] for entry in document["passed_over"]}
-        assert "without voxels: flux capacitor, warp core" in said["fine.nii.gz"]
-    work(workspace, catalog)
-    assert len(stored(workspace, catalog)) == 2
+        described = {Path(entry["source"]).name: entry["reason"] for entry in document["passed_over"]}
+        assert "without voxels: flux capacitor, warp core" in described["fine.nii.gz"]
+    work(workspace)
+    assert len(stored(workspace)) == 2
 
 
 def test_masks_without_an_image_are_no_images(opened: Opened, tmp_path: Path) -> None:
@@ -261,20 +260,20 @@ def test_masks_beside_dicom(opened: Opened, tmp_path: Path, zipped: bool) -> Non
         masks="{participant}/{name}_seg.nii.gz",
         mask_labels=tmp_path / "labels.tsv",
     )
-    report = import_paths(workspace, catalog, [tmp_path / "d"], options)
+    report = import_paths(workspace, [tmp_path / "d"], options)
     (entry,) = report.accepted
     assert (entry.participant, entry.sequence, report.masks) == ("P1", "t1", 1)
     assert [Path(refused.source).name for refused in report.refused] == ["other_seg.nii.gz"]
-    work(workspace, catalog)
-    ((examination, found),) = stored(workspace, catalog).items()
+    work(workspace)
+    ((examination, found),) = stored(workspace).items()
     assert examination == entry.id
     assert np.array_equal(found == workspace.scheme["liver"].id, mask == 5)
     assert np.array_equal(found == workspace.scheme["spleen"].id, mask == 6)
-    again = import_paths(workspace, catalog, [tmp_path / "d"], options)
+    again = import_paths(workspace, [tmp_path / "d"], options)
     assert (again.unchanged, again.masks, len(again.accepted)) == (1, 0, 0)
     # On another grid it is refused, and the image that is there already stays.
     save(tmp_path / "d/P1/scan_seg.nii.gz", mask, AFFINE)
-    wrong = import_paths(workspace, catalog, [tmp_path / "d"], options)
+    wrong = import_paths(workspace, [tmp_path / "d"], options)
     assert any("grid" in refused.reason for refused in wrong.refused)
 
 
@@ -284,7 +283,7 @@ def test_a_mask_beside_dicom_may_be_called_after_the_patient(opened: Opened, tmp
     save(tmp_path / "d/Musterfrau/Musterfrau.nii.gz", boxes(1))
     (tmp_path / "labels.tsv").write_text("1\tliver\n")
     options = ImportOptions(masks="{name}.nii.gz", mask_labels=tmp_path / "labels.tsv")
-    report = import_paths(workspace, catalog, [tmp_path / "d"], options)
+    report = import_paths(workspace, [tmp_path / "d"], options)
     assert len(report.accepted) == 1
     assert "grid" in report.refused[0].reason
     assert "uster" not in json.dumps(report.to_json())
@@ -305,14 +304,13 @@ def test_names_that_the_scheme_does_not_have_end_the_job_with_the_reason(opened:
     (tmp_path / "labels.tsv").write_text("id\tname\n1\tliver\n2\tflux capacitor\n")
     import_paths(
         workspace,
-        catalog,
         [tmp_path / "d"],
         ImportOptions(masks="masks/{name}.nii.gz", mask_labels=tmp_path / "labels.tsv"),
     )
-    work(workspace, catalog)
-    assert stored(workspace, catalog) == {}
-    with catalog.read() as session:
-        (job,) = session.scalars(select(Job).where(Job.kind == queue.MASKS))
+    work(workspace)
+    assert stored(workspace) == {}
+    with workspace.catalog.read() as session:
+        (job,) = session.scalars(select(Job).where(Job.kind == queue.IMPORT_MASK))
         assert job.state is JobState.FAILED
         assert "flux capacitor" in (job.error or "")
     shown = CliRunner().invoke(app, ["status", "--workspace", str(workspace.root), "--json"])
@@ -322,12 +320,11 @@ def test_names_that_the_scheme_does_not_have_end_the_job_with_the_reason(opened:
     (tmp_path / "labels.tsv").write_text("id\tname\n1\tliver\n2\tspleen\n")
     import_paths(
         workspace,
-        catalog,
         [tmp_path / "d"],
         ImportOptions(masks="masks/{name}.nii.gz", mask_labels=tmp_path / "labels.tsv"),
     )
-    work(workspace, catalog)
-    assert len(stored(workspace, catalog)) == 1
+    work(workspace)
+    assert len(stored(workspace)) == 1
     again = CliRunner().invoke(app, ["status", "--workspace", str(workspace.root), "--json"])
     assert json.loads(again.stdout)["masks_refused"] == []
 
@@ -343,13 +340,13 @@ def test_a_slicer_segmentation_brings_its_own_names(opened: Opened, tmp_path: Pa
         for key, entry in fields.items():
             image.SetMetaData(f"Segment{number}_{key}", str(entry))
     sitk.WriteImage(image, str(tmp_path / "d/a.seg.nrrd"))
-    alone = import_paths(workspace, catalog, [tmp_path / "d/a.seg.nrrd"])
+    alone = import_paths(workspace, [tmp_path / "d/a.seg.nrrd"])
     assert alone.accepted == []
     assert "no image" in alone.refused[0].reason
-    report = import_paths(workspace, catalog, [tmp_path / "d"], ImportOptions(masks="{name}.seg.nrrd"))
+    report = import_paths(workspace, [tmp_path / "d"], ImportOptions(masks="{name}.seg.nrrd"))
     assert (len(report.accepted), report.masks, report.refused) == (1, 1, [])
-    work(workspace, catalog)
-    (mask,) = stored(workspace, catalog).values()
+    work(workspace)
+    (mask,) = stored(workspace).values()
     assert np.array_equal(mask == workspace.scheme["spleen"].id, boxes(9, 4) == 9)
     assert np.array_equal(mask == workspace.scheme["liver"].id, boxes(9, 4) == 4)
 
@@ -367,9 +364,9 @@ def test_imported_masks_are_taught_and_start_no_round(opened: Opened, tmp_path: 
         save(tmp_path / f"d/masks/{name}.nii.gz", boxes(1))
     (tmp_path / "labels.tsv").write_text("1\tliver\n")
     options = ImportOptions(masks="masks/{name}.nii.gz", mask_labels=tmp_path / "labels.tsv")
-    report = import_paths(workspace, catalog, [tmp_path / "d"], options)
-    work(workspace, catalog)
-    with catalog.read() as session:
+    report = import_paths(workspace, [tmp_path / "d"], options)
+    work(workspace)
+    with workspace.catalog.read() as session:
         counts = rounds.counts(session)
         assert (counts.annotated_total, counts.annotated_since_round) == (2, 0)
         assert len(rounds.snapshot_candidates(session)) == 2
@@ -378,7 +375,6 @@ def test_imported_masks_are_taught_and_start_no_round(opened: Opened, tmp_path: 
     for client in ("reader", "reader", "import it"):
         submit(
             workspace,
-            catalog,
             examination_id=report.accepted[0].id,
             upload=tmp_path / "corrected.nii.gz",
             file_name="corrected.nii.gz",
@@ -386,7 +382,7 @@ def test_imported_masks_are_taught_and_start_no_round(opened: Opened, tmp_path: 
             client=client,
             user=None,
         )
-    with catalog.read() as session:
+    with workspace.catalog.read() as session:
         assert rounds.annotated_since(session) == 1
 
 
@@ -399,10 +395,10 @@ def test_masks_of_any_suffix(opened: Opened, tmp_path: Path, suffix: str) -> Non
     sitk.WriteImage(image, str(tmp_path / f"d/masks/ä b.1{suffix}"))
     (tmp_path / "labels.tsv").write_text("id\tname\n3\tliver\n4\tspleen\n")
     options = ImportOptions(masks=f"masks/{{name}}{suffix}", mask_labels=tmp_path / "labels.tsv")
-    report = import_paths(workspace, catalog, [tmp_path / "d"], options)
+    report = import_paths(workspace, [tmp_path / "d"], options)
     assert (len(report.accepted), report.masks, report.refused) == (1, 1, [])
-    work(workspace, catalog)
-    (mask,) = stored(workspace, catalog).values()
+    work(workspace)
+    (mask,) = stored(workspace).values()
     assert np.array_equal(mask == workspace.scheme["liver"].id, boxes(3, 4) == 3)
     assert np.array_equal(mask == workspace.scheme["spleen"].id, boxes(3, 4) == 4)
 

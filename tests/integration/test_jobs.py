@@ -32,7 +32,7 @@ def catalog(tmp_path: Path) -> Catalog:
 
 def _add(catalog: Catalog, key: str, **more: int) -> str:
     with catalog.begin() as session:
-        return enqueue(session, queue.DRAFT, {"n": key}, key=key, **more).id
+        return enqueue(session, queue.PRESEGMENT, {"n": key}, key=key, **more).id
 
 
 def _job(catalog: Catalog, job_id: str) -> Job:

@@ -23,7 +23,7 @@ import SimpleITK as sitk
 from mrseg_label.accounts import service as accounts
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import open_workspace
-from mrseg_label.catalog.tables import Lease
+from mrseg_label.catalog.tables import Assignment
 from mrseg_label.catalog.types import Role
 from mrseg_label.errors import ConfigurationError
 from mrseg_label.intake.service import import_paths
@@ -116,20 +116,20 @@ def _wait_for_images(http: httpx.Client) -> None:
 
 def test_sign_in_holds_under_the_launcher_too(tmp_path: Path, studies: Path) -> None:
     root = Workspace.init(tmp_path / "ws").root
-    workspace, catalog = open_workspace(root)
-    assert not import_paths(workspace, catalog, [studies]).refused
+    workspace = open_workspace(root)
+    assert not import_paths(workspace, [studies]).refused
     for name, role in (("ada", Role.RADIOLOGIST), ("chief", Role.ADMIN)):
-        accounts.add(catalog, name, role, password=PASSWORD, actor="test")
+        accounts.add(workspace.catalog, name, role, password=PASSWORD, actor="test")
     try:
         with launching(tmp_path, root, {}) as http:
-            _a_reader_signs_in(http, tmp_path, catalog)
+            _a_reader_signs_in(http, tmp_path, workspace.catalog)
         log = (tmp_path / "launcher.log").read_text(errors="replace")
-        with catalog.read() as session:
-            tickets = [lease.ticket for lease in session.query(Lease)]
+        with workspace.catalog.read() as session:
+            tickets = [assignment.ticket for assignment in session.query(Assignment)]
         assert tickets and not any(ticket in log for ticket in tickets)
         assert "/datastore/image" not in log and PASSWORD not in log
     finally:
-        catalog.close()
+        workspace.catalog.close()
 
 
 def _a_reader_signs_in(http: httpx.Client, tmp_path: Path, catalog: Catalog) -> None:
@@ -153,7 +153,7 @@ def _a_reader_signs_in(http: httpx.Client, tmp_path: Path, catalog: Catalog) -> 
         other = f"http://{address_of_machine}:{http.base_url.port}/info/"
         assert httpx.get(other, trust_env=False).status_code == 401
         assert httpx.get(other, trust_env=False, headers=mine).status_code == 200
-    accounts.disable(catalog, "ada", actor="test")
+    accounts.disable(workspace.catalog, "ada", actor="test")
     assert http.get("/info/", headers=mine).status_code == 401
 
 
@@ -199,10 +199,10 @@ def test_a_real_sequence_of_requests(launched: httpx.Client, studies: Path, tmp_
     _nothing_of_the_stock_application_answers(launched)
 
     # A second start finds the same workspace and imports nothing twice.
-    workspace, catalog, images = open_studies(str(studies))
+    workspace, images = open_studies(str(studies))
     assert images == studies.resolve() and workspace.root == images / FOLDER
-    import_studies(workspace, catalog, images)
-    catalog.close()
+    import_studies(workspace, images)
+    workspace.catalog.close()
     assert launched.get("/info/").json()["datastore"] == {"total": 2, "completed": 1, "label_tags": {"final": 1}}
 
 

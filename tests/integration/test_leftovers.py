@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from mrseg_label.cli import checks
 from mrseg_label.jobs import queue
-from mrseg_label.leftovers import sweep
+from mrseg_label.maintenance import checks
+from mrseg_label.maintenance.leftovers import sweep
 from tests.annotation_house import House, draft_array, make_house
 
 TWO_DAYS = 2 * 24 * 3600
@@ -41,8 +41,8 @@ def test_old_temporary_files_are_removed_and_files_without_a_row_are_named(house
     waiting = leave(house, "annotations/incoming/m.nii.gz", TWO_DAYS)
     with house.catalog.begin() as session:
         path = waiting.relative_to(house.workspace.root).as_posix()
-        queue.enqueue(session, queue.MASKS, {"path": path}, key="m")
-    left = sweep(house.workspace, house.catalog)
+        queue.enqueue(session, queue.IMPORT_MASK, {"path": path}, key="m")
+    left = sweep(house.workspace)
     assert left.removed == ("annotations/a/.x.part",) and not old.exists() and young.exists()
     assert left.without_row == ("annotations/a/0001-rv-0.nii.gz",) and orphan.exists()
     assert stored <= house.stored() and waiting.exists()

@@ -19,15 +19,15 @@ import pytest
 from starlette.requests import Request
 
 from mrseg_label.accounts import service as accounts
+from mrseg_label.accounts.oidc.claims import entries, provider_user_of
+from mrseg_label.accounts.oidc.settings import check
+from mrseg_label.accounts.oidc.state_cookie import COOKIE, state_key
 from mrseg_label.accounts.tokens import signing_secret
 from mrseg_label.catalog.tables import AuditEvent
 from mrseg_label.catalog.types import Role
 from mrseg_label.config import Settings
 from mrseg_label.errors import ConfigurationError, MrsegError
-from mrseg_label.web.person import entries, person_of
 from mrseg_label.web.routes import redirect_uri
-from mrseg_label.web.settings import check
-from mrseg_label.web.state_cookie import COOKIE, state_key
 from mrseg_label.workspace import Workspace
 from tests.integration.conftest import PASSWORD, Running, serving
 from tests.integration.identity_provider import CLIENT_ID, CLIENT_SECRET, IdentityProvider
@@ -407,10 +407,10 @@ def test_roles_are_found_where_providers_put_them() -> None:
         assert entries(claims, path) == frozenset()
     settings = Settings(oidc_issuer="https://id.example", oidc_client_id="x")
     claims = {"sub": "1", "preferred_username": "ada", "realm_access": {"roles": [REVIEWER, READER]}}
-    assert person_of(claims, settings, "i").role is Role.REVIEWER
+    assert provider_user_of(claims, settings, "i").role is Role.REVIEWER
     nameless: list[Callable[[], dict[str, object]]] = [
         lambda: {**claims, "sub": ""}, lambda: {**claims, "preferred_username": ["ada"]}, lambda: {"sub": "1"},
     ]  # fmt: skip
     for make in nameless:
         with pytest.raises(MrsegError, match="preferred_username"):
-            person_of(make(), settings, "i")
+            provider_user_of(make(), settings, "i")

@@ -14,16 +14,15 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from mrseg_label.accounts import service as accounts
-from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.tables import (
     BOOTSTRAP,
     Acquisition,
+    Annotation,
+    Assignment,
     Examination,
-    Lease,
     Participant,
     Presegmentation,
-    Revision,
 )
 from mrseg_label.catalog.types import Role
 from mrseg_label.errors import MrsegError
@@ -44,7 +43,7 @@ class Day:
 
     submit_seconds: list[float] = field(default_factory=list)
     infer_seconds: list[float] = field(default_factory=list)
-    handed_out: list[str] = field(default_factory=list)
+    assigned: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     burst_seconds: list[float] = field(default_factory=list)
 
@@ -58,7 +57,7 @@ def label_map(seed: int, structures: int) -> NDArray[np.uint8]:
     return np.where(rng.random(fine.shape) < 0.3, moved, fine).astype(np.uint8)
 
 
-def fill(workspace: Workspace, catalog: Catalog, folder: Path, cases: int) -> None:
+def fill(workspace: OpenedWorkspace, folder: Path, cases: int) -> None:
     """Cases with an image and a draft each; the files are links to one another, the rows are not."""
     rng = np.random.default_rng(3)
     image = (np.indices(GRID.shape).sum(axis=0) + rng.integers(0, 40, GRID.shape)).astype(np.int16)
@@ -66,7 +65,7 @@ def fill(workspace: Workspace, catalog: Catalog, folder: Path, cases: int) -> No
     write_nifti(folder / "draft.nii.gz", label_map(0, len(workspace.scheme)), GRID)
     digest = workspace.put_file("images/0.nii.gz", folder / "image.nii.gz")
     draft_digest = workspace.put_file("presegmentations/0.nii.gz", folder / "draft.nii.gz")
-    with catalog.begin() as session:
+    with workspace.catalog.begin() as session:
         for number in range(cases):
             for kind in ("images", "presegmentations") if number else ():
                 os.link(workspace.root / kind / "0.nii.gz", workspace.root / kind / f"{number}.nii.gz")
@@ -142,7 +141,7 @@ class Reader(threading.Thread):
     def _one(self, client: SlicerClient, rng: np.random.Generator) -> str:
         sample = client.next_sample(STRATEGIES[int(rng.integers(3))])
         assert sample is not None
-        self.day.handed_out.append(sample.id)
+        self.day.assigned.append(sample.id)
         client.download_image(sample, self.folder).unlink()
         began = time.monotonic()
         client.infer("mrseg", sample.id, self.folder).file.unlink()
@@ -167,10 +166,10 @@ def test_twenty_radiologists_at_once(tmp_path: Path) -> None:
 def run(tmp_path: Path, readers: int, seconds: float, cases: int, pause: tuple[float, float]) -> Day:
     # No worker: how long a submission takes must not depend on what a worker of this machine happens to do.
     Workspace.init(tmp_path / "ws", settings_text="WORKERS = 0\nAUTO_ROUND = false\n")
-    workspace, catalog = open_workspace(tmp_path / "ws")
+    workspace = open_workspace(tmp_path / "ws")
     for number in range(readers):
-        accounts.add(catalog, f"reader-{number}", Role.RADIOLOGIST, password=PASSWORD, actor="test")
-    fill(workspace, catalog, tmp_path, cases)
+        accounts.add(workspace.catalog, f"reader-{number}", Role.RADIOLOGIST, password=PASSWORD, actor="test")
+    fill(workspace, tmp_path, cases)
     labels, names, day = masks(tmp_path, len(workspace.scheme)), list(workspace.scheme.names), Day()
     together = threading.Barrier(readers)
     with Server(workspace.root, tmp_path / "serve.log") as server:
@@ -184,24 +183,24 @@ def run(tmp_path: Path, readers: int, seconds: float, cases: int, pause: tuple[f
         for desk in desks:
             desk.join()
     assert day.errors == []
-    assert len(day.handed_out) == len(set(day.handed_out)), "a case was handed out twice"
-    with catalog.read() as session:
-        assert session.query(Lease).filter(Lease.ended_at.is_(None)).count() == 0
-        assert session.query(Lease).count() == len(day.handed_out)
-        rows = session.query(Revision).all()
-        readers_of = {lease.id: (lease.ticket, lease.user) for lease in session.query(Lease)}
-    assert {readers_of[row.lease_id or ""][0] for row in rows} == set(day.handed_out)
-    assert all(row.author == readers_of[row.lease_id or ""][1] and row.client == "user-xyz" for row in rows)
+    assert len(day.assigned) == len(set(day.assigned)), "a case was handed out twice"
+    with workspace.catalog.read() as session:
+        assert session.query(Assignment).filter(Assignment.ended_at.is_(None)).count() == 0
+        assert session.query(Assignment).count() == len(day.assigned)
+        rows = session.query(Annotation).all()
+        readers_of = {assignment.id: (assignment.ticket, assignment.user) for assignment in session.query(Assignment)}
+    assert {readers_of[row.assignment_id or ""][0] for row in rows} == set(day.assigned)
+    assert all(row.author == readers_of[row.assignment_id or ""][1] and row.client == "user-xyz" for row in rows)
     for row in rows:
         workspace.verify(row.path, row.digest)
         workspace.verify(row.upload_path, row.upload_digest)
-    catalog.close()
+    workspace.catalog.close()
     p50, p95 = np.percentile(day.submit_seconds, (50, 95))
     print(
         f"{readers} readers, {seconds:.0f} s, a case every {pause[0]} to {pause[1]} s each: "
         f"{len(day.submit_seconds)} submissions of 320 x 260 x 72 voxels, median {p50:.2f} s, p95 {p95:.2f} s, "
         f"at most {max(day.submit_seconds):.2f} s; drafts median {np.median(day.infer_seconds):.2f} s, "
         f"p95 {np.percentile(day.infer_seconds, 95):.2f} s; all {readers} at the same moment: "
-        f"at most {max(day.burst_seconds):.2f} s; {len(day.handed_out)} cases handed out, none twice; no error"
+        f"at most {max(day.burst_seconds):.2f} s; {len(day.assigned)} cases handed out, none twice; no error"
     )
     return day

@@ -14,7 +14,7 @@ from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.catalog.queries import models
 from mrseg_label.catalog.queries import rounds as rows
-from mrseg_label.catalog.tables import Acquisition, Evaluation, Revision
+from mrseg_label.catalog.tables import Acquisition, Annotation, Evaluation
 from mrseg_label.catalog.types import RoundState
 from mrseg_label.imaging import write_nifti
 from mrseg_label.intake.service import register_upload
@@ -32,9 +32,9 @@ SETTINGS = 'AUTH = "off"\nTRAINING_PROFILE = "smoke"\nDEVICE = "cpu"\nTOTALSEG_W
 def opened(tmp_path: Path) -> Iterator[tuple[Workspace, Catalog]]:
     (tmp_path / "labels.tsv").write_text(SCHEME.text)
     Workspace.init(tmp_path / "ws", tmp_path / "labels.tsv", SETTINGS.format(tmp_path / "no-weights"))
-    workspace, catalog = open_workspace(tmp_path / "ws")
-    yield workspace, catalog
-    catalog.close()
+    workspace = open_workspace(tmp_path / "ws")
+    yield workspace, workspace.catalog
+    workspace.catalog.close()
 
 
 def annotate(opened: tuple[Workspace, Catalog], folder: Path, seed: int, names: list[str], held_out: bool) -> str:
@@ -62,16 +62,16 @@ def test_a_round_from_snapshot_to_model_respects_what_was_not_judged(
     partial = annotate(opened, tmp_path, 1, NAMES[:2], held_out=False)
     annotate(opened, tmp_path, 2, NAMES, held_out=False)
     tested = annotate(opened, tmp_path, 3, NAMES[:2], held_out=True)
-    number = service.start(workspace, catalog)
-    held = claim(catalog, [queue.ROUNDS])
+    number = service.start(workspace)
+    held = claim(workspace.catalog, [queue.ROUNDS])
     assert held is not None
-    run.run(JobContext(workspace, catalog, held, {}))
-    with catalog.read() as session:
+    run.run(JobContext(workspace, held, {}))
+    with workspace.catalog.read() as session:
         row = rows.get(session, number)
         assert row is not None and row.state is RoundState.DONE, row and row.error
         model = models.get(session, "r1")
-        revision = session.query(Revision).filter_by(acquisition_id=tested).one()
-        evaluation = session.get(Evaluation, ("r1", revision.id))
+        annotation = session.query(Annotation).filter_by(acquisition_id=tested).one()
+        evaluation = session.get(Evaluation, ("r1", annotation.id))
     assert row.result["labels"] == {
         "structures": NAMES,
         "cases_filled_from": {},

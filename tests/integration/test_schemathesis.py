@@ -30,7 +30,7 @@ from schemathesis.specs.openapi.checks import (
 
 from mrseg_label.accounts import service as accounts
 from mrseg_label.accounts import tokens
-from mrseg_label.catalog.account_tables import Account
+from mrseg_label.catalog.tables import Account
 from mrseg_label.catalog.types import Role
 from tests.integration.conftest import PASSWORD, SETTINGS, Running, serving
 
@@ -72,13 +72,15 @@ def known(server: Running) -> dict[str, list[Any]]:
     """Values that lead to something, by parameter: made-up ids would only ever be answered with 404."""
     headers = {"Authorization": f"Bearer {token(server, Role.RADIOLOGIST)}"}
     ticket = server.http.post("/activelearning/sequential", headers=headers, json={}).json()["id"]
-    draft = server.http.get("/datastore/label", params={"label": ticket, "tag": "original"}, headers=headers).content
+    presegmentation = server.http.get(
+        "/datastore/label", params={"label": ticket, "tag": "original"}, headers=headers
+    ).content
     label_info = [{"name": name} for name in server.workspace.scheme.label_names]
     sent = server.http.put(
         "/datastore/label",
         params={"image": ticket},
         headers=headers,
-        files={"label": ("a.nii.gz", draft)},
+        files={"label": ("a.nii.gz", presegmentation)},
         data={"params": json.dumps({"label_info": label_info})},
     )
     assert sent.status_code == 200, sent.text

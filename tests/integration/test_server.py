@@ -21,7 +21,7 @@ import SimpleITK as sitk
 from monailabel.client import MONAILabelClient
 
 from mrseg_label.catalog.queries import datastore as rows
-from mrseg_label.catalog.queries import drafts, rounds
+from mrseg_label.catalog.queries import presegmentations, rounds
 from mrseg_label.catalog.types import RoundState
 from mrseg_label.intake.service import register_upload
 from mrseg_label.jobs import Claim, claim
@@ -115,8 +115,8 @@ def test_a_case_from_hand_out_to_submission(running: Running, client: MONAILabel
     np.testing.assert_array_equal(final, np.where(edited > 0, last.id, 0))
     assert sample["id"] not in client.datastore()["objects"]
     with running.catalog.read() as session:
-        revision = rows.final_revisions(session, [_acquisition(running, sample["id"])])
-    assert next(iter(revision.values())).presegmentation_id == params["presegmentation"]
+        annotation = rows.final_annotations(session, [_acquisition(running, sample["id"])])
+    assert next(iter(annotation.values())).presegmentation_id == params["presegmentation"]
 
 
 def test_same_client_name_gets_different_cases(running: Running) -> None:
@@ -131,8 +131,8 @@ def test_same_client_name_gets_different_cases(running: Running) -> None:
 def test_infer_never_gives_away_the_stored_file(running: Running) -> None:
     examination = next(iter(running.images))
     with running.catalog.read() as session:
-        draft = drafts.newest(session, _acquisition(running, examination))
-    assert draft is not None
+        presegmentation = presegmentations.newest(session, _acquisition(running, examination))
+    assert presegmentation is not None
     for extension in (".nrrd", ".nii.gz"):
         params = {"result_extension": extension}
         reply = running.http.post(
@@ -140,7 +140,7 @@ def test_infer_never_gives_away_the_stored_file(running: Running) -> None:
         )
         assert reply.status_code == 200
         assert reply.headers["content-disposition"].endswith(f'{extension}"')
-    running.workspace.verify(draft.path, draft.digest)
+    running.workspace.verify(presegmentation.path, presegmentation.digest)
     assert not list((running.workspace.root / "tmp").glob("infer-*"))
 
 
@@ -157,7 +157,7 @@ def test_infer_waits_for_a_worker_while_others_are_served(running: Running, tmp_
         assert running.http.get("/info/").status_code == 200
         held = _claim_draft(running, _acquisition(running, identifier))  # this test is the worker
         assert not wait(waiting, timeout=1).done
-        add_draft(running.workspace, running.catalog, identifier)
+        add_draft(running.workspace, identifier)
         with running.catalog.begin() as session:
             held.finish(running.catalog, session, {})
         answers = [reply.result() for reply in waiting]
@@ -166,7 +166,7 @@ def test_infer_waits_for_a_worker_while_others_are_served(running: Running, tmp_
 
 def test_a_server_that_ends_answers_those_who_wait(running: Running, tmp_path: Path) -> None:
     image = write_image(tmp_path / "stop.nii.gz", 101)
-    identifier = register_upload(running.workspace, running.catalog, image, alias="stop", client="test")
+    identifier = register_upload(running.workspace, image, alias="stop", client="test")
     with Server(running.workspace.root, tmp_path / "serve.log") as server, ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(_infer, server.url, identifier, 600)
         _claim_draft(running, _acquisition(running, identifier), patience=60)  # so it waits, and no worker will come
@@ -180,7 +180,7 @@ def test_a_readers_own_image_goes_by_its_own_name(running: Running, client: MONA
     alias = "3: T1 VIBE dixon"
     identifier = client.upload_image(str(image), alias)["image"]
     assert client.upload_image(str(image), alias)["image"] == identifier
-    add_draft(running.workspace, running.catalog, identifier)
+    add_draft(running.workspace, identifier)
     # The module ignores the id in the reply and goes on with the name.
     file, _ = client.infer("mrseg", alias, dict(INFER))
     label = sitk.Cast(sitk.ReadImage(file), sitk.sitkInt16)
@@ -244,7 +244,7 @@ def test_slicer_neither_starts_nor_stops_a_round(running: Running, client: MONAI
             assert row is not None and row.state is RoundState.QUEUED
             assert rounds.next_number(session) == number + 1
     finally:
-        rounds_service.cancel(running.workspace, running.catalog, number)
+        rounds_service.cancel(running.workspace, number)
     assert client.train_status(check_if_running=True) is False
 
 
@@ -402,6 +402,6 @@ def _geometry(image: sitk.Image) -> tuple[Any, Any, Any]:
 
 def _acquisition(running: Running, examination_id: str) -> str:
     with running.catalog.read() as session:
-        examination = drafts.examination(session, examination_id)
+        examination = presegmentations.examination(session, examination_id)
     assert examination is not None
     return examination.acquisition_id

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mrseg_label.errors import ConfigurationError
-from mrseg_monailabel.guard import refusal
+from mrseg_label.http.local_only import refusal
 from mrseg_monailabel.server import WORKSPACE_VARIABLE, create_app
 from tests.integration.conftest import Running
 

@@ -23,10 +23,10 @@ import numpy as np
 import pytest
 
 from mrseg_label.catalog.opening import open_workspace
-from mrseg_label.catalog.tables import Examination, Lease, Revision
-from mrseg_label.imaging.masks import load_label_map
+from mrseg_label.catalog.tables import Annotation, Assignment, Examination
 from mrseg_label.intake.service import import_paths
-from mrseg_label.leftovers import FOLDERS, TEMPORARY, sweep
+from mrseg_label.maintenance.leftovers import FOLDERS, TEMPORARY, sweep
+from mrseg_label.segments.label_maps import load_label_map
 from mrseg_label.simulation.server import free_port
 from mrseg_label.workspace import Workspace
 from tests.integration.conftest import add_draft, write_image
@@ -55,7 +55,7 @@ class Readers:
     examinations: list[str]
     folder: Path
     acknowledged: list[Acknowledged] = field(default_factory=list)
-    handed_out: list[str] = field(default_factory=list)
+    assigned: list[str] = field(default_factory=list)
     unexpected: list[str] = field(default_factory=list)
     lost_answers: int = 0
     stop: threading.Event = field(default_factory=threading.Event)
@@ -78,7 +78,7 @@ class Readers:
             answer = http.post("/activelearning/random", json={"client_id": f"reader-{number}"})
             if answer.status_code == 200 and answer.json():
                 examination = answer.json()["id"]
-                self.handed_out.append(examination)
+                self.assigned.append(examination)
             elif answer.status_code not in (200, 409):
                 self.unexpected.append(answer.text)
         mask = (rng.random(SHAPE) < 0.5).astype(np.uint8)
@@ -143,12 +143,12 @@ def run(folder: Path, kills: int) -> None:
     root = folder / "ws"
     # A draft each, so that a submission does all that it does in life; no workers: their kills have tests of their own.
     Workspace.init(root, settings_text='AUTH = "off"\nWORKERS = 0\n')
-    workspace, catalog = open_workspace(root)
+    workspace = open_workspace(root)
     (folder / "images").mkdir()
     images = [write_image(folder / "images" / f"p{seed}.nii.gz", seed) for seed in range(CASES)]
-    report = import_paths(workspace, catalog, images)
+    report = import_paths(workspace, images)
     for entry in report.accepted:
-        add_draft(workspace, catalog, entry.id)
+        add_draft(workspace, entry.id)
     affine = {entry.id: nib.load(workspace.root / entry.stored).affine for entry in report.accepted}
     (folder / "sent").mkdir()
     port, rng = free_port(), random.Random(23)
@@ -177,11 +177,11 @@ def run(folder: Path, kills: int) -> None:
     elapsed = time.monotonic() - began
     assert readers.unexpected == []
     assert len(readers.acknowledged) >= kills
-    with catalog.read() as session:
-        revisions = session.query(Revision).all()
+    with workspace.catalog.read() as session:
+        annotations = session.query(Annotation).all()
         geometry = {row.id: row.geometry for row in session.query(Examination)}
-        leases = session.query(Lease).all()
-    by_upload = {(row.examination_id, row.upload_digest): row for row in revisions}
+        assignments = session.query(Assignment).all()
+    by_upload = {(row.examination_id, row.upload_digest): row for row in annotations}
     lost = [sent for sent in readers.acknowledged if (sent.examination, sent.upload_digest) not in by_upload]
     assert lost == []
     for sent in readers.acknowledged:
@@ -189,20 +189,20 @@ def run(folder: Path, kills: int) -> None:
         mask, grid, _ = load_label_map(workspace.path(row.path))
         assert int((mask == workspace.scheme["spleen"].id).sum()) == sent.voxels
         np.testing.assert_allclose(grid.affine, geometry[sent.examination]["affine"], atol=1e-4)
-    check_files(workspace, revisions)
+    check_files(workspace, annotations)
     numbers: dict[str, list[int]] = {}
-    for row in revisions:
+    for row in annotations:
         numbers.setdefault(row.acquisition_id, []).append(row.number)
     assert all(sorted(found) == list(range(1, len(found) + 1)) for found in numbers.values())
     # No case was in two hands at once.
-    for lease in leases:
+    for assignment in assignments:
         others = [
-            other for other in leases
-            if other.acquisition_id == lease.acquisition_id and other.id != lease.id and other.created_at >= lease.created_at
+            other for other in assignments
+            if other.acquisition_id == assignment.acquisition_id and other.id != assignment.id and other.created_at >= assignment.created_at
         ]  # fmt: skip
-        assert all(lease.ended_at is not None and lease.ended_at <= other.created_at for other in others)
-    left = sweep(workspace, catalog, older_than=-1)
-    catalog.close()
+        assert all(assignment.ended_at is not None and assignment.ended_at <= other.created_at for other in others)
+    left = sweep(workspace, older_than=-1)
+    workspace.catalog.close()
     doctor = subprocess.run(
         [sys.executable, "-m", "mrseg_label.cli", "doctor", "--verify", "--json", "--workspace", str(root)],
         capture_output=True,
@@ -212,15 +212,15 @@ def run(folder: Path, kills: int) -> None:
     assert checks["digests"] == "ok" and checks["database"] == "ok" and checks["leftovers"] == "ok"
     print(
         f"{kills} kills in {elapsed:.0f} s: {len(readers.acknowledged)} submissions acknowledged, 0 lost; "
-        f"{readers.lost_answers} requests without an answer; {len(revisions)} revisions; a restart took "
+        f"{readers.lost_answers} requests without an answer; {len(annotations)} revisions; a restart took "
         f"{np.median(seconds):.2f} s (median; at most {max(seconds):.2f} s); left behind: "
         f"{len(left.removed)} temporary files, {len(left.without_row)} whole files without a row"
     )
 
 
-def check_files(workspace: Workspace, revisions: list[Revision]) -> None:
+def check_files(workspace: Workspace, annotations: list[Annotation]) -> None:
     """Every row has its files, and whatever bears a final name is whole."""
-    for row in revisions:
+    for row in annotations:
         workspace.verify(row.path, row.digest)
         workspace.verify(row.upload_path, row.upload_digest)
     for folder in FOLDERS:

@@ -18,14 +18,14 @@ import SimpleITK as sitk
 
 from mrseg_label.accounts import credentials, tokens
 from mrseg_label.accounts import service as accounts
-from mrseg_label.catalog.account_tables import AccessToken
+from mrseg_label.catalog.tables import AccessToken
 from mrseg_label.catalog.queries import audit
-from mrseg_label.catalog.tables import AuditEvent, Lease, Revision
+from mrseg_label.catalog.tables import Annotation, Assignment, AuditEvent
 from mrseg_label.catalog.types import CredentialKind, Role
 from mrseg_label.clock import now
 from mrseg_label.errors import Conflict, InvalidInput
 from mrseg_label.ids import new_id
-from mrseg_label.worklist.asking import Purpose, ask_for
+from mrseg_label.worklist.requests import Purpose, ask_for
 from tests.integration.conftest import PASSWORD, Guarded
 
 
@@ -245,8 +245,8 @@ def test_urlretrieve_opens_a_case_by_its_ticket(guarded: Guarded, person: Callab
     assert not ticket.startswith("ex-") and len(ticket) >= 22  # 128 bits
     target, _ = urlretrieve(url(guarded, ticket), tmp_path / case["name"])
     with guarded.catalog.read() as session:
-        lease = session.query(Lease).filter_by(ticket=ticket).one()
-        assert (lease.user, lease.client) == (name, "user-xyz")
+        assignment = session.query(Assignment).filter_by(ticket=ticket).one()
+        assert (assignment.user, assignment.client) == (name, "user-xyz")
     examination = case["name"].removesuffix(".nii.gz")
     assert sitk.ReadImage(str(target)).GetSize() == sitk.ReadImage(str(guarded.images[examination])).GetSize()
     # The ticket opens that image and nothing else.
@@ -281,9 +281,11 @@ def submit(guarded: Guarded, token: str, ticket: str, tmp_path: Path, **params: 
     """Send the draft of a case back as the correction."""
     reply = guarded.http.post(f"/infer/mrseg?image={ticket}", headers=bearer(token), data={"params": "{}"})
     assert reply.status_code == 200, reply.text
-    draft = guarded.http.get("/datastore/label", params={"label": ticket, "tag": "original"}, headers=bearer(token))
+    presegmentation = guarded.http.get(
+        "/datastore/label", params={"label": ticket, "tag": "original"}, headers=bearer(token)
+    )
     file = tmp_path / "label.nii.gz"
-    file.write_bytes(draft.content)
+    file.write_bytes(presegmentation.content)
     info = [{"name": name, "idx": index} for index, name in enumerate(guarded.workspace.scheme.label_names, start=1)]
     answer = guarded.http.put(
         "/datastore/label",
@@ -304,8 +306,8 @@ def test_the_ticket_lives_through_submissions_and_the_author_is_who_signed_in(
     assert submit(guarded, token, ticket, tmp_path, client_id=other)[0] == 200
     assert submit(guarded, token, ticket, tmp_path, client_id="chief", mrseg_caller="admin", user="admin")[0] == 200
     with guarded.catalog.read() as session:
-        case = session.query(Lease).filter_by(ticket=ticket).one().acquisition_id
-        found = session.query(Revision).filter_by(acquisition_id=case).all()
+        case = session.query(Assignment).filter_by(ticket=ticket).one().acquisition_id
+        found = session.query(Annotation).filter_by(acquisition_id=case).all()
         assert {(row.author, row.client) for row in found} <= {(name, other), (name, "chief")} and found
     assert urlretrieve(url(guarded, ticket), tmp_path / "image.nii.gz")
     accounts.disable(guarded.catalog, name, actor="test")
@@ -321,7 +323,7 @@ def test_the_ticket_lives_through_submissions_and_the_author_is_who_signed_in(
 def test_a_ticket_ends_with_its_time(guarded: Guarded, person: Callable[..., str], tmp_path: Path) -> None:
     ticket = take(guarded, guarded.sign_in(person()))["id"]
     with guarded.catalog.begin() as session:
-        session.query(Lease).filter_by(ticket=ticket).one().expires_at = now() - timedelta(seconds=1)
+        session.query(Assignment).filter_by(ticket=ticket).one().expires_at = now() - timedelta(seconds=1)
     with pytest.raises(HTTPError) as refused:
         urlretrieve(url(guarded, ticket), tmp_path / "none")
     assert refused.value.code == 401
@@ -382,22 +384,21 @@ def test_work_on_a_case_that_was_released_meanwhile_is_kept_as_a_further_reading
         assert reply.status_code == 200, reply.text
 
     with guarded.catalog.read() as session:
-        case = session.query(Lease).filter_by(ticket=first["id"]).one().acquisition_id
-    asked_for(guarded, case, other)
+        case = session.query(Assignment).filter_by(ticket=first["id"]).one().acquisition_id
+    requested(guarded, case, other)
     send(other, take(guarded, guarded.sign_in(other))["id"], "liver")
     send(late, first["id"], "spleen")
     with guarded.catalog.read() as session:
-        found = session.query(Revision).filter_by(acquisition_id=case).order_by(Revision.number).all()
+        found = session.query(Annotation).filter_by(acquisition_id=case).order_by(Annotation.number).all()
     assert [(row.author, row.is_final) for row in found] == [(other, True), (late, False)]
     with pytest.raises(HTTPError):  # it opens nothing all the same
         urlretrieve(url(guarded, first["id"]), tmp_path / "none")
 
 
-def asked_for(guarded: Guarded, acquisition: str, reader: str) -> None:
+def requested(guarded: Guarded, acquisition: str, reader: str) -> None:
     """Let a reader's next case be this one."""
     ask_for(
         guarded.workspace,
-        guarded.catalog,
         purpose=Purpose.CORRECT,
         client="user-xyz",
         user=reader,
@@ -449,13 +450,13 @@ def test_every_write_over_http_is_an_audit_event_of_who_signed_in(
     assert submit(guarded, signed[reader], str(sample["id"]), tmp_path)[0] == 200
     with guarded.catalog.read() as session:
         events = [event.action for event in session.query(AuditEvent).filter_by(actor=reader)]
-        revision = session.query(Revision).filter_by(author=reader).one().id
+        annotation = session.query(Annotation).filter_by(author=reader).one().id
     assert "submitted" in events
     again = {"purpose": "correct", "examination": examination}
     written(reader, "POST", "/api/v1/examinations/hand-out", json=again)
     written(reader, "POST", f"/api/v1/examinations/{examination}/release", json={})
-    written(reader, "POST", f"/api/v1/annotations/{revision}/withdraw", json={"comment": "wrong side"})
-    written(reviewer, "POST", f"/api/v1/annotations/{revision}/restore", json={})
+    written(reader, "POST", f"/api/v1/annotations/{annotation}/withdraw", json={"comment": "wrong side"})
+    written(reviewer, "POST", f"/api/v1/annotations/{annotation}/restore", json={})
     other = written(reader, "POST", "/activelearning/sequential", json={})
     other_id = str(other["name"]).removesuffix(".nii.gz")
     written(reader, "POST", f"/api/v1/examinations/{other_id}/unusable", json={"reason": "motion"})

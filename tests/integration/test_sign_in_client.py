@@ -12,7 +12,7 @@ from monailabel.client import MONAILabelClient
 from monailabel.client.client import MONAILabelClientException
 
 from mrseg_label.accounts import service as accounts
-from mrseg_label.catalog.tables import Lease, Revision
+from mrseg_label.catalog.tables import Annotation, Assignment
 from mrseg_label.catalog.types import Role
 from tests.integration.conftest import PASSWORD, Guarded
 
@@ -60,10 +60,10 @@ def test_a_working_day(guarded: Guarded, reader: MONAILabelClient, tmp_path: Pat
     info = [{"name": "spleen", "idx": 3}, {"name": "liver", "idx": 9}]
     reader.save_label(sample["id"], str(file), params={"label_info": info})
     with guarded.catalog.read() as session:
-        lease = session.query(Lease).filter_by(ticket=sample["id"]).one()
-        revision = session.query(Revision).filter_by(acquisition_id=lease.acquisition_id, author=name).one()
-        assert (revision.lease_id, revision.client) == (lease.id, "user-xyz")
-        stored = sitk.GetArrayFromImage(sitk.ReadImage(str(guarded.workspace.path(revision.path))))
+        assignment = session.query(Assignment).filter_by(ticket=sample["id"]).one()
+        annotation = session.query(Annotation).filter_by(acquisition_id=assignment.acquisition_id, author=name).one()
+        assert (annotation.assignment_id, annotation.client) == (assignment.id, "user-xyz")
+        stored = sitk.GetArrayFromImage(sitk.ReadImage(str(guarded.workspace.path(annotation.path))))
     np.testing.assert_array_equal(stored, np.where(edited == 2, labels["liver"], 0))
 
     # "Auto update model" after each submission.

@@ -133,9 +133,9 @@ def test_forwarding_headers_are_believed_of_configured_proxies_alone(tmp_path: P
     root = Workspace.init(
         tmp_path / "ws", settings_text='WORKERS = 0\nTRUSTED_PROXIES = "10.0.0.0/24, 10.9.9.9"\n'
     ).root
-    workspace, catalog = open_workspace(root)
-    accounts.add(catalog, "ada", Role.RADIOLOGIST, password=PASSWORD, actor="test")
-    application = build(LoopApp(workspace, catalog))
+    workspace = open_workspace(root)
+    accounts.add(workspace.catalog, "ada", Role.RADIOLOGIST, password=PASSWORD, actor="test")
+    application = build(LoopApp(workspace))
 
     async def peer_of(client: str, forwarded: str) -> tuple[str, bool]:
         transport = httpx.ASGITransport(application, client=(client, 5))
@@ -143,7 +143,7 @@ def test_forwarding_headers_are_believed_of_configured_proxies_alone(tmp_path: P
             headers = {"X-Forwarded-For": forwarded, "X-Forwarded-Proto": "https"}
             reply = await http.post("/auth/token", data={"username": "ada", "password": PASSWORD}, headers=headers)
         assert reply.status_code == 200
-        with catalog.read() as session:
+        with workspace.catalog.read() as session:
             return audit.page(session, 1)[0].detail["peer"], "strict-transport-security" in reply.headers
 
     try:
@@ -152,14 +152,14 @@ def test_forwarding_headers_are_believed_of_configured_proxies_alone(tmp_path: P
         assert asyncio.run(peer_of("192.0.2.1", "203.0.113.7")) == ("192.0.2.1", False)
         assert asyncio.run(peer_of("127.0.0.1", "203.0.113.7")) == ("127.0.0.1", False)
     finally:
-        catalog.close()
+        workspace.catalog.close()
 
 
 def test_strangers_learn_nothing_of_what_ails_the_server(tmp_path: Path) -> None:
     root = Workspace.init(tmp_path / "ws", settings_text="WORKERS = 0\n").root
-    workspace, catalog = open_workspace(root)
-    application = build(LoopApp(workspace, catalog))
-    with catalog.begin() as session:
+    workspace = open_workspace(root)
+    application = build(LoopApp(workspace))
+    with workspace.catalog.begin() as session:
         session.connection().exec_driver_sql("DROP TABLE access_tokens")
         session.connection().exec_driver_sql("UPDATE alembic_version SET version_num = '0000'")
 
@@ -172,11 +172,11 @@ def test_strangers_learn_nothing_of_what_ails_the_server(tmp_path: Path) -> None
         ready = asyncio.run(get("/readyz", {}))
         assert (ready.status_code, ready.json()["detail"]) == (503, "the server cannot answer now; its log says why")
         claims = {"iss": "mrseg-label", "aud": "mrseg-label", "sub": "ada", "jti": "x", "iat": 0, "exp": 2**33}
-        token = jwt.encode(claims, signing_secret(catalog), algorithm="HS256")
+        token = jwt.encode(claims, signing_secret(workspace.catalog), algorithm="HS256")
         broken = asyncio.run(get("/info/", {"Authorization": f"Bearer {token}"}))
         assert broken.status_code == 503 and "access_tokens" not in broken.text
     finally:
-        catalog.close()
+        workspace.catalog.close()
 
 
 def test_proxies_are_addresses_or_networks() -> None:

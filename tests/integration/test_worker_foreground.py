@@ -70,12 +70,12 @@ def started(tmp_path: Path) -> Iterator[tuple[Started, int]]:
             stderr=output,
             start_new_session=True,
         )
-    _, catalog = open_workspace(tmp_path / "ws")
-    with catalog.begin() as session:
+    opened = open_workspace(tmp_path / "ws")
+    with opened.catalog.begin() as session:
         job_id = enqueue(session, "imported", {}, key="imported").id
 
     def worked() -> bool:
-        with catalog.read() as session:
+        with opened.catalog.read() as session:
             job = rows.get(session, job_id)
             return job is not None and job.state is JobState.DONE
 
@@ -84,7 +84,7 @@ def started(tmp_path: Path) -> Iterator[tuple[Started, int]]:
         (worker,) = children_of(process.pid)
         yield process, worker
     finally:
-        catalog.close()
+        opened.catalog.close()
         for pid in (process.pid, *children_of(process.pid)):
             if alive(pid):
                 os.kill(pid, signal.SIGKILL)

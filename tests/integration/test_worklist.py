@@ -20,22 +20,22 @@ from mrseg_label.catalog.queries import worklist as rows
 from mrseg_label.catalog.tables import (
     Acquisition,
     Alias,
+    Annotation,
+    Assignment,
     Examination,
-    Lease,
     ModelVersion,
     Participant,
     Presegmentation,
-    Revision,
 )
-from mrseg_label.catalog.types import IMPORT_AUTHOR, CaseRole, LeaseEnd, ModelStatus
+from mrseg_label.catalog.types import IMPORT_AUTHOR, AssignmentEnd, CaseRole, ModelStatus
 from mrseg_label.clock import now
 from mrseg_label.errors import Conflict, Forbidden, InvalidInput, NotFound
 from mrseg_label.imaging import Geometry, write_nifti
 from mrseg_label.worklist import service
 from mrseg_label.worklist.resolving import reader_of_ticket, resolve_image
-from mrseg_label.worklist.service import HandedOut, next_case
+from mrseg_label.worklist.service import AssignedCase, next_case
 from mrseg_label.workspace import Workspace
-from tests.catalog_rows import add_acquisition, add_participant, add_revision, add_round
+from tests.catalog_rows import add_acquisition, add_annotation, add_participant, add_round
 
 Opened = tuple[Workspace, Catalog]
 
@@ -43,32 +43,32 @@ Opened = tuple[Workspace, Catalog]
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[Opened]:
     Workspace.init(tmp_path / "ws", settings_text='AUTH = "off"\nROUND_SIZE = 8\n')
-    workspace, catalog = open_workspace(tmp_path / "ws")
-    yield workspace, catalog
-    catalog.close()
+    workspace = open_workspace(tmp_path / "ws")
+    yield workspace, workspace.catalog
+    workspace.catalog.close()
 
 
 def fill(catalog: Catalog, count: int, stations: tuple[str, ...] = ("abdomen", "pelvis")) -> None:
-    with catalog.begin() as session:
+    with workspace.catalog.begin() as session:
         for index in range(count):
             participant = add_participant(session, f"P{index:02d}")
             for station in stations:
                 add_acquisition(session, participant, station=station).shuffle = (index * 7 % 24) / 24
 
 
-def take(opened: Opened, strategy: str = "balanced", client: str = "user-xyz", user: str | None = None) -> HandedOut:
+def take(opened: Opened, strategy: str = "balanced", client: str = "user-xyz", user: str | None = None) -> AssignedCase:
     case = next_case(*opened, strategy=strategy, client=client, user=user)
     assert case is not None
     return case
 
 
-def annotate(catalog: Catalog, case: HandedOut) -> None:
-    with catalog.begin() as session:
+def annotate(catalog: Catalog, case: AssignedCase) -> None:
+    with workspace.catalog.begin() as session:
         acquisition = session.get(Acquisition, case.acquisition_id)
         assert acquisition is not None
-        add_revision(session, acquisition)
-        lease = session.query(Lease).filter_by(ticket=case.ticket).one()
-        lease.ended_at, lease.ended = now(), LeaseEnd.SUBMITTED
+        add_annotation(session, acquisition)
+        assignment = session.query(Assignment).filter_by(ticket=case.ticket).one()
+        assignment.ended_at, assignment.ended = now(), AssignmentEnd.SUBMITTED
 
 
 def test_same_client_name_gets_different_cases_until_others_hold_the_rest(opened: Opened) -> None:
@@ -88,11 +88,11 @@ def test_lease_ends_by_time(opened: Opened) -> None:
     first = take(opened)
     assert timedelta(hours=23.9) < first.expires_at - now() < timedelta(hours=24.1)
     with opened[1].begin() as session:
-        session.query(Lease).one().expires_at = now() - timedelta(seconds=1)
+        session.query(Assignment).one().expires_at = now() - timedelta(seconds=1)
     second = take(opened, client="other")
     assert second.acquisition_id == first.acquisition_id and second.ticket != first.ticket
     with opened[1].read() as session:
-        assert session.query(Lease).filter_by(ticket=first.ticket).one().ended is LeaseEnd.EXPIRED
+        assert session.query(Assignment).filter_by(ticket=first.ticket).one().ended is AssignmentEnd.EXPIRED
 
 
 def test_released_case_is_handed_out_again_and_only_its_holder_can_release_it(opened: Opened) -> None:
@@ -105,7 +105,7 @@ def test_released_case_is_handed_out_again_and_only_its_holder_can_release_it(op
 
 def test_simultaneous_requests_get_different_cases(opened: Opened) -> None:
     fill(opened[1], 10)
-    cases: list[HandedOut] = []
+    cases: list[AssignedCase] = []
     threads = [threading.Thread(target=lambda: cases.append(take(opened))) for _ in range(20)]
     for thread in threads:
         thread.start()
@@ -150,7 +150,7 @@ def test_each_batch_begins_with_held_out_cases_again(opened: Opened) -> None:
     for case in [take(opened) for _ in range(8)]:
         annotate(opened[1], case)
     with opened[1].begin() as session:
-        add_round(session, 1, [(revision, CaseRole.TRAINING) for revision in session.query(Revision)])
+        add_round(session, 1, [(annotation, CaseRole.TRAINING) for annotation in session.query(Annotation)])
     cases = [take(opened) for _ in range(8)]
     with opened[1].read() as session:
         rows = [session.get(Acquisition, case.acquisition_id) for case in cases]
@@ -162,8 +162,10 @@ def test_imported_masks_of_held_out_participants_are_none_of_a_batch(opened: Ope
     for case in [take(opened) for _ in range(2)]:
         annotate(opened[1], case)
     with opened[1].begin() as session:
-        assert all(session.get(Acquisition, row.acquisition_id).participant.held_out for row in session.query(Revision))
-        for row in session.query(Revision):
+        assert all(
+            session.get(Acquisition, row.acquisition_id).participant.held_out for row in session.query(Annotation)
+        )
+        for row in session.query(Annotation):
             row.author = row.client = IMPORT_AUTHOR
     cases = [take(opened) for _ in range(3)]
     with opened[1].read() as session:
@@ -197,9 +199,9 @@ def test_unknown_strategy_is_refused(opened: Opened) -> None:
 
 def test_uncertainty_takes_the_case_on_which_two_models_disagree_most(opened: Opened, tmp_path: Path) -> None:
     workspace, catalog = opened
-    fill(catalog, 3, ("abdomen",))
+    fill(workspace.catalog, 3, ("abdomen",))
     grid = Geometry((4, 5, 6), np.diag([2.0, 2.0, 3.0, 1.0]))
-    with catalog.begin() as session:
+    with workspace.catalog.begin() as session:
         session.add(ModelVersion(version="v1", status=ModelStatus.RETIRED))
         session.flush()
         cases = session.query(Acquisition).order_by(Acquisition.created_at).all()
@@ -236,9 +238,12 @@ def test_signed_in_reader_holds_three_cases_at_most_and_gets_a_new_one_each_time
     assert len({case.acquisition_id for case in cases}) == 4
     with opened[1].read() as session:
         held = [
-            lease.ticket for lease in session.query(Lease).filter(Lease.ended_at.is_(None)).order_by(Lease.created_at)
+            assignment.ticket
+            for assignment in session.query(Assignment)
+            .filter(Assignment.ended_at.is_(None))
+            .order_by(Assignment.created_at)
         ]
-        assert session.query(Lease).filter_by(ticket=cases[0].ticket).one().ended is LeaseEnd.RELEASED
+        assert session.query(Assignment).filter_by(ticket=cases[0].ticket).one().ended is AssignmentEnd.RELEASED
     assert held == [case.ticket for case in cases[1:]]
 
 
@@ -259,30 +264,30 @@ def test_unusable_case_leaves_queue_and_count(opened: Opened) -> None:
 
 def test_image_is_found_by_id_ticket_and_alias(opened: Opened) -> None:
     catalog = opened[1]
-    fill(catalog, 2, ("abdomen",))
+    fill(workspace.catalog, 2, ("abdomen",))
     case = take(opened, client="c", user="ada")
-    assert resolve_image(catalog, case.examination_id).id == case.examination_id
+    assert resolve_image(workspace.catalog, case.examination_id).id == case.examination_id
     for image in (case.ticket, case.examination_id):
-        assert resolve_image(catalog, image, user="ada").id == case.examination_id
-    assert resolve_image(catalog, case.examination_id, user="bob", every_case=True).id == case.examination_id
+        assert resolve_image(workspace.catalog, image, user="ada").id == case.examination_id
+    assert resolve_image(workspace.catalog, case.examination_id, user="bob", every_case=True).id == case.examination_id
     with pytest.raises(Forbidden, match="not in your hands"):
-        resolve_image(catalog, case.examination_id, user="bob")
+        resolve_image(workspace.catalog, case.examination_id, user="bob")
     with pytest.raises(NotFound, match="not given to you"):
-        resolve_image(catalog, case.ticket, user="bob")
-    with catalog.begin() as session:
+        resolve_image(workspace.catalog, case.ticket, user="bob")
+    with workspace.catalog.begin() as session:
         for client, examination in zip(("ada", "bob"), session.query(Examination).limit(2), strict=True):
             session.add(Alias(client=client, name="3: T1 VIBE dixon", examination_id=examination.id))
         ids = [examination.id for examination in session.query(Examination).limit(2)]
     for user, identifier in zip(("ada", "bob"), ids, strict=True):
-        assert resolve_image(catalog, "3: T1 VIBE dixon", client="c", user=user).id == identifier
+        assert resolve_image(workspace.catalog, "3: T1 VIBE dixon", client="c", user=user).id == identifier
     with pytest.raises(NotFound):
-        resolve_image(catalog, "3: T1 VIBE dixon", client="c", user="eve")
-    assert resolve_image(catalog, "3: T1 VIBE dixon").id in ids
+        resolve_image(workspace.catalog, "3: T1 VIBE dixon", client="c", user="eve")
+    assert resolve_image(workspace.catalog, "3: T1 VIBE dixon").id in ids
     for bad in ("../../etc/passwd", "a/b", "a\0b", "", "x" * 201):
         with pytest.raises(InvalidInput):
-            resolve_image(catalog, bad)
+            resolve_image(workspace.catalog, bad)
     with pytest.raises(NotFound):
-        resolve_image(catalog, "ex-0000000000000000")
+        resolve_image(workspace.catalog, "ex-0000000000000000")
 
 
 def test_ticket_lives_through_the_submission_and_dies_with_a_release(opened: Opened) -> None:
@@ -290,8 +295,8 @@ def test_ticket_lives_through_the_submission_and_dies_with_a_release(opened: Ope
     first, second = (take(opened, client="c", user="ada") for _ in range(2))
     assert reader_of_ticket(opened[1], first.ticket) == "ada"
     with opened[1].begin() as session:
-        lease = session.query(Lease).filter_by(ticket=first.ticket).one()
-        lease.ended_at, lease.ended = now(), LeaseEnd.SUBMITTED
+        assignment = session.query(Assignment).filter_by(ticket=first.ticket).one()
+        assignment.ended_at, assignment.ended = now(), AssignmentEnd.SUBMITTED
     assert reader_of_ticket(opened[1], first.ticket) == "ada"
     assert resolve_image(opened[1], first.examination_id, user="ada").id == first.examination_id
     service.give_back(opened[1], acquisition_id=second.acquisition_id, client="c", user="ada")
@@ -312,7 +317,7 @@ def test_ticket_ends_with_its_time(opened: Opened) -> None:
     fill(opened[1], 1, ("abdomen",))
     case = take(opened)
     with opened[1].begin() as session:
-        session.query(Lease).one().expires_at = now() - timedelta(seconds=1)
+        session.query(Assignment).one().expires_at = now() - timedelta(seconds=1)
     with pytest.raises(NotFound, match="ended at"):
         resolve_image(opened[1], case.ticket)
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mrseg_label.annotation.decode import Decoded, decode
 from mrseg_label.errors import InvalidInput, LabelError
 from mrseg_label.imaging import Geometry
 from mrseg_label.labels import LabelScheme
+from mrseg_label.segments.decode import Decoded, decode
 
 SCHEME = LabelScheme.default()
 GRID = Geometry((5, 6, 7), np.diag([2.0, 2.5, 3.0, 1.0]))

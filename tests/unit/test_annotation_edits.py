@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mrseg_label.annotation.decode import decode
 from mrseg_label.imaging import Geometry
 from mrseg_label.labels import LabelScheme
+from mrseg_label.segments.decode import decode
 from tests.unit.test_annotation_segmentations import oblique, save_seg
 
 SCHEME = LabelScheme.default()
@@ -36,8 +36,8 @@ class Segment:
 class Screen:
     """Slicer's list of segments: what a reader does to it, and how the module saves it."""
 
-    def __init__(self, draft: NDArray[np.uint8]) -> None:
-        self.segments = [Segment(structure.name, draft == structure.id) for structure in SCHEME]
+    def __init__(self, presegmentation: NDArray[np.uint8]) -> None:
+        self.segments = [Segment(structure.name, presegmentation == structure.id) for structure in SCHEME]
 
     def expected(self) -> tuple[NDArray[np.uint8], set[str], set[str]]:
         """By name: the mask (of overlapping segments the later), structures with voxels, structures sent empty."""

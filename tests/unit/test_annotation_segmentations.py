@@ -14,11 +14,11 @@ import pytest
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from mrseg_label.annotation.decode import decode
 from mrseg_label.errors import GeometryError, InvalidInput, LabelError, TooLarge
 from mrseg_label.imaging import Geometry
-from mrseg_label.imaging.segmentations import read_segmentation
 from mrseg_label.labels import LabelScheme
+from mrseg_label.segments.decode import decode
+from mrseg_label.segments.files import read_segmentation
 
 SCHEME = LabelScheme.default()
 

@@ -23,10 +23,10 @@ HEAVY = (
 SERVED = (
     "mrseg_label.api",
     "mrseg_label.annotation.service",
-    "mrseg_label.backup",
+    "mrseg_label.maintenance.backup",
     "mrseg_label.catalog.opening",
     "mrseg_label.cli",
-    "mrseg_label.cli.checks",
+    "mrseg_label.maintenance.checks",
     "mrseg_label.intake.service",
     "mrseg_label.presegmentation.service",
     "mrseg_label.presegmentation.weights",
@@ -71,7 +71,7 @@ def test_the_command_line_starts_light() -> None:
 
 
 def test_workers_do_not_load_the_server_side() -> None:
-    loaded = loaded_by("import mrseg_label.worker.__main__, mrseg_label.presegmentation.drafts, mrseg_label.rounds.run")
+    loaded = loaded_by("import mrseg_label.worker.__main__, mrseg_label.presegmentation.presegment, mrseg_label.rounds.run")
     assert not loaded & {"monailabel", "fastapi", "uvicorn", "mrseg_monailabel"}
 
 

@@ -15,7 +15,7 @@ from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.cli import app, main
 from mrseg_label.rounds.service import log_path
 from mrseg_label.workspace import Workspace
-from tests.catalog_rows import add_acquisition, add_evaluation, add_participant, add_revision
+from tests.catalog_rows import add_acquisition, add_annotation, add_evaluation, add_participant
 from tests.unit.test_registry import add_version
 
 Run = Any
@@ -38,9 +38,9 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[tuple[Workspace, Catalog]]:
     Workspace.init(tmp_path / "ws")
-    workspace, catalog = open_workspace(tmp_path / "ws")
-    yield workspace, catalog
-    catalog.close()
+    workspace = open_workspace(tmp_path / "ws")
+    yield workspace, workspace.catalog
+    workspace.catalog.close()
 
 
 def document(result: tuple[int, str, str], code: int = 0) -> Any:
@@ -124,8 +124,8 @@ def test_version(run: Run) -> None:
 
 def test_status_counts(run: Run, opened: tuple[Workspace, Catalog]) -> None:
     workspace, catalog = opened
-    with catalog.begin() as session:
-        add_revision(session, add_acquisition(session, add_participant(session, "p1")))
+    with workspace.catalog.begin() as session:
+        add_annotation(session, add_acquisition(session, add_participant(session, "p1")))
         add_acquisition(session, add_participant(session, "p2"))
     found = document(run("status", "--workspace", workspace.root, "--json"))
     assert found["current_model"]["version"] == "bootstrap"
@@ -143,9 +143,9 @@ def test_rounds(run: Run, opened: tuple[Workspace, Catalog]) -> None:
     code, out, err = run("rounds", "start", *here)
     assert (code, out) == (1, "")
     assert "nothing is annotated" in err
-    with catalog.begin() as session:
+    with workspace.catalog.begin() as session:
         for number in range(4):
-            add_revision(
+            add_annotation(
                 session, add_acquisition(session, add_participant(session, f"p{number}", held_out=number == 0))
             )
     assert document(run("rounds", "start", "--final", *here, "--json"))["final"] is True
@@ -165,7 +165,7 @@ def test_rounds(run: Run, opened: tuple[Workspace, Catalog]) -> None:
 def test_models(run: Run, opened: tuple[Workspace, Catalog], tmp_path: Path) -> None:
     workspace, catalog = opened
     here = ("--workspace", workspace.root)
-    add_version(workspace, catalog, "r1")
+    add_version(workspace, "r1")
     assert [m["version"] for m in document(run("models", "list", *here, "--json"))["items"]] == ["r1", "bootstrap"]
     assert document(run("models", "promote", "r1", *here, "--json"))["status"] == "current"
     assert "current" in run("models", "show", "r1", *here)[1]
@@ -184,9 +184,9 @@ def test_models(run: Run, opened: tuple[Workspace, Catalog], tmp_path: Path) -> 
 
 def test_models_compare(run: Run, opened: tuple[Workspace, Catalog]) -> None:
     workspace, catalog = opened
-    add_version(workspace, catalog, "r1")
-    with catalog.begin() as session:
-        case = add_revision(session, add_acquisition(session, add_participant(session, "p1", held_out=True)))
+    add_version(workspace, "r1")
+    with workspace.catalog.begin() as session:
+        case = add_annotation(session, add_acquisition(session, add_participant(session, "p1", held_out=True)))
         add_evaluation(session, "bootstrap", case, 0.25, {"liver": 0.25})
         add_evaluation(session, "r1", case, 0.75, {"liver": 0.75})
     found = document(run("models", "compare", "bootstrap", "r1", "--workspace", workspace.root, "--json"))

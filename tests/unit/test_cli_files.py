@@ -13,27 +13,26 @@ import nibabel
 import numpy as np
 import pytest
 
-from mrseg_label import backup
 from mrseg_label.accounts import service as accounts
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.catalog.queries import reports
 from mrseg_label.catalog.types import Role
-from mrseg_label.cli import checks
-from mrseg_label.cli.checks import State
-from mrseg_label.errors import ConfigurationError, Conflict, IntegrityError, InvalidInput
+from mrseg_label.errors import ConfigurationError, Conflict, StoredFileError, InvalidInput
+from mrseg_label.maintenance import backup, checks
+from mrseg_label.maintenance.checks import State
 from mrseg_label.rounds.export import ExportFormat, export_dataset
 from mrseg_label.workspace import Workspace, sha256_of
-from tests.stored_cases import AFFINE, SHAPE, store_case, stored_revision_file
+from tests.stored_cases import AFFINE, SHAPE, store_case, stored_annotation_file
 from tests.unit.test_registry import add_version
 
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[tuple[Workspace, Catalog]]:
     Workspace.init(tmp_path / "ws")
-    workspace, catalog = open_workspace(tmp_path / "ws")
-    yield workspace, catalog
-    catalog.close()
+    workspace = open_workspace(tmp_path / "ws")
+    yield workspace, workspace.catalog
+    workspace.catalog.close()
 
 
 def states(found: Iterator[checks.Check]) -> dict[str, State]:
@@ -44,9 +43,9 @@ def test_nifti_export_has_one_mask_a_case_and_says_what_nobody_vouches_for(
     opened: tuple[Workspace, Catalog], tmp_path: Path
 ) -> None:
     workspace, catalog = opened
-    case = store_case(workspace, catalog, "p1", not_annotated=("spleen", "aorta"))
-    store_case(workspace, catalog, "p2", held_out=True)
-    done = export_dataset(workspace, catalog, tmp_path / "out", ExportFormat.NIFTI)
+    case = store_case(workspace, "p1", not_annotated=("spleen", "aorta"))
+    store_case(workspace, "p2", held_out=True)
+    done = export_dataset(workspace, tmp_path / "out", ExportFormat.NIFTI)
     assert (done.acquisitions, done.images, done.participants, done.held_out_participants) == (2, 4, 2, 1)
     with (tmp_path / "out" / "cases.tsv").open() as stream:
         table = list(csv.DictReader(stream, delimiter="\t"))
@@ -63,27 +62,27 @@ def test_nifti_export_has_one_mask_a_case_and_says_what_nobody_vouches_for(
         assert image.shape == mask.shape == SHAPE
         np.testing.assert_allclose(image.affine, AFFINE, atol=1e-5)
         np.testing.assert_allclose(mask.affine, image.affine)
-    assert sha256_of(tmp_path / "out" / f"masks/{case}.nii.gz") == sha256_of(stored_revision_file(workspace, case))
+    assert sha256_of(tmp_path / "out" / f"masks/{case}.nii.gz") == sha256_of(stored_annotation_file(workspace, case))
     with pytest.raises(Conflict, match="not empty"):
-        export_dataset(workspace, catalog, tmp_path / "out", ExportFormat.NIFTI)
+        export_dataset(workspace, tmp_path / "out", ExportFormat.NIFTI)
 
 
 def test_nifti_export_is_filled_from_drafts_only_where_that_is_asked_for(
     opened: tuple[Workspace, Catalog], tmp_path: Path
 ) -> None:
     workspace, catalog = opened
-    case = store_case(workspace, catalog, "p1", not_annotated=("spleen", "aorta"))
+    case = store_case(workspace, "p1", not_annotated=("spleen", "aorta"))
     spleen = workspace.scheme["spleen"].id
     for filled, names in ((False, ""), (True, "spleen")):
         out = tmp_path / f"out-{filled}"
-        export_dataset(workspace, catalog, out, ExportFormat.NIFTI, filled=filled)
+        export_dataset(workspace, out, ExportFormat.NIFTI, filled=filled)
         with (out / "cases.tsv").open() as stream:
             table = list(csv.DictReader(stream, delimiter="\t"))
         assert {(row["filled"], row["filled_from"]) for row in table} == {(names, "bootstrap" if names else "")}
         mask = np.asarray(nibabel.load(out / f"masks/{case}.nii.gz").dataobj)
         assert (mask == spleen).any() == filled
     assert sha256_of(tmp_path / "out-False" / f"masks/{case}.nii.gz") == sha256_of(
-        stored_revision_file(workspace, case)
+        stored_annotation_file(workspace, case)
     )
 
 
@@ -91,9 +90,9 @@ def test_nnunet_export_is_in_one_orientation_and_shares_no_file_with_the_workspa
     opened: tuple[Workspace, Catalog], tmp_path: Path
 ) -> None:
     workspace, catalog = opened
-    store_case(workspace, catalog, "p1", not_annotated=("spleen",))
-    store_case(workspace, catalog, "p2", held_out=True)
-    done = export_dataset(workspace, catalog, tmp_path / "out", ExportFormat.NNUNET)
+    store_case(workspace, "p1", not_annotated=("spleen",))
+    store_case(workspace, "p2", held_out=True)
+    done = export_dataset(workspace, tmp_path / "out", ExportFormat.NNUNET)
     folder = tmp_path / "out" / "Dataset500_mrseg"
     assert done.folder == folder
     content = json.loads((folder / "dataset.json").read_text())
@@ -131,9 +130,9 @@ def test_nnunet_export_ignores_the_background_in_which_an_unjudged_structure_may
     opened: tuple[Workspace, Catalog], tmp_path: Path
 ) -> None:
     workspace, catalog = opened
-    store_case(workspace, catalog, "p1", drafted=False, not_annotated=("spleen", "aorta"))
-    store_case(workspace, catalog, "p2", drafted=False, drawn="spleen")
-    export_dataset(workspace, catalog, tmp_path / "out", ExportFormat.NNUNET)
+    store_case(workspace, "p1", drafted=False, not_annotated=("spleen", "aorta"))
+    store_case(workspace, "p2", drafted=False, drawn="spleen")
+    export_dataset(workspace, tmp_path / "out", ExportFormat.NNUNET)
     folder = tmp_path / "out" / "Dataset500_mrseg"
     ignore = json.loads((folder / "dataset.json").read_text())["labels"]["ignore"]
     assert ignore == len(workspace.scheme) + 1
@@ -150,42 +149,42 @@ def test_nnunet_export_ignores_the_background_in_which_an_unjudged_structure_may
 def test_export_of_the_primary_channel_alone_and_of_nothing(opened: tuple[Workspace, Catalog], tmp_path: Path) -> None:
     workspace, catalog = opened
     with pytest.raises(InvalidInput, match="nothing is annotated"):
-        export_dataset(workspace, catalog, tmp_path / "none", ExportFormat.NIFTI)
-    store_case(workspace, catalog, "p1")
-    assert export_dataset(workspace, catalog, tmp_path / "out", ExportFormat.NIFTI, primary_only=True).images == 1
+        export_dataset(workspace, tmp_path / "none", ExportFormat.NIFTI)
+    store_case(workspace, "p1")
+    assert export_dataset(workspace, tmp_path / "out", ExportFormat.NIFTI, primary_only=True).images == 1
 
 
 def test_backup_and_restore(opened: tuple[Workspace, Catalog], tmp_path: Path) -> None:
     workspace, catalog = opened
-    case = store_case(workspace, catalog, "p1")
-    add_version(workspace, catalog, "r1")
+    case = store_case(workspace, "p1")
+    add_version(workspace, "r1")
     (workspace.root / "tmp" / "unfinished").write_text("x")
-    packed = backup.backup(workspace, catalog, tmp_path / "all.tar")
+    packed = backup.backup(workspace, tmp_path / "all.tar")
     with tarfile.open(packed.file) as archive:
         names = archive.getnames()
     assert names[-1] == "mrseg.toml" and not any(name.startswith("tmp") for name in names)
     assert len(names) == packed.files
     backup.restore(tmp_path / "all.tar", tmp_path / "again")
     other, other_catalog = open_workspace(tmp_path / "again")
-    with catalog.read() as ours, other_catalog.read() as theirs:
+    with workspace.catalog.read() as ours, other_catalog.read() as theirs:
         assert reports.table_counts(theirs) == reports.table_counts(ours)
         assert reports.stored_files(theirs) == reports.stored_files(ours)
     other_catalog.close()
-    assert sha256_of(stored_revision_file(other, case)) == sha256_of(stored_revision_file(workspace, case))
+    assert sha256_of(stored_annotation_file(other, case)) == sha256_of(stored_annotation_file(workspace, case))
     with pytest.raises(Conflict):
-        backup.backup(workspace, catalog, tmp_path / "all.tar")
+        backup.backup(workspace, tmp_path / "all.tar")
     with pytest.raises(ConfigurationError, match="not an empty folder"):
         backup.restore(tmp_path / "all.tar", tmp_path / "again")
 
 
 def test_restore_refuses_what_is_damaged_and_leaves_nothing(opened: tuple[Workspace, Catalog], tmp_path: Path) -> None:
     workspace, catalog = opened
-    case = store_case(workspace, catalog, "p1")
-    file = stored_revision_file(workspace, case)
+    case = store_case(workspace, "p1")
+    file = stored_annotation_file(workspace, case)
     whole = file.read_bytes()
     file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    backup.backup(workspace, catalog, tmp_path / "bad.tar")
-    with pytest.raises(IntegrityError, match="0001"):
+    backup.backup(workspace, tmp_path / "bad.tar")
+    with pytest.raises(StoredFileError, match="0001"):
         backup.restore(tmp_path / "bad.tar", tmp_path / "again")
     (tmp_path / "cut.tar").write_bytes((tmp_path / "bad.tar").read_bytes()[:5000])
     with pytest.raises(InvalidInput, match="backup"):
@@ -201,12 +200,12 @@ def test_restore_refuses_what_is_damaged_and_leaves_nothing(opened: tuple[Worksp
 
 def test_backup_follows_links_to_images_outside(opened: tuple[Workspace, Catalog], tmp_path: Path) -> None:
     workspace, catalog = opened
-    store_case(workspace, catalog, "p1")
+    store_case(workspace, "p1")
     image = workspace.path("images/p1/in.nii.gz")
     outside = tmp_path / "outside.nii.gz"
     image.rename(outside)
     image.symlink_to(outside)
-    backup.backup(workspace, catalog, tmp_path / "all.tar")
+    backup.backup(workspace, tmp_path / "all.tar")
     outside.unlink()
     backup.restore(tmp_path / "all.tar", tmp_path / "again")
     assert (tmp_path / "again" / "images" / "p1" / "in.nii.gz").is_file()
@@ -214,8 +213,8 @@ def test_backup_follows_links_to_images_outside(opened: tuple[Workspace, Catalog
 
 def test_doctor_finds_a_changed_and_a_missing_file(opened: tuple[Workspace, Catalog]) -> None:
     workspace, catalog = opened
-    case = store_case(workspace, catalog, "p1")
-    add_version(workspace, catalog, "r1")
+    case = store_case(workspace, "p1")
+    add_version(workspace, "r1")
     calls: list[tuple[int, int]] = []
 
     def look(verify: bool = True) -> dict[str, checks.Check]:
@@ -225,7 +224,7 @@ def test_doctor_finds_a_changed_and_a_missing_file(opened: tuple[Workspace, Cata
     assert look()["digests"].state is State.OK
     assert calls[-1][0] == calls[-1][1] > 4
     assert "digests" not in look(verify=False)
-    stored_revision_file(workspace, case).write_bytes(b"other")
+    stored_annotation_file(workspace, case).write_bytes(b"other")
     workspace.path("images/p1/in.nii.gz").unlink()
     next((workspace.models / "r1").rglob("*.pth")).write_bytes(b"other")
     damaged = look()["digests"]
@@ -238,7 +237,7 @@ def test_doctor_finds_a_changed_and_a_missing_file(opened: tuple[Workspace, Cata
 def test_doctor_says_that_the_database_is_old(opened: tuple[Workspace, Catalog]) -> None:
     workspace, catalog = opened
     assert states(checks.database(workspace))["database"] is State.OK
-    with catalog.begin() as session:
+    with workspace.catalog.begin() as session:
         session.connection().exec_driver_sql("UPDATE alembic_version SET version_num = '0000'")
     found = next(iter(checks.database(workspace)))
     assert (found.state, found.advice) == (State.FAILED, "run: mrseg-label upgrade")
@@ -252,7 +251,7 @@ def test_doctor_says_who_can_sign_in(opened: tuple[Workspace, Catalog]) -> None:
         return next(check for check in found if check.name == "sign-in")
 
     assert (look().state, "users add NAME --role admin" in (look().advice or "")) == (State.WARNING, True)
-    accounts.add(catalog, "chief", Role.ADMIN, password="four words of a secret", actor="test")
+    accounts.add(workspace.catalog, "chief", Role.ADMIN, password="four words of a secret", actor="test")
     assert (look().state, look().detail) == (State.OK, "1 accounts may sign in, over plain HTTP")
     (workspace.root / "mrseg.toml").write_text('AUTH = "off"\n')
     assert "only programs on this machine" in look().detail

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from mrseg_label.accounts.signing_in import SignIn
+from mrseg_label.accounts.sign_in import SignIn
 from mrseg_label.catalog.opening import open_workspace
-from mrseg_label.catalog.tables import Lease
+from mrseg_label.catalog.tables import Assignment
 from mrseg_label.catalog.types import Role
 from mrseg_label.cli import main
 from mrseg_label.errors import Unauthorized
 from mrseg_label.workspace import Workspace
-from tests.catalog_rows import add_acquisition, add_participant, add_revision
+from tests.catalog_rows import add_acquisition, add_annotation, add_participant
 
 PASSWORD = "four words of a secret"
 
@@ -59,10 +59,10 @@ def test_the_first_admin_is_made_by_a_command(users: Any, folder: Path) -> None:
         None,
     )
     assert "argon2" not in out and PASSWORD not in out
-    _, catalog = open_workspace(folder)
-    sign_in = SignIn(catalog, 1.0)
-    assert sign_in.identify(sign_in.by_password("CHIEF", PASSWORD, "test")).role is Role.ADMIN
-    catalog.close()
+    opened = open_workspace(folder)
+    sign_in = SignIn(opened.catalog, 1.0)
+    assert sign_in.identify(sign_in.sign_in_with_password("CHIEF", PASSWORD, "test")).role is Role.ADMIN
+    opened.catalog.close()
 
 
 @pytest.mark.parametrize(
@@ -93,28 +93,28 @@ def test_a_life_of_an_account(users: Any, folder: Path) -> None:
     assert users("add", "robot", "--role", "service")[0] == 0
     key = json.loads(users("key", "robot", "--label", "nightly download", "--json")[1])
     shown = users("app-password", "ada")[1].strip()
-    _, catalog = open_workspace(folder)
-    sign_in = SignIn(catalog, 1.0)
+    opened = open_workspace(folder)
+    sign_in = SignIn(opened.catalog, 1.0)
     assert sign_in.identify(key["secret"]).name == "robot"
-    token = sign_in.by_password("ada", shown, "test")
+    token = sign_in.sign_in_with_password("ada", shown, "test")
     assert sign_in.identify(token).name == "ada"
     assert users("role", "ada", "--role", "reviewer")[0] == 0
     assert sign_in.identify(token).role is Role.REVIEWER
     assert users("password", "ada", typed=twice("a new secret of words"))[0] == 0
     with pytest.raises(Unauthorized, match="wrong name or password"):
-        sign_in.by_password("ada", shown, "test")  # ended with the password
-    token = sign_in.by_password("ada", "a new secret of words", "test")
+        sign_in.sign_in_with_password("ada", shown, "test")  # ended with the password
+    token = sign_in.sign_in_with_password("ada", "a new secret of words", "test")
     assert users("sign-out", "ada")[0] == 0
     with pytest.raises(Unauthorized):
         sign_in.identify(token)
     assert users("disable", "ada")[0] == 0
     with pytest.raises(Unauthorized, match="disabled"):
-        sign_in.by_password("ada", "a new secret of words", "test")
+        sign_in.sign_in_with_password("ada", "a new secret of words", "test")
     assert users("enable", "ada")[0] == 0
     assert users("revoke", key["id"])[0] == 0
     with pytest.raises(Unauthorized):
         sign_in.identify(key["secret"])
-    catalog.close()
+    opened.catalog.close()
     assert "last admin" in users("disable", "chief")[2]
     trail = json.loads(users("audit", "--json", "--limit", "500", group="")[1])["items"]
     actions = [(event["actor"], event["action"], event["subject"]) for event in trail]
@@ -124,20 +124,20 @@ def test_a_life_of_an_account(users: Any, folder: Path) -> None:
 
 
 def test_a_case_is_reserved_for_an_account(users: Any, folder: Path) -> None:
-    _, catalog = open_workspace(folder)
-    with catalog.begin() as session:
+    opened = open_workspace(folder)
+    with opened.catalog.begin() as session:
         case = add_acquisition(session, add_participant(session, "p1"))
-        add_revision(session, case)
+        add_annotation(session, case)
         examination = case.primary_examination_id or ""
     take = ("cases", "take", examination, "--reader", "Ada")
     code, _, message = users(*take, group="")
     assert code == 1 and "no account 'ada'" in message
     assert users("add", "ada", "--role", "radiologist", typed=twice())[0] == 0
     assert users(*take, group="")[0] == 0
-    with catalog.read() as session:
-        lease = session.query(Lease).one()
-        assert (lease.user, lease.client, lease.ended_at) == ("ada", "ada", None)
+    with opened.catalog.read() as session:
+        assignment = session.query(Assignment).one()
+        assert (assignment.user, assignment.client, assignment.ended_at) == ("ada", "ada", None)
     assert users("cases", "release", examination, "--reader", "ada", group="")[0] == 0
-    with catalog.read() as session:
-        assert session.query(Lease).one().ended_at is not None
-    catalog.close()
+    with opened.catalog.read() as session:
+        assert session.query(Assignment).one().ended_at is not None
+    opened.catalog.close()

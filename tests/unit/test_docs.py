@@ -80,11 +80,11 @@ def test_every_command_that_is_named_is_there() -> None:
 
 def test_every_route_is_explained(tmp_path: Path) -> None:
     Workspace.init(tmp_path / "ws")
-    workspace, catalog = open_workspace(tmp_path / "ws")
+    workspace = open_workspace(tmp_path / "ws")
     application = FastAPI()
-    application.include_router(api.router(workspace, catalog))
-    application.include_router(api.root_router(workspace, catalog))
-    catalog.close()
+    application.include_router(api.router(workspace))
+    application.include_router(api.root_router(workspace))
+    workspace.catalog.close()
     routes = {
         f"{method.upper()} {path}"
         for path, operations in application.openapi()["paths"].items()

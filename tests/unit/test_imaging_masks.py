@@ -14,7 +14,7 @@ from mrseg_label.errors import InvalidInput
 from mrseg_label.imaging import Geometry, load_image, reorient, write_nifti
 from mrseg_label.imaging.body import body_mask, fill_holes_per_slice, largest_component
 from mrseg_label.imaging.intensity import AIR_HU, CAVITY_HU, equalize, invert, raw
-from mrseg_label.imaging.masks import load_label_map
+from mrseg_label.segments.label_maps import load_label_map
 
 SPACING = (3.0, 3.0, 4.0)
 AIR, FAT, MUSCLE, LUNG, BONE = range(5)

@@ -107,12 +107,12 @@ def test_per_structure_has_none_for_what_is_not_there() -> None:
 
 
 def test_effort_counts_what_changed() -> None:
-    draft = np.zeros((6, 6, 2), dtype=np.uint8)
-    draft[1:5, 1:5, :] = 1
-    corrected = draft.copy()
+    presegmentation = np.zeros((6, 6, 2), dtype=np.uint8)
+    presegmentation[1:5, 1:5, :] = 1
+    corrected = presegmentation.copy()
     corrected[4, 1:5, 0] = 0  # 4 voxels taken from structure 1
     corrected[1, 1, 1] = 2  # one voxel from 1 to 2
-    result = effort(draft, corrected, 3, voxel_ml=0.5)
+    result = effort(presegmentation, corrected, 3, voxel_ml=0.5)
     assert result.edited_voxels == 5
     assert result.edited_ml == 2.5
     assert result.edited_by_structure.tolist() == [5, 1, 0]

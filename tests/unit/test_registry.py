@@ -13,18 +13,18 @@ import pytest
 from sqlalchemy import select
 
 from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.queries import jobs as job_rows
 from mrseg_label.catalog.queries import models
 from mrseg_label.catalog.tables import AuditEvent
 from mrseg_label.catalog.types import ModelStatus
-from mrseg_label.errors import Conflict, IntegrityError, InvalidInput, NotFound
+from mrseg_label.errors import Conflict, StoredFileError, InvalidInput, NotFound
 from mrseg_label.labels import LabelScheme
 from mrseg_label.registry import archive, service
 from mrseg_label.registry.compare import compare
 from mrseg_label.registry.layout import read_model, tree_digest
 from mrseg_label.workspace import Workspace
-from tests.catalog_rows import add_acquisition, add_evaluation, add_participant, add_revision
+from tests.catalog_rows import add_acquisition, add_annotation, add_evaluation, add_participant
 
 TRAINED = "Dataset501_round/nnUNetTrainer__nnUNetPlans__3d_fullres"
 
@@ -43,35 +43,35 @@ def make_model(root: Path, weights: bytes = b"weights", labels: dict[str, int] |
 @pytest.fixture
 def opened(tmp_path: Path, database_settings: str) -> Iterator[tuple[Workspace, Catalog]]:
     Workspace.init(tmp_path / "ws", settings_text=database_settings)
-    workspace, catalog = open_workspace(tmp_path / "ws")
-    yield workspace, catalog
-    catalog.close()
+    workspace = open_workspace(tmp_path / "ws")
+    yield workspace, workspace.catalog
+    workspace.catalog.close()
 
 
-def add_version(workspace: Workspace, catalog: Catalog, version: str, weights: bytes = b"weights") -> None:
-    stored = service.store_files(workspace, catalog, version, make_model(workspace.root / "tmp" / version, weights))
-    with catalog.begin() as session:
+def add_version(workspace: OpenedWorkspace, version: str, weights: bytes = b"weights") -> None:
+    stored = service.store_files(workspace, version, make_model(workspace.root / "tmp" / version, weights))
+    with workspace.catalog.begin() as session:
         service.register(session, version, stored, actor="test")
 
 
 def statuses(catalog: Catalog) -> dict[str, str]:
-    with catalog.read() as session:
+    with workspace.catalog.read() as session:
         return {row.version: str(row.status) for row in models.listing(session)}
 
 
 def test_bootstrap_is_current_and_has_no_archive(opened: tuple[Workspace, Catalog]) -> None:
     workspace, catalog = opened
-    assert statuses(catalog) == {"bootstrap": "current"}
+    assert statuses(workspace.catalog) == {"bootstrap": "current"}
     with pytest.raises(NotFound, match="no archive"):
-        service.archive(workspace, catalog, "bootstrap")
+        service.archive(workspace, "bootstrap")
     with pytest.raises(Conflict, match="nothing to go back"):
-        service.rollback(workspace, catalog)
+        service.rollback(workspace)
 
 
 def test_files_move_into_place_and_are_registered(opened: tuple[Workspace, Catalog]) -> None:
     workspace, catalog = opened
-    add_version(workspace, catalog, "round-1")
-    with catalog.read() as session:
+    add_version(workspace, "round-1")
+    with workspace.catalog.read() as session:
         row = service.get(session, "round-1")
     assert row.status is ModelStatus.CANDIDATE
     assert row.path == f"models/round-1/{TRAINED}"
@@ -79,15 +79,15 @@ def test_files_move_into_place_and_are_registered(opened: tuple[Workspace, Catal
     assert row.weights_digest == tree_digest(workspace.models / "round-1")
     assert not (workspace.root / "tmp" / "round-1").exists()
     with pytest.raises(Conflict, match="other files are registered"):
-        add_version(workspace, catalog, "round-1", b"other")
+        add_version(workspace, "round-1", b"other")
     assert (workspace.path(row.path) / "fold_0" / "checkpoint_final.pth").read_bytes() == b"weights"
 
 
 def test_files_that_a_dead_attempt_left_make_way(opened: tuple[Workspace, Catalog]) -> None:
     workspace, catalog = opened
-    service.store_files(workspace, catalog, "round-1", make_model(workspace.root / "tmp" / "first", b"half trained"))
-    add_version(workspace, catalog, "round-1", b"trained")
-    with catalog.read() as session:
+    service.store_files(workspace, "round-1", make_model(workspace.root / "tmp" / "first", b"half trained"))
+    add_version(workspace, "round-1", b"trained")
+    with workspace.catalog.read() as session:
         row = service.get(session, "round-1")
     service.check_files(workspace, row)
     assert (workspace.models / "round-1" / TRAINED / "fold_0" / "checkpoint_final.pth").read_bytes() == b"trained"
@@ -97,53 +97,53 @@ def test_files_that_a_dead_attempt_left_make_way(opened: tuple[Workspace, Catalo
 def test_version_names_that_cannot_be_a_folder(opened: tuple[Workspace, Catalog], version: str) -> None:
     workspace, catalog = opened
     with pytest.raises(InvalidInput, match="model version"):
-        service.store_files(workspace, catalog, version, make_model(workspace.root / "tmp" / "m"))
+        service.store_files(workspace, version, make_model(workspace.root / "tmp" / "m"))
 
 
 def test_promote_retires_the_old_orders_drafts_and_is_written_down(opened: tuple[Workspace, Catalog]) -> None:
     workspace, catalog = opened
-    add_version(workspace, catalog, "round-1", b"one")
-    service.promote(workspace, catalog, "round-1", actor="anna")
-    assert statuses(catalog) == {"round-1": "current", "bootstrap": "retired"}
-    with catalog.read() as session:
+    add_version(workspace, "round-1", b"one")
+    service.promote(workspace, "round-1", actor="anna")
+    assert statuses(workspace.catalog) == {"round-1": "current", "bootstrap": "retired"}
+    with workspace.catalog.read() as session:
         assert job_rows.active(session, "promoted", "promoted") is not None
         event = session.scalars(select(AuditEvent).where(AuditEvent.action == "model.promote")).one()
     assert (event.actor, event.subject, event.detail) == ("anna", "round-1", {"before": "bootstrap"})
     with pytest.raises(Conflict, match="current one already"):
-        service.promote(workspace, catalog, "round-1")
+        service.promote(workspace, "round-1")
     with pytest.raises(NotFound):
-        service.promote(workspace, catalog, "round-9")
+        service.promote(workspace, "round-9")
 
 
 def test_a_failed_version_is_not_promoted(opened: tuple[Workspace, Catalog]) -> None:
     workspace, catalog = opened
-    add_version(workspace, catalog, "round-1")
-    with catalog.begin() as session:
+    add_version(workspace, "round-1")
+    with workspace.catalog.begin() as session:
         service.get(session, "round-1").status = ModelStatus.FAILED
     with pytest.raises(Conflict, match="failed"):
-        service.promote(workspace, catalog, "round-1")
-    assert statuses(catalog)["bootstrap"] == "current"
+        service.promote(workspace, "round-1")
+    assert statuses(workspace.catalog)["bootstrap"] == "current"
 
 
 def test_roll_back_goes_one_further_each_time(opened: tuple[Workspace, Catalog]) -> None:
     workspace, catalog = opened
     for number in (1, 2):
-        add_version(workspace, catalog, f"round-{number}", str(number).encode())
-        service.promote(workspace, catalog, f"round-{number}")
-    assert service.rollback(workspace, catalog).version == "round-1"
-    assert service.rollback(workspace, catalog).version == "bootstrap"
+        add_version(workspace, f"round-{number}", str(number).encode())
+        service.promote(workspace, f"round-{number}")
+    assert service.rollback(workspace).version == "round-1"
+    assert service.rollback(workspace).version == "bootstrap"
     with pytest.raises(Conflict):
-        service.rollback(workspace, catalog)
-    service.promote(workspace, catalog, "round-2")
+        service.rollback(workspace)
+    service.promote(workspace, "round-2")
     # Now the bootstrap was not promoted before round 2 in vain: it is what was there before.
-    assert service.rollback(workspace, catalog).version == "round-1"
-    assert statuses(catalog) == {"round-2": "retired", "round-1": "current", "bootstrap": "retired"}
+    assert service.rollback(workspace).version == "round-1"
+    assert statuses(workspace.catalog) == {"round-2": "retired", "round-1": "current", "bootstrap": "retired"}
 
 
 def test_archive_is_the_folder_and_the_same_bytes_every_time(opened: tuple[Workspace, Catalog], tmp_path: Path) -> None:
     workspace, catalog = opened
-    add_version(workspace, catalog, "round-1")
-    first = service.archive(workspace, catalog, "round-1")
+    add_version(workspace, "round-1")
+    first = service.archive(workspace, "round-1")
     content = first.read_bytes()
     with zipfile.ZipFile(first) as opened_zip:
         assert sorted(opened_zip.namelist()) == [
@@ -156,25 +156,25 @@ def test_archive_is_the_folder_and_the_same_bytes_every_time(opened: tuple[Works
     later = time.time() + 5000
     for file in (workspace.models / "round-1").rglob("*"):
         os.utime(file, (later, later))
-    assert service.archive(workspace, catalog, "round-1").read_bytes() == content
+    assert service.archive(workspace, "round-1").read_bytes() == content
 
 
 def test_archive_refuses_files_that_were_changed(opened: tuple[Workspace, Catalog]) -> None:
     workspace, catalog = opened
-    add_version(workspace, catalog, "round-1")
+    add_version(workspace, "round-1")
     (workspace.models / "round-1" / TRAINED / "fold_0" / "checkpoint_final.pth").write_bytes(b"weightz")
-    with pytest.raises(IntegrityError, match="instead of"):
-        service.archive(workspace, catalog, "round-1")
+    with pytest.raises(StoredFileError, match="instead of"):
+        service.archive(workspace, "round-1")
 
 
 def test_export_and_import_into_another_workspace(opened: tuple[Workspace, Catalog], tmp_path: Path) -> None:
     workspace, catalog = opened
-    add_version(workspace, catalog, "round-1")
-    file = service.export(workspace, catalog, "round-1", tmp_path / "model.zip")
+    add_version(workspace, "round-1")
+    file = service.export(workspace, "round-1", tmp_path / "model.zip")
     with pytest.raises(Conflict, match="there already"):
-        service.export(workspace, catalog, "round-1", file)
+        service.export(workspace, "round-1", file)
     with pytest.raises(Conflict, match="round-1"):
-        service.import_zip(workspace, catalog, file)
+        service.import_zip(workspace, file)
     Workspace.init(tmp_path / "other")
     other, other_catalog = open_workspace(tmp_path / "other")
     row = service.import_zip(other, other_catalog, file, actor="anna")
@@ -193,7 +193,7 @@ def test_import_refuses_a_model_of_another_scheme(opened: tuple[Workspace, Catal
     make_model(tmp_path / "m", labels=swapped)
     archive.write_archive(tmp_path / "m", tmp_path / "m.zip")
     with pytest.raises(InvalidInput, match="left_kidney"):
-        service.import_zip(workspace, catalog, tmp_path / "m.zip")
+        service.import_zip(workspace, tmp_path / "m.zip")
     assert list(workspace.models.iterdir()) == []
 
 
@@ -205,7 +205,7 @@ def test_import_refuses_entries_that_would_leave_the_folder(
     with zipfile.ZipFile(tmp_path / "m.zip", "w") as archive_file:
         archive_file.writestr(name, "x")
     with pytest.raises(InvalidInput, match="cannot have"):
-        service.import_zip(workspace, catalog, tmp_path / "m.zip")
+        service.import_zip(workspace, tmp_path / "m.zip")
 
 
 def test_import_refuses_links_damage_and_strangers(opened: tuple[Workspace, Catalog], tmp_path: Path) -> None:
@@ -215,17 +215,17 @@ def test_import_refuses_links_damage_and_strangers(opened: tuple[Workspace, Cata
     with zipfile.ZipFile(tmp_path / "link.zip", "w") as archive_file:
         archive_file.writestr(link, "/etc/passwd")
     with pytest.raises(InvalidInput, match="cannot have"):
-        service.import_zip(workspace, catalog, tmp_path / "link.zip")
+        service.import_zip(workspace, tmp_path / "link.zip")
     archive.write_archive(make_model(tmp_path / "m"), tmp_path / "m.zip")
     (tmp_path / "cut.zip").write_bytes((tmp_path / "m.zip").read_bytes()[:-40])
     with pytest.raises(InvalidInput, match="not a whole zip"):
-        service.import_zip(workspace, catalog, tmp_path / "cut.zip")
+        service.import_zip(workspace, tmp_path / "cut.zip")
     (tmp_path / "empty").mkdir()
     archive.write_archive(tmp_path / "empty", tmp_path / "empty.zip")
     with pytest.raises(InvalidInput, match="Dataset123_Name"):
-        service.import_zip(workspace, catalog, tmp_path / "empty.zip")
+        service.import_zip(workspace, tmp_path / "empty.zip")
     with pytest.raises(InvalidInput, match="not a file"):
-        service.import_zip(workspace, catalog, tmp_path / "missing.zip")
+        service.import_zip(workspace, tmp_path / "missing.zip")
 
 
 def test_layout_says_what_is_missing(tmp_path: Path) -> None:
@@ -241,17 +241,17 @@ def test_layout_says_what_is_missing(tmp_path: Path) -> None:
 
 def test_compare_uses_only_cases_that_both_have(opened: tuple[Workspace, Catalog]) -> None:
     _, catalog = opened
-    with catalog.begin() as session:
+    with workspace.catalog.begin() as session:
         for version in ("a", "b"):
             service.register(session, version, service.StoredModel(f"models/{version}", version * 64), actor="test")
         person = add_participant(session, "p1", held_out=True)
         first, second = (
-            add_revision(session, add_acquisition(session, person, station=name)) for name in ("abdomen", "pelvis")
+            add_annotation(session, add_acquisition(session, person, station=name)) for name in ("abdomen", "pelvis")
         )
         add_evaluation(session, "a", first, 0.5, {"liver": 0.5, "spleen": None})
         add_evaluation(session, "b", first, 0.7, {"liver": 0.7, "spleen": 0.1})
         add_evaluation(session, "a", second, 0.0, {"liver": 0.0})
-    with catalog.read() as session:
+    with workspace.catalog.read() as session:
         result = compare(session, "a", "b")
         assert result.cases == 1
         assert result.mean_dsc == (0.5, 0.7)

@@ -11,8 +11,9 @@ from PIL import Image
 from mrseg_label.errors import GeometryError, InvalidInput
 from mrseg_label.imaging import Geometry, reorient
 from mrseg_label.labels import LabelScheme
-from mrseg_label.reports import CasePicture, CurvePoint, case_view, curve
-from mrseg_label.reports.planes import Plane, richest_index, section, to_ras, window
+from mrseg_label.reports import CasePicture, CurvePoint, curve
+from mrseg_label.reports.figures import case_view
+from mrseg_label.reports.figures.planes import Plane, richest_index, section, to_ras, window
 
 SCHEME = LabelScheme.parse("id\tname\tcolor\n1\tliver\t#ff0000\n2\tspleen\t#00ff00\n3\tbladder\t#0000ff\n")
 AFFINE = np.diag([2.0, 3.0, 4.0, 1.0])
@@ -65,10 +66,15 @@ def test_the_window_ignores_empty_background() -> None:
 
 def test_a_case_is_drawn_in_the_colours_of_the_scheme(tmp_path: Path) -> None:
     labels, geometry = phantom()
-    draft = np.where(labels == 2, 0, labels).astype(np.uint8)
+    presegmentation = np.where(labels == 2, 0, labels).astype(np.uint8)
     image = np.where(labels > 0, 300, 250).astype(np.int16)
     path = tmp_path / "folder" / "case.png"
-    case_view(CasePicture(image, draft, labels, geometry, "case", "model", "reader"), SCHEME, path, focus=(20, 8, 10))
+    case_view(
+        CasePicture(image, presegmentation, labels, geometry, "case", "model", "reader"),
+        SCHEME,
+        path,
+        focus=(20, 8, 10),
+    )
     pixels = np.asarray(Image.open(path).convert("RGB")).astype(int)
     assert pixels.shape[0] > 800
     assert pixels.shape[1] > 1500

@@ -10,9 +10,9 @@ import pytest
 
 from mrseg_label.annotation import effort, readings
 from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.queries import models, performance
-from mrseg_label.catalog.tables import BOOTSTRAP, Revision, RevisionStructure
+from mrseg_label.catalog.tables import BOOTSTRAP, Annotation, AnnotationStructure
 from mrseg_label.catalog.types import StructureState
 from mrseg_label.jobs import JobContext, claim, queue
 from mrseg_label.presegmentation.engines import Engines
@@ -26,34 +26,34 @@ LIVER = 2 * (3 * 5 * 4 - 1) / (2 * 3 * 5 * 4 - 1)  # the correction of a stored 
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[tuple[Workspace, Catalog]]:
     Workspace.init(tmp_path / "ws")
-    workspace, catalog = open_workspace(tmp_path / "ws")
-    yield workspace, catalog
-    catalog.close()
+    workspace = open_workspace(tmp_path / "ws")
+    yield workspace, workspace.catalog
+    workspace.catalog.close()
 
 
-def scores(workspace: Workspace, catalog: Catalog) -> Scores:
-    with catalog.read() as session:
+def scores(workspace: OpenedWorkspace) -> Scores:
+    with workspace.catalog.read() as session:
         model = models.get(session, BOOTSTRAP)
-        revisions = session.query(Revision).order_by(Revision.acquisition_id).all()
+        annotations = session.query(Annotation).order_by(Annotation.acquisition_id).all()
     assert model is not None
-    return evaluate(workspace, catalog, Engines(workspace), model, revisions, lambda: None)
+    return evaluate(workspace, Engines(workspace), model, annotations, lambda: None)
 
 
 def test_a_structure_that_nobody_judged_is_not_scored(opened: tuple[Workspace, Catalog]) -> None:
     workspace, catalog = opened
-    store_case(workspace, catalog, "p1", not_annotated=("spleen",))
-    found = scores(workspace, catalog)
+    store_case(workspace, "p1", not_annotated=("spleen",))
+    found = scores(workspace)
     names = workspace.scheme.names
     assert found.per_structure(names)["liver"] == pytest.approx(LIVER)
     assert found.per_structure(names)["spleen"] is None
     assert found.mean == pytest.approx(LIVER)
     (kept,) = evaluations(found, names)
     assert kept.dsc["spleen"] is None and kept.mean_dsc == pytest.approx(LIVER)
-    with catalog.begin() as session:
+    with workspace.catalog.begin() as session:
         session.add(kept)
-    again = scores(workspace, catalog)  # from what was kept
+    again = scores(workspace)  # from what was kept
     np.testing.assert_array_equal(again.dsc, found.dsc)
-    with catalog.read() as session:
+    with workspace.catalog.read() as session:
         version = models.get(session, BOOTSTRAP)
         assert version is not None
         sums = performance.sums_by_version(session, [version])[BOOTSTRAP]
@@ -63,21 +63,21 @@ def test_a_structure_that_nobody_judged_is_not_scored(opened: tuple[Workspace, C
 
 def test_a_structure_that_is_absent_and_was_drafted_counts_against_the_model(opened: tuple[Workspace, Catalog]) -> None:
     workspace, catalog = opened
-    store_case(workspace, catalog, "p1")
-    assert scores(workspace, catalog).per_structure(workspace.scheme.names)["spleen"] == 0
-    assert scores(workspace, catalog).mean == pytest.approx(LIVER / 2)
+    store_case(workspace, "p1")
+    assert scores(workspace).per_structure(workspace.scheme.names)["spleen"] == 0
+    assert scores(workspace).mean == pytest.approx(LIVER / 2)
 
 
 def test_effort_and_its_figures_leave_out_what_nobody_judged(opened: tuple[Workspace, Catalog]) -> None:
     workspace, catalog = opened
-    case = store_case(workspace, catalog, "p1", not_annotated=("spleen",))
-    with catalog.begin() as session:
-        revision = session.query(Revision).filter_by(acquisition_id=case).one().id
-        queue.enqueue(session, queue.SUBMITTED, {"revision": revision}, key=revision)
-    held = claim(catalog, [queue.LIGHT])
+    case = store_case(workspace, "p1", not_annotated=("spleen",))
+    with workspace.catalog.begin() as session:
+        annotation = session.query(Annotation).filter_by(acquisition_id=case).one().id
+        queue.enqueue(session, queue.MEASURE_EFFORT, {"revision": annotation}, key=annotation)
+    held = claim(workspace.catalog, [queue.LIGHT])
     assert held is not None
-    effort.run(JobContext(workspace, catalog, held, {}))
-    with catalog.read() as session:
+    effort.run(JobContext(workspace, held, {}))
+    with workspace.catalog.read() as session:
         version = models.get(session, BOOTSTRAP)
         assert version is not None
         sums = performance.sums_by_version(session, [version])[BOOTSTRAP]
@@ -89,18 +89,18 @@ def test_effort_and_its_figures_leave_out_what_nobody_judged(opened: tuple[Works
 
 def test_two_readings_are_compared_where_both_judged(opened: tuple[Workspace, Catalog]) -> None:
     workspace, catalog = opened
-    case = store_case(workspace, catalog, "p1", not_annotated=("spleen",))
-    with catalog.begin() as session:
-        first = session.query(Revision).filter_by(acquisition_id=case).one()
-        second = Revision(
+    case = store_case(workspace, "p1", not_annotated=("spleen",))
+    with workspace.catalog.begin() as session:
+        first = session.query(Annotation).filter_by(acquisition_id=case).one()
+        second = Annotation(
             **{
                 column.key: getattr(first, column.key)
-                for column in Revision.__table__.columns
+                for column in Annotation.__table__.columns
                 if column.key not in ("id", "number")
             },
             number=2,
             structures=[
-                RevisionStructure(
+                AnnotationStructure(
                     structure=name, state=StructureState.ABSENT if name != "aorta" else "filled", voxels=0
                 )
                 for name in workspace.scheme.names
@@ -109,5 +109,5 @@ def test_two_readings_are_compared_where_both_judged(opened: tuple[Workspace, Ca
         session.add(second)
         session.flush()
         ids = first.id, second.id
-    compared = readings.compare(workspace, catalog, *ids)
+    compared = readings.compare(workspace, *ids)
     assert "liver" in compared and not {"spleen", "aorta"} & compared.keys()

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.catalog.queries import rounds as rows
-from mrseg_label.catalog.tables import Acquisition, Examination, ModelVersion, Presegmentation, Revision, Round
+from mrseg_label.catalog.tables import Acquisition, Annotation, Examination, ModelVersion, Presegmentation, Round
 from mrseg_label.catalog.types import ModelStatus, RoundState, StructureState
 from mrseg_label.errors import Cancelled, InvalidInput
 from mrseg_label.nnunet.dataset import TrainingCase
 from mrseg_label.presegmentation.engines import Engines
 from mrseg_label.rounds import snapshot
 from mrseg_label.rounds.label_maps import LabelMaps, complete
-from mrseg_label.rounds.missing_drafts import make_missing
+from mrseg_label.rounds.missing_presegmentations import make_missing
 from mrseg_label.workspace import Workspace
 from tests.stored_cases import SHAPE, add_draft, store_case
 
@@ -38,15 +38,15 @@ def opened(tmp_path: Path) -> Iterator[Opened]:
     labels = tmp_path / "labels.tsv"
     labels.write_text(SCHEME)
     Workspace.init(tmp_path / "ws", labels=labels)
-    workspace, catalog = open_workspace(tmp_path / "ws")
-    yield workspace, catalog
-    catalog.close()
+    workspace = open_workspace(tmp_path / "ws")
+    yield workspace, workspace.catalog
+    workspace.catalog.close()
 
 
 def completed(opened: Opened, cases: Sequence[str], folder: Path) -> LabelMaps:
     with opened[1].read() as session:
-        revisions = [session.query(Revision).filter_by(acquisition_id=case).one() for case in cases]
-        return complete(opened[0], session, revisions, folder)
+        annotations = [session.query(Annotation).filter_by(acquisition_id=case).one() for case in cases]
+        return complete(opened[0], session, annotations, folder)
 
 
 def begin(opened: Opened, number: int = 1) -> Round:
@@ -61,9 +61,9 @@ def begin(opened: Opened, number: int = 1) -> Round:
 
 def half(value: int) -> NDArray[np.uint8]:
     """A draft in the half of the grid in which the reader of a stored case drew nothing."""
-    draft = np.zeros(SHAPE, dtype=np.uint8)
-    draft[3:] = value
-    return draft
+    presegmentation = np.zeros(SHAPE, dtype=np.uint8)
+    presegmentation[3:] = value
+    return presegmentation
 
 
 def values(case: TrainingCase) -> set[int]:
@@ -107,7 +107,7 @@ def test_a_rounds_model_knows_what_its_training_showed(
     workspace, catalog = opened
     one = store_case(*opened, "p1", drafted=False, not_annotated=("cyst",))
     two = store_case(*opened, "p2", drafted=False, drawn="cyst")
-    with catalog.begin() as session:
+    with workspace.catalog.begin() as session:
         result = {"labels": {"structures": learned}}
         session.add(Round(number=1, state=RoundState.DONE, profile="smoke", result=result))
         session.flush()
@@ -133,22 +133,22 @@ def test_where_no_case_knows_the_background_the_round_says_so(opened: Opened, tm
 def test_a_round_fills_from_the_draft_that_was_there_at_its_snapshot(opened: Opened, tmp_path: Path) -> None:
     workspace, catalog = opened
     one = store_case(*opened, "p1", drafted=False, not_annotated=("spleen", "aorta"))
-    with catalog.begin() as session:
+    with workspace.catalog.begin() as session:
         case = session.get(Acquisition, one)
         assert case is not None
-        draft = add_draft(workspace, session, case, half(2)).id
-        revision = session.query(Revision).one().id
+        presegmentation = add_draft(workspace, session, case, half(2)).id
+        annotation = session.query(Annotation).one().id
     row = begin(opened)
-    assert row.result == {"fill_from": {revision: draft}}
+    assert row.result == {"fill_from": {annotation: presegmentation}}
     digest = row.snapshot_digest
-    with catalog.begin() as session:  # a newer model drafts the case between two attempts
+    with workspace.catalog.begin() as session:  # a newer model drafts the case between two attempts
         session.add(ModelVersion(version="r9", status=ModelStatus.RETIRED))
         session.flush()
         case = session.get(Acquisition, one)
         assert case is not None
         add_draft(workspace, session, case, half(3), "r9")
     assert begin(opened).snapshot_digest == digest
-    cases, record = snapshot.training_cases(workspace, catalog, 1, tmp_path)
+    cases, record = snapshot.training_cases(workspace, 1, tmp_path)
     assert [values(case) for case in cases] == [{0, 1, 2}] * 2
     assert all(case.background_known for case in cases)
     assert record["labels"]["cases_filled_from"] == {"bootstrap": 1}
@@ -158,7 +158,7 @@ def test_snapshots_differ_where_readers_judged_other_structures(opened: Opened) 
     store_case(*opened, "p1", not_annotated=("aorta",))
     first = begin(opened).snapshot_digest
     with opened[1].begin() as session:
-        for item in session.query(Revision).one().structures:
+        for item in session.query(Annotation).one().structures:
             if item.structure == "aorta":
                 item.state = StructureState.ABSENT
     assert begin(opened, 2).snapshot_digest != first
@@ -168,8 +168,8 @@ def test_a_case_that_teaches_nothing_is_left_out_and_named(opened: Opened, tmp_p
     one = store_case(*opened, "p1", drafted=False, not_annotated=("liver", "spleen"))
     two = store_case(*opened, "p2", drafted=False, drawn="spleen")
     with opened[1].begin() as session:
-        revision = session.query(Revision).filter_by(acquisition_id=one).one()
-        for item in revision.structures:
+        annotation = session.query(Annotation).filter_by(acquisition_id=one).one()
+        for item in annotation.structures:
             item.voxels = 0
         for case in session.query(Acquisition):
             case.participant.held_out = False
@@ -193,13 +193,13 @@ def test_the_current_model_drafts_what_was_left_open_without_a_draft(opened: Ope
     store_case(*opened, "p3", drafted=False, not_annotated=("cyst",))  # TotalSegmentator knows no cyst
     store_case(*opened, "p4", not_annotated=("spleen",))  # has a draft
     store_case(*opened, "p5", drafted=False, not_annotated=("spleen",), held_out=True)
-    said: list[tuple[int, int]] = []
-    made = make_missing(*opened, _Spleen(workspace), lambda: None, lambda *done: said.append(done))
-    assert made == 1 and said == [(0, 1)]
-    with catalog.read() as session:
-        draft = session.query(Presegmentation).filter_by(acquisition_id=one).one()
-    workspace.verify(draft.path, draft.digest)
-    assert (draft.model_version, draft.source) == ("bootstrap", "by bootstrap")
+    described: list[tuple[int, int]] = []
+    made = make_missing(*opened, _Spleen(workspace), lambda: None, lambda *done: described.append(done))
+    assert made == 1 and described == [(0, 1)]
+    with workspace.catalog.read() as session:
+        presegmentation = session.query(Presegmentation).filter_by(acquisition_id=one).one()
+    workspace.verify(presegmentation.path, presegmentation.digest)
+    assert (presegmentation.model_version, presegmentation.source) == ("bootstrap", "by bootstrap")
     assert completed(opened, [one], tmp_path).maps[0].mask.structures == ("spleen",)
     assert make_missing(*opened, _Spleen(workspace), lambda: None) == 0
 
@@ -216,6 +216,6 @@ def test_drafts_that_were_made_before_a_cancel_stay(opened: Opened) -> None:
 
     with pytest.raises(Cancelled):
         make_missing(*opened, _Spleen(workspace), check)
-    with catalog.read() as session:
+    with workspace.catalog.read() as session:
         assert session.query(Presegmentation).count() == 1
     assert make_missing(*opened, _Spleen(workspace), lambda: None) == 1

@@ -16,7 +16,7 @@ import pytest
 import python_multipart
 from requests_toolbelt import MultipartEncoder
 
-from mrseg_label.errors import Conflict, IntegrityError, InvalidInput, Unavailable
+from mrseg_label.errors import Conflict, StoredFileError, InvalidInput, Unavailable
 from mrseg_label.simulation.client import Sample, SlicerClient
 from mrseg_label.simulation.server import free_port
 
@@ -119,7 +119,7 @@ def test_nothing_left_and_held_by_others_differ(client: SlicerClient) -> None:
 
 
 def test_a_wrong_checksum_is_noticed(client: SlicerClient, tmp_path: Path) -> None:
-    with pytest.raises(IntegrityError, match="announced"):
+    with pytest.raises(StoredFileError, match="announced"):
         client.download_image(Sample("a", "a.nii.gz", "SHA256:00"), tmp_path)
 
 

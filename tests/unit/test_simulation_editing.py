@@ -33,41 +33,41 @@ def mean_dsc(truth: NDArray[np.uint8], labels: NDArray[np.uint8]) -> float:
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_a_poor_draft_becomes_good_but_not_perfect(truth: NDArray[np.uint8], seed: int) -> None:
-    draft = np.roll(truth, 9, axis=2)
+    presegmentation = np.roll(truth, 9, axis=2)
     skill = Skill(partly=0.0, missed=0.0)
-    corrected = correct(draft, truth, SPACING, STRUCTURES, np.random.default_rng(seed), skill).labels
-    assert mean_dsc(truth, draft) < 0.6
+    corrected = correct(presegmentation, truth, SPACING, STRUCTURES, np.random.default_rng(seed), skill).labels
+    assert mean_dsc(truth, presegmentation) < 0.6
     assert 0.85 < mean_dsc(truth, corrected) < 0.999
     assert not np.array_equal(corrected, truth)
 
 
 def test_only_voxels_that_were_wrong_are_touched(truth: NDArray[np.uint8]) -> None:
-    draft = np.roll(truth, 3, axis=1)
-    corrected = correct(draft, truth, SPACING, STRUCTURES, np.random.default_rng(0)).labels
-    right = draft == truth
-    assert np.array_equal(corrected[right], draft[right])
+    presegmentation = np.roll(truth, 3, axis=1)
+    corrected = correct(presegmentation, truth, SPACING, STRUCTURES, np.random.default_rng(0)).labels
+    right = presegmentation == truth
+    assert np.array_equal(corrected[right], presegmentation[right])
 
 
 def test_a_draft_that_is_right_to_within_a_voxel_is_left_alone(truth: NDArray[np.uint8]) -> None:
-    draft = truth.copy()
-    draft[:, :, 1:][truth[:, :, :-1] == 1] = 1  # one structure, one voxel too far to one side
-    draft[truth == 2] = 2
-    corrected = correct(draft, truth, SPACING, STRUCTURES, np.random.default_rng(0), STEADY).labels
-    assert np.count_nonzero(draft != truth) > 100
-    assert np.count_nonzero(corrected != draft) < 0.1 * np.count_nonzero(draft != truth)
+    presegmentation = truth.copy()
+    presegmentation[:, :, 1:][truth[:, :, :-1] == 1] = 1  # one structure, one voxel too far to one side
+    presegmentation[truth == 2] = 2
+    corrected = correct(presegmentation, truth, SPACING, STRUCTURES, np.random.default_rng(0), STEADY).labels
+    assert np.count_nonzero(presegmentation != truth) > 100
+    assert np.count_nonzero(corrected != presegmentation) < 0.1 * np.count_nonzero(presegmentation != truth)
 
 
 def test_a_missing_thin_structure_is_drawn(truth: NDArray[np.uint8]) -> None:
-    draft = np.where(truth == 3, 0, truth).astype(np.uint8)
-    corrected = correct(draft, truth, SPACING, STRUCTURES, np.random.default_rng(0), STEADY).labels
+    presegmentation = np.where(truth == 3, 0, truth).astype(np.uint8)
+    corrected = correct(presegmentation, truth, SPACING, STRUCTURES, np.random.default_rng(0), STEADY).labels
     assert np.array_equal(corrected, truth)
 
 
 def test_swapped_structures_get_their_names_back(truth: NDArray[np.uint8]) -> None:
-    draft = truth.copy()
-    draft[truth == 1], draft[truth == 2] = 2, 1
+    presegmentation = truth.copy()
+    presegmentation[truth == 1], presegmentation[truth == 2] = 2, 1
     for seed in range(6):  # whichever of them comes first
-        corrected = correct(draft, truth, SPACING, STRUCTURES, np.random.default_rng(seed), STEADY).labels
+        corrected = correct(presegmentation, truth, SPACING, STRUCTURES, np.random.default_rng(seed), STEADY).labels
         assert np.array_equal(corrected, truth)
 
 
@@ -78,26 +78,38 @@ def test_a_structure_that_is_not_there_is_erased(truth: NDArray[np.uint8]) -> No
 
 
 def test_missed_structures_keep_their_draft(truth: NDArray[np.uint8]) -> None:
-    draft = np.roll(truth, 9, axis=2)
-    result = correct(draft, truth, SPACING, STRUCTURES, np.random.default_rng(0), Skill(missed=1.0, small_ml=1e6))
+    presegmentation = np.roll(truth, 9, axis=2)
+    result = correct(
+        presegmentation, truth, SPACING, STRUCTURES, np.random.default_rng(0), Skill(missed=1.0, small_ml=1e6)
+    )
     assert result.missed == (1, 2, 3, 4)
-    assert np.array_equal(result.labels, draft)
+    assert np.array_equal(result.labels, presegmentation)
 
 
 def test_only_small_structures_are_missed(truth: NDArray[np.uint8]) -> None:
-    draft = np.roll(truth, 9, axis=2)
+    presegmentation = np.roll(truth, 9, axis=2)
     result = correct(
-        draft, truth, SPACING, STRUCTURES, np.random.default_rng(0), Skill(partly=0.0, missed=1.0, small_ml=10.0)
+        presegmentation,
+        truth,
+        SPACING,
+        STRUCTURES,
+        np.random.default_rng(0),
+        Skill(partly=0.0, missed=1.0, small_ml=10.0),
     )
     assert result.missed == (3, 4)
-    assert np.array_equal(result.labels == 4, draft == 4)
+    assert np.array_equal(result.labels == 4, presegmentation == 4)
     assert mean_dsc(np.where(truth < 3, truth, 0), np.where(result.labels < 3, result.labels, 0)) > 0.85
 
 
 def test_partly_corrected_structures_are_right_in_some_slices_only(truth: NDArray[np.uint8]) -> None:
-    draft = np.where(truth == 1, 0, truth).astype(np.uint8)
+    presegmentation = np.where(truth == 1, 0, truth).astype(np.uint8)
     result = correct(
-        draft, truth, SPACING, STRUCTURES, np.random.default_rng(5), Skill(jitter_mm=0, partly=1.0, missed=0.0)
+        presegmentation,
+        truth,
+        SPACING,
+        STRUCTURES,
+        np.random.default_rng(5),
+        Skill(jitter_mm=0, partly=1.0, missed=0.0),
     )
     done = [bool(np.any(result.labels[k] == 1)) for k in range(SHAPE[0]) if np.any(truth[k] == 1)]
     assert result.partly == (1,)
@@ -106,9 +118,9 @@ def test_partly_corrected_structures_are_right_in_some_slices_only(truth: NDArra
 
 
 def test_the_same_seed_gives_the_same_correction(truth: NDArray[np.uint8]) -> None:
-    draft = np.roll(truth, 5, axis=1)
+    presegmentation = np.roll(truth, 5, axis=1)
     first, second, other = (
-        correct(draft, truth, SPACING, STRUCTURES, np.random.default_rng(seed)).labels for seed in (7, 7, 8)
+        correct(presegmentation, truth, SPACING, STRUCTURES, np.random.default_rng(seed)).labels for seed in (7, 7, 8)
     )
     assert np.array_equal(first, second)
     assert not np.array_equal(first, other)

@@ -98,10 +98,10 @@ def test_dsc_counts_present_structures_only(labels: NDArray[np.uint8]) -> None:
     from mrseg_label.labels import LabelScheme
 
     scheme = LabelScheme.parse("id\tname\n" + "\n".join(f"{number}\t{name}" for name, number in IDS.items()))
-    draft = labels.copy()
-    draft[2] = 4  # a heart where there is none does not count as a structure
-    draft[labels == 3] = 0
-    assert dsc_of_present(labels, draft, scheme) == {"liver": 1.0, "spleen": 1.0, "aorta": 0.0}
+    presegmentation = labels.copy()
+    presegmentation[2] = 4  # a heart where there is none does not count as a structure
+    presegmentation[labels == 3] = 0
+    assert dsc_of_present(labels, presegmentation, scheme) == {"liver": 1.0, "spleen": 1.0, "aorta": 0.0}
 
 
 def test_geometry_is_that_of_nibabel(image: sitk.Image, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mrseg_label.config import load_settings
-from mrseg_label.errors import ConfigurationError, IntegrityError, InvalidInput
+from mrseg_label.errors import ConfigurationError, StoredFileError, InvalidInput
 from mrseg_label.ids import check_alias, is_id, is_ticket, new_id, new_ticket
 from mrseg_label.workspace import Workspace, sha256_of
 
@@ -30,11 +30,11 @@ def test_stored_files_are_verified_and_never_overwritten(tmp_path: Path) -> None
     workspace = Workspace.init(tmp_path / "w")
     digest = workspace.put_bytes("annotations/a/1.bin", b"one")
     assert workspace.put_bytes("annotations/a/1.bin", b"one") == digest
-    with pytest.raises(IntegrityError, match="is ever overwritten"):
+    with pytest.raises(StoredFileError, match="is ever overwritten"):
         workspace.put_bytes("annotations/a/1.bin", b"two")
     workspace.verify("annotations/a/1.bin", digest)
     workspace.path("annotations/a/1.bin").write_bytes(b"two")
-    with pytest.raises(IntegrityError, match="SHA-256"):
+    with pytest.raises(StoredFileError, match="SHA-256"):
         workspace.verify("annotations/a/1.bin", digest)
     source = tmp_path / "big"
     source.write_bytes(b"x" * 100_000)
@@ -45,7 +45,7 @@ def test_stored_files_are_verified_and_never_overwritten(tmp_path: Path) -> None
 def test_no_stored_path_leaves_the_workspace(tmp_path: Path) -> None:
     workspace = Workspace.init(tmp_path / "w")
     for path in ("../x", "/etc/passwd", "images/../../x"):
-        with pytest.raises(IntegrityError):
+        with pytest.raises(StoredFileError):
             workspace.path(path)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from mrseg_label.api.problems import PLAIN_RESPONSES
+from mrseg_label.http.problems import PLAIN_RESPONSES
 from mrseg_monailabel.loop import LoopApp
 from mrseg_monailabel.routes import activelearning, auth, datastore, infer, info, session, train
 

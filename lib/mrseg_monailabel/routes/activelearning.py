@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body
 
-from mrseg_monailabel.caller import CALLER, Caller, SignedIn
+from mrseg_label.http.readers import SignedIn
 from mrseg_monailabel.loop import LoopApp
+from mrseg_monailabel.params import READER, reader_of
 
 
 def router(app: LoopApp) -> APIRouter:
@@ -18,6 +19,6 @@ def router(app: LoopApp) -> APIRouter:
     def sample(
         strategy: str, identity: SignedIn, params: Annotated[dict[str, Any] | None, Body()] = None
     ) -> dict[str, Any]:
-        return app.next_sample({**(params or {}), "strategy": strategy, CALLER: Caller.of(params, identity)})
+        return app.next_sample({**(params or {}), "strategy": strategy, READER: reader_of(params, identity)})
 
     return routes

@@ -12,11 +12,11 @@ from starlette.requests import Request
 
 from mrseg_label.accounts import credentials, tokens
 from mrseg_label.accounts.tokens import role_claims
-from mrseg_label.api.documents.base import Moment, Page
-from mrseg_label.catalog.account_tables import Credential
+from mrseg_label.catalog.tables import Credential
 from mrseg_label.catalog.types import ANONYMOUS, CredentialKind
 from mrseg_label.errors import Conflict
-from mrseg_monailabel.caller import SignedIn
+from mrseg_label.http.readers import SignedIn
+from mrseg_label.reports.documents.base import Moment, Page
 from mrseg_monailabel.loop import LoopApp
 
 
@@ -65,7 +65,7 @@ def router(app: LoopApp) -> APIRouter:
         if app.sign_in is None:  # as the stock server says it
             return Token(access_token=None, token_type=None)
         peer = request.client.host if request.client else "unknown"
-        signed = await app.sign_in.by_password_soon(form.username, form.password, peer)
+        signed = await app.sign_in.sign_in_with_password_async(form.username, form.password, peer)
         return Token(access_token=signed, token_type="bearer", expires_in=app.sign_in.token_seconds)
 
     @routes.get("/token/valid", summary="Whose token this is")

@@ -9,8 +9,9 @@ from fastapi import APIRouter, File, Form, Query, UploadFile
 from fastapi.responses import FileResponse, Response
 
 from mrseg_label.errors import InvalidInput, NotFound
-from mrseg_monailabel.caller import Caller, SignedIn, parse_params
+from mrseg_label.http.readers import SignedIn
 from mrseg_monailabel.loop import LoopApp
+from mrseg_monailabel.params import parse_params, reader_of
 from mrseg_monailabel.routes.uploads import base_name, image_name, image_suffix, save
 from mrseg_monailabel.stored import StoredFile
 
@@ -33,11 +34,11 @@ def router(app: LoopApp) -> APIRouter:
 
     @routes.get("/", summary="Counts, the cases handed out now, or pairs to train on")
     def datastore(identity: SignedIn, output: Output = Output.STATS) -> Any:
-        caller = Caller.of(None, identity)
+        reader = reader_of(None, identity)
         if output is Output.ALL:
-            return store.json(caller)
+            return store.json(reader)
         if output is Output.TRAIN:
-            caller.check_admin("the list of annotated cases")
+            reader.check_admin("the list of annotated cases")
             return store.datalist()
         return store.status()
 
@@ -46,18 +47,18 @@ def router(app: LoopApp) -> APIRouter:
     def put_image(
         identity: SignedIn, file: Annotated[UploadFile, File()], image: str = "", params: Annotated[str, Form()] = "{}"
     ) -> dict[str, str]:
-        caller = Caller.of(parse_params(params), identity)
+        reader = reader_of(parse_params(params), identity)
         with app.workspace.scratch("upload-") as folder:
             upload = save(file, folder / f"image{image_suffix(file)}")
-            return {"image": store.upload(image or image_name(file), upload, caller)}
+            return {"image": store.upload(image or image_name(file), upload, reader)}
 
     @routes.get("/image", summary="Download an image", response_class=FileResponse)
     def get_image(identity: SignedIn, image: str, client_id: Client = "") -> Response:
-        return _send(store.image_file(image, Caller.of({"client_id": client_id}, identity)))
+        return _send(store.image_file(image, reader_of({"client_id": client_id}, identity)))
 
     @routes.head("/image", summary="Whether there is such an image, with this check sum", include_in_schema=False)
     def head_image(identity: SignedIn, image: str, check_sum: str = "", client_id: Client = "") -> Response:
-        stored = store.image_file(image, Caller.of({"client_id": client_id}, identity))
+        stored = store.image_file(image, reader_of({"client_id": client_id}, identity))
         algorithm, _, digest = check_sum.rpartition(":")
         if algorithm.upper() not in ("", "SHA256"):
             raise InvalidInput(f"check sums are SHA256, not {algorithm!r:.40}")
@@ -67,7 +68,7 @@ def router(app: LoopApp) -> APIRouter:
 
     @routes.get("/image/info", summary="What is known of an image")
     def image_info(identity: SignedIn, image: str, client_id: Client = "") -> dict[str, Any]:
-        return store.image_info(image, Caller.of({"client_id": client_id}, identity))
+        return store.image_info(image, reader_of({"client_id": client_id}, identity))
 
     @routes.put("/label", summary="Submit a correction")
     def put_label(
@@ -78,11 +79,11 @@ def router(app: LoopApp) -> APIRouter:
         tag: str = "final",
     ) -> dict[str, str]:
         parsed = parse_params(params)
-        caller = Caller.of(parsed, identity)
+        reader = reader_of(parsed, identity)
         with app.workspace.scratch("upload-") as folder:
             # The name says the format; as a path it is the submission's business alone.
             identifier = store.submit(
-                image, save(label, folder / "label"), base_name(label), tag or "final", caller, parsed
+                image, save(label, folder / "label"), base_name(label), tag or "final", reader, parsed
             )
         return {"image": identifier, "label": identifier}
 
@@ -90,15 +91,15 @@ def router(app: LoopApp) -> APIRouter:
         "/label", summary="Download a draft (original) or the newest correction (final)", response_class=FileResponse
     )
     def get_label(identity: SignedIn, label: str, tag: str = "final", client_id: Client = "") -> Response:
-        return _send(store.label_file(label, tag, Caller.of({"client_id": client_id}, identity)))
+        return _send(store.label_file(label, tag, reader_of({"client_id": client_id}, identity)))
 
     @routes.head("/label", summary="Whether there is such a label", include_in_schema=False)
     def head_label(identity: SignedIn, tag: str, image: str = "", label: str = "", client_id: Client = "") -> Response:
-        return _send(store.label_file(image or label, tag, Caller.of({"client_id": client_id}, identity)))
+        return _send(store.label_file(image or label, tag, reader_of({"client_id": client_id}, identity)))
 
     @routes.get("/label/info", summary="What is known of a label")
     def label_info(identity: SignedIn, label: str, tag: str = "final", client_id: Client = "") -> dict[str, Any]:
-        return store.label_info(label, tag, Caller.of({"client_id": client_id}, identity))
+        return store.label_info(label, tag, reader_of({"client_id": client_id}, identity))
 
     return routes
 

@@ -15,8 +15,9 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from requests_toolbelt import MultipartEncoder
 
 from mrseg_label.errors import InvalidInput
-from mrseg_monailabel.caller import CALLER, Caller, SignedIn, check_no_paths, parse_params
+from mrseg_label.http.readers import SignedIn
 from mrseg_monailabel.loop import LoopApp
+from mrseg_monailabel.params import READER, check_no_paths, parse_params, reader_of
 from mrseg_monailabel.routes.uploads import image_name, image_suffix, save
 
 # Readers who wait for a draft have threads of their own, so that they never take those of the other routes.
@@ -52,7 +53,7 @@ def router(app: LoopApp) -> APIRouter:
             parsed = parse_params(params)
             check_no_paths(parsed)
             request = {**parsed, "model": model, "image": image, "session_id": session_id}
-            return _infer(app, {**request, CALLER: Caller.of(parsed, identity)}, file, output)
+            return _infer(app, {**request, READER: reader_of(parsed, identity)}, file, output)
 
         return await anyio.to_thread.run_sync(run, limiter=limiter)
 
@@ -71,7 +72,7 @@ def _infer(
     with app.workspace.scratch("infer-") as folder:
         if file is not None:
             upload = save(file, folder / f"image{image_suffix(file)}")
-            image = app.datastore().upload(image or image_name(file), upload, Caller.of(request))
+            image = app.datastore().upload(image or image_name(file), upload, reader_of(request))
         result = app.infer({**request, "image": image, "folder": str(folder)})
         if output is Output.JSON:
             return JSONResponse(result["params"])

@@ -8,7 +8,7 @@ from fastapi import APIRouter, File, UploadFile
 from fastapi.responses import FileResponse
 
 from mrseg_label.errors import InvalidInput
-from mrseg_monailabel.caller import SignedIn
+from mrseg_label.http.readers import SignedIn
 from mrseg_monailabel.loop import LoopApp
 from mrseg_monailabel.routes.uploads import image_suffix, save
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import and_, delete, or_, select, update
 from sqlalchemy.orm import Session
 
-from mrseg_label.catalog.account_tables import AccessToken, Account, Credential, Secret, SignInAttempts
+from mrseg_label.catalog.tables import AccessToken, Account, Credential, Secret, SignInAttempts
 from mrseg_label.catalog.types import CredentialKind, Role
 
 

@@ -1,88 +1,110 @@
-"""Revisions: the history of an acquisition's masks."""
+"""Annotations: the revisions of an acquisition's masks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Subquery, func, select
 from sqlalchemy.orm import Session
 
-from mrseg_label.catalog.tables import Review, Revision
-from mrseg_label.catalog.types import RevisionState, Verdict
+from mrseg_label.catalog.queries import concepts
+from mrseg_label.catalog.tables import Acquisition, Annotation, Participant
+from mrseg_label.catalog.types import AnnotationState
+
+# The revision that is the acquisition's mask, if it is the newest such: accepted, and no further reading.
+_COUNTS = (Annotation.state == AnnotationState.ACCEPTED, Annotation.is_final)
 
 
-def get(session: Session, revision_id: str) -> Revision | None:
-    """A revision by id."""
-    return session.get(Revision, revision_id)
-
-
-def history(session: Session, acquisition_id: str) -> Sequence[Revision]:
-    """Every revision of an acquisition, newest first."""
-    return session.scalars(
-        select(Revision).where(Revision.acquisition_id == acquisition_id).order_by(Revision.number.desc())
-    ).all()
+def get(session: Session, annotation_id: str) -> Annotation | None:
+    """An annotation by id."""
+    return session.get(Annotation, annotation_id)
 
 
 def next_number(session: Session, acquisition_id: str) -> int:
     """The number of an acquisition's next revision, from 1."""
+    newest = session.scalars(
+        select(func.max(Annotation.number)).where(Annotation.acquisition_id == acquisition_id)
+    ).one()
+    return (newest or 0) + 1
+
+
+def final(session: Session, acquisition_id: str) -> Annotation | None:
+    """The annotation that is the acquisition's mask: the newest accepted one that is no further reading."""
+    return _newest(session, Annotation.acquisition_id == acquisition_id, *_COUNTS)
+
+
+def finals(session: Session, acquisition_ids: Sequence[str]) -> dict[str, Annotation]:
+    """The mask of each of these acquisitions that has one."""
+    query = (
+        select(Annotation)
+        .where(Annotation.acquisition_id.in_(acquisition_ids), *_COUNTS)
+        .order_by(Annotation.acquisition_id, Annotation.number)
+    )
+    return {annotation.acquisition_id: annotation for annotation in session.scalars(query)}
+
+
+def newest_by(session: Session, acquisition_id: str, author: str) -> Annotation | None:
+    """The last annotation of an acquisition that this author submitted."""
+    return _newest(session, Annotation.acquisition_id == acquisition_id, Annotation.author == author)
+
+
+def awaiting_review(session: Session, acquisition_id: str) -> Annotation | None:
+    """The newest annotation that awaits review and would become the acquisition's mask."""
+    return _newest(
+        session,
+        Annotation.acquisition_id == acquisition_id,
+        Annotation.state == AnnotationState.SUBMITTED,
+        Annotation.is_final,
+    )
+
+
+def submitted_before(session: Session, annotation: Annotation) -> Annotation | None:
+    """The last annotation of any case by the same author before this one."""
+    query = select(Annotation).where(
+        Annotation.author == annotation.author,
+        Annotation.created_at < annotation.created_at,
+        Annotation.id != annotation.id,
+    )
+    return session.scalars(query.order_by(Annotation.created_at.desc()).limit(1)).one_or_none()
+
+
+def newest_finals() -> Subquery:
+    """Acquisition and revision number of the mask of every acquisition that has one."""
     return (
-        session.scalars(select(func.max(Revision.number)).where(Revision.acquisition_id == acquisition_id)).one() or 0
-    ) + 1
-
-
-def final(session: Session, acquisition_id: str) -> Revision | None:
-    """The revision that is the acquisition's mask: the newest accepted one that is not a further reading."""
-    query = select(Revision).where(
-        Revision.acquisition_id == acquisition_id, Revision.state == RevisionState.ACCEPTED, Revision.is_final
+        select(Annotation.acquisition_id, func.max(Annotation.number).label("number"))
+        .where(*_COUNTS)
+        .group_by(Annotation.acquisition_id)
+        .subquery()
     )
-    return session.scalars(query.order_by(Revision.number.desc()).limit(1)).one_or_none()
 
 
-def newest_by(session: Session, acquisition_id: str, author: str) -> Revision | None:
-    """The last revision of an acquisition that this author submitted."""
-    query = select(Revision).where(Revision.acquisition_id == acquisition_id, Revision.author == author)
-    return session.scalars(query.order_by(Revision.number.desc()).limit(1)).one_or_none()
-
-
-def under_review(session: Session, acquisition_id: str) -> Revision | None:
-    """The newest revision that waits for a second reader and would become the acquisition's mask."""
-    query = select(Revision).where(
-        Revision.acquisition_id == acquisition_id, Revision.state == RevisionState.SUBMITTED, Revision.is_final
+def snapshot_candidates(session: Session) -> Sequence[tuple[Annotation, Participant]]:
+    """The mask of every annotated acquisition, with its participant, in a fixed order."""
+    newest = newest_finals()
+    query = (
+        select(Annotation, Participant)
+        .join(newest, (newest.c.acquisition_id == Annotation.acquisition_id) & (newest.c.number == Annotation.number))
+        .join(Acquisition, Acquisition.id == Annotation.acquisition_id)
+        .join(Participant, Participant.id == Acquisition.participant_id)
+        .where(concepts.is_included(), concepts.is_annotated())
+        .order_by(Participant.code, Acquisition.id)
     )
-    return session.scalars(query.order_by(Revision.number.desc()).limit(1)).one_or_none()
+    return [(annotation, participant) for annotation, participant in session.execute(query).unique()]
 
 
-def submission_before(session: Session, revision: Revision) -> Revision | None:
-    """The last submission of any case by the same author before this one."""
-    query = select(Revision).where(
-        Revision.author == revision.author, Revision.created_at < revision.created_at, Revision.id != revision.id
+def annotated_examinations(session: Session) -> Sequence[tuple[str, int]]:
+    """Id of the primary examination and revision number of every annotated case, in the order of import."""
+    newest = newest_finals()
+    query = (
+        select(Acquisition.primary_examination_id, newest.c.number)
+        .join(newest, newest.c.acquisition_id == Acquisition.id)
+        .where(concepts.is_included())
+        .order_by(Acquisition.created_at, Acquisition.id)
     )
-    return session.scalars(query.order_by(Revision.created_at.desc()).limit(1)).one_or_none()
+    return [(identifier, number) for identifier, number in session.execute(query) if identifier]
 
 
-def reviews(session: Session, revision_id: str) -> Sequence[Review]:
-    """What was said of a revision, in order."""
-    return session.scalars(
-        select(Review).where(Review.revision_id == revision_id).order_by(Review.created_at, Review.id)
-    ).all()
-
-
-def reviews_of(session: Session, revision_ids: Sequence[str]) -> dict[str, list[Review]]:
-    """What was said of each of these revisions, in order."""
-    query = select(Review).where(Review.revision_id.in_(revision_ids)).order_by(Review.created_at, Review.id)
-    said: dict[str, list[Review]] = {}
-    for row in session.scalars(query):
-        said.setdefault(row.revision_id, []).append(row)
-    return said
-
-
-def rejection(session: Session, revision_id: str) -> str:
-    """Why a second reader sent a revision back; empty where none did."""
-    query = select(Review.comment).where(Review.revision_id == revision_id, Review.verdict == Verdict.REJECTED)
-    return session.scalars(query.order_by(Review.created_at.desc(), Review.id).limit(1)).one_or_none() or ""
-
-
-def newest(session: Session, acquisition_id: str) -> Revision | None:
-    """The last revision of an acquisition, whatever its state."""
-    query = select(Revision).where(Revision.acquisition_id == acquisition_id).order_by(Revision.number.desc()).limit(1)
+def _newest(session: Session, *conditions: Any) -> Annotation | None:
+    query = select(Annotation).where(*conditions).order_by(Annotation.number.desc()).limit(1)
     return session.scalars(query).one_or_none()

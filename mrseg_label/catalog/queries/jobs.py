@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.tables import Job
@@ -99,3 +99,12 @@ def guarded_update(session: Session, job_id: str, token: str, **values: Any) -> 
 def cancel_requested(session: Session, job_id: str) -> bool:
     """Whether an admin wants the job to end."""
     return bool(session.scalars(select(Job.cancel_requested).where(Job.id == job_id)).one_or_none())
+
+
+def queue_lengths(session: Session) -> dict[str, dict[str, int]]:
+    """How many jobs of each queue are queued and running."""
+    query = select(Job.queue, Job.state, func.count()).where(Job.state.in_(ACTIVE)).group_by(Job.queue, Job.state)
+    lengths: dict[str, dict[str, int]] = {}
+    for queue, state, count in session.execute(query):
+        lengths.setdefault(queue, {"queued": 0, "running": 0})[str(state)] = count
+    return lengths

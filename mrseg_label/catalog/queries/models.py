@@ -54,5 +54,10 @@ def with_weights(session: Session, digest: str) -> ModelVersion | None:
 def evaluations(session: Session, version: str) -> Sequence[Evaluation]:
     """What a version reached on each held-out revision, in a fixed order."""
     return session.scalars(
-        select(Evaluation).where(Evaluation.model_version == version).order_by(Evaluation.revision_id)
+        select(Evaluation).where(Evaluation.model_version == version).order_by(Evaluation.annotation_id)
     ).all()
+
+
+def evaluation(session: Session, model_version: str, annotation_id: str) -> Evaluation | None:
+    """What a model version reached on a held-out annotation, if it was evaluated."""
+    return session.get(Evaluation, (model_version, annotation_id))

@@ -11,7 +11,24 @@ from sqlalchemy.orm import Session
 from mrseg_label.catalog.tables import Participant
 
 HELD_OUT_SHARE = 0.2
-HELD_OUT_LEAST = 2
+MIN_HELD_OUT = 2
+# Any number that no other part of the catalogue uses as a lock.
+_IMPORT_LOCK = 0x6D727367
+
+
+def by_code(session: Session, code: str, *, lock: bool = False) -> Participant | None:
+    """A participant by code; ``lock`` makes other imports of the same participant wait (PostgreSQL)."""
+    query = select(Participant).where(Participant.code == code)
+    return session.scalars(query.with_for_update() if lock else query).one_or_none()
+
+
+def lock_imports(session: Session) -> None:
+    """Let imports record one after the other, so that none overlooks what another records at the same moment.
+
+    SQLite has one writer anyway; on PostgreSQL the lock is released at the end of the transaction.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock(_IMPORT_LOCK)))
 
 
 def decide_held_out(session: Session) -> None:
@@ -33,7 +50,7 @@ def decide_held_out(session: Session) -> None:
 
 def held_out_count(participants: int) -> int:
     """How many of so many participants are held out."""
-    return min(max(HELD_OUT_LEAST, math.ceil(HELD_OUT_SHARE * participants)), max(0, participants - 1))
+    return min(max(MIN_HELD_OUT, math.ceil(HELD_OUT_SHARE * participants)), max(0, participants - 1))
 
 
 def _rank(participant: Participant) -> str:

@@ -9,9 +9,10 @@ from typing import Any
 from sqlalchemy import Select, case, func, or_, select
 from sqlalchemy.orm import Session
 
-from mrseg_label.catalog.queries.reports import case_counts
-from mrseg_label.catalog.tables import Evaluation, ModelVersion, Revision, RevisionStructure
-from mrseg_label.catalog.types import CaseRole, RevisionState
+from mrseg_label.catalog.queries.annotations import newest_finals
+from mrseg_label.catalog.queries.rounds import case_counts
+from mrseg_label.catalog.tables import Annotation, AnnotationStructure, Evaluation, ModelVersion
+from mrseg_label.catalog.types import CaseRole
 
 
 @dataclass(frozen=True)
@@ -74,34 +75,29 @@ def sums_by_version(session: Session, versions: Sequence[ModelVersion]) -> dict[
 
 
 def _final_with_draft(names: Sequence[str]) -> Select[Any]:
-    newest = (
-        select(Revision.acquisition_id, func.max(Revision.number).label("number"))
-        .where(Revision.state == RevisionState.ACCEPTED, Revision.is_final)
-        .group_by(Revision.acquisition_id)
-        .subquery()
-    )
+    newest = newest_finals()
     return (
-        select(Revision.id)
-        .join(newest, (newest.c.acquisition_id == Revision.acquisition_id) & (newest.c.number == Revision.number))
+        select(Annotation.id)
+        .join(newest, (newest.c.acquisition_id == Annotation.acquisition_id) & (newest.c.number == Annotation.number))
         # Measured against a draft: the effort names it; NULL where there is none or nothing is measured yet.
-        .where(Revision.model_version.in_(names), Revision.effort["draft"].as_string().is_not(None))
+        .where(Annotation.model_version.in_(names), Annotation.effort["draft"].as_string().is_not(None))
     )
 
 
 def _effort(session: Session, names: Sequence[str]) -> Mapping[str, dict[str, Any]]:
-    edited = Revision.effort["edited_voxels"].as_integer()
+    edited = Annotation.effort["edited_voxels"].as_integer()
     query = (
         select(
-            Revision.model_version,
+            Annotation.model_version,
             func.count(),
             func.sum(case((edited == 0, 1), else_=0)),
-            func.avg(Revision.effort["mean_dsc"].as_float()),
+            func.avg(Annotation.effort["mean_dsc"].as_float()),
             func.avg(edited),
-            func.avg(Revision.effort["edited_ml"].as_float()),
-            func.avg(Revision.effort["sitting_seconds"].as_float()),
+            func.avg(Annotation.effort["edited_ml"].as_float()),
+            func.avg(Annotation.effort["sitting_seconds"].as_float()),
         )
-        .where(Revision.id.in_(_final_with_draft(names)))
-        .group_by(Revision.model_version)
+        .where(Annotation.id.in_(_final_with_draft(names)))
+        .group_by(Annotation.model_version)
     )
     return {
         name: {
@@ -120,19 +116,19 @@ def _effort(session: Session, names: Sequence[str]) -> Mapping[str, dict[str, An
 def _structures(names: Sequence[str]) -> Select[Any]:
     return (
         select(
-            Revision.model_version,
-            RevisionStructure.structure,
+            Annotation.model_version,
+            AnnotationStructure.structure,
             func.count(),
-            func.avg(RevisionStructure.edited_voxels),
-            func.avg(RevisionStructure.dsc),
+            func.avg(AnnotationStructure.edited_voxels),
+            func.avg(AnnotationStructure.dsc),
         )
-        .join(Revision, Revision.id == RevisionStructure.revision_id)
+        .join(Annotation, Annotation.id == AnnotationStructure.annotation_id)
         .where(
-            Revision.id.in_(_final_with_draft(names)),
-            or_(RevisionStructure.dsc.is_not(None), RevisionStructure.edited_voxels > 0),
+            Annotation.id.in_(_final_with_draft(names)),
+            or_(AnnotationStructure.dsc.is_not(None), AnnotationStructure.edited_voxels > 0),
         )
-        .group_by(Revision.model_version, RevisionStructure.structure)
-        .order_by(RevisionStructure.structure)
+        .group_by(Annotation.model_version, AnnotationStructure.structure)
+        .order_by(AnnotationStructure.structure)
     )
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from mrseg_label.imaging.dicom.files import NotAnImage, Unusable
 from mrseg_label.imaging.dicom.frames import Frame, read_frames
-from mrseg_label.imaging.dicom.person import Person
+from mrseg_label.imaging.dicom.person import Patient
 from mrseg_label.imaging.dicom.stacks import Stack, stacks_of
 from mrseg_label.imaging.dicom.volume import load_stack
 
-__all__ = ["Frame", "NotAnImage", "Person", "Stack", "Unusable", "load_stack", "read_frames", "stacks_of"]
+__all__ = ["Frame", "NotAnImage", "Patient", "Stack", "Unusable", "load_stack", "read_frames", "stacks_of"]

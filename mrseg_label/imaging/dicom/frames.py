@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from mrseg_label.errors import InvalidInput
 from mrseg_label.imaging.dicom.files import BROKEN, NotAnImage, Unusable, parse
 from mrseg_label.imaging.dicom.functional_groups import GROUPS, FunctionalGroups
-from mrseg_label.imaging.dicom.person import Person, person_of
+from mrseg_label.imaging.dicom.person import Patient, patient_of
 from mrseg_label.imaging.dicom.values import first_number, many, number, numbers, text, whole
 
 # MR, enhanced MR, CT, enhanced CT, and the two of old images brought into the enhanced form.
@@ -62,7 +62,7 @@ class Frame:
 
     file: str
     index: int
-    person: Person
+    person: Patient
     modality: str
     series: str
     study: str
@@ -146,7 +146,7 @@ def _frames(ds: Dataset, data: bytes, name: str, wanted: str) -> Iterator[Frame]
         raise InvalidInput(f"{count} frames that do not say where they lie (no functional groups)")
     pieces = _pixel_digests(ds, rows, columns, count)
     content = hashlib.sha256(data).digest()
-    who = person_of(ds)
+    who = patient_of(ds)
     shared = _shared(ds, wanted)
     for index in range(count):
         source: Any = FunctionalGroups(ds, index) if grouped else ds
@@ -177,7 +177,7 @@ def _frame(
     ds: Dataset,
     name: str,
     index: int,
-    who: Person,
+    who: Patient,
     shared: dict[str, Any],
     rows: int,
     columns: int,

@@ -32,7 +32,7 @@ _PER_YEAR = {"Y": 1.0, "M": 12.0, "W": 52.18, "D": 365.25}
 
 
 @dataclass(frozen=True)
-class Person:
+class Patient:
     """Who was examined, as a file says it: to tell people apart within an import, never to be stored.
 
     Attributes
@@ -50,7 +50,7 @@ class Person:
     known: bool = True
 
 
-def person_of(ds: Dataset) -> Person:
+def patient_of(ds: Dataset) -> Patient:
     """Who a file says was examined."""
     other = tuple(sorted({*many(ds, "OtherPatientIDs"), *(text(ds, key) for key in _NAMING)}))
     return _person(*(text(ds, key) for key in _ASKED), other)
@@ -59,7 +59,7 @@ def person_of(ds: Dataset) -> Person:
 @lru_cache(maxsize=16)  # hundreds of files in a row are of one person: one object for all
 def _person(
     number: str, issuer: str, name: str, born: str, sex: str, age: str, taken: str, study: str, other: tuple[str, ...]
-) -> Person:
+) -> Patient:
     texts = {number, name, born, taken, study, *other, *re.split(r"[\s^=,]+", name)}
     if number.strip(" 0").casefold() not in _NOBODY:
         key, known = f"id\0{issuer}\0{number}", True
@@ -69,7 +69,7 @@ def _person(
         key, known = f"study\0{study}", False
     sex = sex.upper()
     identifiers = frozenset(part for part in texts if len(part) >= 3 and part.casefold() not in _NOBODY)
-    return Person(key, identifiers, sex if sex in ("M", "F", "O") else None, _age(age.upper(), born, taken), known)
+    return Patient(key, identifiers, sex if sex in ("M", "F", "O") else None, _age(age.upper(), born, taken), known)
 
 
 def _age(stated: str, born: str, taken: str) -> float | None:

@@ -1,0 +1,1 @@
+"""Sign-in through the hospital's identity provider by OpenID Connect."""

@@ -1,0 +1,63 @@
+"""What clients send to the REST interface, as types."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, Field
+
+from mrseg_label.annotation.review import MAX_COMMENT
+from mrseg_label.worklist.requests import Purpose
+
+
+def _printable(name: str) -> str:
+    if not name.isprintable() or not name.strip():
+        raise ValueError("must be printable text")
+    return name
+
+
+def _without_control_characters(text: str) -> str:
+    if any(not character.isprintable() and character not in "\n\r\t" for character in text):
+        raise ValueError("must be text without control characters")
+    return text
+
+
+ClientName = Annotated[
+    str | None,
+    Field(max_length=200, description="the reader's name, as in Slicer's settings; required without sign-in"),
+    AfterValidator(lambda name: None if name is None else _printable(name)),
+]
+Text = Annotated[str, Field(max_length=MAX_COMMENT), AfterValidator(_without_control_characters)]
+
+
+class ReaderRequest(BaseModel):
+    """A request of a reader, who names themselves where sign-in is off."""
+
+    model_config = {"extra": "forbid"}
+    client: ClientName = None
+
+
+class ReviewRequest(ReaderRequest):
+    """A decision about an annotation, with its reason."""
+
+    comment: Text = ""
+
+
+class UnusableRequest(ReaderRequest):
+    """Why a case cannot be used."""
+
+    reason: Annotated[Text, Field(min_length=1)]
+
+
+class AssignmentRequest(ReaderRequest):
+    """Which case a reader asks for, and for what purpose."""
+
+    purpose: Purpose = Purpose.CORRECT
+    examination: str | None = Field(None, description="optional for a second reading or a review")
+
+
+class RoundRequest(BaseModel):
+    """What kind of round to start."""
+
+    model_config = {"extra": "forbid"}
+    final: bool = Field(False, description="train all folds of the profile, as the last round of a project")

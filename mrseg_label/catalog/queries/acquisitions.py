@@ -1,0 +1,221 @@
+"""Acquisitions: the cases that readers are assigned, counted and chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy.orm import Session
+
+from mrseg_label.catalog.queries import concepts
+from mrseg_label.catalog.reader import Reader
+from mrseg_label.catalog.tables import (
+    Acquisition,
+    Annotation,
+    Assignment,
+    Examination,
+    Participant,
+    Presegmentation,
+)
+
+Group = tuple[str, str]  # station, sequence
+
+
+@dataclass(frozen=True)
+class CaseCounts:
+    """How far the workspace is, counted in acquisitions (channels that share an annotation count once)."""
+
+    annotated_total: int
+    annotated_since_round: int
+    waiting: int
+    assigned: int
+    awaiting_review: int
+    excluded: int
+
+
+def get(session: Session, acquisition_id: str) -> Acquisition | None:
+    """An acquisition by id."""
+    return session.get(Acquisition, acquisition_id)
+
+
+def lock(session: Session, acquisition_id: str) -> Acquisition | None:
+    """An acquisition that others cannot change until the end of this transaction."""
+    return session.get(Acquisition, acquisition_id, with_for_update={"of": Acquisition})
+
+
+def take(session: Session, acquisition_id: str) -> bool:
+    """Take a case for this transaction; False if another server process has it."""
+    return first(session, select(Acquisition).where(Acquisition.id == acquisition_id), ()) is not None
+
+
+def of_participant(session: Session, participant_id: str, station: str | None = None) -> Sequence[Acquisition]:
+    """Acquisitions of a participant (at one station), oldest first."""
+    query = select(Acquisition).where(Acquisition.participant_id == participant_id)
+    if station is not None:
+        query = query.where(Acquisition.station == station)
+    return session.scalars(query.order_by(Acquisition.created_at, Acquisition.id)).all()
+
+
+def in_use(session: Session, acquisition_id: str) -> bool:
+    """Whether it has been pre-segmented, assigned or annotated, so that its primary channel must stay."""
+    return any(
+        session.scalar(select(func.count()).select_from(table).where(table.acquisition_id == acquisition_id))
+        for table in (Presegmentation, Assignment, Annotation)
+    )
+
+
+def channels(session: Session, acquisition_id: str) -> Sequence[Examination]:
+    """All examinations of an acquisition."""
+    query = select(Examination).where(Examination.acquisition_id == acquisition_id).order_by(Examination.id)
+    return session.scalars(query).unique().all()
+
+
+def primary_of(session: Session, acquisition_id: str) -> Examination | None:
+    """The channel of an acquisition that is pre-segmented and opened."""
+    query = (
+        select(Examination)
+        .join(Acquisition, Acquisition.id == Examination.acquisition_id)
+        .where(Acquisition.id == acquisition_id, Examination.id == Acquisition.primary_examination_id)
+    )
+    return session.scalars(query).one_or_none()
+
+
+def primary_ids(session: Session, *, annotated: bool | None = None) -> Sequence[str]:
+    """Ids of the examinations that readers open: all, or only those with (without) an annotation."""
+    query = select(Acquisition.primary_examination_id).where(
+        concepts.is_included(), Acquisition.primary_examination_id.is_not(None)
+    )
+    if annotated is not None:
+        query = query.where(concepts.is_annotated() if annotated else ~concepts.is_annotated())
+    ordered = query.order_by(Acquisition.created_at, Acquisition.id)
+    return [identifier for identifier in session.scalars(ordered) if identifier]
+
+
+def counts(session: Session, moment: datetime) -> CaseCounts:
+    """How far the workspace is."""
+    return CaseCounts(
+        annotated_total=_count(session, concepts.is_included(), concepts.is_annotated()),
+        annotated_since_round=annotated_since_round(session),
+        waiting=_count(session, concepts.is_waiting(moment)),
+        assigned=_count(session, concepts.is_included(), concepts.is_assigned(moment)),
+        awaiting_review=_count(session, concepts.is_included(), concepts.is_awaiting_review()),
+        excluded=_count(session, ~concepts.is_included()),
+    )
+
+
+def totals(session: Session) -> tuple[int, int]:
+    """Acquisitions that are included, and how many of them are annotated."""
+    included = _count(session, concepts.is_included())
+    return included, _count(session, concepts.is_included(), concepts.is_annotated())
+
+
+def annotated_since_round(session: Session) -> int:
+    """Acquisitions that count towards the next round."""
+    return _count(session, concepts.is_new_for_round())
+
+
+def waiting(moment: datetime) -> Select[Acquisition]:
+    """Acquisitions that wait for a reader."""
+    return select(Acquisition).where(concepts.is_waiting(moment))
+
+
+def first(session: Session, query: Select[Acquisition], without: Collection[str]) -> Acquisition | None:
+    """The first acquisition that a query finds, leaving some out and those that another process has just chosen."""
+    if without:
+        query = query.where(Acquisition.id.not_in(without))
+    # Other server processes that choose at the same moment skip this row (PostgreSQL); SQLite has one writer anyway.
+    query = query.limit(1).with_for_update(skip_locked=True, of=Acquisition)
+    return session.scalars(query).unique().one_or_none()
+
+
+def assigned_by_group(session: Session, moment: datetime) -> dict[Group, int]:
+    """How many acquisitions of each station and sequence are annotated or assigned."""
+    query = (
+        select(Acquisition.station, Acquisition.sequence, func.count())
+        .where(concepts.is_included(), or_(concepts.is_annotated(), concepts.is_assigned(moment)))
+        .group_by(Acquisition.station, Acquisition.sequence)
+    )
+    return {(station, sequence): count for station, sequence, count in session.execute(query)}
+
+
+def waiting_groups(session: Session, moment: datetime, *, held_out: bool) -> Sequence[Group]:
+    """Stations and sequences in which cases of held-out, or of other, participants wait."""
+    query = (
+        waiting(moment)
+        .join(Participant, Participant.id == Acquisition.participant_id)
+        .where(Participant.held_out.is_(held_out))
+    )
+    groups = query.with_only_columns(Acquisition.station, Acquisition.sequence).distinct()
+    return [(station, sequence) for station, sequence in session.execute(groups)]
+
+
+def held_out_in_batch(session: Session, moment: datetime) -> int:
+    """Cases of held-out participants among those annotated since the last snapshot or assigned now."""
+    unread = and_(concepts.is_included(), ~concepts.is_annotated(), concepts.is_assigned(moment))
+    query = (
+        select(func.count())
+        .select_from(Acquisition)
+        .join(Participant, Participant.id == Acquisition.participant_id)
+        .where(Participant.held_out.is_(True), or_(concepts.is_new_for_round(), unread))
+    )
+    return session.scalars(query).one()
+
+
+def first_in_group(
+    session: Session, moment: datetime, group: Group, *, held_out: bool, without: Collection[str]
+) -> Acquisition | None:
+    """A waiting case of that station and sequence, in the order drawn at import."""
+    query = (
+        waiting(moment)
+        .join(Participant, Participant.id == Acquisition.participant_id)
+        .where(Acquisition.station == group[0], Acquisition.sequence == group[1], Participant.held_out.is_(held_out))
+        .order_by(Acquisition.shuffle, Acquisition.id)
+    )
+    return first(session, query, without)
+
+
+def first_imported(session: Session, moment: datetime, without: Collection[str]) -> Acquisition | None:
+    """The waiting case that was imported first."""
+    return first(session, waiting(moment).order_by(Acquisition.created_at, Acquisition.id), without)
+
+
+def first_shuffled(session: Session, moment: datetime, without: Collection[str]) -> Acquisition | None:
+    """The waiting case that comes first in the order drawn at import."""
+    return first(session, waiting(moment).order_by(Acquisition.shuffle, Acquisition.id), without)
+
+
+def if_waiting(session: Session, moment: datetime, acquisition_id: str, without: Collection[str]) -> Acquisition | None:
+    """That acquisition if it waits for a reader."""
+    return first(session, waiting(moment).where(Acquisition.id == acquisition_id), without)
+
+
+def for_second_reading(
+    session: Session, moment: datetime, reader: Reader, acquisition_id: str | None
+) -> Acquisition | None:
+    """An annotated case that this reader has not submitted and nobody reads a second time now.
+
+    Those with the fewest readings first; or the named one if it is such a case.
+    """
+    read = select(Annotation.id).where(Annotation.acquisition_id == Acquisition.id, Annotation.author == reader.name)
+    readings = (
+        select(func.count(Annotation.author.distinct()))
+        .where(Annotation.acquisition_id == Acquisition.id)
+        .correlate(Acquisition)
+        .scalar_subquery()
+    )
+    query = select(Acquisition).where(
+        concepts.is_included(),
+        concepts.is_annotated(),
+        Acquisition.primary_examination_id.is_not(None),
+        ~read.exists(),
+        ~concepts.is_assigned(moment, second_reading=True),
+    )
+    if acquisition_id is not None:
+        query = query.where(Acquisition.id == acquisition_id)
+    return first(session, query.order_by(readings, Acquisition.shuffle, Acquisition.id), ())
+
+
+def _count(session: Session, *conditions: concepts.Condition) -> int:
+    return session.scalars(select(func.count()).select_from(Acquisition).where(*conditions)).one()

@@ -1,0 +1,86 @@
+"""The states that a case can be in, each defined once as an SQL condition on :class:`Acquisition`.
+
+Whoever counts, lists or chooses cases uses these, so that the worklist, progress and pre-segmentation agree.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, and_, exists, or_
+from sqlalchemy.orm import aliased
+
+from mrseg_label.catalog.tables import Acquisition, Annotation, Assignment, RoundCase
+from mrseg_label.catalog.types import IMPORT_AUTHOR, AnnotationState
+
+Condition = ColumnElement[bool]
+
+
+def is_included() -> Condition:
+    """Not excluded, neither by itself nor with its participant."""
+    return Acquisition.excluded_at.is_(None)
+
+
+def is_annotated() -> Condition:
+    """An accepted annotation is its mask."""
+    return Acquisition.annotated_at.is_not(None)
+
+
+def is_open(assignment: type[Assignment], moment: datetime) -> Condition:
+    """An assignment has neither ended nor expired."""
+    return and_(assignment.ended_at.is_(None), assignment.expires_at > moment)
+
+
+def is_assigned(moment: datetime, *, second_reading: bool | None = None) -> Condition:
+    """A reader has the case now.
+
+    Parameters
+    ----------
+    second_reading : only second readings and reviews, or only other assignments; None for all.
+    """
+    assignment = aliased(Assignment)  # under a name of its own: callers join the same table
+    conditions = [assignment.acquisition_id == Acquisition.id, is_open(assignment, moment)]
+    if second_reading is not None:
+        conditions.append(assignment.second_reading.is_(second_reading))
+    return exists().where(*conditions)
+
+
+def is_awaiting_review() -> Condition:
+    """An annotation of it has been submitted and not yet reviewed."""
+    annotation = aliased(Annotation)
+    return exists().where(annotation.acquisition_id == Acquisition.id, annotation.state == AnnotationState.SUBMITTED)
+
+
+def is_waiting(moment: datetime) -> Condition:
+    """It waits for a reader: included, with an image to open, not annotated, not assigned, not awaiting review."""
+    return and_(
+        is_included(),
+        Acquisition.primary_examination_id.is_not(None),
+        ~is_annotated(),
+        ~is_assigned(moment, second_reading=False),
+        ~is_awaiting_review(),
+    )
+
+
+def is_annotated_by_reader() -> Condition:
+    """A reader submitted an accepted annotation, and not only an import."""
+    annotation = aliased(Annotation)
+    return exists().where(
+        annotation.acquisition_id == Acquisition.id,
+        annotation.state == AnnotationState.ACCEPTED,
+        or_(annotation.author != IMPORT_AUTHOR, annotation.client != IMPORT_AUTHOR),
+    )
+
+
+def is_in_snapshot() -> Condition:
+    """It is in the snapshot of a round."""
+    return exists().where(RoundCase.acquisition_id == Acquisition.id)
+
+
+def is_new_for_round() -> Condition:
+    """It counts towards the next round: a reader annotated it and no snapshot has it yet.
+
+    An annotation submitted again does not count twice. Masks that came with an import are trained on with the
+    rest and start no round.
+    """
+    return and_(is_included(), is_annotated(), ~is_in_snapshot(), is_annotated_by_reader())

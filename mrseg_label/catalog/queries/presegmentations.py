@@ -1,0 +1,94 @@
+"""Pre-segmentations, and which acquisitions need one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import and_, exists, func, select
+from sqlalchemy.orm import Session, aliased
+
+from mrseg_label.catalog.queries import concepts
+from mrseg_label.catalog.tables import Acquisition, Job, ModelVersion, Participant, Presegmentation
+from mrseg_label.catalog.types import JobState, ModelStatus
+
+PRESEGMENT = "presegment"  # kind of the job that makes one; jobs.queue has the same
+
+
+def get(session: Session, presegmentation_id: str) -> Presegmentation | None:
+    """A pre-segmentation by id."""
+    return session.get(Presegmentation, presegmentation_id)
+
+
+def by_model(session: Session, acquisition_id: str, model_version: str) -> Presegmentation | None:
+    """The pre-segmentation that this model version made of the acquisition."""
+    query = select(Presegmentation).where(
+        Presegmentation.acquisition_id == acquisition_id, Presegmentation.model_version == model_version
+    )
+    return session.scalars(query.order_by(Presegmentation.created_at.desc()).limit(1)).one_or_none()
+
+
+def best(session: Session, acquisition_id: str) -> Presegmentation | None:
+    """The current model's pre-segmentation if it made one, else the newest."""
+    query = (
+        select(Presegmentation)
+        .join(ModelVersion, ModelVersion.version == Presegmentation.model_version)
+        .where(Presegmentation.acquisition_id == acquisition_id)
+        .order_by((ModelVersion.status == ModelStatus.CURRENT).desc(), Presegmentation.created_at.desc())
+        .limit(1)
+    )
+    return session.scalars(query).one_or_none()
+
+
+def count_ready(session: Session, model_version: str, moment: datetime) -> int:
+    """Waiting acquisitions that have a pre-segmentation by this version, or one on its way."""
+    waiting = select(Acquisition.id).where(concepts.is_waiting(moment)).subquery()
+    made = exists().where(
+        Presegmentation.acquisition_id == waiting.c.id, Presegmentation.model_version == model_version
+    )
+    coming = exists().where(
+        Job.kind == PRESEGMENT,
+        Job.key == waiting.c.id + ":" + model_version,
+        Job.state.in_((JobState.QUEUED, JobState.RUNNING)),
+    )
+    return session.scalars(select(func.count()).select_from(waiting).where(made | coming)).one()
+
+
+def waiting_without(session: Session, model_version: str, moment: datetime, limit: int) -> Sequence[str]:
+    """Ids of waiting acquisitions without a pre-segmentation by this version, in the order in which readers get them.
+
+    An equal mix of stations and sequences, and within each the held-out participants before the others, as the
+    balanced strategy assigns them.
+    """
+    made = exists().where(
+        Presegmentation.acquisition_id == Acquisition.id, Presegmentation.model_version == model_version
+    )
+    place = func.row_number().over(
+        partition_by=(Acquisition.station, Acquisition.sequence),
+        order_by=(func.coalesce(Participant.held_out, False).desc(), Acquisition.shuffle),
+    )
+    ranked = (
+        select(Acquisition.id, Acquisition.station, place.label("place"))
+        .join(Participant, Participant.id == Acquisition.participant_id)
+        .where(concepts.is_waiting(moment), ~made)
+        .subquery()
+    )
+    return session.scalars(select(ranked.c.id).order_by(ranked.c.place, ranked.c.station).limit(limit)).all()
+
+
+def waiting_with_two(session: Session, moment: datetime, limit: int) -> list[tuple[str, str, str]]:
+    """Waiting acquisitions with pre-segmentations by two models: id, path of the newest, path of the one before."""
+    place = func.row_number().over(
+        partition_by=Presegmentation.acquisition_id, order_by=(Presegmentation.created_at.desc(), Presegmentation.id)
+    )
+    ranked = select(Presegmentation.acquisition_id, Presegmentation.path, place.label("place")).subquery()
+    newer, older = aliased(ranked), aliased(ranked)
+    query = (
+        select(Acquisition.id, newer.c.path, older.c.path)
+        .join(newer, and_(newer.c.acquisition_id == Acquisition.id, newer.c.place == 1))
+        .join(older, and_(older.c.acquisition_id == Acquisition.id, older.c.place == 2))
+        .where(concepts.is_waiting(moment))
+        .order_by(Acquisition.shuffle, Acquisition.id)
+        .limit(limit)
+    )
+    return [(acquisition_id, new, old) for acquisition_id, new, old in session.execute(query)]

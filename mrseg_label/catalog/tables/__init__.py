@@ -1,0 +1,33 @@
+"""Tables. Everything that has a life is a row here; files only hang on rows."""
+
+from mrseg_label.catalog.tables.accounts import AccessToken, Account, Credential, Secret, SignInAttempts
+from mrseg_label.catalog.tables.annotations import Annotation, AnnotationStructure, Assignment, Presegmentation, Review
+from mrseg_label.catalog.tables.base import Base
+from mrseg_label.catalog.tables.examinations import Acquisition, Alias, Examination, Participant
+from mrseg_label.catalog.tables.jobs import AuditEvent, Job
+from mrseg_label.catalog.tables.rounds import BOOTSTRAP, Evaluation, ModelVersion, Round, RoundCase
+
+__all__ = [
+    "BOOTSTRAP",
+    "AccessToken",
+    "Account",
+    "Acquisition",
+    "Alias",
+    "Annotation",
+    "AnnotationStructure",
+    "Assignment",
+    "AuditEvent",
+    "Base",
+    "Credential",
+    "Evaluation",
+    "Examination",
+    "Job",
+    "ModelVersion",
+    "Participant",
+    "Presegmentation",
+    "Review",
+    "Round",
+    "RoundCase",
+    "Secret",
+    "SignInAttempts",
+]

@@ -1,0 +1,76 @@
+"""Tables of accounts: who may sign in, with what, and which tokens are out."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from mrseg_label.catalog.tables.base import Base
+from mrseg_label.catalog.types import Coded, CredentialKind, Role
+from mrseg_label.clock import now
+from mrseg_label.ids import new_id
+
+
+class Account(Base):
+    """A person or a program that may sign in. Never deleted: its name stands in the history of annotations."""
+
+    __tablename__ = "accounts"
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    role: Mapped[Role] = mapped_column(Coded(Role))
+    password_hash: Mapped[str | None]  # argon2; None: signs in through the identity provider or by a key alone
+    issuer: Mapped[str | None]  # of the identity provider, with the provider's own name for the person
+    subject: Mapped[str | None]
+    provider_seen_at: Mapped[datetime | None]  # last sign-in through the provider
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    created_by: Mapped[str]
+    disabled_at: Mapped[datetime | None]
+    disabled_by: Mapped[str | None]
+    __table_args__ = (UniqueConstraint("issuer", "subject"),)
+
+
+class Credential(Base):
+    """An API key of a program, or an app password of somebody whose own password Slicer cannot ask for."""
+
+    __tablename__ = "credentials"
+    id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("cr"))
+    account_name: Mapped[str] = mapped_column(ForeignKey("accounts.name"), index=True)
+    kind: Mapped[CredentialKind] = mapped_column(Coded(CredentialKind))
+    label: Mapped[str]  # what it is for, in its owner's words
+    digest: Mapped[str] = mapped_column(String(64), unique=True)  # SHA-256: the secret has 100 random bits or more
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    account: Mapped[Account] = relationship(lazy="joined")
+
+
+class AccessToken(Base):
+    """A token that was handed out at a sign-in; it is good while its row says so."""
+
+    __tablename__ = "access_tokens"
+    id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("tk"))
+    account_name: Mapped[str] = mapped_column(ForeignKey("accounts.name"), index=True)
+    credential_id: Mapped[str | None] = mapped_column(ForeignKey("credentials.id"))  # app password it was given for
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    revoked_at: Mapped[datetime | None]
+    account: Mapped[Account] = relationship(lazy="joined")
+
+
+class SignInAttempts(Base):
+    """Failed sign-ins in a row, of a name, a peer, or both; ``key`` is a digest of them."""
+
+    __tablename__ = "sign_in_attempts"
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    failures: Mapped[int]
+    last_at: Mapped[datetime] = mapped_column(index=True)
+    blocked_until: Mapped[datetime | None]
+
+
+class Secret(Base):
+    """A secret of this workspace that all its server processes share, such as the one that tokens are signed with."""
+
+    __tablename__ = "secrets"
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    value: Mapped[str] = mapped_column(String(128))

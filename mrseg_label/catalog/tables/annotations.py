@@ -1,0 +1,114 @@
+"""Tables of the readers' work: pre-segmentations, assignments, annotations, reviews."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Float, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from mrseg_label.catalog.tables.base import Base
+from mrseg_label.catalog.types import AnnotationState, AssignmentOutcome, Coded, StructureState, Verdict
+from mrseg_label.clock import now
+from mrseg_label.ids import new_id
+
+
+class Presegmentation(Base):
+    """A pre-segmentation: the label map that one model version proposes for one acquisition."""
+
+    __tablename__ = "presegmentations"
+    id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("ps"))
+    acquisition_id: Mapped[str] = mapped_column(ForeignKey("acquisitions.id"))
+    examination_id: Mapped[str] = mapped_column(ForeignKey("examinations.id"))  # the channel it was made on
+    model_version: Mapped[str] = mapped_column(ForeignKey("model_versions.version"))
+    source: Mapped[str] = mapped_column(String(64))  # inverted, equalized, raw; nnunet
+    path: Mapped[str] = mapped_column(String(1024), unique=True)
+    digest: Mapped[str] = mapped_column(String(64))
+    seconds: Mapped[float] = mapped_column(Float, default=0.0)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    __table_args__ = (
+        UniqueConstraint("examination_id", "model_version"),
+        Index("ix_presegmentations_newest", "acquisition_id", "created_at"),
+    )
+
+
+class Assignment(Base):
+    """A case reserved for a reader. An acquisition has at most one open assignment, second readings and reviews aside."""
+
+    __tablename__ = "assignments"
+    id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("as"))
+    ticket: Mapped[str] = mapped_column(String(64), unique=True)
+    acquisition_id: Mapped[str] = mapped_column(ForeignKey("acquisitions.id"), index=True)
+    client: Mapped[str]
+    account: Mapped[str | None]
+    second_reading: Mapped[bool] = mapped_column(default=False)
+    presegmentation_id: Mapped[str | None] = mapped_column(
+        ForeignKey("presegmentations.id")
+    )  # the one that was sent last
+    annotation_id: Mapped[str | None]  # the mask that the reader starts from instead of a pre-segmentation
+    requested: Mapped[bool] = mapped_column(default=False)  # by the reader, and not yet fetched as the next case
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    ended_at: Mapped[datetime | None]
+    outcome: Mapped[AssignmentOutcome | None] = mapped_column(Coded(AssignmentOutcome))
+    __table_args__ = (
+        Index(
+            "uq_assignments_open",
+            "acquisition_id",
+            unique=True,
+            sqlite_where=text("ended_at IS NULL AND second_reading = 0"),
+            postgresql_where=text("ended_at IS NULL AND NOT second_reading"),
+        ),
+    )
+
+
+class Annotation(Base):
+    """A mask that a reader submitted, one revision of an acquisition's annotations: label map and upload. Append-only."""
+
+    __tablename__ = "annotations"
+    id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("an"))
+    acquisition_id: Mapped[str] = mapped_column(ForeignKey("acquisitions.id"))
+    examination_id: Mapped[str] = mapped_column(ForeignKey("examinations.id"))  # the channel it was drawn on
+    number: Mapped[int]  # of the revision, from 1
+    state: Mapped[AnnotationState] = mapped_column(Coded(AnnotationState))
+    author: Mapped[str]
+    client: Mapped[str]
+    path: Mapped[str] = mapped_column(String(1024))
+    digest: Mapped[str] = mapped_column(String(64))
+    upload_path: Mapped[str] = mapped_column(String(1024))
+    upload_digest: Mapped[str] = mapped_column(String(64))
+    presegmentation_id: Mapped[str | None] = mapped_column(ForeignKey("presegmentations.id"))
+    model_version: Mapped[str | None] = mapped_column(ForeignKey("model_versions.version"))
+    assignment_id: Mapped[str | None] = mapped_column(ForeignKey("assignments.id"))
+    seconds: Mapped[float | None] = mapped_column(Float)  # from assignment to submission
+    is_final: Mapped[bool] = mapped_column(default=True)  # counts as the acquisition's mask if it is the newest such
+    report: Mapped[dict[str, Any]] = mapped_column(default=dict)  # what decoding noticed
+    effort: Mapped[dict[str, Any] | None]  # edited voxels, DSC against the pre-segmentation; filled in by a job
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    structures: Mapped[list[AnnotationStructure]] = relationship(lazy="selectin", cascade="all, delete-orphan")
+    __table_args__ = (UniqueConstraint("acquisition_id", "number"),)
+
+
+class AnnotationStructure(Base):
+    """What an annotation says about one structure."""
+
+    __tablename__ = "annotation_structures"
+    annotation_id: Mapped[str] = mapped_column(ForeignKey("annotations.id"), primary_key=True)
+    structure: Mapped[str] = mapped_column(String(64), primary_key=True)
+    state: Mapped[StructureState] = mapped_column(Coded(StructureState))
+    voxels: Mapped[int] = mapped_column(default=0)
+    edited_voxels: Mapped[int | None]
+    dsc: Mapped[float | None] = mapped_column(Float)  # against the pre-segmentation
+
+
+class Review(Base):
+    """A decision about an annotation. Append-only; the annotation's state follows from its last review."""
+
+    __tablename__ = "reviews"
+    id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("rw"))
+    annotation_id: Mapped[str] = mapped_column(ForeignKey("annotations.id"), index=True)
+    reviewer: Mapped[str]
+    verdict: Mapped[Verdict] = mapped_column(Coded(Verdict))
+    comment: Mapped[str] = mapped_column(Text, default="")
+    created_at: Mapped[datetime] = mapped_column(default=now)

@@ -1,0 +1,88 @@
+"""Tables of what was examined: participants, acquisitions, examinations, clients' names for them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Float, ForeignKey, Index, String, Text, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from mrseg_label.catalog.tables.base import Base
+from mrseg_label.clock import now
+from mrseg_label.ids import new_id
+
+
+class Participant(Base):
+    """A person who was examined. ``held_out`` is decided once, when first needed, and never changes."""
+
+    __tablename__ = "participants"
+    id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("pt"))
+    code: Mapped[str] = mapped_column(unique=True)
+    sex: Mapped[str | None] = mapped_column(String(16))
+    age: Mapped[float | None] = mapped_column(Float)
+    held_out: Mapped[bool | None]
+    excluded_at: Mapped[datetime | None]  # then all acquisitions are, those that come later too
+    excluded_by: Mapped[str | None]
+    excluded_reason: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class Acquisition(Base):
+    """Co-registered examinations (channels) of one station: they share one pre-segmentation and one annotation.
+
+    To readers it is a case. Its primary examination is the channel that is pre-segmented and opened.
+    """
+
+    __tablename__ = "acquisitions"
+    id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("aq"))
+    participant_id: Mapped[str] = mapped_column(ForeignKey("participants.id"), index=True)
+    key: Mapped[str] = mapped_column(String(1024), unique=True)  # what tells it apart from others at import
+    station: Mapped[str] = mapped_column(default="")
+    sequence: Mapped[str] = mapped_column(default="", index=True)  # of the primary examination
+    primary_examination_id: Mapped[str | None]
+    annotated_at: Mapped[datetime | None]  # first accepted annotation
+    excluded_at: Mapped[datetime | None]
+    excluded_by: Mapped[str | None]
+    excluded_reason: Mapped[str | None] = mapped_column(Text)
+    shuffle: Mapped[float] = mapped_column(Float)  # order of the random strategy, drawn at import
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    participant: Mapped[Participant] = relationship(lazy="joined")
+    examinations: Mapped[list[Examination]] = relationship(back_populates="acquisition", order_by="Examination.id")
+    __table_args__ = (
+        Index(
+            "ix_acquisitions_waiting",
+            "sequence",
+            "shuffle",
+            sqlite_where=text("annotated_at IS NULL AND excluded_at IS NULL"),
+            postgresql_where=text("annotated_at IS NULL AND excluded_at IS NULL"),
+        ),
+    )
+
+
+class Examination(Base):
+    """One stored image."""
+
+    __tablename__ = "examinations"
+    id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("ex"))
+    acquisition_id: Mapped[str] = mapped_column(ForeignKey("acquisitions.id"), index=True)
+    sequence: Mapped[str] = mapped_column(default="")
+    source: Mapped[str] = mapped_column(Text)  # where it came from, for the admin
+    source_digest: Mapped[str] = mapped_column(String(64), index=True)
+    path: Mapped[str] = mapped_column(String(1024), unique=True)
+    digest: Mapped[str] = mapped_column(String(64), index=True)
+    geometry: Mapped[dict[str, Any]]  # imaging.geometry.Geometry.to_json()
+    warnings: Mapped[list[Any]] = mapped_column(default=list)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    acquisition: Mapped[Acquisition] = relationship(back_populates="examinations", lazy="joined")
+    __table_args__ = (Index("ix_examinations_newest", "created_at", "id"),)
+
+
+class Alias(Base):
+    """A client's own name for an image that it uploaded."""
+
+    __tablename__ = "aliases"
+    client: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    examination_id: Mapped[str] = mapped_column(ForeignKey("examinations.id"))
+    created_at: Mapped[datetime] = mapped_column(default=now)

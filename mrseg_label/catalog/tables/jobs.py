@@ -1,0 +1,63 @@
+"""Tables of work and of the audit trail."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Index, String, Text, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from mrseg_label.catalog.tables.base import Base
+from mrseg_label.catalog.types import Coded, JobState
+from mrseg_label.clock import now
+from mrseg_label.ids import new_id
+
+
+class Job(Base):
+    """A piece of work. Claim, renewal and finish are updates guarded by ``lease_token``."""
+
+    __tablename__ = "jobs"
+    id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("jb"))
+    kind: Mapped[str] = mapped_column(String(64))
+    queue: Mapped[str] = mapped_column(String(64))
+    key: Mapped[str]
+    payload: Mapped[dict[str, Any]]
+    priority: Mapped[int] = mapped_column(default=0)
+    state: Mapped[JobState] = mapped_column(Coded(JobState))
+    attempt: Mapped[int] = mapped_column(default=0)
+    max_attempts: Mapped[int] = mapped_column(default=3)
+    lease_token: Mapped[str | None] = mapped_column(String(64))
+    lease_expires_at: Mapped[datetime | None]
+    owner: Mapped[str | None]  # host:pid:start time of the worker
+    cancel_requested: Mapped[bool] = mapped_column(default=False)
+    not_before: Mapped[datetime | None]
+    progress: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    result: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    error: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    __table_args__ = (
+        Index(
+            "uq_jobs_active",
+            "kind",
+            "key",
+            unique=True,
+            sqlite_where=text("state IN ('queued', 'running')"),
+            postgresql_where=text("state IN ('queued', 'running')"),
+        ),
+        Index("ix_jobs_claim", "queue", "state", "priority"),
+    )
+
+
+class AuditEvent(Base):
+    """Who changed what, when. Never changed or deleted."""
+
+    __tablename__ = "audit_events"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    at: Mapped[datetime] = mapped_column(default=now)
+    actor: Mapped[str]
+    action: Mapped[str] = mapped_column(String(64), index=True)
+    subject: Mapped[str]
+    detail: Mapped[dict[str, Any]] = mapped_column(default=dict)

@@ -1,0 +1,84 @@
+"""Tables of retraining: model versions, rounds with their snapshots, evaluations."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Float, ForeignKey, Index, String, Text, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from mrseg_label.catalog.tables.annotations import Annotation
+from mrseg_label.catalog.tables.base import Base
+from mrseg_label.catalog.types import CaseRole, Coded, ModelStatus, RoundState
+from mrseg_label.clock import now
+
+BOOTSTRAP = "bootstrap"  # the version that stands for TotalSegmentator before the first round
+
+
+class ModelVersion(Base):
+    """A model that makes pre-segmentations. ``bootstrap`` has neither round nor folder."""
+
+    __tablename__ = "model_versions"
+    version: Mapped[str] = mapped_column(String(64), primary_key=True)
+    round_number: Mapped[int | None] = mapped_column(ForeignKey("rounds.number"))
+    parent: Mapped[str | None] = mapped_column(String(64))
+    status: Mapped[ModelStatus] = mapped_column(Coded(ModelStatus), index=True)
+    path: Mapped[str | None] = mapped_column(String(1024))  # model folder, relative to the workspace
+    dataset_digest: Mapped[str | None] = mapped_column(String(64))
+    weights_digest: Mapped[str | None] = mapped_column(String(64))
+    metrics: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    promoted_at: Mapped[datetime | None]
+    __table_args__ = (
+        Index(
+            "uq_model_versions_current",
+            "status",
+            unique=True,
+            sqlite_where=text("status = 'current'"),
+            postgresql_where=text("status = 'current'"),
+        ),
+    )
+
+
+class Round(Base):
+    """A retraining round."""
+
+    __tablename__ = "rounds"
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    state: Mapped[RoundState] = mapped_column(Coded(RoundState), index=True)
+    profile: Mapped[str] = mapped_column(String(32))
+    final: Mapped[bool] = mapped_column(default=False)
+    parent: Mapped[str | None] = mapped_column(String(64))  # model version it starts from
+    job_id: Mapped[str | None]
+    attempt: Mapped[int] = mapped_column(default=1)
+    snapshot_digest: Mapped[str | None] = mapped_column(String(64))
+    progress: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    result: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    error: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    cases: Mapped[list[RoundCase]] = relationship(order_by="RoundCase.revision_id")
+
+
+class RoundCase(Base):
+    """An annotation in a round's snapshot."""
+
+    __tablename__ = "round_cases"
+    round_number: Mapped[int] = mapped_column(ForeignKey("rounds.number"), primary_key=True)
+    annotation_id: Mapped[str] = mapped_column(ForeignKey("annotations.id"), primary_key=True)
+    acquisition_id: Mapped[str] = mapped_column(ForeignKey("acquisitions.id"))
+    role: Mapped[CaseRole] = mapped_column(Coded(CaseRole))
+    annotation: Mapped[Annotation] = relationship(lazy="joined")
+
+
+class Evaluation(Base):
+    """DSC of a model version against one annotation of a held-out case."""
+
+    __tablename__ = "evaluations"
+    model_version: Mapped[str] = mapped_column(String(64), primary_key=True)
+    annotation_id: Mapped[str] = mapped_column(ForeignKey("annotations.id"), primary_key=True)
+    mean_dsc: Mapped[float | None] = mapped_column(Float)
+    dsc: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(default=now)

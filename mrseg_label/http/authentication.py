@@ -1,0 +1,120 @@
+"""ASGI middleware that authenticates a request and checks its permission, before a byte of its body is read."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs
+
+import anyio.to_thread
+from anyio import CapacityLimiter
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import RedirectResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mrseg_label.accounts.identity import Identity
+from mrseg_label.accounts.sign_in import SignIn
+from mrseg_label.catalog import Catalog
+from mrseg_label.errors import Forbidden, InvalidInput, MrsegError, NotFound, Unauthorized
+from mrseg_label.http.browsers import SESSION_COOKIE, accepts_html, is_same_origin
+from mrseg_label.http.permissions import Permission, PermissionTable
+from mrseg_label.http.problems import error_response
+from mrseg_label.worklist.resolving import account_of_ticket
+
+_SAFE = ("GET", "HEAD")
+_THREADS = 16  # its own, so that checking a token does not wait for uploads
+
+
+class AuthenticationMiddleware:
+    """Passes a request on where the permission table allows it to the account that it is from.
+
+    Afterwards ``request.state.identity`` is that account, and ``request.state.anonymous`` whether there is none.
+
+    Parameters
+    ----------
+    permissions : the table. A path that is not in it is answered with 404 after a sign-in, with 401 without one.
+    """
+
+    def __init__(self, app: ASGIApp, catalog: Catalog, sign_in: SignIn, permissions: PermissionTable) -> None:
+        self.app = app
+        self._catalog = catalog
+        self._sign_in = sign_in
+        self._permissions = permissions
+        self._limiter = CapacityLimiter(_THREADS)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008, "reason": "there are no websockets here"})
+            return
+        scope.setdefault("state", {})["anonymous"] = True
+        permission = self._permissions.find(scope["method"], scope["path"])
+        try:
+            if permission is None or permission.roles is not None:
+                identity = await anyio.to_thread.run_sync(self._identify, scope, permission, limiter=self._limiter)
+                self._check(scope, permission, identity)
+                scope["state"] |= {"identity": identity, "anonymous": False}
+        except MrsegError as error:
+            page = permission.sign_in_page if permission is not None and isinstance(error, Unauthorized) else ""
+            if page and accepts_html(Headers(scope=scope)):
+                await RedirectResponse(page, 303)(scope, receive, send)
+                return
+            await error_response(Request(scope), error)(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+    def _identify(self, scope: Scope, permission: Permission | None) -> Identity:
+        headers = Headers(scope=scope)
+        given = headers.getlist("authorization")
+        if given:
+            scheme, _, presented = given[0].partition(" ")
+            if len(given) > 1 or scheme.lower() != "bearer" or not presented:
+                raise Unauthorized("the header Authorization must be 'Bearer', a space, and a token or an API key")
+            return self._sign_in.identify(presented.strip())
+        ticket = _ticket(scope) if permission is not None and permission.ticket else None
+        if ticket is not None:
+            account = account_of_ticket(self._catalog, ticket)
+            if account is not None:
+                return self._sign_in.identity_of(account)
+        cookie = _session_cookie(headers)
+        if cookie is not None:
+            identity = self._sign_in.identify(cookie)
+            if scope["method"] not in _SAFE and not is_same_origin(scope.get("scheme", "http"), headers):
+                raise Forbidden("this request comes from a page of another site; use the pages of this server")
+            return identity
+        if ticket is not None:
+            raise Unauthorized(
+                "this image needs a ticket that is still valid, or a sign-in; ask for the next case again"
+            )
+        raise Unauthorized("sign in first: POST /auth/token with name and password, or send an API key")
+
+    def _check(self, scope: Scope, permission: Permission | None, identity: Identity) -> None:
+        path = scope["path"]
+        if permission is None:
+            # The router answers where the path exists with another method, or with another slash at its end.
+            twin = path.rstrip("/") if path.endswith("/") else f"{path}/"
+            if not self._permissions.has_path(path) and not self._permissions.has_path(twin):
+                raise NotFound("there is no such address on this server")
+            permission = self._permissions.find(scope["method"], twin)
+        if permission is not None and permission.roles is not None and identity.role not in permission.roles:
+            raise Forbidden(
+                f"{identity.name} has the role {identity.role}, which is not permitted here. {permission.describe()}"
+            )
+
+
+def _ticket(scope: Scope) -> str | None:
+    images = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True).get("image", [])
+    if len(images) > 1:  # the one that is looked at here must be the one that is sent
+        raise InvalidInput("the address names more than one image; name one")
+    return images[0] if images else None
+
+
+def _session_cookie(headers: Headers) -> str | None:
+    # By hand: the standard library's parser takes seconds for what a stranger may send (CVE-2024-7592), and stops at
+    # another application's odd cookie.
+    for part in headers.get("cookie", "").split(";"):
+        name, _, value = part.strip().partition("=")
+        if name == SESSION_COOKIE and value:
+            return value
+    return None

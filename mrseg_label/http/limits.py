@@ -1,0 +1,174 @@
+"""ASGI middleware: addresses are clean, bodies are neither too large nor too slow, replies carry security headers.
+
+References
+----------
+OWASP REST Security Cheat Sheet.
+https://cheatsheetseries.owasp.org/cheatsheets/REST_Security_Cheat_Sheet.html
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable
+
+import anyio
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mrseg_label.http.permissions import PermissionTable
+from mrseg_label.http.problems import problem
+
+MEGABYTE = 1024 * 1024
+SMALL_BODY_MB = 1  # of routes that take no file
+BYTES_PER_SECOND = 4096  # at least, on average, of a body that takes longer than twice the time without a byte
+MAX_QUERY = 8192
+
+_CHARSET = re.compile(rb""";\s*charset\s*=\s*"?utf-?8"?\s*(?=;|$)""", re.IGNORECASE)
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+    # Not no-referrer: with that, browsers send "null" as the origin of our own pages' forms.
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cache-Control": "no-store",
+}
+HSTS = "max-age=31536000"
+
+
+class SecurityHeadersMiddleware:
+    """Adds headers to each reply; a route's own win."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+                if scope.get("scheme") == "https":
+                    headers.setdefault("Strict-Transport-Security", HSTS)
+            await send(message)
+
+        await self.app(scope, receive, with_headers)
+
+
+class LimitsMiddleware:
+    """Ends requests with an address that cannot be meant, or a body that is too large or comes too slowly.
+
+    Parameters
+    ----------
+    megabytes : of a body of a route that takes files; the others take one megabyte.
+    idle_seconds : without a byte of a body after which it is given up.
+    """
+
+    def __init__(self, app: ASGIApp, permissions: PermissionTable, megabytes: int, idle_seconds: float) -> None:
+        self.app = app
+        self._permissions = permissions
+        self._megabytes = megabytes
+        self._idle_seconds = idle_seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        reason = bad_address(scope)
+        if reason is not None:
+            await problem(Request(scope), 422, reason)(scope, receive, send)
+            return
+        if other_charset(scope):
+            # A client's choice of codec would be run on a megabyte by the event loop, and some take half a minute.
+            await problem(Request(scope), 415, "text is sent as UTF-8, and no other charset")(scope, receive, send)
+            return
+        permission = self._permissions.find(scope["method"], scope["path"])
+        megabytes = (
+            self._megabytes if permission is not None and permission.upload else min(SMALL_BODY_MB, self._megabytes)
+        )
+        limit = megabytes * MEGABYTE
+        detail = f"the request is larger than {megabytes} MB" + (
+            " (MAX_UPLOAD_MB)" if permission and permission.upload else ""
+        )
+        announced = _content_length(scope["headers"])
+        if announced is not None and announced > limit:
+            response = problem(Request(scope), 413, detail, headers={"Connection": "close"})
+            await response(scope, receive, send)
+            return
+        await self.app(scope, _Body(receive, limit, detail, self._idle_seconds).receive, send)
+
+
+class _Body:
+    """A body as it comes, counted and timed.
+
+    An HTTPException passes through FastAPI's reading of the body; anything else would become a 400.
+    """
+
+    def __init__(self, receive: Receive, limit: int, too_large: str, idle_seconds: float) -> None:
+        self._receive = receive
+        self._idle_seconds = idle_seconds
+        self._limit = limit
+        self._too_large = too_large
+        self._received = 0
+        self._complete = False
+        self._begun: float | None = None
+
+    async def receive(self) -> Message:
+        if self._complete:  # what comes now is the client's hanging up, and may take as long as the reply
+            return await self._receive()
+        now = time.monotonic()
+        if self._begun is None:
+            self._begun = now
+        message: Message | None = None
+        with anyio.move_on_after(self._idle_seconds):
+            message = await self._receive()
+        if message is None:
+            raise HTTPException(408, f"nothing of the request came for {self._idle_seconds:g} s; send it again")
+        if message["type"] != "http.request":
+            return message
+        self._received += len(message.get("body", b""))
+        self._complete = not message.get("more_body", False)
+        if self._received > self._limit:
+            raise HTTPException(413, self._too_large)
+        lasted = time.monotonic() - self._begun
+        if not self._complete and lasted > 2 * self._idle_seconds and self._received < BYTES_PER_SECOND * lasted:
+            raise HTTPException(408, f"the request comes too slowly: {self._received:,} bytes in {lasted:.0f} s")
+        return message
+
+
+def bad_address(scope: Scope) -> str | None:
+    """What is wrong with a request's address, or None."""
+    query: bytes = scope["query_string"]
+    if len(query) > MAX_QUERY:
+        return f"the address is longer than {MAX_QUERY} characters"
+    if any(ord(character) < 32 or ord(character) == 127 for character in scope["path"]):
+        return "the address has control characters"
+    if b"%00" in query or any(byte < 32 for byte in query):
+        return "the address has control characters"
+    return None
+
+
+def other_charset(scope: Scope) -> bool:
+    """Whether a request names a charset for its body that is not UTF-8."""
+    for name, value in scope["headers"]:
+        if name.lower() == b"content-type" and b"charset" in value.lower():
+            found = _CHARSET.findall(value)
+            if len(found) != value.lower().count(b"charset") or len(found) != 1:
+                return True
+    return False
+
+
+def _content_length(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
+    for name, value in headers:
+        if name.lower() == b"content-length" and value.isdigit():
+            return int(value)
+    return None

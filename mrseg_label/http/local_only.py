@@ -1,0 +1,87 @@
+"""ASGI middleware: without sign-in the server answers this machine alone."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mrseg_label.http.problems import problem
+
+LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+# What a proxy adds: a request that carries one of these did not start on this machine.
+FORWARDING = (
+    b"forwarded", b"via", b"x-real-ip", b"x-client-ip", b"x-cluster-client-ip", b"true-client-ip", b"cf-connecting-ip",
+    b"x-original-host", b"x-original-url", b"x-rewrite-url",
+)  # fmt: skip
+FORWARDING_PREFIXES = (b"x-forwarded", b"x-envoy-external")
+
+
+class LocalOnlyMiddleware:
+    """Refuses what does not come straight from this machine (``AUTH=off``).
+
+    A proxy in front, or a web page that rebinds its name to 127.0.0.1, must not open the hospital. Checked
+    are the peer, the Host, forwarding headers, and the Origin, which must be the server's own.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        reason = refusal(scope)
+        if reason is None:
+            await self.app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008, "reason": reason[:120]})
+        else:
+            detail = f"sign-in is off (AUTH=off), so that the server answers only programs on its own machine: {reason}"
+            await problem(Request(scope), 403, detail)(scope, receive, send)
+
+
+def refusal(scope: Scope) -> str | None:
+    """Why a request is not from this machine, or None."""
+    headers: list[tuple[bytes, bytes]] = [(name.lower(), value) for name, value in scope["headers"]]
+    for name, _ in headers:
+        if name in FORWARDING or name.startswith(FORWARDING_PREFIXES):
+            return f"the request was forwarded (header {name.decode('latin-1')})"
+    # uvicorn may have put a forwarded address in the place of the peer; such requests ended above.
+    peer = scope.get("client")
+    if peer is None or not _is_loopback(peer[0]):
+        return f"the peer is {peer[0] if peer else 'unknown'}"
+    hosts = [value.decode("latin-1") for name, value in headers if name == b"host"]
+    if len(hosts) != 1 or _host_name(hosts[0]) not in LOCAL_NAMES:
+        return f"the Host is {', '.join(hosts)!r:.120} and not localhost, 127.0.0.1 or [::1]"
+    for origin in (value.decode("latin-1") for name, value in headers if name == b"origin"):
+        if not _same_origin(origin, hosts[0], scope.get("scheme", "http")):
+            return f"the Origin {origin!r:.120} is another site"
+    return None
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = getattr(parsed, "ipv4_mapped", None)
+    return (mapped or parsed).is_loopback
+
+
+def _host_name(host: str) -> str | None:
+    """Name in a Host header without its port, or None where it is not well formed."""
+    if any(character in host for character in "@/\\?# \t,"):
+        return None
+    try:
+        parts = urlsplit(f"//{host}")
+        _ = parts.port  # raises where the port is no number
+    except ValueError:
+        return None
+    return (parts.hostname or "").lower()
+
+
+def _same_origin(origin: str, host: str, scheme: str) -> bool:
+    return origin.lower() == f"{'https' if scheme in ('https', 'wss') else 'http'}://{host}".lower()

@@ -1,0 +1,13 @@
+"""Addresses of the server that more than one room needs: the REST prefix, and the pages with their forms."""
+
+from __future__ import annotations
+
+REST = "/api/v1"
+
+ACCOUNT = "/account"
+SIGN_IN = "/account/sign-in"
+SIGN_OUT = "/account/sign-out"
+APP_PASSWORDS = "/account/app-passwords"
+REVOKE = "/account/app-passwords/{credential}/revoke"
+OIDC_LOGIN = "/auth/oidc/login"
+OIDC_CALLBACK = "/auth/oidc/callback"

@@ -1,0 +1,116 @@
+"""The permissions of every route: one table, from which the middleware, OpenAPI and docs/access.md are made."""
+
+from __future__ import annotations
+
+from mrseg_label.catalog.types import Role
+from mrseg_label.http import paths
+from mrseg_label.http.permissions import Permission, PermissionTable
+
+EVERY_ROLE = frozenset(Role)
+READERS = frozenset({Role.RADIOLOGIST, Role.REVIEWER, Role.ADMIN})
+REVIEWERS = frozenset({Role.REVIEWER, Role.ADMIN})
+PROGRAMS = frozenset({Role.SERVICE, Role.ADMIN})
+ADMINS = frozenset({Role.ADMIN})
+
+_NO_EFFECT = "Neither starts nor stops a round"
+_OWN_CASES = "Radiologists: cases assigned to them"
+_OWN = "Own ones only"
+_OWN_PAGE = "Only from the server's own pages"
+_OWN_ANNOTATIONS = "Radiologists see their own"
+
+PROTOCOL = (
+    Permission("GET", "/", None),
+    Permission("GET", "/openapi.json", None),
+    Permission("GET", "/auth/", None),
+    Permission("POST", "/auth/token", None),
+    Permission("GET", "/auth/token/valid", EVERY_ROLE),
+    Permission("DELETE", "/auth/token", EVERY_ROLE),
+    Permission("GET", "/auth/app-passwords", READERS, note=_OWN),
+    Permission("POST", "/auth/app-passwords", READERS, note=_OWN),
+    Permission("DELETE", "/auth/app-passwords/{credential}", READERS, note=_OWN),
+    Permission("GET", "/info/", EVERY_ROLE),
+    Permission("POST", "/activelearning/{strategy}", READERS),
+    Permission("GET", "/datastore/", EVERY_ROLE, note="`output=all`: own cases; `output=train`: admins and programs"),
+    Permission("PUT", "/datastore/", READERS, upload=True),
+    Permission("PUT", "/datastore/image", READERS, upload=True),
+    Permission("GET", "/datastore/image", READERS, ticket=True, note=_OWN_CASES),
+    Permission("HEAD", "/datastore/image", READERS, ticket=True, note=_OWN_CASES),
+    Permission("GET", "/datastore/image/info", READERS, note=_OWN_CASES),
+    Permission(
+        "PUT", "/datastore/label", READERS, upload=True, note="Radiologists: cases that are or were assigned to them"
+    ),
+    Permission("GET", "/datastore/label", READERS, note=_OWN_CASES),
+    Permission("HEAD", "/datastore/label", READERS, note=_OWN_CASES),
+    Permission("GET", "/datastore/label/info", READERS, note=_OWN_CASES),
+    Permission("POST", "/infer/{model}", READERS, upload=True, note=_OWN_CASES),
+    Permission("GET", "/train/", EVERY_ROLE),
+    Permission("POST", "/train/", READERS, note=_NO_EFFECT),
+    Permission("POST", "/train/{model}", READERS, note=_NO_EFFECT),
+    Permission("DELETE", "/train/", READERS, note=_NO_EFFECT),
+    Permission("PUT", "/session/", READERS, upload=True),
+    Permission("GET", "/session/{session_id}", READERS, note=_OWN),
+    Permission("DELETE", "/session/{session_id}", READERS, note=_OWN),
+)
+
+PAGES = (
+    Permission("GET", paths.OIDC_LOGIN, None),
+    Permission("GET", paths.OIDC_CALLBACK, None),
+    Permission("GET", paths.SIGN_IN, None),
+    Permission("POST", paths.SIGN_IN, None, note=_OWN_PAGE),
+    Permission(
+        "GET",
+        paths.ACCOUNT,
+        READERS,
+        note="Own account; browsers are redirected to the sign-in",
+        sign_in_page=paths.SIGN_IN,
+    ),
+    Permission("POST", paths.SIGN_OUT, READERS, note=_OWN_PAGE, sign_in_page=paths.SIGN_IN),
+    Permission("POST", paths.APP_PASSWORDS, READERS, note=f"{_OWN}. {_OWN_PAGE}", sign_in_page=paths.SIGN_IN),
+    Permission("POST", paths.REVOKE, READERS, note=f"{_OWN}. {_OWN_PAGE}", sign_in_page=paths.SIGN_IN),
+)
+
+OPERATION = (
+    Permission("GET", "/healthz", None),
+    Permission("GET", "/readyz", None),
+    Permission("GET", "/metrics", PROGRAMS),
+)
+
+REST = (
+    Permission("GET", f"{paths.REST}/models", EVERY_ROLE),
+    Permission("GET", f"{paths.REST}/models/current", EVERY_ROLE),
+    Permission("POST", f"{paths.REST}/models/rollback", ADMINS),
+    Permission("GET", f"{paths.REST}/models/{{version}}", EVERY_ROLE),
+    Permission("GET", f"{paths.REST}/models/{{version}}/archive", PROGRAMS),
+    Permission("POST", f"{paths.REST}/models/{{version}}/promote", ADMINS),
+    Permission("GET", f"{paths.REST}/rounds", EVERY_ROLE),
+    Permission("POST", f"{paths.REST}/rounds", ADMINS),
+    Permission("GET", f"{paths.REST}/rounds/{{number}}", EVERY_ROLE),
+    Permission("POST", f"{paths.REST}/rounds/{{number}}/cancel", ADMINS),
+    Permission("POST", f"{paths.REST}/rounds/{{number}}/retry", ADMINS),
+    Permission("GET", f"{paths.REST}/rounds/{{number}}/log", ADMINS),
+    Permission("GET", f"{paths.REST}/examinations", EVERY_ROLE),
+    Permission("POST", f"{paths.REST}/examinations/assign", READERS, note="Reviews: reviewers and admins"),
+    Permission("POST", f"{paths.REST}/examinations/hand-out", READERS, note="Deprecated: use `assign`"),
+    Permission("GET", f"{paths.REST}/examinations/{{examination}}", EVERY_ROLE),
+    Permission("GET", f"{paths.REST}/examinations/{{examination}}/annotations", EVERY_ROLE),
+    Permission("POST", f"{paths.REST}/examinations/{{examination}}/return", READERS),
+    Permission("POST", f"{paths.REST}/examinations/{{examination}}/release", READERS, note="Deprecated: use `return`"),
+    Permission("POST", f"{paths.REST}/examinations/{{examination}}/unusable", READERS, note=_OWN_CASES),
+    Permission("GET", f"{paths.REST}/annotations", EVERY_ROLE, note=_OWN_ANNOTATIONS),
+    Permission("GET", f"{paths.REST}/annotations/{{annotation}}", EVERY_ROLE, note=_OWN_ANNOTATIONS),
+    Permission("GET", f"{paths.REST}/annotations/{{annotation}}/mask", READERS, note=_OWN_ANNOTATIONS),
+    Permission("GET", f"{paths.REST}/annotations/{{annotation}}/compare/{{other}}", REVIEWERS),
+    Permission("POST", f"{paths.REST}/annotations/{{annotation}}/accept", REVIEWERS),
+    Permission("POST", f"{paths.REST}/annotations/{{annotation}}/reject", REVIEWERS),
+    Permission("POST", f"{paths.REST}/annotations/{{annotation}}/withdraw", READERS, note="Radiologists: their own"),
+    Permission("POST", f"{paths.REST}/annotations/{{annotation}}/restore", REVIEWERS),
+    Permission("GET", f"{paths.REST}/progress", EVERY_ROLE),
+    Permission("GET", f"{paths.REST}/metrics/learning-curve", EVERY_ROLE),
+    Permission("GET", f"{paths.REST}/metrics/effort", EVERY_ROLE),
+    Permission("GET", f"{paths.REST}/audit", ADMINS),
+)
+
+
+def permission_table() -> PermissionTable:
+    """The permissions of all routes."""
+    return PermissionTable([*PROTOCOL, *PAGES, *OPERATION, *REST])

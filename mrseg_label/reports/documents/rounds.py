@@ -1,0 +1,100 @@
+"""Retraining rounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from mrseg_label.catalog.tables import Round
+from mrseg_label.catalog.types import CaseRole, RoundState
+from mrseg_label.reports.documents.base import JsonObject, Moment
+
+
+class SnapshotOut(BaseModel):
+    """What a round trains and evaluates on."""
+
+    digest: str | None
+    training: int = Field(description="cases that are trained on")
+    held_out: int = Field(description="cases of held-out participants, for evaluation only")
+
+
+class CaseOut(BaseModel):
+    """A case of a snapshot."""
+
+    acquisition: str
+    examination: str
+    annotation: str
+    revision: str = Field(deprecated="use annotation", description="the same as annotation")
+    number: int
+    role: CaseRole
+
+
+class RoundOut(BaseModel):
+    """A retraining round."""
+
+    number: int
+    state: RoundState
+    profile: str
+    final: bool
+    parent: str | None = Field(description="model version it starts from")
+    model_version: str | None = Field(description="model version it registered")
+    attempt: int
+    progress: JsonObject = Field(description="stage, fold, epoch")
+    snapshot: SnapshotOut
+    result: JsonObject
+    error: str | None
+    created: Moment
+    started: Moment | None
+    finished: Moment | None
+
+    @classmethod
+    def of(cls, row: Round, counts: Mapping[CaseRole, int], version: str | None) -> RoundOut:
+        """From its row, the sizes of its snapshot and the version that it registered."""
+        return cls(**_round_fields(row, counts, version))
+
+
+class RoundDetail(RoundOut):
+    """A retraining round with the cases of its snapshot."""
+
+    cases: list[CaseOut]
+
+    @classmethod
+    def of_detail(cls, row: Round, counts: Mapping[CaseRole, int], version: str | None) -> RoundDetail:
+        """From its row; reads its cases, so within the row's session."""
+        cases = [
+            CaseOut(
+                acquisition=case.acquisition_id,
+                examination=case.annotation.examination_id,
+                annotation=case.annotation_id,
+                revision=case.annotation_id,
+                number=case.annotation.number,
+                role=case.role,
+            )
+            for case in row.cases
+        ]
+        return cls(**_round_fields(row, counts, version), cases=cases)
+
+
+def _round_fields(row: Round, counts: Mapping[CaseRole, int], version: str | None) -> dict[str, Any]:
+    return {
+        "number": row.number,
+        "state": row.state,
+        "profile": row.profile,
+        "final": row.final,
+        "parent": row.parent,
+        "model_version": version,
+        "attempt": row.attempt,
+        "progress": row.progress or {},
+        "snapshot": SnapshotOut(
+            digest=row.snapshot_digest,
+            training=counts.get(CaseRole.TRAINING, 0),
+            held_out=counts.get(CaseRole.HELD_OUT, 0),
+        ),
+        "result": row.result or {},
+        "error": row.error,
+        "created": row.created_at,
+        "started": row.started_at,
+        "finished": row.finished_at,
+    }

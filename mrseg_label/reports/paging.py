@@ -1,0 +1,63 @@
+"""Lists in pages: ``{"items": [...], "next": cursor or null}``, newest first."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from mrseg_label.catalog.types import Position
+from mrseg_label.errors import InvalidInput
+
+Row = TypeVar("Row")
+
+
+def split_page(rows: Sequence[Row], limit: int) -> tuple[Sequence[Row], Row | None]:
+    """Split ``limit + 1`` rows into a page and its last row, which is None where no page follows."""
+    shown = rows[:limit]
+    return shown, shown[-1] if len(rows) > limit else None
+
+
+def encode_cursor(*position: Any) -> str:
+    """Return an opaque cursor for a position in a list."""
+    parts = [part.isoformat() if isinstance(part, datetime) else part for part in position]
+    return base64.urlsafe_b64encode(json.dumps(parts, separators=(",", ":")).encode()).decode().rstrip("=")
+
+
+def decode_position(cursor: str | None) -> Position | None:
+    """Return the moment and id in a cursor. Raises :class:`InvalidInput`."""
+    if cursor is None:
+        return None
+    match _decode(cursor):
+        case [str(moment), str(identifier)] if identifier.isprintable():
+            try:
+                parsed = datetime.fromisoformat(moment)
+                if parsed.tzinfo is not None:
+                    return parsed.astimezone(UTC), identifier
+            except (ValueError, OverflowError):
+                raise _unknown_cursor(cursor) from None
+    raise _unknown_cursor(cursor)
+
+
+def decode_number(cursor: str | None) -> int | None:
+    """Return the number in a cursor. Raises :class:`InvalidInput`."""
+    if cursor is None:
+        return None
+    match _decode(cursor):
+        case [int(number)] if not isinstance(number, bool) and 0 <= number < 2**31:
+            return number
+    raise _unknown_cursor(cursor)
+
+
+def _decode(cursor: str) -> Any:
+    try:
+        return json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+    except (ValueError, binascii.Error, RecursionError):
+        raise _unknown_cursor(cursor) from None
+
+
+def _unknown_cursor(cursor: str) -> InvalidInput:
+    return InvalidInput(f"cursor {cursor[:40]!r} does not come from a page of this list; start again without a cursor")

@@ -1,0 +1,205 @@
+"""Decode a submitted mask by the names of its segments.
+
+Slicer's module exports a label map in the order of the segments on the screen: the k-th entry of
+``label_info`` has voxel value k, whatever its ``idx`` says. A reader deletes, adds, renames and reorders
+segments, so a value means nothing without its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrseg_label.errors import InvalidInput, LabelError
+from mrseg_label.imaging.geometry import Geometry
+from mrseg_label.imaging.streams import MAX_VOXEL_BYTES
+from mrseg_label.labels import LabelScheme
+from mrseg_label.segments.files import (
+    MAX_SEGMENTS,
+    SEGMENTATION_SUFFIX,
+    Segment,
+    Segmentation,
+    read_segmentation,
+)
+from mrseg_label.segments.names import NameTable, check_name, is_ignored
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A submission in the scheme's own ids.
+
+    Attributes
+    ----------
+    mask : (X, Y, Z) uint8 on the image's grid.
+    voxels : of every structure that the reader sent, by name in the order of the ids. Zero means that its
+        segment was there and empty: the reader says that it is absent. A structure that is not in it was
+        removed from the list: the reader does not judge it.
+    renamed : the reader's name of each segment that is not the scheme's, with what it was taken for.
+    ignored : segments that were left out: background, scribbles, and empty ones of unknown name.
+    overlaps : voxels that two segments had, as ``"first < second"``; the later one won.
+    notes : what was reoriented, padded, cropped or rounded.
+    """
+
+    mask: NDArray[np.uint8]
+    voxels: dict[str, int]
+    renamed: dict[str, str] = field(default_factory=dict)
+    ignored: list[str] = field(default_factory=list)
+    overlaps: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def report(self) -> dict[str, Any]:
+        """What a person may want to know of the decoding, as JSON."""
+        parts = {"renamed": self.renamed, "ignored": self.ignored, "overlaps": self.overlaps, "notes": self.notes}
+        return {key: value for key, value in parts.items() if value}
+
+
+def listed_names(label_info: object) -> list[str]:
+    """Names of the segments in the order of the reader's list.
+
+    Raises
+    ------
+    InvalidInput
+        Not a list of objects with a ``name``.
+    """
+    if not isinstance(label_info, Sequence) or isinstance(label_info, str | bytes):
+        raise InvalidInput(f"label_info must be a list of segments, not {type(label_info).__name__}")
+    if len(label_info) > MAX_SEGMENTS:
+        raise InvalidInput(f"label_info lists {len(label_info)} segments; at most {MAX_SEGMENTS} are read")
+    listed = []
+    for position, entry in enumerate(label_info, start=1):
+        name = entry.get("name") if isinstance(entry, Mapping) else None
+        if not isinstance(name, str) or not name.strip():
+            raise InvalidInput(f"entry {position} of label_info has no name: {str(entry)[:100]}")
+        listed.append(name)
+    return listed
+
+
+def decode(
+    scheme: LabelScheme, image: Geometry, path: Path, label_info: object, max_bytes: int = MAX_VOXEL_BYTES
+) -> Decoded:
+    """Decode an uploaded file.
+
+    Parameters
+    ----------
+    path : the upload, its suffix saying what it is. A ``.seg.nrrd`` names its own segments; every other file
+        is read by the order of ``label_info``.
+    label_info : as the client sends it, ``[{"name", "idx"}...]``; ``idx`` is not read.
+
+    Raises
+    ------
+    LabelError
+        Names or values that cannot be decoded; the message lists what was unknown and what is known.
+    InvalidInput, GeometryError, TooLarge
+        As :func:`mrseg_label.segments.files.read_segmentation`.
+    """
+    listed = listed_names(label_info)
+    segmentation = read_segmentation(path, image, max_bytes)
+    segments = segmentation.segments
+    if segments is None or (listed and not path.name.lower().endswith(SEGMENTATION_SUFFIX)):
+        segments = tuple(Segment(name, 0, value) for value, name in enumerate(listed, start=1))
+    return decode_segments(scheme, segmentation, segments)
+
+
+def decode_segments(scheme: LabelScheme, segmentation: Segmentation, segments: Sequence[Segment]) -> Decoded:
+    """Decode label maps by the segments that name their values; see :func:`decode`."""
+    structures, ignored, renamed = _structures(scheme, segments)
+    merged, sent, overlaps = _merge(segmentation, segments, ignored)
+    kept = np.bincount(merged.ravel(order="K"), minlength=len(segments) + 1)
+    unknown = [p for p in range(1, len(segments) + 1) if p not in structures and p not in ignored]
+    if filled := [p for p in unknown if sent[p]]:
+        listing = ", ".join(f"{segments[p - 1].name!r} ({sent[p]:,} voxels)" for p in filled)
+        raise LabelError(
+            f"not in the label scheme: {listing}; rename or delete them. Known are: {', '.join(scheme.names)}"
+        )
+    table = np.zeros(len(segments) + 1, dtype=np.uint8)  # position in the list, from 1, to the scheme's id
+    for position, structure in structures.items():
+        table[position] = scheme[structure].id
+    # A segment that later ones cover whole was not left empty by the reader: nothing is said of it.
+    covered = [p for p in structures if sent[p] and not kept[p]]
+    notes = [f"{segments[p - 1].name!r} is covered whole by later segments and was left out" for p in covered]
+    judged = {name: int(kept[p]) for p, name in structures.items() if p not in covered}
+    return Decoded(
+        mask=table[merged],
+        voxels={s.name: judged[s.name] for s in scheme if s.name in judged},
+        renamed=renamed,
+        ignored=[segments[p - 1].name for p in sorted([*ignored, *unknown])],
+        overlaps=overlaps,
+        notes=[*segmentation.notes, *notes],
+    )
+
+
+def _structures(scheme: LabelScheme, segments: Sequence[Segment]) -> tuple[dict[int, str], set[int], dict[str, str]]:
+    """Structure by position in the list, positions of a tool's own segments, and what was renamed."""
+    found: dict[int, str] = {}
+    ignored: set[int] = set()
+    renamed: dict[str, str] = {}
+    taken: dict[str, str] = {}
+    table = NameTable(scheme)
+    for position, segment in enumerate(segments, start=1):
+        name = table.match(check_name(segment.name))
+        if name is None:
+            if is_ignored(segment.name):
+                ignored.add(position)
+            elif segment.name in taken:
+                raise LabelError(f"the name {segment.name!r} is there twice; rename or merge the segments")
+            else:
+                taken[segment.name] = segment.name
+            continue
+        if name in taken:
+            raise LabelError(
+                f"two segments stand for {name}: {taken[name]!r} and {segment.name!r}; merge them or delete one"
+            )
+        taken[name] = segment.name
+        found[position] = name
+        if segment.name != name:
+            renamed[segment.name] = name
+    return found, ignored, renamed
+
+
+def _merge(
+    segmentation: Segmentation, segments: Sequence[Segment], ignored: set[int]
+) -> tuple[NDArray[np.uint16], NDArray[np.int64], dict[str, int]]:
+    """Position in the list for each voxel (of overlapping segments the later), voxels of each segment, overlaps."""
+    merged = np.zeros_like(segmentation.layers[0])
+    sent = np.zeros(len(segments) + 1, dtype=np.int64)
+    overlaps: dict[str, int] = {}
+    for index, layer in enumerate(segmentation.layers):
+        positions = _positions(layer, index, segments)
+        if ignored:
+            kept = np.arange(len(segments) + 1, dtype=np.uint16)
+            kept[list(ignored)] = 0
+            positions = kept[positions]
+        sent += np.bincount(positions.ravel(order="K"), minlength=len(segments) + 1)
+        both = (merged > 0) & (positions > 0)
+        if both.any():
+            first, second = np.minimum(merged[both], positions[both]), np.maximum(merged[both], positions[both])
+            pairs, counts = np.unique(first.astype(np.int64) * MAX_SEGMENTS * 2 + second, return_counts=True)
+            for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
+                under, over = divmod(pair, MAX_SEGMENTS * 2)
+                key = f"{segments[under - 1].name} < {segments[over - 1].name}"
+                overlaps[key] = overlaps.get(key, 0) + count
+        np.maximum(merged, positions, out=merged)
+    return merged, sent, overlaps
+
+
+def _positions(layer: NDArray[np.uint16], index: int, segments: Sequence[Segment]) -> NDArray[np.uint16]:
+    """Values of one layer to positions in the list of segments."""
+    positions = {segment.value: p for p, segment in enumerate(segments, start=1) if segment.layer == index}
+    highest = max(int(layer.max()), *positions, 0)
+    table = np.zeros(highest + 1, dtype=np.uint16)
+    for value, position in positions.items():
+        table[value] = position
+    present = np.flatnonzero(np.bincount(layer.ravel(order="K"), minlength=1))
+    nameless = [int(value) for value in present if value and value not in positions]
+    if nameless:
+        raise LabelError(
+            f"voxels with the value{'s' if len(nameless) > 1 else ''} {', '.join(map(str, nameless[:20]))} have no name: "
+            f"{len(segments)} segments are listed ({', '.join(s.name for s in segments[:60]) or 'none'}); "
+            "the k-th listed segment has the value k"
+        )
+    return table[layer]
