@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +24,9 @@ from mrseg_label.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
+# What stands at the root, and the name under which docs/site_hooks.py takes it into the site.
+ROOT_PAGES = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md", "SECURITY.md": "security.md"}
+PAGES = [ROOT / "README.md", *(ROOT / name for name in ROOT_PAGES), *DOCS.rglob("*.md")]
 
 
 def text_of(name: str) -> str:
@@ -71,7 +77,7 @@ def test_every_command_and_option_is_explained() -> None:
 def test_every_command_that_is_named_is_there() -> None:
     known = {words for words, _ in commands(typer.main.get_command(app))}
     groups = {words.partition(" ")[0] for words in known if " " in words}
-    for page in [ROOT / "README.md", *DOCS.rglob("*.md")]:
+    for page in PAGES:
         for first, second in re.findall(r"mrseg-label ([a-z]+)(?: ([a-z]+))?", page.read_text(encoding="utf-8")):
             assert first in known or f"{first} {second}" in known or first in groups, (
                 f"{page.name}: mrseg-label {first} {second}"
@@ -95,7 +101,7 @@ def test_every_route_is_explained(tmp_path: Path) -> None:
 
 
 def links() -> Iterator[tuple[Path, str]]:
-    for page in [ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")]:
+    for page in PAGES:
         for target in re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8")):
             if "://" not in target:
                 yield page, target
@@ -106,22 +112,88 @@ def test_links_lead_somewhere() -> None:
     assert dead == []
 
 
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub and MkDocs make them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def test_links_to_a_heading_lead_to_one() -> None:
+    dead = [
+        f"{page.relative_to(ROOT)}: {target}#{anchor}"
+        for page in PAGES
+        for target, anchor in re.findall(r"\]\(([^)#\s]*\.md)?#([^)\s]+)\)", page.read_text(encoding="utf-8"))
+        if anchor not in anchors(page.parent / target if target else page)
+    ]
+    assert dead == []
+
+
+def listed(nav: Any) -> Iterator[str]:
+    """The pages of a navigation, depth first."""
+    for entry in nav:
+        if isinstance(entry, str):
+            yield entry
+        else:
+            (value,) = entry.values()
+            yield from [value] if isinstance(value, str) else listed(value)
+
+
+def test_the_navigation_holds_every_page_once() -> None:
+    site = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    found = list(listed(site["nav"]))
+    assert len(found) == len(set(found))
+    assert set(found) == {page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md")} | set(ROOT_PAGES.values())
+
+
+def test_the_site_builds_and_loads_nothing_from_other_hosts(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
+    environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    pages = list((tmp_path / "site").rglob("*.html"))
+    assert len(pages) > len(PAGES) - 1
+    foreign = r"""<(?:script|img|iframe|source)[^>]+src=["']?(?:https?:)?//|<link[^>]+href=["']?(?:https?:)?//"""
+    for page in pages:
+        assert not re.search(foreign, page.read_text(encoding="utf-8")), page.name
+    for sheet in (tmp_path / "site").rglob("*.css"):
+        assert not re.search(r"""(?:@import|url\()\s*["']?(?:https?:)?//""", sheet.read_text(encoding="utf-8")), (
+            sheet.name
+        )
+    assert not list((tmp_path / "site").rglob("*.py"))
+
+
+def test_the_pictures_of_the_architecture_are_what_the_import_contract_says() -> None:
+    command = [sys.executable, str(DOCS / "draw_architecture.py"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_version_is_the_same_everywhere() -> None:
     import mrseg_label
 
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    locked = tomllib.loads((ROOT / "uv.lock").read_text(encoding="utf-8"))["package"]
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    released = re.findall(
+        r"^## (\d+\.\d+\.\d+) - (\d{4}-\d{2}-\d{2})$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE
+    )
     assert project["version"] == mrseg_label.__version__
+    assert [package["version"] for package in locked if package["name"] == project["name"]] == [project["version"]]
     assert compose["services"]["server"]["image"] == f"mrseg-label:{project['version']}"
+    assert (citation["version"], str(citation["date-released"])) == released[0]
+    assert citation["version"] == project["version"]
+    assert citation["license"] == project["license"]
 
 
 def test_ci_runs_what_the_readme_says() -> None:
-    ci = (ROOT / ".ci" / "run").read_text()
-    readme = (ROOT / "README.md").read_text()
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "pip install uv && uv run pytest" in readme
     assert "pip install uv && uv run mrseg-label demo" in readme
-    assert "\nuv run pytest\n" in ci
+    assert "\nuv run coverage run -m pytest\n" in ci
     assert "\nuv run pytest -m soak\n" in ci
+    assert " mkdocs build --strict " in ci
 
 
 def test_compose_publishes_to_this_machine_alone_and_knows_the_settings() -> None:
@@ -138,6 +210,6 @@ def test_compose_publishes_to_this_machine_alone_and_knows_the_settings() -> Non
 
 
 def test_what_is_no_guide_for_readers_is_not_in_the_guides() -> None:
-    for page in [ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")]:
+    for page in PAGES:
         text = page.read_text(encoding="utf-8")
         assert not re.search(r"\bTODO\b|\bTBD\b|@@", text), page.name
