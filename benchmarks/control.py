@@ -23,7 +23,7 @@ from mrseg_label.metrics import dice
 from mrseg_label.nnunet.predict import Predictor
 from mrseg_label.nnunet.run import TrainingRun
 from mrseg_label.nnunet.supervise import train
-from mrseg_label.segments.label_maps import load_label_map
+from mrseg_label.segments.label_maps import read_label_map
 
 
 def train_control(workspace: OpenedWorkspace, folder: Path) -> Path:
@@ -60,7 +60,7 @@ def score(model: Path, cases: list[tuple[Path, Path]], structures: int) -> tuple
     dsc, wrong = [], []
     for image, truth_file in cases:
         prediction = predictor.segment(image)
-        truth = load_label_map(truth_file)[0].astype(np.uint8)
+        truth = read_label_map(truth_file)[0].astype(np.uint8)
         present = np.bincount(truth.ravel(), minlength=structures + 1)[1:] > 0
         dsc.append(float(dice(truth, prediction, structures)[present].mean()))
         wrong.append(int(np.count_nonzero(truth != prediction)))
@@ -72,7 +72,7 @@ def last_batch(workspace: OpenedWorkspace, truth: Path) -> list[tuple[Path, Path
     cases = []
     with workspace.catalog.read() as session:
         seen = {case.acquisition_id for number in (1, 2) for case in rows.cases(session, number)}
-        for annotation, participant in rows.snapshot_candidates(session):
+        for annotation, participant in annotation_rows.snapshot_candidates(session):
             acquisition = rows.acquisition(session, annotation.acquisition_id)
             if annotation.acquisition_id in seen or acquisition is None:
                 continue

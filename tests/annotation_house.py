@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from mrseg_label.annotation.service import Submitted, submit
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Acquisition, Examination, Participant, Presegmentation
 from mrseg_label.imaging import Geometry, write_nifti
-from mrseg_label.worklist.service import next_case
+from mrseg_label.worklist.service import assign_next_case
 from mrseg_label.workspace import Workspace
 
 GRID = Geometry((6, 7, 8), np.diag([-2.0, -2.5, 3.0, 1.0]))
@@ -45,19 +46,18 @@ class House:
         nib.save(nib.Nifti1Image(array, GRID.affine), path)
         return submit(
             self.workspace,
+            Reader(client, user),
             examination_id=examination or self.examination,
             upload=path.rename(path.with_suffix(".bin")),
             file_name=file_name,
             label_info=[{"name": name, "idx": 77} for name in names],
-            client=client,
-            user=user,
         )
 
     def stored(self) -> set[str]:
         return {str(p.relative_to(self.workspace.root)) for p in (self.workspace.root / "annotations").rglob("*.*")}
 
     def take(self, client: str = "user-xyz", user: str | None = None) -> None:
-        assert next_case(self.workspace, strategy="balanced", client=client, user=user) is not None
+        assert assign_next_case(self.workspace, Reader(client, user), "balanced") is not None
 
 
 def draft_array() -> NDArray[np.uint8]:

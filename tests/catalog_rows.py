@@ -79,7 +79,7 @@ def add_annotation(
     """A draft of the acquisition and a correction of it, accepted."""
     primary = acquisition.primary_examination_id
     assert primary is not None
-    presegmentation = presegmentations.by(session, acquisition.id, model_version)
+    presegmentation = presegmentations.by_model(session, acquisition.id, model_version)
     if presegmentation is None:
         presegmentation = Presegmentation(
             acquisition_id=acquisition.id,

@@ -11,14 +11,12 @@ import pytest
 import SimpleITK as sitk
 from sqlalchemy import select
 
-from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.queries import rounds as round_rows
 from mrseg_label.catalog.tables import Annotation, Participant
 from mrseg_label.catalog.types import CaseRole
 from mrseg_label.simulation.radiologist import dsc_of_present, truth_on
 from mrseg_label.simulation.slicer import read_image
-from mrseg_label.workspace import Workspace
 from tests.acceptance.conftest import DemoRun, run_the_demo
 
 REQUIRED = {
@@ -36,9 +34,9 @@ REQUIRED = {
 
 
 @pytest.fixture(scope="module")
-def stored(small_demo: DemoRun) -> Iterator[tuple[Workspace, Catalog]]:
+def stored(small_demo: DemoRun) -> Iterator[OpenedWorkspace]:
     workspace = open_workspace(small_demo.workspace)
-    yield workspace, workspace.catalog
+    yield workspace
     workspace.catalog.close()
 
 
@@ -73,9 +71,9 @@ def test_the_pictures_are_there(small_demo: DemoRun) -> None:
         assert (small_demo.workspace / "reports" / name).stat().st_size > 20_000
 
 
-def test_every_submission_was_understood_by_name(small_demo: DemoRun, stored: tuple[Workspace, Catalog]) -> None:
+def test_every_submission_was_understood_by_name(small_demo: DemoRun, stored: OpenedWorkspace) -> None:
     """Whatever the order of segments and the type of file: the stored mask is as near to the truth as the submitted one."""
-    workspace, catalog = stored
+    workspace = stored
     cases = {case["examination"]: case for case in small_demo.report["cases"]}
     with workspace.catalog.read() as session:
         annotations = session.scalars(select(Annotation)).all()
@@ -102,10 +100,8 @@ def test_at_least_two_readers_worked(small_demo: DemoRun) -> None:
     assert len({case["reader"] for case in small_demo.report["cases"]}) == 2
 
 
-def test_nobody_was_tested_on_whom_the_model_had_learned(
-    small_demo: DemoRun, stored: tuple[Workspace, Catalog]
-) -> None:
-    _, catalog = stored
+def test_nobody_was_tested_on_whom_the_model_had_learned(small_demo: DemoRun, stored: OpenedWorkspace) -> None:
+    catalog = stored.catalog
     with workspace.catalog.read() as session:
         held_out = {row.code for row in session.scalars(select(Participant)) if row.held_out}
         assert len(held_out) >= 2
@@ -119,8 +115,8 @@ def test_nobody_was_tested_on_whom_the_model_had_learned(
         assert held_out & {case["participant"] for case in small_demo.report["cases"] if case["round"] == batch}
 
 
-def test_the_last_batch_started_no_round(stored: tuple[Workspace, Catalog]) -> None:
-    workspace, catalog = stored
+def test_the_last_batch_started_no_round(stored: OpenedWorkspace) -> None:
+    workspace = stored
     assert not workspace.settings.auto_round
     with workspace.catalog.read() as session:
         assert [row.number for row in round_rows.listing(session)] in ([1, 2], [2, 1])

@@ -17,7 +17,6 @@ from mrseg_label.accounts import credentials
 from mrseg_label.accounts import service as accounts
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
-from mrseg_label.catalog.queries import presegmentations
 from mrseg_label.catalog.tables import BOOTSTRAP, Presegmentation
 from mrseg_label.catalog.types import CredentialKind, Role
 from mrseg_label.ids import new_id
@@ -43,7 +42,7 @@ def write_image(path: Path, seed: int) -> Path:
 def add_draft(workspace: OpenedWorkspace, examination_id: str) -> str:
     """Store a draft as a worker does: structure 1 in one place, the last structure in another; returns its id."""
     with workspace.catalog.read() as session:
-        examination = presegmentations.examination(session, examination_id)
+        examination = examinations.get(session, examination_id)
     assert examination is not None
     geometry = Geometry.from_json(examination.geometry)
     label_map = np.zeros(geometry.shape, dtype=np.uint8)

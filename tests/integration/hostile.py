@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.tables import SignInAttempts
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.tables import Base
+from mrseg_label.catalog.tables import Base, SignInAttempts
 
 SECONDS = 20.0
 Body = bytes | Iterable[bytes]

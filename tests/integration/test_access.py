@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mrseg_monailabel.access import access
 
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.catalog.types import Role

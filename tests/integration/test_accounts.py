@@ -14,8 +14,8 @@ import pytest
 from mrseg_label.accounts import credentials, passwords, service, signing_in, tokens
 from mrseg_label.accounts.sign_in import SignIn
 from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.tables import AccessToken, Account, SignInAttempts
 from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.catalog.tables import AccessToken, Account, SignInAttempts
 from mrseg_label.catalog.types import CredentialKind, Role
 from mrseg_label.clock import now
 from mrseg_label.errors import Conflict, InvalidInput, TooManyRequests, Unauthorized
@@ -27,7 +27,7 @@ PASSWORD = "four words of a secret"
 @pytest.fixture
 def catalog(tmp_path: Path, database_settings: str) -> Iterator[Catalog]:
     Workspace.init(tmp_path / "ws", settings_text=database_settings)
-    _, opened = open_workspace(tmp_path / "ws")
+    opened = open_workspace(tmp_path / "ws").catalog
     service.add(opened, "ada", Role.RADIOLOGIST, password=PASSWORD, actor="test")
     yield opened
     opened.close()

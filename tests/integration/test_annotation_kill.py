@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from mrseg_label.catalog.tables import Annotation
-from mrseg_label.segments.label_maps import load_label_map
+from mrseg_label.segments.label_maps import read_label_map
 from tests.annotation_house import House, make_house
 
 # Three readers submit without end; a line is printed when a submission has been acknowledged.
@@ -91,7 +91,7 @@ def check(house: House, acknowledged: list[tuple[str, int]]) -> None:
     with house.catalog.read() as session:
         annotations = {annotation.id: annotation for annotation in session.query(Annotation)}
     for annotation_id, voxels in acknowledged:
-        mask, _, _ = load_label_map(house.workspace.path(annotations[annotation_id].path))
+        mask, _, _ = read_label_map(house.workspace.path(annotations[annotation_id].path))
         assert int((mask == 1).sum()) == voxels
     for annotation in annotations.values():
         house.workspace.verify(annotation.path, annotation.digest)

@@ -16,6 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mrseg_label.annotation.service import submit
+from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Acquisition, Annotation, AuditEvent, Job
 from mrseg_label.errors import InvalidInput
 from tests.annotation_house import GRID, House, draft_array, make_house
@@ -277,12 +278,11 @@ def test_bad_upload_is_refused_and_changes_nothing(house: House, tmp_path: Path,
         with pytest.raises(InvalidInput, match=f"(?is){message}") as refused:
             submit(
                 house.workspace,
+                Reader("user-xyz"),
                 examination_id=house.examination,
                 upload=upload,
                 file_name=file_name,
                 label_info=label_info,
-                client="user-xyz",
-                user=None,
             )
         _, peak = tracemalloc.get_traced_memory()
     finally:
@@ -303,8 +303,5 @@ def test_corpus_is_large_and_its_base_is_good(house: House, tmp_path: Path) -> N
     ):
         upload = tmp_path / "upload"
         upload.write_bytes(make(tmp_path))
-        sent = submit(
-            house.workspace, examination_id=house.examination, upload=upload, file_name=name,
-            label_info=NAMES, client="user-xyz", user=None,
-        )  # fmt: skip
+        sent = submit(house.workspace, Reader("user-xyz"), examination_id=house.examination, upload=upload, file_name=name, label_info=NAMES)  # fmt: skip
         assert sent.number == 1

@@ -13,12 +13,13 @@ from mrseg_label.annotation import review
 from mrseg_label.annotation.readings import compare
 from mrseg_label.annotation.record import Submitted
 from mrseg_label.catalog.queries import annotations as rows
+from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Acquisition, Annotation, Assignment, Job, Review
 from mrseg_label.catalog.types import AnnotationState
 from mrseg_label.errors import ConfigurationError, Conflict, Forbidden, InvalidInput, LabelError, NotFound
 from mrseg_label.worklist.assignments import AssignedCase
-from mrseg_label.worklist.requests import Purpose, ask_for
-from mrseg_label.worklist.service import mark_unusable, mask_to_start_from, next_case, release
+from mrseg_label.worklist.requests import Purpose, request_case
+from mrseg_label.worklist.service import assign_next_case, mark_unusable, mask_to_start_from
 from tests.annotation_house import House, draft_array, make_house
 
 
@@ -39,16 +40,16 @@ def send(house: House, reader: str, shift: int = 0) -> Submitted:
 
 
 def ask(house: House, reader: str) -> AssignedCase | None:
-    return next_case(house.workspace, strategy="balanced", client=reader, user=None)
+    return assign_next_case(house.workspace, Reader(reader), "balanced")
 
 
 def wish(house: House, reader: str, purpose: Purpose, named: bool = False) -> AssignedCase:
     acquisition = house.acquisition if named else None
-    return ask_for(house.workspace, purpose=purpose, client=reader, user=None, acquisition_id=acquisition)
+    return request_case(house.workspace, Reader(reader), purpose, acquisition)
 
 
 def begins_with(house: House, reader: str) -> tuple[str, str] | None:
-    begun = mask_to_start_from(house.catalog, acquisition_id=house.acquisition, client=reader, user=None)
+    begun = mask_to_start_from(house.catalog, Reader(reader), house.acquisition)
     return (begun[0].id, begun[1]) if begun else None
 
 
@@ -163,7 +164,7 @@ def test_a_submitted_case_is_asked_for_again_and_begins_with_its_newest_accepted
         new = rows.get(session, second.annotation_id)
         assert new.presegmentation_id == presegmentation and new.report["began_from"] == first.annotation_id
     assert wish(house, "ada", Purpose.CORRECT, named=True).annotation_id == second.annotation_id
-    assert release(house.catalog, acquisition_id=house.acquisition, client="ada", user=None)
+    assert return_to_queue(house.catalog, Reader("ada"), house.acquisition)
     assert begins_with(house, "ada") is None
     with pytest.raises(InvalidInput, match="which examination"):
         wish(house, "ada", Purpose.CORRECT)
@@ -174,8 +175,8 @@ def test_an_unusable_case_leaves_everybodys_hands(house: House) -> None:
     wish(house, "ada", Purpose.CORRECT, named=True)
     wish(house, "bob", Purpose.SECOND_READ, named=True)
     with pytest.raises(InvalidInput, match="why"):
-        mark_unusable(house.catalog, acquisition_id=house.acquisition, reason=" ", actor="bob")
-    mark_unusable(house.catalog, acquisition_id=house.acquisition, reason="motion", actor="bob")
+        mark_unusable(house.catalog, Reader("bob"), house.acquisition, " ")
+    mark_unusable(house.catalog, Reader("bob"), house.acquisition, "motion")
     with house.catalog.read() as session:
         assert session.query(Assignment).filter(Assignment.ended_at.is_(None)).count() == 0
     for purpose in Purpose:

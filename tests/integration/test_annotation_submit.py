@@ -14,12 +14,13 @@ import pytest
 from mrseg_label.annotation import effort, service
 from mrseg_label.annotation.service import Submitted
 from mrseg_label.catalog.queries import annotations as rows
+from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Acquisition, Annotation, Assignment, Examination, ModelVersion, Presegmentation
-from mrseg_label.catalog.types import AnnotationState, AssignmentEnd, ModelStatus, StructureState
+from mrseg_label.catalog.types import AnnotationState, AssignmentOutcome, ModelStatus, StructureState
 from mrseg_label.clock import now
 from mrseg_label.errors import GeometryError, LabelError, NotFound
 from mrseg_label.jobs import JobContext, claim, queue
-from mrseg_label.worklist.service import next_case, note_presegmentation_sent
+from mrseg_label.worklist.service import assign_next_case, note_presegmentation_sent
 from mrseg_label.workspace import sha256_of
 from tests.annotation_house import GRID, House, draft_array, make_house
 
@@ -76,7 +77,7 @@ def test_submission_ends_the_lease_counts_the_case_and_starts_a_job(house: House
     assert sent.seconds is not None and 0 <= sent.seconds < 60
     with house.catalog.read() as session:
         assignment = session.query(Assignment).one()
-        assert assignment.ended is AssignmentEnd.SUBMITTED and assignment.ended_at is not None
+        assert assignment.ended is AssignmentOutcome.SUBMITTED and assignment.ended_at is not None
         assert session.get(Acquisition, house.acquisition).annotated_at is not None
     run_effort(house)
     measured = annotation(house, sent.annotation_id).effort
@@ -156,8 +157,8 @@ def test_required_review_does_not_count_a_submission_yet(tmp_path: Path) -> None
             assert session.get(Acquisition, house.acquisition).annotated_at is None
             assert rows.final(session, house.acquisition) is None
         # Nothing is left for its author; another reader is handed it for a review.
-        assert next_case(house.workspace, strategy="random", client="user-xyz", user=None) is None
-        case = next_case(house.workspace, strategy="random", client="c", user=None)
+        assert assign_next_case(house.workspace, Reader("user-xyz"), "random") is None
+        case = assign_next_case(house.workspace, Reader("c"), "random")
         assert case is not None and case.annotation_id == sent.annotation_id
 
 
@@ -252,9 +253,7 @@ def test_draft_that_was_sent_is_the_one_compared_with_although_a_newer_one_came(
     house.take()
     with house.catalog.begin() as session:
         sent_draft = session.query(Presegmentation).one().id
-    note_presegmentation_sent(
-        house.catalog, acquisition_id=house.acquisition, presegmentation_id=sent_draft, client="user-xyz", user=None
-    )
+    note_presegmentation_sent(house.catalog, Reader("user-xyz"), house.acquisition, sent_draft)
     with house.catalog.begin() as session:
         session.add(ModelVersion(version="v1", status=ModelStatus.RETIRED))
         session.flush()

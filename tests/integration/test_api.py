@@ -38,7 +38,7 @@ def opened(tmp_path: Path, database_settings: str) -> Iterator[Opened]:
     app.include_router(api.router(workspace))
     api.problems.install(app)
     with TestClient(app, raise_server_exceptions=False) as client:
-        yield workspace, workspace.catalog, client
+        yield workspace, client
     workspace.catalog.close()
 
 

@@ -16,8 +16,9 @@ from typer.testing import CliRunner
 
 from mrseg_label import api
 from mrseg_label.annotation.record import Submitted
+from mrseg_label.catalog.reader import Reader
 from mrseg_label.cli import app
-from mrseg_label.worklist.service import next_case
+from mrseg_label.worklist.service import assign_next_case
 from tests.annotation_house import House, draft_array, make_house
 
 
@@ -138,7 +139,7 @@ def test_the_same_as_commands(house: House) -> None:
     ]
     taken = command(house, "cases", "take", house.examination, "--reader", "bob", "--purpose", "review")
     assert taken["revision"] == first.annotation_id
-    case = next_case(house.workspace, strategy="balanced", client="bob", user=None)
+    case = assign_next_case(house.workspace, Reader("bob"), "balanced")
     assert case is not None and case.ticket == taken["ticket"]
     rejected = command(house, "annotations", "reject", first.annotation_id, "--reader", "bob", "--comment", "no")
     assert rejected["state"] == "rejected"

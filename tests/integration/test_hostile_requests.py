@@ -25,8 +25,7 @@ import pytest
 
 from mrseg_label.accounts import credentials, tokens
 from mrseg_label.accounts import service as accounts
-from mrseg_label.catalog.tables import AccessToken
-from mrseg_label.catalog.tables import Annotation, Assignment
+from mrseg_label.catalog.tables import AccessToken, Annotation, Assignment
 from mrseg_label.catalog.types import CredentialKind, Role
 from mrseg_label.clock import now
 from tests.integration.conftest import PASSWORD, SETTINGS, Running, serving

@@ -21,8 +21,7 @@ import SimpleITK as sitk
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 from sqlalchemy import func, select
 
-from mrseg_label.catalog.database import Catalog
-from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.tables import Acquisition, Alias, AuditEvent, Examination, Job, Participant
 from mrseg_label.errors import InvalidInput
 from mrseg_label.imaging import write_nifti
@@ -33,14 +32,14 @@ from mrseg_label.workspace import Workspace, sha256_of
 
 DIXON = ImportOptions(pattern="{participant}/{station}_{sequence}.nii.gz")
 REAL_MR = Path(__file__).parents[2].parent / "shared" / "data" / "real_mr" / "example_mr_sm.nii.gz"
-Opened = tuple[Workspace, Catalog]
+Opened = OpenedWorkspace
 
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[Opened]:
     Workspace.init(tmp_path / "ws")
     workspace = open_workspace(tmp_path / "ws")
-    yield workspace, workspace.catalog
+    yield workspace
     workspace.catalog.close()
 
 
@@ -77,7 +76,7 @@ def reasons(report: ImportReport) -> dict[str, str]:
 def test_real_mr_keeps_its_voxels_and_world_coordinates(opened: Opened) -> None:
     if not REAL_MR.is_file():
         pytest.skip("the real MR is not beside the repository")
-    workspace, catalog = opened
+    workspace = opened
     report = import_paths(workspace, [REAL_MR])
     (entry,) = report.to_json()["accepted"]
     assert entry["shape"] == [117, 91, 20]
@@ -109,7 +108,7 @@ def test_real_mr_keeps_its_voxels_and_world_coordinates(opened: Opened) -> None:
 
 
 def test_channels_of_one_acquisition_are_a_group_with_the_preferred_one_first(opened: Opened, tmp_path: Path) -> None:
-    workspace, catalog = opened
+    workspace = opened
     report = import_paths(workspace, [dixon(tmp_path / "data")], DIXON)
     assert not report.refused
     assert Counter(entry.group for entry in report.accepted) == Counter({entry.group: 4 for entry in report.accepted})
@@ -126,7 +125,7 @@ def test_channels_of_one_acquisition_are_a_group_with_the_preferred_one_first(op
 
 
 def test_the_channel_to_draft_on_can_be_chosen(opened: Opened, tmp_path: Path) -> None:
-    workspace, catalog = opened
+    workspace = opened
     options = ImportOptions(pattern=DIXON.pattern, primary_sequences=("W", "in"))
     import_paths(workspace, [dixon(tmp_path / "data")], options)
     with workspace.catalog.read() as session:
@@ -134,7 +133,7 @@ def test_the_channel_to_draft_on_can_be_chosen(opened: Opened, tmp_path: Path) -
 
 
 def test_another_grid_is_another_group(opened: Opened, tmp_path: Path) -> None:
-    workspace, catalog = opened
+    workspace = opened
     write(tmp_path / "d/P/abdomen_in.nii.gz", 1)
     write(tmp_path / "d/P/abdomen_opp.nii.gz", 2, shift=0.001)  # rounding
     write(tmp_path / "d/P/abdomen_T1.nii.gz", 3, shift=1.0)
@@ -146,7 +145,7 @@ def test_another_grid_is_another_group(opened: Opened, tmp_path: Path) -> None:
 
 
 def test_the_same_sequence_again_is_a_repeat_and_said_so(opened: Opened, tmp_path: Path) -> None:
-    workspace, catalog = opened
+    workspace = opened
     write(tmp_path / "a/P/abdomen_in.nii.gz", 1)
     write(tmp_path / "a/P/abdomen_opp.nii.gz", 2)
     write(tmp_path / "b/P/abdomen_in.nii.gz", 3)
@@ -159,7 +158,7 @@ def test_the_same_sequence_again_is_a_repeat_and_said_so(opened: Opened, tmp_pat
 
 
 def test_again_changes_nothing_and_new_files_join_their_group(opened: Opened, tmp_path: Path) -> None:
-    workspace, catalog = opened
+    workspace = opened
     folder = dixon(tmp_path / "data", ("P1",))
     late = folder / "P1/abdomen_in.nii.gz"
     late.rename(tmp_path / "late.nii.gz")
@@ -175,7 +174,7 @@ def test_again_changes_nothing_and_new_files_join_their_group(opened: Opened, tm
 
 
 def test_the_same_bytes_under_two_participants_are_refused(opened: Opened, tmp_path: Path) -> None:
-    workspace, catalog = opened
+    workspace = opened
     write(tmp_path / "d/P1/abdomen_in.nii.gz", 1)
     copy = tmp_path / "d/P2/abdomen_in.nii.gz"
     copy.parent.mkdir()
@@ -206,7 +205,7 @@ def test_two_imports_at_once_do_not_give_one_image_to_two_participants(tmp_path:
 
 
 def test_the_same_image_in_another_format_is_the_same_image(opened: Opened, tmp_path: Path) -> None:
-    workspace, catalog = opened
+    workspace = opened
     first = write(tmp_path / "d/P1/abdomen_in.nii.gz", 1)
     sitk.WriteImage(sitk.ReadImage(str(first)), str(tmp_path / "other.nrrd"))
     import_paths(workspace, [tmp_path / "d"], DIXON)
@@ -217,7 +216,7 @@ def test_the_same_image_in_another_format_is_the_same_image(opened: Opened, tmp_
 
 
 def test_a_duplicate_within_one_import_is_named(opened: Opened, tmp_path: Path) -> None:
-    workspace, catalog = opened
+    workspace = opened
     first = write(tmp_path / "P1/a.nii.gz", 1)
     (tmp_path / "P1/b.nii.gz").write_bytes(first.read_bytes())
     report = import_paths(workspace, [tmp_path / "P1"], ImportOptions(participant="P1"))
@@ -226,7 +225,7 @@ def test_a_duplicate_within_one_import_is_named(opened: Opened, tmp_path: Path) 
 
 
 def test_without_anything_stated_each_file_is_a_participant_of_its_own(opened: Opened, tmp_path: Path) -> None:
-    workspace, catalog = opened
+    workspace = opened
     write(tmp_path / "d/one/scan.v1.2.nii.gz", 1)
     write(tmp_path / "d/two/scan.v1.2.nii.gz", 2)
     write(tmp_path / "d/Jürgen Groß.nii.gz", 3)
@@ -244,7 +243,7 @@ def test_without_anything_stated_each_file_is_a_participant_of_its_own(opened: O
 
 
 def test_same_name_in_two_places_is_two_images_whenever_they_come(opened: Opened, tmp_path: Path) -> None:
-    workspace, catalog = opened
+    workspace = opened
     first = import_paths(workspace, [write(tmp_path / "a/scan.nii.gz", 1)])
     second = import_paths(workspace, [write(tmp_path / "b/scan.nii.gz", 2)])
     assert (first.accepted[0].participant, second.accepted[0].participant) == ("scan", "b/scan")
@@ -255,7 +254,7 @@ def test_same_name_in_two_places_is_two_images_whenever_they_come(opened: Opened
 
 
 def test_what_cannot_come_in_is_refused_and_the_rest_comes_in(opened: Opened, tmp_path: Path) -> None:
-    workspace, catalog = opened
+    workspace = opened
     folder = tmp_path / "d"
     write(folder / "good.nii.gz", 1)
     whole = write(folder / "cut.nii.gz", 2).read_bytes()
@@ -269,7 +268,7 @@ def test_what_cannot_come_in_is_refused_and_the_rest_comes_in(opened: Opened, tm
 
 
 def test_orientation_is_stated_only_where_the_file_gives_none(opened: Opened, tmp_path: Path) -> None:
-    workspace, catalog = opened
+    workspace = opened
     image = nib.Nifti1Image(np.arange(60, dtype=np.int16).reshape(3, 4, 5), None)
     image.header.set_zooms((1, 2, 3))
     image.set_sform(None, code=0)
@@ -283,7 +282,7 @@ def test_orientation_is_stated_only_where_the_file_gives_none(opened: Opened, tm
 
 
 def test_participants_of_a_table(opened: Opened, tmp_path: Path) -> None:
-    workspace, catalog = opened
+    workspace = opened
     folder = dixon(tmp_path / "data")
     (folder / "participants.csv").write_text("Participant;Sex;Age\nP1;male;61,5\nP2;f;n/a\nP3;zebra;3\n")
     report = import_paths(workspace, [folder], DIXON)
@@ -298,7 +297,7 @@ def test_participants_of_a_table(opened: Opened, tmp_path: Path) -> None:
 
 
 def test_a_table_without_a_pattern_names_participants_by_folder_or_beginning(opened: Opened, tmp_path: Path) -> None:
-    workspace, catalog = opened
+    workspace = opened
     for seed, name in enumerate(("P1/in.nii.gz", "P1/opp.nii.gz", "P10_T1.nii.gz", "stranger.nii.gz")):
         write(tmp_path / "d" / name, seed)
     table = tmp_path / "people.csv"
@@ -316,7 +315,7 @@ def test_a_table_without_a_pattern_names_participants_by_folder_or_beginning(ope
 
 
 def test_dry_run_says_the_same_and_stores_nothing(opened: Opened, tmp_path: Path) -> None:
-    workspace, catalog = opened
+    workspace = opened
     folder = dixon(tmp_path / "data")
     (folder / "P2/pelvis_in.nii.gz").write_bytes((folder / "P1/pelvis_in.nii.gz").read_bytes())
     dry = import_paths(workspace, [folder], ImportOptions(pattern=DIXON.pattern, dry_run=True))
@@ -331,7 +330,7 @@ def test_dry_run_says_the_same_and_stores_nothing(opened: Opened, tmp_path: Path
 
 
 def test_reference_leaves_the_file_where_it_is_unless_it_needs_conversion(opened: Opened, tmp_path: Path) -> None:
-    workspace, catalog = opened
+    workspace = opened
     plain = write(tmp_path / "d/plain.nii.gz", 1)
     scaled = nib.load(write(tmp_path / "d/scaled.nii.gz", 2))
     scaled.header.set_slope_inter(2.0, 1.0)
@@ -360,11 +359,11 @@ def test_reference_leaves_the_file_where_it_is_unless_it_needs_conversion(opened
 )
 def test_a_pattern_that_cannot_be_used_is_an_error(opened: Opened, tmp_path: Path, pattern: str) -> None:
     with pytest.raises(InvalidInput, match="pattern"):
-        import_paths(*opened, [tmp_path], ImportOptions(pattern=pattern))
+        import_paths(opened, [tmp_path], ImportOptions(pattern=pattern))
 
 
 def test_uploads_under_a_readers_own_name(opened: Opened, tmp_path: Path) -> None:
-    workspace, catalog = opened
+    workspace = opened
     first, second = write(tmp_path / "a.nii.gz", 1), write(tmp_path / "b.nii.gz", 2)
     name = "3: T1 VIBE dixon"
     one = register_upload(workspace, first, alias=name, client="anna")
@@ -389,7 +388,7 @@ def test_uploads_under_a_readers_own_name(opened: Opened, tmp_path: Path) -> Non
 
 
 def test_a_downloaded_image_that_is_uploaded_again_is_the_same(opened: Opened, tmp_path: Path) -> None:
-    workspace, catalog = opened
+    workspace = opened
     report = import_paths(workspace, [write(tmp_path / "a.nii.gz", 1)])
     entry = report.accepted[0]
     saved = tmp_path / "saved.nrrd"
@@ -435,7 +434,7 @@ def test_killed_in_the_middle_and_run_again(tmp_path: Path) -> None:
 
 
 def test_report_as_json(opened: Opened, tmp_path: Path) -> None:
-    report = import_paths(*opened, [dixon(tmp_path / "data", ("P1",))], DIXON)
+    report = import_paths(opened, [dixon(tmp_path / "data", ("P1",))], DIXON)
     document = json.loads(json.dumps(report.to_json()))
     assert set(document) == {"accepted", "refused", "unchanged"}
     assert set(document["accepted"][0]) == {

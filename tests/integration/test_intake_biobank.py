@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
-from mrseg_label.catalog.database import Catalog
-from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.tables import Participant
 from mrseg_label.intake.options import ImportOptions
 from mrseg_label.intake.service import import_paths
@@ -19,14 +18,14 @@ from mrseg_label.workspace import Workspace
 from tests import dicom_files as dcm
 
 CHANNELS = ("in", "opp", "F", "W")
-Opened = tuple[Workspace, Catalog]
+Opened = OpenedWorkspace
 
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[Opened]:
     Workspace.init(tmp_path / "ws")
     workspace = open_workspace(tmp_path / "ws")
-    yield workspace, workspace.catalog
+    yield workspace
     workspace.catalog.close()
 
 
@@ -74,7 +73,7 @@ def test_six_stations_of_four_channels(opened: Opened, tmp_path: Path) -> None:
         station(members, number, 1000.0 - 60 * place, f"1000{number:02d}.0", named=number != 2)
     members["manifest.cvs"] = manifest(members)
     zipped = dcm.save_zip(tmp_path / "1234567_20201_2_0.zip", members)
-    report = import_paths(*opened, [zipped])
+    report = import_paths(opened, [zipped])
     assert not report.refused and not report.passed_over
     assert len(report.accepted) == 24
     assert {entry.participant for entry in report.accepted} == {"1234567"}
@@ -86,8 +85,8 @@ def test_six_stations_of_four_channels(opened: Opened, tmp_path: Path) -> None:
     groups = Counter((entry.station, entry.group) for entry in report.accepted)
     assert sorted(groups.values()) == [4] * 6
     assert not any("exchanged" in warning for entry in report.accepted for warning in entry.warnings)
-    assert import_paths(*opened, [zipped]).unchanged == 24
-    with opened[1].read() as session:
+    assert import_paths(opened, [zipped]).unchanged == 24
+    with opened.catalog.read() as session:
         assert session.scalars(select(Participant.code)).all() == ["1234567"]
 
 
@@ -99,7 +98,7 @@ def test_repeated_stations_are_told_apart(opened: Opened, tmp_path: Path) -> Non
     station(members, 4, 846.0, "100301.0")  # and again, a little moved
     station(members, 5, 780.0, "100401.0")
     incomplete = {name: data for name, data in members.items() if not name.startswith("1.3.12.2.2")}  # no fat in scan 2
-    report = import_paths(*opened, [dcm.save_zip(tmp_path / "a/1234567_20201_2_0.zip", incomplete)])
+    report = import_paths(opened, [dcm.save_zip(tmp_path / "a/1234567_20201_2_0.zip", incomplete)])
     assert not report.refused
     by_group: dict[str, list[str]] = {}
     for entry in report.accepted:
@@ -119,7 +118,7 @@ def test_swaps_are_named_in_the_images_of_that_scan_alone(opened: Opened, tmp_pa
     members: dict[str, bytes] = {}
     station(members, 1, 900.0, "100001.0")
     station(members, 2, 840.0, "100101.0", swap=True)
-    report = import_paths(*opened, [dcm.save_zip(tmp_path / "1234567_20201_3_0.zip", members)])
+    report = import_paths(opened, [dcm.save_zip(tmp_path / "1234567_20201_3_0.zip", members)])
     exchanged = {
         (entry.station, entry.sequence)
         for entry in report.accepted
@@ -138,7 +137,7 @@ def test_a_swap_is_found_where_the_other_channel_came_before(opened: Opened, tmp
         for name, data in members.items():
             if name.split(".")[4] == channel:
                 (folder / name).write_bytes(data)
-        report = import_paths(*opened, [folder], ImportOptions(participant="1234567"))
+        report = import_paths(opened, [folder], ImportOptions(participant="1234567"))
         assert len(report.accepted) == count
     exchanged = [entry for entry in report.accepted if any("imported earlier" in warning for warning in entry.warnings)]
     assert [(entry.station, entry.sequence) for entry in exchanged] == [("station2", "water")]

@@ -14,15 +14,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from mrseg_label.catalog.database import Catalog
-from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.imaging import write_nifti
 from mrseg_label.intake.options import ImportOptions
 from mrseg_label.intake.service import import_paths
 from mrseg_label.nnunet.dataset import TrainingCase, write_raw_dataset
 from mrseg_label.workspace import Workspace
 
-Opened = tuple[Workspace, Catalog]
+Opened = OpenedWorkspace
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +29,7 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Opened]:
     root = tmp_path_factory.mktemp("geometry") / "ws"
     Workspace.init(root)
     workspace = open_workspace(root)
-    yield workspace, workspace.catalog
+    yield workspace
     workspace.catalog.close()
 
 
@@ -69,7 +68,7 @@ def write(path: Path, array: NDArray[np.int16], affine: NDArray[np.float64]) -> 
 def test_world_coordinates_stay(
     opened: Opened, tmp_path: Path, affine: NDArray[np.float64], suffix: str, seed: int
 ) -> None:
-    workspace, catalog = opened
+    workspace = opened
     array = np.random.default_rng(seed).integers(-1000, 1000, (5, 6, 7)).astype(np.int16)
     source = tmp_path / f"image{suffix}"
     write(source, array, affine)

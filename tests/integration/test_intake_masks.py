@@ -16,9 +16,9 @@ from sqlalchemy import select
 from typer.testing import CliRunner
 
 from mrseg_label.annotation.service import submit
-from mrseg_label.catalog.database import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.queries import rounds
+from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Annotation, Examination, Job
 from mrseg_label.catalog.types import JobState
 from mrseg_label.cli import app
@@ -32,14 +32,14 @@ from tests import dicom_files as dcm
 
 SHAPE = (8, 9, 10)
 AFFINE = np.array([[-2.0, 0, 0, 8], [0, -2.0, 0, 9], [0, 0, 3.0, -4], [0, 0, 0, 1]])
-Opened = tuple[Workspace, Catalog]
+Opened = OpenedWorkspace
 
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[Opened]:
     Workspace.init(tmp_path / "ws")
     workspace = open_workspace(tmp_path / "ws")
-    yield workspace, workspace.catalog
+    yield workspace
     workspace.catalog.close()
 
 
@@ -80,7 +80,7 @@ def stored(workspace: OpenedWorkspace) -> dict[str, NDArray[Any]]:
 
 
 def test_an_nnunet_data_set_with_its_labels(opened: Opened, tmp_path: Path) -> None:
-    workspace, catalog = opened
+    workspace = opened
     scheme = workspace.scheme
     data = tmp_path / "Dataset001"
     for seed, case in enumerate(("a.1", "b")):
@@ -112,7 +112,7 @@ def test_an_nnunet_data_set_with_its_labels(opened: Opened, tmp_path: Path) -> N
 
 
 def test_a_mask_serves_its_group_and_comes_reoriented(opened: Opened, tmp_path: Path) -> None:
-    workspace, catalog = opened
+    workspace = opened
     for seed, channel in enumerate(("in", "F", "W")):
         save(tmp_path / f"d/P1/{channel}.nii.gz", picture(seed))
     flipped = AFFINE @ np.diag((-1.0, 1, 1, 1))
@@ -134,7 +134,7 @@ def test_a_mask_serves_its_group_and_comes_reoriented(opened: Opened, tmp_path: 
 
 
 def test_a_folder_with_one_file_a_structure(opened: Opened, tmp_path: Path) -> None:
-    workspace, catalog = opened
+    workspace = opened
     folder = tmp_path / "d/s0001"
     save(folder / "mri.nii.gz", picture(1))
     for name, mask in (
@@ -163,7 +163,7 @@ def test_a_folder_with_one_file_a_structure(opened: Opened, tmp_path: Path) -> N
 
 
 def test_what_is_no_mask_of_the_image_is_refused_and_the_image_stays(opened: Opened, tmp_path: Path) -> None:
-    workspace, catalog = opened
+    workspace = opened
     save(tmp_path / "d/a.nii.gz", picture(1))
     save(tmp_path / "d/masks/a.nii.gz", boxes(1), AFFINE + np.diag((0.5, 0, 0, 0)))
     save(tmp_path / "d/b.nii.gz", picture(2))
@@ -181,7 +181,7 @@ def test_what_is_no_mask_of_the_image_is_refused_and_the_image_stays(opened: Ope
 
 
 def test_an_import_says_at_once_what_the_decoder_will_not_take(opened: Opened, tmp_path: Path) -> None:
-    workspace, catalog = opened
+    workspace = opened
     masks = {"unknown": boxes(1, 2), "nameless": boxes(1, 9), "fine": boxes(1), "nothing": boxes(2) * 0}
     for seed, (name, mask) in enumerate(masks.items()):
         save(tmp_path / f"d/{name}.nii.gz", picture(seed))
@@ -213,7 +213,7 @@ def test_masks_without_an_image_are_no_images(opened: Opened, tmp_path: Path) ->
         save(tmp_path / f"d/labelsTr/{case}.nii.gz", boxes(1))
     (tmp_path / "labels.tsv").write_text("1\tliver\n")
     options = ImportOptions(masks="labelsTr/{case}.nii.gz", mask_labels=tmp_path / "labels.tsv")
-    report = import_paths(*opened, [tmp_path / "d"], options)
+    report = import_paths(opened, [tmp_path / "d"], options)
     assert (len(report.accepted), report.masks) == (2, 1)
     (refused,) = report.refused
     assert "lonely" in refused.source
@@ -230,14 +230,14 @@ def test_one_mask_for_two_groups_goes_to_one_and_that_is_said(opened: Opened, tm
         masks="{participant}/seg.nii.gz",
         mask_labels=tmp_path / "labels.tsv",
     )
-    report = import_paths(*opened, [tmp_path / "d"], options)
+    report = import_paths(opened, [tmp_path / "d"], options)
     assert (len(report.accepted), report.masks) == (2, 1)
     assert "must tell" in report.refused[0].reason
 
 
 @pytest.mark.parametrize("zipped", [False, True])
 def test_masks_beside_dicom(opened: Opened, tmp_path: Path, zipped: bool) -> None:
-    workspace, catalog = opened
+    workspace = opened
     array = dcm.noise(1, SHAPE)
     files = dcm.series(array, directions=dcm.CORONAL, SeriesDescription="t1_tse")
     if zipped:
@@ -247,7 +247,7 @@ def test_masks_beside_dicom(opened: Opened, tmp_path: Path, zipped: bool) -> Non
         dcm.save(tmp_path / "d/P1/scan", files)
     # The grid as a tool that reads the series has it: the first import tells.
     Workspace.init(tmp_path / "trial")
-    trial, theirs = open_workspace(tmp_path / "trial")
+    trial = open_workspace(tmp_path / "trial")
     (first,) = import_paths(trial, theirs, [tmp_path / "d"], ImportOptions(participant="P1")).accepted
     theirs.close()
     mask = boxes(5, 6)
@@ -278,7 +278,7 @@ def test_masks_beside_dicom(opened: Opened, tmp_path: Path, zipped: bool) -> Non
 
 
 def test_a_mask_beside_dicom_may_be_called_after_the_patient(opened: Opened, tmp_path: Path) -> None:
-    workspace, catalog = opened
+    workspace = opened
     dcm.save(tmp_path / "d/Musterfrau", dcm.series(dcm.noise(1, SHAPE)))
     save(tmp_path / "d/Musterfrau/Musterfrau.nii.gz", boxes(1))
     (tmp_path / "labels.tsv").write_text("1\tliver\n")
@@ -292,13 +292,13 @@ def test_a_mask_beside_dicom_may_be_called_after_the_patient(opened: Opened, tmp
 def test_dicom_segmentations_are_passed_over_with_what_to_do(opened: Opened, tmp_path: Path) -> None:
     folder = dcm.save(tmp_path / "d", dcm.series(dcm.noise(1)))
     (folder / "seg.dcm").write_bytes(dcm.as_bytes(dcm.empty("1.2.840.10008.5.1.4.1.1.66.4")))
-    report = import_paths(*opened, [folder])
+    report = import_paths(opened, [folder])
     assert (len(report.accepted), report.refused) == (1, [])
     assert "--masks" in report.passed_over[0].reason
 
 
 def test_names_that_the_scheme_does_not_have_end_the_job_with_the_reason(opened: Opened, tmp_path: Path) -> None:
-    workspace, catalog = opened
+    workspace = opened
     save(tmp_path / "d/a.nii.gz", picture(1))
     save(tmp_path / "d/masks/a.nii.gz", boxes(1, 2))
     (tmp_path / "labels.tsv").write_text("id\tname\n1\tliver\n2\tflux capacitor\n")
@@ -330,7 +330,7 @@ def test_names_that_the_scheme_does_not_have_end_the_job_with_the_reason(opened:
 
 
 def test_a_slicer_segmentation_brings_its_own_names(opened: Opened, tmp_path: Path) -> None:
-    workspace, catalog = opened
+    workspace = opened
     save(tmp_path / "d/a.nii.gz", picture(1))
     image = sitk.GetImageFromArray(boxes(9, 4).transpose())
     image.CopyInformation(sitk.ReadImage(str(tmp_path / "d/a.nii.gz")))
@@ -354,11 +354,11 @@ def test_a_slicer_segmentation_brings_its_own_names(opened: Opened, tmp_path: Pa
 @pytest.mark.parametrize("masks", ["../{name}.nii.gz", "/{name}.nii.gz", "{who}.nii.gz", "{participant}_seg.nii.gz"])
 def test_patterns_of_masks_that_cannot_be_used(opened: Opened, tmp_path: Path, masks: str) -> None:
     with pytest.raises(InvalidInput, match="pattern of masks"):
-        import_paths(*opened, [tmp_path], ImportOptions(masks=masks))
+        import_paths(opened, [tmp_path], ImportOptions(masks=masks))
 
 
 def test_imported_masks_are_taught_and_start_no_round(opened: Opened, tmp_path: Path) -> None:
-    workspace, catalog = opened
+    workspace = opened
     for seed, name in enumerate(("a", "b")):
         save(tmp_path / f"d/{name}.nii.gz", picture(seed))
         save(tmp_path / f"d/masks/{name}.nii.gz", boxes(1))
@@ -375,12 +375,11 @@ def test_imported_masks_are_taught_and_start_no_round(opened: Opened, tmp_path: 
     for client in ("reader", "reader", "import it"):
         submit(
             workspace,
+            Reader(client),
             examination_id=report.accepted[0].id,
             upload=tmp_path / "corrected.nii.gz",
             file_name="corrected.nii.gz",
             label_info=[{"name": "liver"}],
-            client=client,
-            user=None,
         )
     with workspace.catalog.read() as session:
         assert rounds.annotated_since(session) == 1
@@ -388,7 +387,7 @@ def test_imported_masks_are_taught_and_start_no_round(opened: Opened, tmp_path: 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".nrrd", ".mha"])
 def test_masks_of_any_suffix(opened: Opened, tmp_path: Path, suffix: str) -> None:
-    workspace, catalog = opened
+    workspace = opened
     save(tmp_path / "d/ä b.1.nii.gz", picture(1))
     image = sitk.ReadImage(str(save(tmp_path / "mask.nii.gz", boxes(3, 4))))
     (tmp_path / "d/masks").mkdir()
@@ -410,5 +409,5 @@ def test_the_folder_of_an_image_is_not_its_mask(opened: Opened, tmp_path: Path) 
         options = ImportOptions(pattern="{participant}/{sequence}.nii.gz", masks="{participant}")
         if folder == "e":
             options = ImportOptions(pattern="{participant}/{sequence}", masks="{participant}/{station}")
-        report = import_paths(*opened, [tmp_path / folder], options)
+        report = import_paths(opened, [tmp_path / folder], options)
         assert (len(report.accepted), report.masks, report.refused) == (1, 0, [])

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from mrseg_label.annotation.service import submit
-from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.queries import models
 from mrseg_label.catalog.queries import rounds as rows
+from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Acquisition, Annotation, Evaluation
 from mrseg_label.catalog.types import RoundState
 from mrseg_label.imaging import write_nifti
@@ -29,36 +29,31 @@ SETTINGS = 'AUTH = "off"\nTRAINING_PROFILE = "smoke"\nDEVICE = "cpu"\nTOTALSEG_W
 
 
 @pytest.fixture
-def opened(tmp_path: Path) -> Iterator[tuple[Workspace, Catalog]]:
+def opened(tmp_path: Path) -> Iterator[OpenedWorkspace]:
     (tmp_path / "labels.tsv").write_text(SCHEME.text)
     Workspace.init(tmp_path / "ws", tmp_path / "labels.tsv", SETTINGS.format(tmp_path / "no-weights"))
     workspace = open_workspace(tmp_path / "ws")
-    yield workspace, workspace.catalog
+    yield workspace
     workspace.catalog.close()
 
 
-def annotate(opened: tuple[Workspace, Catalog], folder: Path, seed: int, names: list[str], held_out: bool) -> str:
+def annotate(opened: OpenedWorkspace, folder: Path, seed: int, names: list[str], held_out: bool) -> str:
     """Upload an image and submit its mask with these structures; returns the acquisition's id."""
     image, labels, geometry = image_and_labels(seed)
     write_nifti(folder / f"image{seed}.nii.gz", image, geometry)
     mask = folder / "mask.nii.gz"
     write_nifti(mask, np.where(labels <= len(names), labels, 0).astype(np.uint8), geometry)
-    examination = register_upload(*opened, folder / f"image{seed}.nii.gz", alias=f"image {seed}", client="ada")
-    sent = submit(
-        *opened, examination_id=examination, upload=mask, file_name=mask.name, client="ada", user=None,
-        label_info=[{"name": name} for name in names],
-    )  # fmt: skip
-    with opened[1].begin() as session:
+    examination = register_upload(opened, folder / f"image{seed}.nii.gz", alias=f"image {seed}", client="ada")
+    sent = submit(opened, Reader("ada"), examination_id=examination, upload=mask, file_name=mask.name, label_info=[{"name": name} for name in names])  # fmt: skip
+    with opened.catalog.begin() as session:
         case = session.get(Acquisition, sent.acquisition_id)
         assert case is not None
         case.participant.held_out = held_out
     return sent.acquisition_id
 
 
-def test_a_round_from_snapshot_to_model_respects_what_was_not_judged(
-    opened: tuple[Workspace, Catalog], tmp_path: Path
-) -> None:
-    workspace, catalog = opened
+def test_a_round_from_snapshot_to_model_respects_what_was_not_judged(opened: OpenedWorkspace, tmp_path: Path) -> None:
+    workspace = opened
     partial = annotate(opened, tmp_path, 1, NAMES[:2], held_out=False)
     annotate(opened, tmp_path, 2, NAMES, held_out=False)
     tested = annotate(opened, tmp_path, 3, NAMES[:2], held_out=True)

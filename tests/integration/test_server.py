@@ -131,7 +131,7 @@ def test_same_client_name_gets_different_cases(running: Running) -> None:
 def test_infer_never_gives_away_the_stored_file(running: Running) -> None:
     examination = next(iter(running.images))
     with running.catalog.read() as session:
-        presegmentation = presegmentations.newest(session, _acquisition(running, examination))
+        presegmentation = presegmentations.best(session, _acquisition(running, examination))
     assert presegmentation is not None
     for extension in (".nrrd", ".nii.gz"):
         params = {"result_extension": extension}
@@ -402,6 +402,6 @@ def _geometry(image: sitk.Image) -> tuple[Any, Any, Any]:
 
 def _acquisition(running: Running, examination_id: str) -> str:
     with running.catalog.read() as session:
-        examination = presegmentations.examination(session, examination_id)
+        examination = examinations.get(session, examination_id)
     assert examination is not None
     return examination.acquisition_id

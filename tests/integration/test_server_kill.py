@@ -26,7 +26,7 @@ from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.catalog.tables import Annotation, Assignment, Examination
 from mrseg_label.intake.service import import_paths
 from mrseg_label.maintenance.leftovers import FOLDERS, TEMPORARY, sweep
-from mrseg_label.segments.label_maps import load_label_map
+from mrseg_label.segments.label_maps import read_label_map
 from mrseg_label.simulation.server import free_port
 from mrseg_label.workspace import Workspace
 from tests.integration.conftest import add_draft, write_image
@@ -186,7 +186,7 @@ def run(folder: Path, kills: int) -> None:
     assert lost == []
     for sent in readers.acknowledged:
         row = by_upload[sent.examination, sent.upload_digest]
-        mask, grid, _ = load_label_map(workspace.path(row.path))
+        mask, grid, _ = read_label_map(workspace.path(row.path))
         assert int((mask == workspace.scheme["spleen"].id).sum()) == sent.voxels
         np.testing.assert_allclose(grid.affine, geometry[sent.examination]["affine"], atol=1e-4)
     check_files(workspace, annotations)

@@ -18,14 +18,14 @@ import SimpleITK as sitk
 
 from mrseg_label.accounts import credentials, tokens
 from mrseg_label.accounts import service as accounts
-from mrseg_label.catalog.tables import AccessToken
 from mrseg_label.catalog.queries import audit
-from mrseg_label.catalog.tables import Annotation, Assignment, AuditEvent
+from mrseg_label.catalog.reader import Reader
+from mrseg_label.catalog.tables import AccessToken, Annotation, Assignment, AuditEvent
 from mrseg_label.catalog.types import CredentialKind, Role
 from mrseg_label.clock import now
 from mrseg_label.errors import Conflict, InvalidInput
 from mrseg_label.ids import new_id
-from mrseg_label.worklist.requests import Purpose, ask_for
+from mrseg_label.worklist.requests import Purpose, request_case
 from tests.integration.conftest import PASSWORD, Guarded
 
 
@@ -397,13 +397,7 @@ def test_work_on_a_case_that_was_released_meanwhile_is_kept_as_a_further_reading
 
 def requested(guarded: Guarded, acquisition: str, reader: str) -> None:
     """Let a reader's next case be this one."""
-    ask_for(
-        guarded.workspace,
-        purpose=Purpose.CORRECT,
-        client="user-xyz",
-        user=reader,
-        acquisition_id=acquisition,
-    )
+    request_case(guarded.workspace, Reader("user-xyz", reader), Purpose.CORRECT, acquisition)
 
 
 def test_writes_and_sign_ins_are_in_the_audit_trail(

@@ -71,7 +71,9 @@ def test_the_command_line_starts_light() -> None:
 
 
 def test_workers_do_not_load_the_server_side() -> None:
-    loaded = loaded_by("import mrseg_label.worker.__main__, mrseg_label.presegmentation.presegment, mrseg_label.rounds.run")
+    loaded = loaded_by(
+        "import mrseg_label.worker.__main__, mrseg_label.presegmentation.presegment, mrseg_label.rounds.run"
+    )
     assert not loaded & {"monailabel", "fastapi", "uvicorn", "mrseg_monailabel"}
 
 

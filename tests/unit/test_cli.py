@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 import typer.main
 
-from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.cli import app, main
 from mrseg_label.rounds.service import log_path
 from mrseg_label.workspace import Workspace
@@ -36,10 +35,10 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 @pytest.fixture
-def opened(tmp_path: Path) -> Iterator[tuple[Workspace, Catalog]]:
+def opened(tmp_path: Path) -> Iterator[OpenedWorkspace]:
     Workspace.init(tmp_path / "ws")
     workspace = open_workspace(tmp_path / "ws")
-    yield workspace, workspace.catalog
+    yield workspace
     workspace.catalog.close()
 
 
@@ -122,8 +121,8 @@ def test_version(run: Run) -> None:
     assert run("--version") == (0, f"{mrseg_label.__version__}\n", "")
 
 
-def test_status_counts(run: Run, opened: tuple[Workspace, Catalog]) -> None:
-    workspace, catalog = opened
+def test_status_counts(run: Run, opened: OpenedWorkspace) -> None:
+    workspace = opened
     with workspace.catalog.begin() as session:
         add_annotation(session, add_acquisition(session, add_participant(session, "p1")))
         add_acquisition(session, add_participant(session, "p2"))
@@ -136,8 +135,8 @@ def test_status_counts(run: Run, opened: tuple[Workspace, Catalog]) -> None:
     assert "1 of 50 to the next round" in text
 
 
-def test_rounds(run: Run, opened: tuple[Workspace, Catalog]) -> None:
-    workspace, catalog = opened
+def test_rounds(run: Run, opened: OpenedWorkspace) -> None:
+    workspace = opened
     here = ("--workspace", workspace.root)
     assert document(run("rounds", "list", *here, "--json")) == {"items": [], "next": None}
     code, out, err = run("rounds", "start", *here)
@@ -162,8 +161,8 @@ def test_rounds(run: Run, opened: tuple[Workspace, Catalog]) -> None:
     assert run("rounds", "show", 2, *here)[0] == 1
 
 
-def test_models(run: Run, opened: tuple[Workspace, Catalog], tmp_path: Path) -> None:
-    workspace, catalog = opened
+def test_models(run: Run, opened: OpenedWorkspace, tmp_path: Path) -> None:
+    workspace = opened
     here = ("--workspace", workspace.root)
     add_version(workspace, "r1")
     assert [m["version"] for m in document(run("models", "list", *here, "--json"))["items"]] == ["r1", "bootstrap"]
@@ -182,8 +181,8 @@ def test_models(run: Run, opened: tuple[Workspace, Catalog], tmp_path: Path) -> 
     assert run("models", "promote", version, *other)[0] == 0
 
 
-def test_models_compare(run: Run, opened: tuple[Workspace, Catalog]) -> None:
-    workspace, catalog = opened
+def test_models_compare(run: Run, opened: OpenedWorkspace) -> None:
+    workspace = opened
     add_version(workspace, "r1")
     with workspace.catalog.begin() as session:
         case = add_annotation(session, add_acquisition(session, add_participant(session, "p1", held_out=True)))
@@ -195,8 +194,8 @@ def test_models_compare(run: Run, opened: tuple[Workspace, Catalog]) -> None:
     assert "0.500" in text and "1 held-out cases" in text
 
 
-def test_errors_are_a_line_and_not_a_traceback(run: Run, opened: tuple[Workspace, Catalog]) -> None:
-    workspace, _ = opened
+def test_errors_are_a_line_and_not_a_traceback(run: Run, opened: OpenedWorkspace) -> None:
+    workspace = opened
     (workspace.root / "mrseg.toml").write_text("ROUND_SIZE = 'many'\n")
     code, out, err = run("status", "--workspace", workspace.root)
     assert (code, out) == (2, "")

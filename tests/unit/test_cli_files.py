@@ -14,11 +14,10 @@ import numpy as np
 import pytest
 
 from mrseg_label.accounts import service as accounts
-from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.queries import reports
 from mrseg_label.catalog.types import Role
-from mrseg_label.errors import ConfigurationError, Conflict, StoredFileError, InvalidInput
+from mrseg_label.errors import ConfigurationError, Conflict, InvalidInput, StoredFileError
 from mrseg_label.maintenance import backup, checks
 from mrseg_label.maintenance.checks import State
 from mrseg_label.rounds.export import ExportFormat, export_dataset
@@ -28,10 +27,10 @@ from tests.unit.test_registry import add_version
 
 
 @pytest.fixture
-def opened(tmp_path: Path) -> Iterator[tuple[Workspace, Catalog]]:
+def opened(tmp_path: Path) -> Iterator[OpenedWorkspace]:
     Workspace.init(tmp_path / "ws")
     workspace = open_workspace(tmp_path / "ws")
-    yield workspace, workspace.catalog
+    yield workspace
     workspace.catalog.close()
 
 
@@ -40,9 +39,9 @@ def states(found: Iterator[checks.Check]) -> dict[str, State]:
 
 
 def test_nifti_export_has_one_mask_a_case_and_says_what_nobody_vouches_for(
-    opened: tuple[Workspace, Catalog], tmp_path: Path
+    opened: OpenedWorkspace, tmp_path: Path
 ) -> None:
-    workspace, catalog = opened
+    workspace = opened
     case = store_case(workspace, "p1", not_annotated=("spleen", "aorta"))
     store_case(workspace, "p2", held_out=True)
     done = export_dataset(workspace, tmp_path / "out", ExportFormat.NIFTI)
@@ -68,9 +67,9 @@ def test_nifti_export_has_one_mask_a_case_and_says_what_nobody_vouches_for(
 
 
 def test_nifti_export_is_filled_from_drafts_only_where_that_is_asked_for(
-    opened: tuple[Workspace, Catalog], tmp_path: Path
+    opened: OpenedWorkspace, tmp_path: Path
 ) -> None:
-    workspace, catalog = opened
+    workspace = opened
     case = store_case(workspace, "p1", not_annotated=("spleen", "aorta"))
     spleen = workspace.scheme["spleen"].id
     for filled, names in ((False, ""), (True, "spleen")):
@@ -87,9 +86,9 @@ def test_nifti_export_is_filled_from_drafts_only_where_that_is_asked_for(
 
 
 def test_nnunet_export_is_in_one_orientation_and_shares_no_file_with_the_workspace(
-    opened: tuple[Workspace, Catalog], tmp_path: Path
+    opened: OpenedWorkspace, tmp_path: Path
 ) -> None:
-    workspace, catalog = opened
+    workspace = opened
     store_case(workspace, "p1", not_annotated=("spleen",))
     store_case(workspace, "p2", held_out=True)
     done = export_dataset(workspace, tmp_path / "out", ExportFormat.NNUNET)
@@ -127,9 +126,9 @@ def test_nnunet_export_is_in_one_orientation_and_shares_no_file_with_the_workspa
 
 
 def test_nnunet_export_ignores_the_background_in_which_an_unjudged_structure_may_lie(
-    opened: tuple[Workspace, Catalog], tmp_path: Path
+    opened: OpenedWorkspace, tmp_path: Path
 ) -> None:
-    workspace, catalog = opened
+    workspace = opened
     store_case(workspace, "p1", drafted=False, not_annotated=("spleen", "aorta"))
     store_case(workspace, "p2", drafted=False, drawn="spleen")
     export_dataset(workspace, tmp_path / "out", ExportFormat.NNUNET)
@@ -146,16 +145,16 @@ def test_nnunet_export_ignores_the_background_in_which_an_unjudged_structure_may
     assert [line.split("\t", 1)[1] for line in lines] == ["\t\tspleen"] * 2
 
 
-def test_export_of_the_primary_channel_alone_and_of_nothing(opened: tuple[Workspace, Catalog], tmp_path: Path) -> None:
-    workspace, catalog = opened
+def test_export_of_the_primary_channel_alone_and_of_nothing(opened: OpenedWorkspace, tmp_path: Path) -> None:
+    workspace = opened
     with pytest.raises(InvalidInput, match="nothing is annotated"):
         export_dataset(workspace, tmp_path / "none", ExportFormat.NIFTI)
     store_case(workspace, "p1")
     assert export_dataset(workspace, tmp_path / "out", ExportFormat.NIFTI, primary_only=True).images == 1
 
 
-def test_backup_and_restore(opened: tuple[Workspace, Catalog], tmp_path: Path) -> None:
-    workspace, catalog = opened
+def test_backup_and_restore(opened: OpenedWorkspace, tmp_path: Path) -> None:
+    workspace = opened
     case = store_case(workspace, "p1")
     add_version(workspace, "r1")
     (workspace.root / "tmp" / "unfinished").write_text("x")
@@ -165,7 +164,7 @@ def test_backup_and_restore(opened: tuple[Workspace, Catalog], tmp_path: Path) -
     assert names[-1] == "mrseg.toml" and not any(name.startswith("tmp") for name in names)
     assert len(names) == packed.files
     backup.restore(tmp_path / "all.tar", tmp_path / "again")
-    other, other_catalog = open_workspace(tmp_path / "again")
+    other = open_workspace(tmp_path / "again")
     with workspace.catalog.read() as ours, other_catalog.read() as theirs:
         assert reports.table_counts(theirs) == reports.table_counts(ours)
         assert reports.stored_files(theirs) == reports.stored_files(ours)
@@ -177,8 +176,8 @@ def test_backup_and_restore(opened: tuple[Workspace, Catalog], tmp_path: Path) -
         backup.restore(tmp_path / "all.tar", tmp_path / "again")
 
 
-def test_restore_refuses_what_is_damaged_and_leaves_nothing(opened: tuple[Workspace, Catalog], tmp_path: Path) -> None:
-    workspace, catalog = opened
+def test_restore_refuses_what_is_damaged_and_leaves_nothing(opened: OpenedWorkspace, tmp_path: Path) -> None:
+    workspace = opened
     case = store_case(workspace, "p1")
     file = stored_annotation_file(workspace, case)
     whole = file.read_bytes()
@@ -198,8 +197,8 @@ def test_restore_refuses_what_is_damaged_and_leaves_nothing(opened: tuple[Worksp
     assert not list(tmp_path.glob(".restore-*"))
 
 
-def test_backup_follows_links_to_images_outside(opened: tuple[Workspace, Catalog], tmp_path: Path) -> None:
-    workspace, catalog = opened
+def test_backup_follows_links_to_images_outside(opened: OpenedWorkspace, tmp_path: Path) -> None:
+    workspace = opened
     store_case(workspace, "p1")
     image = workspace.path("images/p1/in.nii.gz")
     outside = tmp_path / "outside.nii.gz"
@@ -211,8 +210,8 @@ def test_backup_follows_links_to_images_outside(opened: tuple[Workspace, Catalog
     assert (tmp_path / "again" / "images" / "p1" / "in.nii.gz").is_file()
 
 
-def test_doctor_finds_a_changed_and_a_missing_file(opened: tuple[Workspace, Catalog]) -> None:
-    workspace, catalog = opened
+def test_doctor_finds_a_changed_and_a_missing_file(opened: OpenedWorkspace) -> None:
+    workspace = opened
     case = store_case(workspace, "p1")
     add_version(workspace, "r1")
     calls: list[tuple[int, int]] = []
@@ -234,8 +233,8 @@ def test_doctor_finds_a_changed_and_a_missing_file(opened: tuple[Workspace, Cata
     )
 
 
-def test_doctor_says_that_the_database_is_old(opened: tuple[Workspace, Catalog]) -> None:
-    workspace, catalog = opened
+def test_doctor_says_that_the_database_is_old(opened: OpenedWorkspace) -> None:
+    workspace = opened
     assert states(checks.database(workspace))["database"] is State.OK
     with workspace.catalog.begin() as session:
         session.connection().exec_driver_sql("UPDATE alembic_version SET version_num = '0000'")
@@ -243,8 +242,8 @@ def test_doctor_says_that_the_database_is_old(opened: tuple[Workspace, Catalog])
     assert (found.state, found.advice) == (State.FAILED, "run: mrseg-label upgrade")
 
 
-def test_doctor_says_who_can_sign_in(opened: tuple[Workspace, Catalog]) -> None:
-    workspace, catalog = opened
+def test_doctor_says_who_can_sign_in(opened: OpenedWorkspace) -> None:
+    workspace = opened
 
     def look() -> checks.Check:
         found = checks.workspace(workspace.root, verify=False, progress=lambda *_: None)

@@ -14,7 +14,7 @@ from mrseg_label.errors import InvalidInput
 from mrseg_label.imaging import Geometry, load_image, reorient, write_nifti
 from mrseg_label.imaging.body import body_mask, fill_holes_per_slice, largest_component
 from mrseg_label.imaging.intensity import AIR_HU, CAVITY_HU, equalize, invert, raw
-from mrseg_label.segments.label_maps import load_label_map
+from mrseg_label.segments.label_maps import read_label_map
 
 SPACING = (3.0, 3.0, 4.0)
 AIR, FAT, MUSCLE, LUNG, BONE = range(5)
@@ -125,13 +125,13 @@ def test_label_maps_keep_ids_and_geometry(tmp_path: Path) -> None:
     geometry = Geometry((4, 5, 6), np.diag([-2.0, -2, 3, 1]))
     labels = np.random.default_rng(0).integers(0, 118, (4, 5, 6)).astype(np.uint8)
     write_nifti(tmp_path / "x.nii.gz", labels, geometry)
-    read, found, warnings = load_label_map(tmp_path / "x.nii.gz")
+    read, found, warnings = read_label_map(tmp_path / "x.nii.gz")
     np.testing.assert_array_equal(read, labels)
     assert read.dtype == np.uint8 and found.matches(geometry) and warnings == []
     write_nifti(tmp_path / "zero.nii.gz", labels * 0, geometry)
-    assert not load_label_map(tmp_path / "zero.nii.gz")[0].any()
+    assert not read_label_map(tmp_path / "zero.nii.gz")[0].any()
     nib.save(nib.Nifti1Image(labels.astype(np.uint16) + 300, geometry.affine), tmp_path / "large.nii.gz")
-    assert load_label_map(tmp_path / "large.nii.gz")[0].dtype == np.uint16
+    assert read_label_map(tmp_path / "large.nii.gz")[0].dtype == np.uint16
 
 
 @pytest.mark.parametrize(
@@ -143,10 +143,10 @@ def test_what_is_no_label_is_refused(tmp_path: Path, change: float, message: str
     labels[1, 1, 1] += change
     nib.save(nib.Nifti1Image(labels, np.eye(4)), tmp_path / "x.nii.gz")
     if message is None:
-        assert load_label_map(tmp_path / "x.nii.gz")[0][1, 1, 1] == 37
+        assert read_label_map(tmp_path / "x.nii.gz")[0][1, 1, 1] == 37
     else:
         with pytest.raises(InvalidInput, match=message):
-            load_label_map(tmp_path / "x.nii.gz")
+            read_label_map(tmp_path / "x.nii.gz")
 
 
 def test_real_mr_is_prepared(pytestconfig: pytest.Config) -> None:
@@ -156,7 +156,7 @@ def test_real_mr_is_prepared(pytestconfig: pytest.Config) -> None:
     array, geometry, warnings = load_image(path)
     assert geometry.axcodes == "LPS" and warnings == []
     turned, there = reorient(array, geometry, "RAS")
-    labels, _, _ = load_label_map(path.with_name("example_seg_mr.nii.gz"))
+    labels, _, _ = read_label_map(path.with_name("example_seg_mr.nii.gz"))
     labels, _ = reorient(labels, geometry, "RAS")
     body = body_mask(turned)
     assert body[labels > 0].mean() > 0.999 and 0.6 < body.mean() < 0.95

@@ -18,7 +18,7 @@ from mrseg_label.catalog.queries import jobs as job_rows
 from mrseg_label.catalog.queries import models
 from mrseg_label.catalog.tables import AuditEvent
 from mrseg_label.catalog.types import ModelStatus
-from mrseg_label.errors import Conflict, StoredFileError, InvalidInput, NotFound
+from mrseg_label.errors import Conflict, InvalidInput, NotFound, StoredFileError
 from mrseg_label.labels import LabelScheme
 from mrseg_label.registry import archive, service
 from mrseg_label.registry.compare import compare
@@ -41,10 +41,10 @@ def make_model(root: Path, weights: bytes = b"weights", labels: dict[str, int] |
 
 
 @pytest.fixture
-def opened(tmp_path: Path, database_settings: str) -> Iterator[tuple[Workspace, Catalog]]:
+def opened(tmp_path: Path, database_settings: str) -> Iterator[OpenedWorkspace]:
     Workspace.init(tmp_path / "ws", settings_text=database_settings)
     workspace = open_workspace(tmp_path / "ws")
-    yield workspace, workspace.catalog
+    yield workspace
     workspace.catalog.close()
 
 
@@ -59,8 +59,8 @@ def statuses(catalog: Catalog) -> dict[str, str]:
         return {row.version: str(row.status) for row in models.listing(session)}
 
 
-def test_bootstrap_is_current_and_has_no_archive(opened: tuple[Workspace, Catalog]) -> None:
-    workspace, catalog = opened
+def test_bootstrap_is_current_and_has_no_archive(opened: OpenedWorkspace) -> None:
+    workspace = opened
     assert statuses(workspace.catalog) == {"bootstrap": "current"}
     with pytest.raises(NotFound, match="no archive"):
         service.archive(workspace, "bootstrap")
@@ -68,8 +68,8 @@ def test_bootstrap_is_current_and_has_no_archive(opened: tuple[Workspace, Catalo
         service.rollback(workspace)
 
 
-def test_files_move_into_place_and_are_registered(opened: tuple[Workspace, Catalog]) -> None:
-    workspace, catalog = opened
+def test_files_move_into_place_and_are_registered(opened: OpenedWorkspace) -> None:
+    workspace = opened
     add_version(workspace, "round-1")
     with workspace.catalog.read() as session:
         row = service.get(session, "round-1")
@@ -83,8 +83,8 @@ def test_files_move_into_place_and_are_registered(opened: tuple[Workspace, Catal
     assert (workspace.path(row.path) / "fold_0" / "checkpoint_final.pth").read_bytes() == b"weights"
 
 
-def test_files_that_a_dead_attempt_left_make_way(opened: tuple[Workspace, Catalog]) -> None:
-    workspace, catalog = opened
+def test_files_that_a_dead_attempt_left_make_way(opened: OpenedWorkspace) -> None:
+    workspace = opened
     service.store_files(workspace, "round-1", make_model(workspace.root / "tmp" / "first", b"half trained"))
     add_version(workspace, "round-1", b"trained")
     with workspace.catalog.read() as session:
@@ -94,14 +94,14 @@ def test_files_that_a_dead_attempt_left_make_way(opened: tuple[Workspace, Catalo
 
 
 @pytest.mark.parametrize("version", ["../up", "", "a/b", "bootstrap", "x" * 65, ".hidden"])
-def test_version_names_that_cannot_be_a_folder(opened: tuple[Workspace, Catalog], version: str) -> None:
-    workspace, catalog = opened
+def test_version_names_that_cannot_be_a_folder(opened: OpenedWorkspace, version: str) -> None:
+    workspace = opened
     with pytest.raises(InvalidInput, match="model version"):
         service.store_files(workspace, version, make_model(workspace.root / "tmp" / "m"))
 
 
-def test_promote_retires_the_old_orders_drafts_and_is_written_down(opened: tuple[Workspace, Catalog]) -> None:
-    workspace, catalog = opened
+def test_promote_retires_the_old_orders_drafts_and_is_written_down(opened: OpenedWorkspace) -> None:
+    workspace = opened
     add_version(workspace, "round-1", b"one")
     service.promote(workspace, "round-1", actor="anna")
     assert statuses(workspace.catalog) == {"round-1": "current", "bootstrap": "retired"}
@@ -115,8 +115,8 @@ def test_promote_retires_the_old_orders_drafts_and_is_written_down(opened: tuple
         service.promote(workspace, "round-9")
 
 
-def test_a_failed_version_is_not_promoted(opened: tuple[Workspace, Catalog]) -> None:
-    workspace, catalog = opened
+def test_a_failed_version_is_not_promoted(opened: OpenedWorkspace) -> None:
+    workspace = opened
     add_version(workspace, "round-1")
     with workspace.catalog.begin() as session:
         service.get(session, "round-1").status = ModelStatus.FAILED
@@ -125,8 +125,8 @@ def test_a_failed_version_is_not_promoted(opened: tuple[Workspace, Catalog]) -> 
     assert statuses(workspace.catalog)["bootstrap"] == "current"
 
 
-def test_roll_back_goes_one_further_each_time(opened: tuple[Workspace, Catalog]) -> None:
-    workspace, catalog = opened
+def test_roll_back_goes_one_further_each_time(opened: OpenedWorkspace) -> None:
+    workspace = opened
     for number in (1, 2):
         add_version(workspace, f"round-{number}", str(number).encode())
         service.promote(workspace, f"round-{number}")
@@ -140,8 +140,8 @@ def test_roll_back_goes_one_further_each_time(opened: tuple[Workspace, Catalog])
     assert statuses(workspace.catalog) == {"round-2": "retired", "round-1": "current", "bootstrap": "retired"}
 
 
-def test_archive_is_the_folder_and_the_same_bytes_every_time(opened: tuple[Workspace, Catalog], tmp_path: Path) -> None:
-    workspace, catalog = opened
+def test_archive_is_the_folder_and_the_same_bytes_every_time(opened: OpenedWorkspace, tmp_path: Path) -> None:
+    workspace = opened
     add_version(workspace, "round-1")
     first = service.archive(workspace, "round-1")
     content = first.read_bytes()
@@ -159,16 +159,16 @@ def test_archive_is_the_folder_and_the_same_bytes_every_time(opened: tuple[Works
     assert service.archive(workspace, "round-1").read_bytes() == content
 
 
-def test_archive_refuses_files_that_were_changed(opened: tuple[Workspace, Catalog]) -> None:
-    workspace, catalog = opened
+def test_archive_refuses_files_that_were_changed(opened: OpenedWorkspace) -> None:
+    workspace = opened
     add_version(workspace, "round-1")
     (workspace.models / "round-1" / TRAINED / "fold_0" / "checkpoint_final.pth").write_bytes(b"weightz")
     with pytest.raises(StoredFileError, match="instead of"):
         service.archive(workspace, "round-1")
 
 
-def test_export_and_import_into_another_workspace(opened: tuple[Workspace, Catalog], tmp_path: Path) -> None:
-    workspace, catalog = opened
+def test_export_and_import_into_another_workspace(opened: OpenedWorkspace, tmp_path: Path) -> None:
+    workspace = opened
     add_version(workspace, "round-1")
     file = service.export(workspace, "round-1", tmp_path / "model.zip")
     with pytest.raises(Conflict, match="there already"):
@@ -176,7 +176,7 @@ def test_export_and_import_into_another_workspace(opened: tuple[Workspace, Catal
     with pytest.raises(Conflict, match="round-1"):
         service.import_zip(workspace, file)
     Workspace.init(tmp_path / "other")
-    other, other_catalog = open_workspace(tmp_path / "other")
+    other = open_workspace(tmp_path / "other")
     row = service.import_zip(other, other_catalog, file, actor="anna")
     assert row.status is ModelStatus.CANDIDATE
     service.check_files(other, row)
@@ -186,8 +186,8 @@ def test_export_and_import_into_another_workspace(opened: tuple[Workspace, Catal
     other_catalog.close()
 
 
-def test_import_refuses_a_model_of_another_scheme(opened: tuple[Workspace, Catalog], tmp_path: Path) -> None:
-    workspace, catalog = opened
+def test_import_refuses_a_model_of_another_scheme(opened: OpenedWorkspace, tmp_path: Path) -> None:
+    workspace = opened
     names = LabelScheme.default().label_names
     swapped = names | {"right_kidney": names["left_kidney"], "left_kidney": names["right_kidney"]}
     make_model(tmp_path / "m", labels=swapped)
@@ -198,18 +198,16 @@ def test_import_refuses_a_model_of_another_scheme(opened: tuple[Workspace, Catal
 
 
 @pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a/../../evil", "C:/evil", "a\\..\\evil"])
-def test_import_refuses_entries_that_would_leave_the_folder(
-    opened: tuple[Workspace, Catalog], tmp_path: Path, name: str
-) -> None:
-    workspace, catalog = opened
+def test_import_refuses_entries_that_would_leave_the_folder(opened: OpenedWorkspace, tmp_path: Path, name: str) -> None:
+    workspace = opened
     with zipfile.ZipFile(tmp_path / "m.zip", "w") as archive_file:
         archive_file.writestr(name, "x")
     with pytest.raises(InvalidInput, match="cannot have"):
         service.import_zip(workspace, tmp_path / "m.zip")
 
 
-def test_import_refuses_links_damage_and_strangers(opened: tuple[Workspace, Catalog], tmp_path: Path) -> None:
-    workspace, catalog = opened
+def test_import_refuses_links_damage_and_strangers(opened: OpenedWorkspace, tmp_path: Path) -> None:
+    workspace = opened
     link = zipfile.ZipInfo("link")
     link.external_attr = 0o120777 << 16
     with zipfile.ZipFile(tmp_path / "link.zip", "w") as archive_file:
@@ -239,8 +237,8 @@ def test_layout_says_what_is_missing(tmp_path: Path) -> None:
         read_model(tmp_path / "m")
 
 
-def test_compare_uses_only_cases_that_both_have(opened: tuple[Workspace, Catalog]) -> None:
-    _, catalog = opened
+def test_compare_uses_only_cases_that_both_have(opened: OpenedWorkspace) -> None:
+    catalog = opened.catalog
     with workspace.catalog.begin() as session:
         for version in ("a", "b"):
             service.register(session, version, service.StoredModel(f"models/{version}", version * 64), actor="test")

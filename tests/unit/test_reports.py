@@ -11,8 +11,7 @@ from PIL import Image
 from mrseg_label.errors import GeometryError, InvalidInput
 from mrseg_label.imaging import Geometry, reorient
 from mrseg_label.labels import LabelScheme
-from mrseg_label.reports import CasePicture, CurvePoint, curve
-from mrseg_label.reports.figures import case_view
+from mrseg_label.reports.figures import CasePicture, CurvePoint, case_view, curve
 from mrseg_label.reports.figures.planes import Plane, richest_index, section, to_ras, window
 
 SCHEME = LabelScheme.parse("id\tname\tcolor\n1\tliver\t#ff0000\n2\tspleen\t#00ff00\n3\tbladder\t#0000ff\n")

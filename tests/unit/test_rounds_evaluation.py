@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from mrseg_label.annotation import effort, readings
-from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.queries import models, performance
 from mrseg_label.catalog.tables import BOOTSTRAP, Annotation, AnnotationStructure
@@ -24,10 +23,10 @@ LIVER = 2 * (3 * 5 * 4 - 1) / (2 * 3 * 5 * 4 - 1)  # the correction of a stored 
 
 
 @pytest.fixture
-def opened(tmp_path: Path) -> Iterator[tuple[Workspace, Catalog]]:
+def opened(tmp_path: Path) -> Iterator[OpenedWorkspace]:
     Workspace.init(tmp_path / "ws")
     workspace = open_workspace(tmp_path / "ws")
-    yield workspace, workspace.catalog
+    yield workspace
     workspace.catalog.close()
 
 
@@ -39,8 +38,8 @@ def scores(workspace: OpenedWorkspace) -> Scores:
     return evaluate(workspace, Engines(workspace), model, annotations, lambda: None)
 
 
-def test_a_structure_that_nobody_judged_is_not_scored(opened: tuple[Workspace, Catalog]) -> None:
-    workspace, catalog = opened
+def test_a_structure_that_nobody_judged_is_not_scored(opened: OpenedWorkspace) -> None:
+    workspace = opened
     store_case(workspace, "p1", not_annotated=("spleen",))
     found = scores(workspace)
     names = workspace.scheme.names
@@ -61,15 +60,15 @@ def test_a_structure_that_nobody_judged_is_not_scored(opened: tuple[Workspace, C
     assert sums.held_out_dsc == pytest.approx(LIVER)
 
 
-def test_a_structure_that_is_absent_and_was_drafted_counts_against_the_model(opened: tuple[Workspace, Catalog]) -> None:
-    workspace, catalog = opened
+def test_a_structure_that_is_absent_and_was_drafted_counts_against_the_model(opened: OpenedWorkspace) -> None:
+    workspace = opened
     store_case(workspace, "p1")
     assert scores(workspace).per_structure(workspace.scheme.names)["spleen"] == 0
     assert scores(workspace).mean == pytest.approx(LIVER / 2)
 
 
-def test_effort_and_its_figures_leave_out_what_nobody_judged(opened: tuple[Workspace, Catalog]) -> None:
-    workspace, catalog = opened
+def test_effort_and_its_figures_leave_out_what_nobody_judged(opened: OpenedWorkspace) -> None:
+    workspace = opened
     case = store_case(workspace, "p1", not_annotated=("spleen",))
     with workspace.catalog.begin() as session:
         annotation = session.query(Annotation).filter_by(acquisition_id=case).one().id
@@ -87,8 +86,8 @@ def test_effort_and_its_figures_leave_out_what_nobody_judged(opened: tuple[Works
     assert list(sums.structures) == ["liver"]
 
 
-def test_two_readings_are_compared_where_both_judged(opened: tuple[Workspace, Catalog]) -> None:
-    workspace, catalog = opened
+def test_two_readings_are_compared_where_both_judged(opened: OpenedWorkspace) -> None:
+    workspace = opened
     case = store_case(workspace, "p1", not_annotated=("spleen",))
     with workspace.catalog.begin() as session:
         first = session.query(Annotation).filter_by(acquisition_id=case).one()

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.queries import rounds as rows
 from mrseg_label.catalog.tables import Acquisition, Annotation, Examination, ModelVersion, Presegmentation, Round
 from mrseg_label.catalog.types import ModelStatus, RoundState, StructureState
@@ -24,7 +23,7 @@ from mrseg_label.rounds.missing_presegmentations import make_missing
 from mrseg_label.workspace import Workspace
 from tests.stored_cases import SHAPE, add_draft, store_case
 
-Opened = tuple[Workspace, Catalog]
+Opened = OpenedWorkspace
 SCHEME = """id\tname\ttotalsegmentator_total_ids
 1\tliver\t5
 2\tspleen\t1
@@ -39,23 +38,23 @@ def opened(tmp_path: Path) -> Iterator[Opened]:
     labels.write_text(SCHEME)
     Workspace.init(tmp_path / "ws", labels=labels)
     workspace = open_workspace(tmp_path / "ws")
-    yield workspace, workspace.catalog
+    yield workspace
     workspace.catalog.close()
 
 
 def completed(opened: Opened, cases: Sequence[str], folder: Path) -> LabelMaps:
-    with opened[1].read() as session:
+    with opened.catalog.read() as session:
         annotations = [session.query(Annotation).filter_by(acquisition_id=case).one() for case in cases]
-        return complete(opened[0], session, annotations, folder)
+        return complete(opened, session, annotations, folder)
 
 
 def begin(opened: Opened, number: int = 1) -> Round:
     """The snapshot of a round, as its job takes it."""
-    with opened[1].begin() as session:
+    with opened.catalog.begin() as session:
         row = rows.get(session, number) or Round(number=number, state=RoundState.SNAPSHOT, profile="smoke")
         session.add(row)
         session.flush()
-        snapshot.take(session, row, opened[0].scheme)
+        snapshot.take(session, row, opened.scheme)
         return row
 
 
@@ -71,8 +70,8 @@ def values(case: TrainingCase) -> set[int]:
 
 
 def test_a_draft_fills_and_its_model_says_what_is_absent(opened: Opened, tmp_path: Path) -> None:
-    one = store_case(*opened, "p1", not_annotated=("spleen", "aorta"))
-    two = store_case(*opened, "p2", drawn="aorta")
+    one = store_case(opened, "p1", not_annotated=("spleen", "aorta"))
+    two = store_case(opened, "p2", drawn="aorta")
     labels = completed(opened, [one, two], tmp_path)
     assert labels.shown == ("liver", "spleen", "aorta")
     first = labels.maps[0]
@@ -85,8 +84,8 @@ def test_a_draft_fills_and_its_model_says_what_is_absent(opened: Opened, tmp_pat
 def test_without_a_draft_the_background_is_not_known_where_others_show_the_structure(
     opened: Opened, tmp_path: Path
 ) -> None:
-    one = store_case(*opened, "p1", drafted=False, not_annotated=("spleen", "aorta"))
-    two = store_case(*opened, "p2", drafted=False, drawn="spleen")
+    one = store_case(opened, "p1", drafted=False, not_annotated=("spleen", "aorta"))
+    two = store_case(opened, "p2", drafted=False, drawn="spleen")
     labels = completed(opened, [one, two], tmp_path)
     assert [label.hidden for label in labels.maps] == [("spleen",), ()]
     assert labels.record()["background_ignored"] == {one: ["spleen"]}
@@ -94,8 +93,8 @@ def test_without_a_draft_the_background_is_not_known_where_others_show_the_struc
 
 
 def test_a_model_that_does_not_know_a_structure_cannot_say_that_it_is_absent(opened: Opened, tmp_path: Path) -> None:
-    one = store_case(*opened, "p1", not_annotated=("spleen", "cyst"))
-    two = store_case(*opened, "p2", drawn="cyst")
+    one = store_case(opened, "p1", not_annotated=("spleen", "cyst"))
+    two = store_case(opened, "p2", drawn="cyst")
     labels = completed(opened, [one, two], tmp_path)
     assert (labels.maps[0].mask.structures, labels.maps[0].hidden) == (("spleen",), ("cyst",))
 
@@ -104,9 +103,9 @@ def test_a_model_that_does_not_know_a_structure_cannot_say_that_it_is_absent(ope
 def test_a_rounds_model_knows_what_its_training_showed(
     opened: Opened, tmp_path: Path, learned: list[str], hidden: tuple[str, ...]
 ) -> None:
-    workspace, catalog = opened
-    one = store_case(*opened, "p1", drafted=False, not_annotated=("cyst",))
-    two = store_case(*opened, "p2", drafted=False, drawn="cyst")
+    workspace = opened
+    one = store_case(opened, "p1", drafted=False, not_annotated=("cyst",))
+    two = store_case(opened, "p2", drafted=False, drawn="cyst")
     with workspace.catalog.begin() as session:
         result = {"labels": {"structures": learned}}
         session.add(Round(number=1, state=RoundState.DONE, profile="smoke", result=result))
@@ -120,19 +119,19 @@ def test_a_rounds_model_knows_what_its_training_showed(
 
 
 def test_where_no_case_knows_the_background_the_round_says_so(opened: Opened, tmp_path: Path) -> None:
-    store_case(*opened, "p1", drafted=False, not_annotated=("spleen",))
-    store_case(*opened, "p2", drafted=False, drawn="spleen", not_annotated=("liver",))
-    with opened[1].begin() as session:
+    store_case(opened, "p1", drafted=False, not_annotated=("spleen",))
+    store_case(opened, "p2", drafted=False, drawn="spleen", not_annotated=("liver",))
+    with opened.catalog.begin() as session:
         for case in session.query(Acquisition):
             case.participant.held_out = False
     begin(opened)
     with pytest.raises(InvalidInput, match=r"liver, spleen.*empty where absent"):
-        snapshot.training_cases(*opened, 1, tmp_path)
+        snapshot.training_cases(opened, 1, tmp_path)
 
 
 def test_a_round_fills_from_the_draft_that_was_there_at_its_snapshot(opened: Opened, tmp_path: Path) -> None:
-    workspace, catalog = opened
-    one = store_case(*opened, "p1", drafted=False, not_annotated=("spleen", "aorta"))
+    workspace = opened
+    one = store_case(opened, "p1", drafted=False, not_annotated=("spleen", "aorta"))
     with workspace.catalog.begin() as session:
         case = session.get(Acquisition, one)
         assert case is not None
@@ -155,9 +154,9 @@ def test_a_round_fills_from_the_draft_that_was_there_at_its_snapshot(opened: Ope
 
 
 def test_snapshots_differ_where_readers_judged_other_structures(opened: Opened) -> None:
-    store_case(*opened, "p1", not_annotated=("aorta",))
+    store_case(opened, "p1", not_annotated=("aorta",))
     first = begin(opened).snapshot_digest
-    with opened[1].begin() as session:
+    with opened.catalog.begin() as session:
         for item in session.query(Annotation).one().structures:
             if item.structure == "aorta":
                 item.state = StructureState.ABSENT
@@ -165,16 +164,16 @@ def test_snapshots_differ_where_readers_judged_other_structures(opened: Opened) 
 
 
 def test_a_case_that_teaches_nothing_is_left_out_and_named(opened: Opened, tmp_path: Path) -> None:
-    one = store_case(*opened, "p1", drafted=False, not_annotated=("liver", "spleen"))
-    two = store_case(*opened, "p2", drafted=False, drawn="spleen")
-    with opened[1].begin() as session:
+    one = store_case(opened, "p1", drafted=False, not_annotated=("liver", "spleen"))
+    two = store_case(opened, "p2", drafted=False, drawn="spleen")
+    with opened.catalog.begin() as session:
         annotation = session.query(Annotation).filter_by(acquisition_id=one).one()
         for item in annotation.structures:
             item.voxels = 0
         for case in session.query(Acquisition):
             case.participant.held_out = False
     begin(opened)
-    cases, record = snapshot.training_cases(*opened, 1, tmp_path)
+    cases, record = snapshot.training_cases(opened, 1, tmp_path)
     assert {case.participant for case in cases} == {"p2"}
     assert list(record["labels"]["left_out"]) == [one] and two not in record["labels"]["left_out"]
 
@@ -187,27 +186,27 @@ class _Spleen(Engines):
 
 
 def test_the_current_model_drafts_what_was_left_open_without_a_draft(opened: Opened, tmp_path: Path) -> None:
-    workspace, catalog = opened
-    one = store_case(*opened, "p1", drafted=False, not_annotated=("spleen", "cyst"))
-    store_case(*opened, "p2", drafted=False, drawn="spleen")  # leaves nothing open
-    store_case(*opened, "p3", drafted=False, not_annotated=("cyst",))  # TotalSegmentator knows no cyst
-    store_case(*opened, "p4", not_annotated=("spleen",))  # has a draft
-    store_case(*opened, "p5", drafted=False, not_annotated=("spleen",), held_out=True)
+    workspace = opened
+    one = store_case(opened, "p1", drafted=False, not_annotated=("spleen", "cyst"))
+    store_case(opened, "p2", drafted=False, drawn="spleen")  # leaves nothing open
+    store_case(opened, "p3", drafted=False, not_annotated=("cyst",))  # TotalSegmentator knows no cyst
+    store_case(opened, "p4", not_annotated=("spleen",))  # has a draft
+    store_case(opened, "p5", drafted=False, not_annotated=("spleen",), held_out=True)
     described: list[tuple[int, int]] = []
-    made = make_missing(*opened, _Spleen(workspace), lambda: None, lambda *done: described.append(done))
+    made = make_missing(opened, _Spleen(workspace), lambda: None, lambda *done: described.append(done))
     assert made == 1 and described == [(0, 1)]
     with workspace.catalog.read() as session:
         presegmentation = session.query(Presegmentation).filter_by(acquisition_id=one).one()
     workspace.verify(presegmentation.path, presegmentation.digest)
     assert (presegmentation.model_version, presegmentation.source) == ("bootstrap", "by bootstrap")
     assert completed(opened, [one], tmp_path).maps[0].mask.structures == ("spleen",)
-    assert make_missing(*opened, _Spleen(workspace), lambda: None) == 0
+    assert make_missing(opened, _Spleen(workspace), lambda: None) == 0
 
 
 def test_drafts_that_were_made_before_a_cancel_stay(opened: Opened) -> None:
-    workspace, catalog = opened
+    workspace = opened
     for code in ("p1", "p2"):
-        store_case(*opened, code, drafted=False, not_annotated=("spleen",))
+        store_case(opened, code, drafted=False, not_annotated=("spleen",))
     calls = iter([None, None, None])  # before the first case, within it, before the second
 
     def check() -> None:
@@ -215,7 +214,7 @@ def test_drafts_that_were_made_before_a_cancel_stay(opened: Opened) -> None:
             raise Cancelled("by an admin")
 
     with pytest.raises(Cancelled):
-        make_missing(*opened, _Spleen(workspace), check)
+        make_missing(opened, _Spleen(workspace), check)
     with workspace.catalog.read() as session:
         assert session.query(Presegmentation).count() == 1
-    assert make_missing(*opened, _Spleen(workspace), lambda: None) == 1
+    assert make_missing(opened, _Spleen(workspace), lambda: None) == 1

@@ -16,7 +16,7 @@ import pytest
 import python_multipart
 from requests_toolbelt import MultipartEncoder
 
-from mrseg_label.errors import Conflict, StoredFileError, InvalidInput, Unavailable
+from mrseg_label.errors import Conflict, InvalidInput, StoredFileError, Unavailable
 from mrseg_label.simulation.client import Sample, SlicerClient
 from mrseg_label.simulation.server import free_port
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mrseg_label.config import load_settings
-from mrseg_label.errors import ConfigurationError, StoredFileError, InvalidInput
+from mrseg_label.errors import ConfigurationError, InvalidInput, StoredFileError
 from mrseg_label.ids import check_alias, is_id, is_ticket, new_id, new_ticket
 from mrseg_label.workspace import Workspace, sha256_of
 
