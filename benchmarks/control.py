@@ -72,7 +72,7 @@ def last_batch(workspace: OpenedWorkspace, truth: Path) -> list[tuple[Path, Path
     cases = []
     with workspace.catalog.read() as session:
         seen = {case.acquisition_id for number in (1, 2) for case in rows.cases(session, number)}
-        for annotation, participant in annotation_rows.snapshot_candidates(session):
+        for annotation, participant in annotations.snapshot_candidates(session):
             acquisition = rows.acquisition(session, annotation.acquisition_id)
             if annotation.acquisition_id in seen or acquisition is None:
                 continue

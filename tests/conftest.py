@@ -12,7 +12,7 @@ import pytest
 # Read when torch loads: threads that spin while they wait take the cores from the processes that tests start.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from tests.postgresql import new_database, program, temporary_server
+from tests.support.postgresql import new_database, program, temporary_server
 
 # On SQLite with every run, on PostgreSQL with the tests that take their time.
 DATABASES = ("sqlite", pytest.param("postgresql", marks=pytest.mark.soak))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from mrseg_label.api import annotations as annotation_routes
-from mrseg_label.api import audit, examinations, health, learning, models, rounds
+from mrseg_label.api import annotation, audit, examinations, health, learning, models, rounds
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.http import paths, problems
 
@@ -15,7 +14,7 @@ __all__ = ["root_router", "router"]
 def router(workspace: OpenedWorkspace) -> APIRouter:
     """The routes under ``/api/v1``."""
     whole = APIRouter(prefix=paths.REST, responses=problems.RESPONSES)
-    for part in (models, rounds, examinations, annotation_routes, learning, audit):
+    for part in (models, rounds, examinations, annotation, learning, audit):
         whole.include_router(part.router(workspace))
     return whole
 

@@ -12,8 +12,8 @@ from typing import NoReturn
 
 import typer
 
-from mrseg_label.cli import annotations as annotation_commands
 from mrseg_label.cli import (
+    annotation,
     backup,
     cases,
     demo,
@@ -41,7 +41,7 @@ for part in (
     users,
     import_,
     cases,
-    annotation_commands,
+    annotation,
     rounds,
     models,
     export,

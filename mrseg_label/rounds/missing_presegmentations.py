@@ -12,7 +12,7 @@ from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import acquisitions, models, presegmentations
 from mrseg_label.catalog.queries import annotations as annotation_rows
 from mrseg_label.presegmentation.engines import Engines
-from mrseg_label.presegmentation.presegmentations import make
+from mrseg_label.presegmentation.presegment import make
 from mrseg_label.rounds.filling import not_judged, presegmentation_of, structures_known
 
 

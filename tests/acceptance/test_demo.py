@@ -101,8 +101,7 @@ def test_at_least_two_readers_worked(small_demo: DemoRun) -> None:
 
 
 def test_nobody_was_tested_on_whom_the_model_had_learned(small_demo: DemoRun, stored: OpenedWorkspace) -> None:
-    catalog = stored.catalog
-    with workspace.catalog.read() as session:
+    with stored.catalog.read() as session:
         held_out = {row.code for row in session.scalars(select(Participant)) if row.held_out}
         assert len(held_out) >= 2
         for number in (1, 2):
@@ -119,7 +118,7 @@ def test_the_last_batch_started_no_round(stored: OpenedWorkspace) -> None:
     workspace = stored
     assert not workspace.settings.auto_round
     with workspace.catalog.read() as session:
-        assert [row.number for row in round_rows.listing(session)] in ([1, 2], [2, 1])
+        assert [row.number for row in round_rows.page(session, 10)] in ([1, 2], [2, 1])
 
 
 def test_the_server_never_saw_the_truth(small_demo: DemoRun) -> None:

@@ -24,8 +24,9 @@ from mrseg_label.simulation.phantom.cohort import Planned, write_cohort
 from mrseg_label.simulation.server import Server
 from mrseg_label.simulation.slicer import as_ids, read_image
 from mrseg_label.workspace import Workspace
+from tests.support.paths import REAL_MR
 
-REAL = Path(__file__).parents[3] / "shared" / "data" / "real_mr"
+REAL = REAL_MR
 SETTINGS = 'AUTH = "off"\nTRAINING_PROFILE = "smoke"\nROUND_SIZE = 50\nPREPARE_AHEAD = 0\n'
 # Ranked by SHA-256, these phantoms come before the real examination, so that they are the held-out ones.
 REAL_CODE = "real"
@@ -43,8 +44,8 @@ class Study:
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
     folder = tmp_path_factory.mktemp("survival")
-    workspace = Workspace.init(folder / "w", settings_text=SETTINGS)
-    catalog = open_workspace(workspace.root)[1]
+    Workspace.init(folder / "w", settings_text=SETTINGS)
+    workspace = open_workspace(folder / "w")
     plan = [Planned(index, "pelvis", ("in", "water")) for index in range(4)]
     written = write_cohort(folder / "images", 3, plan, truth=folder / "truth", processes=2)
     report = import_paths(
@@ -121,7 +122,7 @@ def test_round_ends_and_nothing_is_lost_after_a_kill(study: Study, tmp_path: Pat
 
 def _check_kept(study: Study) -> None:
     """Every submission reads back voxel for voxel, and the round learned from the real MR where there is one."""
-    catalog = open_workspace(study.workspace.root)[1]
+    catalog = open_workspace(study.workspace.root).catalog
     with catalog.read() as session:
         cases = round_rows.cases(session, 1)
         by_examination = {case.annotation.examination_id: case for case in cases}

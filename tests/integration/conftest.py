@@ -74,10 +74,14 @@ class Running:
 
     url: str
     http: httpx.Client
-    workspace: Workspace
-    catalog: Catalog
+    workspace: OpenedWorkspace
     images: dict[str, Path]
     pid: int
+
+    @property
+    def catalog(self) -> Catalog:
+        """The catalogue of the workspace."""
+        return self.workspace.catalog
 
 
 PASSWORD = "four words of a secret"

@@ -21,13 +21,14 @@ HEAVY = (
     "dynamic_network_architectures",
 )
 SERVED = (
-    "mrseg_label.api",
     "mrseg_label.annotation.service",
-    "mrseg_label.maintenance.backup",
+    "mrseg_label.api",
     "mrseg_label.catalog.opening",
     "mrseg_label.cli",
-    "mrseg_label.maintenance.checks",
+    "mrseg_label.http.middleware",
     "mrseg_label.intake.service",
+    "mrseg_label.maintenance.backup",
+    "mrseg_label.maintenance.checks",
     "mrseg_label.presegmentation.service",
     "mrseg_label.presegmentation.weights",
     "mrseg_label.registry.service",

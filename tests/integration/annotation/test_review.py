@@ -1,0 +1,274 @@
+"""What happens to a revision after its submission; nothing is ever overwritten or deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mrseg_label.annotation import review
+from mrseg_label.annotation.readings import compare
+from mrseg_label.annotation.record import Submitted
+from mrseg_label.catalog.queries import annotations as rows
+from mrseg_label.catalog.reader import Reader
+from mrseg_label.catalog.tables import Acquisition, Annotation, Assignment, Job, Review
+from mrseg_label.catalog.types import AnnotationState
+from mrseg_label.errors import ConfigurationError, Conflict, Forbidden, InvalidInput, LabelError, NotFound
+from mrseg_label.worklist.assignments import AssignedCase
+from mrseg_label.worklist.requests import Purpose, request_case
+from mrseg_label.worklist.service import assign_next_case, mark_unusable, mask_to_start_from
+from tests.support.annotation_house import House, draft_array, make_house
+
+
+@pytest.fixture
+def house(tmp_path: Path, database_settings: str) -> Iterator[House]:
+    yield from make_house(tmp_path, f'AUTH = "off"\n{database_settings}')
+
+
+@pytest.fixture
+def reviewed(tmp_path: Path, database_settings: str) -> Iterator[House]:
+    yield from make_house(tmp_path, f'AUTH = "off"\nREVIEW = "required"\n{database_settings}')
+
+
+def send(house: House, reader: str, shift: int = 0) -> Submitted:
+    array = np.roll(draft_array(), shift, axis=2)
+    array[3, 0, shift] = 1
+    return house.send(array, *house.workspace.scheme.names[:5], client=reader)
+
+
+def ask(house: House, reader: str) -> AssignedCase | None:
+    return assign_next_case(house.workspace, Reader(reader), "balanced")
+
+
+def wish(house: House, reader: str, purpose: Purpose, named: bool = False) -> AssignedCase:
+    acquisition = house.acquisition if named else None
+    return request_case(house.workspace, Reader(reader), purpose, acquisition)
+
+
+def begins_with(house: House, reader: str) -> tuple[str, str] | None:
+    begun = mask_to_start_from(house.catalog, Reader(reader), house.acquisition)
+    return (begun[0].id, begun[1]) if begun else None
+
+
+def final_of(house: House) -> str | None:
+    with house.catalog.read() as session:
+        final = rows.final(session, house.acquisition)
+        counted = session.get(Acquisition, house.acquisition).annotated_at is not None
+    assert counted == (final is not None)
+    return final.id if final else None
+
+
+def test_accepted_submission_counts_from_then_on(reviewed: House) -> None:
+    sent = send(reviewed, "ada")
+    assert final_of(reviewed) is None
+    with pytest.raises(Forbidden, match="another reader"):
+        review.accept(reviewed.catalog, sent.annotation_id, reviewer="ada")
+    review.accept(reviewed.catalog, sent.annotation_id, reviewer="bob", comment="good")
+    assert final_of(reviewed) == sent.annotation_id
+    with reviewed.catalog.read() as session:
+        assert [(r.reviewer, r.comment) for r in session.query(Review)] == [("bob", "good")]
+        assert session.query(Job).filter_by(key=f"{sent.annotation_id}:accepted").count() == 1
+    with pytest.raises(Conflict, match="accepted"):
+        review.reject(reviewed.catalog, sent.annotation_id, reviewer="bob", comment="bad")
+
+
+def test_rejected_case_goes_back_to_its_author_with_the_comment(reviewed: House) -> None:
+    assert ask(reviewed, "ada")
+    sent = send(reviewed, "ada")
+    with pytest.raises(InvalidInput, match="comment"):
+        review.reject(reviewed.catalog, sent.annotation_id, reviewer="bob", comment=" ")
+    review.reject(reviewed.catalog, sent.annotation_id, reviewer="bob", comment="the spleen is too large")
+    with pytest.raises(Conflict, match="until"):
+        ask(reviewed, "eve")
+    case = ask(reviewed, "ada")
+    assert case is not None
+    assert (case.annotation_id, case.comment) == (sent.annotation_id, "the spleen is too large")
+    assert begins_with(reviewed, "ada") == (sent.annotation_id, "the spleen is too large")
+    assert begins_with(reviewed, "eve") is None
+    # The same mask again is a new submission, since the first was rejected.
+    again = send(reviewed, "ada")
+    assert again.number == 2 and not again.repeated
+    assert again.report["began_from"] == sent.annotation_id
+    assert begins_with(reviewed, "ada") is None
+
+
+def test_rejected_correction_of_an_accepted_mask_goes_back_and_the_mask_stays(reviewed: House) -> None:
+    first = send(reviewed, "ada")
+    review.accept(reviewed.catalog, first.annotation_id, reviewer="bob")
+    second = send(reviewed, "ada", 1)
+    review.reject(reviewed.catalog, second.annotation_id, reviewer="bob", comment="worse than before")
+    assert final_of(reviewed) == first.annotation_id
+    assert ask(reviewed, "eve") is None  # for others nothing is left
+    case = ask(reviewed, "ada")
+    assert case is not None and (case.annotation_id, case.comment) == (second.annotation_id, "worse than before")
+
+
+def test_rejected_second_reading_goes_back_as_a_second_reading(reviewed: House) -> None:
+    first = send(reviewed, "ada")
+    review.accept(reviewed.catalog, first.annotation_id, reviewer="bob")
+    wish(reviewed, "eve", Purpose.SECOND_READ)
+    second = send(reviewed, "eve", 1)
+    review.reject(reviewed.catalog, second.annotation_id, reviewer="bob", comment="no")
+    case = ask(reviewed, "eve")
+    assert case is not None and case.annotation_id == second.annotation_id
+    again = send(reviewed, "eve", 2)
+    assert not again.is_final and final_of(reviewed) == first.annotation_id
+
+
+def test_a_submission_is_handed_to_a_second_reader_before_it_counts(reviewed: House) -> None:
+    assert ask(reviewed, "ada")
+    sent = send(reviewed, "ada")
+    assert ask(reviewed, "ada") is None  # nobody reviews oneself
+    case = ask(reviewed, "bob")
+    assert case is not None and case.annotation_id == sent.annotation_id
+    assert begins_with(reviewed, "bob") == (sent.annotation_id, "")
+    assert ask(reviewed, "eve") is None  # bob looks at it
+    review.accept(reviewed.catalog, sent.annotation_id, reviewer="bob")
+    with reviewed.catalog.read() as session:
+        assert session.query(Assignment).filter(Assignment.ended_at.is_(None)).count() == 0
+    assert ask(reviewed, "bob") is None
+
+
+def test_review_on_purpose_of_a_named_case(reviewed: House) -> None:
+    sent = send(reviewed, "ada")
+    for reader, word in (("ada", "your own"), ("bob", None), ("eve", "being reviewed")):
+        if word is None:
+            assert wish(reviewed, reader, Purpose.REVIEW, named=True).annotation_id == sent.annotation_id
+        else:
+            with pytest.raises(NotFound, match=word):
+                wish(reviewed, reader, Purpose.REVIEW, named=True)
+    with pytest.raises(Conflict, match="purpose review"):
+        wish(reviewed, "eve", Purpose.CORRECT, named=True)
+
+
+def test_a_submitted_case_is_asked_for_again_and_begins_with_its_newest_accepted_mask(house: House) -> None:
+    assert ask(house, "ada")
+    first = send(house, "ada")
+    with house.catalog.read() as session:
+        presegmentation = rows.get(session, first.annotation_id).presegmentation_id
+    wished = wish(house, "bob", Purpose.CORRECT, named=True)
+    assert wished.annotation_id == first.annotation_id
+    with pytest.raises(Conflict, match="until"):
+        wish(house, "ada", Purpose.CORRECT, named=True)
+    assert wish(house, "bob", Purpose.CORRECT, named=True).ticket == wished.ticket
+    case = ask(house, "bob")
+    assert case is not None and case.ticket == wished.ticket
+    assert begins_with(house, "bob") == (first.annotation_id, "")
+    second = send(house, "bob", 1)
+    # Bob held the case: this is no further reading.
+    assert second.is_final and final_of(house) == second.annotation_id
+    with house.catalog.read() as session:
+        new = rows.get(session, second.annotation_id)
+        assert new.presegmentation_id == presegmentation and new.report["began_from"] == first.annotation_id
+    assert wish(house, "ada", Purpose.CORRECT, named=True).annotation_id == second.annotation_id
+    assert return_to_queue(house.catalog, Reader("ada"), house.acquisition)
+    assert begins_with(house, "ada") is None
+    with pytest.raises(InvalidInput, match="which examination"):
+        wish(house, "ada", Purpose.CORRECT)
+
+
+def test_an_unusable_case_leaves_everybodys_hands(house: House) -> None:
+    send(house, "ada")
+    wish(house, "ada", Purpose.CORRECT, named=True)
+    wish(house, "bob", Purpose.SECOND_READ, named=True)
+    with pytest.raises(InvalidInput, match="why"):
+        mark_unusable(house.catalog, Reader("bob"), house.acquisition, " ")
+    mark_unusable(house.catalog, Reader("bob"), house.acquisition, "motion")
+    with house.catalog.read() as session:
+        assert session.query(Assignment).filter(Assignment.ended_at.is_(None)).count() == 0
+    for purpose in Purpose:
+        with pytest.raises(Conflict, match="bob: motion"):
+            wish(house, "eve", purpose, named=True)
+    assert ask(house, "ada") is None
+
+
+def test_rejected_case_goes_to_others_when_its_author_does_not_come(reviewed: House) -> None:
+    sent = send(reviewed, "ada")
+    review.reject(reviewed.catalog, sent.annotation_id, reviewer="bob", comment="no")
+    with reviewed.catalog.begin() as session:
+        session.query(Review).one().created_at -= timedelta(hours=25)
+    case = ask(reviewed, "eve")
+    assert case is not None and case.annotation_id is None
+
+
+def test_withdrawn_mask_gives_way_to_the_one_before_and_then_the_case_waits(house: House) -> None:
+    first, second = send(house, "ada"), send(house, "ada", 1)
+    assert final_of(house) == second.annotation_id
+    review.withdraw(house.catalog, second.annotation_id, actor="ada", comment="wrong patient")
+    assert final_of(house) == first.annotation_id
+    review.withdraw(house.catalog, first.annotation_id, actor="ada", comment="")
+    assert final_of(house) is None
+    with pytest.raises(Conflict, match="already"):
+        review.withdraw(house.catalog, first.annotation_id, actor="ada", comment="")
+    assert ask(house, "bob") is not None
+    with house.catalog.read() as session:
+        assert session.query(Annotation).count() == 2
+
+
+def test_restored_mask_is_a_new_revision_with_the_same_files(house: House) -> None:
+    first, second = send(house, "ada"), send(house, "bob", 1)
+    assert not second.is_final
+    third = send(house, "ada", 2)
+    restored = review.restore(house.workspace, first.annotation_id, actor="admin")
+    assert (restored.number, final_of(house)) == (4, restored.annotation_id)
+    with house.catalog.read() as session:
+        new, old = rows.get(session, restored.annotation_id), rows.get(session, first.annotation_id)
+        assert new is not None and old is not None
+        assert (new.path, new.digest, new.author, new.client) == (old.path, old.digest, "ada", "admin")
+        assert {s.structure: s.state for s in new.structures} == {s.structure: s.state for s in old.structures}
+        assert rows.get(session, third.annotation_id) is not None
+    with pytest.raises(Conflict, match="already"):
+        review.restore(house.workspace, restored.annotation_id, actor="admin")
+    with pytest.raises(NotFound):
+        review.restore(house.workspace, "rv-nothing", actor="admin")
+
+
+def test_restoring_what_was_never_accepted_needs_a_review(reviewed: House) -> None:
+    sent = send(reviewed, "ada")
+    review.withdraw(reviewed.catalog, sent.annotation_id, actor="ada", comment="")
+    assert review.restore(reviewed.workspace, sent.annotation_id, actor="ada").state is (AnnotationState.SUBMITTED)
+    assert final_of(reviewed) is None
+
+
+def test_second_read_is_a_further_reading_and_both_are_compared(house: House) -> None:
+    with pytest.raises(NotFound, match="nobody has annotated"):
+        wish(house, "bob", Purpose.SECOND_READ)
+    first = send(house, "ada")
+    with pytest.raises(NotFound, match="yourself"):
+        wish(house, "ada", Purpose.SECOND_READ, named=True)
+    case = wish(house, "bob", Purpose.SECOND_READ, named=True)
+    assert case.acquisition_id == house.acquisition and case.annotation_id is None
+    with pytest.raises(NotFound, match="being read"):
+        wish(house, "eve", Purpose.SECOND_READ)
+    # It comes with the next request for a case, once.
+    assert ask(house, "eve") is None
+    fetched = ask(house, "bob")
+    assert fetched is not None and fetched.ticket == case.ticket
+    assert ask(house, "bob") is None
+    second = send(house, "bob", 1)
+    assert not second.is_final and second.seconds is not None and final_of(house) == first.annotation_id
+    with house.catalog.read() as session:
+        assert session.query(Assignment).one().second_reading
+    agreement = compare(house.workspace, first.annotation_id, second.annotation_id)
+    assert list(agreement) == list(house.workspace.scheme.names[:5])
+    liver = agreement["liver"]
+    assert liver.dsc == pytest.approx(1.0) and liver.hd95_mm == pytest.approx(0.0)
+    assert agreement["spleen"].dsc is not None and 0.9 < agreement["spleen"].dsc < 1
+    assert agreement["left_kidney"].dsc is None and agreement["left_kidney"].hd95_mm is None
+
+
+def test_required_structures_must_be_judged(tmp_path: Path) -> None:
+    for house in make_house(tmp_path, 'AUTH = "off"\nREQUIRED_STRUCTURES = "liver, heart"\n'):
+        with pytest.raises(LabelError, match="judge heart"):
+            send(house, "ada")
+        array = draft_array()
+        assert house.send(array, *house.workspace.scheme.names[:5], "heart").number == 1
+
+
+def test_required_structures_that_are_not_in_the_scheme_are_named(tmp_path: Path) -> None:
+    for house in make_house(tmp_path, 'AUTH = "off"\nREQUIRED_STRUCTURES = "liver, herat"\n'):
+        with pytest.raises(ConfigurationError, match="herat"):
+            send(house, "ada")

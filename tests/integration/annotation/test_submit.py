@@ -1,0 +1,272 @@
+"""From an upload to a revision: what is acknowledged is on disk, and nothing is displaced that should stay."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from mrseg_label.annotation import effort, service
+from mrseg_label.annotation.service import Submitted
+from mrseg_label.catalog.queries import annotations as rows
+from mrseg_label.catalog.reader import Reader
+from mrseg_label.catalog.tables import Acquisition, Annotation, Assignment, Examination, ModelVersion, Presegmentation
+from mrseg_label.catalog.types import AnnotationState, AssignmentOutcome, ModelStatus, StructureState
+from mrseg_label.clock import now
+from mrseg_label.errors import GeometryError, LabelError, NotFound
+from mrseg_label.jobs import JobContext, claim, queue
+from mrseg_label.worklist.service import assign_next_case, note_presegmentation_sent
+from mrseg_label.workspace import sha256_of
+from tests.support.annotation_house import GRID, House, draft_array, make_house
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    yield from make_house(tmp_path, 'AUTH = "off"\nROUND_SIZE = 2\n')
+
+
+def annotation(house: House, annotation_id: str) -> Annotation:
+    with house.catalog.read() as session:
+        found = rows.get(session, annotation_id)
+    assert found is not None
+    return found
+
+
+def run_effort(house: House) -> None:
+    held = claim(house.catalog, [queue.LIGHT])
+    assert held is not None and held.kind == queue.MEASURE_EFFORT
+    context = JobContext(house.workspace, held, {})
+    effort.run(context)
+    with context.publish():
+        pass
+
+
+def test_submission_is_stored_by_name_on_the_image_grid_with_the_upload_beside(house: House) -> None:
+    house.take()
+    array = np.zeros(GRID.shape, dtype=np.uint8)
+    array[0], array[4:6] = 2, 1  # liver first on the screen, then spleen
+    sent = house.send(array, "liver", "spleen", "gallbladder")
+    row = annotation(house, sent.annotation_id)
+    stored = nib.load(house.workspace.path(row.path))
+    expected = np.zeros(GRID.shape)
+    expected[0], expected[4:6] = 1, 5
+    assert np.array_equal(np.asanyarray(stored.dataobj), expected)
+    assert stored.get_data_dtype() == np.uint8
+    assert np.array_equal(stored.affine, nib.load(house.workspace.path("images/in.nii.gz")).affine)
+    assert row.path == f"annotations/{house.acquisition}/0001-{row.id}.nii.gz"
+    house.workspace.verify(row.path, row.digest)
+    house.workspace.verify(row.upload_path, row.upload_digest)
+    assert row.upload_digest == sha256_of(next(house.folder.iterdir()))
+    assert (row.author, row.client, row.model_version, row.number) == ("user-xyz", "user-xyz", "bootstrap", 1)
+    states = {item.structure: item.state for item in row.structures}
+    assert states["spleen"] is StructureState.CORRECTED
+    assert states["liver"] is StructureState.UNCHANGED
+    assert states["gallbladder"] is StructureState.ABSENT
+    assert states["heart"] is StructureState.NOT_ANNOTATED
+    assert len(states) == len(house.workspace.scheme)
+
+
+def test_submission_ends_the_lease_counts_the_case_and_starts_a_job(house: House) -> None:
+    house.take()
+    sent = house.send(draft_array(), *house.workspace.scheme.names[:5])
+    assert sent.seconds is not None and 0 <= sent.seconds < 60
+    with house.catalog.read() as session:
+        assignment = session.query(Assignment).one()
+        assert assignment.ended is AssignmentOutcome.SUBMITTED and assignment.ended_at is not None
+        assert session.get(Acquisition, house.acquisition).annotated_at is not None
+    run_effort(house)
+    measured = annotation(house, sent.annotation_id).effort
+    assert measured is not None and measured["accepted_unchanged"] and measured["edited_voxels"] == 0
+
+
+def test_final_mask_serves_every_channel(house: House) -> None:
+    with house.catalog.read() as session:
+        examination = session.get(Examination, house.other_channel)
+    with pytest.raises(NotFound, match="no accepted annotation"):
+        service.final_mask(house.workspace, examination)
+    sent = house.send(draft_array(), *house.workspace.scheme.names[:5])
+    path, row = service.final_mask(house.workspace, examination)
+    assert row.id == sent.annotation_id and path.is_file()
+
+
+def test_effort_is_measured_over_judged_structures_against_the_draft(house: House) -> None:
+    array = draft_array()
+    array[array == 1] = 0  # the spleen's segment was removed: no edit
+    array[4, 0, 0] = 0  # one voxel taken from the liver
+    sent = house.send((array == 5).astype(np.uint8), "liver")
+    run_effort(house)
+    row = annotation(house, sent.annotation_id)
+    assert row.effort is not None
+    assert row.effort["edited_voxels"] == 1 and row.effort["model_version"] == "bootstrap"
+    by_name = {item.structure: item for item in row.structures}
+    n = 2 * 7 * 8
+    assert by_name["liver"].dsc == pytest.approx(2 * (n - 1) / (2 * n - 1))
+    assert by_name["spleen"].dsc is None and by_name["spleen"].edited_voxels is None
+
+
+def test_the_same_again_is_recorded_once_and_a_changed_mask_is_a_new_revision(house: House) -> None:
+    first = house.send(draft_array(), *house.workspace.scheme.names[:5])
+    before = house.stored()
+    again = house.send(draft_array(), *house.workspace.scheme.names[:5])
+    assert again.repeated and again.annotation_id == first.annotation_id and house.stored() == before
+    fewer = house.send(draft_array(), "spleen", "right_kidney", "x1", "x2", "liver")
+    assert not fewer.repeated and fewer.number == 2
+    other = house.send(draft_array(), *house.workspace.scheme.names[:5], user="bob", client="b")
+    assert other.number == 3
+
+
+def test_refused_upload_changes_nothing(house: House) -> None:
+    before = house.stored()
+    with pytest.raises(LabelError):
+        house.send(draft_array(), "liver")
+    with pytest.raises(GeometryError):
+        house.send(draft_array()[:-1], *house.workspace.scheme.names[:5])
+    with house.catalog.read() as session:
+        assert session.query(Annotation).count() == 0
+    assert house.stored() == before and not list((house.workspace.root / "tmp").iterdir())
+
+
+def test_late_submission_is_a_further_reading_where_another_has_the_final_mask(house: House) -> None:
+    house.take(user="ada", client="a")
+    with house.catalog.begin() as session:
+        session.query(Assignment).one().expires_at = now() - timedelta(seconds=1)
+    house.take(user="bob", client="b")
+    names = house.workspace.scheme.names[:5]
+    late = house.send(draft_array(), *names, user="ada", client="a")
+    assert late.is_final and late.seconds is not None  # there was none yet
+    holder = house.send(np.flip(draft_array(), 0), *names, user="bob", client="b")
+    assert holder.is_final
+    again = house.send(draft_array() * 0, *names, user="ada", client="a")
+    assert not again.is_final
+    with house.catalog.read() as session:
+        final = rows.final(session, house.acquisition)
+        assert final is not None and final.id == holder.annotation_id
+        assert [r.number for r in rows.history(session, house.acquisition)] == [3, 2, 1]
+
+
+def test_required_review_does_not_count_a_submission_yet(tmp_path: Path) -> None:
+    for house in make_house(tmp_path, 'AUTH = "off"\nREVIEW = "required"\n'):
+        sent = house.send(draft_array(), *house.workspace.scheme.names[:5])
+        assert sent.state is AnnotationState.SUBMITTED
+        with house.catalog.read() as session:
+            assert session.get(Acquisition, house.acquisition).annotated_at is None
+            assert rows.final(session, house.acquisition) is None
+        # Nothing is left for its author; another reader is handed it for a review.
+        assert assign_next_case(house.workspace, Reader("user-xyz"), "random") is None
+        case = assign_next_case(house.workspace, Reader("c"), "random")
+        assert case is not None and case.annotation_id == sent.annotation_id
+
+
+def test_simultaneous_submissions_all_get_numbers_of_their_own(house: House) -> None:
+    results: list[Submitted] = []
+    names = house.workspace.scheme.names[:5]
+
+    def one(index: int) -> None:
+        array = draft_array()
+        array[3, 0, index] = 1
+        results.append(house.send(array, *names, client=f"client-{index}"))
+
+    threads = [threading.Thread(target=one, args=(index,)) for index in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(result.number for result in results) == list(range(1, 9))
+    with house.catalog.read() as session:
+        referenced = {path for row in session.query(Annotation) for path in (row.path, row.upload_path)}
+    assert referenced == house.stored()
+
+
+def test_time_is_counted_from_the_submission_before_and_a_night_is_no_work(house: House) -> None:
+    house.take()
+    first = house.send(draft_array(), *house.workspace.scheme.names[:5])
+    changed = np.roll(draft_array(), 1, axis=2)
+    changed[3, 0, 0] = 1
+    second = house.send(changed, *house.workspace.scheme.names[:5])
+    with house.catalog.begin() as session:
+        one, two = rows.get(session, first.annotation_id), rows.get(session, second.annotation_id)
+        assert one is not None and two is not None and two.seconds is not None
+        one.seconds, two.seconds = 20 * 3600.0, 500.0
+        two.created_at = one.created_at + timedelta(seconds=120)
+    for _ in range(2):
+        run_effort(house)
+    night, quick = annotation(house, first.annotation_id).effort, annotation(house, second.annotation_id).effort
+    assert night is not None and (night["seconds"], night["sitting_seconds"]) == (20 * 3600.0, None)
+    assert quick is not None and quick["sitting_seconds"] == pytest.approx(120)
+
+
+@pytest.mark.parametrize(("client", "seconds"), [("user-xyz", 500.0), ("ada", 120.0)])
+def test_the_work_of_others_under_slicers_own_name_is_not_taken_for_ones_own(
+    house: House, client: str, seconds: float
+) -> None:
+    names = house.workspace.scheme.names[:5]
+    first = house.send(draft_array(), *names, client=client)
+    with house.catalog.begin() as session:
+        old = rows.get(session, first.annotation_id)
+        primary = session.get(Examination, house.examination)
+        assert old is not None and primary is not None
+        other = Acquisition(
+            participant_id=primary.acquisition.participant_id,
+            key="P1/pelvis",
+            station="pelvis",
+            sequence="in",
+            shuffle=0.5,
+        )
+        session.add(other)
+        session.flush()
+        # Handed out before the submission above and submitted after it.
+        session.add(
+            Annotation(
+                acquisition_id=other.id, examination_id=house.examination, number=1, state=AnnotationState.ACCEPTED,
+                author=client, client=client, path=old.path, digest=old.digest, upload_path=old.upload_path,
+                upload_digest=old.upload_digest, seconds=500.0, created_at=old.created_at + timedelta(seconds=120),
+            )
+        )  # fmt: skip
+        session.flush()
+        second = session.query(Annotation).filter_by(acquisition_id=other.id).one().id
+        queue.enqueue(session, queue.MEASURE_EFFORT, {"revision": second}, key=second)
+    for _ in range(2):
+        run_effort(house)
+    measured = annotation(house, second).effort
+    assert measured is not None and measured["sitting_seconds"] == pytest.approx(seconds)
+
+
+def test_what_is_drawn_by_hand_and_what_decoding_noticed_is_kept(house: House) -> None:
+    array = np.zeros(GRID.shape, dtype=np.uint8)
+    array[3] = 1
+    sent = house.send(array, "Heart", "spleen", "lesion")
+    row = annotation(house, sent.annotation_id)
+    states = {item.structure: (item.state, item.voxels) for item in row.structures}
+    assert states["heart"] == (StructureState.DRAWN, 7 * 8)
+    assert states["spleen"] == (StructureState.ABSENT, 0)
+    # The draft had a liver, which the reader removed.
+    assert states["liver"] == (StructureState.FILLED, 0)
+    assert row.report == {"renamed": {"Heart": "heart"}, "ignored": ["lesion"]}
+
+
+def test_draft_that_was_sent_is_the_one_compared_with_although_a_newer_one_came(house: House) -> None:
+    house.take()
+    with house.catalog.begin() as session:
+        sent_draft = session.query(Presegmentation).one().id
+    note_presegmentation_sent(house.catalog, Reader("user-xyz"), house.acquisition, sent_draft)
+    with house.catalog.begin() as session:
+        session.add(ModelVersion(version="v1", status=ModelStatus.RETIRED))
+        session.flush()
+        session.add(
+            Presegmentation(
+                acquisition_id=house.acquisition,
+                examination_id=house.examination,
+                model_version="v1",
+                source="nnunet",
+                path="presegmentations/newer.nii.gz",
+                digest="0" * 64,
+            )
+        )
+    sent = house.send(draft_array(), *house.workspace.scheme.names[:5])
+    row = annotation(house, sent.annotation_id)
+    assert (row.presegmentation_id, row.model_version) == (sent_draft, "bootstrap")

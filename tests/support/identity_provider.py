@@ -1,0 +1,197 @@
+"""A hospital's identity provider as a process of its own: Canaille, in memory, on loopback.
+
+https://canaille.readthedocs.io/
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from mrseg_label.simulation.server import free_port
+from tests.support.paths import ROOT
+
+PASSWORD = "the hospital's own secret"
+CLIENT_ID, CLIENT_SECRET = "mrseg-label", "between-the-provider-and-this-server"
+
+
+class IdentityProvider:
+    """Runs from ``with`` to the end of the block; people and the client are told to it over its standard input."""
+
+    def __init__(self, log: Path) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._log = log
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> IdentityProvider:
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.support.identity_provider", str(self.port)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=output,
+                text=True,
+                cwd=ROOT,
+                # It would say that its addresses are https, which it has no certificate for.
+                env={**os.environ, "PREFERRED_URL_SCHEME": "http"},
+            )
+        for _ in range(240):
+            try:
+                if httpx.get(f"{self.url}/.well-known/openid-configuration", trust_env=False).is_success:
+                    return self
+            except httpx.TransportError:
+                pass
+            assert self._process.poll() is None, self._log.read_text()
+            time.sleep(0.25)
+        raise AssertionError(f"the identity provider does not answer: {self._log.read_text()}")
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End it."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.communicate()
+            self._process = None
+
+    def client(self, redirect_uri: str) -> None:
+        """Register the annotation server."""
+        self._tell({"redirect_uri": redirect_uri})
+
+    def person(self, name: str, *groups: str) -> str:
+        """Make somebody a member of these groups alone."""
+        self._tell({"person": name, "groups": groups})
+        return name
+
+    def _tell(self, what: dict[str, Any]) -> None:
+        assert self._process is not None and self._process.stdin is not None and self._process.stdout is not None
+        self._process.stdin.write(json.dumps(what) + "\n")
+        self._process.stdin.flush()
+        # Beside our own lines it prints what it has done for security's sake.
+        assert "done\n" in iter(self._process.stdout.readline, ""), self._log.read_text()
+
+    def sign_in(self, browser: httpx.Client, address: str, name: str, answer: str = "accept") -> str:
+        """Fill in the provider's forms as a person does; returns the address that it leads the browser back to."""
+        reply = browser.get(address)
+        for _ in range(12):
+            if reply.is_redirect:
+                target = str(reply.next_request.url) if reply.next_request else ""
+                if not target.startswith(self.url):
+                    return target
+                reply = browser.get(target)
+                continue
+            assert reply.status_code == 200, f"{reply.status_code} {reply.text[-2000:]}"
+            fields = dict(re.findall(r'<input[^>]*name="(csrf_token)"[^>]*value="([^"]*)"', reply.text))
+            if 'name="password"' in reply.text:
+                fields["password"] = PASSWORD
+            elif 'name="login"' in reply.text:
+                fields["login"] = name
+            elif 'name="answer"' in reply.text:
+                fields["answer"] = answer
+            else:
+                raise AssertionError(f"an unknown page: {reply.text[:2000]}")
+            reply = browser.post(str(reply.url), data=fields)
+        raise AssertionError("the provider leads in circles")
+
+
+def main(port: int) -> None:
+    """The provider itself."""
+    from canaille.app import models
+    from canaille.backends import Backend
+    from canaille.backends.memory.backend import MemoryBackend
+    from canaille.hypercorn.app import create_app
+    from hypercorn.asyncio import serve
+    from hypercorn.config import Config
+
+    config = {
+        "SECRET_KEY": "of the tests' provider",
+        "SERVER_NAME": f"127.0.0.1:{port}",
+        "PREFERRED_URL_SCHEME": "http",
+        "CANAILLE": {
+            "DATABASE": "memory",
+            "CAPTCHA_ENABLED": False,
+            "JAVASCRIPT": False,
+            "HTMX": False,
+            "LANGUAGE": "en",
+            "SMTP": None,
+        },
+        "CANAILLE_OIDC": {
+            "TRUSTED_DOMAINS": [],
+            "USERINFO_MAPPING": {"PREFERRED_USERNAME": "{{ user.user_name }}", "SUB": "{{ user.identifier }}-id"},
+        },
+        "CANAILLE_HYPERCORN": {},
+    }
+    plain = MemoryBackend.do_query
+
+    def every_filter(self: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
+        # As its SQL storage does it. The one in memory takes what fits any of the filters: any code of a client
+        # would do for any other, and one person's consent for all.
+        found = [{item.id: item for item in plain(self, model, **{key: value})} for key, value in kwargs.items()]
+        if not found:
+            return plain(self, model, *args)
+        return [item for key, item in found[0].items() if all(key in other for other in found[1:])]
+
+    MemoryBackend.do_query = every_filter
+    application = create_app(config=config, backend=None, env_file=None, wrap_asgi=False)
+
+    def carry_out(what: dict[str, Any]) -> None:
+        if "redirect_uri" in what:
+            made = models.Client(
+                client_id=CLIENT_ID,
+                client_secret=CLIENT_SECRET,
+                client_name="MR annotation",
+                client_uri="https://mrseg.hospital.example",
+                redirect_uris=[what["redirect_uri"]],
+                grant_types=["authorization_code"],
+                response_types=["code"],
+                scope=["openid", "profile", "groups"],
+                token_endpoint_auth_method="client_secret_basic",
+            )
+            Backend.instance.save(made)
+            made.audience = [made]
+            Backend.instance.save(made)
+            return
+        user = Backend.instance.get(models.User, user_name=what["person"])
+        if user is None:
+            user = models.User(
+                user_name=what["person"],
+                formatted_name=what["person"].title(),
+                family_name=what["person"],
+                emails=[f"{what['person']}@hospital.example"],
+                password=PASSWORD,
+            )
+        user.groups = []
+        Backend.instance.save(user)
+        for name in what["groups"]:
+            group = Backend.instance.get(models.Group, display_name=name)
+            if group is None:
+                group = models.Group(display_name=name)
+            group.members = [*(group.members or []), user]
+            Backend.instance.save(group)
+
+    def listen() -> None:
+        for line in sys.stdin:
+            with application.app_context(), Backend.instance.session():
+                carry_out(json.loads(line))
+            print("done", flush=True)
+
+    threading.Thread(target=listen, daemon=True).start()
+    settings = Config()
+    settings.bind = [f"127.0.0.1:{port}"]
+    asyncio.run(serve(application, settings))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,74 @@
+"""A PostgreSQL of its own for a test session, where the server's programs are installed."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+USER = "mrseg"
+
+
+def program(name: str) -> str | None:
+    """Where one of PostgreSQL's programs lies; Debian keeps them off the path."""
+    beside = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    return shutil.which(name) or (str(beside[-1]) if beside else None)
+
+
+@contextmanager
+def temporary_server(folder: Path) -> Iterator[str]:
+    """Start a server that listens on a socket in ``folder`` alone; yields the URL up to the database's name."""
+    initdb, postgres = program("initdb"), program("postgres")
+    assert initdb and postgres
+    # The server refuses to run as root.
+    user = "postgres" if os.geteuid() == 0 else None
+    folder.mkdir(parents=True)
+    if user:
+        shutil.chown(folder, user)
+    data = folder / "data"
+    subprocess.run(
+        [str(initdb), "-D", str(data), "-U", USER, "-A", "trust", "--no-sync"],
+        check=True,
+        user=user,
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    options = ["-k", str(folder), "-c", "listen_addresses=", "-c", "fsync=off"]
+    server = subprocess.Popen(
+        [str(postgres), "-D", str(data), *options],
+        user=user,
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                psycopg.connect(host=str(folder), user=USER, dbname="postgres").close()
+                break
+            except psycopg.OperationalError:
+                assert server.poll() is None, "PostgreSQL ended"
+                assert time.monotonic() < deadline, "PostgreSQL does not answer"
+                time.sleep(0.1)
+        yield f"postgresql://{USER}@/%s?host={folder}"
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
+def new_database(server: str) -> str:
+    """Make an empty database; returns its URL."""
+    name = f"test_{secrets.token_hex(4)}"
+    folder = server.partition("host=")[2]
+    with psycopg.connect(host=folder, user=USER, dbname="postgres", autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"'.encode())
+    return server % name

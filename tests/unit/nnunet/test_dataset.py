@@ -1,0 +1,156 @@
+"""Raw data sets: one orientation, exact voxels, splits by participant."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+
+from mrseg_label.errors import Conflict, GeometryError, InvalidInput
+from mrseg_label.imaging import Geometry, write_nifti
+from mrseg_label.nnunet.dataset import RawDataset, TrainingCase, read_label_map, write_raw_dataset
+from mrseg_label.nnunet.planning import _key
+from mrseg_label.nnunet.splits import held_out_participants, make_splits, rank_participants
+from tests.support.nnunet_cases import SCHEME, image_and_labels, write_case
+
+
+@pytest.mark.parametrize("axcodes", ["LPS", "RAS", "PIR", "SLA"])
+def test_every_orientation_becomes_the_same_ras_voxels(tmp_path: Path, axcodes: str) -> None:
+    image, labels, geometry = image_and_labels(1)
+    dataset = write_raw_dataset(tmp_path / "raw", "Dataset501_a", write_case(tmp_path, 1, axcodes), SCHEME)
+    for name, expected in (("imagesTr/case_1_0_0000.nii.gz", image), ("labelsTr/case_1_0.nii.gz", labels)):
+        file = nibabel.load(dataset.folder / name)
+        np.testing.assert_array_equal(np.asanyarray(file.dataobj), expected)
+        np.testing.assert_allclose(file.affine, geometry.affine, atol=1e-4)
+
+
+def test_channels_share_a_label_map_and_dataset_json_is_nnunets(tmp_path: Path) -> None:
+    cases = write_case(tmp_path, 1, channels=3) + write_case(tmp_path, 2, "RAS")
+    dataset = write_raw_dataset(tmp_path / "raw", "Dataset501_a", cases, SCHEME, held_out=["participant_2"])
+    labels = dataset.folder / "labelsTr"
+    assert len({(labels / f"case_1_{channel}.nii.gz").stat().st_ino for channel in range(3)}) == 1
+    assert (dataset.folder / "imagesTr/case_2_0_0000.nii.gz").stat().st_ino == (
+        tmp_path / "image_2_0.nii.gz"
+    ).stat().st_ino
+    content = json.loads((dataset.folder / "dataset.json").read_text())
+    assert content["channel_names"] == {"0": "MR"}
+    assert content["labels"] == {"background": 0, "left_lung": 1, "right_lung": 2, "liver": 3}
+    assert content["numTraining"] == 4
+    assert content["file_ending"] == ".nii.gz"
+    assert content["overwrite_image_reader_writer"] == "NibabelIOWithReorient"
+    for entry in content["dataset"].values():
+        for file in (*entry["images"], entry["label"]):
+            assert (dataset.folder / file).exists()
+    assert json.loads((dataset.folder / "splits_final.json").read_text()) == [
+        {"train": ["case_1_0", "case_1_1", "case_1_2"], "val": ["case_2_0"]}
+    ]
+
+
+def test_background_that_is_not_known_gets_nnunets_label_for_it(tmp_path: Path) -> None:
+    cases = write_case(tmp_path, 1, channels=2) + write_case(tmp_path, 2, "RAS")
+    cases[:2] = [replace(case, background_known=False) for case in cases[:2]]
+    dataset = write_raw_dataset(tmp_path / "raw", "Dataset501_a", cases, SCHEME)
+    content = json.loads((dataset.folder / "dataset.json").read_text())
+    assert list(content["labels"].items())[-1] == ("ignore", 4)
+    known = write_raw_dataset(tmp_path / "raw", "Dataset502_b", write_case(tmp_path, 1, channels=2), SCHEME)
+    for channel in range(2):
+        array, plain = (
+            np.asarray(nibabel.load(folder / "labelsTr" / f"case_1_{channel}.nii.gz").dataobj)
+            for folder in (dataset.folder, known.folder)
+        )
+        np.testing.assert_array_equal(array, np.where(plain == 0, 4, plain))
+    assert 0 in np.asarray(nibabel.load(dataset.folder / "labelsTr" / "case_2_0.nii.gz").dataobj)
+    # What was preprocessed of the one is never taken for the other.
+    assert [_key(case) for case in dataset.cases[:2]] != [_key(case) for case in known.cases]
+    assert {case["label_sha256"] for case in dataset.cases[:2]} == {case["label_sha256"] for case in known.cases}
+
+
+def test_written_twice_is_kept_and_other_cases_are_refused(tmp_path: Path) -> None:
+    cases = write_case(tmp_path, 1)
+    first = write_raw_dataset(tmp_path / "raw", "Dataset501_a", cases, SCHEME)
+    assert write_raw_dataset(tmp_path / "raw", "Dataset501_a", cases, SCHEME) == first == RawDataset.open(first.folder)
+    with pytest.raises(Conflict, match="another number"):
+        write_raw_dataset(tmp_path / "raw", "Dataset501_a", write_case(tmp_path, 2), SCHEME)
+    assert [entry.name for entry in (tmp_path / "raw").iterdir()] == ["Dataset501_a"]
+
+
+def test_nothing_is_left_of_a_data_set_that_fails(tmp_path: Path) -> None:
+    good, other = write_case(tmp_path, 1)[0], write_case(tmp_path, 2, "RAS")[0]
+    with pytest.raises(GeometryError, match=r"case_1_0.*image_1_0\.nii\.gz.*labels_2\.nii\.gz"):
+        write_raw_dataset(tmp_path / "raw", "Dataset501_a", [other, replace(good, label=other.label)], SCHEME)
+    assert list((tmp_path / "raw").iterdir()) == []
+
+
+def test_labels_outside_the_scheme_are_refused(tmp_path: Path) -> None:
+    case = write_case(tmp_path, 1)[0]
+    geometry = Geometry((4, 4, 4), np.diag((1.0, 1.0, 1.0, 1.0)))
+    write_nifti(tmp_path / "four.nii.gz", np.full((4, 4, 4), 4, np.uint8), geometry)
+    with pytest.raises(InvalidInput, match="holds 4 to 4"):
+        read_label_map(tmp_path / "four.nii.gz", len(SCHEME))
+    write_nifti(tmp_path / "half.nii.gz", np.full((4, 4, 4), 0.5, np.float32), geometry)
+    with pytest.raises(InvalidInput, match="whole numbers"):
+        read_label_map(tmp_path / "half.nii.gz", len(SCHEME))
+    (tmp_path / "text.nii.gz").write_text("no image")
+    with pytest.raises(InvalidInput, match=r"text\.nii\.gz cannot be read"):
+        read_label_map(tmp_path / "text.nii.gz", len(SCHEME))
+    empty = tmp_path / "empty.nii.gz"
+    _, labels, image_geometry = image_and_labels(1)
+    write_nifti(empty, np.zeros_like(labels), image_geometry)
+    image = tmp_path / "ras.nii.gz"
+    write_nifti(image, image_and_labels(1)[0], image_geometry)
+    with pytest.raises(InvalidInput, match="nothing to train on"):
+        write_raw_dataset(tmp_path / "raw", "Dataset501_a", [replace(case, image=image, label=empty)], SCHEME)
+
+
+@pytest.mark.parametrize("name", ["Dataset1_a", "Dataset501", "Dataset501_a/../b", "dataset501_a"])
+def test_bad_dataset_names(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InvalidInput, match="data set name"):
+        write_raw_dataset(tmp_path, name, write_case(tmp_path, 1), SCHEME)
+
+
+@pytest.mark.parametrize("case_id", ["a/b", "", "a b", "case_seg", "../a"])
+def test_bad_case_ids(tmp_path: Path, case_id: str) -> None:
+    with pytest.raises(InvalidInput, match="case id"):
+        write_raw_dataset(tmp_path, "Dataset501_a", [replace(write_case(tmp_path, 1)[0], case_id=case_id)], SCHEME)
+    twice = [TrainingCase(case_id="A", image=tmp_path, label=tmp_path, participant="p") for _ in range(2)]
+    with pytest.raises(InvalidInput, match="twice"):
+        write_raw_dataset(tmp_path, "Dataset501_a", twice, SCHEME)
+
+
+PARTICIPANTS = {f"case_{number}_{channel}": f"p{number}" for number in range(12) for channel in range(2)}
+
+
+def test_folds_keep_participants_together() -> None:
+    splits = make_splits(PARTICIPANTS, held_out=["p3"], folds=5)
+    assert len(splits) == 5
+    for split in splits:
+        sides = [{PARTICIPANTS[case] for case in split[side]} for side in ("train", "val")]
+        assert not sides[0] & sides[1]
+        assert "p3" not in sides[0] | sides[1]
+        assert sides[0] | sides[1] == set(PARTICIPANTS.values()) - {"p3"}
+    validated = list(itertools.chain.from_iterable(split["val"] for split in splits))
+    assert sorted(validated) == sorted(case for case in PARTICIPANTS if PARTICIPANTS[case] != "p3")
+
+
+def test_split_with_nothing_held_out_or_everything() -> None:
+    everyone = set(PARTICIPANTS.values())
+    split = make_splits(PARTICIPANTS)[0]
+    assert split["train"] == split["val"] == sorted(PARTICIPANTS)
+    with pytest.raises(InvalidInput, match="held out"):
+        make_splits(PARTICIPANTS, everyone)
+    with pytest.raises(InvalidInput, match="5 folds need"):
+        make_splits(PARTICIPANTS, sorted(everyone)[:8], folds=5)
+
+
+def test_held_out_participants_stay_when_others_join() -> None:
+    few, many = [f"p{n}" for n in range(8)], [f"p{n}" for n in range(40)]
+    assert len(held_out_participants(few)) == 2
+    assert len(held_out_participants(many)) == 8
+    assert [name for name in rank_participants(many) if name in few] == rank_participants(few)
+    assert held_out_participants(["a", "b"]) == rank_participants(["a", "b"])[:1]
+    assert held_out_participants(["a"]) == []
