@@ -8,6 +8,7 @@ HTTP, as an administrator's scripts and Slicer do, so that it holds whatever the
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import signal
@@ -18,13 +19,16 @@ import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, redirect_stdout
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import httpx
 import pytest
+
+from mrseg_label.cli import main
 
 FIXTURES = next(above / "fixtures" for above in Path(__file__).parents if (above / "fixtures").is_dir())
 KEPT: dict[str, Any] = json.loads((FIXTURES / "workspace-0.1.0.json").read_text(encoding="utf-8"))
@@ -82,11 +86,16 @@ def environment(**settings: str) -> dict[str, str]:
 def mrseg_label(command: str, root: Path) -> Any:
     """The JSON document that a command prints."""
     arguments = [*command.split(), "--workspace", str(root), "--json"]
-    done = subprocess.run(
-        [sys.executable, "-m", "mrseg_label.cli", *arguments], capture_output=True, text=True, env=environment()
-    )
-    assert done.returncode == 0, f"{command}: {done.stderr}"
-    return json.loads(done.stdout.replace(str(root), PLACE))
+    output = io.StringIO()
+    # In this process: a new one takes seconds to begin.
+    with (
+        mock.patch.dict(os.environ, environment(), clear=True),
+        redirect_stdout(output),
+        pytest.raises(SystemExit) as ended,
+    ):
+        main(arguments)
+    assert ended.value.code == 0, command
+    return json.loads(output.getvalue().replace(str(root), PLACE))
 
 
 @contextmanager
@@ -179,9 +188,8 @@ def test_the_database_is_whole_after_the_upgrade(workspace: Path) -> None:
 
 
 @pytest.mark.parametrize("command", KEPT["command_line"])
-def test_the_command_line_says_what_it_said(served: httpx.Client, tmp_path: Path, command: str) -> None:
-    root = unpack(tmp_path)
-    assert unexpected(command, mrseg_label(command, root), "command_line") == []
+def test_the_command_line_says_what_it_said(workspace: Path, command: str) -> None:
+    assert unexpected(command, mrseg_label(command, workspace), "command_line") == []
 
 
 @pytest.mark.parametrize("path", KEPT["http"])
@@ -248,7 +256,7 @@ def test_queued_work_goes_on(upgraded: Path, tmp_path: Path) -> None:
     assert before["progress"]["queues"]["light"]["queued"] == 4
     arguments = ("worker", "--queues", "light", "--workspace", str(upgraded))
     with running(*arguments, log=tmp_path / "worker.log"):
-        wait_until(lambda: not any(status(upgraded)["progress"]["queues"].get("light", {}).values()))
+        wait_until(lambda: not any(mrseg_label("status", upgraded)["progress"]["queues"].get("light", {}).values()))
     after = mrseg_label("status", upgraded)
     assert after["masks_refused"] == before["masks_refused"]
     assert after["progress"]["annotated_total"] == before["progress"]["annotated_total"] + 1
@@ -259,10 +267,6 @@ def test_queued_work_goes_on(upgraded: Path, tmp_path: Path) -> None:
     measured = mrseg_label(f"annotations show {KEPT['keys']['since_the_last_snapshot']}", upgraded)
     assert measured["effort"]["edited_voxels"] > 0
     assert all(item["edited_voxels"] is not None for item in measured["structures"])
-
-
-def status(root: Path) -> Any:
-    return mrseg_label("status", root)
 
 
 def test_readers_go_on(upgraded: Path) -> None:
