@@ -59,7 +59,7 @@ class Round(Base):
     created_at: Mapped[datetime] = mapped_column(default=now)
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
-    cases: Mapped[list[RoundCase]] = relationship(order_by="RoundCase.revision_id")
+    cases: Mapped[list[RoundCase]] = relationship(order_by="RoundCase.annotation_id")
 
 
 class RoundCase(Base):
