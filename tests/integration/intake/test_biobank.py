@@ -78,7 +78,7 @@ def test_six_stations_of_four_channels(opened: Opened, tmp_path: Path) -> None:
     assert len(report.accepted) == 24
     assert {entry.participant for entry in report.accepted} == {"1234567"}
     assert Counter(entry.sequence for entry in report.accepted) == dict.fromkeys(("in", "opp", "fat", "water"), 6)
-    tops = {}
+    tops: dict[str, set[int]] = {}
     for entry in report.accepted:
         tops.setdefault(entry.station, set()).add(round(float(entry.geometry.affine[2, 3])))
     assert [tops[f"station{n}"] for n in range(1, 7)] == [{1000 - 60 * place - 60} for place in range(1, 7)]

@@ -9,6 +9,7 @@ import tracemalloc
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -185,7 +186,8 @@ def test_enhanced_multiframe_in_any_order(opened: Opened, tmp_path: Path) -> Non
     dcm.save(tmp_path / "d", [dcm.enhanced(array, (2, 0, 3, 1))])
     (entry,) = import_paths(opened, [tmp_path / "d"]).accepted
     assert (entry.sequence, entry.geometry.axcodes) == ("t2", "LPS")
-    assert np.allclose(entry.geometry.affine, [[-1.5, 0, 0, 30], [0, -2.5, 0, 20], [0, 0, 4, 100], [0, 0, 0, 1]])
+    expected = np.array([[-1.5, 0, 0, 30], [0, -2.5, 0, 20], [0, 0, 4, 100], [0, 0, 0, 1]])
+    assert np.allclose(entry.geometry.affine, expected)
     assert np.array_equal(nib.load(opened.path(entry.stored)).get_fdata(), array * 2.0 - 5)
 
 
@@ -269,17 +271,17 @@ def test_nothing_of_the_patient_leaves_the_import(opened: Opened, tmp_path: Path
         for word in ("Muster", "Erika", "H4711", "0815", "A998877", "1964", "Klinik", "Arzt", "allergic", "1.2.826.5"):
             assert word.lower() not in text.lower(), word
     again = open_workspace(workspace.root)
-    with reopened.read() as session:
+    with again.catalog.read() as session:
         person = session.scalars(select(Participant)).one()
         assert (person.sex, person.age) == ("F", 61.0)
     # The same person in another export, another study: the same participant. Another workspace: another code.
     dcm.save(tmp_path / "later", dcm.series(dcm.noise(2), study="1.2.9"))
-    assert import_paths(again, reopened, [tmp_path / "later"]).accepted[0].participant == entry.participant
-    reopened.close()
+    assert import_paths(again, [tmp_path / "later"]).accepted[0].participant == entry.participant
+    again.catalog.close()
     Workspace.init(tmp_path / "other")
     other = open_workspace(tmp_path / "other")
-    assert import_paths(other, theirs, [tmp_path / "later"]).accepted[0].participant != entry.participant
-    theirs.close()
+    assert import_paths(other, [tmp_path / "later"]).accepted[0].participant != entry.participant
+    other.catalog.close()
 
 
 def test_values_that_break_the_standard_are_not_quoted_on_the_screen(
@@ -428,7 +430,7 @@ def test_a_deflated_image_is_read(opened: Opened, tmp_path: Path) -> None:
 
 
 def test_only_images_of_one_frame_of_reference_and_grid_are_a_group(opened: Opened, tmp_path: Path) -> None:
-    same = {"FrameOfReferenceUID": "1.2.3.1"}
+    same: dict[str, Any] = {"FrameOfReferenceUID": "1.2.3.1"}
     parts = {
         "t1_in": dcm.series(dcm.noise(1), SeriesDescription="dixon_in", **same),
         "t1_opp": dcm.series(dcm.noise(2), SeriesDescription="dixon_opp", **same),

@@ -27,6 +27,7 @@ from mrseg_label.errors import InvalidInput
 from mrseg_label.imaging import write_nifti
 from mrseg_label.intake.options import ImportOptions, ImportReport
 from mrseg_label.intake.service import import_paths, register_upload
+from mrseg_label.jobs import queue
 from mrseg_label.nnunet.dataset import TrainingCase, write_raw_dataset
 from mrseg_label.workspace import Workspace, sha256_of
 from tests.support.paths import REAL_MR as REAL_MR_FOLDER
@@ -121,7 +122,7 @@ def test_channels_of_one_acquisition_are_a_group_with_the_preferred_one_first(op
             assert {channel.sequence for channel in acquisition.examinations} == {"in", "opp", "fat", "water"}
             for channel in acquisition.examinations:
                 workspace.verify(channel.path, channel.digest)
-        assert session.scalar(select(func.count()).select_from(Job).where(Job.kind == "imported")) == 1
+        assert session.scalar(select(func.count()).select_from(Job).where(Job.kind == queue.PRESEGMENT_PENDING)) == 1
         assert session.scalars(select(AuditEvent.action)).first() == "import"
 
 
@@ -379,7 +380,7 @@ def test_uploads_under_a_readers_own_name(opened: Opened, tmp_path: Path) -> Non
         # The same name says nothing of who it is: two images are two people until someone knows better.
         assert len({each.acquisition.participant_id for each in examinations}) == 2
         assert all(each.acquisition.primary_examination_id == each.id for each in examinations)
-        assert session.scalar(select(func.count()).select_from(Job).where(Job.kind == "imported")) == 1
+        assert session.scalar(select(func.count()).select_from(Job).where(Job.kind == queue.PRESEGMENT_PENDING)) == 1
     for bad in ("", "a/b", "x\\y", "..", "a\nb", "x" * 201):
         with pytest.raises(InvalidInput):
             register_upload(workspace, first, alias=bad, client="anna")
@@ -406,8 +407,8 @@ def test_killed_in_the_middle_and_run_again(tmp_path: Path) -> None:
         "import sys; from pathlib import Path\n"
         "from mrseg_label.catalog.opening import open_workspace\n"
         "from mrseg_label.intake.service import import_paths, ImportOptions\n"
-        f"workspace, catalog = open_workspace(Path({str(tmp_path / 'ws')!r}))\n"
-        f"import_paths(workspace, catalog, [Path({str(folder)!r})], ImportOptions(pattern={DIXON.pattern!r}))\n"
+        f"workspace = open_workspace(Path({str(tmp_path / 'ws')!r}))\n"
+        f"import_paths(workspace, [Path({str(folder)!r})], ImportOptions(pattern={DIXON.pattern!r}))\n"
     )
     images = tmp_path / "ws/images"
     killed = 0

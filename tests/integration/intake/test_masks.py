@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 
 from mrseg_label.annotation.service import submit
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
-from mrseg_label.catalog.queries import rounds
+from mrseg_label.catalog.queries import acquisitions
+from mrseg_label.catalog.queries import annotations as annotation_rows
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Annotation, Examination, Job
 from mrseg_label.catalog.types import JobState
@@ -248,8 +249,8 @@ def test_masks_beside_dicom(opened: Opened, tmp_path: Path, zipped: bool) -> Non
     # The grid as a tool that reads the series has it: the first import tells.
     Workspace.init(tmp_path / "trial")
     trial = open_workspace(tmp_path / "trial")
-    (first,) = import_paths(trial, theirs, [tmp_path / "d"], ImportOptions(participant="P1")).accepted
-    theirs.close()
+    (first,) = import_paths(trial, [tmp_path / "d"], ImportOptions(participant="P1")).accepted
+    trial.catalog.close()
     mask = boxes(5, 6)
     assert first.geometry.shape == SHAPE
     save(tmp_path / "d/P1/scan_seg.nii.gz", mask, first.geometry.affine)
@@ -301,21 +302,28 @@ def test_names_that_the_scheme_does_not_have_end_the_job_with_the_reason(opened:
     workspace = opened
     save(tmp_path / "d/a.nii.gz", picture(1))
     save(tmp_path / "d/masks/a.nii.gz", boxes(1, 2))
-    (tmp_path / "labels.tsv").write_text("id\tname\n1\tliver\n2\tflux capacitor\n")
+    (tmp_path / "labels.tsv").write_text("id\tname\n1\tliver\n2\tflux-capacitor\n")
+    # When the mask was imported the scheme had the structure; when the job runs it has not any more.
+    scheme = workspace.root / "labels.tsv"
+    text = scheme.read_text()
+    scheme.write_text(text.replace("spleen", "flux-capacitor"))
+    earlier = open_workspace(workspace.root)
     import_paths(
-        workspace,
+        earlier,
         [tmp_path / "d"],
         ImportOptions(masks="masks/{name}.nii.gz", mask_labels=tmp_path / "labels.tsv"),
     )
+    earlier.close()
+    scheme.write_text(text)
     work(workspace)
     assert stored(workspace) == {}
     with workspace.catalog.read() as session:
         (job,) = session.scalars(select(Job).where(Job.kind == queue.IMPORT_MASK))
         assert job.state is JobState.FAILED
-        assert "flux capacitor" in (job.error or "")
+        assert "flux-capacitor" in (job.error or "")
     shown = CliRunner().invoke(app, ["status", "--workspace", str(workspace.root), "--json"])
     (refused,) = json.loads(shown.stdout)["masks_refused"]
-    assert "flux capacitor" in refused["reason"]
+    assert "flux-capacitor" in refused["reason"]
     # With a label map that is right it comes in, and nothing is refused any more for that mask alone.
     (tmp_path / "labels.tsv").write_text("id\tname\n1\tliver\n2\tspleen\n")
     import_paths(
@@ -367,9 +375,9 @@ def test_imported_masks_are_taught_and_start_no_round(opened: Opened, tmp_path: 
     report = import_paths(workspace, [tmp_path / "d"], options)
     work(workspace)
     with workspace.catalog.read() as session:
-        counts = rounds.counts(session)
+        counts = acquisitions.counts(session, workspace.catalog.now(session))
         assert (counts.annotated_total, counts.annotated_since_round) == (2, 0)
-        assert len(rounds.snapshot_candidates(session)) == 2
+        assert len(annotation_rows.snapshot_candidates(session)) == 2
     # A reader corrects one of them: that counts, once.
     save(tmp_path / "corrected.nii.gz", boxes(0, 1))
     for client in ("reader", "reader", "import it"):
@@ -382,7 +390,7 @@ def test_imported_masks_are_taught_and_start_no_round(opened: Opened, tmp_path: 
             label_info=[{"name": "liver"}],
         )
     with workspace.catalog.read() as session:
-        assert rounds.annotated_since(session) == 1
+        assert acquisitions.annotated_since_round(session) == 1
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".nrrd", ".mha"])

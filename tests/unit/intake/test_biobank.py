@@ -12,7 +12,7 @@ import pytest
 
 from mrseg_label.errors import InvalidInput, LabelError
 from mrseg_label.imaging import Geometry
-from mrseg_label.imaging.dicom import Person, read_frames
+from mrseg_label.imaging.dicom import Patient, read_frames
 from mrseg_label.imaging.swaps import swapped_parts
 from mrseg_label.intake.dicom_sequence import sequence_of, why_not
 from mrseg_label.intake.mask_labels import read_mask_labels
@@ -68,14 +68,14 @@ def test_sequence_type_of_attributes_and_words(attributes: dict[str, Any], name:
 
 
 def test_pseudonyms_need_the_key_and_stay() -> None:
-    person = Person("id\0\0H4711", frozenset({"H4711"}))
+    person = Patient("id\0\0H4711", frozenset({"H4711"}))
     one, other = Pseudonyms(b"a" * 32), Pseudonyms(b"b" * 32)
     assert one.participant(person) == Pseudonyms(b"a" * 32).participant(person) != other.participant(person)
     assert "4711" not in one.participant(person)
 
 
 def test_redaction_finds_names_however_they_are_joined() -> None:
-    person = Person("k", frozenset({"Doe^John", "Doe", "John", "4711"}))
+    person = Patient("k", frozenset({"Doe^John", "Doe", "John", "4711"}))
     redact = Redaction({person}, {"4711"})
     assert redact("/data/DOE_JOHN/x") == "/data/***/x"
     assert redact("/data/johndoe/4711/Johnson") == "/data/***/4711/Johnson"
@@ -136,7 +136,7 @@ def test_noise_is_no_swap() -> None:
 
 
 def test_redaction_finds_names_and_dates_however_they_are_written() -> None:
-    person = Person("k", frozenset({"Müller^Jürgen", "Müller", "Jürgen", "20251124", "Weiß", "Goessl", "471"}))
+    person = Patient("k", frozenset({"Müller^Jürgen", "Müller", "Jürgen", "20251124", "Weiß", "Goessl", "471"}))
     redact = Redaction([person], ["Anna"])
     for text in (
         "Müller_Jürgen",
