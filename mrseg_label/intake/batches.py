@@ -1,190 +1,187 @@
-"""Prepared images into the catalogue, some to a transaction, and into the report."""
+"""Record the prepared images of an import, several to a transaction, and fill in its report."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from mrseg_label.catalog.database import Catalog
-from mrseg_label.catalog.queries import audit, participants
+from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.queries import participants
 from mrseg_label.catalog.tables import Examination
 from mrseg_label.errors import Conflict, InvalidInput
-from mrseg_label.intake.assign import Source
-from mrseg_label.intake.masks import hand_on
+from mrseg_label.intake.images import NamedImage, PreparedGroup, PreparedImage, RefusedImage
+from mrseg_label.intake.masks.enqueue import enqueue_mask
 from mrseg_label.intake.options import Accepted, ImportOptions, ImportReport
-from mrseg_label.intake.prepare import Failed, Prepared
-from mrseg_label.intake.record import Recorder, complete_participants
-from mrseg_label.intake.swapped import Group
-from mrseg_label.jobs import queue
+from mrseg_label.intake.record import Recorder, complete_participants, log_import
 
 # Small groups share a transaction, so that ten thousand images do not wait for ten thousand commits.
-_IMAGES_A_TRANSACTION = 16
+_IMAGES_PER_TRANSACTION = 16
+_ATTEMPTS = 3
 
 
 class _DryRun(Exception):
-    """Rolls the transaction of a dry run back."""
+    """Rolls back the transaction of a dry run."""
 
 
-def record_all(
-    catalog: Catalog, recorder: Recorder, groups: Iterator[Group], options: ImportOptions, report: ImportReport
+def record_groups(
+    workspace: OpenedWorkspace,
+    recorder: Recorder,
+    groups: Iterator[PreparedGroup],
+    options: ImportOptions,
+    report: ImportReport,
 ) -> None:
     """Record groups of prepared images.
 
     Raises
     ------
     Conflict
-        Another import records the same images at the same time, again and again.
+        Another import keeps recording the same participants at the same time.
     """
-    # A dry run makes its one transaction after all the reading, so that it does not keep others waiting.
-    size = sys.maxsize if options.dry_run else _IMAGES_A_TRANSACTION
-    given: dict[Path, str] = {}
-    for batch in _batches(groups, size):
-        given |= _record(catalog, recorder, batch, options, report, given)
-
-
-def announce(session: Session, actor: str, examination_ids: Sequence[str]) -> None:
-    """Write down who brought images in, and enqueue the job ``imported``."""
-    audit.record(session, actor, "import", "examinations", ids=list(examination_ids))
-    queue.enqueue(session, queue.PRESEGMENT_PENDING, {}, key=queue.PRESEGMENT_PENDING)
-
-
-def _batches(groups: Iterator[Group], size: int) -> Iterator[Group]:
-    batch: Group = []
+    # A dry run makes its one transaction after all the reading, so that it does not block other writers.
+    size = sys.maxsize if options.dry_run else _IMAGES_PER_TRANSACTION
+    run = _ImportRun(workspace, recorder, options, report)
+    batch: PreparedGroup = []
     for group in groups:
         batch += group
         if len(batch) >= size:
-            yield batch
+            run.record_batch(batch)
             batch = []
     if batch:
-        yield batch
+        run.record_batch(batch)
 
 
-def _record(
-    catalog: Catalog,
-    recorder: Recorder,
-    batch: Sequence[Prepared | Failed],
-    options: ImportOptions,
-    report: ImportReport,
-    given: Mapping[Path, str],
-) -> dict[Path, str]:
-    """Record a batch in one transaction; the report is filled in only where it held.
+class _ImportRun:
+    """The recording of one import; its report has only what was committed."""
+
+    def __init__(
+        self, workspace: OpenedWorkspace, recorder: Recorder, options: ImportOptions, report: ImportReport
+    ) -> None:
+        self._workspace = workspace
+        self._recorder = recorder
+        self._options = options
+        self._report = report
+        self._acquisition_of_mask: dict[Path, str] = {}
+
+    def record_batch(self, batch: PreparedGroup) -> None:
+        """Record a batch in one transaction, which is tried again where another import interferes."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            part = _Batch(self._recorder, self._report.accepted, dict(self._acquisition_of_mask))
+            self._recorder.forget_files()
+            try:
+                with self._workspace.catalog.begin() as session:
+                    part.record(session, batch, self._options.actor)
+                    if self._options.dry_run:
+                        raise _DryRun
+            except _DryRun:
+                pass
+            except IntegrityError as error:  # PostgreSQL: another import added the same participant at the same time
+                if attempt == _ATTEMPTS:
+                    raise Conflict(
+                        "another import is recording the same participants; run this import again when the other has "
+                        f"finished: {error.orig}"
+                    ) from error
+                continue
+            break
+        self._acquisition_of_mask = part.acquisition_of_mask
+        self._report.accepted += part.report.accepted
+        self._report.refused += part.report.refused
+        self._report.unchanged += part.report.unchanged
+        self._report.masks += part.report.masks
+        self._report.passed_over += part.report.passed_over
+        _remove_scratch_files(batch)
+
+
+class _Batch:
+    """The recording of one batch in one transaction.
 
     Parameters
     ----------
-    given : acquisition of each mask that was handed on before; what the batch adds is returned.
+    accepted : images of the same import that were recorded before.
+    acquisition_of_mask : acquisition that received each mask.
     """
-    for last in (False, False, True):
-        part = ImportReport()
-        more = dict(given)
-        recorder.forget_files()
+
+    def __init__(self, recorder: Recorder, accepted: Sequence[Accepted], acquisition_of_mask: dict[Path, str]) -> None:
+        self._recorder = recorder
+        self._accepted_before = accepted
+        self.acquisition_of_mask = acquisition_of_mask
+        self.report = ImportReport()
+
+    def record(self, session: Session, batch: PreparedGroup, actor: str) -> None:
+        """Record the images and their masks, and store their files."""
+        participants.lock_imports(session)
+        for image in batch:
+            if isinstance(image, RefusedImage):
+                self.report.refuse(image.named.shown, image.reason)
+            else:
+                self._record_image(session, image)
+        table = self._recorder.table
+        codes = {image.named.participant for image in batch} & table.keys()
+        for where, reason in complete_participants(session, table, sorted(codes)):
+            self.report.refuse(where, reason)
+        session.flush()
+        self._recorder.store_files()
+        if self.report.accepted:
+            log_import(session, actor, [entry.id for entry in self.report.accepted])
+
+    def _record_image(self, session: Session, image: PreparedImage) -> None:
         try:
-            with catalog.begin() as session:
-                _record_in(session, recorder, batch, part, report, options.actor, more)
-                if options.dry_run:
-                    raise _DryRun
-        except _DryRun:
-            pass
-        except IntegrityError as error:  # PostgreSQL: another import made the same participant at the same time
-            if last:
-                raise Conflict(
-                    f"another import records the same images; run this one again when it has ended: {error.orig}"
-                ) from error
-            continue
-        break
-    report.accepted += part.accepted
-    report.refused += part.refused
-    report.unchanged += part.unchanged
-    report.masks += part.masks
-    report.passed_over += part.passed_over
-    for image in batch:
-        if isinstance(image, Prepared) and image.file is not None and not image.in_place:
-            image.file.unlink(missing_ok=True)
-        if isinstance(image, Prepared) and image.mask is not None and image.mask.file != image.source.mask:
-            image.mask.file.unlink(missing_ok=True)
-    return more
+            result = self._recorder.record(session, image)
+        except InvalidInput as error:
+            self.report.refuse(image.named.shown, str(error))
+            return
+        self._record_mask(session, image, result)
+        if isinstance(result, Accepted):
+            self.report.accepted.append(result)
+            return
+        self.report.unchanged += 1
+        self._note_duplicate(image.named, result)
 
-
-def _record_in(
-    session: Session,
-    recorder: Recorder,
-    batch: Sequence[Prepared | Failed],
-    part: ImportReport,
-    before: ImportReport,
-    actor: str,
-    given: dict[Path, str],
-) -> None:
-    participants.lock_imports(session)
-    for image in batch:
-        _record_one(session, recorder, image, part, before, given)
-    codes = {image.source.participant for image in batch} & recorder.people.keys()
-    for where, reason in complete_participants(session, recorder.people, sorted(codes)):
-        part.refuse(where, reason)
-    session.flush()
-    recorder.store_files()
-    if part.accepted:
-        announce(session, actor, [entry.id for entry in part.accepted])
-
-
-def _record_one(
-    session: Session,
-    recorder: Recorder,
-    image: Prepared | Failed,
-    part: ImportReport,
-    before: ImportReport,
-    given: dict[Path, str],
-) -> None:
-    if isinstance(image, Failed):
-        part.refuse(image.source.shown, image.reason)
-        return
-    try:
-        result = recorder.record(session, image)
-    except InvalidInput as error:
-        part.refuse(image.source.shown, str(error))
-        return
-    _hand_on_mask(session, recorder, image, result, part, given)
-    if isinstance(result, Accepted):
-        part.accepted.append(result)
-        return
-    part.unchanged += 1
-    _note_duplicate(image.source, result, [*part.accepted, *before.accepted])
-
-
-def _hand_on_mask(
-    session: Session,
-    recorder: Recorder,
-    image: Prepared,
-    result: Accepted | Examination,
-    part: ImportReport,
-    given: dict[Path, str],
-) -> None:
-    if image.mask_refused:
-        part.refuse(*image.mask_refused)
-    mask, path = image.mask, image.source.mask
-    if mask is None or path is None:
-        return
-    acquisition_id = result.group if isinstance(result, Accepted) else result.acquisition_id
-    if given.setdefault(path, acquisition_id) != acquisition_id:
-        part.refuse(
-            mask.shown,
-            f"it is the mask of another group too ({given[path]}), and went there; the pattern of masks must tell "
-            f"the two apart ({image.source.shown})",
+    def _record_mask(self, session: Session, image: PreparedImage, result: Accepted | Examination) -> None:
+        if image.mask_refused:
+            self.report.refuse(*image.mask_refused)
+        mask, path = image.mask, image.named.mask
+        if mask is None or path is None:
+            return
+        acquisition_id = result.group if isinstance(result, Accepted) else result.acquisition_id
+        received = self.acquisition_of_mask.setdefault(path, acquisition_id)
+        if received != acquisition_id:
+            self.report.refuse(
+                mask.shown,
+                f"the pattern of masks leads to this mask from two acquisitions, and {received} received it; change the "
+                f"pattern so that it distinguishes them (here for {image.named.shown})",
+            )
+            return
+        for remark in mask.remarks:
+            self.report.pass_over(mask.shown, remark)
+        session.flush()
+        self.report.masks += enqueue_mask(
+            session,
+            self._recorder.workspace,
+            mask,
+            examination_id=result.id,
+            acquisition_id=acquisition_id,
+            store=self._recorder.store,
         )
-        return
-    for described in mask.described:
-        part.pass_over(mask.shown, described)
-    session.flush()
-    part.masks += hand_on(session, recorder.workspace, mask, result.id, acquisition_id, recorder.store)
+
+    def _note_duplicate(self, named: NamedImage, examination: Examination) -> None:
+        """Add a warning to the entry of an image where another file of the same import has the same content."""
+        if examination.source == named.origin:
+            return
+        for entry in (*self.report.accepted, *self._accepted_before):
+            if entry.id == examination.id:
+                entry.warnings.append(f"{named.shown} has the same content and was dropped")
+                examination.warnings = list(entry.warnings)
 
 
-def _note_duplicate(source: Source, examination: Examination, accepted: Sequence[Accepted]) -> None:
-    """Say in the entry of an image that another file of the same import was the same."""
-    if examination.source == source.origin:
-        return
-    for entry in accepted:
-        if entry.id == examination.id:
-            entry.warnings.append(f"{source.shown} has the same content and was dropped")
-            examination.warnings = list(entry.warnings)
+def _remove_scratch_files(batch: PreparedGroup) -> None:
+    for image in batch:
+        if isinstance(image, RefusedImage):
+            continue
+        if image.file is not None and not image.in_place:
+            image.file.unlink(missing_ok=True)
+        if image.mask is not None and image.mask.file != image.named.mask:
+            image.mask.file.unlink(missing_ok=True)

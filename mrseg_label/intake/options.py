@@ -1,4 +1,4 @@
-"""What an import is asked for, and what it answers."""
+"""Options of an import, and its report."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ class ImportOptions:
 
     Attributes
     ----------
-    pattern : where participant, station and sequence stand in a path, such as
+    pattern : pattern of paths with the fields participant, session, station and sequence, such as
         ``"{participant}/{station}_{sequence}.nii.gz"``.
-    participant : the participant of every file; wins over the pattern.
+    participant : participant code of every file; takes precedence over the pattern.
     csv : table of participants (columns participant, sex, age); by default ``participants.csv`` or ``.tsv``
         of an imported folder.
-    orientation : axis codes for files that give none, such as ``"LPS"``.
-    reference : refer to files where they lie, as far as they need no conversion.
-    masks : where the mask of an image lies (:class:`mrseg_label.intake.masks.MaskFinder`).
-    mask_labels : what its values stand for.
-    dry_run : say what would happen and store nothing.
-    primary_sequences : which channel of an acquisition is drafted on and opened, best first.
-    actor : who imports, for the audit trail.
-    threads : images read at the same time.
+    orientation : axis codes for files that give no orientation, such as ``"LPS"``.
+    reference : link to files instead of copying them, if they need no conversion.
+    masks : pattern of the paths of masks (:class:`mrseg_label.intake.masks.finding.MaskFinder`).
+    mask_labels : file that names the values of the masks.
+    dry_run : report what would happen and store nothing.
+    primary_sequences : which channel of an acquisition is pre-segmented and opened, best first.
+    actor : name in the audit trail.
+    threads : number of images prepared at the same time.
     """
 
     pattern: str | None = None
@@ -46,7 +46,7 @@ class ImportOptions:
 
 @dataclass
 class Accepted:
-    """An image that is now an examination (or would be, in a dry run)."""
+    """An image that is an examination now (or would be, in a dry run); ``group`` is the id of its acquisition."""
 
     id: str
     source: str
@@ -59,7 +59,7 @@ class Accepted:
     warnings: list[str]
 
     def to_json(self) -> dict[str, Any]:
-        """As the command line prints it."""
+        """The object that ``import --json`` prints."""
         return {
             "id": self.id,
             "source": self.source,
@@ -78,7 +78,7 @@ class Accepted:
 
 @dataclass(frozen=True)
 class Refused:
-    """A file or a line of a table that did not come in, and why."""
+    """A file or a line of a table that was not imported, and why."""
 
     source: str
     reason: str
@@ -86,7 +86,14 @@ class Refused:
 
 @dataclass
 class ImportReport:
-    """What an import did."""
+    """What an import did.
+
+    Attributes
+    ----------
+    passed_over : files beside DICOM images that are none, and remarks on masks; no failures.
+    masks : number of masks that were enqueued.
+    unchanged : number of images that were in the catalogue already.
+    """
 
     accepted: list[Accepted] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
@@ -96,15 +103,15 @@ class ImportReport:
     dry_run: bool = False
 
     def refuse(self, source: str, reason: str) -> None:
-        """Note a refusal."""
+        """Add a refusal."""
         self.refused.append(Refused(source, reason))
 
     def pass_over(self, source: str, reason: str) -> None:
-        """Note what lay beside DICOM images and is none: worth a word, no failure."""
+        """Add something that the report should mention and that is no failure."""
         self.passed_over.append(Refused(source, reason))
 
     def to_json(self) -> dict[str, Any]:
-        """As the command line prints it."""
+        """The object that ``import --json`` prints."""
         return {
             "accepted": [entry.to_json() for entry in self.accepted],
             "refused": [{"source": entry.source, "reason": entry.reason} for entry in self.refused],

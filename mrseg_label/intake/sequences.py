@@ -1,11 +1,11 @@
-"""Names of sequence types, and which channel of an acquisition is drafted on and opened."""
+"""Names of sequence types, and which channel of an acquisition is pre-segmented and opened."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-# One spelling each; left of it what people and scanners write, without case, blanks, dots, dashes and underscores.
+# Canonical name to the spellings of people and scanners, without case, blanks, dots, dashes and underscores.
 _SPELLINGS = {
     "in": ("in", "ip", "inphase", "dixonin"),
     "opp": ("opp", "op", "oop", "opposed", "opposedphase", "outphase", "outofphase", "dixonopp"),
@@ -19,19 +19,18 @@ _SPELLINGS = {
 _BY_SPELLING = {spelling: name for name, spellings in _SPELLINGS.items() for spelling in spellings}
 SEQUENCES = tuple(_SPELLINGS)
 
-# The bootstrap makes its drafts from MR inverted to look like CT, which works where fat is bright: in-phase
-# first, water late. (The authors of the paper drafted on water, with models that had learned it; say
-# primary_sequences=("water", ...) for that.)
+# The bootstrap pre-segments MR inverted to look like CT, which works where fat is bright: in-phase first, water late.
+# (The authors of the paper pre-segmented water images, with models trained on them: primary_sequences=("water", ...).)
 PRIMARY_SEQUENCES = ("in", "t1", "opp", "t2", "water", "t1fs", "ct", "fat")
 
 
 def canonical_sequence(text: str) -> str:
-    """The one spelling of a sequence type, for example ``"F"`` to ``"fat"``; an unknown one is kept as it is."""
+    """Normalise the name of a sequence type, such as ``"F"`` to ``"fat"``; an unknown name is only stripped."""
     return _BY_SPELLING.get(re.sub(r"[\s._-]+", "", text).casefold(), text.strip())
 
 
 def sequence_in_name(stem: str) -> str:
-    """The sequence type that a file's name ends with, or the empty text if its last words name none."""
+    """Return the sequence type that a file name ends with, or an empty string if its last words name none."""
     words = [word for word in re.split(r"[\s._-]+", stem) if word]
     for count in (2, 1):
         spelling = "".join(words[-count:]).casefold()
@@ -41,6 +40,6 @@ def sequence_in_name(stem: str) -> str:
 
 
 def most_preferred(sequences: Sequence[str], preference: Sequence[str] = PRIMARY_SEQUENCES) -> int:
-    """Index of the sequence to draft on: the first of ``preference`` that is there, else the first one."""
+    """Return the index of the sequence to pre-segment: the first of ``preference`` that is present, else 0."""
     rank = {canonical_sequence(name): position for position, name in enumerate(preference)}
     return min(range(len(sequences)), key=lambda index: (rank.get(sequences[index], len(rank)), index))

@@ -1,39 +1,35 @@
-"""Import of files, and of images that readers upload."""
+"""Import files and folders: discover, name, prepare, record."""
 
 from __future__ import annotations
 
+import os
 import shutil
-import threading
 import time
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from mrseg_label.catalog.database import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import acquisitions, audit, examinations, participants
-from mrseg_label.errors import Conflict, InvalidInput
-from mrseg_label.ids import check_alias, is_id
-from mrseg_label.imaging import Geometry
+from mrseg_label.errors import InvalidInput
 from mrseg_label.imaging.geometry import parse_axcodes
-from mrseg_label.intake.assign import Source, assign
-from mrseg_label.intake.batches import announce, record_all
-from mrseg_label.intake.discover import Findings, discover, strip_suffix
-from mrseg_label.intake.mask_finder import MaskFinder
-from mrseg_label.intake.masks import with_mask
+from mrseg_label.intake.batches import record_groups
+from mrseg_label.intake.fat_water import warn_of_swaps
+from mrseg_label.intake.files.discover import Findings, discover
+from mrseg_label.intake.files.naming import name_images
+from mrseg_label.intake.files.participants import ParticipantRow, read_participants
+from mrseg_label.intake.files.pattern import Pattern
+from mrseg_label.intake.files.prepare import SCRATCH, prepare
+from mrseg_label.intake.images import NamedImage, PreparedImage, RefusedImage
+from mrseg_label.intake.masks.finding import MaskFinder
+from mrseg_label.intake.masks.prepare import MaskPreparer
+from mrseg_label.intake.names import clean_code
 from mrseg_label.intake.options import ImportOptions, ImportReport
-from mrseg_label.intake.participants import Person, clean_code, read_participants
-from mrseg_label.intake.pattern import Pattern
-from mrseg_label.intake.pipeline import Progress, counted, prepared_groups
-from mrseg_label.intake.prepare import Failed, Prepared, prepare
-from mrseg_label.intake.record import Recorder, session_of
-from mrseg_label.intake.sequences import PRIMARY_SEQUENCES, sequence_in_name
-from mrseg_label.intake.sources import all_sources
-from mrseg_label.segments.coded import judge as judge_mask
-from mrseg_label.segments.coverage import required_structures
-from mrseg_label.workspace import Workspace, sha256_of
+from mrseg_label.intake.pipeline import Progress, prepare_groups
+from mrseg_label.intake.record import Recorder
+from mrseg_label.intake.uploads import register_upload
+from mrseg_label.workspace import PSEUDONYM_KEY, Workspace
 
-_SCRATCH = "import-"
+__all__ = ["check_options", "import_paths", "register_upload"]
+
 _DEAD_AFTER_SECONDS = 24 * 3600
 
 
@@ -43,53 +39,50 @@ def import_paths(
     options: ImportOptions | None = None,
     progress: Progress | None = None,
 ) -> ImportReport:
-    """Bring files and folders of images into the catalogue.
+    """Import files and folders of images.
 
-    Each image is stored, then recorded together with its group in one transaction, which also enqueues the
-    job ``imported``. An import that is killed and run again records nothing twice and leaves nothing out.
+    Each image is stored and then recorded, together with its acquisition, in one transaction, which also enqueues the
+    pre-segmentation of pending cases. An import that is killed and run again records nothing twice and omits nothing.
 
     Parameters
     ----------
     paths : images (``.nii.gz``, ``.nii``, ``.nrrd``, ``.mha``), folders of them or of DICOM files, zips of DICOM.
-    progress : called with images done and images in all.
+    progress : called with the number of images done and the number of images known so far.
 
     Raises
     ------
     InvalidInput
-        An option cannot be used. What is wrong with single files stands in the report.
+        An option cannot be used. Problems with single files are in the report.
     """
     options = options or ImportOptions()
     check_options(options)
     report = ImportReport(dry_run=options.dry_run)
     findings = discover(paths, workspace.root)
     report.refused += findings.refused
-    people = _people(findings, options, report)
+    table = _read_tables(findings, options, report)
     finder = MaskFinder(options.masks, options.mask_labels, options.pattern) if options.masks else None
-    images = finder.sort_out(findings) if finder else findings.images
-    groups = assign(images, options, people, report)
-    recorder = Recorder(workspace, people, options.primary_sequences, store=not options.dry_run)
+    images = finder.separate_masks(findings) if finder else findings.images
+    file_groups = name_images(images, options, table, report)
+    recorder = Recorder(workspace, table, options.primary_sequences, store=not options.dry_run)
     _clear_dead_scratch(workspace)
-    with workspace.scratch(_SCRATCH) as scratch:
-        judge = partial(
-            judge_mask,
-            workspace.scheme,
-            required=required_structures(workspace.scheme, workspace.settings.required_structures),
-        )
+    with workspace.scratch(SCRATCH) as scratch:
+        masks = MaskPreparer.create(workspace, finder.labels, scratch) if finder else None
 
-        def prepare_one(source: Source) -> Prepared | Failed:
-            image = prepare(source, scratch, partial(_known, workspace.catalog), options.orientation, options.reference)
-            return with_mask(
-                image, finder.labels if finder else None, scratch, partial(_grid, workspace.catalog), judge
-            )
+        def prepare_one(image: NamedImage) -> PreparedImage | RefusedImage:
+            prepared = prepare(workspace, image, scratch, orientation=options.orientation, reference=options.reference)
+            return masks.add_mask(prepared) if masks else prepared
 
-        sources = all_sources(findings, groups, workspace, options, report)
+        groups = _with_dicom(file_groups, findings, workspace, options, report)
         if finder:
-            sources = finder.with_masks(sources, options.primary_sequences)
-        stored = partial(_stored_channel, workspace)
-        prepared = prepared_groups(sources, prepare_one, options.threads, counted(groups, progress), stored)
-        record_all(workspace.catalog, recorder, prepared, options, report)
-    for found in finder.unclaimed() if finder else ():
-        report.refuse(found.shown, f"fits the pattern of masks {options.masks!r}, and is the mask of no image here")
+            groups = finder.assign_masks(groups, options.primary_sequences)
+        total = sum(len(group) for group in file_groups)
+        prepared_groups = prepare_groups(groups, prepare_one, options.threads, progress, total)
+        checked_groups = (warn_of_swaps(group, workspace) for group in prepared_groups)
+        record_groups(workspace, recorder, checked_groups, options, report)
+    for found in finder.masks_without_image() if finder else ():
+        report.refuse(
+            found.shown, f"matches the pattern of masks {options.masks!r}, but no imported image has this mask"
+        )
     return report
 
 
@@ -104,133 +97,52 @@ def check_options(options: ImportOptions) -> None:
     if options.masks:
         MaskFinder(options.masks, options.mask_labels, options.pattern)
     elif options.mask_labels:
-        raise InvalidInput("a label map of masks is of no use without their pattern (--masks)")
+        raise InvalidInput("--mask-labels names the values of masks; give the pattern of their paths with --masks too")
     if options.csv and not options.csv.is_file():
-        raise InvalidInput(f"{options.csv}: there is no such table of participants")
+        raise InvalidInput(f"{options.csv}: no such table of participants")
 
 
-# An image takes a multiple of its size in memory while it is checked; readers' uploads wait for one another.
-_one_upload = threading.Lock()
+def _with_dicom(
+    groups: Sequence[Sequence[NamedImage]],
+    findings: Findings,
+    workspace: Workspace,
+    options: ImportOptions,
+    report: ImportReport,
+) -> Iterator[Sequence[NamedImage]]:
+    """Yield the groups of files, then those of DICOM exports, each of which is read only when it is needed."""
+    yield from groups
+    if not findings.dicom and not findings.zips:
+        return
+    # pydicom is behind them, which a server needs only for an import of DICOM.
+    from mrseg_label.intake.dicom.exports import exports_of
+    from mrseg_label.intake.dicom.naming import name_export
+    from mrseg_label.intake.dicom.pseudonyms import Pseudonyms
+
+    # A dry run stores nothing, not even a key; the pseudonyms that it shows then hold for itself only.
+    has_key = (workspace.root / PSEUDONYM_KEY).exists()
+    pseudonyms = Pseudonyms(os.urandom(32) if options.dry_run and not has_key else workspace.pseudonym_key())
+    for export in exports_of(findings):
+        yield from name_export(export, options, pseudonyms, report)
 
 
-def register_upload(workspace: OpenedWorkspace, file: Path, *, alias: str, client: str, joins: bool = True) -> str:
-    """Make an image that a reader uploads an examination, under the reader's own name for it.
-
-    The same image again, under whatever name, is the same examination; another image under the same name
-    is a new one, which the name then stands for.
-
-    Parameters
-    ----------
-    file : the upload, with a suffix of an image.
-    alias : the reader's name for it.
-    client : whose name it is.
-    joins : whether the name may stand for an image that somebody else brought. It opens that image's drafts and
-        masks to whoever has the name.
-
-    Returns
-    -------
-    The examination's id.
-
-    Raises
-    ------
-    InvalidInput
-        The name or the image cannot be used.
-    Conflict
-        The name is the id of another examination, or the image is there already and the name may not join it.
-    """
-    check_alias(alias)
-    if is_id(alias):
-        with workspace.catalog.read() as session:
-            if examinations.get(session, alias) is None:
-                raise InvalidInput(
-                    f"{alias!r} has the form of an id of this server, and it gave none such out; rename the image"
-                )
-    source_digest = sha256_of(file)
-    source = Source(
-        file, alias, f"upload-{source_digest[:16]}", stated=True, sequence=sequence_in_name(strip_suffix(alias))
-    )
-    with workspace.scratch(_SCRATCH) as scratch:
-        limit = workspace.settings.max_image_mb * 1024 * 1024
-        with _one_upload:
-            image = prepare(source, scratch, partial(_known, workspace.catalog), max_bytes=limit)
-        if isinstance(image, Failed):
-            raise InvalidInput(f"the image {alias!r} cannot be used: {image.reason.removeprefix(f'{file.name}: ')}")
-        with workspace.catalog.begin() as session:
-            participants.lock_imports(session)
-            present = examinations.same_image(session, image.source_digest, image.digest)
-            if is_id(alias):
-                if alias not in {examination.id for examination in present}:
-                    raise Conflict(
-                        f"{alias} is another image, and nothing stored is overwritten; rename yours and send it again"
-                    )
-                return alias
-            if present:
-                mine = [item for item in present if examinations.has_alias(session, item.id, client)]
-                if not mine and not joins:
-                    raise Conflict(
-                        "this image is in the catalogue already and comes with the worklist; ask for the next case"
-                    )
-                examination_id = (mine or present)[0].id
-            else:
-                recorder = Recorder(workspace, {}, PRIMARY_SEQUENCES)
-                accepted = recorder.record(session, image)
-                recorder.store_files()
-                examination_id = accepted.id
-                announce(session, client, [examination_id])
-            examinations.set_alias(session, client, alias, examination_id)
-            audit.record(session, client, "named", examination_id)
-    return examination_id
-
-
-def _clear_dead_scratch(workspace: Workspace) -> None:
-    """Remove what killed imports left; one that lives writes into its folder all the time."""
-    long_ago = time.time() - _DEAD_AFTER_SECONDS
-    for folder in (workspace.root / "tmp").glob(f"{_SCRATCH}*"):
-        if folder.stat().st_mtime < long_ago:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _people(findings: Findings, options: ImportOptions, report: ImportReport) -> dict[str, Person]:
-    people: dict[str, Person] = {}
-    for table in [options.csv] if options.csv else findings.tables:
+def _read_tables(findings: Findings, options: ImportOptions, report: ImportReport) -> dict[str, ParticipantRow]:
+    table: dict[str, ParticipantRow] = {}
+    for path in [options.csv] if options.csv else findings.tables:
         try:
-            found, refused = read_participants(table)
+            rows, refused = read_participants(path)
         except InvalidInput as error:
             if options.csv:
                 raise
-            report.refuse(str(table), str(error))  # it only happens to bear that name
+            report.refuse(str(path), str(error))  # it may be another file of that name
             continue
         report.refused += refused
-        people |= found
-    return people
+        table |= rows
+    return table
 
 
-def _known(catalog: Catalog, source_digest: str) -> bool:
-    with catalog.read() as session:
-        return examinations.has_source(session, source_digest)
-
-
-def _grid(catalog: Catalog, source_digest: str) -> Geometry | None:
-    with catalog.read() as session:
-        present = examinations.same_image(session, source_digest)
-        return Geometry.from_json(present[0].geometry) if present else None
-
-
-def _stored_channel(workspace: OpenedWorkspace, image: Prepared, sequence: str) -> tuple[str, Path] | None:
-    """Id and file of the channel of that sequence of the scan that an image is going to join."""
-    source = image.source
-    if not source.stated or image.geometry is None:
-        return None
-    with workspace.catalog.read() as session:
-        participant = participants.by_code(session, source.participant)
-        present = (
-            acquisitions.of_participant(session, participant.id, source.station) if participant is not None else ()
-        )
-        for acquisition in present:
-            channels = {channel.sequence: channel for channel in acquisition.examinations}
-            other = channels.get(sequence)
-            if other is None or source.sequence in channels or session_of(acquisition) != source.session:
-                continue
-            if image.geometry.matches(Geometry.from_json(other.geometry)):
-                return other.id, workspace.path(other.path)
-    return None
+def _clear_dead_scratch(workspace: Workspace) -> None:
+    """Remove the scratch folders of killed imports; a running import keeps writing into its own."""
+    long_ago = time.time() - _DEAD_AFTER_SECONDS
+    for folder in (workspace.root / "tmp").glob(f"{SCRATCH}*"):
+        if folder.stat().st_mtime < long_ago:
+            shutil.rmtree(folder, ignore_errors=True)

@@ -84,7 +84,7 @@ def test_six_stations_of_four_channels(opened: Opened, tmp_path: Path) -> None:
     assert [tops[f"station{n}"] for n in range(1, 7)] == [{1000 - 60 * place - 60} for place in range(1, 7)]
     groups = Counter((entry.station, entry.group) for entry in report.accepted)
     assert sorted(groups.values()) == [4] * 6
-    assert not any("exchanged" in warning for entry in report.accepted for warning in entry.warnings)
+    assert not any("swapped" in warning for entry in report.accepted for warning in entry.warnings)
     assert import_paths(opened, [zipped]).unchanged == 24
     with opened.catalog.read() as session:
         assert session.scalars(select(Participant.code)).all() == ["1234567"]
@@ -109,7 +109,7 @@ def test_repeated_stations_are_told_apart(opened: Opened, tmp_path: Path) -> Non
         ("station3", 1),
     ]
     assert sorted(len(names) for names in by_group.values()) == [3, 4, 4, 4, 4]
-    repeats = [entry for entry in report.accepted if any("a repeat" in warning for warning in entry.warnings)]
+    repeats = [entry for entry in report.accepted if any("repeat scan" in warning for warning in entry.warnings)]
     assert {entry.station for entry in repeats} == {"station2"}
     assert len(repeats) == 8
 
@@ -119,12 +119,12 @@ def test_swaps_are_named_in_the_images_of_that_scan_alone(opened: Opened, tmp_pa
     station(members, 1, 900.0, "100001.0")
     station(members, 2, 840.0, "100101.0", swap=True)
     report = import_paths(opened, [dcm.save_zip(tmp_path / "1234567_20201_3_0.zip", members)])
-    exchanged = {
+    swapped = {
         (entry.station, entry.sequence)
         for entry in report.accepted
-        if any("fat and water look exchanged (whole image)" in warning for warning in entry.warnings)
+        if any("fat and water look swapped (whole image)" in warning for warning in entry.warnings)
     }
-    assert exchanged == {("station2", "fat"), ("station2", "water")}
+    assert swapped == {("station2", "fat"), ("station2", "water")}
 
 
 def test_a_swap_is_found_where_the_other_channel_came_before(opened: Opened, tmp_path: Path) -> None:
@@ -139,5 +139,5 @@ def test_a_swap_is_found_where_the_other_channel_came_before(opened: Opened, tmp
                 (folder / name).write_bytes(data)
         report = import_paths(opened, [folder], ImportOptions(participant="1234567"))
         assert len(report.accepted) == count
-    exchanged = [entry for entry in report.accepted if any("imported earlier" in warning for warning in entry.warnings)]
-    assert [(entry.station, entry.sequence) for entry in exchanged] == [("station2", "water")]
+    swapped = [entry for entry in report.accepted if any("imported earlier" in warning for warning in entry.warnings)]
+    assert [(entry.station, entry.sequence) for entry in swapped] == [("station2", "water")]

@@ -302,7 +302,7 @@ def test_participants_by_statement_pattern_and_pseudonym(opened: Opened, tmp_pat
     dcm.save(tmp_path / "e/P1/series", dcm.series(dcm.noise(2)))
     by_pattern = import_paths(opened, [tmp_path / "e"], ImportOptions(pattern="{participant}/*"))
     assert by_pattern.accepted[0].participant == "P1"
-    assert "does not fit" in only(import_paths(opened, [tmp_path / "e"], ImportOptions(pattern="x{participant}")))
+    assert "does not match" in only(import_paths(opened, [tmp_path / "e"], ImportOptions(pattern="x{participant}")))
 
 
 def test_the_same_export_again_changes_nothing(opened: Opened, tmp_path: Path) -> None:

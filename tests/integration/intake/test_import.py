@@ -292,7 +292,7 @@ def test_participants_of_a_table(opened: Opened, tmp_path: Path) -> None:
     assert [entry.source for entry in report.refused] == [f"{folder / 'participants.csv'}, line 4"]
     (folder / "participants.csv").write_text("participant,sex,age\nP1,F,61.5\nP2,F,44\n")
     again = import_paths(workspace, [folder], DIXON)
-    assert "P1 has the sex M already" in again.refused[0].reason
+    assert "the sex of participant P1 is M in the catalogue, but F" in again.refused[0].reason
     with workspace.catalog.read() as session:
         people = {person.code: (person.sex, person.age) for person in session.scalars(select(Participant))}
     assert people == {"P1": ("M", 61.5), "P2": ("F", 44.0)}

@@ -218,7 +218,7 @@ def test_masks_without_an_image_are_no_images(opened: Opened, tmp_path: Path) ->
     assert (len(report.accepted), report.masks) == (2, 1)
     (refused,) = report.refused
     assert "lonely" in refused.source
-    assert "mask of no image" in refused.reason
+    assert "no imported image has this mask" in refused.reason
 
 
 def test_one_mask_for_two_groups_goes_to_one_and_that_is_said(opened: Opened, tmp_path: Path) -> None:
@@ -233,7 +233,7 @@ def test_one_mask_for_two_groups_goes_to_one_and_that_is_said(opened: Opened, tm
     )
     report = import_paths(opened, [tmp_path / "d"], options)
     assert (len(report.accepted), report.masks) == (2, 1)
-    assert "must tell" in report.refused[0].reason
+    assert "from two acquisitions" in report.refused[0].reason
 
 
 @pytest.mark.parametrize("zipped", [False, True])
@@ -350,7 +350,7 @@ def test_a_slicer_segmentation_brings_its_own_names(opened: Opened, tmp_path: Pa
     sitk.WriteImage(image, str(tmp_path / "d/a.seg.nrrd"))
     alone = import_paths(workspace, [tmp_path / "d/a.seg.nrrd"])
     assert alone.accepted == []
-    assert "no image" in alone.refused[0].reason
+    assert "not an image" in alone.refused[0].reason
     report = import_paths(workspace, [tmp_path / "d"], ImportOptions(masks="{name}.seg.nrrd"))
     assert (len(report.accepted), report.masks, report.refused) == (1, 1, [])
     work(workspace)

@@ -14,10 +14,11 @@ from mrseg_label.errors import InvalidInput, LabelError
 from mrseg_label.imaging import Geometry
 from mrseg_label.imaging.dicom import Patient, read_frames
 from mrseg_label.imaging.swaps import swapped_parts
-from mrseg_label.intake.dicom_sequence import sequence_of, why_not
-from mrseg_label.intake.mask_labels import read_mask_labels
-from mrseg_label.intake.pseudonyms import Pseudonyms, Redaction
-from mrseg_label.intake.ukbiobank import read_manifest, zip_name
+from mrseg_label.intake.dicom.pseudonyms import Pseudonyms
+from mrseg_label.intake.dicom.redaction import Redaction
+from mrseg_label.intake.dicom.sequence_names import reason_to_refuse, sequence_of
+from mrseg_label.intake.dicom.ukbiobank import parse_zip_name, read_manifest
+from mrseg_label.intake.masks.label_lists import read_label_list
 from tests.support import dicom_files as dcm
 
 
@@ -35,10 +36,10 @@ def test_manifest_with_commas_that_are_not_quoted() -> None:
 
 
 def test_names_of_zips() -> None:
-    found = zip_name("1234567_20201_2_0.zip")
+    found = parse_zip_name("1234567_20201_2_0.zip")
     assert found is not None
     assert (found.eid, found.field, found.visit) == ("1234567", "20201", "2_0")
-    assert zip_name("scan.zip") is None
+    assert parse_zip_name("scan.zip") is None
 
 
 @pytest.mark.parametrize(
@@ -64,28 +65,28 @@ def test_sequence_type_of_attributes_and_words(attributes: dict[str, Any], name:
     (ds, *_) = dcm.series(dcm.noise(1), **attributes)
     (frame,) = read_frames(dcm.as_bytes(ds), "f")
     assert sequence_of(frame) == name
-    assert why_not([frame]) is None
+    assert reason_to_refuse([frame]) is None
 
 
 def test_pseudonyms_need_the_key_and_stay() -> None:
-    person = Patient("id\0\0H4711", frozenset({"H4711"}))
+    patient = Patient("id\0\0H4711", frozenset({"H4711"}))
     one, other = Pseudonyms(b"a" * 32), Pseudonyms(b"b" * 32)
-    assert one.participant(person) == Pseudonyms(b"a" * 32).participant(person) != other.participant(person)
-    assert "4711" not in one.participant(person)
+    assert one.participant_code(patient) == Pseudonyms(b"a" * 32).participant_code(patient) != other.participant_code(patient)
+    assert "4711" not in one.participant_code(patient)
 
 
 def test_redaction_finds_names_however_they_are_joined() -> None:
-    person = Patient("k", frozenset({"Doe^John", "Doe", "John", "4711"}))
-    redact = Redaction({person}, {"4711"})
+    patient = Patient("k", frozenset({"Doe^John", "Doe", "John", "4711"}))
+    redact = Redaction({patient}, {"4711"})
     assert redact("/data/DOE_JOHN/x") == "/data/***/x"
     assert redact("/data/johndoe/4711/Johnson") == "/data/***/4711/Johnson"
-    assert Redaction({person})("a/4711/b") == "a/***/b"
+    assert Redaction({patient})("a/4711/b") == "a/***/b"
 
 
 def test_label_maps(tmp_path: Path) -> None:
     def read(name: str, text: str) -> list[tuple[int, str]]:
         (tmp_path / name).write_text(text)
-        return read_mask_labels(tmp_path / name)
+        return read_label_list(tmp_path / name)
 
     wanted = [(1, "spleen"), (5, "liver")]
     assert read("dataset.json", json.dumps({"labels": {"background": 0, "liver": 5, "spleen": 1}})) == wanted
@@ -136,8 +137,8 @@ def test_noise_is_no_swap() -> None:
 
 
 def test_redaction_finds_names_and_dates_however_they_are_written() -> None:
-    person = Patient("k", frozenset({"Müller^Jürgen", "Müller", "Jürgen", "20251124", "Weiß", "Goessl", "471"}))
-    redact = Redaction([person], ["Anna"])
+    patient = Patient("k", frozenset({"Müller^Jürgen", "Müller", "Jürgen", "20251124", "Weiß", "Goessl", "471"}))
+    redact = Redaction([patient], ["Anna"])
     for text in (
         "Müller_Jürgen",
         unicodedata.normalize("NFD", "Müller, Jürgen"),

@@ -1,4 +1,4 @@
-"""What paths and tables say of an image, before it is opened."""
+"""Names of images from their paths and from tables."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import pytest
 
 from mrseg_label.errors import InvalidInput
 from mrseg_label.ids import derived_id, is_id
-from mrseg_label.intake.assign import assign
-from mrseg_label.intake.discover import Found, discover, strip_suffix
+from mrseg_label.intake.files.discover import FoundFile, discover
+from mrseg_label.intake.files.naming import name_images
+from mrseg_label.intake.files.participants import read_participants
+from mrseg_label.intake.files.pattern import Pattern
+from mrseg_label.intake.names import clean_code, strip_suffix
 from mrseg_label.intake.options import ImportOptions, ImportReport
-from mrseg_label.intake.participants import clean_code, read_participants
-from mrseg_label.intake.pattern import Pattern
 from mrseg_label.intake.sequences import canonical_sequence, most_preferred, sequence_in_name
 
 
@@ -66,8 +67,8 @@ def test_only_a_known_suffix_is_stripped() -> None:
     assert strip_suffix(".nii.gz") == ".nii.gz"
 
 
-def found(path: str, below: str = "/data") -> Found:
-    return Found(Path(path), path, PurePosixPath(path).relative_to(below))
+def found(path: str, below: str = "/data") -> FoundFile:
+    return FoundFile(Path(path), path, PurePosixPath(path).relative_to(below))
 
 
 def test_pattern_fits_the_path_below_the_folder() -> None:
@@ -87,9 +88,9 @@ def test_pattern_fits_the_path_below_the_folder() -> None:
     assert Pattern("{participant}.nii").match(found("/data/P1xnii")) is None
 
 
-def names(paths: list[Found], options: ImportOptions | None = None, codes: tuple[str, ...] = ()) -> list[str]:
-    groups = assign(paths, options or ImportOptions(), codes, ImportReport())
-    return [source.participant for group in groups for source in group]
+def names(paths: list[FoundFile], options: ImportOptions | None = None, codes: tuple[str, ...] = ()) -> list[str]:
+    groups = name_images(paths, options or ImportOptions(), codes, ImportReport())
+    return [image.participant for group in groups for image in group]
 
 
 def test_automatic_codes_tell_files_apart() -> None:
@@ -117,18 +118,18 @@ def test_names_in_a_bids_data_set(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     report = ImportReport()
-    groups = assign(discover([tmp_path], tmp_path / "ws").images, ImportOptions(), (), report)
-    assigned = {
-        source.path.relative_to(tmp_path).as_posix(): (
-            source.participant,
-            source.session,
-            source.station,
-            source.sequence,
+    groups = name_images(discover([tmp_path], tmp_path / "ws").images, ImportOptions(), (), report)
+    named = {
+        image.path.relative_to(tmp_path).as_posix(): (
+            image.participant,
+            image.session,
+            image.station,
+            image.sequence,
         )
         for group in groups
-        for source in group
+        for image in group
     }
-    assert assigned == files
+    assert named == files
     assert {Path(refusal.source).name for refusal in report.refused} == {"sub-01_part-phase_T2w.nii.gz", "T2w.nii.gz"}
 
 
@@ -173,8 +174,8 @@ def test_table_of_participants(tmp_path: Path) -> None:
     table.write_text(
         "\ufeffparticipant_id\tage\tSex\nsub-01\t34\tF\n\nsub-02\tn/a\tn/a\nsub-03\t089Y\tmale\nsub-03\t1\tM\nsub-04\told\tM\nsub-05\t3\tmarried\n"
     )
-    people, refused = read_participants(table)
-    assert {code: (person.sex, person.age) for code, person in people.items()} == {
+    rows, refused = read_participants(table)
+    assert {code: (row.sex, row.age) for code, row in rows.items()} == {
         "sub-01": ("F", 34.0),
         "sub-02": (None, None),
         "sub-03": ("M", 89.0),
@@ -204,6 +205,6 @@ def test_pipes_and_dead_links_are_refused_and_never_opened(tmp_path: Path) -> No
     findings = discover([tmp_path], tmp_path / "ws")
     assert findings.images == []
     assert [(Path(entry.source).name, entry.reason) for entry in findings.refused] == [
-        ("dead.nrrd", "a link that leads nowhere"),
-        ("pipe.nii.gz", "no regular file"),
+        ("dead.nrrd", "a broken symbolic link"),
+        ("pipe.nii.gz", "not a regular file"),
     ]

@@ -1,4 +1,4 @@
-"""Find the images in files and folders."""
+"""Find images, DICOM files and zips in the paths of an import."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from mrseg_label.intake.options import Refused
 from mrseg_label.workspace import FOLDERS
 
 PARTICIPANT_TABLES = ("participants.csv", "participants.tsv")
-# Images by their name that are not read here: said aloud, where other files beside images are passed over.
+# Images, by their names, in formats that are not supported: refused, where other files beside images are ignored.
 _OTHER_IMAGES = (".hdr", ".img", ".img.gz", ".mhd", ".nhdr", ".mgz", ".mgh", ".mnc", ".gipl", ".vtk")
 DICOM_SUFFIXES = (".dcm", ".ima", ".dicom")
 _PREAMBLE = 128
 
 
 @dataclass(frozen=True)
-class Found:
-    """An image file.
+class FoundFile:
+    """A file that was found.
 
     Attributes
     ----------
-    path : absolute; symbolic links are kept.
-    shown : the path as the person who imports would write it.
-    relative : below the folder that was given, or the bare name of a file that was given.
+    path : absolute; symbolic links are not resolved.
+    shown : the path as the report shows it, relative to how the import was called.
+    relative : path below the imported folder, or the bare name of an imported file.
     """
 
     path: Path
@@ -37,71 +37,63 @@ class Found:
 
 @dataclass
 class DicomFolder:
-    """The DICOM files below a folder that was given, and what lies in the same folders beside them."""
+    """The DICOM files below an imported folder, and the other files of the same folders (``beside``)."""
 
-    found: Found
-    files: list[Found] = field(default_factory=list)
-    beside: list[Found] = field(default_factory=list)
+    found: FoundFile
+    files: list[FoundFile] = field(default_factory=list)
+    beside: list[FoundFile] = field(default_factory=list)
 
 
 @dataclass
 class Findings:
-    """What lies under the given paths."""
+    """What was found under the paths of an import; ``tables`` are tables of participants."""
 
-    images: list[Found] = field(default_factory=list)
+    images: list[FoundFile] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     tables: list[Path] = field(default_factory=list)
-    zips: list[Found] = field(default_factory=list)
+    zips: list[FoundFile] = field(default_factory=list)
     dicom: list[DicomFolder] = field(default_factory=list)
 
 
-def strip_suffix(name: str) -> str:
-    """A file's name without its image suffix; dots, blanks and umlauts before it stay."""
-    for suffix in SUFFIXES:
-        if name.lower().endswith(suffix) and len(name) > len(suffix):
-            return name[: -len(suffix)]
-    return name
-
-
 def discover(paths: Sequence[Path], workspace_root: Path) -> Findings:
-    """List the images under files and folders, in the order given and then by name, each once.
+    """Find the images in files and folders, in the given order and then by name, each once.
 
-    Hidden files, other files beside the images and the workspace's own folders are passed over.
+    Hidden files, files that are no images and the workspace's own folders are ignored.
     """
     findings = Findings()
     seen: set[Path] = set()
     own = {workspace_root / folder.split("/")[0] for folder in FOLDERS}
     for given in paths:
-        base = Path(os.path.abspath(given))  # noqa: PTH100 - resolve() would replace links by what they lead to
+        base = Path(os.path.abspath(given))  # noqa: PTH100 - resolve() would follow symbolic links
         if base.is_dir():
             findings.tables += [base / name for name in PARTICIPANT_TABLES if (base / name).is_file()]
-            dicom = DicomFolder(Found(base, str(given), PurePosixPath(base.name)))
+            dicom = DicomFolder(FoundFile(base, str(given), PurePosixPath(base.name)))
             for file in _walk(base, own):
                 relative = PurePosixPath(file.relative_to(base).as_posix())
-                _sort_in(Found(file, str(given / relative), relative), findings, seen, dicom)
+                _sort(FoundFile(file, str(given / relative), relative), findings, seen, dicom)
             _add_dicom(dicom, findings)
         elif base.is_file():
-            found = Found(base, str(given), PurePosixPath(base.name))
+            found = FoundFile(base, str(given), PurePosixPath(base.name))
             dicom = DicomFolder(found)
-            _sort_in(found, findings, seen, dicom)
+            _sort(found, findings, seen, dicom)
             if dicom.files:
                 _add_dicom(dicom, findings)
             elif found.path not in {other.path for other in (*findings.images, *findings.zips)}:
-                reason = f"no image that is read here (known: {', '.join(SUFFIXES)}, DICOM, zips of DICOM)"
+                reason = f"not an image that can be imported (supported: {', '.join(SUFFIXES)}, DICOM, zips of DICOM)"
                 findings.refused.append(Refused(found.shown, reason))
         else:
-            findings.refused.append(Refused(str(given), "there is no such file or folder"))
+            findings.refused.append(Refused(str(given), "no such file or folder"))
     return findings
 
 
-def _sort_in(found: Found, findings: Findings, seen: set[Path], dicom: DicomFolder) -> None:
+def _sort(found: FoundFile, findings: Findings, seen: set[Path], dicom: DicomFolder) -> None:
     name = found.path.name.lower()
     if found.path in seen:
         return
     seen.add(found.path)
-    if not found.path.is_file():  # opening a pipe waits for ever
+    if not found.path.is_file():  # opening a pipe would block
         if name.endswith((*SUFFIXES, ".zip", *DICOM_SUFFIXES)):
-            what = "a link that leads nowhere" if found.path.is_symlink() else "no regular file"
+            what = "a broken symbolic link" if found.path.is_symlink() else "not a regular file"
             findings.refused.append(Refused(found.shown, what))
         return
     if name.endswith(SUFFIXES):
@@ -111,7 +103,7 @@ def _sort_in(found: Found, findings: Findings, seen: set[Path], dicom: DicomFold
     elif name.endswith(DICOM_SUFFIXES) or _is_dicom(found.path):
         dicom.files.append(found)
     elif name.endswith(_OTHER_IMAGES):
-        reason = f"this format is not read here; convert it to one of {', '.join(SUFFIXES)}"
+        reason = f"this format is not supported; convert the file to one of {', '.join(SUFFIXES)}"
         findings.refused.append(Refused(found.shown, reason))
     else:
         dicom.beside.append(found)
@@ -125,7 +117,7 @@ def _add_dicom(dicom: DicomFolder, findings: Findings) -> None:
 
 
 def _is_dicom(path: Path) -> bool:
-    """Whether a file without a telling name is DICOM: the four letters after the preamble."""
+    """Whether the content of a file is DICOM: ``DICM`` after the preamble."""
     try:
         with path.open("rb") as file:
             return file.read(_PREAMBLE + 4)[_PREAMBLE:] == b"DICM"
@@ -134,12 +126,12 @@ def _is_dicom(path: Path) -> bool:
 
 
 def _is_workspace(folder: Path, own: set[Path]) -> bool:
-    """Whether a folder belongs to this workspace or is another: what is stored there is no source."""
+    """Whether a folder belongs to this workspace or is another workspace, whose files are not imported."""
     return folder.resolve() in own or (folder / CONFIG_FILE).is_file()
 
 
 def _walk(base: Path, own: set[Path]) -> Iterator[Path]:
-    visited: set[tuple[int, int]] = set()  # a link to a folder above must not lead in circles
+    visited: set[tuple[int, int]] = set()  # a link to a folder above must not loop
     for folder, subfolders, files in os.walk(base, followlinks=True):
         status = Path(folder).stat()
         if (status.st_dev, status.st_ino) in visited:

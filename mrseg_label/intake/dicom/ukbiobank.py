@@ -22,37 +22,37 @@ _DESCRIPTION = (
     "seriesdescription",
     "series_description",
     "series",
-)  # as it is written
+)  # as UK Biobank spells it
 _DATE = re.compile(r"[A-Z][a-z]{2,8} \d{1,2}, ?\d{4}")
 _TIME_AFTER_DATE = re.compile(r"([A-Z][a-z]{2,8} \d{1,2}, ?\d{4}), ?(\d{1,2}:\d{2})")
 
 
 @dataclass(frozen=True)
 class ZipName:
-    """What a zip's name says: participant and visit (instance 2 is the first imaging visit)."""
+    """Participant, field and visit in the name of a zip (instance 2 is the first imaging visit)."""
 
     eid: str
     field: str
     visit: str
 
 
-def zip_name(name: str) -> ZipName | None:
-    """Read the name of a zip, or None where it is another's."""
+def parse_zip_name(name: str) -> ZipName | None:
+    """Parse the name of a zip; None where it is not a UK Biobank name."""
     match = _NAME.fullmatch(name)
     return None if match is None else ZipName(match[1], match[2], f"{match[3]}_{match[4]}")
 
 
 def is_manifest(name: str) -> bool:
-    """Whether a member is the list of the others."""
+    """Whether a member of a zip is a manifest, the list of the others."""
     return PurePosixPath(name).name.casefold() in MANIFESTS
 
 
 def read_manifest(data: bytes) -> dict[str, str]:
-    """Series description by file name, from a manifest.
+    """Read the series description of each file from a manifest.
 
-    Dates such as ``May 1, 2014`` and descriptions stand in it with commas that are not quoted: a line with
-    more cells than the header is put together again, dates first, then the description takes what is left.
-    A line that still does not fit is passed over; a file that names no columns gives nothing.
+    Dates such as ``May 1, 2014`` and descriptions contain commas that are not quoted. Where a line has more cells than
+    the header, the parts of dates are joined first, then the description takes the remaining cells. A line that
+    still does not fit is ignored, and so is a manifest without the columns.
     """
     text = data.decode("utf-8-sig", errors="replace").replace("\r\n", "\n").replace("\r", "\n")
     lines = [line for line in text.split("\n") if line.strip()]

@@ -1,7 +1,6 @@
-"""Where the files of a DICOM export lie: a folder or a zip, which is read as it is and never unpacked.
+"""Folders and zips of DICOM files. A zip is read in place and never unpacked.
 
-A zip that has one member outside its folder is refused whole: whoever made it meant no good or made a
-mistake, and neither is a source of images.
+A zip with a single member outside its folder is refused as a whole: it is either malicious or broken.
 """
 
 from __future__ import annotations
@@ -10,41 +9,29 @@ import stat
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Protocol
 
 from mrseg_label.errors import InvalidInput, TooLarge
 from mrseg_label.imaging.streams import MAX_VOXEL_BYTES
 
-Read = Callable[[str], bytes]
+ReadFile = Callable[[str], bytes]
 MAX_MEMBERS = 200_000
 MAX_ZIP_BYTES = 64 * 1024**3
-# Deflate packs zeros a thousandfold; images a few times, and only a small file may be mostly background.
+# Deflate packs zeros a thousandfold but images only a few times; only a small file may be mostly background.
 _MAX_RATIO, _SMALL_BYTES = 200, 64 * 1024**2
-# These stand beside images and need no word.
-_SILENT = (".ds_store", "thumbs.db", "desktop.ini")
+# Files that operating systems add.
+_IGNORED = (".ds_store", "thumbs.db", "desktop.ini")
 
 
-class Damaged(InvalidInput):
-    """A zip that was damaged on its way: what is missing in it cannot be known."""
-
-
-class Container(Protocol):
-    """Files by name, in the order in which they are read."""
-
-    @property
-    def names(self) -> list[str]:
-        """Names of all files."""
-
-    def opened(self) -> AbstractContextManager[Read]:
-        """A context in which files can be read."""
+class DamagedZip(InvalidInput):
+    """A damaged zip: what is missing from it cannot be known."""
 
 
 @dataclass(frozen=True)
 class Folder:
-    """Files on disk, by the name that stands in a report."""
+    """Files on disk, by the name under which the report shows them."""
 
     files: Mapping[str, Path]
 
@@ -54,13 +41,13 @@ class Folder:
         return list(self.files)
 
     @contextmanager
-    def opened(self) -> Iterator[Read]:
-        """A function that reads a file by name."""
+    def opened(self) -> Iterator[ReadFile]:
+        """Yield a function that reads a file by name."""
 
         def read(name: str) -> bytes:
             path = self.files[name]
             if path.stat().st_size > MAX_VOXEL_BYTES:
-                raise TooLarge(f"a file of more than {MAX_VOXEL_BYTES:,} bytes")
+                raise TooLarge(f"the file is larger than {MAX_VOXEL_BYTES:,} bytes")
             return path.read_bytes()
 
         yield read
@@ -68,21 +55,21 @@ class Folder:
 
 @dataclass(frozen=True)
 class Zip:
-    """Members of a zip."""
+    """Members of a zip that was checked."""
 
     path: Path
     members: tuple[str, ...]
 
     @classmethod
-    def checked(cls, path: Path) -> Zip:
-        """Look at the list of members before any is read.
+    def open_checked(cls, path: Path) -> Zip:
+        """Check the list of members before any of them is read.
 
         Raises
         ------
         InvalidInput
             Not a zip; a member outside the folder (absolute, with ``..``, a link); two of one name; encrypted.
         TooLarge
-            It would unpack to more than is read, or far more than any image does.
+            It would unpack to more than is allowed, or to far more than any image does.
         """
         try:
             with zipfile.ZipFile(path) as archive:
@@ -90,20 +77,20 @@ class Zip:
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
             raise InvalidInput(f"the zip cannot be read: {error}") from error
         if len(infos) > MAX_MEMBERS:
-            raise TooLarge(f"the zip has {len(infos):,} members; at most {MAX_MEMBERS:,} are read")
+            raise TooLarge(f"the zip has {len(infos):,} members; at most {MAX_MEMBERS:,} are allowed")
         total = 0
         for info in infos:
             _check_member(info)
             total += info.file_size
         if total > MAX_ZIP_BYTES:
-            raise TooLarge(f"the zip unpacks to {total:,} bytes; at most {MAX_ZIP_BYTES:,} are read")
+            raise TooLarge(f"the zip unpacks to {total:,} bytes; at most {MAX_ZIP_BYTES:,} are allowed")
         packed = max(path.stat().st_size, 1)
         if total > _SMALL_BYTES and total / packed > _MAX_RATIO:
-            raise TooLarge(f"the zip unpacks to {total / packed:,.0f} times its size; no images do")
+            raise TooLarge(f"the zip unpacks to {total / packed:,.0f} times its size, which images never do")
         names = [info.filename for info in infos if not info.is_dir()]
         if len(set(names)) != len(names):
-            raise InvalidInput("the zip has two members of one name; it is refused whole")
-        return cls(path, tuple(name for name in names if PurePosixPath(name).name.lower() not in _SILENT))
+            raise InvalidInput("the zip has two members with the same name, so it is refused as a whole")
+        return cls(path, tuple(name for name in names if PurePosixPath(name).name.lower() not in _IGNORED))
 
     @property
     def names(self) -> list[str]:
@@ -111,8 +98,8 @@ class Zip:
         return list(self.members)
 
     @contextmanager
-    def opened(self) -> Iterator[Read]:
-        """A function that reads a member by name, its checksum checked."""
+    def opened(self) -> Iterator[ReadFile]:
+        """Yield a function that reads a member by name and verifies its checksum."""
         try:
             with zipfile.ZipFile(self.path) as archive:
 
@@ -120,13 +107,13 @@ class Zip:
                     try:
                         return archive.read(name)
                     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError) as error:
-                        raise Damaged(
-                            f"the zip is damaged ({type(error).__name__} in a member); fetch it again, it is refused whole"
+                        raise DamagedZip(
+                            f"the zip is damaged ({type(error).__name__} in a member), so it is refused as a whole; download it again"
                         ) from error
 
                 yield read
         except zipfile.BadZipFile as error:
-            raise InvalidInput("the zip changed while it was read") from error
+            raise InvalidInput("the zip changed while it was being read; import it again") from error
 
 
 def _check_member(info: zipfile.ZipInfo) -> None:
@@ -134,13 +121,13 @@ def _check_member(info: zipfile.ZipInfo) -> None:
     parts = name.replace("\\", "/").split("/")
     outside = name.startswith(("/", "\\")) or ".." in parts or (len(parts[0]) > 1 and parts[0][1] == ":")
     if outside or "\0" in name:
-        raise InvalidInput("the zip has a member outside its folder; it is refused whole")
+        raise InvalidInput("the zip has a member outside its folder, so it is refused as a whole")
     mode = info.external_attr >> 16
     if mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise InvalidInput("the zip has a member that is a link or no plain file; it is refused whole")
+        raise InvalidInput("the zip has a member that is a link or not a regular file, so it is refused as a whole")
     if info.flag_bits & 1:
-        raise InvalidInput("the zip is encrypted; unpack it first")
+        raise InvalidInput("the zip is encrypted; decrypt it first")
     if info.file_size > max(_SMALL_BYTES, _MAX_RATIO * info.compress_size):
         raise TooLarge(f"the zip has a member that unpacks to {info.file_size:,} from {info.compress_size:,} bytes")
     if info.file_size > MAX_VOXEL_BYTES:
-        raise TooLarge(f"the zip has a member of {info.file_size:,} bytes; at most {MAX_VOXEL_BYTES:,} are read")
+        raise TooLarge(f"the zip has a member of {info.file_size:,} bytes; at most {MAX_VOXEL_BYTES:,} are allowed")

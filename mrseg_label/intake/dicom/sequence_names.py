@@ -1,4 +1,4 @@
-"""Sequence type of a DICOM frame, from its attributes and from what the scanner's users wrote."""
+"""Sequence type of a DICOM frame, from its attributes and from the descriptions that users of the scanner wrote."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ _T1 = re.compile(r"(?<![a-z0-9])(t1w?|vibe|lava|thrive|mprage|flash|fl[23]d|spgr
 
 
 def sequence_of(frame: Frame) -> str:
-    """One of the known sequence types, or the empty text. What people wrote freely is never passed on.
+    """Return one of the known sequence types, or an empty string; free text is never passed on.
 
-    In this order: CT by modality; a Dixon channel by ImageType; the last part of the series description (UK
-    Biobank: ``..._in``, ``_opp``, ``_F``, ``_W``), then of the protocol's name; T1 and T2 by words; by echo and
-    repetition time. T1 with fat suppressed (scan options, words) is ``t1fs``.
+    Tried in this order: CT by modality; a Dixon channel by ImageType; the last part of the series description (UK
+    Biobank: ``..._in``, ``_opp``, ``_F``, ``_W``), then of the protocol name; T1 and T2 by words; echo and repetition
+    time. T1 with fat suppression (scan options, words) is ``t1fs``.
     """
     if frame.modality == "CT":
         return "ct"
-    channel = channel_of(frame)
+    channel = dixon_channel(frame)
     if channel:
         return channel
     text = f"{frame.description} {frame.protocol}"
@@ -54,8 +54,8 @@ def sequence_of(frame: Frame) -> str:
     return weighting
 
 
-def channel_of(frame: Frame) -> str:
-    """The Dixon channel that a frame's type or the end of its series description names, or the empty text."""
+def dixon_channel(frame: Frame) -> str:
+    """Return the Dixon channel that ImageType or the end of the series description names, or an empty string."""
     for value in frame.image_type[2:]:
         if value in _BY_IMAGE_TYPE:
             return _BY_IMAGE_TYPE[value]
@@ -63,12 +63,12 @@ def channel_of(frame: Frame) -> str:
     return named if named in DIXON else ""
 
 
-def why_not(frames: Sequence[Frame]) -> str | None:
-    """Why a stack is no image to annotate (localizer, phase, projection, parameter map), or None."""
+def reason_to_refuse(frames: Sequence[Frame]) -> str | None:
+    """Return why a stack is not imported (localizer, phase, projection, parameter map), or None."""
     first = frames[0]
     if first.component != "M":
-        what = {"P": "phase", "R": "real part", "I": "imaginary part"}[first.component]
-        return f"a {what} image; only magnitudes are taken"
+        what = {"P": "phase", "R": "real-part", "I": "imaginary-part"}[first.component]
+        return f"a {what} image; only magnitude images are imported"
     if "LOCALIZER" in first.image_type or _LOCALIZER.search(first.description):
         return "a localizer"
     if any(value in first.image_type for value in _PROJECTIONS):
@@ -90,7 +90,7 @@ def _by_words(text: str) -> str:
 
 
 def _by_times(frame: Frame) -> str:
-    """Weighting by echo and repetition time, where they leave no doubt."""
+    """Derive the weighting from echo and repetition time where they are unambiguous."""
     echo, repetition = frame.echo_time_ms, frame.repetition_time_ms
     if echo is None or repetition is None or frame.modality != "MR":
         return ""

@@ -1,4 +1,4 @@
-"""Images in a BIDS data set: who, which session and which sequence stand in the file's entities.
+"""Images in a BIDS data set: participant, session, station and sequence from the entities of the file name.
 
 References
 ----------
@@ -12,46 +12,47 @@ import re
 from pathlib import Path
 
 from mrseg_label.errors import InvalidInput
-from mrseg_label.intake.discover import Found, strip_suffix
+from mrseg_label.intake.files.discover import FoundFile
+from mrseg_label.intake.names import strip_suffix
 from mrseg_label.intake.sequences import SEQUENCES, canonical_sequence
 
 DESCRIPTION = "dataset_description.json"
-# What lies here was made of the images (masks, maps) or is no image of a participant.
-_PASSED_OVER = ("derivatives", "sourcedata", "code", "stimuli", "phenotype")
+# Derived data (masks, maps), and what is no raw image of a participant.
+_NOT_RAW = ("derivatives", "sourcedata", "code", "stimuli", "phenotype")
 _ENTITY = re.compile(r"([a-zA-Z]+)-([^_-]+)")
 
 
 def in_data_set(folder: Path, known: dict[Path, bool]) -> bool:
-    """Whether a folder lies in a BIDS data set; ``known`` keeps the answers of one import."""
+    """Whether a folder lies in a BIDS data set; ``known`` caches the answers of one import."""
     if folder not in known:
         described = (folder / DESCRIPTION).is_file()
         known[folder] = described or (folder != folder.parent and in_data_set(folder.parent, known))
     return known[folder]
 
 
-def passed_over(found: Found) -> bool:
-    """Whether a file lies, below the imported folder, where BIDS keeps what is no raw image."""
-    return any(part in _PASSED_OVER for part in found.relative.parts[:-1])
+def is_derived(found: FoundFile) -> bool:
+    """Whether a file lies, below the imported folder, in a folder that BIDS reserves for other than raw images."""
+    return any(part in _NOT_RAW for part in found.relative.parts[:-1])
 
 
-def fields_of(found: Found) -> dict[str, str]:
-    """Participant (``sub-...``, as in participants.tsv), session, station and sequence of a file's name.
+def parse_entities(found: FoundFile) -> dict[str, str]:
+    """Read participant (``sub-...``, as in participants.tsv), session, station and sequence from a file name.
 
-    ``chunk`` is the station (BIDS: part of the body or field of view). Session and run keep acquisitions
-    apart. The sequence is the suffix, or ``acq`` where that names one (Dixon channels), or both together
-    (``acq-fs`` with ``T1w``).
+    ``chunk`` is the station (in BIDS: a part of the body or field of view). Session and run separate
+    acquisitions. The sequence is the suffix, or ``acq`` where that names one (Dixon channels), or both
+    together (``acq-fs`` with ``T1w``).
 
     Raises
     ------
     InvalidInput
-        No ``sub`` entity, or a phase image.
+        No ``sub`` entity, or a phase, real or imaginary image.
     """
     *parts, suffix = strip_suffix(found.path.name).split("_")
     entities = {match[1]: match[2] for match in map(_ENTITY.fullmatch, parts) if match}
     if "sub" not in entities:
-        raise InvalidInput("a file of a BIDS data set without sub-<label> in its name; rename it, or give a pattern")
+        raise InvalidInput("the name has no sub-<label>, which BIDS requires; rename the file, or give --pattern")
     if entities.get("part") in ("phase", "imag", "real"):
-        raise InvalidInput(f"part-{entities['part']} is no magnitude image")
+        raise InvalidInput(f"part-{entities['part']}: only magnitude images are imported")
     session = " ".join(f"{name}-{entities[name]}" for name in ("ses", "run") if name in entities)
     return {
         "participant": f"sub-{entities['sub']}",

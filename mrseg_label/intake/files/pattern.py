@@ -1,4 +1,4 @@
-"""Where participant, station and sequence stand in a path: ``{participant}/{station}_{sequence}.nii.gz``."""
+"""Patterns of paths, such as ``{participant}/{station}_{sequence}.nii.gz``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path, PurePosixPath
 
 from mrseg_label.errors import InvalidInput
 from mrseg_label.imaging.formats import SUFFIXES
-from mrseg_label.intake.discover import Found, strip_suffix
+from mrseg_label.intake.files.discover import FoundFile
+from mrseg_label.intake.names import strip_suffix
 
 FIELDS = ("participant", "session", "station", "sequence")
 _PART = re.compile(r"\{(\w*)\}|(\*)")
@@ -17,7 +18,13 @@ _PART = re.compile(r"\{(\w*)\}|(\*)")
 
 @dataclass(frozen=True)
 class Pattern:
-    """A pattern of paths; ``*`` stands for anything within a name, everything else for itself."""
+    """A pattern of paths; ``*`` matches anything within a name, everything else matches itself.
+
+    Raises
+    ------
+    InvalidInput
+        An unknown or repeated field, a stray brace, or no participant.
+    """
 
     text: str
 
@@ -26,11 +33,11 @@ class Pattern:
         unknown = [name for name in names if name not in FIELDS]
         leftover = _PART.sub("", self.text)
         if unknown or len(set(names)) != len(names) or "{" in leftover or "}" in leftover:
-            wrong = f"unknown: {', '.join(unknown)}" if unknown else "each at most once"
+            wrong = f"unknown field {', '.join(unknown)}; " if unknown else ""
             known = ", ".join(f"{{{name}}}" for name in FIELDS)
-            raise InvalidInput(f"the pattern {self.text!r} cannot be used: its fields are {known} ({wrong})")
+            raise InvalidInput(f"invalid pattern {self.text!r}: {wrong}the fields are {known}, each at most once")
         if "participant" not in names:
-            raise InvalidInput(f"the pattern {self.text!r} needs {{participant}}: who was examined")
+            raise InvalidInput(f"invalid pattern {self.text!r}: it must contain {{participant}}")
 
     @cached_property
     def _with_suffix(self) -> bool:
@@ -45,11 +52,11 @@ class Pattern:
             position = match.end()
         return re.compile(expression + re.escape(self.text[position:]))
 
-    def match(self, found: Found) -> dict[str, str] | None:
-        """The fields of a path, or None where it does not fit.
+    def match(self, found: FoundFile) -> dict[str, str] | None:
+        """Return the fields of a path, or None where it does not match.
 
-        The path below the imported folder must fit as a whole; where that has fewer folders than the
-        pattern (a subfolder or a file was given), the folders above count.
+        The path below the imported folder must match as a whole; where that has fewer folders than the
+        pattern (a subfolder or a single file was imported), the folders above are included.
         """
         depth = self.text.count("/") + 1
         relative: PurePosixPath | Path = found.relative
@@ -58,5 +65,5 @@ class Pattern:
         text = relative.as_posix()
         if not self._with_suffix:
             text = strip_suffix(text)
-        fitted = self._expression.fullmatch(text)
-        return None if fitted is None else fitted.groupdict()
+        matched = self._expression.fullmatch(text)
+        return None if matched is None else matched.groupdict()

@@ -1,4 +1,4 @@
-"""Which structure each value of an existing mask stands for: nnU-Net's dataset.json or a table."""
+"""Label lists: the name of each value of a mask, from nnU-Net's ``dataset.json`` or a table."""
 
 from __future__ import annotations
 
@@ -8,51 +8,57 @@ import json
 from pathlib import Path
 
 from mrseg_label.errors import InvalidInput, LabelError
+from mrseg_label.intake.images import MaskLabels
 from mrseg_label.segments.files import MAX_LABEL
 
-Labels = list[tuple[int, str]]
 _VALUE_COLUMNS = ("id", "value", "label", "index", "labelvalue")
 _NAME_COLUMNS = ("name", "structure", "label_name", "labelname")
 
 
-def read_mask_labels(path: Path) -> Labels:
-    """Values and names, background left out, by value.
+def read_label_list(path: Path) -> MaskLabels:
+    """Read values and names, without background, ordered by value.
 
     Parameters
     ----------
     path : nnU-Net's ``dataset.json`` (``labels`` of version 1 or 2), or a TSV or CSV with a column of values
         (``id``, ``value`` or ``label``) and one of names (``name`` or ``structure``); without a header the
-        first column holds the values and the second the names. A workspace's own ``labels.tsv`` is such a table.
+        first column holds the values and the second the names. The ``labels.tsv`` of a workspace is such a table.
 
     Raises
     ------
+    InvalidInput
+        There is no such file.
     LabelError
-        It is none of these, or a value or a name is there twice.
+        It is neither of these, or has a value or a name twice.
     """
+    if not path.is_file():
+        raise InvalidInput(f"{path}: no such label map")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise LabelError(f"{path}: the label map cannot be read as UTF-8 text: {error}") from error
+        raise LabelError(f"{path}: cannot read the label map as UTF-8 text: {error}") from error
     pairs = _from_json(text, path) if path.suffix.lower() == ".json" else _from_table(text, path)
     labels = [(value, name) for value, name in pairs if value != 0]
     values, names = [value for value, _ in labels], [name.casefold() for _, name in labels]
     if not labels or len(set(values)) != len(values) or len(set(names)) != len(names):
-        raise LabelError(f"{path}: every value and every name must be there once; found {labels[:10]}")
+        raise LabelError(f"{path}: each value and each name must occur once; found {labels[:10]}")
     if min(values) < 1 or max(values) > MAX_LABEL or not all(names):
-        raise LabelError(f"{path}: values lie between 1 and {MAX_LABEL} and have names; found {labels[:10]}")
+        raise LabelError(f"{path}: values must lie between 1 and {MAX_LABEL} and have names; found {labels[:10]}")
     return sorted(labels)
 
 
-def _from_json(text: str, path: Path) -> Labels:
+def _from_json(text: str, path: Path) -> MaskLabels:
     try:
         listed = json.loads(text)["labels"]
         entries = list(listed.items())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise LabelError(f"{path}: not nnU-Net's dataset.json: it has no object 'labels'") from error
+        raise LabelError(f"{path}: not a dataset.json of nnU-Net: it has no object 'labels'") from error
     pairs = []
     for key, value in entries:
         if isinstance(value, list | tuple):
-            raise LabelError(f"{path}: region {key!r} stands for several values {value}; give one value a structure")
+            raise LabelError(
+                f"{path}: region {key!r} stands for several values {value}; each structure must have one value"
+            )
         pairs.append((key, value) if _is_whole(key) and not _is_whole(value) else (value, key))
     try:
         return [(int(value), str(name).strip()) for value, name in pairs]
@@ -64,7 +70,7 @@ def _is_whole(value: object) -> bool:
     return isinstance(value, int) or (isinstance(value, str) and value.strip().isdigit())
 
 
-def _from_table(text: str, path: Path) -> Labels:
+def _from_table(text: str, path: Path) -> MaskLabels:
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     if not lines:
         raise LabelError(f"{path}: the label map is empty")
@@ -81,14 +87,5 @@ def _from_table(text: str, path: Path) -> Labels:
         return [(int(row[value_at]), row[name_at].strip()) for row in rows]
     except (IndexError, ValueError) as error:
         raise LabelError(
-            f"{path}: each line takes a value and a name (a header may name the columns id and name): {error}"
+            f"{path}: each line must have a value and a name; a header may name the columns id and name: {error}"
         ) from error
-
-
-def check_mask_labels(path: Path | None) -> Labels | None:
-    """The label map of an import, None without one. Raises :class:`InvalidInput` where there is no such file."""
-    if path is None:
-        return None
-    if not path.is_file():
-        raise InvalidInput(f"{path}: there is no such label map")
-    return read_mask_labels(path)

@@ -1,0 +1,1 @@
+"""Image files: found, named by their paths and tables, prepared for storage."""

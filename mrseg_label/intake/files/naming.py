@@ -1,0 +1,119 @@
+"""Name image files: participant, session, station and sequence, from a pattern, BIDS entities or a table."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+from mrseg_label.errors import InvalidInput
+from mrseg_label.intake.files import bids
+from mrseg_label.intake.files.discover import FoundFile
+from mrseg_label.intake.files.pattern import Pattern
+from mrseg_label.intake.images import NamedImage
+from mrseg_label.intake.names import check_name, clean_code, codes_from_path, strip_suffix
+from mrseg_label.intake.options import ImportOptions, ImportReport
+from mrseg_label.intake.sequences import canonical_sequence, sequence_in_name
+
+
+def name_images(
+    files: Sequence[FoundFile], options: ImportOptions, codes: Collection[str], report: ImportReport
+) -> list[list[NamedImage]]:
+    """Name files and group them by participant, session and station.
+
+    Files of which the name cannot be used are refused in the report.
+
+    Parameters
+    ----------
+    codes : participant codes of the table.
+
+    Raises
+    ------
+    InvalidInput
+        The pattern or the participant cannot be used.
+    """
+    pattern = Pattern(options.pattern) if options.pattern else None
+    participant = clean_code(options.participant) if options.participant else None
+    own_codes = _distinct_codes(files)
+    groups: dict[tuple[str, ...], list[NamedImage]] = {}
+    bids_folders: dict[Path, bool] = {}
+    for found in files:
+        in_bids = pattern is None and bids.in_data_set(found.path.parent, bids_folders)
+        if in_bids and bids.is_derived(found):
+            continue
+        try:
+            if in_bids:
+                image = _name_by_fields(found, bids.parse_entities(found), participant)
+            elif pattern is not None:
+                fields = pattern.match(found)
+                if fields is None:
+                    raise InvalidInput(f"the path does not match the pattern {pattern.text}")
+                image = _name_by_fields(found, fields, participant)
+            else:
+                image = _name_by_table(found, participant, codes, own_codes[found.path])
+        except InvalidInput as error:
+            report.refuse(found.shown, str(error))
+            continue
+        groups.setdefault(image.group_key, []).append(image)
+    return list(groups.values())
+
+
+def _name_by_fields(found: FoundFile, fields: Mapping[str, str], participant: str | None) -> NamedImage:
+    sequence = fields.get("sequence")
+    return NamedImage(
+        path=found.path,
+        shown=found.shown,
+        origin=str(found.path),
+        participant=participant or clean_code(fields["participant"]),
+        stated=True,
+        session=check_name(fields.get("session", "")),
+        station=check_name(fields.get("station", "")),
+        sequence=check_name(
+            canonical_sequence(sequence) if sequence else sequence_in_name(strip_suffix(found.path.name))
+        ),
+    )
+
+
+def _name_by_table(found: FoundFile, participant: str | None, codes: Collection[str], own_code: str) -> NamedImage:
+    warnings: tuple[str, ...] = ()
+    code = participant
+    if code is None and codes:
+        code = _listed_code(found, codes)
+        if code is None:
+            warnings = ("the path names no participant of the table; the file is a participant of its own",)
+    return NamedImage(
+        path=found.path,
+        shown=found.shown,
+        origin=str(found.path),
+        participant=code or clean_code(own_code),
+        stated=code is not None,
+        sequence=sequence_in_name(strip_suffix(found.path.name)),
+        warnings=warnings,
+    )
+
+
+def _distinct_codes(files: Sequence[FoundFile]) -> dict[Path, str]:
+    """Derive a code from the path of each file: the path below the imported folder, or longer to be unique."""
+    choices = {found.path: codes_from_path(found.path, strip_suffix(found.relative.as_posix())) for found in files}
+    codes = {path: next(choice) for path, choice in choices.items()}
+    while True:
+        counts = Counter(codes.values())
+        shared = [path for path, code in codes.items() if counts[code] > 1]
+        if not shared:
+            return codes
+        for path in shared:
+            codes[path] = next(choices[path])
+
+
+def _listed_code(found: FoundFile, codes: Collection[str]) -> str | None:
+    """Find the participant of the table whose code is the name of a folder, or the beginning of the file name."""
+    # Only the imported folder and those below it: what lies above does not tell participants apart.
+    depth = len(found.relative.parts)
+    folders = [clean_code(part) for part in found.path.parts[1:][-depth - 1 : -1]]
+    name = clean_code(strip_suffix(found.path.name))
+    folders = [part for part in reversed(folders) if part in codes]
+    if folders:
+        return folders[0]
+    beginnings = [code for code in codes if re.match(re.escape(code) + r"(?:$|[\s._-])", name)]
+    return max(beginnings, key=len) if beginnings else None

@@ -1,0 +1,145 @@
+"""Prepare the mask of an image: check its grid, and decode it as its job will, so that the report has the result.
+
+A mask that cannot be used is refused and its image is still imported. The job that
+:mod:`~mrseg_label.intake.masks.enqueue` adds turns the mask into an annotation.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.queries import examinations
+from mrseg_label.errors import InvalidInput, LabelError, MrsegError
+from mrseg_label.imaging import Geometry, write_nifti
+from mrseg_label.imaging.formats import SUFFIXES
+from mrseg_label.intake.images import MaskLabels, PreparedImage, PreparedMask, RefusedImage
+from mrseg_label.intake.names import strip_suffix
+from mrseg_label.segments.coded import judge
+from mrseg_label.segments.coverage import required_structures
+from mrseg_label.segments.files import SEGMENTATION_SUFFIX, read_segmentation
+from mrseg_label.workspace import sha256_of
+
+
+@dataclass(frozen=True)
+class MaskPreparer:
+    """Prepares the masks of one import.
+
+    Attributes
+    ----------
+    labels : names of the values of masks; None where the files have their own.
+    required : structures that every mask must judge.
+    scratch : folder for converted masks.
+    """
+
+    workspace: OpenedWorkspace
+    labels: MaskLabels | None
+    required: tuple[str, ...]
+    scratch: Path
+
+    @classmethod
+    def create(cls, workspace: OpenedWorkspace, labels: MaskLabels | None, scratch: Path) -> MaskPreparer:
+        """Create the preparer of an import into a workspace.
+
+        Raises
+        ------
+        ConfigurationError
+            REQUIRED_STRUCTURES names a structure that the label scheme lacks.
+        """
+        required = required_structures(workspace.scheme, workspace.settings.required_structures)
+        return cls(workspace, labels, required, scratch)
+
+    def add_mask(self, image: PreparedImage | RefusedImage) -> PreparedImage | RefusedImage:
+        """Prepare the mask of an image, if it has one."""
+        mask, series = image.named.mask, image.named.series
+        if mask is None:
+            return image
+        redact = series.redact if series is not None else str  # beside DICOM a file may be named after the patient
+        if isinstance(image, RefusedImage):
+            return replace(image, reason=f"{image.reason} (its mask {redact(mask.name)} is not imported either)")
+        try:
+            geometry = image.geometry or self._stored_geometry(image.source_digest)
+            prepared = prepare_mask(mask, geometry, self.labels, self.scratch)
+            remarks = judge(
+                self.workspace.scheme,
+                geometry,
+                prepared.file,
+                prepared.labels,
+                lenient=prepared.lenient,
+                required=self.required,
+            )
+        except (MrsegError, OSError) as error:
+            return replace(image, mask_refused=(redact(str(mask)), redact(str(error))))
+        return replace(
+            image,
+            mask=replace(
+                prepared,
+                shown=redact(str(mask)),
+                notes=tuple(map(redact, prepared.notes)),
+                remarks=tuple(map(redact, remarks)),
+            ),
+        )
+
+    def _stored_geometry(self, source_digest: str) -> Geometry:
+        """Return the grid of an image that was imported before."""
+        with self.workspace.catalog.read() as session:
+            present = examinations.same_image(session, source_digest)
+            if not present:
+                raise InvalidInput("the image of this mask was removed during the import; import both again")
+            return Geometry.from_json(present[0].geometry)
+
+
+def prepare_mask(mask: Path, image: Geometry, labels: MaskLabels | None, scratch: Path) -> PreparedMask:
+    """Check a mask against the grid of its image; a folder with one file per structure becomes one label map.
+
+    Raises
+    ------
+    InvalidInput, GeometryError, LabelError
+        It is not a label map on the grid of the image, or its values have no names.
+    """
+    if mask.is_dir():
+        return _merge_folder(mask, image, scratch)
+    segmentation = read_segmentation(mask, image)
+    has_names = mask.name.lower().endswith(SEGMENTATION_SUFFIX)
+    if labels is None and not has_names:
+        raise LabelError(f"{mask.name}: the values of this mask have no names; give a label map with --mask-labels")
+    suffix = SEGMENTATION_SUFFIX if has_names else next(s for s in SUFFIXES if mask.name.lower().endswith(s))
+    return PreparedMask(
+        file=mask,
+        suffix=suffix,
+        digest=sha256_of(mask),
+        labels=None if has_names else labels,
+        lenient=False,
+        notes=tuple(segmentation.notes),
+    )
+
+
+def _merge_folder(folder: Path, image: Geometry, scratch: Path) -> PreparedMask:
+    """Merge the files of a folder, one per structure, into one label map in the order of their names."""
+    files = sorted(path for path in folder.iterdir() if path.name.lower().endswith(SUFFIXES) and path.name[0] != ".")
+    if not files:
+        raise InvalidInput(f"{folder.name} contains no files of structures")
+    merged = np.zeros(image.shape, dtype=np.float32)  # whole numbers: written as uint8 or int16
+    labels: MaskLabels = []
+    notes: list[str] = []
+    for value, file in enumerate(files, start=1):
+        layer = read_segmentation(file, image).layers[0]
+        if int(layer.max()) > 1:
+            raise InvalidInput(
+                f"{file.name} has voxels with the value {int(layer.max())}; a file of one structure has only 0 and 1"
+            )
+        inside = layer > 0
+        covered = int((merged[inside] > 0).sum())
+        if covered:
+            notes.append(f"{strip_suffix(file.name)} replaced {covered:,} voxels of earlier structures")
+        merged[inside] = value
+        labels.append((value, strip_suffix(file.name)))
+    file = scratch / f"{secrets.token_hex(8)}.nii.gz"
+    write_nifti(file, merged.astype(np.uint8) if len(labels) < 256 else merged, image)
+    return PreparedMask(
+        file=file, suffix=".nii.gz", digest=sha256_of(file), labels=labels, lenient=True, notes=tuple(notes)
+    )

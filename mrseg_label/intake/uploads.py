@@ -1,0 +1,113 @@
+"""Register an image that a reader uploads: one file, prepared and recorded as in an import."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.queries import audit, examinations, participants
+from mrseg_label.catalog.tables import Examination
+from mrseg_label.errors import Conflict, InvalidInput
+from mrseg_label.ids import check_alias, is_id
+from mrseg_label.intake.files.prepare import SCRATCH, prepare
+from mrseg_label.intake.images import NamedImage, PreparedImage, RefusedImage
+from mrseg_label.intake.names import strip_suffix
+from mrseg_label.intake.record import Recorder, log_import
+from mrseg_label.intake.sequences import PRIMARY_SEQUENCES, sequence_in_name
+from mrseg_label.workspace import sha256_of
+
+# Checking an image takes a multiple of its size in memory, so uploads are checked one after the other.
+_one_upload = threading.Lock()
+
+
+def register_upload(workspace: OpenedWorkspace, file: Path, *, alias: str, client: str, joins: bool = True) -> str:
+    """Register an uploaded image as an examination, under the reader's own name for it.
+
+    The same image again, under whatever name, is the same examination; another image under the same name
+    is a new one, which the name then refers to.
+
+    Parameters
+    ----------
+    file : the upload, with the suffix of an image.
+    alias : the reader's name for it.
+    client : the reader, whose name it is.
+    joins : whether the name may refer to an image that somebody else imported, which opens that image's
+        pre-segmentations and annotations to the reader.
+
+    Returns
+    -------
+    The examination's id.
+
+    Raises
+    ------
+    InvalidInput
+        The name or the image cannot be used.
+    Conflict
+        The name is the id of another examination, or the image is stored already and the name may not refer to it.
+    """
+    check_alias(alias)
+    if is_id(alias):
+        _check_exists(workspace, alias)
+    named = NamedImage(
+        path=file,
+        shown=alias,
+        origin=str(file),
+        participant=f"upload-{sha256_of(file)[:16]}",
+        stated=True,
+        sequence=sequence_in_name(strip_suffix(alias)),
+    )
+    with workspace.scratch(SCRATCH) as scratch:
+        with _one_upload:
+            image = prepare(workspace, named, scratch, max_bytes=workspace.settings.max_image_mb * 1024 * 1024)
+        if isinstance(image, RefusedImage):
+            raise InvalidInput(f"the image {alias!r} cannot be used: {image.reason.removeprefix(f'{file.name}: ')}")
+        with workspace.catalog.begin() as session:
+            participants.lock_imports(session)
+            present = examinations.same_image(session, image.source_digest, image.digest)
+            if is_id(alias):
+                return _check_same(alias, present)
+            if present:
+                examination_id = _choose_stored(session, present, client, joins)
+            else:
+                examination_id = _record(workspace, session, image, client)
+            examinations.set_alias(session, client, alias, examination_id)
+            audit.record(session, client, "named", examination_id)
+    return examination_id
+
+
+def _record(workspace: OpenedWorkspace, session: Session, image: PreparedImage, client: str) -> str:
+    """Record a new image; returns the examination's id."""
+    recorder = Recorder(workspace, {}, PRIMARY_SEQUENCES)
+    examination_id = recorder.record(session, image).id
+    recorder.store_files()
+    log_import(session, client, [examination_id])
+    return examination_id
+
+
+def _check_exists(workspace: OpenedWorkspace, alias: str) -> None:
+    with workspace.catalog.read() as session:
+        if examinations.get(session, alias) is None:
+            raise InvalidInput(
+                f"{alias!r} looks like the id of an examination, but no such examination exists; rename the image"
+            )
+
+
+def _check_same(alias: str, present: Sequence[Examination]) -> str:
+    """Return the id under which an image is uploaded, if the image is that examination."""
+    if alias not in {examination.id for examination in present}:
+        raise Conflict(
+            f"{alias} is the id of another image, and a stored image is never overwritten; rename yours and upload it again"
+        )
+    return alias
+
+
+def _choose_stored(session: Session, present: Sequence[Examination], client: str, joins: bool) -> str:
+    """Return the id of the stored examination that a name may refer to: one that the reader uploaded, if possible."""
+    own = [item for item in present if examinations.has_alias(session, item.id, client)]
+    if not own and not joins:
+        raise Conflict("this image is already in the catalogue and comes with the worklist; ask for the next case")
+    return (own or present)[0].id
