@@ -1,4 +1,4 @@
-"""``import``, ``exclude``, ``include``."""
+"""The commands ``import``, ``exclude`` and ``include``."""
 
 from __future__ import annotations
 
@@ -15,56 +15,54 @@ if TYPE_CHECKING:
 
 _SHOWN = 20
 _ACTOR = "local"
-AuthorOption = Annotated[str, typer.Option(help="Who says so; kept with it.", show_default="local")]
+AuthorOption = Annotated[str, typer.Option(help="Author; kept with the exclusion.", show_default="local")]
 
 
 def import_images(
     paths: Annotated[
         list[Path],
         typer.Argument(
-            help="Images (.nii.gz, .nii, .nrrd, .mha), folders of them or of DICOM files, zips of DICOM files."
+            help="Images (.nii.gz, .nii, .nrrd, .mha), folders of images or of DICOM files, zips of DICOM files."
         ),
     ],
     workspace: WorkspaceOption = HERE,
-    participant: Annotated[str | None, typer.Option(help="Code of the participant whose images these all are.")] = None,
+    participant: Annotated[str | None, typer.Option(help="Participant code of all these images.")] = None,
     pattern: Annotated[
         str | None,
         typer.Option(
-            help="Where the names stand in a path: '{participant}/{station}_{sequence}.nii.gz'; also {session}, and * for anything."
+            help="Pattern of the paths: '{participant}/{station}_{sequence}.nii.gz'; also {session}, and * for any text."
         ),
     ] = None,
     csv: Annotated[
         Path | None,
         typer.Option(
-            help="Table with the columns participant, sex, age; by default participants.csv or .tsv of an imported folder."
+            help="Table with the columns participant, sex, age; by default participants.csv or participants.tsv of an imported folder."
         ),
     ] = None,
     orientation: Annotated[
-        str | None, typer.Option(help="Where the axes point in files that do not say it, for example LPS.")
+        str | None, typer.Option(help="Direction of the axes in files that give no orientation, such as LPS.")
     ] = None,
     primary: Annotated[
         str | None,
-        typer.Option(help="Sequence of a group to draft on and to open, best first, for example 'water,in'."),
+        typer.Option(help="Sequence to pre-segment and to open of each acquisition, best first, such as 'water,in'."),
     ] = None,
     masks: Annotated[
         str | None,
         typer.Option(
-            help="Where the mask of an image lies below the imported folder: '{participant}/{station}_seg.nii.gz'; also {name} and {case}, or a folder with one file a structure."
+            help="Pattern of the paths of masks below the imported folder: '{participant}/{station}_seg.nii.gz'; also {name} and {case}; may lead to a folder with one file per structure."
         ),
     ] = None,
     mask_labels: Annotated[
         Path | None,
         typer.Option(
-            help="What the values of the masks stand for: nnU-Net's dataset.json, or a table with id and name."
+            help="Names of the values of masks: nnU-Net's dataset.json, or a table with the columns id and name."
         ),
     ] = None,
-    reference: Annotated[
-        bool, typer.Option("--reference", help="Refer to files where they lie instead of copying them.")
-    ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen and store nothing.")] = False,
+    reference: Annotated[bool, typer.Option("--reference", help="Link to the files instead of copying them.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Report what would happen and store nothing.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring images into the catalogue; exit code 1 if any was refused."""
+    """Import images into the catalogue; exit code 1 if any was refused."""
     from mrseg_label.intake.options import ImportOptions
     from mrseg_label.intake.sequences import PRIMARY_SEQUENCES
     from mrseg_label.intake.service import check_options, import_paths
@@ -86,8 +84,8 @@ def import_images(
         check_options(options)
     except InvalidInput as error:
         raise typer.BadParameter(str(error)) from error
-    with opened(workspace) as found, progress_bar("importing", quiet=as_json) as progress:
-        report = import_paths(found, paths, options, progress)
+    with opened(workspace) as opened_workspace, progress_bar("importing", quiet=as_json) as progress:
+        report = import_paths(opened_workspace, paths, options, progress)
     if as_json:
         print_json(report.to_json())
     else:
@@ -98,18 +96,18 @@ def import_images(
 
 def exclude(
     subject: Annotated[
-        str, typer.Argument(help="Id of an examination (its whole group is excluded), or a participant's code.")
+        str, typer.Argument(help="Id of an examination (its whole acquisition is excluded), or a participant code.")
     ],
-    reason: Annotated[str, typer.Option(help="Why; kept with the date and the author.")],
+    reason: Annotated[str, typer.Option(help="Reason; kept with author and date.")],
     author: AuthorOption = _ACTOR,
     workspace: WorkspaceOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
-    """Leave an examination or a participant out of hand-out and training; nothing is deleted."""
-    from mrseg_label.intake.exclusion import exclude as do
+    """Exclude an examination or a participant from assignment and training; nothing is deleted."""
+    from mrseg_label.intake.exclusion import exclude as exclude_subject
 
-    with opened(workspace) as found:
-        ids = do(found.catalog, subject, reason=reason, actor=author)
+    with opened(workspace) as opened_workspace:
+        ids = exclude_subject(opened_workspace.catalog, subject, reason=reason, actor=author)
     if as_json:
         print_json({"excluded": ids})
     else:
@@ -117,16 +115,16 @@ def exclude(
 
 
 def include(
-    subject: Annotated[str, typer.Argument(help="Id of an examination, or a participant's code.")],
+    subject: Annotated[str, typer.Argument(help="Id of an examination, or a participant code.")],
     author: AuthorOption = _ACTOR,
     workspace: WorkspaceOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
-    """Take an exclusion back."""
-    from mrseg_label.intake.exclusion import include as do
+    """Undo an exclusion."""
+    from mrseg_label.intake.exclusion import include as include_subject
 
-    with opened(workspace) as found:
-        ids = do(found.catalog, subject, actor=author)
+    with opened(workspace) as opened_workspace:
+        ids = include_subject(opened_workspace.catalog, subject, actor=author)
     if as_json:
         print_json({"included": ids})
     else:
@@ -163,8 +161,8 @@ def _print(report: ImportReport) -> None:
     for refusal in report.refused:
         say(f"refused {refusal.source}: {refusal.reason}")
     for other in report.passed_over:
-        say(f"passed over {other.source}: {other.reason}")
+        say(f"note: {other.source}: {other.reason}")
     if report.masks:
-        say(f"{report.masks} masks handed on: workers make revisions of them")
+        say(f"{report.masks} masks queued: a worker makes an annotation of each")
     verb = "would be accepted" if report.dry_run else "accepted"
     say(f"{len(report.accepted)} {verb}, {len(report.refused)} refused, {report.unchanged} unchanged")

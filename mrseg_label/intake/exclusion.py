@@ -1,4 +1,4 @@
-"""Leave examinations or participants out of the work, later, with reason, author and date."""
+"""Exclude examinations or participants from assignment and training, with reason, author and date."""
 
 from __future__ import annotations
 
@@ -17,64 +17,65 @@ from mrseg_label.ids import is_id
 
 
 def exclude(catalog: Catalog, subject: str, *, reason: str, actor: str) -> list[str]:
-    """Exclude an examination with its co-registered group, or a participant with everything, also what comes later.
+    """Exclude an acquisition, or a participant with all acquisitions, later ones included.
 
-    Excluded cases are neither handed out nor trained on; nothing of them is deleted.
+    Excluded cases are neither assigned nor trained on; nothing of them is deleted.
 
     Parameters
     ----------
-    subject : id of an examination or of a group, or code of a participant.
+    subject : id of an examination or of its acquisition, or code of a participant.
+    actor : author of the exclusion.
 
     Returns
     -------
-    Ids of the acquisitions (groups) that are excluded now and were not before.
+    Ids of the acquisitions that are newly excluded.
 
     Raises
     ------
     InvalidInput
-        No reason.
+        The reason is empty.
     NotFound
-        There is no such examination, group or participant.
+        There is no such examination, acquisition or participant.
     Conflict
         It is excluded already.
     """
     if not reason.strip():
         raise InvalidInput("an exclusion needs a reason")
     with catalog.begin() as session:
-        participant, acquisitions = _find(session, subject)
+        participant, acquisitions = _find_subject(session, subject)
         moment = now()
         changed = [acquisition for acquisition in acquisitions if acquisition.excluded_at is None]
         if not changed and (participant is None or participant.excluded_at is not None):
-            raise Conflict(f"{subject} is excluded already")
-        _mark(participant, changed, moment, actor, reason.strip())
+            raise Conflict(f"{subject} is already excluded")
+        _mark_all(participant, changed, moment, actor, reason.strip())
         ids = [acquisition.id for acquisition in changed]
         audit.record(session, actor, "exclude", subject, reason=reason.strip(), acquisitions=ids)
     return ids
 
 
 def include(catalog: Catalog, subject: str, *, actor: str) -> list[str]:
-    """Take an exclusion back. The trail of both stays.
+    """Undo an exclusion; the audit trail keeps both.
 
     Returns
     -------
-    Ids of the acquisitions that take part again.
+    Ids of the acquisitions that are included again.
 
     Raises
     ------
     NotFound
-        There is no such examination, group or participant.
+        There is no such examination, acquisition or participant.
     Conflict
-        It is not excluded, or its participant is as a whole.
+        It is not excluded, or the whole participant is.
     """
     with catalog.begin() as session:
-        participant, acquisitions = _find(session, subject)
+        participant, acquisitions = _find_subject(session, subject)
         changed = [acquisition for acquisition in acquisitions if acquisition.excluded_at is not None]
         if not changed and (participant is None or participant.excluded_at is None):
             raise Conflict(f"{subject} is not excluded")
         if participant is None and acquisitions[0].participant.excluded_at is not None:
             code = acquisitions[0].participant.code
             raise Conflict(f"the whole participant {code} is excluded; include {code} first")
-        _mark(participant, changed, None, None, None)
+        _mark_all(participant, changed, None, None, None)
         ids = [acquisition.id for acquisition in changed]
         audit.record(session, actor, "include", subject, acquisitions=ids)
     return ids
@@ -83,11 +84,11 @@ def include(catalog: Catalog, subject: str, *, actor: str) -> list[str]:
 def mark_excluded(
     row: Acquisition | Participant, moment: datetime | None, actor: str | None, reason: str | None
 ) -> None:
-    """Write an exclusion into a row, or take it out."""
+    """Write an exclusion into a row, or clear it with None."""
     row.excluded_at, row.excluded_by, row.excluded_reason = moment, actor, reason
 
 
-def _mark(
+def _mark_all(
     participant: Participant | None,
     acquisitions: Sequence[Acquisition],
     moment: datetime | None,
@@ -100,7 +101,7 @@ def _mark(
         mark_excluded(acquisition, moment, actor, reason)
 
 
-def _find(session: Session, subject: str) -> tuple[Participant | None, Sequence[Acquisition]]:
+def _find_subject(session: Session, subject: str) -> tuple[Participant | None, Sequence[Acquisition]]:
     if is_id(subject):
         examination = examinations.get(session, subject)
         acquisition = examination.acquisition if examination else acquisition_rows.get(session, subject)
@@ -108,5 +109,5 @@ def _find(session: Session, subject: str) -> tuple[Participant | None, Sequence[
             return None, [acquisition]
     participant = participants.by_code(session, subject)
     if participant is None:
-        raise NotFound(f"there is no examination, group or participant {subject!r}")
+        raise NotFound(f"there is no examination, acquisition or participant {subject!r}")
     return participant, acquisition_rows.of_participant(session, participant.id)

@@ -71,7 +71,11 @@ def test_sequence_type_of_attributes_and_words(attributes: dict[str, Any], name:
 def test_pseudonyms_need_the_key_and_stay() -> None:
     patient = Patient("id\0\0H4711", frozenset({"H4711"}))
     one, other = Pseudonyms(b"a" * 32), Pseudonyms(b"b" * 32)
-    assert one.participant_code(patient) == Pseudonyms(b"a" * 32).participant_code(patient) != other.participant_code(patient)
+    assert (
+        one.participant_code(patient)
+        == Pseudonyms(b"a" * 32).participant_code(patient)
+        != other.participant_code(patient)
+    )
     assert "4711" not in one.participant_code(patient)
 
 
