@@ -102,9 +102,10 @@ class Floor:
 
 def contract(pyproject: dict[str, Any]) -> tuple[str, list[str]]:
     """The package that the layers of the import contract are in, and its layers from the top."""
-    found = [entry for entry in pyproject["tool"]["importlinter"]["contracts"] if entry["type"] == "layers"]
+    layered = [entry for entry in pyproject["tool"]["importlinter"]["contracts"] if entry["type"] == "layers"]
+    found = [entry for entry in layered if "." not in entry["containers"][0]]  # the others order one room inside
     if len(found) != 1 or len(found[0]["containers"]) != 1:
-        sys.exit("pyproject.toml: there must be one import contract of type layers, with one container")
+        sys.exit("pyproject.toml: there must be one import contract of type layers for the rooms of one package")
     return found[0]["containers"][0], found[0]["layers"]
 
 
