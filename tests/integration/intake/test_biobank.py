@@ -114,7 +114,7 @@ def test_repeated_stations_are_told_apart(opened: Opened, tmp_path: Path) -> Non
     assert len(repeats) == 8
 
 
-def test_swaps_are_named_in_the_images_of_that_scan_alone(opened: Opened, tmp_path: Path) -> None:
+def test_swaps_are_reported_for_the_images_of_that_scan_alone(opened: Opened, tmp_path: Path) -> None:
     members: dict[str, bytes] = {}
     station(members, 1, 900.0, "100001.0")
     station(members, 2, 840.0, "100101.0", swap=True)

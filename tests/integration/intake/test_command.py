@@ -63,7 +63,7 @@ def test_import_as_json_then_exclude_and_include(app: typer.Typer, tmp_path: Pat
     assert json.loads(run(app, ["include", "P 1", *at]).stdout) == {"included": [entry["group"]]}
 
 
-def test_the_report_for_people_names_what_was_refused_and_why(app: typer.Typer, tmp_path: Path) -> None:
+def test_the_printed_report_has_the_reason_of_a_refusal(app: typer.Typer, tmp_path: Path) -> None:
     Workspace.init(tmp_path / "ws")
     (tmp_path / "d").mkdir()
     nib.save(nib.Nifti1Image(np.zeros((4, 5, 6), np.int16), np.eye(4)), tmp_path / "d/empty.nii.gz")

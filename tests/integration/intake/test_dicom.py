@@ -227,7 +227,7 @@ def test_jpeg_lossless_is_read_through_gdcm(opened: Opened, tmp_path: Path) -> N
 
 
 @pytest.mark.filterwarnings("ignore:The SOP Class:UserWarning")
-def test_rubbish_beside_the_images_is_reported_and_never_fatal(opened: Opened, tmp_path: Path) -> None:
+def test_other_files_beside_the_images_are_reported_and_never_fatal(opened: Opened, tmp_path: Path) -> None:
     folder = dcm.save(tmp_path / "d", dcm.series(dcm.noise(1)))
     (folder / "DICOMDIR").write_bytes(dcm.as_bytes(dcm.empty("1.2.840.10008.1.3.10")))
     (folder / "report").write_bytes(dcm.as_bytes(dcm.empty("1.2.840.10008.5.1.4.1.1.88.11")))
@@ -316,7 +316,7 @@ def test_the_same_export_again_changes_nothing(opened: Opened, tmp_path: Path) -
     assert "leak" in only(report)
 
 
-def test_dicom_is_not_referred_to_and_that_is_said(opened: Opened, tmp_path: Path) -> None:
+def test_dicom_is_copied_and_not_linked(opened: Opened, tmp_path: Path) -> None:
     dcm.save(tmp_path / "d", dcm.series(dcm.noise(1)))
     (entry,) = import_paths(opened, [tmp_path / "d"], ImportOptions(reference=True)).accepted
     assert any("converted copy" in warning for warning in entry.warnings)
@@ -385,7 +385,7 @@ def test_time_points_without_a_number_are_acquisitions_of_their_own(opened: Open
     assert len({entry.group for entry in report.accepted}) == 3
 
 
-def test_of_a_bids_data_set_the_dicom_sources_stay_out(opened: Opened, tmp_path: Path) -> None:
+def test_dicom_sources_of_a_bids_data_set_are_left_out(opened: Opened, tmp_path: Path) -> None:
     data = tmp_path / "bids"
     dcm.save(data / "sourcedata/sub-01", dcm.series(dcm.noise(1)))
     (data / "dataset_description.json").write_text("{}")
@@ -429,7 +429,7 @@ def test_a_deflated_image_is_read(opened: Opened, tmp_path: Path) -> None:
     assert np.array_equal(np.asarray(nib.load(opened.path(report.accepted[0].stored)).dataobj), dcm.noise(1))
 
 
-def test_only_images_of_one_frame_of_reference_and_grid_are_a_group(opened: Opened, tmp_path: Path) -> None:
+def test_only_images_of_one_frame_of_reference_and_grid_are_one_acquisition(opened: Opened, tmp_path: Path) -> None:
     same: dict[str, Any] = {"FrameOfReferenceUID": "1.2.3.1"}
     parts = {
         "t1_in": dcm.series(dcm.noise(1), SeriesDescription="dixon_in", **same),

@@ -19,7 +19,7 @@ from mrseg_label.intake.service import import_paths
 from mrseg_label.workspace import Workspace
 
 
-def test_exclusion_of_a_group_and_of_a_participant(tmp_path: Path) -> None:
+def test_exclusion_of_an_acquisition_and_of_a_participant(tmp_path: Path) -> None:
     Workspace.init(tmp_path / "ws")
     workspace = open_workspace(tmp_path / "ws")
     options = ImportOptions(pattern="{participant}/{station}_{sequence}.nii.gz")

@@ -109,7 +109,7 @@ def test_real_mr_keeps_its_voxels_and_world_coordinates(opened: Opened) -> None:
         assert grid.GetPixel([int(n) for n in np.rint(there)]) == before.GetPixel(index)
 
 
-def test_channels_of_one_acquisition_are_a_group_with_the_preferred_one_first(opened: Opened, tmp_path: Path) -> None:
+def test_channels_are_one_acquisition_with_the_preferred_one_first(opened: Opened, tmp_path: Path) -> None:
     workspace = opened
     report = import_paths(workspace, [dixon(tmp_path / "data")], DIXON)
     assert not report.refused
@@ -126,7 +126,7 @@ def test_channels_of_one_acquisition_are_a_group_with_the_preferred_one_first(op
         assert session.scalars(select(AuditEvent.action)).first() == "import"
 
 
-def test_the_channel_to_draft_on_can_be_chosen(opened: Opened, tmp_path: Path) -> None:
+def test_the_channel_to_presegment_can_be_chosen(opened: Opened, tmp_path: Path) -> None:
     workspace = opened
     options = ImportOptions(pattern=DIXON.pattern, primary_sequences=("W", "in"))
     import_paths(workspace, [dixon(tmp_path / "data")], options)
@@ -134,7 +134,7 @@ def test_the_channel_to_draft_on_can_be_chosen(opened: Opened, tmp_path: Path) -
         assert set(session.scalars(select(Acquisition.sequence))) == {"water"}
 
 
-def test_another_grid_is_another_group(opened: Opened, tmp_path: Path) -> None:
+def test_another_grid_is_another_acquisition(opened: Opened, tmp_path: Path) -> None:
     workspace = opened
     write(tmp_path / "d/P/abdomen_in.nii.gz", 1)
     write(tmp_path / "d/P/abdomen_opp.nii.gz", 2, shift=0.001)  # rounding
@@ -146,7 +146,7 @@ def test_another_grid_is_another_group(opened: Opened, tmp_path: Path) -> None:
     assert len(set(group.values())) == 3
 
 
-def test_the_same_sequence_again_is_a_repeat_and_said_so(opened: Opened, tmp_path: Path) -> None:
+def test_the_same_sequence_again_is_reported_as_a_repeat(opened: Opened, tmp_path: Path) -> None:
     workspace = opened
     write(tmp_path / "a/P/abdomen_in.nii.gz", 1)
     write(tmp_path / "a/P/abdomen_opp.nii.gz", 2)
@@ -159,7 +159,7 @@ def test_the_same_sequence_again_is_a_repeat_and_said_so(opened: Opened, tmp_pat
     assert second.accepted[0].group == second.accepted[1].group
 
 
-def test_again_changes_nothing_and_new_files_join_their_group(opened: Opened, tmp_path: Path) -> None:
+def test_again_changes_nothing_and_new_files_join_their_acquisition(opened: Opened, tmp_path: Path) -> None:
     workspace = opened
     folder = dixon(tmp_path / "data", ("P1",))
     late = folder / "P1/abdomen_in.nii.gz"
@@ -244,7 +244,7 @@ def test_without_anything_stated_each_file_is_a_participant_of_its_own(opened: O
     assert import_paths(workspace, [tmp_path / "d/one"]).unchanged == 1
 
 
-def test_same_name_in_two_places_is_two_images_whenever_they_come(opened: Opened, tmp_path: Path) -> None:
+def test_the_same_name_in_two_folders_is_two_images(opened: Opened, tmp_path: Path) -> None:
     workspace = opened
     first = import_paths(workspace, [write(tmp_path / "a/scan.nii.gz", 1)])
     second = import_paths(workspace, [write(tmp_path / "b/scan.nii.gz", 2)])
@@ -255,7 +255,7 @@ def test_same_name_in_two_places_is_two_images_whenever_they_come(opened: Opened
     assert "participant scan" in import_paths(workspace, [copy]).refused[0].reason
 
 
-def test_what_cannot_come_in_is_refused_and_the_rest_comes_in(opened: Opened, tmp_path: Path) -> None:
+def test_unusable_files_are_refused_and_the_rest_imported(opened: Opened, tmp_path: Path) -> None:
     workspace = opened
     folder = tmp_path / "d"
     write(folder / "good.nii.gz", 1)
@@ -316,7 +316,7 @@ def test_a_table_without_a_pattern_names_participants_by_folder_or_beginning(ope
     assert groups["in"] == groups["opp"]
 
 
-def test_dry_run_says_the_same_and_stores_nothing(opened: Opened, tmp_path: Path) -> None:
+def test_dry_run_reports_the_same_and_stores_nothing(opened: Opened, tmp_path: Path) -> None:
     workspace = opened
     folder = dixon(tmp_path / "data")
     (folder / "P2/pelvis_in.nii.gz").write_bytes((folder / "P1/pelvis_in.nii.gz").read_bytes())
@@ -377,7 +377,7 @@ def test_uploads_under_a_readers_own_name(opened: Opened, tmp_path: Path) -> Non
         assert session.get_one(Alias, ("anna", name)).examination_id == two
         assert session.get_one(Alias, ("ben", "other")).examination_id == one
         examinations = [session.get_one(Examination, each) for each in (one, two)]
-        # The same name says nothing of who it is: two images are two people until someone knows better.
+        # The same name does not mean the same participant: two images are two participants.
         assert len({each.acquisition.participant_id for each in examinations}) == 2
         assert all(each.acquisition.primary_examination_id == each.id for each in examinations)
         assert session.scalar(select(func.count()).select_from(Job).where(Job.kind == queue.PRESEGMENT_PENDING)) == 1

@@ -1,4 +1,4 @@
-"""Masks that lie beside the images become revisions through the decoder of submissions."""
+"""Masks that lie beside the images become annotations through the decoder of submissions."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def work(workspace: OpenedWorkspace) -> None:
 
 
 def stored(workspace: OpenedWorkspace) -> dict[str, NDArray[Any]]:
-    """The structures of each examination's revisions, as (voxels of the scheme's id)."""
+    """The structures of each examination's annotations, as label maps of the scheme."""
     with workspace.catalog.read() as session:
         return {
             annotation.examination_id: np.asarray(nib.load(workspace.path(annotation.path)).dataobj)
@@ -112,7 +112,7 @@ def test_an_nnunet_data_set_with_its_labels(opened: Opened, tmp_path: Path) -> N
     assert len(list((workspace.root / "annotations").rglob("*.upload.nii.gz"))) == 2
 
 
-def test_a_mask_serves_its_group_and_comes_reoriented(opened: Opened, tmp_path: Path) -> None:
+def test_a_mask_serves_its_acquisition_and_is_reoriented(opened: Opened, tmp_path: Path) -> None:
     workspace = opened
     for seed, channel in enumerate(("in", "F", "W")):
         save(tmp_path / f"d/P1/{channel}.nii.gz", picture(seed))
@@ -134,7 +134,7 @@ def test_a_mask_serves_its_group_and_comes_reoriented(opened: Opened, tmp_path: 
         assert session.get_one(Examination, examination).sequence == "in"
 
 
-def test_a_folder_with_one_file_a_structure(opened: Opened, tmp_path: Path) -> None:
+def test_a_folder_with_one_file_per_structure(opened: Opened, tmp_path: Path) -> None:
     workspace = opened
     folder = tmp_path / "d/s0001"
     save(folder / "mri.nii.gz", picture(1))
@@ -163,7 +163,7 @@ def test_a_folder_with_one_file_a_structure(opened: Opened, tmp_path: Path) -> N
         assert "brain" in job.result["notes"][0]
 
 
-def test_what_is_no_mask_of_the_image_is_refused_and_the_image_stays(opened: Opened, tmp_path: Path) -> None:
+def test_an_unusable_mask_is_refused_and_its_image_imported(opened: Opened, tmp_path: Path) -> None:
     workspace = opened
     save(tmp_path / "d/a.nii.gz", picture(1))
     save(tmp_path / "d/masks/a.nii.gz", boxes(1), AFFINE + np.diag((0.5, 0, 0, 0)))
@@ -181,7 +181,7 @@ def test_what_is_no_mask_of_the_image_is_refused_and_the_image_stays(opened: Ope
     assert any("--mask-labels" in entry.reason for entry in without.refused)
 
 
-def test_an_import_says_at_once_what_the_decoder_will_not_take(opened: Opened, tmp_path: Path) -> None:
+def test_an_import_reports_at_once_what_the_decoder_refuses(opened: Opened, tmp_path: Path) -> None:
     workspace = opened
     masks = {"unknown": boxes(1, 2), "nameless": boxes(1, 9), "fine": boxes(1), "nothing": boxes(2) * 0}
     for seed, (name, mask) in enumerate(masks.items()):
@@ -207,7 +207,7 @@ def test_an_import_says_at_once_what_the_decoder_will_not_take(opened: Opened, t
     assert len(stored(workspace)) == 2
 
 
-def test_masks_without_an_image_are_no_images(opened: Opened, tmp_path: Path) -> None:
+def test_masks_without_an_image_are_not_imported_as_images(opened: Opened, tmp_path: Path) -> None:
     for seed, case in enumerate(("a", "b")):
         save(tmp_path / f"d/imagesTr/{case}_0000.nii.gz", picture(seed))
     for case in ("a", "lonely"):
@@ -221,7 +221,7 @@ def test_masks_without_an_image_are_no_images(opened: Opened, tmp_path: Path) ->
     assert "no imported image has this mask" in refused.reason
 
 
-def test_one_mask_for_two_groups_goes_to_one_and_that_is_said(opened: Opened, tmp_path: Path) -> None:
+def test_one_mask_for_two_acquisitions_is_given_to_one_and_reported(opened: Opened, tmp_path: Path) -> None:
     for seed, station in enumerate(("chest", "pelvis")):
         save(tmp_path / f"d/P1/{station}_T1.nii.gz", picture(seed))
     save(tmp_path / "d/P1/seg.nii.gz", boxes(1))
@@ -278,7 +278,7 @@ def test_masks_beside_dicom(opened: Opened, tmp_path: Path, zipped: bool) -> Non
     assert any("grid" in refused.reason for refused in wrong.refused)
 
 
-def test_a_mask_beside_dicom_may_be_called_after_the_patient(opened: Opened, tmp_path: Path) -> None:
+def test_a_mask_beside_dicom_may_be_named_after_the_patient(opened: Opened, tmp_path: Path) -> None:
     workspace = opened
     dcm.save(tmp_path / "d/Musterfrau", dcm.series(dcm.noise(1, SHAPE)))
     save(tmp_path / "d/Musterfrau/Musterfrau.nii.gz", boxes(1))
@@ -290,7 +290,7 @@ def test_a_mask_beside_dicom_may_be_called_after_the_patient(opened: Opened, tmp
     assert "uster" not in json.dumps(report.to_json())
 
 
-def test_dicom_segmentations_are_passed_over_with_what_to_do(opened: Opened, tmp_path: Path) -> None:
+def test_dicom_segmentations_are_passed_over_with_advice(opened: Opened, tmp_path: Path) -> None:
     folder = dcm.save(tmp_path / "d", dcm.series(dcm.noise(1)))
     (folder / "seg.dcm").write_bytes(dcm.as_bytes(dcm.empty("1.2.840.10008.5.1.4.1.1.66.4")))
     report = import_paths(opened, [folder])
@@ -365,7 +365,7 @@ def test_patterns_of_masks_that_cannot_be_used(opened: Opened, tmp_path: Path, m
         import_paths(opened, [tmp_path], ImportOptions(masks=masks))
 
 
-def test_imported_masks_are_taught_and_start_no_round(opened: Opened, tmp_path: Path) -> None:
+def test_imported_masks_are_trained_on_and_start_no_round(opened: Opened, tmp_path: Path) -> None:
     workspace = opened
     for seed, name in enumerate(("a", "b")):
         save(tmp_path / f"d/{name}.nii.gz", picture(seed))

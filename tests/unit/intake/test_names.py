@@ -76,7 +76,7 @@ def test_pattern_fits_the_path_below_the_folder() -> None:
     fields = {"participant": "P 1.ä", "station": "upper_pelvis", "sequence": "in"}
     assert pattern.match(found("/data/P 1.ä/upper_pelvis_in.nii.gz")) == fields
     assert pattern.match(found("/data/P 1.ä/upper_pelvis_in.nii.gz", "/data/P 1.ä")) == fields  # a subfolder was given
-    assert pattern.match(found("/data/site/P1/pelvis_in.nii.gz")) is None  # P1 of another site is someone else
+    assert pattern.match(found("/data/site/P1/pelvis_in.nii.gz")) is None  # P1 of another site is another participant
     assert pattern.match(found("/data/P1/pelvis.nii.gz")) is None
     assert pattern.match(found("/data/P1/pelvis_in.nrrd")) is None
     assert Pattern("{participant}/*_{sequence}").match(found("/data/P1/x_y_in.nrrd")) == {
@@ -149,7 +149,7 @@ def test_composed_and_decomposed_names_are_the_same_participant() -> None:
             clean_code(bad)
 
 
-def test_discover_passes_over_what_is_no_image(tmp_path: Path) -> None:
+def test_discover_ignores_what_is_not_an_image(tmp_path: Path) -> None:
     for name in (
         "b/2.nrrd",
         "a/1.nii.gz",
