@@ -183,7 +183,7 @@ def test_an_alias_that_is_an_id_stands_for_nothing_else(running: Running, tmp_pa
     assert refused.status_code == 409 and "another image" in refused.json()["detail"]
     unknown = "ex-0000000000000000"
     refused = running.http.put("/datastore/", params={"image": unknown}, files={"file": ("a.nii.gz", other)})
-    assert refused.status_code == 422 and "form of an id" in refused.json()["detail"]
+    assert refused.status_code == 422 and "like the id of an examination" in refused.json()["detail"]
     assert running.http.get("/datastore/image", params={"image": identifier}).content == stored
 
 
