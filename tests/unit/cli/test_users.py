@@ -136,7 +136,7 @@ def test_a_case_is_reserved_for_an_account(users: Any, folder: Path) -> None:
     assert users(*take, group="")[0] == 0
     with opened.catalog.read() as session:
         assignment = session.query(Assignment).one()
-        assert (assignment.user, assignment.client, assignment.ended_at) == ("ada", "ada", None)
+        assert (assignment.account, assignment.client, assignment.ended_at) == ("ada", "ada", None)
     assert users("cases", "release", examination, "--reader", "ada", group="")[0] == 0
     with opened.catalog.read() as session:
         assert session.query(Assignment).one().ended_at is not None
