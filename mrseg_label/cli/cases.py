@@ -66,7 +66,7 @@ def assign(
             ("assigned to", reader),
             ("until", document.until),
             ("starts from", document.annotation or "the draft"),
-            ("reviewer's comment", document.comment or None),
+            ("sent back", document.comment or None),
         ]
     )
 
