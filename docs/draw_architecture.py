@@ -1,10 +1,10 @@
-"""Draw the floors of the house and the way of the data, from the import contract in ``pyproject.toml``.
+"""Draw the floors of the code and its data flow, from the import contract in ``pyproject.toml``.
 
     uv run python docs/draw_architecture.py            # write both pictures
     uv run python docs/draw_architecture.py --check    # exit with 1 if one of them is out of date
 
-The floors and their rooms are those of the contract that ``lint-imports`` holds, and what stands in a room is the
-first line of its docstring, so the picture cannot say anything else than the code does.
+The floors and their rooms are those of the contract that ``lint-imports`` checks, and the text in a room is the first
+line of its docstring, so the pictures cannot contradict the code.
 """
 
 from __future__ import annotations
@@ -28,36 +28,44 @@ DATA_FLOW = "architecture-data-flow.svg"
 
 @dataclass(frozen=True)
 class Step:
-    """A step of the loop: what it does to a case, who starts it, what it leaves, and whether a job starts the next."""
+    """A step of the loop.
+
+    Attributes
+    ----------
+    work : what it does with a case.
+    trigger : who or what starts it.
+    result : what it stores.
+    enqueues_next : whether it starts the next step by enqueueing a job.
+    """
 
     room: str
-    does: str
-    started_by: str
-    leaves: str
-    next_is_job: bool
+    work: str
+    trigger: str
+    result: str
+    enqueues_next: bool
 
 
 # The loop, in the order of the data.
 STEPS = (
-    Step("intake", "reads a file and stores it on one grid", "import or upload", "examination", True),
-    Step("presegmentation", "lets a model propose a mask", "worker", "pre-segmentation", False),
+    Step("intake", "reads image files and stores them", "import or upload", "examination", True),
+    Step("presegmentation", "makes a draft with the current model", "worker", "pre-segmentation", False),
     Step("worklist", "assigns a case to a reader", "Slicer: Next Sample", "assignment", False),
-    Step("annotation", "checks and keeps what the reader submits", "Slicer: Submit Label", "annotation", True),
-    Step("rounds", "trains on all annotations and evaluates", "worker", "round", False),
+    Step("annotation", "checks and stores the submitted mask", "Slicer: Submit Label", "annotation", True),
+    Step("rounds", "trains and evaluates a model", "worker", "round", False),
     Step("registry", "promotes the model if it is better", "worker or admin", "model version", True),
 )
-# Where a step leaves its rows and its files.
+# Where a step stores its rows and its files.
 STORES = (
-    ("catalog", "SQL is the truth: a row for everything that has a life"),
-    ("workspace", "files are immutable: written beside, synced, renamed, then the row is committed"),
+    ("catalog", "SQL is the truth: a row for everything that changes"),
+    ("workspace", "files are immutable: temporary name, sync, rename, then the row is committed"),
 )
 
 WIDTH = 960
 MARGIN = 20
-# Text of a sans-serif face is at most this wide, in parts of its size; a bold or monospaced one is wider.
+# Upper bound of a character's width relative to the font size: sans-serif; bold or monospaced.
 PLAIN, WIDE = 0.54, 0.62
 
-# Both themes bring their own background, so that the picture is legible wherever it is embedded.
+# The picture has a background of its own in both themes, so that it is legible wherever it is embedded.
 STYLE = """
 text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; fill: #1f2733 }
 .name { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, "DejaVu Sans Mono", monospace; font-weight: 600 }
@@ -101,7 +109,7 @@ class Floor:
 
 
 def contract(pyproject: dict[str, Any]) -> tuple[str, list[str]]:
-    """The package that the layers of the import contract are in, and its layers from the top."""
+    """Return the package of the import contract for the rooms, and its layers from the top."""
     layered = [entry for entry in pyproject["tool"]["importlinter"]["contracts"] if entry["type"] == "layers"]
     found = [entry for entry in layered if "." not in entry["containers"][0]]  # the others order one room inside
     if len(found) != 1 or len(found[0]["containers"]) != 1:
@@ -110,21 +118,21 @@ def contract(pyproject: dict[str, Any]) -> tuple[str, list[str]]:
 
 
 def purpose(package: Path, name: str) -> str | None:
-    """First line of a room's docstring without its mark-up, or None where there is no such room."""
+    """Return the first line of a room's docstring without mark-up, or None where there is no such room."""
     candidates = (package / name / "__init__.py", package / f"{name}.py")
     source = next((path for path in candidates if path.is_file()), None)
     if source is None:
         return None
     docstring = ast.get_docstring(ast.parse(source.read_text(encoding="utf-8")))
     if not docstring:
-        sys.exit(f"{source.relative_to(ROOT)}: a docstring is missing; its first line says what the room is for")
+        sys.exit(f"{source.relative_to(ROOT)}: the docstring is missing; describe the room in its first line")
     line = docstring.splitlines()[0]
     line = re.sub(r":\w+:`~?(?:[\w.]*\.)?(\w+)`", r"\1", line)
     return line.replace("`", "").rstrip(".")
 
 
 def floors(pyproject: dict[str, Any]) -> list[Floor]:
-    """The floors from the top: the app and the MONAI Label side, then the layers of the contract."""
+    """Return the floors from the top: the app and the MONAI Label side, then the layers of the contract."""
     container, layers = contract(pyproject)
     sides = [name for name in pyproject["tool"]["importlinter"]["root_packages"] if name != container]
     found = [
@@ -135,9 +143,9 @@ def floors(pyproject: dict[str, Any]) -> list[Floor]:
         rooms = []
         for written in re.split(r"[|:]", layer):
             name = written.strip().strip("()").strip()
-            what = purpose(ROOT / container, name)
-            if what is not None:
-                rooms.append(Room(name, what))
+            described = purpose(ROOT / container, name)
+            if described is not None:
+                rooms.append(Room(name, described))
             elif "(" not in written:
                 sys.exit(f"pyproject.toml: the import contract names {container}.{name}, which does not exist")
         if rooms:
@@ -146,19 +154,19 @@ def floors(pyproject: dict[str, Any]) -> list[Floor]:
 
 
 def text(x: float, y: float, content: str, size: float, kind: str = "", anchor: str = "start") -> str:
-    """One line of text with its baseline at ``y``."""
+    """Return a line of text with its baseline at ``y``."""
     of_kind = f' class="{kind}"' if kind else ""
     anchored = "" if anchor == "start" else f' text-anchor="{anchor}"'
     return f'<text x="{x:g}" y="{y:g}" font-size="{size:g}"{of_kind}{anchored}>{escape(content)}</text>'
 
 
 def box(x: float, y: float, width: float, height: float, kind: str, radius: float = 6) -> str:
-    """A rectangle with round corners."""
+    """Return a rectangle with round corners."""
     return f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="{radius:g}" class="{kind}"/>'
 
 
 def arrow(points: Sequence[tuple[float, float]]) -> str:
-    """A line through points with a tip at the last, which it reaches along one of the axes."""
+    """Return a line through points with an arrowhead at the last one, which it reaches along one of the axes."""
     (x0, y0), (x, y) = points[-2:]
     length, half = 9.0, 5.0
     if x0 == x:
@@ -174,12 +182,12 @@ def arrow(points: Sequence[tuple[float, float]]) -> str:
 
 
 def wrapped(content: str, width: float, size: float, wide: bool = False) -> list[str]:
-    """Text in lines that are at most ``width`` wide."""
+    """Break text into lines that are at most ``width`` wide."""
     return textwrap.wrap(content, max(8, int(width / (size * (WIDE if wide else PLAIN)))), break_on_hyphens=False)
 
 
 def picture(title: str, described: str, height: float, parts: Sequence[str]) -> str:
-    """A whole SVG file."""
+    """Return a complete SVG file."""
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:g}" width="{WIDTH}" height="{height:g}"'
         ' role="img" aria-labelledby="title description">',
@@ -195,7 +203,7 @@ def picture(title: str, described: str, height: float, parts: Sequence[str]) -> 
 
 
 def rows_of(rooms: Sequence[Room]) -> Iterator[Sequence[Room]]:
-    """Rooms of a floor in rows of at most four, as evenly as it goes."""
+    """Yield the rooms of a floor in rows of at most four, as even as possible."""
     count = -(-len(rooms) // 4)
     length = -(-len(rooms) // count)
     for start in range(0, len(rooms), length):
@@ -203,11 +211,11 @@ def rows_of(rooms: Sequence[Room]) -> Iterator[Sequence[Room]]:
 
 
 def draw_floors(house: Sequence[Floor]) -> str:
-    """The floors from the top, each a band with its rooms."""
+    """Draw the floors from the top, each a band with its rooms."""
     left, right, gap, inset = MARGIN + 34, WIDTH - MARGIN, 8.0, 8.0
     size, line = 11.5, 15.0
-    parts = [text(MARGIN, 34, "Who may import whom", 18, "title")]
-    parts.append(text(right, 34, "a floor imports only the floors below it", 12.5, "note", "end"))
+    parts = [text(MARGIN, 34, "Floors and imports", 18, "title")]
+    parts.append(text(right, 34, "a room imports only rooms on the floors below it", 12.5, "note", "end"))
     top = y = 52.0
     for number, floor in enumerate(house):
         inside: list[str] = []
@@ -223,8 +231,8 @@ def draw_floors(house: Sequence[Floor]) -> str:
                 inside += [text(x + 10, bottom + 38 + k * line, part, size, "note") for k, part in enumerate(lines)]
             bottom += height + gap
         if len(floor.rooms) > 1:
-            said = "these may import each other" if floor.joined else "these do not import each other"
-            inside.append(text(right - inset, bottom + 5, said, 10.5, "note", "end"))
+            rule = "these may import each other" if floor.joined else "these do not import each other"
+            inside.append(text(right - inset, bottom + 5, rule, 10.5, "note", "end"))
             bottom += 13
         bottom += inset - gap
         parts += [box(left, y, right - left, bottom - y, "floor", 8), *inside]
@@ -236,7 +244,7 @@ def draw_floors(house: Sequence[Floor]) -> str:
 
 
 def draw_data_flow(house: Sequence[Floor]) -> str:
-    """The loop from an image to the next draft, and where each step leaves what it made."""
+    """Draw the loop from an image to the next draft, and where each step stores its result."""
     known = {room.name for floor in house for room in floor.rooms}
     missing = [name for name in [*(step.room for step in STEPS), *(name for name, _ in STORES)] if name not in known]
     if missing:
@@ -249,11 +257,11 @@ def draw_data_flow(house: Sequence[Floor]) -> str:
     centres = [left + width / 2 for left in lefts]
     parts = [
         text(MARGIN, 34, "One data flow, in one direction", 18, "title"),
-        text(WIDTH - MARGIN, 34, "job: enqueued in the transaction of the step before it", 12.5, "note", "end"),
+        text(WIDTH - MARGIN, 34, "job: enqueued in the transaction of the previous step", 12.5, "note", "end"),
         text(centres[0], top - 40, "image", 12, "", "middle"),
         arrow([(centres[0], top - 32), (centres[0], top)]),
     ]
-    # The way back: what is promoted makes the next drafts.
+    # The way back: the promoted model makes the next drafts.
     turn, target = top - 44, centres[1]
     parts.append(arrow([(centres[-1], top), (centres[-1], turn), (target, turn), (target, top)]))
     parts.append(
@@ -262,15 +270,15 @@ def draw_data_flow(house: Sequence[Floor]) -> str:
     for place, (step, x) in enumerate(zip(STEPS, lefts, strict=True)):
         parts.append(box(x, top, width, height, "room"))
         parts.append(text(x + 8, top + 22, step.room, 12, "name"))
-        lines = wrapped(step.does, width - 16, size)
+        lines = wrapped(step.work, width - 16, size)
         parts += [text(x + 8, top + 42 + k * line, part, size, "note") for k, part in enumerate(lines)]
-        parts.append(text(x + 8, bottom - 10, step.started_by, size))
+        parts.append(text(x + 8, bottom - 10, step.trigger, size))
         if place + 1 < len(STEPS):
             parts.append(arrow([(x + width, top + height / 2), (x + width + gap, top + height / 2)]))
-            if step.next_is_job:
+            if step.enqueues_next:
                 parts.append(text(x + width + gap / 2 - 2, top + height / 2 - 7, "job", size, "", "middle"))
         parts.append(arrow([(x + 22, bottom), (x + 22, bottom + 50)]))
-        parts.append(text(x + 31, bottom + 24, step.leaves, size))
+        parts.append(text(x + 31, bottom + 24, step.result, size))
     y = bottom + 50
     for name, kept in STORES:
         parts.append(box(MARGIN, y, WIDTH - 2 * MARGIN, 34, "store"))
@@ -282,13 +290,13 @@ def draw_data_flow(house: Sequence[Floor]) -> str:
 
 
 def pictures() -> dict[str, str]:
-    """File name to content of both pictures."""
+    """Return file name and content of both pictures."""
     house = floors(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8")))
     return {FLOORS: draw_floors(house), DATA_FLOW: draw_data_flow(house)}
 
 
 def main() -> None:
-    """Write the pictures, or compare them with what is there."""
+    """Write the pictures, or compare them with the files."""
     parser = argparse.ArgumentParser(description="Draw the architecture from the import contract.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a picture is out of date")
     check = parser.parse_args().check

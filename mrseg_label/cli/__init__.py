@@ -1,7 +1,6 @@
-"""The command ``mrseg-label``, one module a command group.
+"""The command ``mrseg-label``, one module for each group of commands.
 
-Each module has a ``register(app)``. What is heavy is imported inside the commands, so that ``--help``
-answers at once.
+Each module has a ``register(app)``. Heavy imports stand inside the commands, so that ``--help`` answers at once.
 """
 
 from __future__ import annotations
@@ -31,29 +30,33 @@ from mrseg_label.errors import MrsegError
 app = typer.Typer(
     name="mrseg-label",
     help="Annotation server for whole-body MR segmentation: pre-segment, correct in 3D Slicer, retrain, repeat.",
+    epilog="Start with: mrseg-label demo, or mrseg-label init DIR.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for part in (
-    demo,
-    workspace,
-    serving,
-    users,
-    import_,
-    cases,
-    annotation,
-    rounds,
-    models,
-    export,
-    backup,
-    doctor,
-):
-    part.register(app)
+# The panels of --help, in its order, and the modules whose commands they show.
+_PANELS = {
+    "Workspace": (workspace, demo, doctor, backup),
+    "Data": (import_, export),
+    "Server and accounts": (serving, users),
+    "Annotation": (cases, annotation),
+    "Training": (rounds, models),
+}
+for panel, modules in _PANELS.items():
+    part = typer.Typer()
+    for module in modules:
+        module.register(part)
+    for command in part.registered_commands:
+        command.rich_help_panel = panel
+    for group in part.registered_groups:
+        group.rich_help_panel = panel
+    app.registered_commands += part.registered_commands
+    app.registered_groups += part.registered_groups
 
 
 @app.callback(invoke_without_command=True)
 def _version(
-    version: bool = typer.Option(False, "--version", help="Print the version and end.", is_eager=True),
+    version: bool = typer.Option(False, "--version", help="Print the version and exit.", is_eager=True),
 ) -> None:
     if version:
         import mrseg_label
@@ -63,7 +66,7 @@ def _version(
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command; exit code 0 done, 1 failed, 2 wrong usage or settings."""
+    """Run the command line; the exit code is 0 for done, 1 for failed, 2 for wrong usage or settings."""
     try:
         app(args=None if arguments is None else list(arguments), prog_name="mrseg-label")
     except MrsegError as error:

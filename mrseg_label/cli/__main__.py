@@ -1,4 +1,4 @@
-"""``python -m mrseg_label.cli``: the command where its script is not on the path."""
+"""``python -m mrseg_label.cli``: the command line where its script is not on the path."""
 
 from mrseg_label.cli import main
 

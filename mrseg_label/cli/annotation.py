@@ -1,4 +1,4 @@
-"""``annotations``: submissions, their review, and two readings compared."""
+"""``annotations``: the masks that readers submitted, their review, and two readings compared."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import typer
 
 from mrseg_label.cli.common import (
     HERE,
+    LOCAL,
+    NO_LIMIT,
     JsonOption,
     WorkspaceOption,
     opened,
@@ -25,40 +27,45 @@ if TYPE_CHECKING:
     from mrseg_label.catalog import Catalog
     from mrseg_label.reports.documents.examinations import AnnotationOut
 
-group = typer.Typer(help="Submissions of readers, and their review.", no_args_is_help=True)
-Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the submission.")]
-ReaderOption = Annotated[str, typer.Option("--reader", help="Who decides.", show_default="local")]
-CommentOption = Annotated[str, typer.Option("--comment", help="Why.")]
-_LOCAL = "local"
-_ALL = 1_000_000
+group = typer.Typer(help="List, review, compare, withdraw and restore annotations.", no_args_is_help=True)
+Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the annotation, from `annotations list`.")]
+ReaderOption = Annotated[
+    str, typer.Option("--reader", metavar="NAME", help="Name to record with the decision.", show_default=LOCAL)
+]
+CommentOption = Annotated[str, typer.Option("--comment", metavar="TEXT", help="Reason, kept with the decision.")]
 
 
 @group.command("list")
 def list_annotations(
-    examination: Annotated[str | None, typer.Argument(metavar="[EXAMINATION]", help="Only of this one.")] = None,
+    examination: Annotated[
+        str | None,
+        typer.Argument(metavar="EXAMINATION", help="Only annotations of this examination and its other channels."),
+    ] = None,
     state: Annotated[
         Literal["submitted", "accepted", "rejected"] | None,
-        typer.Option("--state", help="submitted: those that wait for a second reader."),
+        typer.Option("--state", help="Only annotations in this state; submitted means awaiting review."),
     ] = None,
-    author: Annotated[str | None, typer.Option("--author", help="Only of this reader.")] = None,
-    workspace: WorkspaceOption = HERE,
+    author: Annotated[
+        str | None, typer.Option("--author", metavar="NAME", help="Only annotations by this reader.")
+    ] = None,
+    folder: WorkspaceOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
-    """Submissions, newest first."""
+    """List annotations, newest first."""
     from mrseg_label.catalog.types import AnnotationState
     from mrseg_label.reports.cases import read_annotations, read_annotations_of
 
-    with opened(workspace) as work:
+    with opened(folder) as workspace:
         if examination is None:
-            found = read_annotations(work.catalog, AnnotationState(state) if state else None, author, _ALL)
+            documents = read_annotations(workspace.catalog, AnnotationState(state) if state else None, author, NO_LIMIT)
         else:
-            found = [
+            documents = [
                 item
-                for item in read_annotations_of(work.catalog, examination, _ALL)
-                if state in (None, item.state) and author in (None, item.author)
+                for item in read_annotations_of(workspace.catalog, examination, NO_LIMIT, author=author)
+                if state in (None, item.state)
             ]
     if as_json:
-        print_page(found)
+        print_page(documents)
         return
     columns = ("annotation", "examination", "number", "state", "author", "submitted", "draft by", "edited voxels")
     rows = [
@@ -66,92 +73,94 @@ def list_annotations(
             item.id,
             item.examination,
             item.number,
-            f"{item.state}{'' if item.is_final else ', further reading'}",
+            _state(item),
             item.author,
             item.created,
             item.model_version,
             (item.effort or {}).get("edited_voxels"),
         )
-        for item in found
+        for item in documents
     ]
     print_table(columns, rows)
 
 
 @group.command("show")
-def show(annotation: Id, workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
-    """One submission: what its reader judged, what decoding noticed, what reviewers said."""
-    _show(workspace, annotation, as_json)
+def show(annotation: Id, folder: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
+    """Show an annotation: its structures, notes from decoding, and reviews."""
+    _decide_and_print(folder, annotation, as_json)
 
 
 @group.command("accept")
 def accept(
     annotation: Id,
-    reader: ReaderOption = _LOCAL,
+    reader: ReaderOption = LOCAL,
     comment: CommentOption = "",
-    workspace: WorkspaceOption = HERE,
+    folder: WorkspaceOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
-    """Confirm a submission as a second reader: it counts from now on."""
+    """Accept an annotation as its reviewer: from now on it is the mask of the case."""
     from mrseg_label.annotation import review
 
-    _show(workspace, annotation, as_json, partial(review.accept, reviewer=reader, comment=comment))
+    _decide_and_print(folder, annotation, as_json, partial(review.accept, reviewer=reader, comment=comment))
 
 
 @group.command("reject")
 def reject(
     annotation: Id,
-    comment: Annotated[str, typer.Option("--comment", help="What is to be changed; the author gets it with the mask.")],
-    reader: ReaderOption = _LOCAL,
-    workspace: WorkspaceOption = HERE,
+    comment: Annotated[
+        str, typer.Option("--comment", metavar="TEXT", help="What to change; the author sees it with the mask.")
+    ],
+    reader: ReaderOption = LOCAL,
+    folder: WorkspaceOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
-    """Send a submission back to its author, who is handed the case first, with this mask."""
+    """Reject an annotation as its reviewer: the author's next case is this one, with this mask."""
     from mrseg_label.annotation import review
 
-    _show(workspace, annotation, as_json, partial(review.reject, reviewer=reader, comment=comment))
+    _decide_and_print(folder, annotation, as_json, partial(review.reject, reviewer=reader, comment=comment))
 
 
 @group.command("withdraw")
 def withdraw(
     annotation: Id,
-    reader: ReaderOption = _LOCAL,
+    reader: ReaderOption = LOCAL,
     comment: CommentOption = "",
-    workspace: WorkspaceOption = HERE,
+    folder: WorkspaceOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
-    """Take a submission out of use; the one before it counts again. Nothing is deleted."""
+    """Withdraw an annotation: the one before it counts again. Nothing is deleted."""
     from mrseg_label.annotation import review
 
-    _show(workspace, annotation, as_json, partial(review.withdraw, actor=reader, comment=comment))
+    _decide_and_print(folder, annotation, as_json, partial(review.withdraw, actor=reader, comment=comment))
 
 
 @group.command("restore")
 def restore(
-    annotation: Id, reader: ReaderOption = _LOCAL, workspace: WorkspaceOption = HERE, as_json: JsonOption = False
+    annotation: Id, reader: ReaderOption = LOCAL, folder: WorkspaceOption = HERE, as_json: JsonOption = False
 ) -> None:
-    """Make a submission's mask the case's mask again, as a new one."""
+    """Restore the mask of an earlier annotation, as a new annotation of its case."""
     from mrseg_label.annotation import review
     from mrseg_label.reports.cases import read_annotation
 
-    with opened(workspace) as work:
-        made = review.restore(work, annotation, actor=reader)
-        document = read_annotation(work.catalog, made.annotation_id)
+    with opened(folder) as workspace:
+        restored = review.restore(workspace, annotation, actor=reader)
+        document = read_annotation(workspace.catalog, restored.annotation_id)
     _print(document, as_json)
 
 
 @group.command("compare")
 def compare(
     first: Id,
-    second: Annotated[str, typer.Argument(metavar="OTHER", help="Id of another submission for the same case.")],
-    workspace: WorkspaceOption = HERE,
+    second: Annotated[str, typer.Argument(metavar="OTHER", help="Id of another annotation of the same case.")],
+    folder: WorkspaceOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
-    """Two readings of one case: DSC and HD95 of every structure that both readers judged."""
+    """Compare two annotations of one case: DSC and HD95 of every structure annotated in both."""
     from mrseg_label.annotation import readings
     from mrseg_label.reports.documents.annotations import ReadingsOut
 
-    with opened(workspace) as work:
-        document = ReadingsOut.of(first, second, readings.compare(work, first, second))
+    with opened(folder) as workspace:
+        document = ReadingsOut.of(first, second, readings.compare(workspace, first, second))
     if as_json:
         print_json(document)
         return
@@ -168,42 +177,46 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="annotations")
 
 
-def _show(
-    workspace: Path, annotation: str, as_json: bool, decide: Callable[[Catalog, str], None] | None = None
+def _decide_and_print(
+    folder: Path, annotation: str, as_json: bool, decide: Callable[[Catalog, str], None] | None = None
 ) -> None:
-    """Decide on a submission, if there is anything to decide, and show it."""
+    """Record a decision about an annotation, if there is one, and print the annotation as it is then."""
     from mrseg_label.reports.cases import read_annotation
 
-    with opened(workspace) as work:
+    with opened(folder) as workspace:
         if decide is not None:
-            decide(work.catalog, annotation)
-        found = read_annotation(work.catalog, annotation)
-    _print(found, as_json)
+            decide(workspace.catalog, annotation)
+        document = read_annotation(workspace.catalog, annotation)
+    _print(document, as_json)
 
 
-def _print(found: AnnotationOut, as_json: bool) -> None:
+def _print(document: AnnotationOut, as_json: bool) -> None:
     if as_json:
-        print_json(found)
+        print_json(document)
         return
     by_state: dict[str, list[str]] = {}
-    for item in found.structures:
+    for item in document.structures:
         by_state.setdefault(item.state, []).append(item.structure)
     print_fields(
         [
-            ("annotation", found.id),
-            ("examination", found.examination),
-            ("number", found.number),
-            ("state", f"{found.state}{'' if found.is_final else ', further reading'}"),
-            ("author", found.author),
-            ("submitted", found.created),
-            ("draft by", found.model_version),
-            ("seconds", found.seconds),
-            ("edited voxels", (found.effort or {}).get("edited_voxels")),
+            ("annotation", document.id),
+            ("examination", document.examination),
+            ("number", document.number),
+            ("state", _state(document)),
+            ("author", document.author),
+            ("submitted", document.created),
+            ("draft by", document.model_version),
+            ("seconds", document.seconds),
+            ("edited voxels", (document.effort or {}).get("edited_voxels")),
             *((state.replace("_", " "), ", ".join(names)) for state, names in sorted(by_state.items())),
             *(
-                (f"{described.verdict} by", f"{described.reviewer}: {described.comment or 'no comment'}")
-                for described in found.reviews
+                (f"{review.verdict} by", f"{review.reviewer}: {review.comment or 'no comment'}")
+                for review in document.reviews
             ),
-            ("noticed", found.report or None),
+            ("notes", document.report or None),
         ]
     )
+
+
+def _state(document: AnnotationOut) -> str:
+    return f"{document.state}{'' if document.is_final else ', second reading'}"

@@ -11,35 +11,38 @@ from mrseg_label.cli.common import HERE, JsonOption, WorkspaceOption, opened, pr
 
 
 def backup(
-    file: Annotated[Path, typer.Argument(help="Tar file to write.")],
-    workspace: WorkspaceOption = HERE,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Tar file to write.")],
+    folder: WorkspaceOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the whole workspace to one file; the server may go on meanwhile."""
+    """Back up the whole workspace to one file; the server may run meanwhile."""
     from mrseg_label.maintenance import backup as service
 
-    with opened(workspace) as found, progress_bar("packing", quiet=as_json) as progress:
-        packed = service.backup(found, file, progress)
+    with opened(folder) as workspace, progress_bar("packing", quiet=as_json) as progress:
+        packed = service.backup(workspace, file, progress)
     if as_json:
         print_json({"file": str(packed.file), "files": packed.files, "bytes": packed.bytes})
     else:
-        say(f"wrote {packed.files} files to {packed.file} ({packed.bytes / 1e6:.1f} MB)")
+        say(f"Wrote {packed.files:,} files to {packed.file} ({packed.bytes / 1e6:.1f} MB).")
 
 
 def restore(
-    file: Annotated[Path, typer.Argument(help="Tar file that backup wrote.")],
-    workspace: Annotated[Path, typer.Option("--workspace", help="A new or empty folder.")] = HERE,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Tar file that `backup` wrote.")],
+    folder: Annotated[
+        Path,
+        typer.Option("--workspace", metavar="DIR", help="A new or empty folder.", show_default="the current folder"),
+    ] = HERE,
     as_json: JsonOption = False,
 ) -> None:
-    """Unpack a backup into a new or empty folder and check every file in it."""
+    """Restore a backup into a new or empty folder, and verify every file in it."""
     from mrseg_label.maintenance import backup as service
 
-    with progress_bar("checking", quiet=as_json) as progress:
-        packed = service.restore(file, workspace, progress)
+    with progress_bar("verifying", quiet=as_json) as progress:
+        packed = service.restore(file, folder, progress)
     if as_json:
-        print_json({"workspace": str(workspace), "checked": packed.files})
+        print_json({"workspace": str(folder), "checked": packed.files})
     else:
-        say(f"restored to {workspace}; {packed.files} stored files and models are whole")
+        say(f"Restored to {folder}; verified {packed.files:,} stored files and models.")
 
 
 def register(app: typer.Typer) -> None:

@@ -1,4 +1,4 @@
-"""What the commands share: options, an open workspace, output."""
+"""What the commands share: options, an opened workspace, output."""
 
 from __future__ import annotations
 
@@ -16,15 +16,23 @@ if TYPE_CHECKING:
 
     from mrseg_label.catalog.opening import OpenedWorkspace
 
-WorkspaceOption = Annotated[Path, typer.Option("--workspace", help="The workspace.", show_default="the current folder")]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+# A command's parameter is the folder; the value that `opened` makes of it is the workspace.
+WorkspaceOption = Annotated[
+    Path,
+    typer.Option("--workspace", metavar="DIR", help="Folder of the workspace.", show_default="the current folder"),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output, nothing else.")]
 HERE = Path()
+LOCAL = "local"  # name in histories of whoever decides at the command line and gives no other name
+NO_LIMIT = 1_000_000  # rows; the command line prints whole lists, not pages
 _PIPE_WIDTH = 1000  # in a pipe nothing is folded to the width of a terminal that is not there
+
+Command = Callable[..., Any]
 
 
 @contextmanager
 def opened(folder: Path) -> Iterator[OpenedWorkspace]:
-    """The workspace with its catalogue, closed at the end."""
+    """Open the workspace in a folder with its catalogue, and close it at the end."""
     from mrseg_label.catalog.opening import open_workspace
 
     workspace = open_workspace(folder)
@@ -34,25 +42,31 @@ def opened(folder: Path) -> Iterator[OpenedWorkspace]:
         workspace.close()
 
 
+def deprecated_command(group: typer.Typer, name: str, *, use: str) -> Callable[[Command], Command]:
+    """Keep an old name of a command: hidden from the help, with a warning on standard error that names the new one."""
+    # Click takes a text here and adds it to its warning; Typer hands it on, but declares a bool.
+    return group.command(name, hidden=True, deprecated=f"Use: mrseg-label {use}")  # type: ignore[arg-type]
+
+
 def print_json(document: BaseModel | dict[str, Any]) -> None:
-    """One JSON document on standard output."""
+    """Print one JSON document on standard output."""
     content = document if isinstance(document, dict) else document.model_dump(mode="json")
     typer.echo(json.dumps(content, ensure_ascii=False, indent=2))
 
 
 def print_page(documents: Sequence[BaseModel]) -> None:
-    """A whole list in the form of the REST interface."""
+    """Print a whole list in the form of the REST interface."""
     print_json({"items": [document.model_dump(mode="json") for document in documents], "next": None})
 
 
 def say(text: str) -> None:
-    """A line for people on standard output."""
+    """Print a line for people on standard output."""
     typer.echo(text)
 
 
 @contextmanager
 def progress_bar(title: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on standard error; yields what is to be called with how much is done and how much there is."""
+    """Show a progress bar on standard error; yields a function that takes how much is done and how much there is."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -63,7 +77,7 @@ def progress_bar(title: str, quiet: bool) -> Iterator[Callable[[int, int], None]
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
-    """A table on standard output; columns that hold numbers are set to the right."""
+    """Print a table on standard output, columns of numbers aligned to the right."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -82,7 +96,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title:
 
 
 def print_fields(fields: Iterable[tuple[str, object]]) -> None:
-    """Names and values, one a line; what has no value is left out, and of nested values only the plain ones are shown."""
+    """Print names and values, one a line, without those that have no value; of nested values only the plain ones."""
     shown = [(name, _cell(value)) for name, value in fields if value is not None]
     width = max((len(name) for name, _ in shown), default=0)
     for name, text in shown:

@@ -1,4 +1,4 @@
-"""``mrseg-label demo``: the whole loop on sample data."""
+"""``demo``: the whole loop on sample data."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mrseg_label.cli.common import JsonOption
 from mrseg_label.simulation.watching import Watcher
 
 if TYPE_CHECKING:
@@ -19,29 +20,32 @@ if TYPE_CHECKING:
     from mrseg_label.simulation.server import Server
 
 _DEFAULT_WORKSPACE = Path("mrseg-demo")
-_WIDE = 160
+_PIPE_WIDTH = 160  # in a pipe nothing is cut to the width of a terminal that is not there
+SLICER_PORT = 8000  # where Slicer's module looks by default
 
 
 def demo(
-    workspace: Annotated[
-        Path, typer.Option(help="Folder for the demo's workspace, new or empty.")
+    folder: Annotated[
+        Path, typer.Option("--workspace", metavar="DIR", help="New or empty folder for the demo's workspace.")
     ] = _DEFAULT_WORKSPACE,
-    rounds: Annotated[int, typer.Option(min=1, max=20, help="Rounds that train.")] = 2,
-    round_size: Annotated[int, typer.Option(min=2, max=100, help="Corrections that start a round.")] = 8,
-    report: Annotated[Path | None, typer.Option(help="File for the report, JSON.")] = None,
+    rounds: Annotated[int, typer.Option(min=1, max=20, help="Number of training rounds.")] = 2,
+    round_size: Annotated[int, typer.Option(min=2, max=100, help="Number of corrected cases a round.")] = 8,
+    report: Annotated[Path | None, typer.Option(metavar="FILE", help="Also write the report to this file.")] = None,
     serve: Annotated[bool, typer.Option("--serve", help="Keep the server running afterwards, until Ctrl-C.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Make a cohort, serve it, let simulated radiologists correct drafts over HTTP, and see the model learn."""
+    """Run the whole loop on sample data: simulated radiologists correct drafts, and the model learns from them."""
     from rich.console import Console
 
     from mrseg_label.errors import ConfigurationError
     from mrseg_label.simulation.demo import DemoOptions, run_demo
 
     if report is not None and not report.absolute().parent.is_dir():
-        raise ConfigurationError(f"the folder of --report {report} does not exist; make it first")
+        raise ConfigurationError(
+            f"--report {report}: the folder {report.absolute().parent} does not exist; create it first"
+        )
     console = Console(stderr=as_json)
-    options = DemoOptions(workspace, rounds=rounds, round_size=round_size, port=_usual_port() if serve else None)
+    options = DemoOptions(folder, rounds=rounds, round_size=round_size, port=_slicer_port() if serve else None)
 
     def finish(server: Server, result: dict[str, Any]) -> None:
         watcher.close()
@@ -55,23 +59,23 @@ def demo(
             _keep_serving(console, server)
 
     watcher = ConsoleWatcher(console)
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGTERM, _exit_on_signal)
     with watcher:
         run_demo(options, watcher, finish)
 
 
-def _leave(number: int, _: object) -> None:
-    """End in order, with the server and everything else that was started."""
-    raise SystemExit(128 + number)
-
-
 def register(app: typer.Typer) -> None:
-    """Add the command ``demo`` to the application."""
+    """Add the command to the application."""
     app.command("demo")(demo)
 
 
+def _exit_on_signal(number: int, _: object) -> None:
+    """Exit in good order, and stop the server and everything else that was started."""
+    raise SystemExit(128 + number)
+
+
 class ConsoleWatcher(Watcher):
-    """Progress bars and a line for each phase that has ended."""
+    """Show a progress bar for the present phase, and a line for each phase that has ended."""
 
     def __init__(self, console: Console) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -97,7 +101,7 @@ class ConsoleWatcher(Watcher):
         self.close()
 
     def close(self) -> None:
-        """Take the progress bar away."""
+        """Remove the progress bar."""
         self._progress.stop()
 
     def phase(self, title: str, total: float | None = None) -> None:
@@ -110,7 +114,7 @@ class ConsoleWatcher(Watcher):
         if note:
             self._progress.update(self._task, note=note)
 
-    def round_progress(self, number: int, state: str, progress: Mapping[str, Any]) -> None:
+    def round_progress(self, number: int, state: str, progress: Mapping[str, Any]) -> None:  # noqa: ARG002 - of Watcher
         epoch, epochs = progress.get("epoch"), progress.get("epochs")
         if epochs:
             self._progress.update(self._task, completed=epoch, total=epochs, note=f"{state}: epoch {epoch} of {epochs}")
@@ -121,7 +125,7 @@ class ConsoleWatcher(Watcher):
         name = "bootstrap" if row["round"] == 0 else f"round {row['round']}"
         self._progress.console.print(
             f"  [green]{name}[/]: mean DSC of the drafts [bold]{row['mean_dsc']:.2f}[/], "
-            f"[bold]{row['edited_voxels_per_case']:,}[/] voxels edited a case"
+            f"[bold]{row['edited_voxels_per_case']:,}[/] edited voxels per case"
         )
 
     def note(self, text: str) -> None:
@@ -137,18 +141,18 @@ class ConsoleWatcher(Watcher):
 
 
 def result_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """The demo's table: what the model of each round gave to the readers."""
+    """Return the demo's table: how good the drafts of each round's model were, and what correcting them cost."""
     from rich.table import Table
 
-    table = Table(title="What the drafts of each model were worth", title_justify="left")
+    table = Table(title="The drafts of each model", title_justify="left")
     for name in (
         "round",
         "model",
         "cases",
         "mean DSC",
         "held-out DSC",
-        "edited voxels a case",
-        "of the first",
+        "edited voxels per case",
+        "relative",
         "training, s",
         "readers, s",
     ):
@@ -174,37 +178,37 @@ def _print_result(console: Console, result: Mapping[str, Any], reports: Path) ->
     from rich.markup import escape
 
     table = result_table(result["rounds"])
-    if not console.is_terminal:  # in a pipe nothing is cut to the width of a terminal that is not there
+    if not console.is_terminal:
         from rich.console import Console
 
-        console = Console(stderr=console.stderr, width=max(console.width, _WIDE))
+        console = Console(stderr=console.stderr, width=max(console.width, _PIPE_WIDTH))
     console.print(table)
     for note in result["notes"]:
         console.print(escape(note), soft_wrap=True)
     console.print(
-        f"{result['seconds']:.0f} s in all; pictures and report lie in {escape(str(reports))}", soft_wrap=True
+        f"The demo took {result['seconds']:.0f} s. Report and pictures are in {escape(str(reports))}.", soft_wrap=True
     )
 
 
 def _keep_serving(console: Console, server: Server) -> None:
     console.print(
-        f"\nThe server is at [bold]{server.url}[/] until Ctrl-C. In 3D Slicer: install the extension MONAILabel, open the module\n"
-        f"MONAI Label, enter {server.url} as the server's address, connect, and press Next Sample."
+        f"\nThe server runs at [bold]{server.url}[/] until Ctrl-C. In 3D Slicer, install the extension MONAILabel and open\n"
+        f"the module MONAI Label, enter {server.url} as the server's address, connect, and press Next Sample."
     )
     try:
         server.wait()
     except KeyboardInterrupt:
-        console.print("stopping the server")
+        console.print("Stopping the server.")
 
 
-def _usual_port() -> int | None:
-    """Port 8000, where Slicer looks first, if nobody listens there."""
+def _slicer_port() -> int | None:
+    """Return the port where Slicer looks by default, or None (any free port) if it is taken."""
     import socket
 
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", 8000))
+            probe.bind(("127.0.0.1", SLICER_PORT))
         except OSError:
             return None
-    return 8000
+    return SLICER_PORT

@@ -1,7 +1,8 @@
-"""``doctor``: is the installation whole?"""
+"""``doctor``: check the installation and the workspace."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,23 +12,25 @@ from mrseg_label.cli.common import HERE, JsonOption, WorkspaceOption, print_json
 if TYPE_CHECKING:
     from mrseg_label.maintenance import checks
 
+_COLORS = {"ok": "green", "warning": "yellow", "failed": "red"}
+
 
 def doctor(
-    workspace: WorkspaceOption = HERE,
-    verify: Annotated[bool, typer.Option("--verify", help="Recheck every stored digest.")] = False,
+    folder: WorkspaceOption = HERE,
+    verify: Annotated[bool, typer.Option("--verify", help="Recheck the digest of every stored file.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Check the installation and say how to mend what is missing; exit code 1 if anything failed."""
+    """Check installation and workspace, and show how to fix what is missing; exit with 1 if a check fails."""
     from mrseg_label.maintenance import checks
 
     with progress_bar("checking files", quiet=as_json or not verify) as progress:
-        found = [*checks.installation(), *checks.workspace(workspace, verify=verify, progress=progress)]
-    failed = [check for check in found if check.state is checks.State.FAILED]
+        done = [*checks.installation(), *checks.workspace(folder, verify=verify, progress=progress)]
+    failed = any(check.state is checks.State.FAILED for check in done)
     if as_json:
-        documents = [{"name": c.name, "state": str(c.state), "detail": c.detail, "advice": c.advice} for c in found]
+        documents = [{"name": c.name, "state": str(c.state), "detail": c.detail, "advice": c.advice} for c in done]
         print_json({"ok": not failed, "checks": documents})
     else:
-        _print(found)
+        _print(done)
     if failed:
         raise typer.Exit(1)
 
@@ -37,15 +40,14 @@ def register(app: typer.Typer) -> None:
     app.command("doctor")(doctor)
 
 
-def _print(found: list[checks.Check]) -> None:
+def _print(done: Sequence[checks.Check]) -> None:
     from rich.console import Console
     from rich.markup import escape
 
     console = Console()
-    colors = {"ok": "green", "warning": "yellow", "failed": "red"}
-    for check in found:
+    for check in done:
         console.print(
-            f"[{colors[check.state]}]{check.state:>7}[/] [bold]{check.name}[/] {escape(check.detail)}", soft_wrap=True
+            f"[{_COLORS[check.state]}]{check.state:>7}[/] [bold]{check.name}[/] {escape(check.detail)}", soft_wrap=True
         )
         if check.advice:
             console.print(f"        {escape(check.advice)}", soft_wrap=True)

@@ -14,37 +14,37 @@ if TYPE_CHECKING:
 
 
 def export(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write to; made if it is not there.")],
+    target: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write to; created if it does not exist.")],
     form: Annotated[
-        Literal["nnunet", "nifti"], typer.Option("--format", help="nnU-Net raw data set, or files with a table.")
+        Literal["nnunet", "nifti"], typer.Option("--format", help="nnU-Net raw data set, or NIfTI files with a table.")
     ],
     primary_only: Annotated[
         bool, typer.Option("--primary-only", help="Only the channel that readers open, not the others on its grid.")
     ] = False,
     filled: Annotated[
-        bool, typer.Option("--filled", help="Fill masks from drafts where no reader judged (nnunet always does).")
+        bool, typer.Option("--filled", help="Fill structures that were not annotated from drafts (nnunet always does).")
     ] = False,
-    workspace: WorkspaceOption = HERE,
+    folder: WorkspaceOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the annotated data set: every annotated case with the mask that counts."""
+    """Export the annotated data set: every annotated case with its current mask."""
     from mrseg_label.rounds.export import ExportFormat, export_dataset
 
-    with opened(workspace) as found, progress_bar("exporting", quiet=as_json) as progress:
-        done = export_dataset(
-            found,
-            folder,
+    with opened(folder) as workspace, progress_bar("exporting", quiet=as_json) as progress:
+        exported = export_dataset(
+            workspace,
+            target,
             ExportFormat(form),
             primary_only=primary_only,
             filled=filled,
             progress=progress,
         )
     if as_json:
-        print_json(_document(done))
+        print_json(_document(exported))
     else:
         say(
-            f"wrote {done.acquisitions} annotated cases ({done.images} images) of {done.participants} participants, "
-            f"{done.held_out_participants} of them held out, to {done.folder}"
+            f"Exported {exported.acquisitions} annotated cases ({exported.images} images) of {exported.participants} "
+            f"participants, {exported.held_out_participants} of them held out, to {exported.folder}."
         )
 
 
@@ -53,12 +53,12 @@ def register(app: typer.Typer) -> None:
     app.command("export")(export)
 
 
-def _document(done: Exported) -> dict[str, object]:
+def _document(exported: Exported) -> dict[str, object]:
     return {
-        "format": str(done.form),
-        "folder": str(done.folder),
-        "acquisitions": done.acquisitions,
-        "images": done.images,
-        "participants": done.participants,
-        "held_out_participants": done.held_out_participants,
+        "format": str(exported.form),
+        "folder": str(exported.folder),
+        "acquisitions": exported.acquisitions,
+        "images": exported.images,
+        "participants": exported.participants,
+        "held_out_participants": exported.held_out_participants,
     }

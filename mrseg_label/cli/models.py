@@ -9,6 +9,7 @@ import typer
 
 from mrseg_label.cli.common import (
     HERE,
+    NO_LIMIT,
     JsonOption,
     WorkspaceOption,
     opened,
@@ -19,136 +20,142 @@ from mrseg_label.cli.common import (
     say,
 )
 
-group = typer.Typer(help="Model versions.", no_args_is_help=True)
-Version = Annotated[str, typer.Argument(help="Name of the version.")]
-_ALL = 1_000_000
+group = typer.Typer(help="List, compare, promote, export and import model versions.", no_args_is_help=True)
+Version = Annotated[str, typer.Argument(metavar="VERSION", help="Name of the version, from `models list`.")]
 
 
 @group.command("list")
-def list_models(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
-    """All versions, newest first."""
-    from mrseg_label.catalog.queries import models
-    from mrseg_label.reports.documents.models import ModelOut
+def list_models(folder: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
+    """List all versions, newest first."""
+    from mrseg_label.reports.models import read_models
 
-    with opened(workspace) as work, work.catalog.read() as session:
-        versions = [ModelOut.of(row) for row in models.listing(session)]
+    with opened(folder) as workspace:
+        documents = read_models(workspace.catalog, NO_LIMIT)
     if as_json:
-        print_page(versions)
+        print_page(documents)
         return
-    columns = ("version", "status", "round", "parent", "mean DSC", "made", "promoted")
+    columns = ("version", "status", "round", "parent", "mean DSC", "created", "promoted")
     rows = [
-        (v.version, v.status, v.round, v.parent, v.metrics.get("mean_dsc"), v.created, v.promoted) for v in versions
+        (item.version, item.status, item.round, item.parent, item.metrics.get("mean_dsc"), item.created, item.promoted)
+        for item in documents
     ]
     print_table(columns, rows)
 
 
 @group.command("show")
-def show(version: Version, workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
-    """One version: lineage and DSC per structure."""
-    from mrseg_label.registry import service
-    from mrseg_label.reports.documents.models import ModelOut
+def show(version: Version, folder: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
+    """Show a version: its lineage, digests and DSC per structure."""
+    from mrseg_label.reports.models import read_model
 
-    with opened(workspace) as work, work.catalog.read() as session:
-        found = ModelOut.of(service.get(session, version))
+    with opened(folder) as workspace:
+        document = read_model(workspace.catalog, version)
     if as_json:
-        print_json(found)
+        print_json(document)
         return
-    rows: list[tuple[str, object]] = [
-        ("version", found.version),
-        ("status", found.status),
-        ("round", found.round),
-        ("parent", found.parent),
-        ("made", found.created),
-        ("promoted", found.promoted),
-        ("data set", found.dataset_digest),
-        ("weights", found.weights_digest),
-        ("mean DSC", found.metrics.get("mean_dsc")),
+    fields: list[tuple[str, object]] = [
+        ("version", document.version),
+        ("status", document.status),
+        ("round", document.round),
+        ("parent", document.parent),
+        ("created", document.created),
+        ("promoted", document.promoted),
+        ("data set", document.dataset_digest),
+        ("weights", document.weights_digest),
+        ("mean DSC", document.metrics.get("mean_dsc")),
     ]
-    rows += [(f"DSC {name}", value) for name, value in (found.metrics.get("dsc") or {}).items()]
-    print_fields(rows)
+    fields += [(f"DSC {name}", value) for name, value in (document.metrics.get("dsc") or {}).items()]
+    print_fields(fields)
 
 
 @group.command("compare")
-def compare(first: Version, second: Version, workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
-    """Two versions on the held-out cases that both were evaluated on."""
-    from mrseg_label.registry.compare import compare as compare_versions
-    from mrseg_label.reports.documents.models import ComparisonOut
+def compare(
+    first: Version,
+    second: Annotated[str, typer.Argument(metavar="OTHER", help="Name of another version.")],
+    folder: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two versions on the held-out cases that both were evaluated on."""
+    from mrseg_label.reports.models import read_comparison
 
-    with opened(workspace) as work, work.catalog.read() as session:
-        found = ComparisonOut.of(compare_versions(session, first, second))
+    with opened(folder) as workspace:
+        document = read_comparison(workspace.catalog, first, second)
     if as_json:
-        print_json(found)
+        print_json(document)
         return
-    rows: list[tuple[object, ...]] = [("mean", *found.mean_dsc, _difference(*found.mean_dsc))]
-    rows += [(name, *values, _difference(*values)) for name, values in found.structures.items()]
-    print_table(("DSC", first, second, "difference"), rows, title=f"{found.cases} held-out cases")
+    rows: list[tuple[object, ...]] = [("mean", *document.mean_dsc, _difference(*document.mean_dsc))]
+    rows += [(name, *values, _difference(*values)) for name, values in document.structures.items()]
+    print_table(("DSC", first, second, "difference"), rows, title=f"{document.cases} held-out cases")
 
 
 @group.command("promote")
-def promote(version: Version, workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
-    """Make a version the one that makes drafts."""
+def promote(version: Version, folder: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
+    """Promote a version: from now on it makes the drafts."""
     from mrseg_label.registry import service
     from mrseg_label.reports.documents.models import ModelOut
 
-    with opened(workspace) as work:
-        row = ModelOut.of(service.promote(work, version))
+    with opened(folder) as workspace:
+        document = ModelOut.of(service.promote(workspace, version))
     if as_json:
-        print_json(row)
+        print_json(document)
     else:
-        say(f"{version} makes the drafts from now on")
+        say(f"{version} now makes the drafts.")
 
 
 @group.command("rollback")
-def rollback(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
-    """Go back to the version that was promoted before the current one."""
+def rollback(folder: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
+    """Roll back to the version that was current before this one."""
     from mrseg_label.registry import service
     from mrseg_label.reports.documents.models import ModelOut
 
-    with opened(workspace) as work:
-        row = ModelOut.of(service.rollback(work))
+    with opened(folder) as workspace:
+        document = ModelOut.of(service.rollback(workspace))
     if as_json:
-        print_json(row)
+        print_json(document)
     else:
-        say(f"{row.version} makes the drafts again")
+        say(f"{document.version} makes the drafts again.")
 
 
 @group.command("export")
 def export(
     version: Version,
-    file: Annotated[Path, typer.Argument(help="Zip to write; nnUNetv2_install_pretrained_model_from_zip installs it.")],
-    workspace: WorkspaceOption = HERE,
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="Zip file to write; nnUNetv2_install_pretrained_model_from_zip installs it."
+        ),
+    ],
+    folder: WorkspaceOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a version's archive to a file."""
+    """Export a version to a zip file."""
     from mrseg_label.registry import service
 
-    with opened(workspace) as work:
-        written = service.export(work, version, file)
+    with opened(folder) as workspace:
+        written = service.export(workspace, version, file)
+    size = written.stat().st_size
     if as_json:
-        print_json({"version": version, "file": str(written), "bytes": written.stat().st_size})
+        print_json({"version": version, "file": str(written), "bytes": size})
     else:
-        say(f"wrote {version} to {written} ({written.stat().st_size / 1e6:.1f} MB)")
+        say(f"Wrote {version} to {written} ({size / 1e6:.1f} MB).")
 
 
 @group.command("import")
 def import_model(
-    file: Annotated[Path, typer.Argument(help="Zip that nnU-Net or another workspace exported.")],
-    workspace: WorkspaceOption = HERE,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Zip file that nnU-Net or another workspace exported.")],
+    folder: WorkspaceOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
-    """Register a model from an archive. Its weights are code that runs when they are loaded: import only what you trust."""
+    """Import a model from a zip file. Loading its weights runs code: import only what you trust like a program."""
     from mrseg_label.registry import service
     from mrseg_label.reports.documents.models import ModelOut
 
-    with opened(workspace) as work:
-        row = ModelOut.of(service.import_zip(work, file))
+    with opened(folder) as workspace:
+        document = ModelOut.of(service.import_zip(workspace, file))
     if as_json:
-        print_json(row)
+        print_json(document)
         return
-    say(f"registered {row.version}; it makes drafts after: mrseg-label models promote {row.version}")
-    say(
-        "Checkpoints are programs: loading one runs the code in it. Promote it only if its source is trusted like a program's."
-    )
+    say(f"Imported {document.version}. To let it make the drafts: mrseg-label models promote {document.version}")
+    say("Loading a checkpoint runs the code in it. Promote this version only if you trust its source like a program's.")
 
 
 def register(app: typer.Typer) -> None:

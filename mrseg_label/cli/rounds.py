@@ -1,4 +1,4 @@
-"""``rounds``: retraining rounds."""
+"""``rounds``: training rounds."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import typer
 
 from mrseg_label.cli.common import (
     HERE,
+    NO_LIMIT,
     JsonOption,
     WorkspaceOption,
     opened,
@@ -18,63 +19,60 @@ from mrseg_label.cli.common import (
     say,
 )
 
-group = typer.Typer(help="Retraining rounds.", no_args_is_help=True)
-Number = Annotated[int, typer.Argument(min=1, help="Number of the round.")]
-_ALL = 1_000_000
+group = typer.Typer(help="Start, follow, cancel and retry training rounds.", no_args_is_help=True)
+Number = Annotated[int, typer.Argument(min=1, metavar="NUMBER", help="Number of the round, from `rounds list`.")]
 
 
 @group.command("list")
-def list_rounds(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
-    """All rounds, newest first."""
+def list_rounds(folder: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
+    """List all rounds, newest first."""
     from mrseg_label.reports.rounds import read_rounds
 
-    with opened(workspace) as work:
-        rounds = read_rounds(work.catalog, _ALL)
+    with opened(folder) as workspace:
+        documents = read_rounds(workspace.catalog, NO_LIMIT)
     if as_json:
-        print_page(rounds)
+        print_page(documents)
         return
-    columns = ("round", "state", "profile", "training", "held out", "model", "mean DSC", "began", "ended")
+    columns = ("round", "state", "profile", "training", "held out", "model", "mean DSC", "started", "finished")
     rows = [
         (
-            found.number,
-            found.state,
-            found.profile,
-            found.snapshot.training,
-            found.snapshot.held_out,
-            _model(found.model_version, found.result.get("promoted")),
-            found.result.get("mean_dsc"),
-            found.started,
-            found.finished,
+            item.number,
+            item.state,
+            item.profile,
+            item.snapshot.training,
+            item.snapshot.held_out,
+            _model(item.model_version, item.result.get("promoted")),
+            item.result.get("mean_dsc"),
+            item.started,
+            item.finished,
         )
-        for found in rounds
+        for item in documents
     ]
     print_table(columns, rows)
 
 
 @group.command("show")
-def show(number: Number, workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
-    """One round: state, progress, snapshot, result."""
+def show(number: Number, folder: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
+    """Show a round: its state, progress, snapshot and result."""
     from mrseg_label.reports.rounds import read_round
 
-    with opened(workspace) as work:
-        found = read_round(work.catalog, number)
+    with opened(folder) as workspace:
+        document = read_round(workspace.catalog, number)
     if as_json:
-        print_json(found)
+        print_json(document)
         return
+    snapshot = document.snapshot
     fields: list[tuple[str, object]] = [
-        ("round", found.number),
-        ("state", f"{found.state} (attempt {found.attempt})"),
-        ("profile", f"{found.profile}{', all folds' if found.final else ''}"),
-        ("starts from", found.parent),
-        (
-            "snapshot",
-            f"{found.snapshot.training} cases to train on, {found.snapshot.held_out} held out; {found.snapshot.digest}",
-        ),
-        ("began", found.started),
-        ("ended", found.finished),
-        *((f"progress: {key}", value) for key, value in found.progress.items()),
-        *((f"result: {key}", value) for key, value in found.result.items()),
-        ("error", found.error),
+        ("round", document.number),
+        ("state", f"{document.state} (attempt {document.attempt})"),
+        ("profile", f"{document.profile}{', all folds' if document.final else ''}"),
+        ("starts from", document.parent),
+        ("snapshot", f"{snapshot.training} training cases, {snapshot.held_out} held-out cases; {snapshot.digest}"),
+        ("started", document.started),
+        ("finished", document.finished),
+        *((f"progress: {key}", value) for key, value in document.progress.items()),
+        *((f"result: {key}", value) for key, value in document.result.items()),
+        ("error", document.error),
     ]
     print_fields(fields)
 
@@ -82,68 +80,66 @@ def show(number: Number, workspace: WorkspaceOption = HERE, as_json: JsonOption 
 @group.command("start")
 def start(
     final: Annotated[
-        bool, typer.Option("--final", help="All folds of the profile: the last round of a project.")
+        bool, typer.Option("--final", help="Train all folds of the profile, for the last round of a project.")
     ] = False,
-    workspace: WorkspaceOption = HERE,
+    folder: WorkspaceOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
-    """Start a round on all that is annotated."""
+    """Start a round on everything that is annotated now."""
     from mrseg_label.reports.rounds import read_round
     from mrseg_label.rounds import service
 
-    with opened(workspace) as work:
-        made = read_round(work.catalog, service.start(work, final=final))
+    with opened(folder) as workspace:
+        document = read_round(workspace.catalog, service.start(workspace, final=final))
     if as_json:
-        print_json(made)
+        print_json(document)
     else:
-        say(f"round {made.number} waits for a worker; see mrseg-label rounds show {made.number}")
+        say(f"Round {document.number} is queued. Follow it with: mrseg-label rounds show {document.number}")
 
 
 @group.command("cancel")
-def cancel(number: Number, workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
-    """Ask for the end of a round."""
+def cancel(number: Number, folder: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
+    """Cancel a round."""
     from mrseg_label.reports.rounds import read_round
     from mrseg_label.rounds import service
 
-    with opened(workspace) as work:
-        service.cancel(work, number)
-        now = read_round(work.catalog, number)
+    with opened(folder) as workspace:
+        service.cancel(workspace, number)
+        document = read_round(workspace.catalog, number)
     if as_json:
-        print_json(now)
+        print_json(document)
+    elif document.finished:
+        say(f"Round {number} is {document.state}.")
     else:
-        say(
-            f"round {number} is {now.state}"
-            if now.finished
-            else f"round {number} ends as soon as its processes are dead"
-        )
+        say(f"Round {number} will be cancelled as soon as its processes have ended.")
 
 
 @group.command("retry")
-def retry(number: Number, workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
-    """Take a failed or cancelled round up again."""
+def retry(number: Number, folder: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
+    """Retry a failed or cancelled round, with its snapshot and from its last checkpoint."""
     from mrseg_label.reports.rounds import read_round
     from mrseg_label.rounds import service
 
-    with opened(workspace) as work:
-        service.retry(work, number)
-        now = read_round(work.catalog, number)
+    with opened(folder) as workspace:
+        service.retry(workspace, number)
+        document = read_round(workspace.catalog, number)
     if as_json:
-        print_json(now)
+        print_json(document)
     else:
-        say(f"round {number} waits for a worker (attempt {now.attempt})")
+        say(f"Round {number} is queued again (attempt {document.attempt}).")
 
 
 @group.command("log")
-def log(number: Number, workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
-    """What the training of a round wrote, the end of it if it is long."""
+def log(number: Number, folder: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
+    """Print the log of a round's training, or the end of a long one."""
     from mrseg_label.reports.rounds import read_log, read_round
     from mrseg_label.rounds import service
 
-    with opened(workspace) as work:
-        read_round(work.catalog, number)
-        text = read_log(work, number)
+    with opened(folder) as workspace:
+        read_round(workspace.catalog, number)  # there is such a round
+        text = read_log(workspace, number)
     if as_json:
-        print_json({"round": number, "file": str(service.log_path(work, number)), "log": text})
+        print_json({"round": number, "file": str(service.log_path(workspace, number)), "log": text})
     else:
         typer.echo(text, nl=False)
 

@@ -3,93 +3,62 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mrseg_label.cli.common import HERE, JsonOption, WorkspaceOption, opened, print_fields, print_json, say
 
+if TYPE_CHECKING:
+    from mrseg_label.reports.documents.status import StatusOut
+    from mrseg_label.workspace import Workspace
+
 
 def init(
-    folder: Annotated[Path | None, typer.Argument(metavar="DIR", help="A new or empty folder.")] = None,
-    workspace: Annotated[Path | None, typer.Option("--workspace", help="The same as DIR.")] = None,
+    argument: Annotated[Path | None, typer.Argument(metavar="DIR", help="A new or empty folder.")] = None,
+    option: Annotated[Path | None, typer.Option("--workspace", metavar="DIR", help="The same as DIR.")] = None,
     labels: Annotated[
-        Path | None, typer.Option(help="Label scheme (TSV) instead of the paper's 40 structures.")
+        Path | None, typer.Option(metavar="FILE", help="Label scheme (TSV) instead of the paper's 40 structures.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a workspace."""
+    """Create a workspace."""
     from mrseg_label.workspace import Workspace
 
-    if folder is not None and workspace is not None and folder != workspace:
-        raise typer.BadParameter("name the folder once, as DIR or as --workspace")
-    root = folder or workspace or HERE
-    Workspace.init(root, labels)
-    with opened(root) as made:
+    if argument is not None and option is not None and argument != option:
+        raise typer.BadParameter(f"DIR is {argument}, but --workspace is {option}; give the folder once")
+    folder = argument or option or HERE
+    Workspace.init(folder, labels)
+    with opened(folder) as workspace:
         if as_json:
-            print_json(
-                {"workspace": str(made.root), "structures": len(made.scheme), "labels_digest": made.scheme.digest}
-            )
-            return
-        say(f"made a workspace with {len(made.scheme)} structures in {made.root}")
-        if made.settings.auth == "on":
-            say("Sign-in is on. Make the first admin, and an account for each reader (radiologist or reviewer):")
-            say(f"  mrseg-label users add NAME --role admin --workspace {made.root}")
-            say("For a server that answers programs on this machine alone, without sign-in, write it out:")
-            say(f'  AUTH = "off" in {made.root / "mrseg.toml"}')
-        say(f"Then: mrseg-label serve --workspace {made.root}")
+            scheme = workspace.scheme
+            print_json({"workspace": str(workspace.root), "structures": len(scheme), "labels_digest": scheme.digest})
+        else:
+            _print_next_steps(workspace)
 
 
-def status(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
-    """Counts, queue, current model, progress to the next round."""
-    from mrseg_label.catalog.queries import jobs, models
-    from mrseg_label.jobs.queue import IMPORT_MASK
-    from mrseg_label.reports.documents.models import ModelOut
-    from mrseg_label.reports.progress import read_progress, read_row_counts
+def status(folder: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
+    """Show counts, queues, the current model and the progress to the next round."""
+    from mrseg_label.reports.status import read_status
 
-    with opened(workspace) as found:
-        progress = read_progress(found)
-        counts = read_row_counts(found.catalog)
-        with found.catalog.read() as session:
-            model = ModelOut.of(models.current(session))
-            masks = jobs.refused_masks(session, IMPORT_MASK)
+    with opened(folder) as workspace:
+        document = read_status(workspace)
     if as_json:
-        print_json(
-            {
-                "workspace": str(found.root),
-                "current_model": model.model_dump(mode="json"),
-                "progress": progress.model_dump(mode="json"),
-                "counts": counts,
-                "masks_refused": [{"examination": name, "reason": reason} for name, reason in masks],
-            }
-        )
-        return
-    since = f"{progress.annotated_since_round} of {progress.round_size}"
-    round_line = f"round {progress.round}: {progress.round_state}" if progress.round else "none under way"
-    rows = [
-        ("workspace", str(found.root)),
-        ("current model", f"{model.version} (mean DSC {_dsc(model.metrics.get('mean_dsc'))})"),
-        ("annotated", f"{progress.annotated_total} cases; {since} to the next round"),
-        ("round", round_line if progress.auto_round else f"{round_line}; AUTO_ROUND is off"),
-        ("waiting", f"{progress.waiting} cases, {progress.assigned} handed out, {progress.excluded} excluded"),
-        ("stored", ", ".join(f"{count:,} {name}" for name, count in counts.items())),
-    ]
-    for queue, states in sorted(progress.queues.items()):
-        rows.append((f"queue {queue}", f"{states['queued']} waiting, {states['running']} running"))
-    rows += [("mask refused", f"{name}: {reason}") for name, reason in masks]
-    print_fields(rows)
+        print_json(document)
+    else:
+        _print_status(document)
 
 
-def upgrade(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
-    """Bring the database of a workspace to this version's form."""
+def upgrade(folder: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
+    """Upgrade the database of a workspace to this version of mrseg-label."""
     from mrseg_label.catalog.migrate import migration_state
 
-    with opened(workspace) as found:
-        present, _ = migration_state(found.catalog.engine)
+    with opened(folder) as workspace:  # opening it is what upgrades it
+        present, _ = migration_state(workspace.catalog.engine)
     if as_json:
-        print_json({"workspace": str(found.root), "migration": present})
+        print_json({"workspace": str(workspace.root), "migration": present})
     else:
-        say(f"the database of {found.root} is at migration {present}, the newest")
+        say(f"The database of {workspace.root} is up to date (migration {present}).")
 
 
 def register(app: typer.Typer) -> None:
@@ -97,6 +66,41 @@ def register(app: typer.Typer) -> None:
     app.command("init")(init)
     app.command("status")(status)
     app.command("upgrade")(upgrade)
+
+
+def _print_next_steps(workspace: Workspace) -> None:
+    say(f"Created a workspace with {len(workspace.scheme)} structures in {workspace.root}.")
+    if workspace.settings.auth == "on":
+        say("Sign-in is on. Create the first admin, then an account for each radiologist and reviewer:")
+        say(f"  mrseg-label users add NAME --role admin --workspace {workspace.root}")
+        say("To work without accounts, on this machine only, put this line into mrseg.toml:")
+        say('  AUTH = "off"')
+    say("Import images, then start the server:")
+    say(f"  mrseg-label import PATH --workspace {workspace.root}")
+    say(f"  mrseg-label serve --workspace {workspace.root}")
+
+
+def _print_status(document: StatusOut) -> None:
+    model, progress = document.current_model, document.progress
+    to_next = f"{progress.annotated_since_round} of {progress.round_size} to the next round"
+    round_line = f"round {progress.round}: {progress.round_state}" if progress.round else "none in progress"
+    counts = document.counts.model_dump(exclude={"revisions"})
+    rows: list[tuple[str, object]] = [
+        ("workspace", document.workspace),
+        ("current model", f"{model.version} (mean DSC {_dsc(model.metrics.get('mean_dsc'))})"),
+        ("annotated", f"{progress.annotated_total} cases; {to_next}"),
+        ("round", round_line if progress.auto_round else f"{round_line}; AUTO_ROUND is off"),
+        (
+            "cases",
+            f"{progress.waiting} waiting, {progress.assigned} assigned, {progress.awaiting_review} awaiting review, "
+            f"{progress.excluded} excluded",
+        ),
+        ("stored", ", ".join(f"{count:,} {name}" for name, count in counts.items())),
+    ]
+    for queue, states in sorted(progress.queues.items()):
+        rows.append((f"queue {queue}", f"{states['queued']} queued, {states['running']} running"))
+    rows += [("mask refused", f"{mask.examination}: {mask.reason}") for mask in document.masks_refused]
+    print_fields(rows)
 
 
 def _dsc(value: object) -> str:

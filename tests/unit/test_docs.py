@@ -21,8 +21,8 @@ from mrseg_label.cli import app
 from mrseg_label.config import Settings
 from mrseg_label.nnunet.profiles import PROFILES
 from mrseg_label.workspace import Workspace
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 # What stands at the root, and the name under which docs/site_hooks.py takes it into the site.
 ROOT_PAGES = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md", "SECURITY.md": "security.md"}

@@ -66,7 +66,7 @@ def test_every_command_takes_a_workspace_and_speaks_json() -> None:
     promised = {
         "demo", "init", "serve", "worker", "import", "status", "rounds list", "rounds show", "rounds start", "rounds cancel",
         "rounds retry", "rounds log", "models list", "models show", "models compare", "models promote", "models rollback",
-        "models export", "models import", "users add", "users list", "users disable", "users password", "users key", "export", "doctor", "backup", "restore", "upgrade",
+        "models export", "models import", "cases assign", "cases return", "users add", "users list", "users disable", "users password", "users key", "export", "doctor", "backup", "restore", "upgrade",
     }  # fmt: skip
     assert promised <= {" ".join(words) for words in found}
     for words, command in found.items():
@@ -128,11 +128,27 @@ def test_status_counts(run: Run, opened: OpenedWorkspace) -> None:
         add_acquisition(session, add_participant(session, "p2"))
     found = document(run("status", "--workspace", workspace.root, "--json"))
     assert found["current_model"]["version"] == "bootstrap"
-    assert found["counts"] == {"participants": 2, "acquisitions": 2, "examinations": 8, "revisions": 1}
+    assert found["counts"] == {"participants": 2, "acquisitions": 2, "examinations": 8, "annotations": 1} | {
+        "revisions": 1  # a deprecated alias
+    }
     assert (found["progress"]["annotated_total"], found["progress"]["waiting"]) == (1, 1)
     code, text, _ = run("status", "--workspace", workspace.root)
     assert code == 0
     assert "1 of 50 to the next round" in text
+    assert "1 waiting, 0 assigned, 0 awaiting review, 0 excluded" in text
+
+
+def test_old_names_work_and_name_the_new_ones(run: Run, opened: OpenedWorkspace) -> None:
+    workspace = opened
+    (workspace.root / "mrseg.toml").write_text('AUTH = "off"\n')
+    with workspace.catalog.begin() as session:
+        examination = add_acquisition(session, add_participant(session, "p1")).primary_examination_id
+    here = ("--reader", "ada", "--workspace", workspace.root)
+    for old, new in (("take", "assign"), ("release", "return")):
+        code, _, err = run("cases", old, examination, *here)
+        assert code == 0
+        assert f"deprecated. Use: mrseg-label cases {new}" in err
+        assert old not in run("cases", "--help")[1].split()
 
 
 def test_rounds(run: Run, opened: OpenedWorkspace) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from mrseg_label.accounts import service as accounts
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
-from mrseg_label.catalog.queries import reports
+from mrseg_label.catalog.queries import listings
 from mrseg_label.catalog.types import Role
 from mrseg_label.errors import ConfigurationError, Conflict, InvalidInput, StoredFileError
 from mrseg_label.maintenance import backup, checks
@@ -165,10 +165,10 @@ def test_backup_and_restore(opened: OpenedWorkspace, tmp_path: Path) -> None:
     assert len(names) == packed.files
     backup.restore(tmp_path / "all.tar", tmp_path / "again")
     other = open_workspace(tmp_path / "again")
-    with workspace.catalog.read() as ours, other_catalog.read() as theirs:
-        assert reports.table_counts(theirs) == reports.table_counts(ours)
-        assert reports.stored_files(theirs) == reports.stored_files(ours)
-    other_catalog.close()
+    with workspace.catalog.read() as ours, other.catalog.read() as theirs:
+        assert listings.row_counts(theirs) == listings.row_counts(ours)
+        assert listings.stored_files(theirs) == listings.stored_files(ours)
+    other.catalog.close()
     assert sha256_of(stored_annotation_file(other, case)) == sha256_of(stored_annotation_file(workspace, case))
     with pytest.raises(Conflict):
         backup.backup(workspace, tmp_path / "all.tar")
