@@ -27,7 +27,7 @@ from mrseg_label.workspace import Workspace
 @pytest.fixture
 def catalog(tmp_path: Path) -> Catalog:
     Workspace.init(tmp_path / "w")
-    return open_workspace(tmp_path / "w")[1]
+    return open_workspace(tmp_path / "w").catalog
 
 
 def _add(catalog: Catalog, key: str, **more: int) -> str:
@@ -99,10 +99,10 @@ def test_a_stale_attempt_publishes_nothing(catalog: Catalog) -> None:
     fresh = claim(catalog, [queue.DRAFTS])
     assert fresh is not None and fresh.job_id == job_id and fresh.attempt == 2
     with pytest.raises(LeaseLost), catalog.begin() as session:
-        session.add(Job(kind="draft", queue="drafts", key="ghost", payload={}, state=JobState.QUEUED))
+        session.add(Job(kind=queue.PRESEGMENT, queue=queue.DRAFTS, key="ghost", payload={}, state=JobState.QUEUED))
         stale.finish(catalog, session, {})
     with catalog.read() as session:
-        assert rows.active(session, "draft", "ghost") is None
+        assert rows.active(session, queue.PRESEGMENT, "ghost") is None
     with pytest.raises(LeaseLost):
         stale.renew(catalog)
     assert fresh.renew(catalog) is False
@@ -148,7 +148,7 @@ import sys, time
 from pathlib import Path
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.jobs import claim
-held = claim(open_workspace(Path(sys.argv[1]))[1], ["drafts"])
+held = claim(open_workspace(Path(sys.argv[1])).catalog, ["drafts"])
 print(held.job_id, flush=True)
 time.sleep(600)
 """

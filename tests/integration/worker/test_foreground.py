@@ -15,7 +15,7 @@ import pytest
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.catalog.queries import jobs as rows
 from mrseg_label.catalog.types import JobState
-from mrseg_label.jobs import enqueue
+from mrseg_label.jobs import enqueue, queue
 from mrseg_label.workspace import Workspace
 
 Started = subprocess.Popen[bytes]
@@ -51,7 +51,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
 def started(tmp_path: Path) -> Iterator[tuple[Started, int]]:
     """The command, and the process of the worker that it started and that is at work."""
     Workspace.init(tmp_path / "ws")
-    open_workspace(tmp_path / "ws")[1].close()
+    open_workspace(tmp_path / "ws").close()
     log = tmp_path / "log"
     # A job that is done tells that its loop runs, handlers of signals and all.
     with log.open("wb") as output:
@@ -72,7 +72,7 @@ def started(tmp_path: Path) -> Iterator[tuple[Started, int]]:
         )
     opened = open_workspace(tmp_path / "ws")
     with opened.catalog.begin() as session:
-        job_id = enqueue(session, "imported", {}, key="imported").id
+        job_id = enqueue(session, queue.PRESEGMENT_PENDING, {}, key=queue.PRESEGMENT_PENDING).id
 
     def worked() -> bool:
         with opened.catalog.read() as session:
