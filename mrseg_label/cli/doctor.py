@@ -21,7 +21,7 @@ def doctor(
     from mrseg_label.maintenance import checks
 
     with progress_bar("checking files", quiet=as_json or not verify) as progress:
-        found = [*checks.installation(), *checks.workspace(workspace, verify=verify, progress=progress)]
+        found = [*checks.check_installation(), *checks.check_workspace(workspace, verify=verify, progress=progress)]
     failed = [check for check in found if check.state is checks.State.FAILED]
     if as_json:
         documents = [{"name": c.name, "state": str(c.state), "detail": c.detail, "advice": c.advice} for c in found]

@@ -68,6 +68,7 @@ def import_images(
     from mrseg_label.intake.options import ImportOptions
     from mrseg_label.intake.sequences import PRIMARY_SEQUENCES
     from mrseg_label.intake.service import check_options, import_paths
+    from mrseg_label.maintenance.sweep import remove_dead_scratch
 
     preferred = tuple(name.strip() for name in (primary or "").split(",") if name.strip())
     options = ImportOptions(
@@ -87,6 +88,7 @@ def import_images(
     except InvalidInput as error:
         raise typer.BadParameter(str(error)) from error
     with opened(workspace) as found, progress_bar("importing", quiet=as_json) as progress:
+        remove_dead_scratch(found)
         report = import_paths(found, paths, options, progress)
     if as_json:
         print_json(report.to_json())

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
-import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -31,10 +29,9 @@ from mrseg_label.intake.sequences import PRIMARY_SEQUENCES, sequence_in_name
 from mrseg_label.intake.sources import all_sources
 from mrseg_label.segments.coded import judge as judge_mask
 from mrseg_label.segments.coverage import required_structures
-from mrseg_label.workspace import Workspace, sha256_of
+from mrseg_label.workspace import sha256_of
 
 _SCRATCH = "import-"
-_DEAD_AFTER_SECONDS = 24 * 3600
 
 
 def import_paths(
@@ -68,7 +65,6 @@ def import_paths(
     images = finder.sort_out(findings) if finder else findings.images
     groups = assign(images, options, people, report)
     recorder = Recorder(workspace, people, options.primary_sequences, store=not options.dry_run)
-    _clear_dead_scratch(workspace)
     with workspace.scratch(_SCRATCH) as scratch:
         judge = partial(
             judge_mask,
@@ -180,14 +176,6 @@ def register_upload(workspace: OpenedWorkspace, file: Path, *, alias: str, clien
             examinations.set_alias(session, client, alias, examination_id)
             audit.record(session, client, "named", examination_id)
     return examination_id
-
-
-def _clear_dead_scratch(workspace: Workspace) -> None:
-    """Remove what killed imports left; one that lives writes into its folder all the time."""
-    long_ago = time.time() - _DEAD_AFTER_SECONDS
-    for folder in (workspace.root / "tmp").glob(f"{_SCRATCH}*"):
-        if folder.stat().st_mtime < long_ago:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _people(findings: Findings, options: ImportOptions, report: ImportReport) -> dict[str, Person]:

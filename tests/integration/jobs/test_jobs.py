@@ -1,6 +1,5 @@
 """Job rows on a real database: claims, leases, cancels, and workers that are killed for real."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from mrseg_label.clock import now
 from mrseg_label.errors import ConfigurationError, LeaseLost
 from mrseg_label.jobs import claim, enqueue, queue, recover_local, request_cancel
 from mrseg_label.workspace import Workspace
+from tests.support.process_trees import is_running, wait_until
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_cancel_of_a_waiting_a_running_and_a_dead_job(catalog: Catalog) -> None:
         for job_id in (waiting, dead):
             job = rows.get(session, job_id)
             assert job is not None
-            request_cancel(session, job)
+            request_cancel(job)
     assert _job(catalog, waiting).state is JobState.CANCELLED
     assert _job(catalog, dead).state is JobState.RUNNING  # key and slot stay held until the process is known to be dead
     assert held.renew(catalog) is True
@@ -168,15 +168,16 @@ def test_jobs_of_a_killed_worker_are_free_at_once_and_its_attempt_does_not_count
     assert held is not None and held.job_id == job_id and held.attempt == 1
 
 
-def test_a_worker_process_ends_with_its_parent(catalog: Catalog, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("catalog")
+def test_a_worker_process_ends_with_its_parent(tmp_path: Path) -> None:
     parent = subprocess.Popen(
         [
             sys.executable,
             "-c",
-            "import subprocess, sys, time\n"
-            "p = subprocess.Popen([sys.executable, '-m', 'mrseg_label.worker', '--workspace', sys.argv[1], '--with-parent'],"
-            " stdin=subprocess.PIPE, start_new_session=True)\n"
-            "print(p.pid, flush=True)\n"
+            "import sys, time\n"
+            "from pathlib import Path\n"
+            "from mrseg_label.worker.supervise import start_worker\n"
+            "print(start_worker(Path(sys.argv[1]), ['light']).pid, flush=True)\n"
             "time.sleep(600)",
             str(tmp_path / "w"),
         ],
@@ -186,17 +187,7 @@ def test_a_worker_process_ends_with_its_parent(catalog: Catalog, tmp_path: Path)
     assert parent.stdout is not None
     worker = int(parent.stdout.readline())
     time.sleep(1.5)
-    os.kill(worker, 0)
+    assert is_running(worker)
     parent.send_signal(signal.SIGKILL)
     parent.wait()
-    deadline = time.monotonic() + 20
-    while _alive(worker):
-        assert time.monotonic() < deadline, "the worker outlived its server"
-        time.sleep(0.1)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
+    wait_until(lambda: not is_running(worker), 20)

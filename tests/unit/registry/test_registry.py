@@ -63,7 +63,7 @@ def test_bootstrap_is_current_and_has_no_archive(workspace: OpenedWorkspace) -> 
     assert statuses(workspace) == {"bootstrap": "current"}
     with pytest.raises(NotFound, match="no archive"):
         service.archive(workspace, "bootstrap")
-    with pytest.raises(Conflict, match="nothing to go back"):
+    with pytest.raises(Conflict, match="nothing to roll back"):
         service.rollback(workspace)
 
 
@@ -104,7 +104,7 @@ def test_promote_retires_the_old_orders_drafts_and_is_written_down(workspace: Op
         assert job_rows.active(session, queue.RENEW_PRESEGMENTATIONS, queue.RENEW_PRESEGMENTATIONS) is not None
         event = session.scalars(select(AuditEvent).where(AuditEvent.action == "model.promote")).one()
     assert (event.actor, event.subject, event.detail) == ("anna", "round-1", {"before": "bootstrap"})
-    with pytest.raises(Conflict, match="current one already"):
+    with pytest.raises(Conflict, match="already the current one"):
         service.promote(workspace, "round-1")
     with pytest.raises(NotFound):
         service.promote(workspace, "round-9")
@@ -133,7 +133,7 @@ def test_roll_back_goes_one_further_each_time(workspace: OpenedWorkspace) -> Non
     assert statuses(workspace) == {"round-2": "retired", "round-1": "current", "bootstrap": "retired"}
 
 
-def test_archive_is_the_folder_and_the_same_bytes_every_time(workspace: OpenedWorkspace, tmp_path: Path) -> None:
+def test_archive_is_the_folder_and_the_same_bytes_every_time(workspace: OpenedWorkspace) -> None:
     add_version(workspace, "round-1")
     first = service.archive(workspace, "round-1")
     content = first.read_bytes()
@@ -161,7 +161,7 @@ def test_archive_refuses_files_that_were_changed(workspace: OpenedWorkspace) -> 
 def test_export_and_import_into_another_workspace(workspace: OpenedWorkspace, tmp_path: Path) -> None:
     add_version(workspace, "round-1")
     file = service.export(workspace, "round-1", tmp_path / "model.zip")
-    with pytest.raises(Conflict, match="there already"):
+    with pytest.raises(Conflict, match="exists already"):
         service.export(workspace, "round-1", file)
     with pytest.raises(Conflict, match="round-1"):
         service.import_zip(workspace, file)
@@ -192,7 +192,7 @@ def test_import_refuses_entries_that_would_leave_the_folder(
 ) -> None:
     with zipfile.ZipFile(tmp_path / "m.zip", "w") as archive_file:
         archive_file.writestr(name, "x")
-    with pytest.raises(InvalidInput, match="cannot have"):
+    with pytest.raises(InvalidInput, match="must not be in"):
         service.import_zip(workspace, tmp_path / "m.zip")
 
 
@@ -201,11 +201,11 @@ def test_import_refuses_links_damage_and_strangers(workspace: OpenedWorkspace, t
     link.external_attr = 0o120777 << 16
     with zipfile.ZipFile(tmp_path / "link.zip", "w") as archive_file:
         archive_file.writestr(link, "/etc/passwd")
-    with pytest.raises(InvalidInput, match="cannot have"):
+    with pytest.raises(InvalidInput, match="must not be in"):
         service.import_zip(workspace, tmp_path / "link.zip")
     archive.write_archive(make_model(tmp_path / "m"), tmp_path / "m.zip")
     (tmp_path / "cut.zip").write_bytes((tmp_path / "m.zip").read_bytes()[:-40])
-    with pytest.raises(InvalidInput, match="not a whole zip"):
+    with pytest.raises(InvalidInput, match="not a complete zip"):
         service.import_zip(workspace, tmp_path / "cut.zip")
     (tmp_path / "empty").mkdir()
     archive.write_archive(tmp_path / "empty", tmp_path / "empty.zip")
