@@ -113,7 +113,7 @@ def write_raw_dataset(
         A data set of that name exists with other cases or another split.
     """
     if not _DATASET.fullmatch(name):
-        raise InvalidInput(f"data set {name!r}: the name must have the form Dataset501_name")
+        raise InvalidInput(f"data set name {name!r} must have the form Dataset501_name")
     _check_names(cases)
     splits = make_splits({case.case_id: case.participant for case in cases}, held_out, folds)
     entries = [_entry(case) for case in cases]
