@@ -36,9 +36,12 @@ class Settings(BaseSettings):
     lease_hours: float = Field(24.0, gt=0, description="hours for which a case stays assigned to a reader")
     review: Literal["off", "required"] = Field("off", description="whether a second reader must accept each annotation")
     required_structures: str = Field(
-        "", description="structures that every submission must have a segment for, separated by commas; 'all' for the whole scheme"
+        "",
+        description="structures that every submission must have a segment for, separated by commas; 'all' for the whole scheme",
     )
-    auth: Literal["on", "off"] = Field("on", description="whether users must sign in; if off, only this machine is answered")
+    auth: Literal["on", "off"] = Field(
+        "on", description="whether users must sign in; if off, only this machine is answered"
+    )
     token_hours: float = Field(10.0, gt=0, le=24 * 7, description="hours until a sign-in expires")
     app_password_days: float = Field(
         30.0, gt=0, description="days for which app passwords work after the last sign-in at the identity provider"
@@ -141,7 +144,9 @@ def tls_files(settings: Settings) -> tuple[str | None, str | None]:
     if certificate is None and key is None:
         return None, None
     if certificate is None or key is None:
-        raise ConfigurationError("TLS_CERTIFICATE and TLS_KEY belong together and only one is set; set both, or neither behind a proxy")
+        raise ConfigurationError(
+            "TLS_CERTIFICATE and TLS_KEY belong together and only one is set; set both, or neither behind a proxy"
+        )
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
     except (OSError, ValueError) as error:  # an SSLError is an OSError

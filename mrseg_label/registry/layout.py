@@ -52,7 +52,7 @@ def read_model(root: Path) -> TrainedModel:
     Raises
     ------
     InvalidInput
-        The folder is not in nnU-Net's results layout; the message says what is missing.
+        The folder is not in nnU-Net's results layout; the message names what is missing.
     """
     datasets = sorted(entry for entry in root.iterdir() if entry.is_dir())
     if len(datasets) != 1 or not _DATASET.fullmatch(datasets[0].name):

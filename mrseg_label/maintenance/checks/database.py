@@ -38,13 +38,14 @@ def check_database(workspace: Workspace) -> Iterator[Check]:
     except MrsegError as error:
         yield Check("database", State.FAILED, str(error), "check DATABASE_URL, and that the database server is running")
         return
-    shown = url.render_as_string(hide_password=True)
+    sqlite = url.get_backend_name() == "sqlite"
+    shown = f"SQLite {url.database}" if sqlite else url.render_as_string(hide_password=True)
     if present != head:
         detail = f"{shown} is at migration {present} instead of {head}"
         yield Check("database", State.FAILED, detail, "run: mrseg-label upgrade")
     else:
         yield Check("database", State.OK, f"{shown} at migration {present}")
-    if url.get_backend_name() == "sqlite":
+    if sqlite:
         yield from _check_sqlite(Path(url.database or ""))
 
 

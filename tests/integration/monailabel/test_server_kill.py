@@ -24,8 +24,8 @@ import pytest
 
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.catalog.tables import Annotation, Assignment, Examination
-from mrseg_label.intake.service import import_paths
 from mrseg_label.files import TEMPORARY_SUFFIX
+from mrseg_label.intake.service import import_paths
 from mrseg_label.maintenance.sweep import FOLDERS, sweep
 from mrseg_label.segments.label_maps import read_label_map
 from mrseg_label.simulation.server import free_port

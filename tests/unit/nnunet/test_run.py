@@ -1,4 +1,4 @@
-"""What a training is told and tells survives the way through its files; model folders and zips."""
+"""The parameters, progress and report of a training survive the way through files; profiles and locks."""
 
 from __future__ import annotations
 
