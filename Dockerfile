@@ -1,11 +1,11 @@
 # syntax=docker/dockerfile:1
-# Server and worker in one image. The worker may use a GPU: run it with the NVIDIA container runtime.
+# Server and worker in one image. To give the worker a GPU, run it with the NVIDIA container runtime.
 
 FROM python:3.11-slim-bookworm AS build
 RUN pip install --no-cache-dir uv==0.13.9
 ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy UV_PYTHON_DOWNLOADS=never UV_PROJECT_ENVIRONMENT=/opt/mrseg
 WORKDIR /src
-# The dependencies first: they change less often than the code, and are large.
+# Dependencies first, in a layer of their own: they are large and change less often than the code.
 COPY pyproject.toml uv.lock README.md LICENSE ./
 RUN --mount=type=cache,target=/root/.cache/uv \
     uv sync --frozen --no-dev --extra postgresql --no-install-project
@@ -14,7 +14,7 @@ RUN --mount=type=cache,target=/root/.cache/uv \
     uv sync --frozen --no-dev --extra postgresql --no-editable
 
 FROM python:3.11-slim-bookworm
-# A user without rights on the machine, with a number that a volume can be given to.
+# A user without rights on the host, with a fixed number so that a volume can be made writable for it.
 RUN groupadd --gid 10001 mrseg \
     && useradd --uid 10001 --gid mrseg --create-home --shell /usr/sbin/nologin mrseg \
     && install --directory --owner mrseg --group mrseg /workspace
@@ -24,7 +24,7 @@ USER 10001:10001
 WORKDIR /workspace
 VOLUME /workspace
 EXPOSE 8000
-# Python instead of curl, which the image does not have.
+# With Python, since the image has no curl.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=120s --retries=3 \
     CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/healthz', timeout=8)"]
 ENTRYPOINT ["mrseg-label"]

@@ -1,4 +1,4 @@
-"""Time as the product uses it: aware, in UTC."""
+"""Time in UTC, always with its time zone."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 
 def now() -> datetime:
-    """The present moment in UTC."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
 def iso(moment: datetime | None) -> str | None:
-    """ISO 8601 in UTC with a trailing Z, or None."""
+    """Format a time as ISO 8601 in UTC with a trailing Z; None stays None."""
     return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

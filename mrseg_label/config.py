@@ -1,4 +1,4 @@
-"""Settings: ``mrseg.toml`` in the workspace, each key also as environment variable ``MRSEG_<KEY>``."""
+"""Settings: ``mrseg.toml`` in the workspace, each of whose keys the environment variable ``MRSEG_<KEY>`` overrides."""
 
 from __future__ import annotations
 
@@ -16,69 +16,82 @@ CONFIG_FILE = "mrseg.toml"
 
 
 class Settings(BaseSettings):
-    """What an admin can set. The environment wins over the file; keys in the file are in capitals."""
+    """The settings of a workspace. The environment overrides the file, whose keys are in capitals."""
 
     model_config = SettingsConfigDict(env_prefix="MRSEG_", extra="forbid", case_sensitive=False)
 
-    database_url: str | None = Field(None, description="SQLAlchemy URL; SQLite in the workspace by default")
-    round_size: int = Field(50, ge=1, description="newly annotated examinations that start a round")
-    auto_round: bool = Field(True, description="start a round by itself after ROUND_SIZE annotations")
-    training_profile: Literal["full", "fast", "tiny", "smoke"] = Field("full", description="how a round trains")
+    database_url: str | None = Field(None, description="URL of the database; SQLite in the workspace by default")
+    round_size: int = Field(50, ge=1, description="number of newly annotated cases that starts a round")
+    auto_round: bool = Field(True, description="start rounds automatically, every ROUND_SIZE cases")
+    training_profile: Literal["full", "fast", "tiny", "smoke"] = Field(
+        "full", description="how rounds train: nnU-Net's own settings, or shorter ones"
+    )
     bootstrap_sources: str = Field(
         "",
-        description="source per sequence type for the bootstrap, such as 'T1=inverted,water=raw'; empty: by contrast",
+        description="how TotalSegmentator sees each sequence, such as 'T1=inverted,water=raw'; by contrast if empty",
     )
-    prepare_ahead: int | None = Field(None, ge=0, description="drafts made ahead; 2 x ROUND_SIZE by default")
-    lease_hours: float = Field(24.0, gt=0, description="how long a case stays with the reader it was handed to")
-    review: Literal["off", "required"] = Field("off", description="whether a second reader confirms a correction")
+    prepare_ahead: int | None = Field(
+        None, ge=0, description="number of drafts to make ahead; 2 x ROUND_SIZE by default"
+    )
+    lease_hours: float = Field(24.0, gt=0, description="hours for which a case stays assigned to a reader")
+    review: Literal["off", "required"] = Field("off", description="whether a second reader must accept each annotation")
     required_structures: str = Field(
-        "", description="structures that every submission must cover, separated by commas; 'all' for the whole scheme"
+        "",
+        description="structures that every submission must have a segment for, separated by commas; 'all' for the whole scheme",
     )
-    auth: Literal["on", "off"] = Field("on", description="sign-in; off must be written out")
-    token_hours: float = Field(10.0, gt=0, le=24 * 7, description="how long a sign-in lasts: a working day")
+    auth: Literal["on", "off"] = Field(
+        "on", description="whether users must sign in; if off, only this machine is answered"
+    )
+    token_hours: float = Field(10.0, gt=0, le=24 * 7, description="hours until a sign-in expires")
     app_password_days: float = Field(
-        30.0, gt=0, description="how long app passwords work after the last sign-in through the identity provider"
+        30.0, gt=0, description="days for which app passwords work after the last sign-in at the identity provider"
     )
     trusted_proxies: str = Field(
-        "", description="addresses and networks of proxies whose forwarding headers are believed, separated by commas"
+        "", description="addresses and networks of proxies whose forwarding headers are trusted, separated by commas"
     )
-    tls_certificate: Path | None = Field(None, description="certificate (chain) of the server, PEM")
+    tls_certificate: Path | None = Field(None, description="certificate of the server with its chain, PEM")
     tls_key: Path | None = Field(None, description="private key of the certificate, PEM")
-    public_url: str | None = Field(None, description="address under which browsers reach the server, behind a proxy")
-    oidc_issuer: str | None = Field(None, description="address of the hospital's identity provider (OpenID Connect)")
-    oidc_client_id: str | None = Field(None, description="what the provider calls this server")
-    oidc_client_secret: SecretStr | None = Field(None, description="secret that the provider shares with this server")
-    oidc_scopes: str = Field("openid profile email", description="what the provider is asked for")
-    oidc_name_claim: str = Field("preferred_username", description="claim that becomes the account's name")
-    oidc_role_claim: str = Field(
-        "realm_access.roles", description="claim that lists roles or groups; a dot leads into an object"
+    public_url: str | None = Field(
+        None, description="address at which browsers reach the server, if it is behind a proxy"
     )
-    oidc_role_radiologist: str = Field("monailabel-annotator", description="its entry for radiologists")
-    oidc_role_reviewer: str = Field("monailabel-reviewer", description="its entry for reviewers")
-    oidc_role_admin: str = Field("monailabel-admin", description="its entry for admins")
-    max_image_mb: int = Field(1024, ge=1, description="largest image that a reader uploads, decompressed, MB")
+    oidc_issuer: str | None = Field(None, description="address of the hospital's identity provider (OpenID Connect)")
+    oidc_client_id: str | None = Field(None, description="id of this server at the identity provider")
+    oidc_client_secret: SecretStr | None = Field(None, description="secret of this server at the identity provider")
+    oidc_scopes: str = Field(
+        "openid profile email", description="scopes to request from the identity provider, separated by spaces"
+    )
+    oidc_name_claim: str = Field("preferred_username", description="claim with the name of the account")
+    oidc_role_claim: str = Field(
+        "realm_access.roles", description="claim with the roles or groups; a dot selects a field of an object"
+    )
+    oidc_role_radiologist: str = Field("monailabel-annotator", description="entry of that claim for radiologists")
+    oidc_role_reviewer: str = Field("monailabel-reviewer", description="entry of that claim for reviewers")
+    oidc_role_admin: str = Field("monailabel-admin", description="entry of that claim for admins")
+    max_image_mb: int = Field(1024, ge=1, description="largest image that a reader can upload, MB uncompressed")
     max_upload_mb: int = Field(2048, ge=1, description="largest request body, MB")
     request_idle_seconds: float = Field(
-        30.0, gt=0, le=3600, description="a request of which nothing came for so long, or no whole head, is given up"
+        30.0, gt=0, le=3600, description="seconds without data after which a request is abandoned"
     )
-    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+    device: str = Field("auto", description="where networks run: auto, cpu, cuda or cuda:N")
     weights_path: Path | None = Field(None, description="folder of the published MRSegmentator weights")
-    totalseg_weights_path: Path | None = Field(None, description="as TotalSegmentator has it; the stand-in by default")
-    workers: int = Field(1, ge=0, description="worker processes for drafts that `serve` starts; one more does rounds")
+    totalseg_weights_path: Path | None = Field(
+        None, description="folder of TotalSegmentator's weights; the stand-in by default"
+    )
+    workers: int = Field(1, ge=0, description="worker processes for drafts that serve starts, with one more for rounds")
 
     @property
     def drafts_ahead(self) -> int:
-        """How many waiting examinations get a draft before anybody asks."""
+        """Number of waiting cases that get a pre-segmentation before a reader requests one."""
         return 2 * self.round_size if self.prepare_ahead is None else self.prepare_ahead
 
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic-settings calls it by these names
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings
 
@@ -91,7 +104,7 @@ class _TomlFile(TomlConfigSettingsSource):
 
 
 def load_settings(folder: Path, **overrides: Any) -> Settings:
-    """Settings of the workspace in ``folder``; keyword arguments win over environment and file.
+    """Load the settings of the workspace in ``folder``; keyword arguments override environment and file.
 
     Raises
     ------
@@ -114,27 +127,31 @@ def load_settings(folder: Path, **overrides: Any) -> Settings:
             f"{'.'.join(str(part) for part in item['loc']).upper()}: {item['msg']} (got {item['input']!r})"
             for item in error.errors()
         )
-        raise ConfigurationError(f"settings in {path} or the environment cannot be used: {problems}") from error
+        raise ConfigurationError(
+            f"settings in {path} or the environment cannot be used: {problems}; docs/configuration.md lists the keys"
+        ) from error
 
 
 def tls_files(settings: Settings) -> tuple[str | None, str | None]:
-    """Return the certificate and the key to serve with, or None of both.
+    """Return the certificate and the key to serve HTTPS with, or None for both to serve HTTP.
 
     Raises
     ------
     ConfigurationError
-        One of the two is missing or they cannot be used together.
+        One of the two is missing, or they cannot be used together.
     """
     certificate, key = settings.tls_certificate, settings.tls_key
     if certificate is None and key is None:
         return None, None
     if certificate is None or key is None:
-        raise ConfigurationError("TLS_CERTIFICATE and TLS_KEY belong together: set both, or neither behind a proxy")
+        raise ConfigurationError(
+            "TLS_CERTIFICATE and TLS_KEY belong together and only one is set; set both, or neither behind a proxy"
+        )
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
     except (OSError, ValueError) as error:  # an SSLError is an OSError
         raise ConfigurationError(
             f"TLS_CERTIFICATE {certificate} and TLS_KEY {key} cannot be used: {error}; "
-            "both are PEM files, the key without a password"
+            "give two PEM files that belong together, the key without a password"
         ) from error
     return str(certificate), str(key)

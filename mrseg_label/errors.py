@@ -1,22 +1,22 @@
-"""One exception hierarchy.
+"""The exceptions of the product.
 
-Every error that a user can cause or mend is a :class:`MrsegError`. Its message says what was wrong,
-with which file or value, and what to do. ``http_status`` is what the message travels with over HTTP;
-``exit_code`` what the command line ends with.
+Every error that a user can cause or mend is a :class:`MrsegError`. Its message names what went wrong, with which file
+or value, and what to do. ``http_status`` is the status of an HTTP response with the message, ``exit_code`` the exit
+code of a command.
 """
 
 from __future__ import annotations
 
 
 class MrsegError(Exception):
-    """Something went wrong that the user should read about."""
+    """An error whose message is meant for the user."""
 
     http_status: int = 500
     exit_code: int = 1
 
 
 class InvalidInput(MrsegError):
-    """A file, a value or a request is not what it must be."""
+    """A file, a value or a request is not valid."""
 
     http_status = 422
 
@@ -30,29 +30,29 @@ class GeometryError(InvalidInput):
 
 
 class NotFound(MrsegError):
-    """There is nothing under that id."""
+    """Nothing exists under that id or name."""
 
     http_status = 404
 
 
 class Conflict(MrsegError):
-    """The request contradicts the present state."""
+    """The request conflicts with the current state."""
 
     http_status = 409
 
 
 class Unauthorized(MrsegError):
-    """Nobody is signed in, or not any more."""
+    """The request is not signed in, or its sign-in has expired."""
 
     http_status = 401
 
 
 class TooManyRequests(MrsegError):
-    """The caller must wait.
+    """Too many requests were sent, and the next must wait.
 
     Parameters
     ----------
-    retry_after : seconds.
+    retry_after : seconds to wait.
     """
 
     http_status = 429
@@ -63,19 +63,19 @@ class TooManyRequests(MrsegError):
 
 
 class Forbidden(MrsegError):
-    """The caller may not do this."""
+    """The account does not have permission for the request."""
 
     http_status = 403
 
 
 class TooLarge(InvalidInput):
-    """A request or an upload is larger than is allowed."""
+    """A request, an upload or an archive is larger than is allowed."""
 
     http_status = 413
 
 
 class Unavailable(MrsegError):
-    """Something that is needed is not there now: a worker, weights, the database."""
+    """Something that is needed is not available at present: a worker, weights, the database."""
 
     http_status = 503
 
@@ -87,12 +87,12 @@ class ConfigurationError(MrsegError):
 
 
 class StoredFileError(MrsegError):
-    """A stored file is missing or differs from its digest."""
+    """A stored file is missing, differs from its digest, or would be overwritten."""
 
 
 class Cancelled(MrsegError):
-    """The work was cancelled by an admin."""
+    """An admin cancelled the job."""
 
 
 class LeaseLost(MrsegError):
-    """This worker no longer holds the job that it works on."""
+    """The job is no longer leased to this worker."""

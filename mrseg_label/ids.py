@@ -1,4 +1,4 @@
-"""Identifiers are ours; what a client sends is checked here before anything else sees it."""
+"""Make identifiers, and check those in requests before anything else uses them."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ import secrets
 
 from mrseg_label.errors import InvalidInput
 
-ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: nothing that is misread
+ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, without letters that are easily misread
 _ID = re.compile(r"[a-z]{1,4}-[0-9a-hjkmnp-tv-z]{16}")
 _TICKET = re.compile(r"[A-Za-z0-9_-]{32}")
 MAX_ALIAS_LENGTH = 200
 
 
 def new_id(prefix: str) -> str:
-    """A fresh identifier such as ``ex-0k3v9q2m7d1c8z5t`` (80 random bits)."""
+    """Make a new identifier such as ``ex-0k3v9q2m7d1c8z5t`` (80 random bits)."""
     return f"{prefix}-" + "".join(secrets.choice(ALPHABET) for _ in range(16))
 
 
 def derived_id(prefix: str, *parts: str) -> str:
-    """The identifier that always belongs to these parts (80 bits of their SHA-256)."""
+    """Derive an identifier that is always the same for the same parts (80 bits of their SHA-256)."""
     digest = hashlib.sha256("\0".join(parts).encode()).digest()
     return f"{prefix}-" + "".join(ALPHABET[byte & 31] for byte in digest[:16])
 
 
 def new_ticket() -> str:
-    """An unguessable ticket of more than 128 bits."""
+    """Make a ticket that cannot be guessed (192 random bits)."""
     return secrets.token_urlsafe(24)
 
 
@@ -41,15 +41,17 @@ def is_id(text: str) -> bool:
 
 
 def check_alias(text: str) -> str:
-    """Return a client's own name for an image if it is safe to keep and show.
+    """Return a client's own name for an image if it is safe to store and show.
 
     Raises
     ------
     InvalidInput
-        Empty, longer than 200 characters, with control characters or with ``/``, ``\\`` or ``..``.
+        The name is empty, longer than 200 characters, or has control characters, ``/``, ``\\`` or ``..``.
     """
     if not text.strip() or len(text) > MAX_ALIAS_LENGTH:
-        raise InvalidInput(f"the name of an image has 1 to {MAX_ALIAS_LENGTH} characters; this one has {len(text)}")
+        raise InvalidInput(
+            f"the name of an image has {len(text)} characters; give it a name of 1 to {MAX_ALIAS_LENGTH} characters"
+        )
     if any(not character.isprintable() for character in text) or "/" in text or "\\" in text or ".." in text:
         raise InvalidInput(
             f"the name {text!r} has control characters, a slash, a backslash or '..'; rename the image and send it again"

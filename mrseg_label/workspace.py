@@ -1,7 +1,7 @@
-"""The only place that knows folders.
+"""The folders of a workspace and the files stored in them; the only module that knows this layout.
 
-A workspace is one folder, movable as a whole; every path in the database is relative to it. A stored
-file never changes: it is written under a temporary name, fsynced, renamed, and its folder fsynced, so
+A workspace is one folder that can be moved as a whole; every path in the database is relative to it. A stored
+file never changes: it is written durably under a temporary name and then renamed (:mod:`mrseg_label.files`), so
 that a name that exists always stands for a whole file.
 """
 
@@ -17,10 +17,25 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
 from mrseg_label.config import CONFIG_FILE, Settings, load_settings
 from mrseg_label.errors import ConfigurationError, StoredFileError
+from mrseg_label.files import (
+    TEMPORARY_SUFFIX,
+    make_folder,
+    replacing,
+    sha256_of,
+    sync,
+    write_atomically,
+    write_durably,
+)
 from mrseg_label.labels import LabelScheme
 
+__all__ = ["Workspace", "sha256_of", "sqlite_url", "sync", "write_atomically"]
+
+DATABASE = "mrseg.db"
 FOLDERS = (
     "images",
     "presegmentations",
@@ -34,45 +49,46 @@ FOLDERS = (
 )
 PSEUDONYM_KEY = "pseudonyms.key"
 _TOML = """\
-# Settings of this workspace; docs/configuration.md explains each. Keys are also read from MRSEG_<KEY>.
+# Settings of this workspace; docs/configuration.md explains each. The environment variable MRSEG_<KEY> overrides a key.
 # ROUND_SIZE = 50
 # TRAINING_PROFILE = "full"
-# Sign-in is on unless it is switched off here; without it the server answers only this machine.
+# Sign-in is on by default. With AUTH = "off" the server answers only requests from its own machine.
 # AUTH = "off"
 """
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """A workspace on disk. Make one with :meth:`init`, open one with :meth:`open`."""
+    """A workspace on disk. Create one with :meth:`init`; open an existing one with :meth:`open`."""
 
     root: Path
     settings: Settings
 
     @classmethod
     def init(cls, root: Path, labels: Path | None = None, settings_text: str | None = None) -> Workspace:
-        """Make a workspace in a new or empty folder.
+        """Create a workspace in a new or empty folder.
+
+        Parameters
+        ----------
+        labels : file of the label scheme; the scheme of MRSegmentator by default.
+        settings_text : content of ``mrseg.toml``; a commented template by default.
 
         Raises
         ------
         ConfigurationError
-            The folder holds something already.
+            The folder is not empty.
         LabelError
             ``labels`` is not a usable label scheme.
         """
         scheme = LabelScheme.read(labels) if labels else LabelScheme.default()
         if root.exists() and (not root.is_dir() or any(root.iterdir())):
-            raise ConfigurationError(f"{root} is not an empty folder; choose another, or open what is there")
-        cls._lay(root, scheme, settings_text)
-        return cls.open(root)
-
-    @classmethod
-    def _lay(cls, root: Path, scheme: LabelScheme, settings_text: str | None) -> None:
+            raise ConfigurationError(f"{root} is not an empty folder; choose another")
         for folder in FOLDERS:
             (root / folder).mkdir(parents=True, exist_ok=True)
-        _write_durably(root / "labels.tsv", scheme.text.encode())
+        write_durably(root / "labels.tsv", scheme.text.encode())
         # Last, since a folder with this file counts as a workspace.
-        _write_durably(root / CONFIG_FILE, (settings_text or _TOML).encode())
+        write_durably(root / CONFIG_FILE, (settings_text or _TOML).encode())
+        return cls.open(root)
 
     @classmethod
     def open(cls, root: Path) -> Workspace:
@@ -86,7 +102,7 @@ class Workspace:
         root = root.resolve()
         if not (root / CONFIG_FILE).is_file():
             raise ConfigurationError(
-                f"{root} is not a workspace (no {CONFIG_FILE}); make one with: mrseg-label init {root}"
+                f"{root} is not a workspace (it has no {CONFIG_FILE}); create one with: mrseg-label init {root}"
             )
         for folder in FOLDERS:
             (root / folder).mkdir(parents=True, exist_ok=True)
@@ -98,13 +114,24 @@ class Workspace:
         return LabelScheme.read(self.root / "labels.tsv")
 
     @property
-    def database_url(self) -> str:
-        """SQLAlchemy URL of the catalogue."""
-        return self.settings.database_url or f"sqlite:///{self.root / 'mrseg.db'}"
+    def database_url(self) -> URL:
+        """URL of the database: the setting DATABASE_URL, or SQLite in the workspace.
+
+        Raises
+        ------
+        ConfigurationError
+            DATABASE_URL is not a URL.
+        """
+        if self.settings.database_url is None:
+            return sqlite_url(self.root / DATABASE)
+        try:
+            return make_url(self.settings.database_url)
+        except ArgumentError as error:
+            raise ConfigurationError(f"DATABASE_URL cannot be used: {error}") from error
 
     @property
     def nnunet(self) -> Path:
-        """Folder with nnU-Net's raw, preprocessed and results."""
+        """Folder of nnU-Net's ``raw``, ``preprocessed`` and ``results``."""
         return self.root / "nnunet"
 
     @property
@@ -114,19 +141,25 @@ class Workspace:
 
     @property
     def logs(self) -> Path:
-        """Folder of log files."""
+        """Folder of the log files."""
         return self.root / "logs"
 
     def pseudonym_key(self) -> bytes:
-        """The key by which people become pseudonyms, made when it is first needed and never changed."""
+        """Return the 32-byte key that pseudonyms are derived with; it is created on first use and never changes.
+
+        Raises
+        ------
+        ConfigurationError
+            The key's file cannot be read or is damaged.
+        """
         path = self.root / PSEUDONYM_KEY
         if not path.exists():
-            temporary = self.root / f".{PSEUDONYM_KEY}.{os.urandom(4).hex()}.part"
+            temporary = self.root / f".{PSEUDONYM_KEY}.{os.urandom(4).hex()}{TEMPORARY_SUFFIX}"
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w") as file:
                 file.write(f"{os.urandom(32).hex()}\n")
             sync(temporary)
-            with suppress(FileExistsError):  # another import was first: its key is everybody's
+            with suppress(FileExistsError):  # another import was faster: both use its key
                 os.link(temporary, path)
             temporary.unlink()
             sync(self.root)
@@ -139,63 +172,82 @@ class Workspace:
         return key
 
     def path(self, relative: str) -> Path:
-        """Absolute path of a stored file; ``relative`` comes from the database, never from a client."""
-        # Not resolve(): an image may be a link to where an admin left it.
-        path = Path(os.path.normpath(self.root / relative))
-        if not path.is_relative_to(self.root):
-            raise StoredFileError(
-                f"stored path {relative!r} leaves the workspace {self.root}; the database was changed by hand?"
-            )
-        return path
+        """Absolute path of a stored file.
 
-    def put_bytes(self, relative: str, data: bytes) -> str:
-        """Store a file for ever and return its SHA-256.
+        Parameters
+        ----------
+        relative : path from the workspace's folder, as the database has it; never a value from a request.
 
         Raises
         ------
         StoredFileError
-            There is a file of that name with other content.
+            The path leads out of the workspace.
+        """
+        # Not resolve(): an image may be a link to where an admin left it.
+        path = Path(os.path.normpath(self.root / relative))
+        if not path.is_relative_to(self.root):
+            raise StoredFileError(
+                f"stored path {relative!r} leads out of the workspace {self.root}; was the database edited by hand? "
+                "Restore it from a backup"
+            )
+        return path
+
+    def put_bytes(self, relative: str, data: bytes) -> str:
+        """Store a file permanently and return its SHA-256.
+
+        Raises
+        ------
+        StoredFileError
+            A file of that name exists with other content.
         """
         target = self.path(relative)
         digest = hashlib.sha256(data).hexdigest()
         if target.exists():
             return self._same(target, digest)
-        _make_folder(target.parent)
-        _write_durably(target, data)
+        make_folder(target.parent)
+        write_durably(target, data)
         return digest
 
     def put_file(self, relative: str, source: Path) -> str:
-        """Store a copy of a file for ever (as :meth:`put_bytes`) and return its SHA-256."""
+        """Store a copy of a file permanently (as :meth:`put_bytes`) and return its SHA-256."""
         target = self.path(relative)
         if target.exists():
             return self._same(target, sha256_of(source))
-        _make_folder(target.parent)
-        temporary = target.parent / f".{target.name}.{os.getpid()}.{os.urandom(4).hex()}.part"
-        try:
+        make_folder(target.parent)
+        with replacing(target, durable=True) as temporary:
             shutil.copyfile(source, temporary)
             digest = sha256_of(temporary)
-            _publish(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
         return digest
 
     def put_tree(self, relative: str, source: Path) -> None:
-        """Move a finished folder into its place; both lie in the workspace, so that it is one rename."""
+        """Move a finished folder of the workspace to its permanent place by one rename.
+
+        Raises
+        ------
+        StoredFileError
+            The place is taken.
+        """
         target = self.path(relative)
         if target.exists():
-            raise StoredFileError(f"{target} is there already; nothing stored is ever overwritten")
+            raise StoredFileError(f"{target} exists already; stored files are never overwritten")
         for file in (entry for entry in source.rglob("*") if entry.is_file()):
             sync(file)
-        _make_folder(target.parent)
+        make_folder(target.parent)
         os.rename(source, target)
         sync(target.parent)
 
     def adopt(self, files: Mapping[str, tuple[Path, str]]) -> None:
-        """Move finished files, synced by whoever wrote them, into their places for ever: one sync a folder.
+        """Move finished files to their permanent places, with one sync for each folder.
 
         Parameters
         ----------
-        files : the place, relative to the workspace, to the file (which lies in the workspace) and its SHA-256.
+        files : by place, relative to the workspace: the file, which lies in the workspace and is synced already,
+            and its SHA-256.
+
+        Raises
+        ------
+        StoredFileError
+            A place is taken by a file with other content.
         """
         folders = set()
         for relative, (source, digest) in files.items():
@@ -204,20 +256,20 @@ class Workspace:
                 self._same(target, digest)
                 source.unlink(missing_ok=True)
                 continue
-            _make_folder(target.parent)
+            make_folder(target.parent)
             source.rename(target)
             folders.add(target.parent)
         for folder in folders:
             sync(folder)
 
     def put_link(self, relative: str, source: Path, digest: str) -> None:
-        """Refer to a file of known SHA-256 that stays where it is, outside the workspace."""
+        """Store a link to a file of known SHA-256 that stays where it is, outside the workspace."""
         target = self.path(relative)
         if target.exists():
             self._same(target, digest)
             return
-        _make_folder(target.parent)
-        temporary = target.parent / f".{target.name}.{os.urandom(4).hex()}.part"
+        make_folder(target.parent)
+        temporary = target.parent / f".{target.name}.{os.urandom(4).hex()}{TEMPORARY_SUFFIX}"
         temporary.symlink_to(source.absolute())
         temporary.rename(target)
         sync(target.parent)
@@ -228,7 +280,7 @@ class Workspace:
         Raises
         ------
         StoredFileError
-            It is missing or differs.
+            The file is missing or differs.
         """
         path = self.path(relative)
         if not path.is_file():
@@ -239,58 +291,17 @@ class Workspace:
 
     @contextmanager
     def scratch(self, prefix: str = "job-") -> Iterator[Path]:
-        """A temporary folder inside the workspace (same file system), removed afterwards."""
+        """Yield a temporary folder inside the workspace, on its file system; it is removed at the end."""
         with tempfile.TemporaryDirectory(prefix=prefix, dir=self.root / "tmp") as folder:
             yield Path(folder)
 
     def _same(self, target: Path, digest: str) -> str:
         found = sha256_of(target)
         if found != digest:
-            raise StoredFileError(f"{target} is there already with other content; nothing stored is ever overwritten")
+            raise StoredFileError(f"{target} exists already with other content; stored files are never overwritten")
         return digest
 
 
-def _make_folder(folder: Path) -> None:
-    """Make a folder whose name is on the disk before anything in it is relied on."""
-    if folder.is_dir():
-        return
-    _make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    sync(folder.parent)
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a small working file (progress, plans) so that a reader sees the old or the new one, never a half."""
-    temporary = path.parent / f".{path.name}.{os.getpid()}.part"
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
-
-
-def _write_durably(target: Path, data: bytes) -> None:
-    temporary = target.parent / f".{target.name}.{os.getpid()}.{os.urandom(4).hex()}.part"
-    try:
-        temporary.write_bytes(data)
-        _publish(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _publish(temporary: Path, target: Path) -> None:
-    sync(temporary)
-    os.rename(temporary, target)
-    sync(target.parent)
-
-
-def sync(path: Path) -> None:
-    """Wait until a file or folder is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def sqlite_url(file: Path) -> URL:
+    """URL of an SQLite database, whatever characters its path has."""
+    return URL.create("sqlite", database=str(file))

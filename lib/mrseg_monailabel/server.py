@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import signal
 import tempfile
 import threading
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -27,15 +25,13 @@ from mrseg_label.http import paths, problems
 from mrseg_label.http.middleware import middleware_stack
 from mrseg_label.http.permission_table import permission_table
 from mrseg_label.jobs import recover_local
+from mrseg_label.maintenance.sweep import remove_dead_scratch
 from mrseg_label.worker.supervise import WorkerPool
-from mrseg_label.workspace import Workspace
 from mrseg_monailabel import routes
 from mrseg_monailabel.loop import LoopApp
 
 log = logging.getLogger("mrseg_monailabel")
 WORKSPACE_VARIABLE = "MRSEG_WORKSPACE"
-REQUEST_FOLDERS = ("upload-", "infer-")  # of the routes
-DAY_SECONDS = 24 * 3600
 
 
 def create_app() -> FastAPI:
@@ -70,7 +66,7 @@ class Background:
         # Uploads of gigabytes are spooled to the disk of the workspace and not to a /tmp that may be memory.
         tempfile.tempdir = str(self._app.workspace.path("tmp"))
         self._app.sessions().remove_expired()
-        remove_leftovers(self._app.workspace)
+        remove_dead_scratch(self._app.workspace)
         self.pool.start()
 
     def handle_signals(self) -> None:
@@ -96,13 +92,6 @@ class Background:
         self._app.stop_waiting()
         self.pool.stop()
         self._app.catalog.close()
-
-
-def remove_leftovers(workspace: Workspace) -> None:
-    """Remove what requests of a killed server left in the temporary folder."""
-    for folder in workspace.path("tmp").iterdir():
-        if folder.name.startswith(REQUEST_FOLDERS) and time.time() - folder.stat().st_mtime > DAY_SECONDS:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def build(app: LoopApp) -> FastAPI:

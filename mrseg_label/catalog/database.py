@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, select
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DataError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -32,7 +32,7 @@ class Catalog:
     (BEGIN IMMEDIATE), so that what it read still holds when it writes.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str | URL) -> None:
         try:
             parsed = make_url(url)
             self.engine = _engine(url)
@@ -95,14 +95,14 @@ class Catalog:
         check_current(self.engine)
 
 
-def open_catalog(url: str) -> Catalog:
+def open_catalog(url: str | URL) -> Catalog:
     """Open the catalogue and bring it to the newest migration."""
     catalog = Catalog(url)
     catalog.upgrade()
     return catalog
 
 
-def _engine(url: str) -> Engine:
+def _engine(url: str | URL) -> Engine:
     parsed = make_url(url)
     # An error of the database goes to a log, where a participant's code must not be.
     common: dict[str, Any] = {"json_serializer": json_text, "hide_parameters": True}

@@ -24,7 +24,7 @@ def doctor(
     from mrseg_label.maintenance import checks
 
     with progress_bar("checking files", quiet=as_json or not verify) as progress:
-        done = [*checks.installation(), *checks.workspace(folder, verify=verify, progress=progress)]
+        done = [*checks.check_installation(), *checks.check_workspace(folder, verify=verify, progress=progress)]
     failed = any(check.state is checks.State.FAILED for check in done)
     if as_json:
         documents = [{"name": c.name, "state": str(c.state), "detail": c.detail, "advice": c.advice} for c in done]

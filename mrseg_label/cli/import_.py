@@ -66,6 +66,7 @@ def import_images(
     from mrseg_label.intake.options import ImportOptions
     from mrseg_label.intake.sequences import PRIMARY_SEQUENCES
     from mrseg_label.intake.service import check_options, import_paths
+    from mrseg_label.maintenance.sweep import remove_dead_scratch
 
     preferred = tuple(name.strip() for name in (primary or "").split(",") if name.strip())
     options = ImportOptions(
@@ -85,6 +86,7 @@ def import_images(
     except InvalidInput as error:
         raise typer.BadParameter(str(error)) from error
     with opened(workspace) as opened_workspace, progress_bar("importing", quiet=as_json) as progress:
+        remove_dead_scratch(opened_workspace)
         report = import_paths(opened_workspace, paths, options, progress)
     if as_json:
         print_json(report.to_json())

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -29,8 +27,6 @@ from mrseg_label.intake.uploads import register_upload
 from mrseg_label.workspace import PSEUDONYM_KEY, Workspace
 
 __all__ = ["check_options", "import_paths", "register_upload"]
-
-_DEAD_AFTER_SECONDS = 24 * 3600
 
 
 def import_paths(
@@ -64,7 +60,6 @@ def import_paths(
     images = finder.separate_masks(findings) if finder else findings.images
     file_groups = name_images(images, options, table, report)
     recorder = Recorder(workspace, table, options.primary_sequences, store=not options.dry_run)
-    _clear_dead_scratch(workspace)
     with workspace.scratch(SCRATCH) as scratch:
         masks = MaskPreparer.create(workspace, finder.labels, scratch) if finder else None
 
@@ -138,11 +133,3 @@ def _read_tables(findings: Findings, options: ImportOptions, report: ImportRepor
         report.refused += refused
         table |= rows
     return table
-
-
-def _clear_dead_scratch(workspace: Workspace) -> None:
-    """Remove the scratch folders of killed imports; a running import keeps writing into its own."""
-    long_ago = time.time() - _DEAD_AFTER_SECONDS
-    for folder in (workspace.root / "tmp").glob(f"{SCRATCH}*"):
-        if folder.stat().st_mtime < long_ago:
-            shutil.rmtree(folder, ignore_errors=True)

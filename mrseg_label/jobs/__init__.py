@@ -1,4 +1,4 @@
-"""What work there is: rows that workers claim."""
+"""Jobs: rows in the database that workers claim and run."""
 
 from mrseg_label.jobs.claim import Claim, claim, recover_local
 from mrseg_label.jobs.context import JobContext

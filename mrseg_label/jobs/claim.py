@@ -1,4 +1,8 @@
-"""Claim a job and keep it: a lease of 60 s by the database's clock, renewed every 15 s."""
+"""Claim a job and keep it: a lease of 60 s by the database's clock, renewed every 15 s.
+
+A worker changes its job's row only as long as the row has the token of its claim; so an attempt that lost its lease
+publishes nothing.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,6 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -17,16 +20,24 @@ from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.queries import jobs as rows
 from mrseg_label.catalog.types import JobState
 from mrseg_label.errors import LeaseLost
+from mrseg_label.processes import start_time
 
 LEASE_SECONDS = 60
 RENEW_SECONDS = 15
-GIVE_UP_SECONDS = 40
-RETRY_SECONDS = 5
+GIVE_UP_SECONDS = 40  # without a renewal, a worker ends before its lease does
+RETRY_SECONDS = 5  # before the second attempt; doubled for each further one
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A job that this worker holds."""
+    """A job that is leased to this worker.
+
+    Attributes
+    ----------
+    attempt : number of this attempt, from 1.
+    last_attempt : whether a failure of this attempt is final.
+    token : identifies this attempt in the job's row.
+    """
 
     job_id: str
     kind: str
@@ -36,20 +47,24 @@ class Claim:
     token: str
 
     def renew(self, catalog: Catalog) -> bool:
-        """Extend the lease; returns whether the job is to be cancelled.
+        """Extend the lease.
+
+        Returns
+        -------
+        Whether an admin asked to cancel the job.
 
         Raises
         ------
         LeaseLost
-            Another worker has the job, or it has ended.
+            Another worker has the job, or it has ended. So do the other methods.
         """
         with catalog.begin() as session:
             expires = catalog.now(session) + timedelta(seconds=LEASE_SECONDS)
             self._update(session, lease_expires_at=expires)
             return rows.cancel_requested(session, self.job_id)
 
-    def progress(self, catalog: Catalog, progress: dict[str, Any]) -> None:
-        """Say how far the job is."""
+    def record_progress(self, catalog: Catalog, progress: dict[str, Any]) -> None:
+        """Record the progress of the job."""
         with catalog.begin() as session:
             self._update(session, progress=progress)
 
@@ -57,12 +72,22 @@ class Claim:
         """End the job in the transaction that publishes its output."""
         self._end(catalog, session, JobState.DONE, result=result)
 
-    def cancelled(self, catalog: Catalog, session: Session) -> None:
-        """End the job as cancelled; its processes must be dead."""
+    def end_cancelled(self, catalog: Catalog, session: Session) -> None:
+        """End the job as cancelled; its processes must have ended."""
         self._end(catalog, session, JobState.CANCELLED)
 
     def fail(self, catalog: Catalog, session: Session, error: str, *, retry: bool) -> bool:
-        """End the attempt; returns whether there will be another."""
+        """End the attempt.
+
+        Parameters
+        ----------
+        error : shown with the job.
+        retry : whether another attempt may succeed.
+
+        Returns
+        -------
+        Whether there will be another attempt.
+        """
         again = retry and not self.last_attempt
         if again:
             delay = timedelta(seconds=RETRY_SECONDS * 2 ** (self.attempt - 1))
@@ -85,11 +110,13 @@ class Claim:
 
     def _update(self, session: Session, **values: Any) -> None:
         if not rows.guarded_update(session, self.job_id, self.token, **values):
-            raise LeaseLost(f"job {self.job_id} ({self.kind}) is no longer held by this worker")
+            raise LeaseLost(
+                f"job {self.job_id} ({self.kind}) is no longer leased to this worker; its output is discarded"
+            )
 
 
 def claim(catalog: Catalog, queues: Sequence[str]) -> Claim | None:
-    """Take the next job of these queues, if there is one."""
+    """Claim the next job of these queues, if there is one."""
     with catalog.begin() as session:
         moment = catalog.now(session)
         rows.settle_dead(session, moment)
@@ -106,16 +133,19 @@ def claim(catalog: Catalog, queues: Sequence[str]) -> Claim | None:
 
 
 def owner_name() -> str:
-    """This process: host, process id and its start time, so that a recycled id is not taken for it."""
-    return f"{socket.gethostname()}:{os.getpid()}:{_start_time(os.getpid())}"
+    """Name of this process: host, process id and start time, since the system uses process ids again."""
+    return f"{socket.gethostname()}:{os.getpid()}:{start_time(os.getpid())}"
 
 
 def recover_local(catalog: Catalog) -> int:
-    """Free the jobs of workers of this host that are dead, instead of waiting for their leases to end.
+    """Queue the jobs of dead workers of this host again, without waiting for their leases to expire.
 
-    A worker takes its children with it (the supervisor of a training process kills its group as soon as
-    the pipe to the worker closes), so a dead owner means that nothing of the attempt still runs. The
-    attempt does not count: it was the machine that failed, not the work.
+    A worker takes its children with it (:mod:`mrseg_label.processes`), so if it is dead, nothing of the attempt still
+    runs. The attempt does not count, since the machine failed and not the job.
+
+    Returns
+    -------
+    Number of jobs that were freed.
     """
     freed = 0
     host = socket.gethostname()
@@ -123,7 +153,7 @@ def recover_local(catalog: Catalog) -> int:
         moment = catalog.now(session)
         for job in rows.running(session):
             owner_host, pid, started = (job.owner or "::").rsplit(":", 2)
-            if owner_host != host or not pid.isdigit() or _start_time(int(pid)) == started:
+            if owner_host != host or not pid.isdigit() or start_time(int(pid)) == started:
                 continue
             job.lease_token = None
             job.lease_expires_at = None
@@ -132,12 +162,3 @@ def recover_local(catalog: Catalog) -> int:
             job.finished_at = moment if job.cancel_requested else None
             freed += 1
     return freed
-
-
-def _start_time(pid: int) -> str:
-    try:
-        # Field 22 of stat; the second field is a name in parentheses that may hold blanks.
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return "" if fields[0] in "ZX" else fields[19]

@@ -1,4 +1,4 @@
-"""What a service function gets when it runs as a job."""
+"""What a service function is given when it runs as a job."""
 
 from __future__ import annotations
 
@@ -9,17 +9,24 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.errors import Cancelled, LeaseLost
 from mrseg_label.jobs.claim import Claim
 
 
 class JobContext:
-    """Workspace, catalogue and the held job. ``state`` survives from job to job within a worker (loaded models)."""
+    """The workspace and the claimed job.
+
+    Attributes
+    ----------
+    state : what handlers keep from job to job within a worker, such as loaded models.
+    finished : whether the output is published.
+    cancel, lost : set by the worker when the job is to be cancelled or its lease is lost; see :meth:`check`.
+    """
 
     def __init__(self, workspace: OpenedWorkspace, claim: Claim, state: dict[str, Any]) -> None:
         self.workspace = workspace
-        self.catalog = workspace.catalog
         self.claim = claim
         self.state = state
         self.finished = False
@@ -27,25 +34,44 @@ class JobContext:
         self.lost = threading.Event()
 
     @property
+    def catalog(self) -> Catalog:
+        """The catalogue of the workspace."""
+        return self.workspace.catalog
+
+    @property
     def payload(self) -> dict[str, Any]:
-        """What the job is about."""
+        """The job's parameters, as they were enqueued."""
         return self.claim.payload
 
     def check(self) -> None:
-        """Raise where the work must end: :class:`Cancelled` or :class:`LeaseLost`."""
+        """Return if the work may go on.
+
+        Raises
+        ------
+        Cancelled
+            An admin cancelled the job.
+        LeaseLost
+            The job is no longer leased to this worker.
+        """
         if self.lost.is_set():
-            raise LeaseLost(f"job {self.claim.job_id} is no longer held by this worker")
+            raise LeaseLost(f"job {self.claim.job_id} is no longer leased to this worker; its output is discarded")
         if self.cancel.is_set():
             raise Cancelled(f"job {self.claim.job_id} was cancelled")
 
     def progress(self, **progress: Any) -> None:
-        """Say how far the job is; also a point where it can be cancelled."""
+        """Record the progress of the job; raises as :meth:`check` does."""
         self.check()
-        self.claim.progress(self.catalog, progress)
+        self.claim.record_progress(self.catalog, progress)
 
     @contextmanager
     def publish(self, result: dict[str, Any] | None = None) -> Iterator[Session]:
-        """The transaction that publishes the output and finishes the job; a stale attempt publishes nothing."""
+        """Open the transaction that publishes the output and finishes the job.
+
+        Raises
+        ------
+        LeaseLost
+            The job is no longer leased to this worker; nothing is published.
+        """
         with self.catalog.begin() as session:
             self.claim.finish(self.catalog, session, result or {})
             yield session

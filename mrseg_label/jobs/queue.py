@@ -1,4 +1,4 @@
-"""Enqueue and cancel, in the caller's transaction."""
+"""Enqueue and cancel jobs within a transaction that is open already."""
 
 from __future__ import annotations
 
@@ -36,8 +36,17 @@ QUEUE_OF = {
 def enqueue(
     session: Session, kind: str, payload: dict[str, Any], *, key: str, priority: int = 0, max_attempts: int = 3
 ) -> Job:
-    """Add a job, or return the active one of the same kind and key (its priority raised if need be)."""
-    # Locked: a job that looked for work before this transaction commits must not pass for one that will find it.
+    """Add a job, or return the active one of the same kind and key, with the higher of both priorities.
+
+    Parameters
+    ----------
+    kind : one of the kinds of this module.
+    payload : parameters of the job, as JSON.
+    key : of the jobs of one kind, only one of a key is queued or running at a time.
+    priority : jobs of a higher one run first.
+    max_attempts : attempts until a failure is final.
+    """
+    # Locked, so that it cannot end before this transaction commits: it would not see what is committed with it.
     present = rows.active(session, kind, key, lock=True)
     if present is not None:
         present.priority = max(present.priority, priority)
@@ -56,8 +65,11 @@ def enqueue(
     return job
 
 
-def request_cancel(session: Session, job: Job) -> None:
-    """Ask for the end of a job: at once if it waits, else by its worker, which holds key and slot until it is dead."""
+def request_cancel(job: Job) -> None:
+    """Cancel a queued job at once, and ask the worker of a running one to end it.
+
+    A running job keeps its key and its worker until its processes have ended.
+    """
     job.cancel_requested = True
     if job.state is JobState.QUEUED:
         job.state = JobState.CANCELLED

@@ -1,1 +1,1 @@
-"""Keeping a workspace healthy: backup and restore, the checks of ``doctor``, removal of what killed processes left."""
+"""Keep a workspace in order: backup and restore, the checks of ``doctor``, and what killed processes left behind."""

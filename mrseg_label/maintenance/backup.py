@@ -1,12 +1,11 @@
-"""The whole workspace in one file, consistent while the server runs.
+"""Back up a workspace to one file, while the server runs, and restore it.
 
-The database is copied first, by SQLite's own online backup; a row never points to a file that is not
-there, and no stored file ever changes, so every file that the copy's rows point to can be packed afterwards.
+The database is copied first, by SQLite's own online backup. A row never points to a file that does not exist, and no
+stored file ever changes, so every file that the rows of the copy point to can be packed afterwards.
 """
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import tarfile
 import tempfile
@@ -15,25 +14,30 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy.engine import make_url
-
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import listings, models
 from mrseg_label.config import CONFIG_FILE
 from mrseg_label.errors import ConfigurationError, Conflict, InvalidInput, StoredFileError
+from mrseg_label.files import TEMPORARY_SUFFIX, replacing
 from mrseg_label.registry.service import check_files
-from mrseg_label.workspace import PSEUDONYM_KEY, Workspace
+from mrseg_label.workspace import DATABASE, PSEUDONYM_KEY, Workspace, sqlite_url
 
-DATABASE = "mrseg.db"
-# What a round makes again by itself, and what is of no use elsewhere, stays out.
+# Not nnunet/, which a round makes again, nor temporary files.
 FOLDERS = ("images", "presegmentations", "annotations", "models", "logs")
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Packed:
-    """What a backup holds."""
+    """A backup or a restored workspace.
+
+    Attributes
+    ----------
+    file : the tar file.
+    files : number of files in a backup; of a restored workspace, of stored files and models that were verified.
+    bytes : size of the tar file.
+    """
 
     file: Path
     files: int
@@ -43,69 +47,80 @@ class Packed:
 def backup(workspace: OpenedWorkspace, target: Path, progress: Progress | None = None) -> Packed:
     """Write the workspace to a tar file, which appears whole or not at all.
 
+    Parameters
+    ----------
+    progress : called with the number of files that are packed and of all files.
+
     Raises
     ------
     ConfigurationError
-        The database is not SQLite: dump it with its own tool and copy the folder.
+        The database is not SQLite, or lies outside the workspace.
     Conflict
-        There is a file of that name.
+        A file of that name exists.
+    InvalidInput
+        The folder for it does not exist.
     """
     if not workspace.catalog.is_sqlite:
         raise ConfigurationError(
-            "backup packs workspaces with SQLite; with PostgreSQL run pg_dump first and then copy the folder "
-            f"{workspace.root} (in this order, so that no row of the dump lacks its file)"
+            "backup works with SQLite only; with PostgreSQL run pg_dump first and then copy the folder "
+            f"{workspace.root} (in this order, so that every row of the dump has its file)"
         )
-    database = Path(make_url(workspace.database_url).database or "")
+    database = Path(workspace.database_url.database or "")
     if database != workspace.root / DATABASE:
         raise ConfigurationError(
-            f"DATABASE_URL leads out of the workspace, to {database}: copy that file with sqlite3's .backup, then the folder"
+            f"DATABASE_URL names a database outside the workspace, {database}; copy it with .backup of sqlite3, and then "
+            f"the folder {workspace.root}"
         )
     if target.exists():
-        raise Conflict(f"{target} is there already; choose another name or remove it")
+        raise Conflict(f"{target} exists already; choose another name or remove it")
     if not target.absolute().parent.is_dir():
-        raise InvalidInput(f"the folder {target.absolute().parent} does not exist; make it first")
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    count = 3
-    try:
-        with workspace.scratch("backup-") as scratch, tarfile.open(temporary, "w", dereference=True) as archive:
-            _copy_database(database, scratch / DATABASE)
-            archive.add(scratch / DATABASE, DATABASE)
-            archive.add(workspace.root / "labels.tsv", "labels.tsv")
-            if (workspace.root / PSEUDONYM_KEY).is_file():
-                archive.add(workspace.root / PSEUDONYM_KEY, PSEUDONYM_KEY)
-                count += 1
-            files = list(_files(workspace, target, temporary))
-            for done, file in enumerate(files, start=1):
-                # A file that no row came to point to may have been taken away again.
-                with suppress(FileNotFoundError):
-                    archive.add(file, file.relative_to(workspace.root).as_posix(), recursive=False)
-                    count += 1
-                if progress:
-                    progress(done, len(files))
-            # Last: a folder with this file counts as a workspace.
-            archive.add(workspace.root / CONFIG_FILE, CONFIG_FILE)
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+        raise InvalidInput(f"the folder {target.absolute().parent} does not exist; create it first")
+    with replacing(target, durable=True) as temporary:
+        count = _pack(workspace, database, temporary, progress)
     return Packed(target, count, target.stat().st_size)
+
+
+def _pack(workspace: Workspace, database: Path, target: Path, progress: Progress | None) -> int:
+    """Write the tar file; returns the number of files in it."""
+    count = 3
+    with workspace.scratch("backup-") as scratch, tarfile.open(target, "w", dereference=True) as archive:
+        _copy_database(database, scratch / DATABASE)
+        archive.add(scratch / DATABASE, DATABASE)
+        archive.add(workspace.root / "labels.tsv", "labels.tsv")
+        if (workspace.root / PSEUDONYM_KEY).is_file():
+            archive.add(workspace.root / PSEUDONYM_KEY, PSEUDONYM_KEY)
+            count += 1
+        files = list(_files(workspace))
+        for done, file in enumerate(files, start=1):
+            # A file without a row may have been removed in the meantime.
+            with suppress(FileNotFoundError):
+                archive.add(file, file.relative_to(workspace.root).as_posix(), recursive=False)
+                count += 1
+            if progress:
+                progress(done, len(files))
+        # Last, since a folder with this file counts as a workspace.
+        archive.add(workspace.root / CONFIG_FILE, CONFIG_FILE)
+    return count
 
 
 def restore(file: Path, root: Path, progress: Progress | None = None) -> Packed:
     """Unpack a backup into a new or empty folder, and check every stored file against its digest.
+
+    Parameters
+    ----------
+    progress : called with the number of files that are verified and of all files.
 
     Raises
     ------
     ConfigurationError
         The folder is not empty.
     InvalidInput
-        The file is not a whole backup.
+        The file is not a complete backup.
     StoredFileError
         A file in it is damaged; the folder stays as it was.
     """
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise ConfigurationError(f"{root} is not an empty folder; restore into another")
+        raise ConfigurationError(f"{root} is not an empty folder; choose another")
     root.absolute().parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".restore-", dir=root.absolute().parent) as scratch:
         unpacked = Path(scratch) / "workspace"
@@ -114,16 +129,18 @@ def restore(file: Path, root: Path, progress: Progress | None = None) -> Packed:
             with tarfile.open(file, "r:") as archive:
                 archive.extractall(unpacked, filter="data")
         except (tarfile.TarError, OSError, EOFError) as error:
-            raise InvalidInput(f"{file} cannot be unpacked as a backup: {error}") from error
+            raise InvalidInput(f"{file} cannot be unpacked as a backup: {error}; use another copy of it") from error
         if not (unpacked / CONFIG_FILE).is_file() or not (unpacked / DATABASE).is_file():
-            raise InvalidInput(f"{file} is not a whole backup of a workspace: {CONFIG_FILE} or {DATABASE} is missing")
+            raise InvalidInput(
+                f"{file} is not a complete backup of a workspace: {CONFIG_FILE} or {DATABASE} is missing"
+            )
         count = _verify(unpacked, progress)
         _move_into(unpacked, root)
     return Packed(file, count, file.stat().st_size)
 
 
 def verify_files(workspace: OpenedWorkspace, progress: Progress | None = None) -> Iterator[str]:
-    """Recheck every stored file against its digest; yields what is wrong with each that fails."""
+    """Check every stored file against its digest; yields a message for each that is damaged or missing."""
     with workspace.catalog.read() as session:
         single = listings.stored_files(session)
         versions = models.listing(session)
@@ -154,9 +171,9 @@ def _version(workspace: OpenedWorkspace, version: str) -> Callable[[], None]:
 
 
 def _verify(root: Path, progress: Progress | None) -> int:
-    # The settings of the old place must not lead the check to another database.
     workspace = Workspace.open(root)
-    catalog = Catalog(f"sqlite:///{root / DATABASE}")
+    # Not the workspace's own URL: the settings may name the database of another place.
+    catalog = Catalog(sqlite_url(root / DATABASE))
     try:
         catalog.upgrade()
         damaged = list(verify_files(OpenedWorkspace.of(workspace, catalog), progress))
@@ -170,7 +187,7 @@ def _verify(root: Path, progress: Progress | None) -> int:
 
 def _move_into(unpacked: Path, root: Path) -> None:
     root.mkdir(exist_ok=True)
-    # The settings last: a folder with them counts as a workspace.
+    # The settings last, since a folder with them counts as a workspace.
     for entry in sorted(unpacked.iterdir(), key=lambda entry: entry.name == CONFIG_FILE):
         entry.rename(root / entry.name)
 
@@ -181,9 +198,8 @@ def _copy_database(source: Path, target: Path) -> None:
         copy.execute("PRAGMA journal_mode=DELETE")
 
 
-def _files(workspace: Workspace, *left_out: Path) -> Iterator[Path]:
-    skipped = {path.absolute() for path in left_out}
+def _files(workspace: Workspace) -> Iterator[Path]:
     for folder in FOLDERS:
         for file in sorted((workspace.root / folder).rglob("*")):
-            if file.is_file() and not file.name.endswith(".part") and file.absolute() not in skipped:
+            if file.is_file() and not file.name.endswith(TEMPORARY_SUFFIX):
                 yield file

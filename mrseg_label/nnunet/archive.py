@@ -1,14 +1,14 @@
-"""Model folders that plain nnU-Net predicts with; the registry zips them as they are."""
+"""Model folders that plain nnU-Net can predict with; the registry zips them as they are."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from mrseg_label.errors import InvalidInput
+from mrseg_label.files import new_folder
 from mrseg_label.nnunet.environment import CONFIGURATION, PLANS, STOCK_TRAINER
 
 
@@ -18,7 +18,8 @@ def write_model_folder(results: Path, model: Path, dataset: str, folds: Sequence
     Parameters
     ----------
     results : folder of the trained configuration, with plans.json, dataset.json and fold_*.
-    model : folder to write to; it appears whole or not at all.
+    folds : numbers of the folds to export.
+    model : folder to create; it appears whole or not at all.
     dataset : ``DatasetNNN_name``.
 
     Returns
@@ -28,21 +29,19 @@ def write_model_folder(results: Path, model: Path, dataset: str, folds: Sequence
     Raises
     ------
     InvalidInput
-        ``model`` exists.
+        ``model`` exists already.
     """
     import torch
 
     if model.exists():
-        raise InvalidInput(f"{model} exists; a model version is written once")
-    partial = model.with_name(f".{model.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
+        raise InvalidInput(f"{model} exists already; a model version is never overwritten")
     inner = Path(dataset) / f"{STOCK_TRAINER}__{PLANS}__{CONFIGURATION}"
-    target = partial / inner
-    target.mkdir(parents=True)
-    try:
+    with new_folder(model) as partial:
+        target = partial / inner
+        target.mkdir(parents=True)
         shutil.copyfile(results / "plans.json", target / "plans.json")
         dataset_json = json.loads((results / "dataset.json").read_text())
-        dataset_json.pop("dataset", None)  # names of the training cases are nobody's business who gets the model
+        dataset_json.pop("dataset", None)  # names of training cases must not leave with the model
         (target / "dataset.json").write_text(json.dumps(dataset_json, indent=1))
         for fold in folds:
             checkpoint = torch.load(
@@ -61,7 +60,4 @@ def write_model_folder(results: Path, model: Path, dataset: str, folds: Sequence
                 "grad_scaler_state": None,
             }
             torch.save(exported, target / f"fold_{fold}" / "checkpoint_final.pth")
-        os.rename(partial, model)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return model / inner

@@ -1,7 +1,7 @@
 """An nnU-Net v2 raw data set from images and label maps, all in one orientation.
 
-nnU-Net's readers differ in what they do about orientation, so every file is brought to RAS here, exactly
-(axes are permuted and flipped, nothing is interpolated), and the reader is declared.
+nnU-Net's readers treat orientation in different ways, so every file is reoriented to RAS here, exactly (axes are
+permuted and flipped, nothing is interpolated), and ``dataset.json`` names the reader.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from mrseg_label.errors import Conflict, InvalidInput
+from mrseg_label.files import new_folder, sha256_of
 from mrseg_label.imaging import Geometry, load_image, reorient, write_nifti
 from mrseg_label.labels import LabelScheme
 from mrseg_label.nnunet.environment import BACKGROUND, FILE_ENDING, IGNORE, READER
 from mrseg_label.nnunet.splits import make_splits
 from mrseg_label.segments.label_maps import read_label_map
-from mrseg_label.workspace import sha256_of
 
 CASES_FILE = "cases.json"
-CHANNEL_NAME = "MR"  # any name but CT: nnU-Net then normalises each image by its own mean and deviation
+CHANNEL_NAME = "MR"  # any name but CT: nnU-Net then normalises each image by its own mean and standard deviation
 _DATASET = re.compile(r"Dataset[0-9]{3}_[A-Za-z0-9][A-Za-z0-9_-]{0,80}")
-# nnU-Net takes "<case>_seg" for the label map of "<case>", so that a case of that name would vanish.
+# nnU-Net takes "<case>_seg" for the label map of "<case>", and a case of that name would be lost.
 _CASE = re.compile(r"(?!.*_seg$)[A-Za-z0-9][A-Za-z0-9_-]{0,120}")
 
 
@@ -37,12 +37,13 @@ class TrainingCase:
     Attributes
     ----------
     case_id : letters, digits, ``_`` and ``-``; the name in nnU-Net's folders.
-    image : any format and orientation that :func:`mrseg_label.imaging.load_image` reads.
-    label : NIfTI label map of scheme ids on the image's grid.
-    participant : who was imaged; decides the split.
-    image_digest, label_digest : SHA-256 of the two files where it is known; else they are read for it.
-    background_known : False says that a structure which other cases show may lie hidden in the background:
-        nobody judged it here. The background then gets nnU-Net's label ``ignore``, and the loss passes over it.
+    image : file in any format and orientation that :func:`mrseg_label.imaging.load_image` reads.
+    label : NIfTI label map of the scheme's label ids on the image's grid.
+    participant : code of the participant, by which cases are split.
+    image_digest, label_digest : SHA-256 of the two files where it is known; it is computed otherwise.
+    background_known : whether every structure is either labelled or absent. If False, a structure that was not
+        annotated in this case may lie in its background, which therefore gets nnU-Net's label ``ignore`` and does
+        not enter the loss.
     """
 
     case_id: str
@@ -78,7 +79,9 @@ class RawDataset:
         try:
             cases = json.loads((folder / CASES_FILE).read_text())
         except (OSError, ValueError) as error:
-            raise InvalidInput(f"{folder} is not a data set that was written here: {error}") from error
+            raise InvalidInput(
+                f"{folder} is not a data set that this program wrote (its {CASES_FILE} cannot be read): {error}"
+            ) from error
         return cls(folder, tuple(cases))
 
 
@@ -92,24 +95,25 @@ def write_raw_dataset(
 ) -> RawDataset:
     """Write ``<raw>/<name>`` with imagesTr, labelsTr, dataset.json, splits_final.json and cases.json.
 
-    The folder appears whole or not at all. If it is there already with the same cases, it is kept.
+    The folder appears whole or not at all. If it exists already with the same cases, it is kept.
 
     Parameters
     ----------
+    raw : nnU-Net's folder of raw data sets.
     name : ``DatasetNNN_name``.
     held_out, folds : see :func:`mrseg_label.nnunet.splits.make_splits`.
 
     Raises
     ------
     InvalidInput
-        A name or a label cannot be used, or no case has a structure.
+        A name or a label map cannot be used, or no case has a structure.
     GeometryError
         An image and its label map are not on one grid.
     Conflict
-        There is a data set of that name with other cases.
+        A data set of that name exists with other cases or another split.
     """
     if not _DATASET.fullmatch(name):
-        raise InvalidInput(f"data set name {name!r} must look like Dataset501_name")
+        raise InvalidInput(f"data set name {name!r} must have the form Dataset501_name")
     _check_names(cases)
     splits = make_splits({case.case_id: case.participant for case in cases}, held_out, folds)
     entries = [_entry(case) for case in cases]
@@ -117,21 +121,16 @@ def write_raw_dataset(
     if target.exists():
         if list(RawDataset.open(target).cases) != entries or _read_json(target / "splits_final.json") != splits:
             raise Conflict(
-                f"{target} is there already with other cases or another split; give this data set another number"
+                f"{target} exists already with other cases or another split; give this data set another number"
             )
         return RawDataset.open(target)
-    partial = raw / f".{name}.{os.getpid()}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    (partial / "imagesTr").mkdir(parents=True)
-    (partial / "labelsTr").mkdir()
-    try:
+    with new_folder(target) as partial:
+        (partial / "imagesTr").mkdir()
+        (partial / "labelsTr").mkdir()
         _write_cases(partial, cases, scheme)
         _write_json(partial / "dataset.json", _dataset_json(name, cases, scheme))
         _write_json(partial / "splits_final.json", splits)
         _write_json(partial / CASES_FILE, entries)
-        os.rename(partial, target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return RawDataset(target, tuple(entries))
 
 
@@ -161,11 +160,13 @@ def _write_cases(folder: Path, cases: Sequence[TrainingCase], scheme: LabelSchem
             write_nifti(label_target, *reorient(labels, geometry))
             written[case.label] = label_target, label_geometry
     if not filled:
-        raise InvalidInput("no case has a voxel of any structure; there is nothing to train on")
+        raise InvalidInput(
+            "no case has a voxel of any structure, so there is nothing to train on; annotate a case first"
+        )
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Hard-link a file that nobody changes in place; copy it where the file system has no links."""
+    """Hard-link a file that is never changed in place; copy it where the file system has no hard links."""
     try:
         os.link(source.resolve(), target)
     except OSError:
@@ -177,10 +178,11 @@ def _check_names(cases: Sequence[TrainingCase]) -> None:
     for case in cases:
         if not _CASE.fullmatch(case.case_id):
             raise InvalidInput(
-                f"case id {case.case_id!r} must be letters, digits, _ and -, and must not end in _seg (nnU-Net keeps that for label maps)"
+                f"case id {case.case_id!r} must consist of letters, digits, _ and -, and must not end in _seg, "
+                "which nnU-Net reserves for label maps"
             )
         if case.case_id.casefold() in seen:
-            raise InvalidInput(f"case id {case.case_id!r} is there twice")
+            raise InvalidInput(f"case id {case.case_id!r} occurs twice; give each case an id of its own")
         seen.add(case.case_id.casefold())
 
 
@@ -197,7 +199,7 @@ def _entry(case: TrainingCase) -> dict[str, str]:
 def _dataset_json(name: str, cases: Sequence[TrainingCase], scheme: LabelScheme) -> dict[str, Any]:
     labels = {BACKGROUND: 0} | scheme.label_names
     if not all(case.background_known for case in cases):
-        labels[IGNORE] = len(scheme) + 1  # nnU-Net wants it to be the highest
+        labels[IGNORE] = len(scheme) + 1  # nnU-Net requires that it is the highest
     return {
         "name": name,
         "channel_names": {"0": CHANNEL_NAME},
@@ -206,7 +208,7 @@ def _dataset_json(name: str, cases: Sequence[TrainingCase], scheme: LabelScheme)
         "file_ending": FILE_ENDING,
         "overwrite_image_reader_writer": READER,
         "label_scheme_sha256": scheme.digest,
-        # With this list nnU-Net does not search the folder (and starts no processes for it).
+        # With this list nnU-Net need not search the folder, for which it would start processes.
         "dataset": {
             case.case_id: {
                 "images": [f"imagesTr/{case.case_id}_0000{FILE_ENDING}"],

@@ -1,7 +1,7 @@
-"""nnU-Net's environment variables and prints, kept behind this wrapper.
+"""nnU-Net's environment variables, names and output.
 
-nnU-Net finds its folders through environment variables, of which some are read when it is imported; so
-:meth:`NnunetFolders.activate` comes before the first import of ``nnunetv2``. What it prints goes to our log.
+nnU-Net finds its folders through environment variables, some of which it reads when it is imported; so call
+:meth:`NnunetFolders.activate` before the first import of ``nnunetv2``. What it prints goes to our log.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CONFIGURATION = "3d_fullres"
 PLANS = "nnUNetPlans"
 STOCK_TRAINER = "nnUNetTrainerNoMirroring"
 FILE_ENDING = ".nii.gz"
-BACKGROUND, IGNORE = "background", "ignore"  # names of nnU-Net's own in the labels of dataset.json
+BACKGROUND, IGNORE = "background", "ignore"  # names with a meaning for nnU-Net in the labels of dataset.json
 
 log = logging.getLogger("mrseg_label.nnunet")
 
@@ -43,9 +43,9 @@ class NnunetFolders:
 
         Parameters
         ----------
-        processes : of nnU-Net's pools; by default one a core, at most 8.
-        augmentation_processes : beside a training; 0 loads in the training process. Planning needs at least
-            one (nnU-Net divides its threads by it).
+        processes : number of processes in nnU-Net's pools; one for each core by default, at most 8.
+        augmentation_processes : number of processes that augment beside a training; with 0 the training process
+            does it. Planning needs at least one, since nnU-Net divides its threads by this number.
         """
         return {
             "nnUNet_raw": str(self.raw),
@@ -57,36 +57,36 @@ class NnunetFolders:
         }
 
     def activate(self, processes: int | None = None, augmentation_processes: int = 0) -> None:
-        """Set the variables for this process and what it starts; make the folders."""
+        """Set the variables for this process and its children, and create the folders."""
         for folder in (self.raw, self.preprocessed, self.results):
             folder.mkdir(parents=True, exist_ok=True)
         os.environ.update(self.variables(processes, augmentation_processes))
 
 
 def prepare_for_prediction() -> None:
-    """What nnU-Net reads when it is imported in a process that only predicts: no folders, no processes."""
+    """Set the variables that nnU-Net reads on import, for a process that only predicts and needs no folders."""
     os.environ.setdefault("nnUNet_def_n_proc", str(min(available_cores(), 8)))
     os.environ.setdefault("MPLBACKEND", "Agg")
 
 
 def available_cores() -> int:
-    """Cores that this process may use (a container or a Slurm job may have fewer than the machine)."""
+    """Number of cores that this process may use; in a container or a Slurm job fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Send what is printed to standard output to the log at level DEBUG."""
+    """Send standard output to the log at level DEBUG."""
     with contextlib.redirect_stdout(_LogStream()):
         yield
 
 
 @contextlib.contextmanager
 def threads_for_processes(*modules: Any) -> Iterator[None]:
-    """Let the ``multiprocessing`` pools of nnU-Net's modules be pools of threads.
+    """Replace the ``multiprocessing`` pools of some of nnU-Net's modules by pools of threads.
 
-    A pool of processes imports torch and nnU-Net in each of them: about 15 s of CPU a process, for work that
-    takes less on small images. Only the name in the given modules is exchanged.
+    Each process of a pool imports torch and nnU-Net, which takes about 15 s of CPU time: more than the work itself on
+    small images. Only the name ``multiprocessing`` in the given modules is replaced.
     """
     saved = {module: module.multiprocessing for module in modules}
     try:
@@ -99,7 +99,7 @@ def threads_for_processes(*modules: Any) -> Iterator[None]:
 
 
 class _ThreadContext:
-    """Stands for ``multiprocessing`` in a module that calls ``multiprocessing.get_context(...).Pool(n)``."""
+    """Replaces ``multiprocessing`` in a module that calls ``multiprocessing.get_context(...).Pool(n)``."""
 
     @staticmethod
     def get_context(_method: str | None = None) -> Any:

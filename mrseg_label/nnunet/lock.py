@@ -1,4 +1,4 @@
-"""One writer a folder."""
+"""Locks on folders: one process at a time writes in a folder."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from mrseg_label.errors import Conflict
 
 @contextlib.contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
-    """Hold a folder against other processes; the system lets go of it when this process dies, however it does.
+    """Lock a folder against other processes. The system releases the lock when this process ends, however it ends.
 
     Raises
     ------
     Conflict
-        Another process holds it.
+        Another process has locked it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Conflict(f"another process works in {folder}; wait for its end") from None
+            raise Conflict(f"another process is working in {folder}; wait until it ends") from None
         yield

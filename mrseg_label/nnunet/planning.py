@@ -1,7 +1,7 @@
 """Fingerprint, plans and preprocessed cases, by nnU-Net's own planner and preprocessor.
 
-Plans can be taken over from an earlier round; a preprocessed case is taken over (hard-linked) from there if
-its image, its label map and everything that preprocessing reads from the plans are the same.
+Plans can be reused from an earlier round. So can a preprocessed case, by a hard link, if its image, its label map and
+everything that preprocessing reads from the plans are the same.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from mrseg_label.errors import InvalidInput
+from mrseg_label.files import write_atomically
 from mrseg_label.nnunet.dataset import RawDataset, link_or_copy
 from mrseg_label.nnunet.environment import (
     CONFIGURATION,
@@ -28,11 +29,10 @@ from mrseg_label.nnunet.environment import (
     threads_for_processes,
 )
 from mrseg_label.nnunet.profiles import NetworkShape, TrainingProfile
-from mrseg_label.workspace import write_atomically
 
 PREPROCESSED_CASES_FILE = "preprocessed_cases.json"
 _SETTINGS, _TAKEN_FROM = "mrseg_profile", "mrseg_plans_from"  # our keys in nnU-Net's plans
-_PARTS = (".b2nd", "_seg.b2nd", ".pkl")  # the last one appears last, so a case that has it is whole
+_PARTS = (".b2nd", "_seg.b2nd", ".pkl")  # in the order in which they are written: a case that has the last is whole
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class PreprocessedDataset:
     Attributes
     ----------
     folder : ``<preprocessed>/<data set>``, with plans, splits and the cases of one configuration.
-    plans_reused_from : data set whose plans were taken over, or None.
-    cases_reused, cases_made : how many cases were taken over and how many preprocessed now.
+    plans_reused_from : data set whose plans were reused, or None.
+    cases_reused, cases_made : number of cases that were reused and that were preprocessed now.
     """
 
     folder: Path
@@ -59,18 +59,22 @@ def plan(
 
     Parameters
     ----------
-    earlier : preprocessed folder of a round before, whose plans are taken over if they were made for the
-        same profile.
+    earlier : preprocessed folder of an earlier round, whose plans are reused if they were made for the same profile.
 
     Returns
     -------
-    Name of the data set whose plans were taken over, or None if they were made now.
+    Name of the data set whose plans were reused, or None if they were made now.
+
+    Raises
+    ------
+    InvalidInput
+        nnU-Net makes no plans for 3D from these images.
     """
     target = folders.preprocessed / dataset.name
     target.mkdir(parents=True, exist_ok=True)
     for name in ("dataset.json", "splits_final.json"):
         shutil.copyfile(dataset.folder / name, target / name)
-    # Plans of an attempt that was cut short stay: what was preprocessed and trained so far belongs to them.
+    # Plans of an attempt that was interrupted stay: what was preprocessed and trained so far depends on them.
     if not _fitting_plans(target, profile):
         if earlier is not None and (plans := _fitting_plans(earlier, profile)):
             shutil.copyfile(earlier / "dataset_fingerprint.json", target / "dataset_fingerprint.json")
@@ -89,16 +93,16 @@ def preprocess(
     earlier: Iterable[Path] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[int, int]:
-    """Preprocess every case, or take it over from an earlier round. A run that was cut short goes on.
+    """Preprocess every case, or reuse it from an earlier round. A run that was interrupted is resumed.
 
     Parameters
     ----------
     earlier : preprocessed folders of earlier rounds.
-    progress : called with cases done and all cases.
+    progress : called with the number of cases done and of all cases.
 
     Returns
     -------
-    Number of cases taken over, number preprocessed now.
+    Number of cases that were reused, and number that were preprocessed now.
     """
     target = folders.preprocessed / dataset.name
     plans = _read_json(target / f"{PLANS}.json")
@@ -129,7 +133,7 @@ def preprocess(
 
 
 def preprocessing_digest(plans: dict[str, Any], dataset_json: dict[str, Any]) -> str:
-    """SHA-256 of all that decides what preprocessing makes of an image: plans, labels and nnU-Net's version."""
+    """SHA-256 of everything that decides how an image is preprocessed: plans, labels and nnU-Net's version."""
     relevant = {
         key: value for key, value in plans.items() if key not in ("dataset_name", "configurations", _TAKEN_FROM)
     }
@@ -151,25 +155,28 @@ def _plan_anew(folders: NnunetFolders, dataset: RawDataset, profile: TrainingPro
         extractor = fingerprint_extractor.DatasetFingerprintExtractor(dataset.name, available_cores())
         extractor.show_progress_bar = False
         if profile.short_schedule:
-            # It draws 10^8 intensities, however few there are. They say how CT is normalised; MR is by its own mean.
+            # It draws 10^8 intensities, however few there are, to normalise CT; MR is normalised image by image.
             extractor.num_foreground_voxels_for_intensitystats = 10**6
         extractor.run()
         planner = ExperimentPlanner(
             dataset.name, overwrite_target_spacing=spacing, suppress_transpose=spacing is not None
         )
-        # The planner builds networks only to count their feature maps; on "meta" no weights are drawn for that.
+        # The planner builds networks only to count their feature maps; on "meta" they get no weights.
         with torch.device("meta"):
             planner.plan_experiment()
     plans: dict[str, Any] = _read_json(folders.preprocessed / dataset.name / f"{PLANS}.json")
     if CONFIGURATION not in plans["configurations"]:
-        raise InvalidInput(f"nnU-Net plans no {CONFIGURATION} for {dataset.name}: its images have a single slice")
+        raise InvalidInput(
+            f"nnU-Net makes no plans {CONFIGURATION} for {dataset.name}: its images have a single slice; "
+            "train on volumes of several slices"
+        )
     plans["configurations"] = {CONFIGURATION: _edited(plans["configurations"][CONFIGURATION], profile)}
     plans[_SETTINGS] = _settings(profile)
     return plans
 
 
 def _edited(configuration: dict[str, Any], profile: TrainingProfile) -> dict[str, Any]:
-    """The planner's configuration with what the profile decides otherwise."""
+    """The planner's configuration with the changes of the profile."""
     if profile.network is not None:
         _set_network(configuration, profile.network)
     if profile.torch_resampling:
@@ -177,7 +184,7 @@ def _edited(configuration: dict[str, Any], profile: TrainingProfile) -> dict[str
         for what, is_seg in (("data", False), ("seg", True), ("probabilities", False)):
             configuration[f"resampling_fn_{what}"] = "resample_torch_fornnunet"
             configuration[f"resampling_fn_{what}_kwargs"] = {"is_seg": is_seg, **common}
-    # Without a cascade there is no stage after this one; the other configurations are dropped with it.
+    # The other configurations are dropped, so no stage of a cascade follows this one.
     configuration.pop("next_stage", None)
     return configuration
 
@@ -196,15 +203,15 @@ def _set_network(configuration: dict[str, Any], shape: NetworkShape) -> None:
 
 
 def _settings(profile: TrainingProfile) -> dict[str, Any]:
-    """What a profile asks of the plans, as JSON has it."""
+    """The values of a profile that plans depend on, in the form of JSON."""
     values = asdict(profile)
-    asked = {key: values[key] for key in ("name", "target_spacing_mm", "network", "torch_resampling")}
-    settings: dict[str, Any] = json.loads(json.dumps(asked))
+    relevant = {key: values[key] for key in ("name", "target_spacing_mm", "network", "torch_resampling")}
+    settings: dict[str, Any] = json.loads(json.dumps(relevant))
     return settings
 
 
 def _fitting_plans(folder: Path, profile: TrainingProfile) -> dict[str, Any] | None:
-    """Plans in a preprocessed folder, if they are whole and were made for the same profile."""
+    """Plans in a preprocessed folder, if they are complete and were made for the same profile."""
     plans: dict[str, Any] | None = _read_json_or_none(folder / f"{PLANS}.json")
     whole = plans is not None and (folder / "dataset_fingerprint.json").exists()
     return plans if whole and plans is not None and plans.get(_SETTINGS) == _settings(profile) else None
@@ -240,7 +247,7 @@ def _link_earlier(
 def _preprocessed(
     cases: Sequence[str], folders: NnunetFolders, dataset: RawDataset, profile: TrainingProfile, scratch: Path
 ) -> Iterable[str]:
-    """Preprocess cases into ``scratch`` and name each as it is done."""
+    """Preprocess cases into ``scratch`` and yield the id of each when it is done."""
     plans_file = folders.preprocessed / dataset.name / f"{PLANS}.json"
     arguments = [(str(plans_file), str(dataset.folder), case, str(scratch / case)) for case in cases]
     workers = min(available_cores(), len(cases), 8)
@@ -268,7 +275,7 @@ def _preprocess_case(arguments: tuple[str, str, str, str]) -> str:
 
 
 def _link_references(dataset: RawDataset, target: Path) -> None:
-    """Put the label maps where nnU-Net's own validation command looks for them."""
+    """Link the label maps where nnU-Net's own validation command looks for them."""
     folder = target / "gt_segmentations"
     folder.mkdir(exist_ok=True)
     for label in (dataset.folder / "labelsTr").iterdir():

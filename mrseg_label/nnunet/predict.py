@@ -1,13 +1,12 @@
-"""A trained network kept loaded, and label maps on exactly the grid of the image that it is given.
+"""Predict label maps on exactly the grid of the image, with a trained network that stays loaded.
 
-The masks are those of nnU-Net's own command: its reader, preprocessor, sliding window and resampling do the
-work, in this process. Import torch and nnU-Net; workers only.
+The label maps are those of nnU-Net's own command: its reader, preprocessor, sliding window and resampling do the
+work, in this process. Only workers use it, since it imports torch and nnU-Net.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrseg_label.errors import InvalidInput
+from mrseg_label.files import replacing
 from mrseg_label.imaging import Geometry, load_image, reorient_like, write_nifti
 from mrseg_label.nnunet.environment import (
     BACKGROUND,
@@ -35,19 +35,19 @@ _NIFTI = (".nii", ".nii.gz")
 
 
 class Predictor:
-    """One model, loaded once.
+    """A model that is loaded once and predicts many times.
 
     Parameters
     ----------
     model : a model folder; the folder with plans.json may lie up to two levels below.
     device : ``auto``, ``cpu`` or ``cuda``.
-    folds : which folds to average; by default all that there are.
-    threads : of torch on the CPU; by default one a core.
+    folds : folds whose predictions are averaged; all by default.
+    threads : number of torch's threads on the CPU; one for each core by default.
 
     Raises
     ------
     InvalidInput
-        There is not one whole nnU-Net model.
+        The folder does not hold exactly one complete nnU-Net model, or lacks a fold.
     """
 
     def __init__(
@@ -67,7 +67,8 @@ class Predictor:
         wanted = found if folds is None else [str(fold) for fold in folds]
         if not wanted or not set(wanted) <= set(found):
             raise InvalidInput(
-                f"{self.folder} has the folds {', '.join(found) or 'none'}; asked for {', '.join(wanted) or 'any'}"
+                f"{self.folder} has the folds {', '.join(found) or '(none)'}, not {', '.join(wanted) or 'a single one'}; "
+                "choose among them, or export the model again"
             )
         with quiet():
             self._predictor = nnUNetPredictor(use_mirroring=False, device=torch.device(device), allow_tqdm=False)
@@ -75,7 +76,7 @@ class Predictor:
 
     @property
     def labels(self) -> dict[str, int]:
-        """Structures of the model and their ids, without background and without what training ignored."""
+        """Label id of each structure of the model, without background and nnU-Net's label ``ignore``."""
         labels: dict[str, Any] = self._predictor.dataset_json["labels"]
         return {name: number for name, number in labels.items() if name not in (BACKGROUND, IGNORE)}
 
@@ -88,7 +89,7 @@ class Predictor:
 
         Returns
         -------
-        (X, Y, Z) uint8 in the axis order of the file: ids of the model's structures.
+        (X, Y, Z) uint8 in the axis order of the file: label ids of the model's structures.
 
         Raises
         ------
@@ -104,7 +105,7 @@ class Predictor:
             return self._segment_nifti(converted, geometry)
 
     def segment_to(self, image: Path, target: Path) -> None:
-        """Segment an image and write the label map as NIfTI; of a NIfTI image it has the geometry to the last bit."""
+        """Segment an image and write the label map as NIfTI, with the very header of a NIfTI image."""
         mask = self.segment(image)
         if not image.name.endswith(_NIFTI):
             write_nifti(target, mask, load_image(image)[1])
@@ -113,12 +114,8 @@ class Predictor:
         header.set_data_dtype(np.uint8)
         header.set_slope_inter(1, 0)
         header["cal_min"] = header["cal_max"] = 0
-        partial = target.with_name(f".{os.getpid()}.{target.name}")
-        try:
+        with replacing(target, durable=False, suffix="".join(target.suffixes)) as partial:
             nibabel.save(nibabel.Nifti1Image(mask, None, header), partial)
-            os.replace(partial, target)
-        finally:
-            partial.unlink(missing_ok=True)
 
     def _segment_nifti(self, image: Path, geometry: Geometry) -> NDArray[np.uint8]:
         import torch
@@ -134,14 +131,14 @@ class Predictor:
             torch.set_num_threads(threads)
 
     def _canonical(self, image: Path) -> NDArray[np.uint8]:
-        """With the reader that brings every image to RAS: back to the file's axes in memory, as its writer does."""
+        """Predict with the reader that reorients to RAS, and reorient back in memory as nnU-Net's writer would."""
         segmentation = self._predictor.predict_from_files_sequential([[str(image)]], None)[0]
         to_file = nibo.ornt_transform(nibo.axcodes2ornt("RAS"), nibo.io_orientation(nibabel.load(image).affine))
         in_file_order = nibo.apply_orientation(segmentation.transpose(2, 1, 0), to_file)
         return np.asfortranarray(in_file_order, dtype=np.uint8)
 
     def _through_its_writer(self, image: Path, geometry: Geometry) -> NDArray[np.uint8]:
-        """With any other reader: it alone knows the way back, so the mask goes through a file of its own."""
+        """Predict with any other reader: only its own writer can undo what it did, so the mask goes through a file."""
         with tempfile.TemporaryDirectory() as folder:
             truncated = Path(folder) / "mask"
             self._predictor.predict_from_files_sequential([[str(image)]], [str(truncated)])
@@ -151,7 +148,7 @@ class Predictor:
             return np.asfortranarray(reorient_like(mask, grid, geometry))
 
     def _initialize(self, folds: Sequence[str]) -> None:
-        """Load the weights; nnU-Net's own way for trainers that may build a network of their own."""
+        """Load the weights; trainers that may build a network of their own are left to nnU-Net's own loader."""
         import torch
         from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
         from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
@@ -164,7 +161,7 @@ class Predictor:
             numbers = tuple(fold if fold == "all" else int(fold) for fold in folds)
             self._predictor.initialize_from_trained_model_folder(str(self.folder), numbers)
             return
-        # Finding a trainer by its name imports all of nnU-Net's trainers (seconds); these two are known.
+        # To find a trainer by name, nnU-Net imports all of its trainers, which takes seconds; these two are known.
         plans = PlansManager(str(self.folder / "plans.json"))
         dataset_json = json.loads((self.folder / "dataset.json").read_text())
         configuration = plans.get_configuration(checkpoints[0]["init_args"]["configuration"])

@@ -1,4 +1,4 @@
-"""How long and how large a training is: from nnU-Net's own settings to a minute of machinery."""
+"""Training profiles: from nnU-Net's own settings to a training of seconds for tests."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from mrseg_label.errors import ConfigurationError
 
 @dataclass(frozen=True)
 class NetworkShape:
-    """What replaces the planner's choice of network and patch. Array axes are (Z, Y, X).
+    """Network and patch of a profile, instead of the planner's choice. Array axes are (Z, Y, X).
 
     Attributes
     ----------
     features_per_stage : of nnU-Net's PlainConvUNet; each stage after the first halves the grid.
     convs_per_stage : convolutions in each stage of encoder and decoder.
-    patch_size : voxels (Z, Y, X); divisible by two as often as the grid is halved.
+    patch_size : in voxels (Z, Y, X), each divisible by 2 once for every stage after the first.
     """
 
     features_per_stage: tuple[int, ...]
@@ -26,18 +26,19 @@ class NetworkShape:
 
 @dataclass(frozen=True)
 class TrainingProfile:
-    """One way to train.
+    """A way to train.
 
     Attributes
     ----------
     epochs, iterations_per_epoch, validation_iterations : as in nnU-Net's trainer.
-    folds : of a final round; other rounds train one.
-    target_spacing_mm : spacing on which the network works (isotropic); None leaves it to nnU-Net's planner.
+    folds : number of folds in a final round; other rounds train one.
+    target_spacing_mm : isotropic spacing that images are resampled to; None leaves it to nnU-Net's planner.
     network : None leaves network, patch and batch to nnU-Net's planner.
     torch_resampling : resample with torch (trilinear) instead of nnU-Net's default (third order, on the CPU).
     short_schedule : AdamW with one cycle, annealed class weights and no augmentation, for trainings of a few
-        hundred iterations in which nnU-Net's own schedule would not get off the ground.
-    checkpoint_seconds : a checkpoint at the end of the first epoch that is this much later than the last one.
+        hundred iterations, which are too short for nnU-Net's own schedule.
+    peak_learning_rate : of the short schedule.
+    checkpoint_seconds : write a checkpoint at the end of an epoch if the last one is older.
     process_pools : let nnU-Net start processes for preprocessing and augmentation.
     """
 
@@ -63,7 +64,7 @@ class TrainingProfile:
 PROFILES: dict[str, TrainingProfile] = {
     profile.name: profile
     for profile in (
-        # nnU-Net's own planner, network, optimiser and 1,000 epochs; only mirroring is off, since left is not right.
+        # nnU-Net's own planner, network, optimiser and 1,000 epochs; mirroring is off, since left and right differ.
         TrainingProfile(
             "full",
             epochs=1000,
@@ -84,7 +85,7 @@ PROFILES: dict[str, TrainingProfile] = {
             checkpoint_seconds=60.0,
             process_pools=True,
         ),
-        # A round in three minutes on two cores without a GPU.
+        # A round of three minutes on two cores without a GPU.
         TrainingProfile(
             "tiny",
             epochs=30,
@@ -95,7 +96,7 @@ PROFILES: dict[str, TrainingProfile] = {
             torch_resampling=True,
             short_schedule=True,
         ),
-        # The machinery and nothing else: the model has learned nothing.
+        # For tests of the process itself: the model learns nothing.
         TrainingProfile(
             "smoke",
             epochs=2,
@@ -112,14 +113,14 @@ PROFILES: dict[str, TrainingProfile] = {
 
 
 def profile_named(name: str) -> TrainingProfile:
-    """The profile of that name.
+    """Return the profile of a name.
 
     Raises
     ------
     ConfigurationError
-        There is none.
+        No profile has that name.
     """
     try:
         return PROFILES[name]
     except KeyError:
-        raise ConfigurationError(f"TRAINING_PROFILE {name!r} is unknown; it is one of {', '.join(PROFILES)}") from None
+        raise ConfigurationError(f"TRAINING_PROFILE {name!r} is unknown; choose from {', '.join(PROFILES)}") from None

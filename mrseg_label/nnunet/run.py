@@ -1,4 +1,4 @@
-"""What a training is told and what it tells: files in the folder of the run."""
+"""The files of a training run: its parameters, its progress, and its report."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from mrseg_label.errors import InvalidInput
+from mrseg_label.files import write_atomically
 from mrseg_label.nnunet.environment import NnunetFolders
 from mrseg_label.nnunet.profiles import TrainingProfile, profile_named
-from mrseg_label.workspace import write_atomically
 
 RUN_FILE, PROGRESS_FILE, REPORT_FILE, ERROR_FILE, LOG_FILE = (
     "run.json",
@@ -24,27 +24,27 @@ RUN_FILE, PROGRESS_FILE, REPORT_FILE, ERROR_FILE, LOG_FILE = (
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """Plan, preprocess, train and export one data set, in one process.
+    """The parameters of a training: plan, preprocess, train and export one data set, in one process.
 
-    Starting the same run again goes on where it was cut short.
+    Starting the same run again resumes it where it was interrupted.
 
     Attributes
     ----------
-    folder : of the run: run.json, progress.json, report.json or error.json, training.log. It may be another one
-        at the next attempt; what is resumed lies in nnU-Net's folders.
+    folder : folder of the run, for run.json, progress.json, report.json or error.json, and training.log. The next
+        attempt may use another one; what is resumed lies in nnU-Net's folders.
     nnunet : folder with nnU-Net's raw, preprocessed and results.
     dataset : name of a data set in ``raw``.
     profile : name of a :class:`mrseg_label.nnunet.profiles.TrainingProfile`.
     model : folder to write the model to (``<model>/DatasetNNN_.../...``); must not exist.
-    folds : which splits to train.
+    folds : numbers of the splits to train.
     device : ``auto``, ``cpu`` or ``cuda``.
-    threads : of torch on the CPU; by default one a core.
-    seed : of the first weights and of the patches.
-    plans_from : preprocessed folder of an earlier data set whose plans are taken over if the profile is the same.
-    preprocessed_from : preprocessed folders of earlier data sets, from which equal cases are taken over.
-    warm_start : model folder to take first weights from.
-    warm_start_heads : classes of that model for each of our ids; by default those of the same name.
-    changes : values of the profile that are other in this run, for example ``{"epochs": 60}``.
+    threads : number of torch's threads on the CPU; one for each core by default.
+    seed : of the initial weights and of the patches.
+    plans_from : preprocessed folder of an earlier data set, whose plans are reused if the profile is the same.
+    preprocessed_from : preprocessed folders of earlier data sets, from which equal cases are reused.
+    warm_start : model folder to take initial weights from.
+    warm_start_heads : classes of that model for each of our label ids; by default those of the same name.
+    changes : values of the profile to replace in this run, for example ``{"epochs": 60}``.
     """
 
     folder: Path
@@ -73,7 +73,7 @@ class TrainingRun:
         return NnunetFolders.under(self.nnunet)
 
     def write(self) -> Path:
-        """Write ``run.json`` and return its path; what an earlier attempt said in this folder is removed."""
+        """Write ``run.json``, remove what an earlier attempt reported in this folder, and return the path."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for name in (PROGRESS_FILE, REPORT_FILE, ERROR_FILE):
             (self.folder / name).unlink(missing_ok=True)
@@ -99,7 +99,7 @@ class TrainingRun:
         Raises
         ------
         InvalidInput
-            It cannot be read or has other keys.
+            The file cannot be read, or its keys are not those of a run.
         """
         try:
             values = json.loads(path.read_text())
@@ -116,14 +116,15 @@ class TrainingRun:
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """Where a training is.
+    """The progress of a training.
 
     Attributes
     ----------
     stage : ``starting``, ``planning``, ``preprocessing``, ``training``, ``exporting`` or ``done``.
-    fold : split that is trained; None outside of training.
-    epoch, total_epochs, iteration, total_iterations : of that fold; of preprocessing, iterations are cases.
-    loss : newest training loss.
+    fold : number of the split that is being trained; None in the other stages.
+    folds : numbers of all splits of the run.
+    epoch, total_epochs, iteration, total_iterations : of that fold; in preprocessing, an iteration is a case.
+    loss : latest training loss.
     """
 
     stage: str
@@ -137,7 +138,7 @@ class TrainingProgress:
 
     @property
     def fraction(self) -> float:
-        """Share of the training that is done, 0 to 1."""
+        """Fraction of the training that is done, 0 to 1."""
         if self.stage in ("exporting", "done"):
             return 1.0
         if self.stage != "training" or not self.total_iterations or self.fold is None or not self.folds:
@@ -151,7 +152,7 @@ class TrainingProgress:
 
     @classmethod
     def read(cls, folder: Path) -> TrainingProgress:
-        """The progress of a run; ``starting`` as long as it has said nothing."""
+        """Read the progress of a run; ``starting`` as long as it has reported none."""
         try:
             values = json.loads((folder / PROGRESS_FILE).read_text())
         except (OSError, ValueError):
@@ -161,18 +162,18 @@ class TrainingProgress:
 
 @dataclass(frozen=True)
 class TrainingReport:
-    """What a training did.
+    """The result of a training.
 
     Attributes
     ----------
-    configuration_folder : of the model, with plans.json, dataset.json and fold_*.
-    plans_reused_from : data set whose plans were taken over, or None.
-    cases_reused, cases_made : preprocessed cases that were taken over and made.
-    warm_start : see :class:`mrseg_label.nnunet.warm_start.WarmStartReport`; None without one, or if the
+    configuration_folder : folder of the model with plans.json, dataset.json and fold_*.
+    plans_reused_from : data set whose plans were reused, or None.
+    cases_reused, cases_made : number of preprocessed cases that were reused and that were made in this run.
+    warm_start : see :class:`mrseg_label.nnunet.warm_start.WarmStartReport`; None without a warm start, or if the
         training was resumed.
-    resumed_at_epoch : by fold; 0 if it began anew in this run.
+    resumed_at_epoch : by fold; 0 if it started in this run.
     final_loss : by fold; mean training loss of the last epoch.
-    seconds, cpu_seconds : by stage.
+    seconds, cpu_seconds : wall-clock and CPU time of each stage.
     versions : of nnunetv2 and torch.
     """
 
@@ -199,7 +200,7 @@ class TrainingReport:
         Raises
         ------
         InvalidInput
-            It is not there or cannot be read.
+            The file is missing or cannot be read.
         """
         try:
             values = json.loads((folder / REPORT_FILE).read_text())

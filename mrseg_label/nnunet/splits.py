@@ -1,6 +1,6 @@
-"""Which cases train and which validate: always by participant, never by image.
+"""Split cases into training and validation by participant.
 
-Channels and stations of one participant look alike, so a participant is on one side only.
+Channels and stations of one participant look alike, so all cases of a participant are on the same side.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ Split = dict[str, list[str]]
 
 
 def rank_participants(participants: Iterable[str]) -> list[str]:
-    """Participants in the order of a hash of their names, which does not change when others join."""
+    """Order participants by a hash of their codes, so that the order does not change when others are added."""
     return sorted(set(participants), key=lambda name: (hashlib.sha256(name.encode()).hexdigest(), name))
 
 
 def held_out_participants(participants: Iterable[str], share: float = 0.2, minimum: int = 2) -> list[str]:
-    """The first ``share`` of the ranked participants, at least ``minimum``, but never all of them."""
+    """Return the first ``share`` of the ranked participants, at least ``minimum`` but never all of them."""
     ranked = rank_participants(participants)
     wanted = max(minimum, math.ceil(share * len(ranked)))
     return ranked[: min(wanted, max(len(ranked) - 1, 0))]
 
 
 def make_splits(participant_of: Mapping[str, str], held_out: Collection[str] = (), folds: int = 1) -> list[Split]:
-    """Splits in the form of nnU-Net's ``splits_final.json``.
+    """Make splits in the form of nnU-Net's ``splits_final.json``.
 
     Parameters
     ----------
     participant_of : participant of each case id.
-    held_out : participants that never train. With one fold they are its validation cases; with none, the
-        training cases validate too, as in nnU-Net's fold ``all``.
+    held_out : participants whose cases never train. With one fold they are its validation cases; if there are none,
+        the training cases validate too, as in nnU-Net's fold ``all``.
     folds : with more than one, cross-validation over the participants that are not held out.
 
     Raises

@@ -1,9 +1,13 @@
-"""Run a training as a process that never outlives its parent.
+"""Run a training in processes that never outlive the process that started them.
 
-nnU-Net starts processes of its own. Between it and us stands a small supervisor (this module, run as a
-program) that holds the reading end of a pipe: when the pipe closes, because the parent closed it or was
-killed, the supervisor kills the whole process group of the training. Death signals of the kernel
-(PR_SET_PDEATHSIG) reach the child only and leave its children running.
+nnU-Net starts processes of its own, and any process can be killed. So three watch each other, each with the means of
+:mod:`mrseg_label.processes`:
+
+- The supervisor (this module, run as a program) starts the training. When the pipe from the worker closes, or when
+  the training ends, it kills the process group of the training.
+- The training watches a pipe from the supervisor, and kills its own process group when the supervisor is gone.
+- The worker waits for the supervisor, and then kills what is left in its session. So no attempt has ended before all
+  of its processes have, and the next one finds the folders free.
 """
 
 from __future__ import annotations
@@ -19,26 +23,22 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
-from mrseg_label import errors
+from mrseg_label import errors, processes
 from mrseg_label.nnunet.run import ERROR_FILE, LOG_FILE, TrainingProgress, TrainingReport, TrainingRun
 
 
 class SupervisedProcess:
-    """A command under a supervisor.
+    """A command under a supervisor; its standard input is a pipe that stays empty and closes with the supervisor.
 
-    Whoever forks after this was started (a pool with the method ``fork``) keeps the pipe open as long as that
-    child lives; start such children with ``spawn``.
+    Parameters
+    ----------
+    log : file that the command's output is added to.
     """
 
-    def __init__(self, command: Sequence[str], log: Path, environment: dict[str, str] | None = None) -> None:
+    def __init__(self, command: Sequence[str], log: Path) -> None:
         with log.open("ab") as output:
-            self._supervisor = subprocess.Popen(
-                [sys.executable, "-m", __name__, *command],
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                start_new_session=True,
+            self._supervisor = processes.start_child(
+                [sys.executable, "-m", __name__, *command], stdout=output, stderr=subprocess.STDOUT
             )
 
     @property
@@ -47,25 +47,35 @@ class SupervisedProcess:
         return self._supervisor.pid
 
     def poll(self) -> int | None:
-        """Exit code of the command, or None while it runs."""
-        return self._supervisor.poll()
+        """Exit code of the command as :meth:`wait` returns it, or None while it runs."""
+        return self._ended(self._supervisor.poll())
 
     def wait(self, timeout: float | None = None) -> int | None:
-        """Wait for the end; exit code, or None if ``timeout`` seconds have passed before."""
+        """Wait for the end of the command and of everything that it started.
+
+        Returns
+        -------
+        Exit code, 128 + N if the command was killed by signal N, or -N if the supervisor was; None if ``timeout``
+        seconds have passed before.
+        """
         with contextlib.suppress(subprocess.TimeoutExpired):
-            return self._supervisor.wait(timeout)
+            return self._ended(self._supervisor.wait(timeout))
         return None
 
     def kill(self) -> None:
-        """End the command and everything that it started; returns when they are gone."""
-        if self._supervisor.stdin is not None:
-            self._supervisor.stdin.close()
-        self._supervisor.wait()
+        """Kill the command and everything that it started; returns when they are gone."""
+        processes.release(self._supervisor)
+        self.wait()
+
+    def _ended(self, code: int | None) -> int | None:
+        if code is not None:
+            processes.kill_session(self.pid)
+        return code
 
 
 def start_training(run: TrainingRun) -> SupervisedProcess:
-    """Start a training in processes of its own; follow it by :meth:`TrainingProgress.read`."""
-    command = [sys.executable, "-m", "mrseg_label.nnunet.train", str(run.write())]
+    """Start a training in processes of its own; follow it with :meth:`TrainingProgress.read`."""
+    command = [sys.executable, "-m", "mrseg_label.nnunet.train", "--with-parent", str(run.write())]
     return SupervisedProcess(command, run.folder / LOG_FILE)
 
 
@@ -78,13 +88,13 @@ def train(
 
     Parameters
     ----------
-    on_progress : called every ``poll_seconds``; what it raises (a cancel, a lost lease) ends the training and
-        is raised again once its processes are dead.
+    on_progress : called every ``poll_seconds``. What it raises (a cancel, a lost lease) ends the training, and is
+        raised again once all processes of the training are gone.
 
     Raises
     ------
     MrsegError
-        The training failed; the message is its own, or names its log.
+        The training failed; the message is the one in ``error.json``, or names the log.
     """
     process = start_training(run)
     try:
@@ -98,28 +108,33 @@ def train(
 
 
 def _failure(folder: Path, code: int) -> errors.MrsegError:
+    if code < 0:
+        return errors.MrsegError(
+            f"the training was ended because its supervisor was killed by signal {-code}; see {folder / LOG_FILE}"
+        )
     try:
-        told = json.loads((folder / ERROR_FILE).read_text())
+        reported = json.loads((folder / ERROR_FILE).read_text())
     except (OSError, ValueError):
-        how = f"by signal {code - 128}" if code > 128 else f"with exit code {code}"
-        return errors.MrsegError(f"the training ended {how} without a word (out of memory?); see {folder / LOG_FILE}")
-    kind = getattr(errors, told["type"], errors.MrsegError)
-    return kind(told["message"]) if issubclass(kind, errors.MrsegError) else errors.MrsegError(told["message"])
+        how = f"was killed by signal {code - 128}" if code > 128 else f"ended with exit code {code}"
+        return errors.MrsegError(
+            f"the training {how} and reported no error; it may have run out of memory, see {folder / LOG_FILE}"
+        )
+    kind = getattr(errors, reported["type"], errors.MrsegError)
+    return kind(reported["message"]) if issubclass(kind, errors.MrsegError) else errors.MrsegError(reported["message"])
 
 
 def _supervise(command: Sequence[str]) -> int:
     """Run a command in a process group of its own until it ends or standard input closes."""
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+    # In this session, where the worker finds it if this process is killed.
+    child = processes.start_child(command, own_session=False)
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_write, False)
     signal.set_wakeup_fd(wake_write)
 
     def kill_group(_signal: int = 0, _frame: FrameType | None = None) -> None:
-        # The group may outlive its leader: what the training left behind goes with it.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(child.pid, signal.SIGKILL)
+        processes.kill_group(child.pid)  # with what the training left behind, if it has ended itself
 
-    signal.signal(signal.SIGCHLD, lambda *_: None)  # only to wake up
+    signal.signal(signal.SIGCHLD, lambda *_: None)  # wakes up the loop below
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, kill_group)
     while child.poll() is None:

@@ -1,11 +1,12 @@
-"""The process of a training: ``python -m mrseg_label.nnunet.train RUN.json``.
+"""The process of a training: ``python -m mrseg_label.nnunet.train [--with-parent] RUN.json``.
 
-Plans, preprocesses, trains and exports in one process, since importing nnU-Net takes longer than some of
-these. Started again after a kill, it goes on where it was.
+It plans, preprocesses, trains and exports in one process, since importing nnU-Net takes longer than some of these
+steps. Started again after it was killed, it resumes from the last checkpoint.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import os
@@ -21,6 +22,7 @@ from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Any
 
 from mrseg_label.errors import InvalidInput, MrsegError
+from mrseg_label.files import write_atomically
 from mrseg_label.nnunet import planning
 from mrseg_label.nnunet.archive import write_model_folder
 from mrseg_label.nnunet.dataset import RawDataset
@@ -29,14 +31,14 @@ from mrseg_label.nnunet.lock import folder_lock
 from mrseg_label.nnunet.profiles import TrainingProfile
 from mrseg_label.nnunet.run import ERROR_FILE, TrainingProgress, TrainingReport, TrainingRun
 from mrseg_label.nnunet.warm_start import warm_start
-from mrseg_label.workspace import write_atomically
+from mrseg_label.processes import end_with_parent
 
 if TYPE_CHECKING:
     import torch
 
 
 class _Clock:
-    """Seconds and CPU seconds of each stage."""
+    """Wall-clock and CPU time of each stage, in seconds."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -51,23 +53,25 @@ class _Clock:
 
 
 def run_training(run: TrainingRun) -> TrainingReport:
-    """Do what ``run`` says, in this process.
+    """Run a training in this process.
 
     Raises
     ------
     MrsegError
-        The data set, the profile or the warm start cannot be used, or another process works on it.
+        The data set, the profile or the warm start cannot be used, or another process is training it.
     """
     profile = run.training_profile
     dataset = RawDataset.open(run.folders.raw / run.dataset)
     clock = _Clock()
     # Planning divides its threads by the number of augmentation processes, so there it must not be 0.
     run.folders.activate(augmentation_processes=1)
-    os.environ.setdefault("nnUNet_compile", "f")  # needs a C compiler, which servers and containers often lack
+    os.environ.setdefault(
+        "nnUNet_compile", "f"
+    )  # compiling needs a C compiler, which servers and containers often lack
     TrainingProgress("starting").write(run.folder)
     with clock.stage("import"):
         import torch
-        from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as _  # noqa: F401  # timed apart from its use
+        from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as _  # noqa: F401  # timed apart from the stages that use it
     torch.set_num_threads(run.threads or available_cores())
     with folder_lock(run.folders.preprocessed / run.dataset):
         TrainingProgress("planning").write(run.folder)
@@ -85,7 +89,7 @@ def run_training(run: TrainingRun) -> TrainingReport:
                     run.folder
                 ),
             )
-    # Short trainings load in this process; others have processes that augment beside it.
+    # Short trainings load images in this process; others have processes that load and augment beside it.
     run.folders.activate(augmentation_processes=0 if profile.short_schedule else min(available_cores(), 12))
     folds = [_Fold(run, profile, fold, _device(run.device)) for fold in run.folds]
     with clock.stage("training"):
@@ -94,7 +98,7 @@ def run_training(run: TrainingRun) -> TrainingReport:
     TrainingProgress("exporting").write(run.folder)
     with clock.stage("exporting"):
         if (run.model / run.dataset).is_dir():
-            shutil.rmtree(run.model)  # of an attempt that was cut short between export and report
+            shutil.rmtree(run.model)  # of an attempt that was interrupted between export and report
         configuration = write_model_folder(folds[0].configuration_folder, run.model, run.dataset, run.folds)
     report = TrainingReport(
         configuration_folder=configuration,
@@ -114,7 +118,7 @@ def run_training(run: TrainingRun) -> TrainingReport:
 
 
 class _Fold:
-    """One fold's training, from its last checkpoint if it has one."""
+    """The training of one fold, from its last checkpoint if it has one."""
 
     def __init__(self, run: TrainingRun, profile: TrainingProfile, number: int, device: torch.device) -> None:
         self.run, self.profile, self.number, self.device = run, profile, number, device
@@ -123,7 +127,7 @@ class _Fold:
         self.final_loss = float("nan")
 
     def train(self) -> None:
-        """Train to the end; a fold that has ended before is only read."""
+        """Train to the end; of a fold that is complete already, only the result is read."""
         from mrseg_label.nnunet import trainers
 
         base = self.run.folders.preprocessed / self.run.dataset
@@ -131,13 +135,17 @@ class _Fold:
         dataset_json = json.loads((base / "dataset.json").read_text())
         splits = json.loads((base / "splits_final.json").read_text())
         if self.number >= len(splits):
-            raise InvalidInput(f"{self.run.dataset} has no split {self.number}; write the data set with more folds")
+            raise InvalidInput(
+                f"{self.run.dataset} has no split {self.number}, only {len(splits)}; write the data set with more folds"
+            )
         trainer = trainers.make_trainer(plans, dataset_json, self.number, self.profile, self.device)
         self.configuration_folder = Path(trainer.output_folder_base)
         folder = Path(trainer.output_folder)
         with folder_lock(folder):
-            self._keep_only_our_own(folder, [plans, dataset_json["labels"], splits[self.number], asdict(self.profile)])
-            trainer.configure(self.profile, self._tell, self.run.seed)
+            self._remove_foreign_checkpoints(
+                folder, [plans, dataset_json["labels"], splits[self.number], asdict(self.profile)]
+            )
+            trainer.configure(self.profile, self._report, self.run.seed)
             _seed(self.run.seed, self.number)
             trainer.initialize()
             checkpoint = next((p for name in (trainers.FINAL, trainers.LATEST) if (p := folder / name).exists()), None)
@@ -151,12 +159,12 @@ class _Fold:
                 trainer.network.load_state_dict(state)
                 self.warm_start = report.to_json()
             if checkpoint is None or checkpoint.name != trainers.FINAL:
-                self._tell(trainer.current_epoch, trainer.current_epoch * self.profile.iterations_per_epoch, None)
+                self._report(trainer.current_epoch, trainer.current_epoch * self.profile.iterations_per_epoch, None)
                 trainer.run_training()
             self.final_loss = float(trainer.logger.get_value("train_losses", step=-1))
 
-    def _keep_only_our_own(self, folder: Path, identity: Any) -> None:
-        """Remove checkpoints of a training with other plans, cases or settings, from which none can go on."""
+    def _remove_foreign_checkpoints(self, folder: Path, identity: Any) -> None:
+        """Remove checkpoints of a training with other plans, cases or settings, which cannot be resumed."""
         digest = hashlib.sha256(json.dumps([identity, self.run.seed], sort_keys=True).encode()).hexdigest()
         note = folder / "training.sha256"
         if not note.exists() or note.read_text() != digest:
@@ -164,7 +172,7 @@ class _Fold:
                 checkpoint.unlink()
             write_atomically(note, digest.encode())
 
-    def _tell(self, epoch: int, iteration: int, loss: float | None) -> None:
+    def _report(self, epoch: int, iteration: int, loss: float | None) -> None:
         TrainingProgress(
             "training",
             fold=self.number,
@@ -192,32 +200,35 @@ def _seed(seed: int, fold: int) -> None:
 
 
 def _short(message: str) -> str:
-    """Torch can fill pages; the log has them."""
+    """Cut a long message of torch; the log has all of it."""
     return message if len(message) <= 500 else f"{message[:500]}..."
 
 
-def main(arguments: list[str]) -> int:
+def main() -> int:
     """Run one training; exit code 0, or 1 with ``error.json`` in the run's folder."""
-    if len(arguments) != 1:
-        print("usage: python -m mrseg_label.nnunet.train RUN.json", file=sys.stderr)
-        return 2
-    run = TrainingRun.read(Path(arguments[0]))
+    parser = argparse.ArgumentParser(description="Run the training that RUN.json describes")
+    parser.add_argument("run", type=Path, metavar="RUN.json")
+    parser.add_argument("--with-parent", action="store_true", help="end when standard input closes")
+    arguments = parser.parse_args()
+    if arguments.with_parent:
+        end_with_parent()
+    run = TrainingRun.read(arguments.run)
     try:
         run_training(run)
     except MrsegError as error:
-        told = {"type": type(error).__name__, "message": str(error)}
-    except Exception as error:  # noqa: BLE001  # whatever it is, the parent must learn of it
-        told = {"type": "MrsegError", "message": _short(f"the training failed: {type(error).__name__}: {error}")}
+        reported = {"type": type(error).__name__, "message": str(error)}
+    except Exception as error:  # noqa: BLE001 - the parent reports whatever it is
+        reported = {"type": "MrsegError", "message": _short(f"the training failed: {type(error).__name__}: {error}")}
         traceback.print_exc()
     else:
         return 0
-    print(told["message"], file=sys.stderr)
-    write_atomically(run.folder / ERROR_FILE, json.dumps(told).encode())
+    print(reported["message"], file=sys.stderr)
+    write_atomically(run.folder / ERROR_FILE, json.dumps(reported).encode())
     return 1
 
 
 if __name__ == "__main__":
-    exit_code = main(sys.argv[1:])
+    exit_code = main()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(exit_code)  # everything is written; taking torch apart would cost seconds
+    os._exit(exit_code)  # everything is written, and a regular end of torch takes seconds

@@ -1,12 +1,11 @@
-"""nnU-Net's trainer with checkpoints that survive a kill, progress for others to read, and a short schedule.
+"""nnU-Net's trainer with checkpoints that are always whole, progress that others can read, and a short schedule.
 
-None of these builds a network of its own, so that what they train loads in plain nnU-Net under the stock
-trainer's name.
+None of these trainers changes the network, so that plain nnU-Net loads what they train under the name of its own
+trainer.
 """
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Callable
 from functools import cache
@@ -22,6 +21,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerNoDA import nnUNetTrainerNoDA
 from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerNoMirroring import nnUNetTrainerNoMirroring
 
+from mrseg_label.files import replacing
 from mrseg_label.nnunet.environment import CONFIGURATION
 from mrseg_label.nnunet.losses import AnnealedDiceCrossEntropy
 from mrseg_label.nnunet.profiles import TrainingProfile
@@ -32,13 +32,13 @@ _WARM_UP = 0.15
 _FIRST_EXPONENT = 0.5
 
 Progress = Callable[[int, int, float | None], None]
-"""Called with epochs done, iterations done and the newest loss."""
+"""Called with the number of epochs done, of iterations done, and the latest loss."""
 
 
 class _RoundTrainer(nnUNetTrainer):
-    """What the trainers of a round share. Call :meth:`configure` before training.
+    """What the trainers of a round have in common. Call :meth:`configure` before training.
 
-    nnU-Net reads the names of ``__init__``'s arguments, so that there is none here.
+    nnU-Net inspects the arguments of ``__init__``, so there is none here.
     """
 
     profile: TrainingProfile
@@ -49,7 +49,7 @@ class _RoundTrainer(nnUNetTrainer):
     _iteration: int
 
     def configure(self, profile: TrainingProfile, progress: Progress, seed: int = 0) -> None:
-        """Set the length of the training and who is told about it."""
+        """Set the length of the training, the callback for its progress and the seed."""
         self.profile = profile
         self._progress = progress
         self._seed = seed
@@ -64,7 +64,7 @@ class _RoundTrainer(nnUNetTrainer):
             self.logger = _LoggerWithoutPlots(self.output_folder, False)
 
     def on_epoch_start(self) -> None:
-        """Seed by epoch, so that a training that was cut short goes on as if it had not been."""
+        """Seed each epoch anew, so that a training that is resumed continues as if it had not been interrupted."""
         seed = (self._seed * 100_003 + int(self.fold) * 1_009 + self.current_epoch) % 2**32
         random.seed(seed)
         np.random.seed(seed)
@@ -73,7 +73,7 @@ class _RoundTrainer(nnUNetTrainer):
         super().on_epoch_start()
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """One iteration of nnU-Net's, and a report at most once a second."""
+        """Run one of nnU-Net's iterations, and report progress at most once a second."""
         result: dict[str, Any] = super().train_step(batch)
         self._iteration += 1
         if monotonic() - self._reported_at >= _REPORT_SECONDS:
@@ -82,34 +82,30 @@ class _RoundTrainer(nnUNetTrainer):
         return result
 
     def on_epoch_end(self) -> None:
-        """nnU-Net's own, and a checkpoint if the last one is old."""
+        """Do what nnU-Net does, and write a checkpoint if the last one is old."""
         super().on_epoch_end()
         self._progress(self.current_epoch, self._iteration, float(self.logger.get_value("train_losses", step=-1)))
         due = monotonic() - self._saved_at >= self.profile.checkpoint_seconds
         if due and self.current_epoch < self.num_epochs:
-            self.current_epoch -= 1  # a checkpoint holds the number of the epoch after the present one
+            self.current_epoch -= 1  # a checkpoint holds the number of the epoch after the current one
             self.save_checkpoint(str(Path(self.output_folder) / LATEST))
             self.current_epoch += 1
             self._saved_at = monotonic()
 
     def save_checkpoint(self, filename: str) -> None:
-        """Write beside and rename, so that a kill leaves the old checkpoint or the new one, never half of one."""
+        """Replace a checkpoint durably: a process that is killed leaves the old one or the new one, whole."""
         if Path(filename).name == BEST and self.profile.short_schedule:
-            return  # of a few validation patches; nobody reads it
-        partial = Path(f"{filename}.partial")
-        super().save_checkpoint(str(partial))
-        if partial.exists():
-            with partial.open("rb") as file:
-                os.fsync(file.fileno())
-            os.replace(partial, filename)
+            return  # chosen by a few validation patches and never used
+        with replacing(Path(filename), durable=True, one_writer=True) as partial:
+            super().save_checkpoint(str(partial))
 
 
 class MrsegTrainer(_RoundTrainer, nnUNetTrainerNoMirroring):
-    """nnU-Net's own training without mirroring: left is not right."""
+    """nnU-Net's own training without mirroring, since left and right structures differ."""
 
 
 class MrsegShortTrainer(_RoundTrainer, nnUNetTrainerNoDA):
-    """A few hundred iterations on two cores: AdamW with one cycle, annealed class weights, no augmentation.
+    """A training of a few hundred iterations: AdamW with one cycle, annealed class weights, no augmentation.
 
     References
     ----------
@@ -117,15 +113,15 @@ class MrsegShortTrainer(_RoundTrainer, nnUNetTrainerNoDA):
     """
 
     def configure(self, profile: TrainingProfile, progress: Progress, seed: int = 0) -> None:
-        """As in every round; patches are drawn around a structure as often as in a larger batch."""
+        """Configure as for every round; patches are drawn around a structure as often as in a larger batch."""
         super().configure(profile, progress, seed)
-        # A batch of one has no last third in which nnU-Net would put its foreground patches.
+        # nnU-Net takes the last third of a batch from the foreground, and a batch of one has none.
         self.probabilistic_oversampling = True
         self.initial_lr = profile.peak_learning_rate
         self.weight_decay = 1e-4
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, _OneCycle]:
-        """AdamW whose rate follows one cycle over all iterations."""
+        """Return AdamW and a schedule of one cycle over all iterations."""
         rates = one_cycle_rates(self.initial_lr, self.profile.total_iterations)
         optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=rates[0], betas=(0.9, 0.99), weight_decay=self.weight_decay
@@ -143,11 +139,11 @@ class MrsegShortTrainer(_RoundTrainer, nnUNetTrainerNoDA):
         return wrapped
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """One iteration with the learning rate and the class weights of its place in the training."""
+        """Run one iteration with the learning rate and the class weights that its place in the training asks for."""
         self.lr_scheduler.at(self._iteration)
         loss = self.loss.loss if isinstance(self.loss, DeepSupervisionWrapper) else self.loss
         loss.exponent = _FIRST_EXPONENT * (1 - self._iteration / self.profile.total_iterations)
-        # nnU-Net uses half precision on GPUs only. Where the CPU multiplies bfloat16 itself, that halves the time.
+        # nnU-Net uses half precision on GPUs only. On a CPU that multiplies bfloat16 it halves the time.
         with torch.autocast("cpu", torch.bfloat16, enabled=self.device.type == "cpu" and _cpu_has_bfloat16()):
             return super().train_step(batch)
 
@@ -159,7 +155,7 @@ def _cpu_has_bfloat16() -> bool:
 
 
 def one_cycle_rates(peak: float, iterations: int) -> list[float]:
-    """Learning rate of each iteration of one cycle, as torch's OneCycleLR has it."""
+    """Learning rate of each iteration of one cycle, as torch's OneCycleLR computes it."""
     optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=peak)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, peak, total_steps=max(iterations, 2), pct_start=_WARM_UP, cycle_momentum=False
@@ -174,7 +170,7 @@ def one_cycle_rates(peak: float, iterations: int) -> list[float]:
 
 
 class _OneCycle:
-    """Learning rates by iteration, behind the ``step(epoch)`` that nnU-Net calls. Holds no state to save."""
+    """Learning rates by iteration, behind the ``step(epoch)`` that nnU-Net calls. It has no state to save."""
 
     def __init__(self, optimizer: torch.optim.Optimizer, rates: list[float], iterations_per_epoch: int) -> None:
         self._optimizer, self._rates, self._per_epoch = optimizer, rates, iterations_per_epoch
@@ -190,17 +186,17 @@ class _OneCycle:
 
 
 class _LoggerWithoutPlots(MetaLogger):
-    """nnU-Net's logger; its figure after every epoch takes longer than a short epoch."""
+    """nnU-Net's logger without its figure after each epoch, which takes longer than a short epoch."""
 
     def plot_progress_png(self, output_folder: str) -> None:
-        """Draw nothing."""
+        """Do nothing."""
 
 
 def make_trainer(
     plans: dict[str, Any], dataset_json: dict[str, Any], fold: int, profile: TrainingProfile, device: torch.device
 ) -> _RoundTrainer:
-    """The trainer of a profile for one fold; :meth:`_RoundTrainer.configure` comes next."""
+    """Make the trainer of a profile for one fold; call its ``configure`` next."""
     trainer_class = MrsegShortTrainer if profile.short_schedule else MrsegTrainer
-    plans = {**plans, "continue_training": False}  # nnU-Net takes it out again; only its online loggers read it
+    plans = {**plans, "continue_training": False}  # nnU-Net removes it again; only its online loggers use it
     trainer: _RoundTrainer = trainer_class(plans, CONFIGURATION, fold, dataset_json, device)
     return trainer

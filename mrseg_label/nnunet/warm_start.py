@@ -1,8 +1,8 @@
-"""First weights of a training from another network: a CT model, or the model of the round before.
+"""Initial weights of a training from another network: a CT model, or the model of an earlier round.
 
-A tensor is taken over if the other network has one of the same name and shape. The output layers are taken
-over head by head: a structure's head is the mean of the heads that the other network has for its parts
-(``spine`` from the vertebrae), which is how a model of 117 structures starts one of 40.
+A tensor is copied if the other network has one of the same name and shape. The output layers are copied head by head:
+a structure's head is the mean of the heads that the other network has for its parts (``spine`` from the vertebrae),
+so that a model of 117 structures can start one of 40.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _HEADS = ".seg_layers."
-# A head whose bias lies this far below the largest never wins: it was switched off, not learned.
+# A head whose bias is this far below the largest is never chosen: it was switched off, not learned.
 _SWITCHED_OFF = 20.0
 
 
 @dataclass
 class WarmStartReport:
-    """What was taken over.
+    """What a warm start copied.
 
     Attributes
     ----------
-    source : name of the model's configuration folder.
-    copied : number of tensors taken over (shared ones are counted under each of their names).
+    source : name of the other model's configuration folder.
+    copied : number of tensors that were copied; shared ones are counted under each of their names.
     skipped : tensors that kept their random values, with the reason.
     heads_without_source : structures whose heads kept their random values.
     """
@@ -41,7 +41,7 @@ class WarmStartReport:
     heads_without_source: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        """For the report of a training."""
+        """Return the values as JSON for the report of a training."""
         return {
             "source": self.source,
             "copied": self.copied,
@@ -51,44 +51,46 @@ class WarmStartReport:
 
 
 def find_configuration_folder(folder: Path) -> Path:
-    """The folder with plans.json, dataset.json and fold_*, in ``folder`` itself or up to two levels below.
+    """Find the folder with plans.json, dataset.json and fold_*: ``folder`` itself, or one up to two levels below.
 
     Raises
     ------
     InvalidInput
-        There is none, or there are several.
+        No such folder exists, or several do.
     """
     found = sorted({path.parent for depth in ("", "*/", "*/*/") for path in folder.glob(f"{depth}plans.json")})
     found = [path for path in found if (path / "dataset.json").exists() and any(path.glob("fold_*/checkpoint_*.pth"))]
     if len(found) != 1:
         raise InvalidInput(
-            f"{folder} holds {len(found)} nnU-Net models; it must hold one folder with plans.json, dataset.json and "
-            "fold_0/checkpoint_final.pth"
+            f"{folder} holds {len(found)} nnU-Net models; give a folder that holds one, with plans.json, dataset.json "
+            "and fold_0/checkpoint_final.pth"
         )
     return found[0]
 
 
 def load_weights(configuration_folder: Path) -> dict[str, Tensor]:
-    """Weights of a model's first fold, float32. The file is executed on loading: read trusted ones only.
+    """Load the weights of a model's first fold as float32. Loading runs code in the file: load trusted models only.
 
     Raises
     ------
     InvalidInput
-        There is no checkpoint, or it holds no weights.
+        No final checkpoint exists, or it holds no weights.
     """
     import torch
 
     paths = sorted(configuration_folder.glob("fold_*/checkpoint_final.pth"))
     if not paths:
-        raise InvalidInput(f"{configuration_folder} has no fold_*/checkpoint_final.pth")
+        raise InvalidInput(
+            f"{configuration_folder} has no fold_*/checkpoint_final.pth; give a model that is trained to the end"
+        )
     checkpoint = torch.load(paths[0], map_location="cpu", weights_only=False)
     if not isinstance(checkpoint, dict) or "network_weights" not in checkpoint:
-        raise InvalidInput(f"{paths[0]} is no checkpoint of nnU-Net: it has no network_weights")
+        raise InvalidInput(f"{paths[0]} is not a checkpoint of nnU-Net v2: it has no network_weights")
     return {name: tensor.float() for name, tensor in checkpoint["network_weights"].items()}
 
 
 def heads_by_name(labels: Mapping[str, int], source_labels: Mapping[str, Any]) -> dict[int, tuple[int, ...]]:
-    """Heads of our classes in a model whose structures have the same names."""
+    """Heads of each of our classes in another model, by the names of the structures."""
     return {
         number: (int(source_labels[name]),)
         for name, number in labels.items()
@@ -102,20 +104,20 @@ def warm_start(
     labels: Mapping[str, int],
     heads: Mapping[int, Sequence[int]] | None = None,
 ) -> tuple[dict[str, Tensor], WarmStartReport]:
-    """First weights of a network from another model.
+    """Make the initial weights of a network from another model.
 
     Parameters
     ----------
     own : state of the new network, with its random values.
-    source_folder : a model folder of ours or of TotalSegmentator, or one that holds it.
+    source_folder : a model folder of ours or of TotalSegmentator, or a folder that holds one.
     labels : class of each structure of the new network, background included.
     heads : classes of the other network for each of ours; by default those of the same name. Background is
-        always taken from background.
+        always copied from background.
 
     Returns
     -------
-    A complete state for the new network, and what was taken over. A network of another architecture is not an
-    error: the report says what did not fit.
+    A complete state for the new network, and what was copied. Another architecture is not an error: the report lists
+    the tensors that do not fit.
     """
     folder = find_configuration_folder(source_folder)
     source = load_weights(folder)
@@ -153,7 +155,7 @@ def warm_start(
 def _heads(
     own: Tensor, theirs: Tensor, bias: Tensor, head_map: Mapping[int, tuple[int, ...]]
 ) -> tuple[Tensor, set[int]]:
-    """Rows of an output layer; and the classes that found none."""
+    """Fill the rows of an output layer; returns it with the classes that have no source."""
     result = own.clone()
     missing = set()
     alive = bias > bias.max() - _SWITCHED_OFF

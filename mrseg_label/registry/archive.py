@@ -1,17 +1,17 @@
-"""A model version as a zip that ``nnUNetv2_install_pretrained_model_from_zip`` installs, and back."""
+"""Zip a model version so that ``nnUNetv2_install_pretrained_model_from_zip`` installs it, and unzip one."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import stat
 import zipfile
 from pathlib import Path, PurePosixPath
 
 from mrseg_label.errors import InvalidInput, TooLarge
+from mrseg_label.files import replacing
 from mrseg_label.registry.layout import files_of
 
-# The same files give the same bytes: no time of day, one order, one mode.
+# The same files give the same bytes: a fixed time, order and mode.
 _MOMENT = (1980, 1, 1, 0, 0, 0)
 _BLOCK = 1 << 20
 MAX_UNPACKED = 64 << 30
@@ -19,22 +19,15 @@ MAX_FILES = 10_000
 
 
 def write_archive(root: Path, target: Path) -> None:
-    """Zip everything under ``root`` into ``target``, deterministically; ``target`` appears whole or not at all."""
-    temporary = target.parent / f".{target.name}.{os.getpid()}.{os.urandom(4).hex()}.part"
-    try:
-        with zipfile.ZipFile(temporary, "w", allowZip64=True) as archive:
-            for file in files_of(root):
-                _add(archive, file, file.relative_to(root).as_posix())
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Zip all files under ``root`` into ``target``; the same files always give the same bytes."""
+    with replacing(target, durable=True) as temporary, zipfile.ZipFile(temporary, "w", allowZip64=True) as archive:
+        for file in files_of(root):
+            _add(archive, file, file.relative_to(root).as_posix())
 
 
 def _add(archive: zipfile.ZipFile, file: Path, name: str) -> None:
     entry = zipfile.ZipInfo(name, _MOMENT)
-    # Weights hardly shrink and are large; the rest is text.
+    # Weights are large and hardly compress; the rest is text.
     entry.compress_type = zipfile.ZIP_STORED if file.suffix == ".pth" else zipfile.ZIP_DEFLATED
     entry.external_attr = (stat.S_IFREG | 0o644) << 16
     entry.create_system = 3
@@ -48,9 +41,9 @@ def read_archive(file: Path, target: Path) -> None:
     Raises
     ------
     InvalidInput
-        It is not a zip, is damaged, or an entry is a link or would land outside the folder.
+        The file is not a zip or is damaged, or an entry is a link or would be written outside the folder.
     TooLarge
-        It unpacks to more than is allowed.
+        The content is larger, or has more files, than is allowed.
     """
     try:
         with zipfile.ZipFile(file) as archive:
@@ -58,14 +51,17 @@ def read_archive(file: Path, target: Path) -> None:
             size = sum(entry.file_size for entry in entries)
             if size > MAX_UNPACKED or len(entries) > MAX_FILES:
                 raise TooLarge(
-                    f"{file.name} unpacks to {len(entries)} files and {size / 1e9:.1f} GB, more than a model has"
+                    f"{file.name} unpacks to {len(entries):,} files and {size / 1e9:.1f} GB; a model has at most "
+                    f"{MAX_FILES:,} files and {MAX_UNPACKED / 1e9:.1f} GB"
                 )
             for entry in entries:
                 _unpack(archive, entry, target, file.name)
     except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
-        raise InvalidInput(f"{file.name} is not a whole zip archive: {error}; export or download it again") from error
-    except RuntimeError as error:  # zipfile's word for an encrypted entry
-        raise InvalidInput(f"{file.name} cannot be unpacked: {error}") from error
+        raise InvalidInput(
+            f"{file.name} is not a complete zip archive ({error}); export or download it again"
+        ) from error
+    except RuntimeError as error:  # zipfile raises it for an encrypted entry
+        raise InvalidInput(f"{file.name} cannot be unpacked ({error}); export it without a password") from error
 
 
 def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, archive_name: str) -> None:
@@ -80,7 +76,8 @@ def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, arch
     )
     if unsafe or not path.parts or (stat.S_IFMT(mode) not in (0, stat.S_IFREG)):
         raise InvalidInput(
-            f"{archive_name} has an entry {entry.filename!r} that a model's archive cannot have; nothing was imported"
+            f"{archive_name} has the entry {entry.filename!r}, which must not be in a model's archive; nothing was "
+            "imported. Export the model again"
         )
     destination = target.joinpath(*path.parts)
     destination.parent.mkdir(parents=True, exist_ok=True)

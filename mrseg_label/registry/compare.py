@@ -1,4 +1,4 @@
-"""Two versions on the held-out cases that both were evaluated on."""
+"""Compare two model versions on the held-out cases that both were evaluated on."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Comparison:
 
     Attributes
     ----------
-    cases : how many held-out revisions both were evaluated on.
-    mean_dsc : of each version over these cases; None where there are none.
-    structures : name to the two means over the cases in which both have a value for the structure.
+    cases : number of held-out annotations that both were evaluated on.
+    mean_dsc : of each version over these cases; None if there are none.
+    structures : by name, the mean DSC of each version over the cases in which both have a value for the structure.
     """
 
     versions: tuple[str, str]
@@ -30,12 +30,12 @@ class Comparison:
 
 
 def compare(session: Session, first: str, second: str) -> Comparison:
-    """Compare two versions.
+    """Compare two model versions.
 
     Raises
     ------
     NotFound
-        One of them does not exist.
+        One of the versions does not exist.
     """
     rows = [
         {row.annotation_id: row for row in models.evaluations(session, get(session, v).version)}

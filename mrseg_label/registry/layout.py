@@ -1,8 +1,8 @@
-"""What a model version looks like on disk: nnU-Net's own results layout.
+"""The layout of a model version on disk, which is that of nnU-Net's results.
 
 ``models/<version>/Dataset123_Name/<trainer>__<plans>__<configuration>/`` holds ``dataset.json``,
-``plans.json`` and ``fold_<k>/checkpoint_final.pth``. nnU-Net's archive of a trained model is exactly such
-a folder in a zip, so a version is archived as it lies and an archive is stored as it comes.
+``plans.json`` and ``fold_<k>/checkpoint_final.pth``. nnU-Net's archive of a trained model is such a folder in a
+zip, so the files of a version are archived as they are, and those of an archive are stored as they are.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from mrseg_label.errors import InvalidInput
+from mrseg_label.files import sha256_of
 from mrseg_label.labels import LabelScheme
-from mrseg_label.workspace import sha256_of
 
 _DATASET = re.compile(r"Dataset\d{3}_[A-Za-z0-9_.-]+")
 _TRAINED = re.compile(r"[A-Za-z0-9_.-]+?__[A-Za-z0-9_.-]+?__[A-Za-z0-9_.-]+")
@@ -30,9 +30,9 @@ class TrainedModel:
 
     Attributes
     ----------
-    folder : the folder of trainer, plans and configuration, absolute.
+    folder : absolute path of the folder named after trainer, plans and configuration.
     folds : names of the folds that have a final checkpoint.
-    dataset : content of its ``dataset.json``.
+    dataset : content of ``dataset.json``.
     """
 
     folder: Path
@@ -41,27 +41,29 @@ class TrainedModel:
 
     @property
     def label_names(self) -> dict[str, int]:
-        """Name to value of every structure: without background and nnU-Net's label for what is not known."""
+        """Label id of each structure by name, without background and nnU-Net's label ``ignore``."""
         labels: dict[str, int] = {name: int(value) for name, value in self.dataset["labels"].items()}
         return {name: value for name, value in labels.items() if name not in ("background", "ignore")}
 
 
 def read_model(root: Path) -> TrainedModel:
-    """Find and check the one trained model under ``root``.
+    """Find and check the trained model under ``root``.
 
     Raises
     ------
     InvalidInput
-        The folder is not in nnU-Net's results layout; the message says what is missing.
+        The folder is not in nnU-Net's results layout; the message names what is missing.
     """
     datasets = sorted(entry for entry in root.iterdir() if entry.is_dir())
     if len(datasets) != 1 or not _DATASET.fullmatch(datasets[0].name):
         found = ", ".join(entry.name for entry in datasets) or "nothing"
-        raise InvalidInput(f"a model must lie in one folder named like nnU-Net's Dataset123_Name; found {found}")
+        raise InvalidInput(
+            f"a model must lie in one folder with a name such as nnU-Net's Dataset123_Name; found: {found}"
+        )
     trained = sorted(entry for entry in datasets[0].iterdir() if entry.is_dir() and _TRAINED.fullmatch(entry.name))
     if len(trained) != 1:
         raise InvalidInput(
-            f"{datasets[0].name} must hold one folder named TRAINER__PLANS__CONFIGURATION; found {len(trained)}: "
+            f"{datasets[0].name} must hold one folder named TRAINER__PLANS__CONFIGURATION, and holds {len(trained)}; "
             "export one configuration at a time"
         )
     folder = trained[0]
@@ -72,20 +74,28 @@ def read_model(root: Path) -> TrainedModel:
         entry.parent.name for entry in folder.glob(f"fold_*/{CHECKPOINT}") if _FOLD.fullmatch(entry.parent.name)
     )
     if not folds:
-        raise InvalidInput(f"{datasets[0].name}/{folder.name} has no fold with a {CHECKPOINT}; export a trained model")
+        raise InvalidInput(
+            f"{datasets[0].name}/{folder.name} has no fold with a {CHECKPOINT}; export it when it is trained to the end"
+        )
     return TrainedModel(folder, tuple(folds), _dataset_json(folder / "dataset.json"))
 
 
 def check_scheme(model: TrainedModel, scheme: LabelScheme) -> None:
-    """Raise :class:`InvalidInput` unless the model's labels are the scheme's, name for name and id for id."""
+    """Check that the model's labels are those of the scheme, name for name and id for id.
+
+    Raises
+    ------
+    InvalidInput
+        They differ; the message has the first differences.
+    """
     theirs = model.label_names
     if theirs == scheme.label_names:
         return
     wrong = sorted(set(theirs.items()) ^ set(scheme.label_names.items()), key=lambda item: item[1])
     names = ", ".join(dict.fromkeys(f"{name} ({value})" for name, value in wrong[:6]))
     raise InvalidInput(
-        f"the model's labels are not this workspace's label scheme; {len(wrong)} entries differ, the first are {names}. "
-        "Import it into a workspace that was made with the model's own labels (init --labels)"
+        f"the model's labels differ from this workspace's label scheme in {len(wrong)} entries, such as {names}; "
+        "import the model into a workspace that was created with its labels (init --labels)"
     )
 
 
@@ -111,10 +121,10 @@ def _dataset_json(path: Path) -> dict[str, Any]:
         valid = isinstance(content, dict) and all(type(value) is int for value in content["labels"].values())
     except (ValueError, KeyError, AttributeError) as error:
         raise InvalidInput(
-            f"{path.parent.name}/dataset.json cannot be read: {type(error).__name__}: {error}"
+            f"{path.parent.name}/dataset.json cannot be read ({type(error).__name__}: {error}); export the model again"
         ) from error
     if not valid:
         raise InvalidInput(
-            f"{path.parent.name}/dataset.json must map each label's name to one number (no nnU-Net regions)"
+            f"{path.parent.name}/dataset.json must give one number to each label; nnU-Net's regions are not supported"
         )
     return content

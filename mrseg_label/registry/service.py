@@ -1,4 +1,4 @@
-"""Register, promote, roll back, export and import model versions. Imports nothing heavy."""
+"""Register, promote, roll back, export and import model versions."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from mrseg_label.catalog.tables import BOOTSTRAP, ModelVersion
 from mrseg_label.catalog.types import ModelStatus
 from mrseg_label.clock import now
 from mrseg_label.errors import Conflict, InvalidInput, NotFound, StoredFileError
+from mrseg_label.files import replacing
 from mrseg_label.jobs import enqueue, queue
 from mrseg_label.registry.archive import read_archive, write_archive
 from mrseg_label.registry.layout import check_scheme, read_model, tree_digest
@@ -27,11 +28,11 @@ _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 @dataclass(frozen=True)
 class StoredModel:
-    """A model whose files are in their place.
+    """A model whose files are stored.
 
     Attributes
     ----------
-    path : the folder that nnU-Net's predictor opens, relative to the workspace.
+    path : folder that nnU-Net's predictor opens, relative to the workspace.
     weights_digest : SHA-256 over all files of the version.
     """
 
@@ -40,45 +41,46 @@ class StoredModel:
 
 
 def current(session: Session) -> ModelVersion:
-    """The version that makes drafts now."""
+    """Return the version that makes pre-segmentations now."""
     return models.current(session)
 
 
 def get(session: Session, version: str) -> ModelVersion:
-    """A version by name.
+    """Return a version by name.
 
     Raises
     ------
     NotFound
-        There is none of that name.
+        No version has that name.
     """
     found = models.get(session, version)
     if found is None:
-        raise NotFound(f"there is no model version {version[:64]!r}; see mrseg-label models list")
+        raise NotFound(f"there is no model version {version[:64]!r}; mrseg-label models list shows those that exist")
     return found
 
 
 def store_files(workspace: OpenedWorkspace, version: str, source: Path) -> StoredModel:
-    """Move a finished model into its place for ever.
+    """Move a finished model to its permanent place.
 
-    Files of that version without a row are what an attempt left that died before it could register them;
-    they make way.
+    Files of that version without a row were left by an attempt that ended before it registered them; they are
+    replaced.
 
     Parameters
     ----------
-    source : folder inside the workspace (a scratch or an attempt's folder) that holds
-        ``Dataset123_Name/TRAINER__PLANS__CONFIGURATION/...`` and nothing else.
+    source : folder inside the workspace that holds ``Dataset123_Name/TRAINER__PLANS__CONFIGURATION/...`` and
+        nothing else.
 
     Raises
     ------
     InvalidInput
-        The name cannot be used, or the folder is not in nnU-Net's layout.
+        The name cannot be used, or the folder does not have nnU-Net's layout.
     Conflict
         Other files are registered under that version.
     """
     if not _VERSION.fullmatch(version) or version == BOOTSTRAP:
         raise InvalidInput(
-            f"model version {version!r} must be 1 to 64 letters, digits, '.', '_' or '-', and not {BOOTSTRAP!r}"
+            f"model version {version!r}: the name must have 1 to 64 letters, digits, '.', '_' or '-', and must not be "
+            f"{BOOTSTRAP!r}"
         )
     read_model(source)
     digest = tree_digest(source)
@@ -107,15 +109,15 @@ def register(
     metrics: dict[str, Any] | None = None,
     status: ModelStatus = ModelStatus.CANDIDATE,
 ) -> ModelVersion:
-    """Add a version in the caller's transaction; its files must be in their place (:func:`store_files`).
+    """Add a version within an open transaction; its files must be stored already (:func:`store_files`).
 
     Raises
     ------
     Conflict
-        There is a version of that name.
+        A version of that name exists.
     """
     if models.get(session, version) is not None:
-        raise Conflict(f"there is a model version {version} already")
+        raise Conflict(f"model version {version} exists already; choose another name")
     row = ModelVersion(
         version=version,
         round_number=round_number,
@@ -135,18 +137,20 @@ def register(
 
 
 def promote_in(session: Session, version: str, *, actor: str) -> ModelVersion:
-    """Make a version the current one in the caller's transaction, and order its drafts.
+    """Make a version the current one within an open transaction, and enqueue its pre-segmentations.
 
     Raises
     ------
-    NotFound, Conflict
-        There is no such version, it failed, or it is the current one.
+    NotFound
+        The version does not exist.
+    Conflict
+        The version failed, or is the current one.
     """
     row = get(session, version)
     if row.status is ModelStatus.CURRENT:
-        raise Conflict(f"model version {version} is the current one already")
+        raise Conflict(f"model version {version} is already the current one")
     if row.status is ModelStatus.FAILED:
-        raise Conflict(f"model version {version} failed and cannot make drafts; promote another")
+        raise Conflict(f"model version {version} failed and cannot make pre-segmentations; promote another one")
     before = _make_current(session, row)
     row.promoted_at = now()
     audit.record(session, actor, "model.promote", version, before=before)
@@ -160,7 +164,7 @@ def promote(workspace: OpenedWorkspace, version: str, *, actor: str = LOCAL) -> 
 
 
 def rollback(workspace: OpenedWorkspace, *, actor: str = LOCAL) -> ModelVersion:
-    """Make the version current that was promoted before the present one; called again, the one before that.
+    """Make the version current that was promoted before the current one; called again, the one before that.
 
     Raises
     ------
@@ -171,8 +175,8 @@ def rollback(workspace: OpenedWorkspace, *, actor: str = LOCAL) -> ModelVersion:
         present = models.current(session)
         row = models.previously_promoted(session, present)
         if row is None:
-            raise Conflict(f"no version was promoted before {present.version}; there is nothing to go back to")
-        # promoted_at stays as it was, so that the next roll-back goes further back instead of here again.
+            raise Conflict(f"no version was promoted before {present.version}, so there is nothing to roll back to")
+        # promoted_at stays as it was, so that the next roll-back goes further back instead of returning here.
         before = _make_current(session, row)
         audit.record(session, actor, "model.rollback", row.version, before=before)
         return row
@@ -181,7 +185,7 @@ def rollback(workspace: OpenedWorkspace, *, actor: str = LOCAL) -> ModelVersion:
 def _make_current(session: Session, row: ModelVersion) -> str:
     present = models.current(session)
     present.status = ModelStatus.RETIRED
-    session.flush()  # at no moment are two versions current
+    session.flush()  # so that two versions are never current at once
     row.status = ModelStatus.CURRENT
     session.flush()
     enqueue(session, queue.RENEW_PRESEGMENTATIONS, {"version": row.version}, key=queue.RENEW_PRESEGMENTATIONS)
@@ -189,20 +193,21 @@ def _make_current(session: Session, row: ModelVersion) -> str:
 
 
 def archive(workspace: OpenedWorkspace, version: str) -> Path:
-    """The version as a zip that ``nnUNetv2_install_pretrained_model_from_zip`` installs; made when first asked for.
+    """Return a zip of the version that ``nnUNetv2_install_pretrained_model_from_zip`` installs; made on first use.
 
     Raises
     ------
     NotFound
-        There is no such version, or it is the bootstrap, which has no files of its own.
+        The version does not exist, or is the bootstrap, which has no files of its own.
     StoredFileError
-        Its files differ from what was registered.
+        The files differ from those that were registered.
     """
     with workspace.catalog.read() as session:
         row = get(session, version)
     if row.path is None:
         raise NotFound(
-            f"model version {version} is TotalSegmentator's and has no archive; the first round makes one that has"
+            f"model version {version} stands for TotalSegmentator and has no archive; the first round makes a version that "
+            "has one"
         )
     target = workspace.models / f"{version}.zip"
     if not target.exists():
@@ -212,7 +217,13 @@ def archive(workspace: OpenedWorkspace, version: str) -> Path:
 
 
 def check_files(workspace: Workspace, row: ModelVersion) -> None:
-    """Raise :class:`StoredFileError` where a version's files differ from what was registered."""
+    """Check the files of a version against their digest.
+
+    Raises
+    ------
+    StoredFileError
+        They are missing or differ.
+    """
     if row.path is None:
         return
     root = _root(workspace, row.version)
@@ -231,41 +242,37 @@ def export(workspace: OpenedWorkspace, version: str, target: Path) -> Path:
     Raises
     ------
     Conflict
-        There is a file of that name.
+        A file of that name exists.
     InvalidInput
-        Its folder does not exist.
+        The folder for it does not exist.
     """
     source = archive(workspace, version)
     if target.is_dir():
         target = target / source.name
     if target.exists():
-        raise Conflict(f"{target} is there already; choose another name or remove it")
+        raise Conflict(f"{target} exists already; choose another name or remove it")
     if not target.parent.is_dir():
-        raise InvalidInput(f"the folder {target.parent} does not exist; make it first")
-    temporary = target.with_name(f".{target.name}.part")
-    try:
+        raise InvalidInput(f"the folder {target.parent} does not exist; create it first")
+    with replacing(target, durable=True) as temporary:
         shutil.copyfile(source, temporary)
-        temporary.rename(target)
-    finally:
-        temporary.unlink(missing_ok=True)
     return target
 
 
 def import_zip(workspace: OpenedWorkspace, file: Path, *, actor: str = LOCAL) -> ModelVersion:
     """Register a model that nnU-Net or another workspace exported, as a candidate.
 
-    Its checkpoints are Python pickles: loading one runs the code in it. Only an admin may import, and only
-    a file from a source that is trusted like a program.
+    Its checkpoints are Python pickles, and loading one runs the code in it. Only an admin may import a model, and
+    only from a source that is trusted like a program.
 
     Raises
     ------
     InvalidInput
-        The file is not an archive of one trained model, or its labels are not this workspace's.
+        The file is not an archive of one trained model, or its labels are not those of this workspace.
     Conflict
         The same weights are registered already.
     """
     if not file.is_file():
-        raise InvalidInput(f"{file} is not a file; name the zip that was exported")
+        raise InvalidInput(f"{file} is not a file; give the zip that was exported")
     with workspace.scratch("import-") as folder:
         unpacked = folder / "model"
         unpacked.mkdir()
@@ -275,9 +282,7 @@ def import_zip(workspace: OpenedWorkspace, file: Path, *, actor: str = LOCAL) ->
         with workspace.catalog.read() as session:
             same = models.with_weights(session, digest)
         if same is not None:
-            raise Conflict(
-                f"{file.name} holds the weights of model version {same.version}, which is registered already"
-            )
+            raise Conflict(f"{file.name} holds the same weights as model version {same.version}; nothing was imported")
         version = f"import-{digest[:12]}"
         stored = store_files(workspace, version, unpacked)
     with workspace.catalog.begin() as session:

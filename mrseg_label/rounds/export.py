@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +16,7 @@ from mrseg_label.catalog.queries import acquisitions, participants
 from mrseg_label.catalog.queries import annotations as annotation_rows
 from mrseg_label.catalog.tables import Acquisition, Annotation, Examination
 from mrseg_label.errors import Conflict, InvalidInput
+from mrseg_label.files import replacing
 from mrseg_label.nnunet.dataset import TrainingCase, write_raw_dataset
 from mrseg_label.rounds.filling import Filled, fill
 from mrseg_label.rounds.label_maps import complete
@@ -173,9 +173,8 @@ def _unlink_from_workspace(folder: Path) -> None:
     """Give linked files a content of their own: what is exported may be edited, what is stored may not."""
     for file in folder.rglob("*"):
         if file.is_file() and file.stat().st_nlink > 1:
-            copy = file.with_name(f".{file.name}.part")
-            shutil.copyfile(file, copy)
-            os.replace(copy, file)
+            with replacing(file, durable=False) as copy:
+                shutil.copyfile(file, copy)
 
 
 def _write_nifti(

@@ -90,7 +90,7 @@ def cancel(workspace: OpenedWorkspace, number: int, *, actor: str = LOCAL) -> No
             raise Conflict(f"round {number} has ended ({row.state}); there is nothing to cancel")
         job = job_rows.get(session, row.job_id or "")
         if job is not None and job.state in job_rows.ACTIVE:
-            request_cancel(session, job)
+            request_cancel(job)
         if job is None or job.state is not JobState.RUNNING:
             row.state = RoundState.CANCELLED
             row.finished_at = now()

@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 
 from mrseg_label.errors import Unavailable
+from mrseg_label.processes import release, start_child
 
 START_SECONDS = 180.0
 STOP_SECONDS = 30.0
@@ -60,18 +61,10 @@ class Server:
         command = [sys.executable, "-m", "mrseg_label.simulation.with_parent", "mrseg_label.cli", "serve"]
         command += ["--workspace", str(self._workspace), "--host", "127.0.0.1", "--port", str(self.port)]
         with self._log.open("ab") as output:
-            # In a session of its own: Ctrl-C is for the demo, which then ends the server. If the demo is killed,
-            # the pipe closes and the server ends itself.
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=output,
-                env=self._environment,
-                start_new_session=True,
-            )
+            # Ctrl-C is for the demo, which then ends the server. If the demo is killed, the server ends itself.
+            self._process = start_child(command, stdout=output, stderr=output, environment=self._environment)
         try:
-            self._wait_until_it_answers(self._process)
+            self._wait_until_it_answers()
         except BaseException:
             self.stop()
             raise
@@ -88,8 +81,7 @@ class Server:
         except subprocess.TimeoutExpired:
             process.kill()  # its workers end with it: their standard input closes
             process.wait()
-        if process.stdin is not None:
-            process.stdin.close()
+        release(process)
 
     @property
     def pid(self) -> int:
@@ -120,7 +112,7 @@ class Server:
         lines = self._log.read_text(errors="replace").splitlines() if self._log.is_file() else []
         return "\n".join(lines[-_LOG_LINES:])
 
-    def _wait_until_it_answers(self, process: subprocess.Popen[bytes]) -> None:
+    def _wait_until_it_answers(self) -> None:
         deadline = time.monotonic() + START_SECONDS
         with httpx.Client(base_url=self.url, timeout=10, trust_env=False) as client:
             while time.monotonic() < deadline:

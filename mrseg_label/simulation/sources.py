@@ -22,6 +22,7 @@ import numpy as np
 
 from mrseg_label.errors import Unavailable
 from mrseg_label.labels import LabelScheme
+from mrseg_label.processes import end_with_parent, kill_group, start_child
 from mrseg_label.simulation.phantom.cohort import Planned, Written, write_cohort
 from mrseg_label.simulation.radiologist import dsc_of_present, truth_on
 from mrseg_label.simulation.slicer import read_image
@@ -73,7 +74,7 @@ class Comparison:
         self._done = done
         self._scores: Scores = {source: {} for source in SOURCES}
         self._count = 0
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._reader = threading.Thread(target=self._read, name="source-comparison", daemon=True)
 
     def __enter__(self) -> Comparison:
@@ -81,23 +82,19 @@ class Comparison:
         manifest.write_text(json.dumps([asdict(trial) for trial in self._trials]))
         command = [sys.executable, "-m", __name__, "--trials", str(manifest), "--weights", str(self._weights)]
         command += ["--home", str(self._folder / "home"), "--device", self._device]
-        with self._log.open("w") as log:
-            # Its standard input is a pipe that closes when this process dies, and the child ends with it.
-            self._process = subprocess.Popen(
+        with self._log.open("wb") as log:
+            self._process = start_child(
                 command,
-                stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
-                text=True,
-                start_new_session=True,
-                env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ},
+                environment={"OMP_WAIT_POLICY": "PASSIVE", **os.environ},
             )
         self._reader.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self._process is not None and self._process.poll() is None:
-            os.killpg(self._process.pid, 9)
+            kill_group(self._process.pid)
             self._process.wait()
         self._reader.join()
 
@@ -155,12 +152,6 @@ def measure(trials: Sequence[Trial], weights: Path, home: Path, device: str) -> 
             yield {"source": name, "sequence": trial.sequence, "mean_dsc": float(np.mean(list(dsc.values())))}
 
 
-def _end_with_parent() -> None:
-    while os.read(0, 1):
-        pass
-    os.killpg(os.getpgrp(), 9)
-
-
 def _run(trials: Sequence[Trial], weights: Path, home: Path, device: str, results: TextIO) -> None:
     for measured in measure(trials, weights, home, device):
         print(json.dumps(measured), file=results, flush=True)
@@ -173,7 +164,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--device", default="auto")
     arguments = parser.parse_args()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     os.nice(5)  # readers who wait for drafts come first
     trials = [Trial(**entry) for entry in json.loads(arguments.trials.read_text())]
     results = sys.stdout

@@ -1,32 +1,22 @@
 """Run a module as ``python -m`` does, and end with the process that started it.
 
-``python -m mrseg_label.simulation.with_parent MODULE ARGUMENTS``: standard input is a pipe from the parent;
-however that dies, the pipe closes, and this process ends itself as Ctrl-C would.
+``python -m mrseg_label.simulation.with_parent MODULE ARGUMENTS``: standard input is a pipe from the parent. When it
+closes, this process ends as if it had been told to, and is killed if that takes too long.
 """
 
 from __future__ import annotations
 
-import os
 import runpy
-import signal
 import sys
-import threading
-import time
+
+from mrseg_label.processes import end_with_parent
 
 GRACE_SECONDS = 25.0
 
 
-def _end_with_parent() -> None:
-    while os.read(0, 1):
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(GRACE_SECONDS)
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def main() -> None:
     """Watch the parent and run the module."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent(GRACE_SECONDS)
     sys.argv = sys.argv[1:]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 

@@ -1,1 +1,1 @@
-"""Where work runs."""
+"""Worker processes: they claim jobs and run them."""

@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+from mrseg_label.processes import release
+from mrseg_label.worker.supervise import start_worker
+
 
 def run_worker(root: Path, queues: Sequence[str]) -> int:
-    """Run a worker process until it ends or is told to; returns its exit code.
+    """Run a worker process until it ends or is told to end.
 
-    The worker leads a process group of its own, so that it can take its children with it. The first
-    interrupt or SIGTERM lets it finish what it does; the second, like the death of this process, ends it
-    with all that it started.
+    The worker leads a process group of its own, so that it can take its children along. On the first interrupt or
+    SIGTERM it finishes its present job; the second, like the death of this process, kills it with all that it started.
+
+    Returns
+    -------
+    Exit code of the worker; 0 also if it was told to end and did.
     """
-    command = [sys.executable, "-m", "mrseg_label.worker", "--workspace", str(root)]
-    command += ["--queues", ",".join(queues), "--with-parent"]
-    worker = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
-    assert worker.stdin is not None
-    pipe = worker.stdin
-    asked = False
+    worker = start_worker(root, queues)
+    told_to_end = False
 
     def end(_number: int, _frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
-            pipe.close()
+        nonlocal told_to_end
+        if told_to_end:
+            release(worker)
         else:
-            asked = True
+            told_to_end = True
             worker.terminate()
 
     before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -38,6 +38,5 @@ def run_worker(root: Path, queues: Sequence[str]) -> int:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        pipe.close()
-    # A worker that was told to end and did is no failure.
-    return 0 if asked and code in (0, -signal.SIGTERM) else abs(code)
+        release(worker)
+    return 0 if told_to_end and code in (0, -signal.SIGTERM) else abs(code)

@@ -1,4 +1,4 @@
-"""Kind of job to service functions. They are imported when the first such job comes."""
+"""The service functions of each kind of job, imported when the first job of that kind runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HANDLERS: dict[str, tuple[str, ...]] = {
 
 
 def handlers_of(kind: str) -> list[Callable[[JobContext], None]]:
-    """The functions that do a kind of job, in order."""
+    """Import the functions that run a kind of job, in their order."""
     functions = []
     for name in HANDLERS[kind]:
         module, _, attribute = name.partition(":")

@@ -1,4 +1,4 @@
-"""The worker processes that a server keeps on its own machine."""
+"""The worker processes that a server keeps running on its own machine."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ import subprocess
 import sys
 import threading
 import time
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from mrseg_label.jobs.queue import DRAFTS, LIGHT, ROUNDS
+from mrseg_label.processes import kill_group, release, start_child
 from mrseg_label.workspace import Workspace
 
 log = logging.getLogger("mrseg_label.worker")
@@ -19,29 +22,36 @@ RESTART_SECONDS = 2.0
 STOP_SECONDS = 10.0
 
 
+def start_worker(
+    root: Path, queues: Sequence[str], *, output: IO[bytes] | None = None, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a worker process for the workspace in ``root`` that ends with this process."""
+    command = [sys.executable, "-m", "mrseg_label.worker", "--workspace", str(root)]
+    command += ["--queues", ",".join(queues), "--with-parent"]
+    return start_child(command, stdout=output, stderr=output, environment=environment)
+
+
 @dataclass
 class _Slot:
+    """A worker process that is kept running."""
+
     name: str
-    queues: str
+    queues: tuple[str, ...]
     process: subprocess.Popen[bytes] | None = None
     restart_at: float = 0.0
-    failures: int = field(default=0)
+    failures: int = 0
 
 
 class WorkerPool:
-    """Starts workers, starts them again when they die, and ends them with the server.
-
-    A worker holds the reading end of a pipe as its standard input; when this process dies, however it
-    dies, the pipe closes and the worker kills its process group.
-    """
+    """Starts workers, restarts those that die, and ends them with the server, however it ends."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         count = workspace.settings.workers
         # Drafts and light work share a process (light jobs have the higher priority); training has its own.
-        self._slots = [_Slot(f"drafts-{index}", f"{LIGHT},{DRAFTS}") for index in range(count)]
+        self._slots = [_Slot(f"drafts-{index}", (LIGHT, DRAFTS)) for index in range(count)]
         if count:
-            self._slots.append(_Slot("rounds", ROUNDS))
+            self._slots.append(_Slot("rounds", (ROUNDS,)))
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="worker-pool", daemon=True)
 
@@ -50,49 +60,39 @@ class WorkerPool:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the workers; what they were doing goes on when the server comes back."""
+        """End the workers; their jobs are resumed when the server comes back."""
         self._stopping.set()
         self._thread.join()
-        for slot in self._slots:
-            if slot.process and slot.process.stdin:
-                slot.process.stdin.close()
+        workers = [slot.process for slot in self._slots if slot.process is not None]
+        for worker in workers:
+            release(worker)
         deadline = time.monotonic() + STOP_SECONDS
-        for slot in self._slots:
-            if slot.process:
-                try:
-                    slot.process.wait(max(0.1, deadline - time.monotonic()))
-                except subprocess.TimeoutExpired:
-                    slot.process.kill()
+        for worker in workers:
+            try:
+                worker.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                kill_group(worker.pid)
 
     def _watch(self) -> None:
         while not self._stopping.is_set():
             for slot in self._slots:
-                self._tend(slot)
+                self._restart_if_dead(slot)
             self._stopping.wait(0.5)
 
-    def _tend(self, slot: _Slot) -> None:
+    def _restart_if_dead(self, slot: _Slot) -> None:
         moment = time.monotonic()
         if slot.process is not None and slot.process.poll() is not None:
-            log.warning("worker %s ended with %s; see %s", slot.name, slot.process.returncode, self._log_path(slot))
+            log.warning(
+                "worker %s ended with exit code %s; see %s", slot.name, slot.process.returncode, self._log_path(slot)
+            )
             slot.process = None
             slot.failures += 1
             slot.restart_at = moment + min(60.0, RESTART_SECONDS * slot.failures)
         if slot.process is None and moment >= slot.restart_at:
-            slot.process = self._spawn(slot)
+            # Threads that spin while they wait take the cores from the drafts or the training beside them.
+            environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
+            with self._log_path(slot).open("ab") as output:
+                slot.process = start_worker(self._workspace.root, slot.queues, output=output, environment=environment)
 
     def _log_path(self, slot: _Slot) -> Path:
         return self._workspace.logs / f"worker-{slot.name}.log"
-
-    def _spawn(self, slot: _Slot) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "mrseg_label.worker", "--workspace", str(self._workspace.root)]
-        command += ["--queues", slot.queues, "--with-parent"]
-        with self._log_path(slot).open("ab") as output:
-            return subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-                # Threads that spin while they wait take the cores from the drafts or the training beside them.
-                env={"OMP_WAIT_POLICY": "PASSIVE", **os.environ},
-            )

@@ -1,7 +1,7 @@
 """The server of ``mrseg-label serve``, started again and again by forks of a process that has imported it.
 
-Importing takes seconds and is no part of what a kill can damage. Each line on standard input is a port; the
-answer is the process id of a server that is on its way there. A server before it is waited for first.
+Importing takes seconds, in which a kill cannot damage anything. Each line on standard input is a port, and is answered
+with the process id of a server that starts on it. The server before it is waited for first.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-import SimpleITK  # noqa: F401 - what requests import when the first comes
+import SimpleITK  # noqa: F401 - imported by the first request otherwise
 import uvicorn.lifespan.on
 import uvicorn.loops.uvloop
 import uvicorn.protocols.http.httptools_impl

@@ -1,4 +1,4 @@
-"""Small cases for the tests of the nnU-Net engine: ellipsoids at fixed places in images of any orientation."""
+"""Small cases for the tests of nnU-Net: ellipsoids at fixed places, in images of any orientation."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def image_and_labels(
 def write_case(
     folder: Path, seed: int, axcodes: str = "LPS", channels: int = 1, participant: str | None = None
 ) -> list[TrainingCase]:
-    """Write an acquisition of one participant with its label map; one case for every channel."""
+    """Write an acquisition of one participant with its label map; returns one case for each channel."""
     folder.mkdir(parents=True, exist_ok=True)
     image, labels, geometry = image_and_labels(seed)
     label = folder / f"labels_{seed}.nii.gz"

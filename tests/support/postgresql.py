@@ -1,4 +1,4 @@
-"""A PostgreSQL of its own for a test session, where the server's programs are installed."""
+"""A PostgreSQL server for a test session, if its programs are installed."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ USER = "mrseg"
 
 
 def program(name: str) -> str | None:
-    """Where one of PostgreSQL's programs lies; Debian keeps them off the path."""
+    """Find one of PostgreSQL's programs, which Debian does not put on the path."""
     beside = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
     return shutil.which(name) or (str(beside[-1]) if beside else None)
 
 
 @contextmanager
 def temporary_server(folder: Path) -> Iterator[str]:
-    """Start a server that listens on a socket in ``folder`` alone; yields the URL up to the database's name."""
+    """Start a server that listens only on a socket in ``folder``; yields its URL with %s for a database's name."""
     initdb, postgres = program("initdb"), program("postgres")
     assert initdb and postgres
     # The server refuses to run as root.
@@ -66,7 +66,7 @@ def temporary_server(folder: Path) -> Iterator[str]:
 
 
 def new_database(server: str) -> str:
-    """Make an empty database; returns its URL."""
+    """Create an empty database; returns its URL."""
     name = f"test_{secrets.token_hex(4)}"
     folder = server.partition("host=")[2]
     with psycopg.connect(host=folder, user=USER, dbname="postgres", autocommit=True) as connection:

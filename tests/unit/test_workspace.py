@@ -4,10 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.catalog.queries import participants
 from mrseg_label.config import load_settings
 from mrseg_label.errors import ConfigurationError, InvalidInput, StoredFileError
+from mrseg_label.files import sha256_of
 from mrseg_label.ids import check_alias, is_id, is_ticket, new_id, new_ticket
-from mrseg_label.workspace import Workspace, sha256_of
+from mrseg_label.maintenance.backup import backup, restore
+from mrseg_label.workspace import Workspace
+from tests.support.catalog_rows import add_participant
 
 
 def test_init_makes_a_workspace_that_opens(tmp_path: Path) -> None:
@@ -30,7 +35,7 @@ def test_stored_files_are_verified_and_never_overwritten(tmp_path: Path) -> None
     workspace = Workspace.init(tmp_path / "w")
     digest = workspace.put_bytes("annotations/a/1.bin", b"one")
     assert workspace.put_bytes("annotations/a/1.bin", b"one") == digest
-    with pytest.raises(StoredFileError, match="is ever overwritten"):
+    with pytest.raises(StoredFileError, match="never overwritten"):
         workspace.put_bytes("annotations/a/1.bin", b"two")
     workspace.verify("annotations/a/1.bin", digest)
     workspace.path("annotations/a/1.bin").write_bytes(b"two")
@@ -40,6 +45,40 @@ def test_stored_files_are_verified_and_never_overwritten(tmp_path: Path) -> None
     source.write_bytes(b"x" * 100_000)
     assert workspace.put_file("images/big", source) == sha256_of(source)
     assert not list(workspace.root.rglob("*.part"))
+
+
+ODD_NAME = "study %20 ü#?&"
+
+
+def test_the_database_lies_in_the_workspace_whatever_that_is_called(tmp_path: Path) -> None:
+    root = tmp_path / ODD_NAME / "ws"
+    Workspace.init(root)
+    opened = open_workspace(root)
+    with opened.catalog.begin() as session:
+        participant = add_participant(session, "p1").code
+    opened.close()
+    assert {path.name for path in tmp_path.iterdir()} == {ODD_NAME}
+    assert (root / "mrseg.db").stat().st_size > 0
+    backup(open_workspace(root), tmp_path / f"{ODD_NAME}.tar")
+    restore(tmp_path / f"{ODD_NAME}.tar", tmp_path / "again" / ODD_NAME)
+    restored = open_workspace(tmp_path / "again" / ODD_NAME)
+    with restored.catalog.read() as session:
+        assert participants.by_code(session, participant) is not None
+    restored.close()
+    assert {path.name for path in (tmp_path / "again").iterdir()} == {ODD_NAME}
+
+
+def test_a_database_url_that_is_none_is_refused(tmp_path: Path) -> None:
+    workspace = Workspace.init(tmp_path / "w", settings_text='DATABASE_URL = "mrseg.db"\n')
+    with pytest.raises(ConfigurationError, match="DATABASE_URL cannot be used"):
+        assert workspace.database_url
+
+
+def test_a_database_elsewhere_keeps_its_password(tmp_path: Path) -> None:
+    text = 'DATABASE_URL = "postgresql://anna:p%40ss@127.0.0.1/x"\n'
+    url = Workspace.init(tmp_path / "w", settings_text=text).database_url
+    assert (url.password, url.database) == ("p@ss", "x")
+    assert "p@ss" not in str(url) and "p%40ss" not in str(url)
 
 
 def test_no_stored_path_leaves_the_workspace(tmp_path: Path) -> None:

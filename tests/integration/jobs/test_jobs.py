@@ -1,6 +1,5 @@
 """Job rows on a real database: claims, leases, cancels, and workers that are killed for real."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -22,12 +21,13 @@ from mrseg_label.clock import now
 from mrseg_label.errors import ConfigurationError, LeaseLost
 from mrseg_label.jobs import claim, enqueue, queue, recover_local, request_cancel
 from mrseg_label.workspace import Workspace
+from tests.support.process_trees import is_running, wait_until
 
 
 @pytest.fixture
 def catalog(tmp_path: Path) -> Catalog:
     Workspace.init(tmp_path / "w")
-    return open_workspace(tmp_path / "w")[1]
+    return open_workspace(tmp_path / "w").catalog
 
 
 def _add(catalog: Catalog, key: str, **more: int) -> str:
@@ -99,10 +99,10 @@ def test_a_stale_attempt_publishes_nothing(catalog: Catalog) -> None:
     fresh = claim(catalog, [queue.DRAFTS])
     assert fresh is not None and fresh.job_id == job_id and fresh.attempt == 2
     with pytest.raises(LeaseLost), catalog.begin() as session:
-        session.add(Job(kind="draft", queue="drafts", key="ghost", payload={}, state=JobState.QUEUED))
+        session.add(Job(kind=queue.PRESEGMENT, queue=queue.DRAFTS, key="ghost", payload={}, state=JobState.QUEUED))
         stale.finish(catalog, session, {})
     with catalog.read() as session:
-        assert rows.active(session, "draft", "ghost") is None
+        assert rows.active(session, queue.PRESEGMENT, "ghost") is None
     with pytest.raises(LeaseLost):
         stale.renew(catalog)
     assert fresh.renew(catalog) is False
@@ -134,7 +134,7 @@ def test_cancel_of_a_waiting_a_running_and_a_dead_job(catalog: Catalog) -> None:
         for job_id in (waiting, dead):
             job = rows.get(session, job_id)
             assert job is not None
-            request_cancel(session, job)
+            request_cancel(job)
     assert _job(catalog, waiting).state is JobState.CANCELLED
     assert _job(catalog, dead).state is JobState.RUNNING  # key and slot stay held until the process is known to be dead
     assert held.renew(catalog) is True
@@ -148,7 +148,7 @@ import sys, time
 from pathlib import Path
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.jobs import claim
-held = claim(open_workspace(Path(sys.argv[1]))[1], ["drafts"])
+held = claim(open_workspace(Path(sys.argv[1])).catalog, ["drafts"])
 print(held.job_id, flush=True)
 time.sleep(600)
 """
@@ -168,15 +168,16 @@ def test_jobs_of_a_killed_worker_are_free_at_once_and_its_attempt_does_not_count
     assert held is not None and held.job_id == job_id and held.attempt == 1
 
 
-def test_a_worker_process_ends_with_its_parent(catalog: Catalog, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("catalog")
+def test_a_worker_process_ends_with_its_parent(tmp_path: Path) -> None:
     parent = subprocess.Popen(
         [
             sys.executable,
             "-c",
-            "import subprocess, sys, time\n"
-            "p = subprocess.Popen([sys.executable, '-m', 'mrseg_label.worker', '--workspace', sys.argv[1], '--with-parent'],"
-            " stdin=subprocess.PIPE, start_new_session=True)\n"
-            "print(p.pid, flush=True)\n"
+            "import sys, time\n"
+            "from pathlib import Path\n"
+            "from mrseg_label.worker.supervise import start_worker\n"
+            "print(start_worker(Path(sys.argv[1]), ['light']).pid, flush=True)\n"
             "time.sleep(600)",
             str(tmp_path / "w"),
         ],
@@ -186,17 +187,7 @@ def test_a_worker_process_ends_with_its_parent(catalog: Catalog, tmp_path: Path)
     assert parent.stdout is not None
     worker = int(parent.stdout.readline())
     time.sleep(1.5)
-    os.kill(worker, 0)
+    assert is_running(worker)
     parent.send_signal(signal.SIGKILL)
     parent.wait()
-    deadline = time.monotonic() + 20
-    while _alive(worker):
-        assert time.monotonic() < deadline, "the worker outlived its server"
-        time.sleep(0.1)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
+    wait_until(lambda: not is_running(worker), 20)

@@ -24,8 +24,9 @@ import pytest
 
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.catalog.tables import Annotation, Assignment, Examination
+from mrseg_label.files import TEMPORARY_SUFFIX
 from mrseg_label.intake.service import import_paths
-from mrseg_label.maintenance.leftovers import FOLDERS, TEMPORARY, sweep
+from mrseg_label.maintenance.sweep import FOLDERS, sweep
 from mrseg_label.segments.label_maps import read_label_map
 from mrseg_label.simulation.server import free_port
 from mrseg_label.workspace import Workspace
@@ -225,5 +226,5 @@ def check_files(workspace: Workspace, annotations: list[Annotation]) -> None:
         workspace.verify(row.upload_path, row.upload_digest)
     for folder in FOLDERS:
         for file in (workspace.root / folder).rglob("*.nii.gz"):
-            if not file.name.endswith(TEMPORARY):
+            if not file.name.endswith(TEMPORARY_SUFFIX):
                 assert np.asanyarray(nib.load(file).dataobj).size > 0

@@ -16,7 +16,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from mrseg_label.errors import Conflict, InvalidInput
+from mrseg_label.errors import Conflict, InvalidInput, MrsegError
 from mrseg_label.imaging import Geometry, reorient, write_nifti
 from mrseg_label.nnunet.dataset import write_raw_dataset
 from mrseg_label.nnunet.lock import folder_lock
@@ -80,9 +80,26 @@ def kill_during_training(run: TrainingRun) -> None:
         time.sleep(0.05)
 
 
+def kill_the_supervisor(run: TrainingRun) -> None:
+    """Start the training again, and kill its supervisor alone while it trains."""
+    killed = 0.0
+
+    def kill_it(progress: TrainingProgress) -> None:
+        nonlocal killed
+        if progress.stage == "training" and not killed:
+            (supervisor,) = set(processes_with("nnunet.supervise")) & set(processes_with(str(run.folder)))
+            os.kill(supervisor, signal.SIGKILL)
+            killed = time.monotonic()
+
+    with pytest.raises(MrsegError, match="its supervisor was killed by signal 9"):
+        train(run, kill_it, poll_seconds=0.1)
+    assert time.monotonic() - killed < 10
+    assert processes_with(str(run.folder)) == []
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """A model of three participants, trained in two goes."""
+    """A model of three participants, trained in three attempts."""
     root = tmp_path_factory.mktemp("engine")
     cases = write_case(root, 1, "LPS", channels=2) + write_case(root, 2, "RAS") + write_case(root, 3, "PIR")
     write_raw_dataset(root / "nnunet" / "raw", "Dataset501_round1", cases, SCHEME, held_out=["participant_3"])
@@ -97,6 +114,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     )
     run.model.parent.mkdir()
     kill_during_training(run)
+    kill_the_supervisor(run)
     assert not run.model.exists()
     checkpoint = root / "nnunet" / "results" / run.dataset / FOLD / "checkpoint_latest.pth"
     import torch

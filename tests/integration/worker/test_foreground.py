@@ -6,8 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,43 +14,18 @@ import pytest
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.catalog.queries import jobs as rows
 from mrseg_label.catalog.types import JobState
-from mrseg_label.jobs import enqueue
+from mrseg_label.jobs import enqueue, queue
 from mrseg_label.workspace import Workspace
+from tests.support.process_trees import children_of, is_running, wait_until
 
 Started = subprocess.Popen[bytes]
-
-
-def children_of(pid: int) -> list[int]:
-    found = []
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = status.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if fields[0] not in "ZX" and int(fields[1]) == pid:
-            found.append(int(status.parent.name))
-    return found
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
 
 
 @pytest.fixture
 def started(tmp_path: Path) -> Iterator[tuple[Started, int]]:
     """The command, and the process of the worker that it started and that is at work."""
     Workspace.init(tmp_path / "ws")
-    open_workspace(tmp_path / "ws")[1].close()
+    open_workspace(tmp_path / "ws").close()
     log = tmp_path / "log"
     # A job that is done tells that its loop runs, handlers of signals and all.
     with log.open("wb") as output:
@@ -72,7 +46,7 @@ def started(tmp_path: Path) -> Iterator[tuple[Started, int]]:
         )
     opened = open_workspace(tmp_path / "ws")
     with opened.catalog.begin() as session:
-        job_id = enqueue(session, "imported", {}, key="imported").id
+        job_id = enqueue(session, queue.PRESEGMENT_PENDING, {}, key=queue.PRESEGMENT_PENDING).id
 
     def worked() -> bool:
         with opened.catalog.read() as session:
@@ -86,7 +60,7 @@ def started(tmp_path: Path) -> Iterator[tuple[Started, int]]:
     finally:
         opened.catalog.close()
         for pid in (process.pid, *children_of(process.pid)):
-            if alive(pid):
+            if is_running(pid):
                 os.kill(pid, signal.SIGKILL)
         process.wait()
 
@@ -96,14 +70,14 @@ def test_it_ends_when_it_is_told_to(started: tuple[Started, int], number: int) -
     process, worker = started
     process.send_signal(number)
     assert process.wait(30) == 0
-    assert not alive(worker)
+    assert not is_running(worker)
 
 
 def test_the_worker_ends_with_the_command_that_is_killed(started: tuple[Started, int]) -> None:
     process, worker = started
     process.kill()
     process.wait(30)
-    wait_until(lambda: not alive(worker), 10)
+    wait_until(lambda: not is_running(worker), 10)
 
 
 def test_it_says_that_the_worker_died(started: tuple[Started, int]) -> None:

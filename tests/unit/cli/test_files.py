@@ -1,4 +1,4 @@
-"""Export, backup and doctor over real files."""
+"""Export and backup over real files."""
 
 from __future__ import annotations
 
@@ -6,20 +6,16 @@ import csv
 import json
 import tarfile
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
 
-from mrseg_label.accounts import service as accounts
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.queries import listings
-from mrseg_label.catalog.types import Role
 from mrseg_label.errors import ConfigurationError, Conflict, InvalidInput, StoredFileError
-from mrseg_label.maintenance import backup, checks
-from mrseg_label.maintenance.checks import State
+from mrseg_label.maintenance import backup
 from mrseg_label.rounds.export import ExportFormat, export_dataset
 from mrseg_label.workspace import Workspace, sha256_of
 from tests.support.stored_cases import AFFINE, SHAPE, store_case, stored_annotation_file
@@ -32,10 +28,6 @@ def opened(tmp_path: Path) -> Iterator[OpenedWorkspace]:
     workspace = open_workspace(tmp_path / "ws")
     yield workspace
     workspace.catalog.close()
-
-
-def states(found: Iterator[checks.Check]) -> dict[str, State]:
-    return {check.name: check.state for check in found}
 
 
 def test_nifti_export_has_one_mask_a_case_and_says_what_nobody_vouches_for(
@@ -208,81 +200,3 @@ def test_backup_follows_links_to_images_outside(opened: OpenedWorkspace, tmp_pat
     outside.unlink()
     backup.restore(tmp_path / "all.tar", tmp_path / "again")
     assert (tmp_path / "again" / "images" / "p1" / "in.nii.gz").is_file()
-
-
-def test_doctor_finds_a_changed_and_a_missing_file(opened: OpenedWorkspace) -> None:
-    workspace = opened
-    case = store_case(workspace, "p1")
-    add_version(workspace, "r1")
-    calls: list[tuple[int, int]] = []
-
-    def look(verify: bool = True) -> dict[str, checks.Check]:
-        found = checks.workspace(workspace.root, verify=verify, progress=lambda *call: calls.append(call))
-        return {check.name: check for check in found}
-
-    assert look()["digests"].state is State.OK
-    assert calls[-1][0] == calls[-1][1] > 4
-    assert "digests" not in look(verify=False)
-    stored_annotation_file(workspace, case).write_bytes(b"other")
-    workspace.path("images/p1/in.nii.gz").unlink()
-    next((workspace.models / "r1").rglob("*.pth")).write_bytes(b"other")
-    damaged = look()["digests"]
-    assert damaged.state is State.FAILED
-    assert all(
-        name in damaged.detail for name in (f"annotations/{case}", "images/p1/in.nii.gz is missing", "models/r1")
-    )
-
-
-def test_doctor_says_that_the_database_is_old(opened: OpenedWorkspace) -> None:
-    workspace = opened
-    assert states(checks.database(workspace))["database"] is State.OK
-    with workspace.catalog.begin() as session:
-        session.connection().exec_driver_sql("UPDATE alembic_version SET version_num = '0000'")
-    found = next(iter(checks.database(workspace)))
-    assert (found.state, found.advice) == (State.FAILED, "run: mrseg-label upgrade")
-
-
-def test_doctor_says_who_can_sign_in(opened: OpenedWorkspace) -> None:
-    workspace = opened
-
-    def look() -> checks.Check:
-        found = checks.workspace(workspace.root, verify=False, progress=lambda *_: None)
-        return next(check for check in found if check.name == "sign-in")
-
-    assert (look().state, "users add NAME --role admin" in (look().advice or "")) == (State.WARNING, True)
-    accounts.add(workspace.catalog, "chief", Role.ADMIN, password="four words of a secret", actor="test")
-    assert (look().state, look().detail) == (State.OK, "1 accounts may sign in, over plain HTTP")
-    (workspace.root / "mrseg.toml").write_text('AUTH = "off"\n')
-    assert "only programs on this machine" in look().detail
-
-
-def test_doctor_without_a_workspace_makes_none(tmp_path: Path) -> None:
-    found = states(checks.workspace(tmp_path, verify=True, progress=lambda *_: None))
-    assert found["workspace"] is State.WARNING
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_doctor_shows_no_password(tmp_path: Path) -> None:
-    Workspace.init(
-        tmp_path / "ws", settings_text='DATABASE_URL = "postgresql://anna:secret@127.0.0.1:1/none?connect_timeout=1"\n'
-    )
-    for check in checks.database(Workspace.open(tmp_path / "ws")):
-        assert "secret" not in check.detail
-
-
-def test_doctor_compares_versions(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [check.state for check in checks.packages()] == [State.OK]
-    monkeypatch.setattr(
-        metadata, "requires", lambda _: ["numpy>=99", "no-such-package-here", "tomli; python_version < '3'"]
-    )
-    (found,) = checks.packages()
-    assert found.state is State.FAILED
-    assert "numpy" in found.detail and "no-such-package-here is missing" in found.detail and "tomli" not in found.detail
-
-
-def test_file_system_is_that_of_the_innermost_mount(tmp_path: Path) -> None:
-    mounts = tmp_path / "mounts"
-    mounts.write_text(f"/dev/sda / ext4 rw 0 0\nserver:/x {tmp_path}/shared\\040folder nfs4 rw 0 0\n")
-    assert checks.file_system(tmp_path / "shared folder" / "mrseg.db", mounts) == "nfs4"
-    assert checks.file_system(tmp_path / "own" / "mrseg.db", mounts) == "ext4"
-    assert checks.file_system(tmp_path, tmp_path / "nothing") is None

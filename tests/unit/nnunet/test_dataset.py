@@ -6,14 +6,16 @@ import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from mrseg_label.errors import Conflict, GeometryError, InvalidInput
-from mrseg_label.imaging import Geometry, write_nifti
-from mrseg_label.nnunet.dataset import RawDataset, TrainingCase, read_label_map, write_raw_dataset
+from mrseg_label.imaging import write_nifti
+from mrseg_label.nnunet.dataset import RawDataset, TrainingCase, write_raw_dataset
 from mrseg_label.nnunet.planning import _key
 from mrseg_label.nnunet.splits import held_out_participants, make_splits, rank_participants
 from tests.support.nnunet_cases import SCHEME, image_and_labels, write_case
@@ -86,25 +88,26 @@ def test_nothing_is_left_of_a_data_set_that_fails(tmp_path: Path) -> None:
     assert list((tmp_path / "raw").iterdir()) == []
 
 
-def test_labels_outside_the_scheme_are_refused(tmp_path: Path) -> None:
+def test_labels_that_are_not_of_the_scheme_are_refused(tmp_path: Path) -> None:
     case = write_case(tmp_path, 1)[0]
-    geometry = Geometry((4, 4, 4), np.diag((1.0, 1.0, 1.0, 1.0)))
-    write_nifti(tmp_path / "four.nii.gz", np.full((4, 4, 4), 4, np.uint8), geometry)
-    with pytest.raises(InvalidInput, match="holds 4 to 4"):
-        read_label_map(tmp_path / "four.nii.gz", len(SCHEME))
-    write_nifti(tmp_path / "half.nii.gz", np.full((4, 4, 4), 0.5, np.float32), geometry)
-    with pytest.raises(InvalidInput, match="whole numbers"):
-        read_label_map(tmp_path / "half.nii.gz", len(SCHEME))
-    (tmp_path / "text.nii.gz").write_text("no image")
-    with pytest.raises(InvalidInput, match=r"text\.nii\.gz cannot be read"):
-        read_label_map(tmp_path / "text.nii.gz", len(SCHEME))
-    empty = tmp_path / "empty.nii.gz"
-    _, labels, image_geometry = image_and_labels(1)
-    write_nifti(empty, np.zeros_like(labels), image_geometry)
-    image = tmp_path / "ras.nii.gz"
-    write_nifti(image, image_and_labels(1)[0], image_geometry)
-    with pytest.raises(InvalidInput, match="nothing to train on"):
-        write_raw_dataset(tmp_path / "raw", "Dataset501_a", [replace(case, image=image, label=empty)], SCHEME)
+    image, labels, geometry = image_and_labels(1)
+    write_nifti(tmp_path / "ras.nii.gz", image, geometry)
+    label = tmp_path / "label.nii.gz"
+
+    def refused(array: NDArray[Any], message: str) -> None:
+        write_nifti(label, array, geometry)
+        with pytest.raises(InvalidInput, match=message):
+            write_raw_dataset(
+                tmp_path / "raw",
+                "Dataset501_a",
+                [replace(case, image=tmp_path / "ras.nii.gz", label=label)],
+                SCHEME,
+            )
+        assert list((tmp_path / "raw").iterdir()) == []
+
+    refused(np.full_like(labels, 4), "labels go up to 4; the label scheme ends at 3")
+    refused(np.full(labels.shape, 0.5, np.float32), "whole numbers")
+    refused(np.zeros_like(labels), "nothing to train on")
 
 
 @pytest.mark.parametrize("name", ["Dataset1_a", "Dataset501", "Dataset501_a/../b", "dataset501_a"])

@@ -1,4 +1,4 @@
-"""What a training is told and tells survives the way through its files; model folders and zips."""
+"""The parameters, progress and report of a training survive the way through files; profiles and locks."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_profiles() -> None:
             halvings = len(profile.network.features_per_stage) - 1
             assert all(size % 2**halvings == 0 for size in profile.network.patch_size)
     assert profile_named("full").network is None
-    with pytest.raises(ConfigurationError, match="one of full, fast, tiny, smoke"):
+    with pytest.raises(ConfigurationError, match="choose from full, fast, tiny, smoke"):
         profile_named("huge")
 
 

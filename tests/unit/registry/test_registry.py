@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.queries import jobs as job_rows
 from mrseg_label.catalog.queries import models
 from mrseg_label.catalog.tables import AuditEvent
 from mrseg_label.catalog.types import ModelStatus
 from mrseg_label.errors import Conflict, InvalidInput, NotFound, StoredFileError
+from mrseg_label.jobs import queue
 from mrseg_label.labels import LabelScheme
 from mrseg_label.registry import archive, service
 from mrseg_label.registry.compare import compare
@@ -41,11 +41,11 @@ def make_model(root: Path, weights: bytes = b"weights", labels: dict[str, int] |
 
 
 @pytest.fixture
-def opened(tmp_path: Path, database_settings: str) -> Iterator[OpenedWorkspace]:
+def workspace(tmp_path: Path, database_settings: str) -> Iterator[OpenedWorkspace]:
     Workspace.init(tmp_path / "ws", settings_text=database_settings)
-    workspace = open_workspace(tmp_path / "ws")
-    yield workspace
-    workspace.catalog.close()
+    opened = open_workspace(tmp_path / "ws")
+    yield opened
+    opened.close()
 
 
 def add_version(workspace: OpenedWorkspace, version: str, weights: bytes = b"weights") -> None:
@@ -54,22 +54,20 @@ def add_version(workspace: OpenedWorkspace, version: str, weights: bytes = b"wei
         service.register(session, version, stored, actor="test")
 
 
-def statuses(catalog: Catalog) -> dict[str, str]:
+def statuses(workspace: OpenedWorkspace) -> dict[str, str]:
     with workspace.catalog.read() as session:
         return {row.version: str(row.status) for row in models.listing(session)}
 
 
-def test_bootstrap_is_current_and_has_no_archive(opened: OpenedWorkspace) -> None:
-    workspace = opened
-    assert statuses(workspace.catalog) == {"bootstrap": "current"}
+def test_bootstrap_is_current_and_has_no_archive(workspace: OpenedWorkspace) -> None:
+    assert statuses(workspace) == {"bootstrap": "current"}
     with pytest.raises(NotFound, match="no archive"):
         service.archive(workspace, "bootstrap")
-    with pytest.raises(Conflict, match="nothing to go back"):
+    with pytest.raises(Conflict, match="nothing to roll back"):
         service.rollback(workspace)
 
 
-def test_files_move_into_place_and_are_registered(opened: OpenedWorkspace) -> None:
-    workspace = opened
+def test_files_move_into_place_and_are_registered(workspace: OpenedWorkspace) -> None:
     add_version(workspace, "round-1")
     with workspace.catalog.read() as session:
         row = service.get(session, "round-1")
@@ -83,8 +81,7 @@ def test_files_move_into_place_and_are_registered(opened: OpenedWorkspace) -> No
     assert (workspace.path(row.path) / "fold_0" / "checkpoint_final.pth").read_bytes() == b"weights"
 
 
-def test_files_that_a_dead_attempt_left_make_way(opened: OpenedWorkspace) -> None:
-    workspace = opened
+def test_files_that_a_dead_attempt_left_make_way(workspace: OpenedWorkspace) -> None:
     service.store_files(workspace, "round-1", make_model(workspace.root / "tmp" / "first", b"half trained"))
     add_version(workspace, "round-1", b"trained")
     with workspace.catalog.read() as session:
@@ -94,39 +91,35 @@ def test_files_that_a_dead_attempt_left_make_way(opened: OpenedWorkspace) -> Non
 
 
 @pytest.mark.parametrize("version", ["../up", "", "a/b", "bootstrap", "x" * 65, ".hidden"])
-def test_version_names_that_cannot_be_a_folder(opened: OpenedWorkspace, version: str) -> None:
-    workspace = opened
+def test_version_names_that_cannot_be_a_folder(workspace: OpenedWorkspace, version: str) -> None:
     with pytest.raises(InvalidInput, match="model version"):
         service.store_files(workspace, version, make_model(workspace.root / "tmp" / "m"))
 
 
-def test_promote_retires_the_old_orders_drafts_and_is_written_down(opened: OpenedWorkspace) -> None:
-    workspace = opened
+def test_promote_retires_the_old_orders_drafts_and_is_written_down(workspace: OpenedWorkspace) -> None:
     add_version(workspace, "round-1", b"one")
     service.promote(workspace, "round-1", actor="anna")
-    assert statuses(workspace.catalog) == {"round-1": "current", "bootstrap": "retired"}
+    assert statuses(workspace) == {"round-1": "current", "bootstrap": "retired"}
     with workspace.catalog.read() as session:
-        assert job_rows.active(session, "promoted", "promoted") is not None
+        assert job_rows.active(session, queue.RENEW_PRESEGMENTATIONS, queue.RENEW_PRESEGMENTATIONS) is not None
         event = session.scalars(select(AuditEvent).where(AuditEvent.action == "model.promote")).one()
     assert (event.actor, event.subject, event.detail) == ("anna", "round-1", {"before": "bootstrap"})
-    with pytest.raises(Conflict, match="current one already"):
+    with pytest.raises(Conflict, match="already the current one"):
         service.promote(workspace, "round-1")
     with pytest.raises(NotFound):
         service.promote(workspace, "round-9")
 
 
-def test_a_failed_version_is_not_promoted(opened: OpenedWorkspace) -> None:
-    workspace = opened
+def test_a_failed_version_is_not_promoted(workspace: OpenedWorkspace) -> None:
     add_version(workspace, "round-1")
     with workspace.catalog.begin() as session:
         service.get(session, "round-1").status = ModelStatus.FAILED
     with pytest.raises(Conflict, match="failed"):
         service.promote(workspace, "round-1")
-    assert statuses(workspace.catalog)["bootstrap"] == "current"
+    assert statuses(workspace)["bootstrap"] == "current"
 
 
-def test_roll_back_goes_one_further_each_time(opened: OpenedWorkspace) -> None:
-    workspace = opened
+def test_roll_back_goes_one_further_each_time(workspace: OpenedWorkspace) -> None:
     for number in (1, 2):
         add_version(workspace, f"round-{number}", str(number).encode())
         service.promote(workspace, f"round-{number}")
@@ -137,11 +130,10 @@ def test_roll_back_goes_one_further_each_time(opened: OpenedWorkspace) -> None:
     service.promote(workspace, "round-2")
     # Now the bootstrap was not promoted before round 2 in vain: it is what was there before.
     assert service.rollback(workspace).version == "round-1"
-    assert statuses(workspace.catalog) == {"round-2": "retired", "round-1": "current", "bootstrap": "retired"}
+    assert statuses(workspace) == {"round-2": "retired", "round-1": "current", "bootstrap": "retired"}
 
 
-def test_archive_is_the_folder_and_the_same_bytes_every_time(opened: OpenedWorkspace, tmp_path: Path) -> None:
-    workspace = opened
+def test_archive_is_the_folder_and_the_same_bytes_every_time(workspace: OpenedWorkspace) -> None:
     add_version(workspace, "round-1")
     first = service.archive(workspace, "round-1")
     content = first.read_bytes()
@@ -159,35 +151,32 @@ def test_archive_is_the_folder_and_the_same_bytes_every_time(opened: OpenedWorks
     assert service.archive(workspace, "round-1").read_bytes() == content
 
 
-def test_archive_refuses_files_that_were_changed(opened: OpenedWorkspace) -> None:
-    workspace = opened
+def test_archive_refuses_files_that_were_changed(workspace: OpenedWorkspace) -> None:
     add_version(workspace, "round-1")
     (workspace.models / "round-1" / TRAINED / "fold_0" / "checkpoint_final.pth").write_bytes(b"weightz")
     with pytest.raises(StoredFileError, match="instead of"):
         service.archive(workspace, "round-1")
 
 
-def test_export_and_import_into_another_workspace(opened: OpenedWorkspace, tmp_path: Path) -> None:
-    workspace = opened
+def test_export_and_import_into_another_workspace(workspace: OpenedWorkspace, tmp_path: Path) -> None:
     add_version(workspace, "round-1")
     file = service.export(workspace, "round-1", tmp_path / "model.zip")
-    with pytest.raises(Conflict, match="there already"):
+    with pytest.raises(Conflict, match="exists already"):
         service.export(workspace, "round-1", file)
     with pytest.raises(Conflict, match="round-1"):
         service.import_zip(workspace, file)
     Workspace.init(tmp_path / "other")
     other = open_workspace(tmp_path / "other")
-    row = service.import_zip(other, other_catalog, file, actor="anna")
+    row = service.import_zip(other, file, actor="anna")
     assert row.status is ModelStatus.CANDIDATE
     service.check_files(other, row)
     assert tree_digest(other.models / row.version) == tree_digest(workspace.models / "round-1")
-    service.promote(other, other_catalog, row.version)
+    service.promote(other, row.version)
     assert list((other.root / "tmp").iterdir()) == []
-    other_catalog.close()
+    other.close()
 
 
-def test_import_refuses_a_model_of_another_scheme(opened: OpenedWorkspace, tmp_path: Path) -> None:
-    workspace = opened
+def test_import_refuses_a_model_of_another_scheme(workspace: OpenedWorkspace, tmp_path: Path) -> None:
     names = LabelScheme.default().label_names
     swapped = names | {"right_kidney": names["left_kidney"], "left_kidney": names["right_kidney"]}
     make_model(tmp_path / "m", labels=swapped)
@@ -198,25 +187,25 @@ def test_import_refuses_a_model_of_another_scheme(opened: OpenedWorkspace, tmp_p
 
 
 @pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a/../../evil", "C:/evil", "a\\..\\evil"])
-def test_import_refuses_entries_that_would_leave_the_folder(opened: OpenedWorkspace, tmp_path: Path, name: str) -> None:
-    workspace = opened
+def test_import_refuses_entries_that_would_leave_the_folder(
+    workspace: OpenedWorkspace, tmp_path: Path, name: str
+) -> None:
     with zipfile.ZipFile(tmp_path / "m.zip", "w") as archive_file:
         archive_file.writestr(name, "x")
-    with pytest.raises(InvalidInput, match="cannot have"):
+    with pytest.raises(InvalidInput, match="must not be in"):
         service.import_zip(workspace, tmp_path / "m.zip")
 
 
-def test_import_refuses_links_damage_and_strangers(opened: OpenedWorkspace, tmp_path: Path) -> None:
-    workspace = opened
+def test_import_refuses_links_damage_and_strangers(workspace: OpenedWorkspace, tmp_path: Path) -> None:
     link = zipfile.ZipInfo("link")
     link.external_attr = 0o120777 << 16
     with zipfile.ZipFile(tmp_path / "link.zip", "w") as archive_file:
         archive_file.writestr(link, "/etc/passwd")
-    with pytest.raises(InvalidInput, match="cannot have"):
+    with pytest.raises(InvalidInput, match="must not be in"):
         service.import_zip(workspace, tmp_path / "link.zip")
     archive.write_archive(make_model(tmp_path / "m"), tmp_path / "m.zip")
     (tmp_path / "cut.zip").write_bytes((tmp_path / "m.zip").read_bytes()[:-40])
-    with pytest.raises(InvalidInput, match="not a whole zip"):
+    with pytest.raises(InvalidInput, match="not a complete zip"):
         service.import_zip(workspace, tmp_path / "cut.zip")
     (tmp_path / "empty").mkdir()
     archive.write_archive(tmp_path / "empty", tmp_path / "empty.zip")
@@ -237,8 +226,7 @@ def test_layout_says_what_is_missing(tmp_path: Path) -> None:
         read_model(tmp_path / "m")
 
 
-def test_compare_uses_only_cases_that_both_have(opened: OpenedWorkspace) -> None:
-    catalog = opened.catalog
+def test_compare_uses_only_cases_that_both_have(workspace: OpenedWorkspace) -> None:
     with workspace.catalog.begin() as session:
         for version in ("a", "b"):
             service.register(session, version, service.StoredModel(f"models/{version}", version * 64), actor="test")

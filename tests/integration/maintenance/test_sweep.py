@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from mrseg_label.jobs import queue
-from mrseg_label.maintenance import checks
-from mrseg_label.maintenance.leftovers import sweep
+from mrseg_label.maintenance.checks import State
+from mrseg_label.maintenance.checks.workspace import check_leftovers
+from mrseg_label.maintenance.sweep import remove_dead_scratch, sweep
 from tests.support.annotation_house import House, draft_array, make_house
 
 TWO_DAYS = 2 * 24 * 3600
@@ -48,10 +49,22 @@ def test_old_temporary_files_are_removed_and_files_without_a_row_are_named(house
     assert stored <= house.stored() and waiting.exists()
 
 
+def test_temporary_folders_of_dead_requests_and_imports_are_removed(house: House) -> None:
+    tmp = house.workspace.root / "tmp"
+    folders = {name: tmp / name for name in ("upload-a", "infer-b", "import-c", "import-young", "round-1", "session-d")}
+    for name, folder in folders.items():
+        (folder / "inner").mkdir(parents=True)
+        os.utime(folder, (time.time() - (60 if name == "import-young" else TWO_DAYS),) * 2)
+    assert remove_dead_scratch(house.workspace) == ("tmp/import-c", "tmp/infer-b", "tmp/upload-a")
+    # A round resumes from its own folder, and sessions expire by themselves.
+    assert {path.name for path in tmp.iterdir()} >= {"import-young", "round-1", "session-d"}
+    assert not any(folders[name].exists() for name in ("upload-a", "infer-b", "import-c"))
+
+
 def test_doctor_reports_them(house: House) -> None:
-    assert checks.leftovers(house.workspace).state is checks.State.OK
+    assert check_leftovers(house.workspace).state is State.OK
     leave(house, "annotations/a/.x.part", TWO_DAYS)
     leave(house, "presegmentations/d/orphan.nii.gz", TWO_DAYS)
-    found = checks.leftovers(house.workspace)
-    assert found.state is checks.State.WARNING
+    found = check_leftovers(house.workspace)
+    assert found.state is State.WARNING
     assert "presegmentations/d/orphan.nii.gz" in found.detail and "removed 1 temporary file" in found.detail

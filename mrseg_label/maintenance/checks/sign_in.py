@@ -1,4 +1,4 @@
-"""What ``doctor`` says of sign-in."""
+"""The check of sign-in."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.types import Role
 from mrseg_label.config import tls_files
 from mrseg_label.errors import ConfigurationError
-from mrseg_label.maintenance.checks import Check, State
+from mrseg_label.maintenance.checks.check import Check, State
 from mrseg_label.workspace import Workspace
 
 
-def sign_in(found: Workspace) -> Check:
-    """Whether somebody can sign in, and in what dress passwords travel; the database must be ready."""
-    settings = found.settings
+def check_sign_in(workspace: Workspace) -> Check:
+    """Check who can sign in, and whether passwords are encrypted in transit; the database must be usable."""
+    settings = workspace.settings
     if settings.auth == "off":
         return Check("sign-in", State.OK, "AUTH is off: only programs on this machine are answered")
     try:
@@ -22,13 +22,13 @@ def sign_in(found: Workspace) -> Check:
         check_sign_in_settings(settings)
     except ConfigurationError as error:
         return Check("sign-in", State.FAILED, str(error))
-    catalog = Catalog(found.database_url)
+    catalog = Catalog(workspace.database_url)
     try:
         active = [account for account in service.listing(catalog) if account.disabled_at is None]
     finally:
         catalog.close()
     if not any(account.role is Role.ADMIN for account in active):
-        advice = f"mrseg-label users add NAME --role admin --workspace {found.root}"
-        return Check("sign-in", State.WARNING, "there is no admin who could sign in", advice)
+        advice = f"mrseg-label users add NAME --role admin --workspace {workspace.root}"
+        return Check("sign-in", State.WARNING, "no admin can sign in", advice)
     how = "HTTPS" if certificate else "HTTP behind a proxy" if settings.trusted_proxies else "plain HTTP"
-    return Check("sign-in", State.OK, f"{len(active)} accounts may sign in, over {how}")
+    return Check("sign-in", State.OK, f"{len(active)} accounts can sign in, over {how}")

@@ -1,0 +1,113 @@
+"""Checks of a workspace: its folder, its disk, its database, sign-in, and every stored file."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from mrseg_label.catalog import Catalog
+from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.config import CONFIG_FILE
+from mrseg_label.errors import MrsegError
+from mrseg_label.maintenance.backup import verify_files
+from mrseg_label.maintenance.checks.check import Check, State
+from mrseg_label.maintenance.checks.database import check_database
+from mrseg_label.maintenance.checks.installation import check_weights
+from mrseg_label.maintenance.checks.sign_in import check_sign_in
+from mrseg_label.maintenance.sweep import sweep
+from mrseg_label.workspace import Workspace
+
+LOW_DISK_GB = 20.0
+SHOWN_FILES = 10
+
+
+def check_workspace(root: Path, *, verify: bool, progress: Callable[[int, int], None]) -> Iterator[Check]:
+    """Check a workspace.
+
+    Parameters
+    ----------
+    verify : compare every stored file with its digest too, and clear away what killed processes left behind.
+    progress : called with the number of files that were verified and of all files.
+    """
+    if not (root / CONFIG_FILE).is_file():
+        yield check_weights(None)
+        yield Check(
+            "workspace",
+            State.WARNING,
+            f"{root.absolute()} is not a workspace",
+            "create one with: mrseg-label init DIR, or name one with --workspace",
+        )
+        return
+    try:
+        workspace = Workspace.open(root)
+        structures = len(workspace.scheme)
+    except MrsegError as error:
+        yield Check("workspace", State.FAILED, str(error))
+        return
+    yield check_weights(workspace.settings.totalseg_weights_path)
+    profile = workspace.settings.training_profile
+    yield Check("workspace", State.OK, f"{workspace.root}, {structures} structures, profile {profile}")
+    yield _check_disk(workspace.root)
+    usable, exists = True, False
+    for check in check_database(workspace):
+        usable = usable and check.state is not State.FAILED
+        exists = exists or (check.name == "database" and check.state is State.OK)
+        yield check
+    if exists:
+        yield check_sign_in(workspace)
+    if verify and usable:
+        yield from _check_files(workspace, progress)
+
+
+def _check_disk(root: Path) -> Check:
+    usage = shutil.disk_usage(root)
+    free = usage.free / 1e9
+    detail = f"{free:.0f} of {usage.total / 1e9:.0f} GB free"
+    if free < LOW_DISK_GB:
+        advice = "make room: a round needs tens of GB for preprocessed images"
+        return Check("disk", State.WARNING, detail, advice)
+    return Check("disk", State.OK, detail)
+
+
+def _check_files(workspace: Workspace, progress: Callable[[int, int], None]) -> Iterator[Check]:
+    try:
+        opened = OpenedWorkspace.of(workspace, Catalog(workspace.database_url))
+    except MrsegError as error:
+        yield Check("digests", State.FAILED, str(error))
+        return
+    try:
+        yield check_digests(opened, progress)
+        yield check_leftovers(opened)
+    finally:
+        opened.close()
+
+
+def check_digests(workspace: OpenedWorkspace, progress: Callable[[int, int], None]) -> Check:
+    """Check that every stored file is what it was when it was stored."""
+    try:
+        damaged = list(verify_files(workspace, progress))
+    except MrsegError as error:
+        return Check("digests", State.FAILED, str(error))
+    if damaged:
+        return Check("digests", State.FAILED, "; ".join(damaged), "restore these files from a backup")
+    return Check("digests", State.OK, "every stored file has the digest it was stored with")
+
+
+def check_leftovers(workspace: OpenedWorkspace) -> Check:
+    """Remove temporary files that killed processes left behind, and list whole files without a row."""
+    try:
+        left = sweep(workspace)
+    except MrsegError as error:
+        return Check("leftovers", State.FAILED, str(error))
+    removed = f"; removed {len(left.removed)} temporary files older than a day" if left.removed else ""
+    if not left.without_row:
+        return Check("leftovers", State.OK, f"every file older than a day has a row{removed}")
+    shown = ", ".join(left.without_row[:SHOWN_FILES])
+    more = f" and {len(left.without_row) - SHOWN_FILES} more" if len(left.without_row) > SHOWN_FILES else ""
+    return Check(
+        "leftovers",
+        State.WARNING,
+        f"{len(left.without_row)} files have no row in the database and are never read: {shown}{more}{removed}",
+        "a process was killed after it stored them and before it recorded them; they can be deleted",
+    )

@@ -1,0 +1,134 @@
+"""Child processes that never outlive the process that started them.
+
+A child gets the reading end of a pipe as its standard input, and its parent keeps the writing end. However the
+parent ends, the operating system closes the pipe; the child sees that and ends itself with everything that it
+started. The kernel's death signal (PR_SET_PDEATHSIG) would reach the child alone and leave its children running.
+
+A process that forks while it keeps such a pipe passes the writing end on, and the child then lives as long as the
+fork does; start other children with the method ``spawn``.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+_POLL_SECONDS = 0.01
+_ENDED = "ZX"  # states of a process that does not run any more
+
+
+def start_child(
+    command: Sequence[str],
+    *,
+    stdout: int | IO[bytes] | None = None,
+    stderr: int | IO[bytes] | None = None,
+    environment: Mapping[str, str] | None = None,
+    own_session: bool = True,
+) -> subprocess.Popen[bytes]:
+    """Start a process that ends with this one; it must call :func:`end_with_parent` or watch its standard input.
+
+    Parameters
+    ----------
+    stdout, stderr, environment : as of :class:`subprocess.Popen`; those of this process by default.
+    own_session : let the child lead a session of its own. Otherwise it leads a process group in the session of this
+        process, where :func:`kill_session` finds it. Neither gets the signals of a terminal, such as Ctrl-C.
+    """
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=stdout,
+        stderr=stderr,
+        env=environment,
+        start_new_session=own_session,
+        process_group=None if own_session else 0,
+    )
+
+
+def release(child: subprocess.Popen[bytes]) -> None:
+    """Close the pipe to a child, upon which it ends itself with everything that it started."""
+    if child.stdin is not None:
+        child.stdin.close()
+
+
+def end_with_parent(grace_seconds: float = 0.0) -> None:
+    """Watch standard input in a thread, and end this process and its process group when the parent is gone.
+
+    Parameters
+    ----------
+    grace_seconds : 0 kills at once. Otherwise this process gets SIGTERM first, and is killed if it still runs after
+        so many seconds.
+    """
+    threading.Thread(target=_end_with_parent, args=(grace_seconds,), name="parent-watch", daemon=True).start()
+
+
+def _end_with_parent(grace_seconds: float) -> None:
+    while os.read(0, 1024):
+        pass
+    if grace_seconds:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(grace_seconds)
+    kill_own_group()
+
+
+def lead_group() -> None:
+    """Make this process the leader of a process group, so that it can take its children along when it is killed."""
+    if os.getpgrp() != os.getpid():
+        os.setpgrp()
+
+
+def kill_own_group() -> None:
+    """Kill this process and its process group."""
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def kill_group(leader: int) -> None:
+    """Kill a process group; that it has ended already is no error. The group may outlive its leader."""
+    with suppress(ProcessLookupError):
+        os.killpg(leader, signal.SIGKILL)
+
+
+def kill_session(leader: int) -> None:
+    """Kill every process of a session, whose leader may have ended, and return when they are gone.
+
+    Only Linux lists the processes of a session; on other systems this does nothing.
+    """
+    while members := session_members(leader):
+        for pid in members:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(_POLL_SECONDS)
+
+
+def session_members(leader: int) -> list[int]:
+    """Ids of the running processes of a session."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        fields = _stat_fields(int(entry.name))
+        if fields and fields[0] not in _ENDED and int(fields[3]) == leader:
+            found.append(int(entry.name))
+    return found
+
+
+def start_time(pid: int) -> str:
+    """When a running process started, in ticks since boot; empty if none of that id runs.
+
+    With the id it identifies a process, since the system uses ids again.
+    """
+    fields = _stat_fields(pid)
+    return fields[19] if fields and fields[0] not in _ENDED else ""
+
+
+def _stat_fields(pid: int) -> list[str]:
+    """Fields of ``/proc/<pid>/stat`` from the third (the state) on; empty if there is no such process."""
+    try:
+        # The second field is a name in parentheses that may hold blanks and parentheses itself.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (OSError, ValueError):
+        return []
