@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
-from mrseg_label.catalog.queries import models
+from mrseg_label.catalog.queries import acquisitions, models
+from mrseg_label.catalog.queries import annotations as annotation_rows
 from mrseg_label.catalog.queries import rounds as rows
 from mrseg_label.metrics import dice
 from mrseg_label.nnunet.predict import Predictor
@@ -72,8 +73,8 @@ def last_batch(workspace: OpenedWorkspace, truth: Path) -> list[tuple[Path, Path
     cases = []
     with workspace.catalog.read() as session:
         seen = {case.acquisition_id for number in (1, 2) for case in rows.cases(session, number)}
-        for annotation, participant in annotations.snapshot_candidates(session):
-            acquisition = rows.acquisition(session, annotation.acquisition_id)
+        for annotation, participant in annotation_rows.snapshot_candidates(session):
+            acquisition = acquisitions.get(session, annotation.acquisition_id)
             if annotation.acquisition_id in seen or acquisition is None:
                 continue
             image = next(e for e in acquisition.examinations if e.id == acquisition.primary_examination_id)

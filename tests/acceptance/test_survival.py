@@ -62,7 +62,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
         assert [(entry.geometry.shape, entry.geometry.axcodes) for entry in accepted] == [((117, 91, 20), "LPS")]
         real = accepted[0].id
         masks[real] = _mapped_reference(folder)
-    catalog.close()
+    workspace.close()
     yield Study(workspace, masks, real)
 
 

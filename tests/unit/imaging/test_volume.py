@@ -148,7 +148,7 @@ def test_no_orientation_is_refused_unless_stated(tmp_path: Path) -> None:
     with pytest.raises(GeometryError, match="gives no orientation"):
         load_image(path)
     _, geometry, warnings = load_image(path, "LPS")
-    assert geometry.axcodes == "LPS" and geometry.spacing_mm == (2, 2, 3) and "stated LPS" in warnings[0]
+    assert geometry.axcodes == "LPS" and geometry.spacing_mm == (2.0, 2.0, 3.0) and "stated LPS" in warnings[0]
     np.testing.assert_allclose(geometry.affine @ (2, 2.5, 3, 1), (0, 0, 0, 1))
     for nonsense in ("LP", "LPX", "LRS", "axial"):
         with pytest.raises(GeometryError, match="no orientation"):
@@ -359,7 +359,7 @@ def test_nrrd_spaces_and_units(tmp_path: Path) -> None:
     header = {"space": "left-anterior-superior", "space directions": directions, "space origin": [1.0, 2, 3]}
     nrrd.write(str(tmp_path / "las.nrrd"), voxels(), header)
     _, geometry, _ = load_image(tmp_path / "las.nrrd")
-    np.testing.assert_allclose(geometry.affine, [[-2, 0, 0, -1], [0, 0, 3, 2], [0, 2.5, 0, 3], [0, 0, 0, 1]])
+    np.testing.assert_allclose(geometry.affine, [[-2.0, 0, 0, -1], [0, 0, 3.0, 2], [0, 2.5, 0, 3], [0, 0, 0, 1.0]])
     header = {
         "space": "RAS",
         "space directions": directions / 10,
@@ -368,7 +368,7 @@ def test_nrrd_spaces_and_units(tmp_path: Path) -> None:
     }
     nrrd.write(str(tmp_path / "cm.nrrd"), voxels(), header)
     _, geometry, warnings = load_image(tmp_path / "cm.nrrd")
-    np.testing.assert_allclose(geometry.affine, [[2, 0, 0, 1], [0, 0, 3, 2], [0, 2.5, 0, 3], [0, 0, 0, 1]])
+    np.testing.assert_allclose(geometry.affine, [[2.0, 0, 0, 1], [0, 0, 3.0, 2], [0, 2.5, 0, 3], [0, 0, 0, 1.0]])
     assert "converted" in warnings[0]
     nrrd.write(str(tmp_path / "none.nrrd"), voxels(), {"spacings": [2.0, 2, 3]})
     with pytest.raises(GeometryError, match="no orientation"):

@@ -72,7 +72,7 @@ def test_effort_and_its_figures_leave_out_what_nobody_judged(opened: OpenedWorks
     case = store_case(workspace, "p1", not_annotated=("spleen",))
     with workspace.catalog.begin() as session:
         annotation = session.query(Annotation).filter_by(acquisition_id=case).one().id
-        queue.enqueue(session, queue.MEASURE_EFFORT, {"revision": annotation}, key=annotation)
+        queue.enqueue(session, queue.MEASURE_EFFORT, {"annotation": annotation}, key=annotation)
     held = claim(workspace.catalog, [queue.LIGHT])
     assert held is not None
     effort.run(JobContext(workspace, held, {}))

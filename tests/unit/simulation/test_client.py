@@ -63,7 +63,7 @@ class Protocol(BaseHTTPRequestHandler):
                 self._answer(IMAGE, "application/gzip")
             case "POST", "/infer/mrseg":
                 name = asked["image"]
-                fields = {
+                fields: dict[str, Any] = {
                     "params": (None, json.dumps({"label_names": LABELS, "model_version": "r1"}), "application/json")
                 }
                 if name != "no file":
