@@ -13,7 +13,7 @@ from scipy import ndimage
 from mrseg_label.errors import InvalidInput
 from mrseg_label.imaging import Geometry, load_image, reorient, write_nifti
 from mrseg_label.imaging.body import body_mask, fill_holes_per_slice, largest_component
-from mrseg_label.imaging.intensity import AIR_HU, CAVITY_HU, equalize, invert, round_to_int16
+from mrseg_label.imaging.intensity import AIR_HU, CAVITY_HU, equalize, invert, raw
 from mrseg_label.segments.label_maps import read_label_map
 
 SPACING = (3.0, 3.0, 4.0)
@@ -94,12 +94,12 @@ def test_equalisation_spreads_the_tissue_and_keeps_its_order(
 
 
 def test_raw_values_stay_unless_rounding_would_erase_them(image: np.ndarray[Any, Any]) -> None:
-    np.testing.assert_array_equal(round_to_int16(image), image)
-    np.testing.assert_array_equal(round_to_int16(image + 0.2), image)
+    np.testing.assert_array_equal(raw(image), image)
+    np.testing.assert_array_equal(raw(image + 0.2), image)
     fraction = image / image.max()
-    scaled = round_to_int16(fraction)
+    scaled = raw(fraction)
     assert scaled.dtype == np.int16 and np.corrcoef(scaled.ravel(), image.ravel())[0, 1] > 0.9999
-    huge = round_to_int16(image.astype(np.float64) * 1e6)
+    huge = raw(image.astype(np.float64) * 1e6)
     assert np.corrcoef(huge.ravel(), image.ravel())[0, 1] > 0.9999
 
 
