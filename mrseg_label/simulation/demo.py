@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mrseg_label.catalog.tables import BOOTSTRAP
 from mrseg_label.config import load_settings
 from mrseg_label.errors import ConfigurationError, Conflict
 from mrseg_label.labels import LabelScheme
@@ -32,7 +33,7 @@ from mrseg_label.simulation.watching import Watcher
 from mrseg_label.workspace import Workspace
 
 SEED = 20240510
-_BOOTSTRAP = FinishedRound(0, "bootstrap", True, 0.0)
+_BEFORE_ROUNDS = FinishedRound(0, BOOTSTRAP, True, 0.0)  # TotalSegmentator, in the form of a round
 
 
 @dataclass(frozen=True)
@@ -84,14 +85,15 @@ class _Demo:
     examples: list[CaseResult] = field(default_factory=list)
     truths: dict[str, TruthFile] = field(default_factory=dict)
     held_out: list[str] = field(default_factory=list)
-    current_version: str = _BOOTSTRAP.model_version
+    current_version: str = BOOTSTRAP
 
     def prepare(self) -> None:
         """Create the workspace, make the cohort and import it."""
         options, watcher = self.options, self.watcher
         if options.cohort_folder.exists() and any(options.cohort_folder.iterdir()):
             raise ConfigurationError(
-                f"{options.cohort_folder} is not empty, but the demo writes its cohort there; remove it or choose another --workspace"
+                f"{options.cohort_folder} is not empty, but the demo writes its cohort there; "
+                "remove it or choose another --workspace"
             )
         workspace = Workspace.init(options.workspace, settings_text=settings_text(options.round_size, options.profile))
         watcher.phase("Making the cohort")
@@ -107,12 +109,12 @@ class _Demo:
     def loop(self, server: Server) -> None:
         """Let the readers correct one batch of cases after another, with a training round between two batches."""
         with SlicerClient(server.url, "demo") as client:
-            model = _BOOTSTRAP
+            model = _BEFORE_ROUNDS
             for number in range(self.options.rounds + 1):
                 if number == self.options.rounds:
                     stop_rounds(self.options.workspace.resolve(), self.options.round_size, self.options.profile)
                 started = time.monotonic()
-                batch = self._batch(server, number)
+                batch = self._correct_batch(server, number)
                 seconds = time.monotonic() - started
                 # The current model is evaluated on the fixed set while the next round trains.
                 held_out_dsc = self._score_held_out(client)
@@ -125,9 +127,9 @@ class _Demo:
                     f"{self.options.cases} cases were submitted, but the server counts {annotated} as annotated"
                 )
 
-    def _batch(self, server: Server, number: int) -> list[CaseResult]:
-        title = f"Readers correct drafts of {'the bootstrap' if number == 0 else f'round {number}'}"
-        self.watcher.phase(title, self.options.round_size)
+    def _correct_batch(self, server: Server, number: int) -> list[CaseResult]:
+        model = "TotalSegmentator" if self.current_version == BOOTSTRAP else f"model {self.current_version}"
+        self.watcher.phase(f"Batch {number + 1}: readers correct drafts by {model}", self.options.round_size)
 
         def report(count: int, case: CaseResult) -> None:
             self.watcher.advance(
