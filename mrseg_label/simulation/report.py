@@ -104,14 +104,14 @@ def source_notes(sources: Mapping[str, Any]) -> list[str]:
     notes = []
     if better:
         notes.append(
-            f"Inverting the images improved TotalSegmentator's drafts on {_listed(better)} (DSC inverted against raw)."
+            f"Inverting the images improved TotalSegmentator's drafts of the sequences {_listed(better)} (DSC inverted against raw)."
         )
     if dark:
         notes.append(
-            f"It did not improve them on {_listed(dark)}, where fat is dark as on CT and inverting makes it bright."
+            f"It did not improve those of {_listed(dark)}, where fat is dark as on CT and inverting makes it bright."
         )
     if bright:
-        notes.append(f"It did not improve them on {_listed(bright)}, although fat is bright there.")
+        notes.append(f"It did not improve those of {_listed(bright)}, although fat is bright there.")
     return notes
 
 
