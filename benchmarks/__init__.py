@@ -1,1 +1,1 @@
-"""Measured against the stock tools, interleaved: ``python -m benchmarks.NAME [--quick]``."""
+"""Benchmarks against the stock tools, measured alternately: ``python -m benchmarks.NAME [--quick]``."""

@@ -1,10 +1,10 @@
-"""Does the second round's rise come from its corrections, or from training longer?
+"""Control experiment: is round 2 better because of its new annotations, or because it was trained longer?
 
     uv run python -m benchmarks.control --workspace mrseg-demo
 
-Takes the workspace of a finished ``mrseg-label demo``. Trains what round 2 trained (from the model of round 1,
-as long, with the same seed) on the cases of round 1 alone, and scores both models against the phantom's truth
-on the cases of the demo's last batch, which neither has seen. Not a benchmark of speed.
+Uses the workspace of a finished ``mrseg-label demo``. Repeats the training of round 2 (from the model of round 1, equally
+long, with the same seed) on the cases of round 1 alone, and compares both models with the phantom's truth on the cases of
+the demo's last batch, on which neither was trained. This is not a benchmark of speed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
-from mrseg_label.catalog.queries import models
+from mrseg_label.catalog.queries import acquisitions, models
+from mrseg_label.catalog.queries import annotations as annotation_rows
 from mrseg_label.catalog.queries import rounds as rows
 from mrseg_label.metrics import dice
 from mrseg_label.nnunet.predict import Predictor
@@ -27,19 +28,19 @@ from mrseg_label.segments.label_maps import read_label_map
 
 
 def train_control(workspace: OpenedWorkspace, folder: Path) -> Path:
-    """Round 2's training on round 1's data set; returns the model folder."""
+    """Repeat the training of round 2 on the data set of round 1, and return the model folder."""
     with workspace.catalog.read() as session:
         first, second = models.get(session, "r1"), rows.get(session, 2)
     if first is None or first.path is None or second is None:
-        raise SystemExit("this workspace has no two rounds; run mrseg-label demo first")
+        raise SystemExit("this workspace does not have two rounds; run mrseg-label demo first")
     raw = workspace.nnunet / "raw" / "Dataset501_round1"
-    own = folder / "nnunet"
-    (own / "raw").mkdir(parents=True)
-    shutil.copytree(raw, own / "raw" / raw.name)
+    copy = folder / "nnunet"
+    (copy / "raw").mkdir(parents=True)
+    shutil.copytree(raw, copy / "raw" / raw.name)
     preprocessed = workspace.nnunet / "preprocessed" / raw.name
     run = TrainingRun(
         folder=folder / "run",
-        nnunet=own,
+        nnunet=copy,
         dataset=raw.name,
         profile=second.profile,
         model=folder / "model",
@@ -55,7 +56,7 @@ def train_control(workspace: OpenedWorkspace, folder: Path) -> Path:
 
 
 def score(model: Path, cases: list[tuple[Path, Path]], structures: int) -> tuple[float, float]:
-    """Mean DSC over present structures, and mean wrong voxels a case."""
+    """Compute the mean DSC over present structures, and the mean number of wrong voxels per case."""
     predictor = Predictor(model)
     dsc, wrong = [], []
     for image, truth_file in cases:
@@ -68,13 +69,13 @@ def score(model: Path, cases: list[tuple[Path, Path]], structures: int) -> tuple
 
 
 def last_batch(workspace: OpenedWorkspace, truth: Path) -> list[tuple[Path, Path]]:
-    """Image and truth of the cases that were annotated after the last round's snapshot."""
+    """List image and truth of the cases that were annotated after the snapshot of round 2."""
     cases = []
     with workspace.catalog.read() as session:
-        seen = {case.acquisition_id for number in (1, 2) for case in rows.cases(session, number)}
-        for annotation, participant in annotations.snapshot_candidates(session):
-            acquisition = rows.acquisition(session, annotation.acquisition_id)
-            if annotation.acquisition_id in seen or acquisition is None:
+        in_rounds = {case.acquisition_id for number in (1, 2) for case in rows.cases(session, number)}
+        for annotation, participant in annotation_rows.snapshot_candidates(session):
+            acquisition = acquisitions.get(session, annotation.acquisition_id)
+            if annotation.acquisition_id in in_rounds or acquisition is None:
                 continue
             image = next(e for e in acquisition.examinations if e.id == acquisition.primary_examination_id)
             cases.append((workspace.path(image.path), truth / participant.code / f"{acquisition.station}.nii.gz"))
@@ -82,7 +83,7 @@ def last_batch(workspace: OpenedWorkspace, truth: Path) -> list[tuple[Path, Path
 
 
 def main() -> None:
-    """Train the control and print both models' figures, last one line of JSON."""
+    """Train the control and print the figures of both models as one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--workspace", type=Path, required=True)
     arguments = parser.parse_args()
@@ -92,7 +93,7 @@ def main() -> None:
     with workspace.catalog.read() as session:
         second = models.get(session, "r2")
     if second is None or second.path is None:
-        raise SystemExit("the second round of this workspace has made no model; run mrseg-label demo anew")
+        raise SystemExit("round 2 of this workspace registered no model; run mrseg-label demo again")
     structures = len(workspace.scheme)
     with workspace.scratch("control-") as folder:
         control = score(train_control(workspace, folder), cases, structures)

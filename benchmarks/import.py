@@ -1,7 +1,9 @@
-"""Import of many small images, beside SimpleITK's own read of the same files.
+"""Import many small images, compared with SimpleITK reading the same files.
 
-Ours reads each file, decides its geometry, checks every voxel, writes and syncs the stored form and records it;
-the stock figure is the reading alone, in as many threads. Slices of the files are taken in turn.
+An import reads each file, determines its geometry, checks every voxel, writes and syncs the stored form, and records it.
+The stock figure is for reading alone, with as many threads. Both are measured alternately on parts of the files.
+
+    uv run python -m benchmarks.import [--quick]
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from benchmarks.measuring import cpu_seconds, last_line, quick_wanted
+from benchmarks.measuring import cpu_seconds, parse_quick, print_result
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.intake.options import ImportOptions
 from mrseg_label.intake.service import import_paths
@@ -27,8 +29,8 @@ THREADS = 2
 
 
 def main() -> int:
-    """Print the figures; 1 if they could not be taken."""
-    count, turns = (600, 4) if quick_wanted(__doc__) else (10_000, 10)
+    """Measure and print the result; the exit code is 1 if an image was not imported."""
+    count, turns = (600, 4) if parse_quick(__doc__) else (10_000, 10)
     with tempfile.TemporaryDirectory(prefix="benchmark-import-") as folder:
         return _measure(Path(folder), count, turns)
 
@@ -47,24 +49,24 @@ def _measure(root: Path, count: int, turns: int) -> int:
             ours += cpu_seconds() - before
             wall += time.perf_counter() - started
             if stored != len(part):
-                print(f"{stored} of {len(part)} images came in", file=sys.stderr)
+                print(f"only {stored} of {len(part)} images were imported", file=sys.stderr)
                 return 1
             before = cpu_seconds()
             _read(part)
             stock += cpu_seconds() - before
             memory.append(_resident_mb())
             print(
-                f"{(turn + 1) * count // turns:6,} images: ours {ours:.1f} s of CPU, SimpleITK's read {stock:.1f} s, {memory[-1]:.0f} MB resident",
+                f"{(turn + 1) * count // turns:6,} images: import {ours:.1f} CPU s, SimpleITK {stock:.1f} CPU s, {memory[-1]:.0f} MB resident",
                 flush=True,
             )
     finally:
         workspace.catalog.close()
-    # The first turn loads what is loaded once; from the second on memory should stay.
+    # The first part loads libraries; from the second on, memory should not grow.
     growth = memory[-1] - memory[1]
     print(
-        f"{count / wall:.0f} images a second with {THREADS} threads; memory grew by {growth:.0f} MB from turn 2 to {turns}"
+        f"{count / wall:.0f} images per second with {THREADS} threads; memory grew by {growth:.0f} MB from part 2 to {turns}"
     )
-    last_line("import", "SimpleITK read", ours, stock)
+    print_result("import", "SimpleITK read", ours, stock)
     return 0
 
 
@@ -76,7 +78,7 @@ def _write(folder: Path, count: int) -> list[Path]:
         path = folder / f"P{number // 4:05d}" / f"abdomen_{('in', 'opp', 'F', 'W')[number % 4]}.nii.gz"
         path.parent.mkdir(parents=True, exist_ok=True)
         array = base + np.int16(number % 97)
-        array.flat[:4] = (number // 4 % 1000, number // 4000, number % 4, 1)  # no two are the same
+        array.flat[:4] = (number // 4 % 1000, number // 4000, number % 4, 1)  # no two images are equal
         image = nib.Nifti1Image(array, AFFINE)
         image.set_sform(AFFINE, code=1)
         image.set_qform(AFFINE, code=1)

@@ -1,4 +1,4 @@
-"""DSC of all structures: one joint histogram against MONAI's ``compute_dice`` on one-hot maps.
+"""Compute the DSC of all structures from one joint histogram, compared with MONAI's ``compute_dice`` on one-hot maps.
 
 uv run python -m benchmarks.metrics [--quick]
 """
@@ -12,15 +12,15 @@ import torch
 from monai.metrics import compute_dice
 from numpy.typing import NDArray
 
-from benchmarks.measuring import interleaved, last_line, quick_wanted
+from benchmarks.measuring import measure_alternately, parse_quick, print_result
 from mrseg_label.labels import LabelScheme
 from mrseg_label.metrics import dice
 from mrseg_label.simulation.phantom import Participant, paint
 
 
 def main() -> None:
-    """Measure on a phantom's label map and a shifted copy of it."""
-    quick = quick_wanted(__doc__)
+    """Measure on a label map of the phantom and a shifted copy of it."""
+    quick = parse_quick(__doc__)
     structures = len(LabelScheme.default())
     truth = paint(Participant.draw(1, 0), "abdomen").structures
     moved = np.roll(truth, 2, axis=0)
@@ -38,8 +38,8 @@ def main() -> None:
 
     difference = np.nanmax(np.abs(ours() - stock()))
     if difference > 1e-5:
-        raise SystemExit(f"the two differ by {difference}")
-    last_line("metrics", "MONAI compute_dice", *interleaved(ours, stock, 3 if quick else 7))
+        raise SystemExit(f"the results differ by {difference}")
+    print_result("metrics", "MONAI compute_dice", *measure_alternately(ours, stock, 3 if quick else 7))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A draft by TotalSegmentator: the process that stays against the stock call, same API, same weights.
+"""Pre-segment by TotalSegmentator in a long-running process, compared with the stock call: same API, same weights.
 
 uv run python -m benchmarks.presegmentation [--quick]
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
-from benchmarks.measuring import interleaved, last_line, quick_wanted
+from benchmarks.measuring import measure_alternately, parse_quick, print_result
 from mrseg_label.imaging import Geometry, load_image
 from mrseg_label.imaging.intensity import raw
 from mrseg_label.presegmentation.totalseg import TotalSegmentatorRuntime
@@ -23,8 +23,8 @@ from mrseg_label.resources import sample_data
 
 
 def main() -> None:
-    """Measure on a CT of the samples, cropped, so that what a call costs besides the network shows."""
-    quick = quick_wanted(__doc__)
+    """Measure on a cropped sample CT, so that the cost of a call besides the network is visible."""
+    quick = parse_quick(__doc__)
     weights = find_weights().path
     array, geometry, _ = load_image(next((sample_data() / "ct").rglob("*.nii.gz")))
     cropped = np.ascontiguousarray(raw(array)[:, :, : min(40, array.shape[2])])
@@ -46,11 +46,11 @@ def main() -> None:
                 found = totalsegmentator(image, None, ml=True, task="total", fast=True, device="cpu", quiet=True)
             results["stock"] = np.asarray(found.dataobj)
 
-        ours()  # imports, and the network is loaded
-        figures = interleaved(ours, stock, 1 if quick else 3)
+        ours()  # imports libraries and loads the network
+        figures = measure_alternately(ours, stock, 1 if quick else 3)
     if not np.array_equal(results["ours"], results["stock"]):
-        raise SystemExit("the two masks differ")
-    last_line("presegmentation", "totalsegmentator", *figures)
+        raise SystemExit("the two label maps differ")
+    print_result("presegmentation", "totalsegmentator", *figures)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Make the example files of this folder again: the phantom's images, their truth, and the picture in docs.
+"""Make the sample files of this folder: images of the phantom, their truth, and the picture in the documentation.
 
 uv run python sample-data/make_samples.py
 """
@@ -16,8 +16,9 @@ HERE = Path(__file__).parent
 
 
 def main() -> None:
+    """Write the files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=HERE, help="folder of the files")
+    parser.add_argument("--out", type=Path, default=HERE, help="folder for the files")
     parser.add_argument("--picture", type=Path, default=HERE.parent / "docs" / "images" / "phantom.png")
     options = parser.parse_args()
     mr = [Planned(0, "abdomen"), Planned(1, "pelvis", ("in", "water"))]

@@ -1,7 +1,7 @@
-"""Arrays and geometry: volumes, orientation, masks, intensities. No database, no settings.
+"""Image arrays and their geometry: reading, writing, orientation, intensities. No database, no settings.
 
-Arrays are in file axis order (X, Y, Z), as nibabel gives them: the first axis is the one that runs
-fastest on disk. SimpleITK and nnU-Net arrays are (Z, Y, X), the transpose. World coordinates are RAS in mm.
+Arrays are in file axis order (X, Y, Z), as in nibabel: the first axis varies fastest on disk. Arrays of SimpleITK
+and nnU-Net are (Z, Y, X), the transpose. World coordinates are RAS in mm.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where the body is in an MR image, and what is hollow in it."""
+"""Segment the body in an MR image, and the lungs and gas inside it, so that image intensities can be converted."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from skimage.filters import threshold_otsu
 
 Mask = NDArray[np.bool_]
 
-# What counts as a cavity in the body: dark in every direction over this distance, and this large.
+# A cavity is dark in every direction over at least this distance, and has at least this volume.
 CAVITY_RADIUS_MM = 5.0
 CAVITY_ML = 15.0
-# Air is darker than this part of the range; a threshold above it divides tissue, because there is no air.
+# Air lies below this fraction of the intensity range; a higher threshold divides tissue, so the image has no air.
 _AIR_BELOW = 0.2
-_MIN_AIR = 100  # sampled voxels; fewer are no background
-# Levels among which the peak of lung is looked for, and what part of its height its foot has.
+_MIN_AIR = 100  # sampled voxels; with fewer there is no background
+# The peak of lung is searched below this level; its foot is at this fraction of its height.
 _PEAK_BELOW = 0.15
 _PEAK_BINS = 30
 _PEAK_FOOT = 0.4
-_SAMPLE = 200_000  # voxels that are enough for a histogram
+_SAMPLE = 200_000  # voxels; enough for a histogram
 
 
 def largest_component(mask: Mask) -> Mask:
-    """The largest connected part (faces touching) of a mask; an empty mask stays empty."""
+    """Keep the largest connected component (face neighbours) of a mask; an empty mask stays empty."""
     labels, count = ndimage.label(mask)
     if count <= 1:
         return mask
@@ -36,9 +36,9 @@ def largest_component(mask: Mask) -> Mask:
 
 
 def fill_holes_per_slice(mask: Mask, axis: int = 2) -> Mask:
-    """Fill what a mask encloses within each slice across ``axis``.
+    """Fill the holes of a mask in each slice perpendicular to ``axis``.
 
-    Slice by slice, because lungs and bowel are open where the field of view ends above and below.
+    In 3D, lungs and bowel are no holes: they are open where the field of view ends above and below.
     """
     in_plane = ndimage.generate_binary_structure(3, 1)
     middle: list[Any] = [slice(None)] * 3
@@ -56,21 +56,21 @@ def fill_holes_per_slice(mask: Mask, axis: int = 2) -> Mask:
 
 
 def body_mask(volume: NDArray[Any], axis: int = 2) -> Mask:
-    """Where the body is in an MR image.
+    """Segment the body in an MR image.
 
-    Background is noise near zero and the body anything above, however dark. Otsu's threshold alone splits
-    bright fat from the rest, so it is taken of the logarithm of the smoothed intensities, where air and
-    tissue are the two groups. The largest connected part is kept and filled slice by slice, so that lung
+    The background is noise near zero; everything above it, however dark, is body. Otsu's threshold on the intensities
+    would separate bright fat from the rest, so it is applied to the logarithm of the smoothed intensities, where air
+    and tissue are the two classes. The largest connected component is kept and filled slice by slice, so that lungs
     and gas belong to the body.
 
     Parameters
     ----------
     volume : (X, Y, Z), arbitrary units.
-    axis : the axis across which slices are filled: the one from feet to head.
+    axis : slices are filled perpendicular to this axis, the one from feet to head.
 
     Returns
     -------
-    (X, Y, Z) bool; all True where air and tissue cannot be told apart.
+    (X, Y, Z) bool; all True if air and tissue cannot be separated.
 
     References
     ----------
@@ -79,12 +79,12 @@ def body_mask(volume: NDArray[Any], axis: int = 2) -> Mask:
     """
     smooth = ndimage.gaussian_filter(volume, 1.0, output=np.float32, truncate=2.0)
     low, high = robust_range(smooth)
-    low = min(low, 0.0)  # air has no signal; a larger darkest value is tissue
+    low = min(low, 0.0)  # air has no signal; if the darkest value is larger, it is tissue
     if not high > low:
         return np.ones(volume.shape, dtype=np.bool_)
     levels = (smooth - low) / (high - low)
     body = levels > _air_threshold(_sample(levels))
-    # Opening; the body goes on beyond the image.
+    # Opening; the body continues beyond the image.
     body = ndimage.binary_dilation(ndimage.binary_erosion(body, border_value=1))
     body = fill_holes_per_slice(largest_component(body), axis)
     if not body.any():
@@ -93,20 +93,20 @@ def body_mask(volume: NDArray[Any], axis: int = 2) -> Mask:
 
 
 def cavity_level(level: NDArray[np.float32], body: Mask) -> float:
-    """Level below which lung and gas lie: the far foot of a narrow peak at the dark end of the histogram.
+    """Find the level below which lung and gas lie: the upper foot of a narrow peak at the dark end of the histogram.
 
-    Lung can be as bright on one image as muscle or spleen on another, so no fixed level will do. But lung has
-    hardly any signal of its own and its voxels stand close together, whereas dark tissue runs on into
-    brighter tissue. Where there is no such peak, nothing is taken for a cavity.
+    Lung can be as bright in one image as muscle or spleen in another, so a fixed level does not work. But lung has
+    hardly any signal of its own, so its voxels form a narrow peak, whereas dark tissue merges into brighter tissue.
+    Without such a peak, nothing counts as a cavity.
 
     Parameters
     ----------
     level : (X, Y, Z) smoothed intensities, 0 to 1 for the image's robust range.
-    body : where the body is.
+    body : (X, Y, Z) mask of the body.
 
     Returns
     -------
-    The level, or 0 where there is no peak.
+    The level, or 0 without such a peak.
     """
     histogram = np.histogram(_sample(level[body]), bins=_PEAK_BINS, range=(0, _PEAK_BELOW))[0]
     smooth = ndimage.gaussian_filter1d(histogram.astype(np.float64), 1.0)
@@ -115,14 +115,14 @@ def cavity_level(level: NDArray[np.float32], body: Mask) -> float:
 
 
 def _air_threshold(levels: NDArray[np.float32]) -> float:
-    """Level that divides air from tissue; negative where there is no air."""
-    # A hundredth of the range keeps the logarithm from spreading the noise of a black background.
+    """Find the level that separates air from tissue; negative if there is no air."""
+    # Adding a hundredth of the range keeps the logarithm from spreading the noise of a black background.
     logarithms = np.log(np.clip(levels, 0, 1) + 0.01)
     for _ in range(3):
         split = float(threshold_otsu(logarithms))
         if np.exp(split) - 0.01 <= _AIR_BELOW:
             return float(np.exp(split)) - 0.01
-        # Two kinds of tissue were divided (fat and water, where fat is suppressed): look below.
+        # The threshold separates two kinds of tissue (water and suppressed fat): search below it.
         logarithms = logarithms[logarithms <= split]
         if logarithms.size < _MIN_AIR or logarithms.min() == logarithms.max():
             break
@@ -130,15 +130,19 @@ def _air_threshold(levels: NDArray[np.float32]) -> float:
 
 
 def dark_cavities(level: NDArray[np.float32], body: Mask, spacing_mm: ArrayLike) -> Mask:
-    """Lung and gas: what is dark inside the body, in every direction over some millimetres, and large.
+    """Segment lung and gas: regions inside the body that are dark, thick in every direction, and large.
 
     Cortical bone and vessels are dark too, but thin.
 
     Parameters
     ----------
     level : (X, Y, Z), 0 to 1 for the image's robust range.
-    body : where the body is.
+    body : (X, Y, Z) mask of the body.
     spacing_mm : of the three axes.
+
+    Returns
+    -------
+    (X, Y, Z) bool.
     """
     spacing = np.asarray(spacing_mm, dtype=np.float64)
     smooth = ndimage.gaussian_filter(level, 1.0, truncate=2.0)
@@ -147,25 +151,25 @@ def dark_cavities(level: NDArray[np.float32], body: Mask, spacing_mm: ArrayLike)
     sizes = np.bincount(labels.ravel(), minlength=count + 1) * (float(np.prod(spacing)) / 1000)
     sizes[0] = 0
     core: Mask = (sizes >= CAVITY_ML)[labels]
-    if not core.any():  # spares the distances, which take most of the time
+    if not core.any():  # saves the distance transforms, which take most of the time
         return core
     core = ndimage.distance_transform_edt(core, sampling=spacing) > CAVITY_RADIUS_MM
     if not core.any():
         return core
-    # Smoothing and partial volume brighten the rim, so the cavity ends where it is twice as bright.
+    # Smoothing and partial volume brighten the rim, so the cavity extends to twice the level.
     near = ndimage.distance_transform_edt(~core, sampling=spacing) <= 2 * CAVITY_RADIUS_MM
     rim: Mask = body & (smooth < 2 * limit) & near
     return rim
 
 
 def robust_range(volume: NDArray[Any], low: float = 1.0, high: float = 99.5) -> tuple[float, float]:
-    """The percentiles between which an MR image's intensities lie, without its few brightest voxels."""
+    """Compute the intensity range of an MR image by percentiles, which ignore its few brightest voxels."""
     first, last = np.percentile(_sample(volume), (low, high))
     return float(first), float(last)
 
 
 def _sample(volume: NDArray[Any]) -> NDArray[Any]:
-    """Evenly spread voxels, enough for a histogram. A prime stride meets every axis's phases alike."""
+    """Sample voxels evenly, enough for a histogram. An odd stride avoids sampling only one half of an axis."""
     flat = volume.ravel(order="K")
     stride = max(1, flat.size // _SAMPLE)
     return flat[:: stride | 1] if stride > 1 else flat

@@ -1,4 +1,4 @@
-"""Which formats are read, chosen by suffix and checked against the content."""
+"""The image formats that are read: chosen by the suffix, checked against the content."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ SUFFIXES = tuple(_READERS)
 
 
 def known_suffix(path: Path) -> str:
-    """The image suffix of a file's name, one of :data:`SUFFIXES`, whatever its case.
+    """Return the image suffix of a file name, one of :data:`SUFFIXES`, ignoring case.
 
     Raises
     ------
     InvalidInput
-        The name has none of them.
+        The name has another suffix.
     """
     for suffix in SUFFIXES:
         if path.name.lower().endswith(suffix):
             return suffix
-    raise InvalidInput(f"{path.name}: not a name of an image that is read here (known: {', '.join(SUFFIXES)})")
+    raise InvalidInput(f"{path.name} is not an image file; supported are {', '.join(SUFFIXES)}")
 
 
 def read_header(path: Path) -> Header:
-    """Read a header, chosen by the file's suffix and checked against its content.
+    """Read the header of an image file.
 
     Raises
     ------
     InvalidInput
-        No such file, unknown or wrong suffix, or not a header of that format.
+        The file does not exist, or its content does not match its suffix.
     GeometryError
-        Spacing or orientation cannot be used.
+        The spacing or the orientation is invalid.
     """
     suffix = known_suffix(path)
     if not path.is_file():
-        raise InvalidInput(f"{path}: there is no such file")
+        raise InvalidInput(f"{path} does not exist")
     if path.stat().st_size == 0:
         raise InvalidInput(f"{path.name}: the file is empty")
     return _READERS[suffix](path)

@@ -1,4 +1,4 @@
-"""Where the voxels of an image lie: shape and affine, checked once."""
+"""The grid of an image: its shape and affine, checked once."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from mrseg_label.errors import GeometryError
 Affine = NDArray[np.float64]
 Shape = tuple[int, int, int]
 
-# Direction cosines that are off by more than this are a shear, which no reader of the field agrees about.
+# Direction cosines that deviate by more than this are a shear, which programs interpret differently.
 SHEAR_TOLERANCE = 5e-3
-# Below this they are rounding (NIfTI stores float32) and are put right without a word.
+# Smaller deviations are rounding (NIfTI stores float32) and are corrected without a warning.
 ROUNDING_TOLERANCE = 1e-5
-# Two grids are the same if no corner voxel of one lies farther than this from its counterpart, in voxels
-# of the smallest spacing. Rounding of float32 headers and of quaternions stays below 0.005.
+# Two grids are the same if no corner voxel is farther than this from its counterpart, in units of the smallest
+# spacing. Rounding of float32 headers and of quaternions stays below 0.005.
 CORNER_TOLERANCE_VOXELS = 0.02
 SPACING_RANGE_MM = (1e-2, 1e2)
 
@@ -35,7 +35,7 @@ class Geometry:
     Attributes
     ----------
     shape : number of voxels (X, Y, Z), file axis order.
-    affine : (4, 4) float64, read-only; voxel index (i, j, k, 1) to RAS mm. Its columns are orthogonal.
+    affine : (4, 4) float64, read-only; from voxel index (i, j, k, 1) to RAS mm; its columns are orthogonal.
     """
 
     shape: Shape
@@ -44,22 +44,22 @@ class Geometry:
     def __post_init__(self) -> None:
         shape = tuple(int(n) for n in self.shape)
         if len(shape) != 3 or min(shape) < 1:
-            raise GeometryError(f"an image has three axes of at least one voxel, this one has the shape {shape}")
+            raise GeometryError(f"an image needs three axes of at least one voxel; this one has the shape {shape}")
         affine = np.array(self.affine, dtype=np.float64)
         if affine.shape != (4, 4) or not np.isfinite(affine).all() or not np.array_equal(affine[3], (0, 0, 0, 1)):
-            raise GeometryError(f"not an affine (4 x 4, finite, last row 0 0 0 1): {affine.tolist()}")
+            raise GeometryError(f"an affine must be 4 x 4 and finite with the last row 0 0 0 1, not {affine.tolist()}")
         _check_spacing(np.linalg.norm(affine[:3, :3], axis=0))
         deviation = orthonormal_deviation(affine)
         if deviation > SHEAR_TOLERANCE:
             raise GeometryError(
-                f"the axes are sheared: direction cosines are off by {deviation:.2g}: {affine.tolist()}"
+                f"the axes are sheared: the direction cosines deviate by {deviation:.2g} in {affine.tolist()}"
             )
         affine.setflags(write=False)
         object.__setattr__(self, "shape", shape)
         object.__setattr__(self, "affine", affine)
 
     def __eq__(self, other: object) -> bool:
-        """Equal to the last bit; use :meth:`matches` for grids that went through files."""
+        """Compare bit by bit; use :meth:`matches` for grids that were stored in files."""
         if not isinstance(other, Geometry):
             return NotImplemented
         return self.shape == other.shape and np.array_equal(self.affine, other.affine)
@@ -80,7 +80,7 @@ class Geometry:
 
     @cached_property
     def axcodes(self) -> str:
-        """Where each axis points most nearly, for example ``"LPS"``: towards left, posterior, superior."""
+        """Nearest anatomical direction of each axis, for example ``"LPS"``: towards left, posterior, superior."""
         return axcodes_of(self.affine)
 
     @property
@@ -89,17 +89,17 @@ class Geometry:
         return float(np.prod(self.spacing_mm)) / 1000
 
     def corners_mm(self) -> NDArray[np.float64]:
-        """RAS coordinates of the eight corner voxels' centres, shape (8, 3), mm."""
+        """RAS coordinates of the centres of the eight corner voxels, shape (8, 3), mm."""
         indices = np.array(list(itertools.product(*((0, n - 1) for n in self.shape))), dtype=np.float64)
         moved: NDArray[np.float64] = indices @ self.affine[:3, :3].T + self.affine[:3, 3]
         return moved
 
     def difference(self, other: Geometry, tolerance_voxels: float = CORNER_TOLERANCE_VOXELS) -> str | None:
-        """Say how two grids differ, with both geometries; None if they are the same.
+        """Describe how two grids differ, with both geometries; None if they are the same.
 
-        They are the same if the shapes are equal and no corner voxel lies farther than ``tolerance_voxels``
-        (in units of the smallest spacing) from its counterpart. That one figure covers spacing, origin and
-        direction, each as far as it moves a voxel.
+        They are the same if the shapes are equal and no corner voxel is farther than ``tolerance_voxels`` (in units
+        of the smallest spacing) from its counterpart. This one criterion covers spacing, origin and direction, each
+        by how far it moves a voxel.
         """
         if self.shape != other.shape:
             what = "the number of voxels differs"
@@ -107,7 +107,7 @@ class Geometry:
             distance = float(np.linalg.norm(self.corners_mm() - other.corners_mm(), axis=1).max())
             if distance <= tolerance_voxels * min(*self.spacing_mm, *other.spacing_mm):
                 return None
-            what = f"corner voxels lie up to {distance:.3g} mm apart"
+            what = f"corner voxels are up to {distance:.3g} mm apart"
         return f"{what}: {self}, against {other}"
 
     def matches(self, other: Geometry, tolerance_voxels: float = CORNER_TOLERANCE_VOXELS) -> bool:
@@ -121,7 +121,7 @@ class Geometry:
             raise GeometryError(f"{what}: {difference}")
 
     def to_json(self) -> dict[str, Any]:
-        """As plain numbers and lists; spacing and axis codes are there for readers and derived on the way back."""
+        """Convert to JSON values; spacing and axis codes are for information and are not read back."""
         return {
             "shape": list(self.shape),
             "affine": self.affine.tolist(),
@@ -131,23 +131,23 @@ class Geometry:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Geometry:
-        """The inverse of :meth:`to_json`; only ``shape`` and ``affine`` are read.
+        """Convert from the values of :meth:`to_json`; only ``shape`` and ``affine`` are read.
 
         Raises
         ------
         GeometryError
-            A key is missing or is not what it must be.
+            A key is missing, or a value is invalid.
         """
         try:
             shape = tuple(int(n) for n in data["shape"])
             affine = np.array(data["affine"], dtype=np.float64)
         except (KeyError, TypeError, ValueError) as error:
-            raise GeometryError(f"not a geometry (needs shape and affine): {error!r}") from error
+            raise GeometryError(f"a geometry needs a valid shape and affine: {error!r}") from error
         return cls(shape, affine)  # type: ignore[arg-type]  # the length is checked in __post_init__
 
 
 def axcodes_of(affine: ArrayLike) -> str:
-    """Axis codes of an affine, for example ``"RAS"``."""
+    """Return the axis codes of an affine, for example ``"RAS"``."""
     codes = nibo.aff2axcodes(np.asarray(affine))
     return "".join(code or "?" for code in codes)
 
@@ -158,24 +158,24 @@ def parse_axcodes(text: str) -> str:
     Raises
     ------
     GeometryError
-        The text names no orientation.
+        The text is not an orientation.
     """
     codes = text.strip().upper()
     if not re.fullmatch("[RLAPSI]{3}", codes) or {world_axis(code) for code in codes} != {0, 1, 2}:
         raise GeometryError(
-            f"{text!r} is no orientation: it takes three letters, one of R/L, one of A/P and one of S/I, "
-            "saying where each axis of the file points, for example LPS"
+            f"{text!r} is not an orientation: give three letters, one each of R/L, A/P and S/I, "
+            "for the directions of the file's axes, for example LPS"
         )
     return codes
 
 
 def world_axis(code: str) -> int:
-    """World axis of an axis code: 0 for R and L, 1 for A and P, 2 for S and I."""
+    """Return the world axis of an axis code: 0 for R and L, 1 for A and P, 2 for S and I."""
     return {"R": 0, "L": 0, "A": 1, "P": 1, "S": 2, "I": 2}[code]
 
 
 def stated_affine(axcodes: str, spacing_mm: Sequence[float], shape: Sequence[int]) -> Affine:
-    """Affine of a file without orientation whose axes someone has stated; the world's origin is its centre."""
+    """Make the affine of a file that has no orientation from stated axis codes; the origin is the image centre."""
     affine = np.eye(4)
     affine[:3, :3] = 0
     for axis, code in enumerate(parse_axcodes(axcodes)):
@@ -185,13 +185,13 @@ def stated_affine(axcodes: str, spacing_mm: Sequence[float], shape: Sequence[int
 
 
 def orthonormal_deviation(affine: Affine) -> float:
-    """Largest difference between the direction cosines and the nearest orthonormal ones."""
+    """Compute the largest difference between the direction cosines and the nearest orthonormal ones."""
     directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     return float(np.abs(directions - nearest_orthonormal(directions)).max())
 
 
 def nearest_orthonormal(directions: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The orthonormal matrix nearest to ``directions`` (3, 3) in the Frobenius norm, handedness kept.
+    """Find the orthonormal matrix nearest to ``directions`` (3, 3) in the Frobenius norm, with the same handedness.
 
     References
     ----------
@@ -204,20 +204,22 @@ def nearest_orthonormal(directions: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def resolve_affine(affine: ArrayLike) -> tuple[Affine, list[str]]:
-    """Make the axes of an affine orthogonal, or refuse.
+    """Make the axes of an affine orthogonal.
 
     Parameters
     ----------
-    affine : (4, 4), voxel index to RAS mm.
+    affine : (4, 4), from voxel index to RAS mm.
 
     Returns
     -------
-    The affine with orthonormal direction cosines, spacing and origin unchanged; and what there is to report.
+    affine : with orthonormal direction cosines; spacing and origin are unchanged.
+    warnings : corrections that were made.
 
     Raises
     ------
     GeometryError
-        Not finite, a spacing of zero or beyond belief, or sheared by more than ``SHEAR_TOLERANCE``.
+        The affine is not finite, a spacing is outside of ``SPACING_RANGE_MM``, or the axes are sheared by more than
+        ``SHEAR_TOLERANCE``.
     """
     resolved = np.array(affine, dtype=np.float64)
     if resolved.shape != (4, 4) or not np.isfinite(resolved).all():
@@ -229,14 +231,14 @@ def resolve_affine(affine: ArrayLike) -> tuple[Affine, list[str]]:
     deviation = float(np.abs(directions - nearest).max())
     if deviation > SHEAR_TOLERANCE:
         raise GeometryError(
-            f"the axes are sheared: direction cosines are off by {deviation:.2g} from orthonormal ones "
-            f"(allowed: {SHEAR_TOLERANCE:g}); resample the image to a grid with right angles"
+            f"the axes are sheared: the direction cosines deviate by {deviation:.2g} from orthonormal ones "
+            f"(at most {SHEAR_TOLERANCE:g} is allowed); resample the image to an orthogonal grid"
         )
     resolved[:3, :3] = nearest * spacing
     if deviation <= ROUNDING_TOLERANCE:
         return resolved, []
     return resolved, [
-        f"direction cosines were off by {deviation:.2g} and were projected to the nearest orthonormal ones"
+        f"direction cosines deviated by {deviation:.2g} and were replaced by the nearest orthonormal ones"
     ]
 
 
@@ -245,5 +247,5 @@ def _check_spacing(spacing: NDArray[np.float64]) -> None:
     if not np.isfinite(spacing).all() or spacing.min() < low or spacing.max() > high:
         raise GeometryError(
             f"the spacing is {' x '.join(f'{value:.4g}' for value in spacing)} mm; "
-            f"each must lie between {low:g} and {high:g} mm"
+            f"each must be between {low:g} and {high:g} mm"
         )

@@ -1,4 +1,4 @@
-"""What a file's header says, in one form for NIfTI, NRRD and MetaImage, and the voxels behind it."""
+"""The header of an image file, in one form for NIfTI, NRRD and MetaImage, and reading the voxels behind it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mrseg_label.imaging.streams import MAX_VOXEL_BYTES, check_size, open_gzip, 
 
 
 class Encoding(Enum):
-    """How the voxels are packed."""
+    """How the voxels are compressed."""
 
     RAW = "raw"
     GZIP_FILE = "gzip of the whole file"
@@ -27,18 +27,18 @@ class Encoding(Enum):
 
 @dataclass(frozen=True)
 class Header:
-    """A header whose promises are not yet checked against the voxels.
+    """A header that has not yet been checked against the voxels.
 
     Attributes
     ----------
-    shape : every axis of the file, the fastest first; may have more or fewer than three.
-    dtype : of the stored numbers, with their byte order.
+    shape : length of every axis of the file, the fastest first; there may be more or fewer than three.
+    dtype : of the stored numbers, including their byte order.
     spacing_mm : along the three spatial axes.
-    affine : (4, 4) voxel index to RAS mm as the file has it, or None where it gives no orientation.
-    offset : where the voxels begin, in bytes of the file (of the unpacked file for ``GZIP_FILE``).
+    affine : (4, 4) from voxel index to RAS mm as stored; None if the file has no orientation.
+    offset : byte at which the voxels begin (in the decompressed file for ``GZIP_FILE``).
     slope, intercept : real value = stored value * slope + intercept.
-    component_axis : axis of the components of a voxel (NRRD lists them first), if there is one.
-    warnings : what was converted, in words for the person who imports.
+    component_axis : axis of the components of a voxel (the first in NRRD), if there is one.
+    warnings : conversions that were made, for the import report.
     """
 
     path: Path
@@ -54,17 +54,17 @@ class Header:
     warnings: tuple[str, ...] = field(default_factory=tuple)
 
     def read_voxels(self, max_bytes: int = MAX_VOXEL_BYTES) -> NDArray[Any]:
-        """The stored numbers, every axis of the file, native byte order, Fortran layout; not yet scaled.
+        """Read the stored numbers: all axes of the file, native byte order, Fortran order, not yet scaled.
 
         Raises
         ------
         InvalidInput
-            The file holds fewer or more voxels than promised, or a checksum is wrong.
+            The file contains fewer or more voxels than the header declares, or a checksum is wrong.
         TooLarge
-            More than ``max_bytes``.
+            The voxels take more than ``max_bytes``.
         """
         count = self.dtype.itemsize
-        for length in self.shape:  # Python's integers do not overflow
+        for length in self.shape:  # Python integers do not overflow
             count *= length
         check_size(self.path, count, self.encoding is not Encoding.RAW, max_bytes)
         with self.path.open("rb") as file:
@@ -73,7 +73,7 @@ class Header:
             else:
                 file.seek(self.offset)
                 if self.encoding is Encoding.ZLIB_DATA:
-                    # Nobody's packer makes voxels larger than this; a longer file is not read whole to find that out.
+                    # Compression never doubles the size, so nothing beyond this belongs to the voxels.
                     data = read_zlib(file.read(2 * count + 4096), count, self.path)
                 else:
                     data = read_exactly(
@@ -84,27 +84,35 @@ class Header:
 
 
 def plain_dtype(dtype: np.dtype[Any], path: Path) -> np.dtype[Any]:
-    """Accept whole and floating numbers of up to 64 bits.
+    """Accept integers and floating-point numbers of up to 64 bits.
 
     Raises
     ------
     InvalidInput
-        Colours, complex or extended numbers.
+        The voxels are colours, complex numbers or longer than 64 bits.
     """
     if dtype.kind in "iuf" and dtype.itemsize <= 8:
         return dtype
-    kind = {"V": f"{len(dtype.fields or ())} colour components a voxel (RGB)", "c": "complex numbers"}.get(
+    kind = {"V": f"{len(dtype.fields or ())} colour components each (RGB)", "c": "complex numbers"}.get(
         dtype.kind, str(dtype)
     )
     raise InvalidInput(
-        f"{path.name}: voxels are {kind}; an image here has one real number a voxel "
-        "(export the magnitude or one channel)"
+        f"{path.name}: the voxels are {kind}, but must be one real number each; "
+        "export the magnitude or a single channel"
     )
 
 
 def positive_shape(shape: Sequence[int], path: Path) -> tuple[int, ...]:
-    """Check that every axis has at least one voxel."""
+    """Check that every axis has at least one voxel.
+
+    Raises
+    ------
+    InvalidInput
+        There is no axis, or one is empty.
+    """
     lengths = tuple(int(n) for n in shape)
     if not lengths or min(lengths) < 1:
-        raise InvalidInput(f"{path.name}: the header gives the size {lengths}; every axis must have at least one voxel")
+        raise InvalidInput(
+            f"{path.name}: the header declares the size {lengths}, but every axis needs at least one voxel"
+        )
     return lengths

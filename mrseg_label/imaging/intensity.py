@@ -1,12 +1,11 @@
-"""MR made to look like CT, so that a network that has only seen CT can segment it.
+"""Convert the intensities of MR images to resemble CT, so that a network trained on CT alone can segment them.
 
-On CT, fat is darker than soft tissue and bone brighter; on T1-weighted MR, fat is brightest and cortical bone
-darkest. So an inverted MR image looks more like CT than the MR image does, where fat is bright. Outside
-the body, in lung and in gas both are dark, so these are set apart and not inverted (an inverted
-background would be bone everywhere).
+On CT, fat is darker and bone brighter than soft tissue; on T1-weighted MR, fat is brightest and cortical bone darkest.
+If fat is bright, an inverted MR image therefore resembles CT more closely. Air outside the body, lung and gas are dark
+on both, so they are handled separately and not inverted (an inverted background would look like bone).
 
-All arrays are (X, Y, Z) with the third axis from feet to head (any order of RAS or LPS will do for the
-rest); results are int16 in the range of Hounsfield units, since TotalSegmentator resamples whole numbers.
+All arrays are (X, Y, Z) with the third axis from feet to head, such as RAS or LPS; results are int16 in the range of
+Hounsfield units, since TotalSegmentator resamples integers.
 
 References
 ----------
@@ -27,10 +26,10 @@ from mrseg_label.imaging.body import Mask, body_mask, dark_cavities, robust_rang
 
 AIR_HU = -1000
 CAVITY_HU = -850
-# The window of soft tissue on CT, from fat to enhanced vessels and cancellous bone.
+# Soft tissue on CT, from fat to enhanced vessels and cancellous bone.
 TISSUE_HU = (-150, 250)
 _RANGE_PERCENT = (1.0, 99.5)
-# An image with a smaller range would lose its contrast when it is rounded to whole numbers.
+# An image with a smaller range would lose its contrast by rounding to integers.
 _MIN_RAW_RANGE = 100.0
 _RAW_SCALE = 1000.0
 _INT16 = np.iinfo(np.int16)
@@ -40,17 +39,17 @@ Volume = NDArray[np.int16]
 
 
 def invert(volume: NDArray[Any], spacing_mm: ArrayLike, body: Mask | None = None) -> Volume:
-    """Turn bright into dark inside the body: n = (x - p1) / (p99.5 - p1) becomes -150 + (1 - n) 400 HU.
+    """Invert the intensities inside the body: n = (x - p1) / (p99.5 - p1) becomes -150 + (1 - n) 400 HU.
 
     Parameters
     ----------
-    volume : MR intensities, arbitrary units.
+    volume : (X, Y, Z) MR intensities, arbitrary units.
     spacing_mm : of the three axes.
-    body : where the body is, if it is known; else :func:`mrseg_label.imaging.body.body_mask`.
+    body : (X, Y, Z) mask of the body; by default :func:`mrseg_label.imaging.body.body_mask`.
 
     Returns
     -------
-    int16, HU: tissue -150 to 250, lung and gas -850, outside the body -1000.
+    (X, Y, Z) int16 in HU: tissue -150 to 250, lung and gas -850, outside the body -1000.
     """
     body = body_mask(volume) if body is None else body
     level = _level(volume)
@@ -59,26 +58,34 @@ def invert(volume: NDArray[Any], spacing_mm: ArrayLike, body: Mask | None = None
 
 
 def equalize(volume: NDArray[Any], spacing_mm: ArrayLike, body: Mask | None = None) -> Volume:
-    """Equalise the histogram of the tissue inside the body: each of -150 to 250 HU becomes equally frequent.
+    """Equalise the histogram of tissue inside the body: all values from -150 to 250 HU become equally frequent.
 
-    The order of intensities stays: bright remains bright. Parameters and result as in :func:`invert`.
+    The order of intensities is kept: bright remains bright. Parameters and result as in :func:`invert`.
     """
     body = body_mask(volume) if body is None else body
     level = _level(volume)
     cavities = dark_cavities(level, body, spacing_mm)
     bins = np.minimum((level * _LEVELS).astype(np.int32), _LEVELS - 1)
     histogram = np.bincount(bins[body & ~cavities], minlength=_LEVELS).astype(np.float64)
-    # A level's rank is the middle of its bin, so that one frequent level does not jump to its end.
+    # The rank of a level is the middle of its bin, so that a frequent level is not moved to the end of its bin.
     rank = (np.cumsum(histogram) - histogram / 2) / max(histogram.sum(), 1)
     low, high = TISSUE_HU
     return _assemble((low + rank * (high - low)).astype(np.float32)[bins], body, cavities)
 
 
 def raw(volume: NDArray[Any]) -> Volume:
-    """The image's own values as whole numbers.
+    """Round the values of an image to int16, without converting them.
 
-    Values stay as they are, unless their range is so small that rounding would erase the image (floating
-    point images between 0 and 1) or so large that they do not fit: then they are scaled to 0 to 1000.
+    Only if their range is so small that rounding would erase the image (floating-point images between 0 and 1), or so
+    large that it exceeds int16, the values are first scaled to 0 to 1000.
+
+    Parameters
+    ----------
+    volume : (X, Y, Z), HU or arbitrary units.
+
+    Returns
+    -------
+    (X, Y, Z) int16.
     """
     low, high = robust_range(volume, *_RANGE_PERCENT)
     smallest, largest = float(volume.min()), float(volume.max())
@@ -88,12 +95,12 @@ def raw(volume: NDArray[Any]) -> Volume:
     if not high > low:
         low, high = smallest, largest
     scaled = (volume.astype(np.float32) - np.float32(low)) * np.float32(_RAW_SCALE / (high - low))
-    whole: Volume = np.rint(np.clip(scaled, _INT16.min, _INT16.max)).astype(np.int16)
-    return whole
+    rounded: Volume = np.rint(np.clip(scaled, _INT16.min, _INT16.max)).astype(np.int16)
+    return rounded
 
 
 def _level(volume: NDArray[Any]) -> NDArray[np.float32]:
-    """Intensities between the 1st and the 99.5th percentile as 0 to 1."""
+    """Scale intensities from the 1st to the 99.5th percentile to 0 to 1."""
     low, high = robust_range(volume, *_RANGE_PERCENT)
     level = volume.astype(np.float32)
     level -= np.float32(low)

@@ -1,4 +1,7 @@
-"""Two grids on one lattice: the exact order, direction and offset that bring the one onto the other."""
+"""Align two grids without interpolation: find the axis order, flips and whole-voxel offset between them.
+
+A mask may be cropped, padded or reoriented against its image and still have its voxels in the same places.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +20,14 @@ Voxel = TypeVar("Voxel", bound=np.generic)
 
 @dataclass(frozen=True)
 class Placement:
-    """How the voxels of a source grid lie in a target grid.
+    """The position of a source grid in a target grid.
 
     Attributes
     ----------
-    axes : for each axis of the target, the axis of the source that runs along it.
-    flipped : for each axis of the target, whether the source runs the other way.
-    offset : index in the target of the source's first voxel after both; may be negative.
-    shape : of the source in the target's order of axes.
+    axes : for each axis of the target, the parallel axis of the source.
+    flipped : for each axis of the target, whether the source has the opposite direction.
+    offset : index in the target of the reordered source's first voxel; may be negative.
+    shape : of the source in the target's axis order.
     """
 
     axes: tuple[int, int, int]
@@ -33,20 +36,21 @@ class Placement:
     shape: tuple[int, int, int]
 
     def covers_exactly(self, target: Geometry) -> bool:
-        """Whether source and target are the same grid, perhaps in another order of axes."""
+        """Whether source and target are the same grid, except for the order and direction of the axes."""
         return self.offset == (0, 0, 0) and self.shape == target.shape
 
     def reorder(self, array: NDArray[Voxel]) -> NDArray[Voxel]:
-        """The source's voxels (X, Y, Z) with the target's axes: a view, not yet padded or cropped."""
+        """Return a view of the source's voxels (X, Y, Z) with the target's axes, neither padded nor cropped."""
         steps = tuple(slice(None, None, -1 if flip else 1) for flip in self.flipped)
         return array.transpose(self.axes)[steps]
 
     def place(self, array: NDArray[Voxel], target: Geometry) -> tuple[NDArray[Voxel], int]:
-        """Bring the source's voxels onto the target, zeros around them.
+        """Place the source's voxels on the target grid, padded with zeros and cropped.
 
         Returns
         -------
-        The array with the target's shape, and how many non-zero voxels of the source lie outside it.
+        array : with the target's shape.
+        lost : number of non-zero voxels of the source outside the target.
         """
         moved = self.reorder(array)
         if self.covers_exactly(target):
@@ -65,10 +69,10 @@ class Placement:
 def placement(
     source: Geometry, target: Geometry, tolerance_voxels: float = CORNER_TOLERANCE_VOXELS
 ) -> Placement | None:
-    """Find how a grid lies on the lattice of another; None if it does not lie on it.
+    """Find the position of a grid on the lattice of another; None if their voxels do not coincide.
 
-    It lies on it if every corner voxel of the source is within ``tolerance_voxels`` (in units of the smallest
-    spacing) of a voxel of the target's lattice, continued beyond the target, and neighbours stay neighbours.
+    They coincide if every corner voxel of the source is within ``tolerance_voxels`` (in units of the smallest spacing)
+    of a point of the target's lattice, continued beyond the target, and neighbouring voxels remain neighbours.
     """
     relative = np.linalg.solve(target.affine, source.affine)
     turn = np.rint(relative[:3, :3])
@@ -76,14 +80,16 @@ def placement(
         return None
     exact = np.eye(4)
     exact[:3, :3] = turn
-    # The rounding of the first voxel is decided where the source lies, not at an index far outside of it.
+    # Round at the centre of the source, not at an index that may be far outside of it.
     middle = (np.array(source.shape, dtype=np.float64) - 1) / 2
     start = relative[:3, :3] @ middle + relative[:3, 3] - turn @ middle
-    if not np.abs(start).max() < _FARTHEST_VOXELS:  # so far away that numbers no longer tell neighbours apart
+    if (
+        not np.abs(start).max() < _FARTHEST_VOXELS
+    ):  # at such a distance, floating-point numbers no longer distinguish neighbours
         return None
     exact[:3, 3] = np.rint(start)
     distance = np.linalg.norm(source.corners_mm() - _corners(target.affine @ exact, source), axis=1).max()
-    if not distance <= tolerance_voxels * min(*source.spacing_mm, *target.spacing_mm):  # NaN is no distance
+    if not distance <= tolerance_voxels * min(*source.spacing_mm, *target.spacing_mm):  # also true for NaN
         return None
     return _placement(turn, exact[:3, 3], source)
 

@@ -1,4 +1,4 @@
-"""MetaImage headers with attached voxels (``.mha``), as ITK and SimpleITK write them.
+"""Read headers of MetaImage files with attached voxels (``.mha``), as ITK and SimpleITK write them.
 
 References
 ----------
@@ -37,27 +37,29 @@ def read_header(path: Path) -> Header:
     Raises
     ------
     InvalidInput
-        Not MetaImage, or a feature that is not read here (voxels as text or in another file).
+        The file is not MetaImage, or uses an unsupported feature (voxels as text or in another file).
     GeometryError
-        Numbers of spacing or direction are missing or malformed.
+        The spacing, direction or origin is malformed.
     """
     fields, offset = _fields(path)
     if fields.get("ElementDataFile", "").upper() != "LOCAL":
         raise InvalidInput(
-            f"{path.name}: the voxels lie in another file ({fields.get('ElementDataFile')!r}); save one .mha file"
+            f"{path.name}: the voxels are in another file ({fields.get('ElementDataFile')!r}); save the image as one .mha file"
         )
     if fields.get("BinaryData", "True").lower() != "true" or fields.get("HeaderSize", "0") not in ("0", "-1"):
-        raise InvalidInput(f"{path.name}: voxels as text or with a header of their own are not read here")
+        raise InvalidInput(
+            f"{path.name}: voxels as text or with a separate header are not supported; save them as binary data"
+        )
     for field, neutral in (("ElementToIntensityFunctionSlope", 1.0), ("ElementToIntensityFunctionOffset", 0.0)):
         if _numbers(fields, field, path, [neutral]) != [neutral]:
-            raise InvalidInput(f"{path.name}: {field} is not read here; save the real values")
+            raise InvalidInput(f"{path.name}: {field} is not supported; save the image with its real values")
     kind = fields.get("ElementType", "").removesuffix("_ARRAY")
     if kind not in _TYPES:
-        raise InvalidInput(f"{path.name}: unknown voxel type {kind!r}")
+        raise InvalidInput(f"{path.name}: the voxel type {kind!r} is unknown")
     big = fields.get("BinaryDataByteOrderMSB", fields.get("ElementByteOrderMSB", "False")).lower() == "true"
     shape = positive_shape(_whole_numbers(fields, "DimSize", path, []), path)
     if [float(len(shape))] != _numbers(fields, "NDims", path, []):
-        raise InvalidInput(f"{path.name}: {fields.get('NDims')} axes but {len(shape)} sizes")
+        raise InvalidInput(f"{path.name}: the header declares {fields.get('NDims')} axes but {len(shape)} sizes")
     (components,) = positive_shape(_whole_numbers(fields, "ElementNumberOfChannels", path, [1.0])[:1], path)
     warnings: list[str] = []
     spacing, affine = _geometry(fields, len(shape), path, warnings)
@@ -89,7 +91,7 @@ def _fields(path: Path) -> tuple[dict[str, str], int]:
         fields[name.strip()] = value.strip()
         if name.strip() == "ElementDataFile":
             return fields, position
-    raise InvalidInput(f"{path.name}: the content is not MetaImage")
+    raise InvalidInput(f"{path.name}: the content is not MetaImage; check the name")
 
 
 def _numbers(fields: dict[str, str], name: str, path: Path, default: list[float]) -> list[float]:
@@ -103,7 +105,7 @@ def _numbers(fields: dict[str, str], name: str, path: Path, default: list[float]
 
 def _whole_numbers(fields: dict[str, str], name: str, path: Path, default: list[float]) -> list[int]:
     numbers = _numbers(fields, name, path, default)
-    if not all(number.is_integer() for number in numbers):  # infinities and NaN are none
+    if not all(number.is_integer() for number in numbers):  # False for infinity and NaN
         raise InvalidInput(f"{path.name}: {name} must be whole numbers, not {fields[name]!r}")
     return [int(number) for number in numbers]
 
@@ -121,7 +123,7 @@ def _geometry(
     spacing = np.array(numbers) * to_mm
     if len(spacing) != axes or not np.isfinite(spacing).all() or spacing.min() <= 0:
         raise GeometryError(
-            f"{path.name}: the header gives a spacing of {spacing.tolist()} mm; each must be greater than zero"
+            f"{path.name}: the header declares a spacing of {spacing.tolist()} mm; each must be greater than zero"
         )
     used = min(axes, 3)
     matrix = next(
@@ -134,8 +136,8 @@ def _geometry(
         (_numbers(fields, name, path, []) for name in ("Offset", "Position", "Origin") if name in fields), [0.0] * axes
     )
     if len(matrix) != axes * axes or len(origin) != axes:
-        raise GeometryError(f"{path.name}: the direction or origin does not have the numbers that {axes} axes need")
-    # One line of the matrix is the direction of one axis, in LPS.
+        raise GeometryError(f"{path.name}: the direction or the origin has the wrong number of values for {axes} axes")
+    # Each row of the matrix is the direction of one axis, in LPS.
     affine = np.eye(4)
     affine[:used, :used] = np.array(matrix).reshape(axes, axes)[:used, :used].T * spacing[:used]
     affine[:used, 3] = np.array(origin)[:used] * to_mm

@@ -1,4 +1,4 @@
-"""NIfTI-1 and NIfTI-2 in single files: header to one geometry, and the one form in which we write."""
+"""Read headers of single-file NIfTI-1 and NIfTI-2, and write NIfTI-1 in one canonical form."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from mrseg_label.imaging.header import Encoding, Header, plain_dtype, positive_s
 from mrseg_label.imaging.streams import is_gzip
 
 NiftiHeader = Any  # nibabel's Nifti1Header or Nifti2Header, which carry no types
-_MAX_OFFSET = 64 * 1024**2  # header extensions are small; a larger offset is damage
-_UNIT_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # unknown units mean mm
+_MAX_OFFSET = 64 * 1024**2  # header extensions are small; a larger offset is corrupt
+_UNIT_MM = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}  # code 0, unknown, is read as mm
 _UNIT_NAME = {1: "metres", 3: "micrometres"}
-# sform and qform of one file may place a corner voxel this far apart by rounding, in voxels.
+# By rounding, sform and qform of one file may place a corner voxel this far apart, in voxels.
 _AGREEMENT_VOXELS = 0.02
 _MAX_AXIS = 32767
 _HEADERS: dict[int, Any] = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
@@ -33,30 +33,30 @@ _HEADERS: dict[int, Any] = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
 def read_header(path: Path) -> Header:
     """Read the header of a ``.nii`` or ``.nii.gz`` file.
 
-    The sform is taken when sform and qform differ, which is reported.
+    If sform and qform differ, the sform is used and a warning is added.
 
     Raises
     ------
     InvalidInput
-        Not NIfTI, or numbers in it cannot be.
+        The file is not NIfTI, or a value in its header is invalid.
     GeometryError
-        Zero spacing, or sform and qform disagree about the direction of an axis.
+        A spacing is zero, or sform and qform disagree about the direction of an axis.
     """
     compressed = is_gzip(path)
     if compressed != path.name.lower().endswith(".gz"):
         raise InvalidInput(
             f"{path.name}: the content is {'' if compressed else 'not '}compressed by gzip, contrary to the name; "
-            f"rename it to end in {'.nii.gz' if compressed else '.nii'}"
+            f"rename the file to end in {'.nii.gz' if compressed else '.nii'}"
         )
     header = _parse(path, compressed)
     dims = header["dim"].astype(int)
     if not 1 <= dims[0] <= 7:
-        raise InvalidInput(f"{path.name}: the header gives {dims[0]} axes")
+        raise InvalidInput(f"{path.name}: the header declares {dims[0]} axes; 1 to 7 are possible")
     shape = positive_shape(dims[1 : dims[0] + 1], path)
     dtype = _dtype(header, path)
     offset = float(header["vox_offset"])
     if not header.sizeof_hdr <= offset <= _MAX_OFFSET:
-        raise InvalidInput(f"{path.name}: the header says that the voxels begin at byte {offset:g}")
+        raise InvalidInput(f"{path.name}: the header is corrupt; it declares that the voxels begin at byte {offset:g}")
     warnings: list[str] = []
     slope, intercept = _scaling(header, path)
     spacing, affine = _geometry(header, shape, path, warnings)
@@ -79,7 +79,7 @@ def _parse(path: Path, compressed: bool) -> NiftiHeader:
         with gzip.open(path, "rb") if compressed else path.open("rb") as file:
             block = file.read(540)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InvalidInput(f"{path.name}: the compressed file is damaged at its beginning: {error}") from error
+        raise InvalidInput(f"{path.name}: the beginning of the compressed file is damaged: {error}") from error
     for order, endianness in (("little", "<"), ("big", ">")):
         size = int.from_bytes(block[:4], order)  # type: ignore[arg-type]
         kind, magic = {348: (nib.Nifti1Header, block[344:348]), 540: (nib.Nifti2Header, block[4:8])}.get(
@@ -93,7 +93,7 @@ def _parse(path: Path, compressed: bool) -> NiftiHeader:
                 "convert .hdr/.img pairs and ANALYZE files first"
             )
         return _HEADERS[size](binaryblock=block[:size], endianness=endianness, check=False)
-    raise InvalidInput(f"{path.name}: the content is not NIfTI")
+    raise InvalidInput(f"{path.name}: the content is not NIfTI; check the name")
 
 
 def _dtype(header: NiftiHeader, path: Path) -> np.dtype[Any]:
@@ -101,11 +101,11 @@ def _dtype(header: NiftiHeader, path: Path) -> np.dtype[Any]:
     try:
         dtype: np.dtype[Any] = np.dtype(data_type_codes.dtype[code])
     except KeyError:
-        raise InvalidInput(f"{path.name}: unknown data type code {code}") from None
+        raise InvalidInput(f"{path.name}: the data type code {code} is unknown") from None
     plain_dtype(dtype, path)
     if int(header["bitpix"]) != 8 * dtype.itemsize:
         raise InvalidInput(
-            f"{path.name}: the header says {int(header['bitpix'])} bits a voxel, "
+            f"{path.name}: the header declares {int(header['bitpix'])} bits a voxel, "
             f"its data type {dtype} has {8 * dtype.itemsize}"
         )
     ordered: np.dtype[Any] = dtype.newbyteorder(header.endianness)
@@ -114,7 +114,7 @@ def _dtype(header: NiftiHeader, path: Path) -> np.dtype[Any]:
 
 def _scaling(header: NiftiHeader, path: Path) -> tuple[float, float]:
     slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
-    if slope == 0 or np.isnan(slope):  # the standard's and nibabel's ways to say: not scaled
+    if slope == 0 or np.isnan(slope):  # not scaled, as the standard and nibabel express it
         return 1.0, 0.0
     if not np.isfinite(slope) or not np.isfinite(intercept):
         raise InvalidInput(
@@ -141,14 +141,14 @@ def _geometry(
     sform = _scaled(header.get_sform(), to_mm) if int(header["sform_code"]) > 0 else None
     qform: Affine | None = None
     if int(header["qform_code"]) > 0:
-        if header["pixdim"][0] == 0:  # the standard: it is 1 then
+        if header["pixdim"][0] == 0:  # by the standard, 0 stands for 1
             header["pixdim"][0] = 1
         try:
             qform = _scaled(header.get_qform(), to_mm)
         except (HeaderDataError, ValueError) as error:
             if sform is None:
                 raise GeometryError(f"{path.name}: the qform cannot be used and there is no sform: {error}") from error
-            warnings.append(f"the qform cannot be used ({error}); the sform was taken")
+            warnings.append(f"the qform cannot be used ({error}); the sform was used")
     for name, affine in (("sform", sform), ("qform", qform)):
         if affine is not None and (
             not np.isfinite(affine).all() or np.linalg.norm(affine[:3, :axes], axis=0).min() == 0
@@ -179,16 +179,16 @@ def _compare(
     if qform is None:
         if not np.allclose(norms, spacing, rtol=1e-3):
             warnings.append(
-                f"the sform's spacing {norms.round(5).tolist()} mm was taken, "
-                f"the header's {spacing.round(5).tolist()} mm was not"
+                f"the spacing of the sform, {norms.round(5).tolist()} mm, was used "
+                f"instead of the header's {spacing.round(5).tolist()} mm"
             )
         return
     cosines = (sform[:3, :axes] * qform[:3, :axes]).sum(axis=0) / (norms * np.linalg.norm(qform[:3, :axes], axis=0))
-    # Half a right angle: beyond it the two call the axis by different names, or by opposite ones.
+    # 45 degrees: beyond that, the two give the axis different or opposite names.
     if cosines.min() < np.sqrt(0.5):
         raise GeometryError(
             f"{path.name}: sform and qform disagree about the direction of the axes "
-            f"({axcodes_of(sform)} against {axcodes_of(qform)}), so left and right are unknown; "
+            f"({axcodes_of(sform)} against {axcodes_of(qform)}), so left and right are undefined; "
             f"sform {sform.round(4).tolist()}, qform {qform.round(4).tolist()}; correct the header first"
         )
     corners = np.array([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)], dtype=np.float64)
@@ -197,16 +197,16 @@ def _compare(
     distance = float(np.linalg.norm(moved, axis=1).max())
     if distance > _AGREEMENT_VOXELS * float(norms.min()):
         warnings.append(
-            f"sform and qform place corner voxels up to {distance:.3g} mm apart; the sform was taken: "
+            f"sform and qform place corner voxels up to {distance:.3g} mm apart; the sform was used: "
             f"sform {sform.round(4).tolist()}, qform {qform.round(4).tolist()}"
         )
 
 
 def write(path: Path, array: NDArray[Any], geometry: Geometry) -> None:
-    """Write voxels of a final type as ``.nii`` or ``.nii.gz``; see :func:`mrseg_label.imaging.volume.write_nifti`."""
+    """Write voxels, without converting their type, as ``.nii`` or ``.nii.gz``; see :func:`mrseg_label.imaging.volume.write_nifti`."""
     if max(array.shape) > _MAX_AXIS:
         raise GeometryError(
-            f"{path.name}: NIfTI-1 holds at most {_MAX_AXIS:,} voxels along an axis; this image has {array.shape}"
+            f"{path.name}: NIfTI-1 allows at most {_MAX_AXIS:,} voxels along an axis; this image has {array.shape}"
         )
     header: NiftiHeader = nib.Nifti1Header()
     header.set_data_dtype(array.dtype)
@@ -221,7 +221,7 @@ def write(path: Path, array: NDArray[Any], geometry: Geometry) -> None:
     try:
         with partial.open("wb") as file:
             if path.name.lower().endswith(".gz"):
-                # No time and no name in the stream: the same image gives the same bytes.
+                # No time and no name in the stream, so that equal images give equal bytes.
                 with gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=1, mtime=0) as packed:
                     _write_to(packed, header, array)
             else:

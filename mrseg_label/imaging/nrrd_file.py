@@ -1,4 +1,4 @@
-"""NRRD headers with attached voxels, as Slicer and SimpleITK write them.
+"""Read headers of NRRD files with attached voxels, as Slicer and SimpleITK write them.
 
 References
 ----------
@@ -32,7 +32,7 @@ _TYPES = {
     "float": "f4",
     "double": "f8",
 }
-# Signs that bring a named space to RAS. Scanner and 3D spaces say nothing about the body: no orientation.
+# Signs that convert a space to RAS. Scanner and 3D spaces are unrelated to the body, so they give no orientation.
 _SPACES = {
     "right-anterior-superior": (1, 1, 1),
     "ras": (1, 1, 1),
@@ -62,29 +62,27 @@ def read_header(path: Path) -> Header:
     Raises
     ------
     InvalidInput
-        Not NRRD, or a feature that is not read here (detached voxels, text or bzip2 encoding).
+        The file is not NRRD, or uses an unsupported feature (detached voxels, text or bzip2 encoding).
     GeometryError
-        Units or directions cannot be used.
+        The units, directions or origin are invalid.
     """
     fields, offset = read_fields(path)
     encoding = str(fields.get("encoding", "")).lower()
     if encoding not in _ENCODINGS:
-        raise InvalidInput(
-            f"{path.name}: voxels encoded as {encoding or 'nothing'!r} are not read here; save the file as raw or gzip"
-        )
+        raise InvalidInput(f"{path.name}: the encoding {encoding!r} is not supported; save the voxels as raw or gzip")
     for field in ("data file", "datafile", "line skip", "lineskip", "byte skip", "byteskip"):
         if fields.get(field) not in (None, 0):
             raise InvalidInput(
-                f"{path.name}: the field {field!r} is not read here; save image and voxels in one .nrrd file"
+                f"{path.name}: the field {field!r} is not supported; save header and voxels in one .nrrd file"
             )
     kind = str(fields.get("type", "")).lower()
     if kind not in _TYPES:
-        raise InvalidInput(f"{path.name}: unknown voxel type {kind!r}")
+        raise InvalidInput(f"{path.name}: the voxel type {kind!r} is unknown")
     order = {"little": "<", "big": ">"}.get(str(fields.get("endian", "little")).lower(), "<")
     dtype = plain_dtype(np.dtype(order + _TYPES[kind]), path)
     shape = positive_shape([int(n) for n in fields.get("sizes", ())], path)
     if int(fields.get("dimension", 0)) != len(shape):
-        raise InvalidInput(f"{path.name}: {fields.get('dimension')} axes but {len(shape)} sizes")
+        raise InvalidInput(f"{path.name}: the header declares {fields.get('dimension')} axes but {len(shape)} sizes")
     warnings: list[str] = []
     affine, spacing, spatial = _geometry(fields, len(shape), path, warnings)
     others = [axis for axis in range(len(shape)) if axis not in spatial]
@@ -102,11 +100,17 @@ def read_header(path: Path) -> Header:
 
 
 def read_fields(path: Path) -> tuple[Mapping[str, Any], int]:
-    """Every field and key of an NRRD header, text as Latin-1, and where its voxels begin in the file."""
+    """Read all fields and keys of an NRRD header, and the byte at which its voxels begin. Text is Latin-1.
+
+    Raises
+    ------
+    InvalidInput
+        The file is not NRRD, or its header is malformed.
+    """
     with path.open("rb") as file:
         block = file.read(_MAX_HEADER)
     if not block.startswith(b"NRRD"):
-        raise InvalidInput(f"{path.name}: the content is not NRRD")
+        raise InvalidInput(f"{path.name}: the content is not NRRD; check the name")
     end = re.search(rb"\r?\n\r?\n", block)
     if end is None:
         raise InvalidInput(f"{path.name}: the NRRD header has no end")
@@ -120,7 +124,7 @@ def read_fields(path: Path) -> tuple[Mapping[str, Any], int]:
 def _geometry(
     fields: Mapping[str, Any], axes: int, path: Path, warnings: list[str]
 ) -> tuple[Affine | None, list[float], list[int]]:
-    """Affine to RAS mm or None, spacing of the spatial axes in mm, and which axes are spatial."""
+    """Return the affine to RAS mm (None without orientation), the spacing in mm, and the spatial axes."""
     directions = fields.get("space directions")
     if directions is None:
         spacings = np.asarray(fields.get("spacings", [1.0] * axes), dtype=np.float64)
@@ -129,7 +133,7 @@ def _geometry(
     vectors = [np.full(3, np.nan) if vector is None else np.asarray(vector, dtype=np.float64) for vector in directions]
     if len(vectors) != axes or any(vector.shape != (3,) for vector in vectors):
         raise GeometryError(
-            f"{path.name}: needs a direction in three dimensions, or none, for each of {axes} axes: {directions}"
+            f"{path.name}: each of the {axes} axes needs a direction of three numbers, or none, not {directions}"
         )
     to_mm = _unit(fields, path, warnings)
     spatial = [axis for axis, vector in enumerate(vectors) if np.isfinite(vector).all()]
@@ -138,7 +142,9 @@ def _geometry(
         matrix[:, column] = vectors[axis] * to_mm
     spacing = np.linalg.norm(matrix, axis=0)[: len(spatial)].tolist()
     if not spatial or min(spacing) <= 0:
-        raise GeometryError(f"{path.name}: the header gives a spacing of {spacing} mm; each must be greater than zero")
+        raise GeometryError(
+            f"{path.name}: the header declares a spacing of {spacing} mm; each must be greater than zero"
+        )
     signs = _SPACES.get(str(fields.get("space", "")).lower())
     if signs is None:
         return None, spacing, spatial
@@ -146,11 +152,11 @@ def _geometry(
     affine[:3, :3] = np.diag(signs) @ matrix
     origin = fields.get("space origin")
     if origin is None:
-        warnings.append("the header gives no origin; zero was taken")
+        warnings.append("the header has no origin; zero was used")
         origin = np.zeros(3)
     origin = np.asarray(origin, dtype=np.float64)
     if origin.shape != (3,):
-        raise GeometryError(f"{path.name}: the origin must have three numbers: {origin.tolist()}")
+        raise GeometryError(f"{path.name}: the origin must have three numbers, not {origin.tolist()}")
     affine[:3, 3] = np.asarray(signs) * origin * to_mm
     return affine, spacing, spatial
 
@@ -161,8 +167,8 @@ def _unit(fields: Mapping[str, Any], path: Path, warnings: list[str]) -> float:
         return 1.0
     if len(units) > 1 or not units <= set(_UNITS_MM):
         raise GeometryError(
-            f"{path.name}: units of length {sorted(units)} cannot be used; "
-            f"all axes must be in one of {sorted(_UNITS_MM)[1:]}"
+            f"{path.name}: the units of length {sorted(units)} are not supported; "
+            f"give all axes in one of {sorted(_UNITS_MM)[1:]}"
         )
     unit = units.pop()
     if _UNITS_MM[unit] != 1:

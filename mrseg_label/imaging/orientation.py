@@ -1,4 +1,4 @@
-"""Exact reorientation: axes are permuted and flipped, voxels are never interpolated."""
+"""Reorient images exactly: axes are permuted and flipped, voxels are never interpolated."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Voxel = TypeVar("Voxel", bound=np.generic)
 
 
 def reorient(array: NDArray[Voxel], geometry: Geometry, axcodes: str = "RAS") -> tuple[NDArray[Voxel], Geometry]:
-    """Bring an image to other axes, every voxel staying where it is in the world.
+    """Reorient an image; every voxel keeps its place in the world.
 
     Parameters
     ----------
@@ -25,8 +25,8 @@ def reorient(array: NDArray[Voxel], geometry: Geometry, axcodes: str = "RAS") ->
 
     Returns
     -------
-    A view of the array in the new order, and its geometry. An oblique image takes the nearest axes and
-    stays oblique.
+    array : a view of the array with the new axes.
+    geometry : its grid. An oblique image gets the nearest axes and stays oblique.
     """
     _check_shape(array, geometry)
     transform = _transform_to(geometry, axcodes)
@@ -36,7 +36,7 @@ def reorient(array: NDArray[Voxel], geometry: Geometry, axcodes: str = "RAS") ->
 def reorient_like(
     array: NDArray[Voxel], geometry: Geometry, target: Geometry, tolerance_voxels: float = CORNER_TOLERANCE_VOXELS
 ) -> NDArray[Voxel]:
-    """Bring an array to the axes of ``target``, which must be the same grid in another order of axes.
+    """Reorient an array to the axes of ``target``, the same grid with its axes in another order or direction.
 
     Returns
     -------
@@ -45,7 +45,7 @@ def reorient_like(
     Raises
     ------
     GeometryError
-        No order and direction of axes makes the one grid the other; the message has both geometries.
+        The two are not the same grid in any axis order; the message has both geometries.
     """
     _check_shape(array, geometry)
     for order in itertools.permutations(range(3)):
@@ -54,7 +54,7 @@ def reorient_like(
             if _transformed(geometry, transform).matches(target, tolerance_voxels):
                 reordered: NDArray[Voxel] = nibo.apply_orientation(array, transform)
                 return reordered
-    raise GeometryError(f"not the same grid in any order of axes: {geometry.difference(target) or geometry}")
+    raise GeometryError(f"the grids differ in any order of axes: {geometry.difference(target) or geometry}")
 
 
 def _transform_to(geometry: Geometry, axcodes: str) -> NDArray[np.float64]:
@@ -74,4 +74,4 @@ def _transformed(geometry: Geometry, transform: NDArray[np.float64]) -> Geometry
 
 def _check_shape(array: NDArray[Any], geometry: Geometry) -> None:
     if array.shape != geometry.shape:
-        raise GeometryError(f"the array has the shape {array.shape}, its geometry {geometry.shape}")
+        raise GeometryError(f"the array has the shape {array.shape}, but its geometry has {geometry.shape}")

@@ -1,8 +1,8 @@
-"""Fat and water exchanged in Dixon images, as happens in a whole station or on one side of a phase jump.
+"""Detect fat-water swaps in Dixon images: fat and water exchanged in a whole station or in one half of it.
 
-Subcutaneous fat runs along the body's rim, and behind it lie muscle and organs, which are mostly water. So
-where the "water" image is the bright one along the rim and the "fat" image behind it, the two are
-exchanged. Checked for the whole image and for each half along every axis of the body.
+Subcutaneous fat forms the rim of the body; inside it are muscle and organs, which are mostly water. If the "water"
+image is bright along the rim and the "fat" image inside it, the two are exchanged. This is checked for the whole image
+and for both halves along each axis.
 
 References
 ----------
@@ -23,22 +23,26 @@ from mrseg_label.imaging.geometry import Geometry
 _GRID_MM, _BETWEEN_PLANES_MM = 4.0, 12.0  # fine enough for the rim, coarse enough to cost nothing
 _RIM_MM, _CORE_MM = 12.0, 28.0
 _BODY = 0.15  # of the bright end of fat + water
-_FEWEST = 300  # voxels of rim and of core that a verdict needs
+_FEWEST = 300  # voxels of rim and of core needed for a decision
 _FAT_BELOW, _CONTRAST = 0.4, 0.15
 _HALVES = {"R": "right", "L": "left", "A": "front", "P": "back", "S": "upper", "I": "lower"}
 _OPPOSITE = dict(zip("RLAPSI", "LRPAIS", strict=True))
 
 
 def swapped_parts(fat: NDArray[Any], water: NDArray[Any], geometry: Geometry) -> list[str]:
-    """Where fat and water look exchanged: ``["whole image"]``, halves such as ``["left half"]``, or nothing.
+    """Find the part of the body in which fat and water look exchanged.
 
     Parameters
     ----------
     fat, water : (X, Y, Z) on the grid of ``geometry``.
+
+    Returns
+    -------
+    ``["whole image"]``, a half such as ``["left half"]``, or an empty list.
     """
     axial = _axial(geometry)
     grid = [_BETWEEN_PLANES_MM if axis == axial else _GRID_MM for axis in range(3)]
-    steps = [max(1, round(wanted / spacing)) for wanted, spacing in zip(grid, geometry.spacing_mm, strict=True)]
+    steps = [max(1, round(target / spacing)) for target, spacing in zip(grid, geometry.spacing_mm, strict=True)]
     thin = tuple(slice(None, None, step) for step in steps)
     f, w = (np.clip(np.asarray(image[thin], dtype=np.float32), 0, None) for image in (fat, water))
     spacing = [value * step for value, step in zip(geometry.spacing_mm, steps, strict=True)]
@@ -64,7 +68,7 @@ def swapped_parts(fat: NDArray[Any], water: NDArray[Any], geometry: Geometry) ->
     bad = {side for side, _ in halves}
     if any({side, _OPPOSITE[side]} <= bad for side in bad):
         return ["whole image"]
-    # A half is exchanged where its counterpart is not; of several such, the clearest axis says it.
+    # A half counts if its counterpart is clearly not exchanged; the first axis for which this holds is reported.
     clear = [side for side, verdicts in halves if verdicts[_OPPOSITE[side]] is False]
     if clear:
         return [f"{_HALVES[side]} half" for side in clear[:1]]
@@ -74,31 +78,31 @@ def swapped_parts(fat: NDArray[Any], water: NDArray[Any], geometry: Geometry) ->
 def _exchanged(
     fraction: NDArray[np.float32], rim: NDArray[np.bool_], core: NDArray[np.bool_], part: NDArray[np.bool_]
 ) -> bool | None:
-    """True or False, None where too little of the body is there to say."""
+    """Decide whether fat and water are exchanged in a part of the image; None if it shows too little of the body."""
     edge, inside = fraction[rim & part], fraction[core & part]
     if edge.size < _FEWEST or inside.size < _FEWEST:
         return None
-    # The upper part of the rim: skin is water, and arms and heads have little fat.
+    # The 60th percentile of the rim, since skin is water, and arms and heads have little fat.
     at_edge, within = float(np.percentile(edge, 60)), float(np.median(inside))
     return at_edge < _FAT_BELOW and within > at_edge + _CONTRAST
 
 
 def _opened(lit: NDArray[np.bool_], axial: int) -> NDArray[np.bool_]:
-    """Without specks, plane by plane."""
+    """Remove specks, plane by plane."""
     cross = np.expand_dims(ndimage.generate_binary_structure(2, 1), axial)
     opened: NDArray[np.bool_] = ndimage.binary_opening(lit, cross)
     return opened
 
 
 def _depth(body: NDArray[np.bool_], spacing: list[float], axial: int) -> NDArray[np.float64]:
-    """Distance to the outside within axial planes, mm: a station's first and last slices are no rim."""
+    """Compute the distance to the outside in mm, within axial planes: a station's end slices are not rim."""
     depth = np.zeros(body.shape, dtype=np.float64)
     in_plane = [value for axis, value in enumerate(spacing) if axis != axial]
     for k in range(body.shape[axial]):
         at: list[Any] = [slice(None)] * 3
         at[axial] = k
         filled = ndimage.binary_fill_holes(body[tuple(at)])
-        # Beyond the field of view the body goes on: its edge there is no skin.
+        # The body continues beyond the field of view, whose edge is not skin.
         depth[tuple(at)] = ndimage.distance_transform_edt(filled, sampling=in_plane) * filled
     return depth
 

@@ -1,1 +1,1 @@
-"""Drafts: sources, choice among them, and their store."""
+"""Pre-segmentations: their sources, the choice among them, and the jobs that make and store them."""

@@ -1,4 +1,4 @@
-"""Pre-segment cases before readers ask for them: the job after an import, a promotion, a round or a submission."""
+"""Pre-segment cases before they are assigned: the job after an import, a promotion, a round or a submission."""
 
 from __future__ import annotations
 
@@ -13,19 +13,24 @@ from mrseg_label.presegmentation.service import enqueue_presegmentation
 
 
 def run(context: JobContext) -> None:
-    """Enqueue pre-segmentations by the current model for the waiting cases that readers are assigned next."""
+    """Enqueue pre-segmentations by the current model for the waiting cases that will be assigned next."""
     settings = load_settings(context.workspace.root)
     with context.publish() as session:
-        presegment_ahead(session, settings, context.catalog.now(session))
+        enqueue_pending_presegmentations(session, settings, context.catalog.now(session))
 
 
-def presegment_ahead(session: Session, settings: Settings, moment: datetime) -> int:
-    """Enqueue pre-segmentations in the caller's transaction until PREPARE_AHEAD cases are ready; return how many."""
-    # Who is held out decides which case comes next.
+def enqueue_pending_presegmentations(session: Session, settings: Settings, moment: datetime) -> int:
+    """Enqueue pre-segmentations within a transaction until PREPARE_AHEAD cases are ready.
+
+    Returns
+    -------
+    Number of pre-segmentations that were enqueued.
+    """
+    # The order of assignment depends on which participants are held out.
     participants.decide_held_out(session)
     version = models.current(session).version
     missing = settings.drafts_ahead - presegmentations.count_ready(session, version, moment)
-    wanted = presegmentations.waiting_without(session, version, moment, missing) if missing > 0 else []
-    for acquisition_id in wanted:
+    pending = presegmentations.waiting_without(session, version, moment, missing) if missing > 0 else []
+    for acquisition_id in pending:
         enqueue_presegmentation(session, acquisition_id, version)
-    return len(wanted)
+    return len(pending)

@@ -1,4 +1,4 @@
-"""One draft: the job that makes it, and how."""
+"""The job that pre-segments one acquisition."""
 
 from __future__ import annotations
 
@@ -12,51 +12,75 @@ from mrseg_label.ids import new_id
 from mrseg_label.imaging.geometry import Geometry
 from mrseg_label.imaging.volume import write_nifti
 from mrseg_label.jobs import JobContext
-from mrseg_label.presegmentation.engines import Engines
+from mrseg_label.presegmentation.loaded_models import LoadedModels
 from mrseg_label.workspace import Workspace
 
+_STATE_KEY = "loaded_models"
 
-def engines_of(context: JobContext) -> Engines:
-    """The models that this worker keeps loaded."""
-    engines = context.state.get("engines")
-    if not isinstance(engines, Engines):
-        engines = context.state["engines"] = Engines(context.workspace)
-    return engines
+
+def loaded_models_of(context: JobContext) -> LoadedModels:
+    """Return the models that this worker keeps loaded between jobs."""
+    loaded = context.state.get(_STATE_KEY)
+    if not isinstance(loaded, LoadedModels):
+        loaded = context.state[_STATE_KEY] = LoadedModels(context.workspace)
+    return loaded
 
 
 def run(context: JobContext) -> None:
-    """Make the draft of ``payload["acquisition"]`` by ``payload["model_version"]``, unless it is there or outdated."""
+    """Pre-segment ``payload["acquisition"]`` by ``payload["model_version"]``.
+
+    Nothing is done if that pre-segmentation exists already, or if another model has been promoted since.
+
+    Raises
+    ------
+    InvalidInput
+        The acquisition or the model version is not in the catalogue.
+    """
     acquisition_id = context.payload["acquisition"]
     version = context.payload["model_version"]
     with context.catalog.read() as session:
         model = models.get(session, version)
         examination = acquisitions.primary_of(session, acquisition_id)
         outdated = models.current(session).version != version
-        made = presegmentations.by_model(session, acquisition_id, version) is not None
-    if model is None or examination is None:
-        raise InvalidInput(f"acquisition {acquisition_id} or model {version} is not in the catalogue")
-    if outdated or made:
+        exists = presegmentations.by_model(session, acquisition_id, version) is not None
+    if model is None:
+        raise InvalidInput(f"model version {version} is not in the catalogue")
+    if examination is None:
+        raise InvalidInput(f"acquisition {acquisition_id} is not in the catalogue")
+    if outdated or exists:
         return
-    presegmentation = make(context.workspace, engines_of(context), model, examination, context.check)
+    presegmentation = make_presegmentation(
+        context.workspace, loaded_models_of(context), model, examination, context.check
+    )
     with context.publish({"presegmentation": presegmentation.id, "source": presegmentation.source}) as session:
         session.add(presegmentation)
 
 
-def make(
-    workspace: Workspace, engines: Engines, model: ModelVersion, examination: Examination, check: Callable[[], None]
+def make_presegmentation(
+    workspace: Workspace,
+    loaded_models: LoadedModels,
+    model: ModelVersion,
+    examination: Examination,
+    check: Callable[[], None],
 ) -> Presegmentation:
-    """Segment an examination's image and store the label map; returns its row, which is for the caller to add.
+    """Segment the image of an examination and store the label map.
 
-    ``check`` is called when the label map is made, and may raise to end the work.
+    Parameters
+    ----------
+    check : called before the label map is stored; may raise to end the work.
+
+    Returns
+    -------
+    The row, not yet added to a session.
     """
     started = time.monotonic()
-    label_map, source = engines.segment(model, examination)
+    label_map, source = loaded_models.segment(model, examination)
     check()
     presegmentation_id = new_id("ps")
     path = f"presegmentations/{examination.acquisition_id}/{presegmentation_id}.nii.gz"
-    with workspace.scratch("draft-") as folder:
-        write_nifti(folder / "draft.nii.gz", label_map, Geometry.from_json(examination.geometry))
-        digest = workspace.put_file(path, folder / "draft.nii.gz")
+    with workspace.scratch("presegmentation-") as folder:
+        write_nifti(folder / "label_map.nii.gz", label_map, Geometry.from_json(examination.geometry))
+        digest = workspace.put_file(path, folder / "label_map.nii.gz")
     return Presegmentation(
         id=presegmentation_id,
         acquisition_id=examination.acquisition_id,

@@ -1,4 +1,4 @@
-"""The draft of an examination, as the server asks for it. Imports nothing heavy."""
+"""Request pre-segmentations. Loads no torch: the server process imports it."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ from mrseg_label.catalog.types import JobState
 from mrseg_label.errors import NotFound, Unavailable
 from mrseg_label.jobs import enqueue, queue
 
-ASKED_FOR = 100  # priority of a draft that a reader waits for
-AHEAD = 0
+REQUESTED_PRIORITY = 100  # a reader is waiting for it
+AHEAD_PRIORITY = 0
 POLL_SECONDS = 0.1
 
 
 def presegmentation_key(acquisition_id: str, model_version: str) -> str:
-    """What makes a draft job unique."""
+    """Key of a pre-segmentation job: at most one with this key is active."""
     return f"{acquisition_id}:{model_version}"
 
 
-def enqueue_presegmentation(session: Session, acquisition_id: str, model_version: str, priority: int = AHEAD) -> str:
-    """Order a draft in the caller's transaction; returns the job's id."""
+def enqueue_presegmentation(
+    session: Session, acquisition_id: str, model_version: str, priority: int = AHEAD_PRIORITY
+) -> str:
+    """Enqueue a pre-segmentation within a transaction and return the id of the job."""
     payload = {"acquisition": acquisition_id, "model_version": model_version}
     return enqueue(
         session, queue.PRESEGMENT, payload, key=presegmentation_key(acquisition_id, model_version), priority=priority
@@ -41,33 +43,33 @@ def presegmentation_for(
     wait_seconds: float,
     stop: threading.Event | None = None,
 ) -> Presegmentation:
-    """The current model's draft of an examination's acquisition, made now if there is none.
+    """Get the current model's pre-segmentation of an examination's acquisition; it is made if there is none.
 
-    An older model's draft is the answer where the current one's does not come within ``wait_seconds`` or before
-    ``stop`` is set.
+    If it is not ready within ``wait_seconds``, or when ``stop`` is set, an older model's pre-segmentation is
+    returned instead.
 
     Raises
     ------
     NotFound
         There is no such examination.
     Unavailable
-        No draft could be made in time; the message says why.
+        There is no pre-segmentation, and none could be made in time; the message gives the reason.
     """
     with workspace.catalog.read() as session:
         examination = examinations.get(session, examination_id)
         if examination is None:
-            raise NotFound(f"there is no examination {examination_id!r}")
+            raise NotFound(f"examination {examination_id!r} does not exist")
         version = models.current(session).version
         presegmentation = presegmentations.by_model(session, examination.acquisition_id, version)
     if presegmentation is not None:
         return presegmentation
     with workspace.catalog.begin() as session:
-        job_id = enqueue_presegmentation(session, examination.acquisition_id, version, ASKED_FOR)
+        job_id = enqueue_presegmentation(session, examination.acquisition_id, version, REQUESTED_PRIORITY)
     reason = _wait(workspace.catalog, job_id, wait_seconds, stop or threading.Event())
     with workspace.catalog.read() as session:
         presegmentation = presegmentations.best(session, examination.acquisition_id)
     if presegmentation is None:
-        raise Unavailable(f"there is no draft of {examination_id} by model {version}: {reason}")
+        raise Unavailable(f"there is no draft of {examination_id} by model version {version}: {reason}")
     return presegmentation
 
 
@@ -77,13 +79,16 @@ def _wait(catalog: Catalog, job_id: str, wait_seconds: float, stop: threading.Ev
         with catalog.read() as session:
             job = job_rows.get(session, job_id)
         if job is None or job.state is JobState.DONE:
-            return "it was made and removed"
+            return "it was made and then removed"
         if job.state in (JobState.FAILED, JobState.CANCELLED):
-            return f"making it ended as {job.state}: {(job.error or '').strip().splitlines()[-1:] or ''}"
+            last_line = ((job.error or "").strip().splitlines() or ["no reason given"])[-1]
+            return f"making it {'failed' if job.state is JobState.FAILED else 'was cancelled'}: {last_line}"
         if time.monotonic() >= deadline:
-            doing = (
-                "a worker is at it" if job.state is JobState.RUNNING else "no worker has begun; see mrseg-label status"
+            situation = (
+                "a worker is making it"
+                if job.state is JobState.RUNNING
+                else "no worker has started on it; see mrseg-label status"
             )
-            return f"it did not come within {wait_seconds:.0f} s ({doing}); ask again in a moment"
+            return f"it was not ready within {wait_seconds:.0f} s ({situation}); try again in a moment"
         if stop.wait(POLL_SECONDS):
-            return "the server is being stopped; ask again when it is back"
+            return "the server is shutting down; try again when it is back"

@@ -1,17 +1,17 @@
-"""What TotalSegmentator's CT network is shown of an MR image, chosen by contrast.
+"""Sources: the ways to prepare an MR image for TotalSegmentator's CT network, chosen by its contrast.
 
 ========== ============================================== =======================================================
-source     image                                          why
+source     images                                         reason
 ========== ============================================== =======================================================
-inverted   in, opp, T1, T2, and what is not known         fat is bright here and dark on CT, and bone the other way
-                                                          round: inverted, the image has the order of CT
-equalized  water, fat-suppressed (T1fs and the like)      fat is dark already, as on CT, and inversion would undo it:
-                                                          bright stays bright, contrast spread over the soft tissue
-raw        CT                                             Hounsfield units are what the network knows
+inverted   in, opp, T1, T2, and any unknown contrast      fat is bright but dark on CT, and bone the other way round:
+                                                          inverted, the tissues are in the order of CT
+equalized  water, fat-suppressed (such as T1fs)           fat is dark as on CT, and inversion would make it bright:
+                                                          the order is kept, contrast is spread over the soft tissue
+raw        CT                                             the network was trained on Hounsfield units
 ========== ============================================== =======================================================
 
-Measured through the real API with the stand-in weights on phantoms that they had not seen (mean DSC over the
-structures present, one abdomen / one pelvis):
+Measured through TotalSegmentator's API with the stand-in weights on phantoms that they had not seen (mean DSC over
+the structures that are present, one abdomen / one pelvis):
 
 ======= ============= ============= =============
         raw           inverted      equalized
@@ -24,8 +24,8 @@ water   0.08 / 0.04   0.06 / 0.01   0.25 / 0.17
 T1fs    0.23 / 0.04   0.07 / 0.01   0.25 / 0.16
 ======= ============= ============= =============
 
-With the published weights the order may be another: ``mrseg-label demo`` compares the sources with whatever weights
-are installed, and ``BOOTSTRAP_SOURCES="water=raw,T1fs=raw"`` chooses otherwise.
+With the published weights the order may differ: ``mrseg-label demo`` compares the sources with the weights that are
+installed, and a setting such as ``BOOTSTRAP_SOURCES="water=raw,T1fs=raw"`` overrides the defaults.
 
 References
 ----------
@@ -43,14 +43,14 @@ from mrseg_label.errors import ConfigurationError
 
 
 class Source(StrEnum):
-    """How an image is prepared before the CT network sees it."""
+    """How an image is prepared for the CT network."""
 
     RAW = "raw"
     INVERTED = "inverted"
     EQUALIZED = "equalized"
 
 
-# Sequence types, written without case, blanks or signs. Whatever is not listed is inverted.
+# By sequence type in lower case, without blanks or punctuation. Sequences that are not listed are inverted.
 DEFAULT_SOURCES: Mapping[str, Source] = {
     "in": Source.INVERTED,
     "opp": Source.INVERTED,
@@ -67,25 +67,25 @@ DEFAULT_SOURCES: Mapping[str, Source] = {
 }
 UNKNOWN_SOURCE = Source.INVERTED
 _ANY = "*"
-# "T1 FLASH fatsat", "t2_haste_fs": words by which scanners say that fat is suppressed.
+# "T1 FLASH fatsat", "t2_haste_fs": words by which scanners mark fat suppression.
 _FAT_SUPPRESSED = re.compile(r"(?<![a-z])(fs|fatsat|fat[\s_.-]?(sat|sup)\w*|spair|spir|stir)(?![a-z])", re.IGNORECASE)
 
 
 def choose_source(sequence: str, configured: str = "") -> Source:
-    """Source for a sequence type.
+    """Choose the source for a sequence type.
 
     Parameters
     ----------
-    sequence : as the catalogue has it (``in``, ``opp``, ``water``, ``t1``, ``ct``, ...); may be empty or unknown.
-    configured : the setting BOOTSTRAP_SOURCES, see :func:`parse_sources`; wins over the defaults.
+    sequence : as in the catalogue (``in``, ``opp``, ``water``, ``t1``, ``ct``, ...); may be empty or unknown.
+    configured : the setting BOOTSTRAP_SOURCES, see :func:`parse_sources`; it overrides the defaults.
 
     Raises
     ------
     ConfigurationError
-        The setting cannot be read.
+        The setting is malformed, see :func:`parse_sources`.
     """
     chosen = parse_sources(configured)
-    name = _plain(sequence)
+    name = _normalized(sequence)
     if name in chosen:
         return chosen[name]
     if name in DEFAULT_SOURCES:
@@ -96,34 +96,36 @@ def choose_source(sequence: str, configured: str = "") -> Source:
 
 
 def parse_sources(text: str) -> dict[str, Source]:
-    """Read BOOTSTRAP_SOURCES: pairs such as ``T1=inverted,water=raw``; ``*`` stands for every other sequence.
+    """Parse BOOTSTRAP_SOURCES: pairs such as ``T1=inverted,water=raw``; ``*`` stands for every other sequence.
 
     Returns
     -------
-    Source by sequence type in lower case without blanks and signs.
+    Source by sequence type in lower case, without blanks or punctuation.
 
     Raises
     ------
     ConfigurationError
-        Not pairs, an unknown source, or a sequence twice.
+        A part is not a pair, a source is unknown, or a sequence occurs twice.
     """
     chosen: dict[str, Source] = {}
     for part in filter(None, (part.strip() for part in re.split(r"[,;]", text))):
         sequence, equals, source = part.partition("=")
-        name = _ANY if sequence.strip() == _ANY else _plain(sequence)
+        name = _ANY if sequence.strip() == _ANY else _normalized(sequence)
         if not equals or not name:
-            raise ConfigurationError(f"BOOTSTRAP_SOURCES: {part!r} is not SEQUENCE=SOURCE, such as T1=inverted")
+            raise ConfigurationError(
+                f"BOOTSTRAP_SOURCES: {part!r} is not of the form SEQUENCE=SOURCE; write for example T1=inverted"
+            )
         try:
             found = Source(source.strip().lower())
         except ValueError:
             raise ConfigurationError(
-                f"BOOTSTRAP_SOURCES: {source.strip()!r} is no source; known are {', '.join(Source)}"
+                f"BOOTSTRAP_SOURCES: {source.strip()!r} is not a source; use one of {', '.join(Source)}"
             ) from None
         if name in chosen:
-            raise ConfigurationError(f"BOOTSTRAP_SOURCES: {sequence.strip()!r} is there twice")
+            raise ConfigurationError(f"BOOTSTRAP_SOURCES names {sequence.strip()!r} twice; remove one of the two")
         chosen[name] = found
     return chosen
 
 
-def _plain(sequence: str) -> str:
+def _normalized(sequence: str) -> str:
     return re.sub(r"[\W_]+", "", sequence).casefold()

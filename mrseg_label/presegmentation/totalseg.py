@@ -1,7 +1,7 @@
-"""The bootstrap: TotalSegmentator's own Python API, offline, in a process that stays.
+"""Pre-segmentation by TotalSegmentator's own Python API, offline and in a long-running process.
 
-The API is used as it is. What it does on every call and need not (start two pools of processes, load the network)
-is spared by handing it a predictor that stays, see :mod:`mrseg_label.presegmentation.totalseg_predictor`.
+The API is called as published. It would start two pools of processes and load the network on every call; this is
+avoided by giving it a predictor that stays loaded, see :mod:`mrseg_label.presegmentation.totalseg_predictor`.
 
 References
 ----------
@@ -32,9 +32,9 @@ from mrseg_label.labels import TOTALSEGMENTATOR_TOTAL, LabelScheme
 from mrseg_label.presegmentation.sources import Source
 from mrseg_label.presegmentation.weights import ENVIRONMENT, require_weights
 
-# What TotalSegmentator's reader brings every image to; the images are handed over like this.
+# The orientation that TotalSegmentator's reader brings every image to.
 NETWORK_AXCODES = "RAS"
-# TotalSegmentator keeps its settings in this file of its home folder and sends usage statistics unless it says no.
+# TotalSegmentator keeps its settings in config.json of this folder, and sends usage statistics unless told not to.
 _HOME = "TOTALSEG_HOME_DIR"
 _SETTINGS = {
     "totalseg_id": "mrseg-label",
@@ -53,64 +53,64 @@ class TotalSegmentatorRuntime:
 
     Parameters
     ----------
-    weights_dir : what TOTALSEG_WEIGHTS_PATH names: the folder that holds the folder of dataset 297.
-    home_dir : a folder of this process; TotalSegmentator's settings are written there.
+    weights_dir : the folder that contains the folder of dataset 297, as TOTALSEG_WEIGHTS_PATH names it.
+    home_dir : a folder used by this process alone; TotalSegmentator's settings are written there.
     device : ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
 
     Raises
     ------
     Unavailable
-        The weights are not there; nothing is ever downloaded.
+        The weights are missing; nothing is ever downloaded.
     ConfigurationError
-        The device is unknown or not there.
+        The device is unknown or does not exist.
     """
 
     def __init__(self, weights_dir: Path, home_dir: Path, device: str = "auto") -> None:
         self.weights_dir = Path(weights_dir).absolute()
         self.home_dir = Path(home_dir).absolute()
         require_weights(self.weights_dir)
-        self.device = _device(device)
+        self.device = _api_device(device)
 
     def segment(self, image: Path | Image, source: Source | str, scheme: LabelScheme) -> NDArray[np.uint8]:
-        """Make the bootstrap's label map of an image.
+        """Segment an image.
 
         Parameters
         ----------
         image : a file, or an array (X, Y, Z) with its geometry. MR in any units, or CT in HU (source raw).
         source : how the image is prepared.
-        scheme : whose ids the result has; classes that it has no structure for become background.
+        scheme : the result has its label ids; classes without a structure in it become background.
 
         Returns
         -------
-        (X, Y, Z) uint8 on exactly the image's grid, in the image's order of axes.
+        (X, Y, Z) uint8 on exactly the image's grid, in the image's axis order.
 
         Raises
         ------
         GeometryError, InvalidInput
-            The image cannot be read, or TotalSegmentator returned another grid than it was given.
+            The image cannot be read, or TotalSegmentator returned a different grid than it was given.
         Unavailable
-            The weights are gone.
+            The weights have been removed.
         """
         if isinstance(image, tuple):
             array, geometry = image
         else:
             array, geometry, _ = load_image(image)
-        turned, there = reorient(array, geometry, NETWORK_AXCODES)
-        total_ids = self.total_ids(prepare(turned, there, Source(source)), there)
+        reoriented, reoriented_geometry = reorient(array, geometry, NETWORK_AXCODES)
+        total_ids = self.total_ids(prepare(reoriented, reoriented_geometry, Source(source)), reoriented_geometry)
         labels = scheme.lookup_from(TOTALSEGMENTATOR_TOTAL)[total_ids]
-        return np.asfortranarray(reorient_like(labels, there, geometry))
+        return np.asfortranarray(reorient_like(labels, reoriented_geometry, geometry))
 
     def total_ids(self, array: NDArray[np.int16], geometry: Geometry) -> NDArray[np.uint8]:
-        """Run the API on an image as the network expects it.
+        """Run the API on a prepared image.
 
         Parameters
         ----------
-        array : (X, Y, Z) int16, HU or what looks like it, axes RAS.
+        array : (X, Y, Z) int16 in HU or made to resemble it, axes RAS.
         geometry : its grid.
 
         Returns
         -------
-        (X, Y, Z) uint8, TotalSegmentator's 117 ids of ``total``, on the same grid.
+        (X, Y, Z) uint8, the 117 class ids of TotalSegmentator's task ``total``, on the same grid.
         """
         import nibabel as nib
 
@@ -122,7 +122,7 @@ class TotalSegmentatorRuntime:
 
             result = totalseg_predictor.run_api(image, self.device, self.weights_dir)
         found = Geometry(result.shape, result.affine)
-        geometry.require(found, "TotalSegmentator returned another grid than it was given")
+        geometry.require(found, "TotalSegmentator returned a different grid than it was given")
         ids: NDArray[np.uint8] = np.asanyarray(result.dataobj).astype(np.uint8, copy=False)
         return ids
 
@@ -132,12 +132,14 @@ class TotalSegmentatorRuntime:
 
     @contextmanager
     def _environment(self) -> Iterator[None]:
-        """Set what TotalSegmentator and nnU-Net read, and put everything back: training in this process's
-        children must not inherit folders of TotalSegmentator's."""
+        """Set the variables that TotalSegmentator and nnU-Net read, and restore the environment afterwards.
+
+        A training that this process starts later must not inherit TotalSegmentator's folders.
+        """
         saved = dict(os.environ)
         os.environ[_HOME] = str(self.home_dir)
         os.environ[ENVIRONMENT] = str(self.weights_dir)
-        # nnU-Net starts this many threads for resampling (8 unless told), whatever the machine has.
+        # nnU-Net resamples with 8 threads by default, whatever the machine has.
         os.environ["nnUNet_def_n_proc"] = str(os.cpu_count() or 1)  # noqa: SIM112
         try:
             yield
@@ -148,7 +150,7 @@ class TotalSegmentatorRuntime:
 
 
 def prepare(array: NDArray[Any], geometry: Geometry, source: Source) -> NDArray[np.int16]:
-    """An image (X, Y, Z) with axes RAS as the CT network is to see it: int16 in the range of HU."""
+    """Prepare an image (X, Y, Z) with axes RAS for the CT network: int16 in the range of HU."""
     if source is Source.INVERTED:
         return invert(array, geometry.spacing_mm)
     if source is Source.EQUALIZED:
@@ -156,11 +158,11 @@ def prepare(array: NDArray[Any], geometry: Geometry, source: Source) -> NDArray[
     return raw(array)
 
 
-def _device(name: str) -> str:
-    """The API's word for a device: cpu, gpu or gpu:N."""
+def _api_device(name: str) -> str:
+    """Translate a device to the names of TotalSegmentator's API: cpu, gpu or gpu:N."""
     match = re.fullmatch(r"auto|cpu|cuda(?::(\d+))?", name)
     if match is None:
-        raise ConfigurationError(f"DEVICE is {name!r}; it must be auto, cpu, cuda or cuda:N")
+        raise ConfigurationError(f"DEVICE is {name!r}; set it to auto, cpu, cuda or cuda:N")
     if name == "cpu":
         return "cpu"
     import torch
@@ -170,6 +172,6 @@ def _device(name: str) -> str:
     number = int(match[1] or 0)
     if number >= torch.cuda.device_count():
         raise ConfigurationError(
-            f"DEVICE is {name!r}, but torch sees {torch.cuda.device_count()} CUDA devices; set DEVICE=cpu"
+            f"DEVICE is {name!r}, but torch finds {torch.cuda.device_count()} CUDA devices; set DEVICE=cpu"
         )
     return f"gpu:{number}"

@@ -1,6 +1,6 @@
-"""TotalSegmentator's API with a predictor that stays loaded. Imports torch, nnU-Net and TotalSegmentator.
+"""Call TotalSegmentator's API with a predictor that stays loaded. Imports torch, nnU-Net and TotalSegmentator.
 
-Must be imported with TotalSegmentator's environment set, and only by worker processes.
+Import it only in worker processes, with TotalSegmentator's environment variables set.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import nibabel as nib
-import totalsegmentator.nnunet  # replaces methods of nnU-Net's predictor, so it comes before our subclass
+import totalsegmentator.nnunet  # patches nnU-Net's predictor, so it must come before our subclass
 import totalsegmentator.python_api
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
 from mrseg_label.presegmentation.weights import require_weights
 
-# What nnUNetPredictor.initialize_from_trained_model_folder sets.
+# The attributes that nnUNetPredictor.initialize_from_trained_model_folder sets.
 _LOADED_ATTRIBUTES = (
     "plans_manager",
     "configuration_manager",
@@ -31,20 +31,20 @@ _LOADED_ATTRIBUTES = (
 _loaded: dict[tuple[Any, ...], dict[str, Any]] = {}
 
 
-class StayingPredictor(nnUNetPredictor):
-    """nnU-Net's predictor, loaded once for each model folder and device, working in this process."""
+class CachingPredictor(nnUNetPredictor):
+    """nnU-Net's predictor, loaded once for a model folder and device, and predicting in this process."""
 
     def initialize_from_trained_model_folder(
         self, model_training_output_dir: str, use_folds: Any, checkpoint_name: str = "checkpoint_final.pth"
     ) -> None:
-        """As nnU-Net's, except that what was loaded before and has not changed on disk is taken as it is."""
+        """Load a model as nnU-Net does, or reuse the loaded one if its files have not changed."""
         folder = Path(model_training_output_dir)
         files = [*folder.glob("*.json"), *folder.glob(f"fold_*/{checkpoint_name}")]
         state = tuple((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in sorted(files))
         key = (state, str(use_folds), str(self.device))
         if key not in _loaded:
             super().initialize_from_trained_model_folder(model_training_output_dir, use_folds, checkpoint_name)
-            _loaded.clear()  # one network in memory
+            _loaded.clear()  # keep one network in memory
             _loaded[key] = {name: getattr(self, name) for name in _LOADED_ATTRIBUTES}
         for name, value in _loaded[key].items():
             setattr(self, name, value)
@@ -55,17 +55,15 @@ class StayingPredictor(nnUNetPredictor):
         output_folder_or_list_of_truncated_output_files: Any,
         save_probabilities: bool = False,
         overwrite: bool = True,
-        num_processes_preprocessing: int = 1,
-        num_processes_segmentation_export: int = 1,
+        *,
         folder_with_segs_from_prev_stage: str | None = None,
-        num_parts: int = 1,
-        part_id: int = 0,
+        **_process_options: Any,
     ) -> Any:
-        """nnU-Net's own sequential prediction: the same steps without pools of processes (15 s of imports)."""
+        """Predict by nnU-Net's sequential method: the same steps without process pools (15 s of imports)."""
         assert self.dataset_json is not None
         images: Any = list_of_lists_or_source_folder
         if isinstance(images, str):
-            # nnU-Net forks a dozen processes to list a folder; here it holds the one channel of each case.
+            # nnU-Net forks a dozen processes to list a folder; here each case has one channel.
             images = [[str(file)] for file in sorted(Path(images).glob(f"*_0000{self.dataset_json['file_ending']}"))]
         return self.predict_from_files_sequential(
             images,
@@ -82,24 +80,29 @@ def run_api(image: nib.Nifti1Image, device: str, weights_dir: Path) -> nib.Nifti
     Parameters
     ----------
     image : axes RAS.
-    device : the API's word: cpu, gpu, gpu:N.
-    weights_dir : where the weights are; they are not downloaded if they are missing.
+    device : as the API names it: cpu, gpu or gpu:N.
+    weights_dir : folder of the weights; missing ones are not downloaded.
+
+    Raises
+    ------
+    Unavailable
+        The weights are missing.
     """
-    with _staying(weights_dir):
+    with _patched_api(weights_dir):
         return totalsegmentator.python_api.totalsegmentator(
             image, None, ml=True, task="total", fast=True, device=device, quiet=True, nr_thr_resamp=1, nr_thr_saving=1
         )
 
 
 @contextmanager
-def _staying(weights_dir: Path) -> Iterator[None]:
-    """Let the API find our predictor, and a check in the place of its download, while it runs."""
+def _patched_api(weights_dir: Path) -> Iterator[None]:
+    """Replace the API's predictor by ours, and its download of weights by a check that they exist."""
 
-    def check(task_id: int) -> None:
+    def check(_task_id: int) -> None:
         require_weights(weights_dir)
 
     replaced = (
-        (totalsegmentator.nnunet, "nnUNetPredictor", StayingPredictor),
+        (totalsegmentator.nnunet, "nnUNetPredictor", CachingPredictor),
         (totalsegmentator.python_api, "download_pretrained_weights", check),
     )
     originals = [(module, name, getattr(module, name)) for module, name, _ in replaced]

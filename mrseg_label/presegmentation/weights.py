@@ -1,4 +1,4 @@
-"""Which weights TotalSegmentator's network has: the published ones or the stand-in. Imports nothing heavy."""
+"""Find TotalSegmentator's weights: the published ones or the stand-in. Loads no torch."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from pathlib import Path
 from mrseg_label.errors import ConfigurationError, Unavailable
 from mrseg_label.resources import sample_data
 
-# TotalSegmentator's task `total` with `fast=True` (3 mm): dataset, trainer and plans as published.
+# Folders of TotalSegmentator's task `total` with `fast=True` (3 mm), as published.
 DATASET = "Dataset297_TotalSegmentator_total_3mm_1559subj"
 MODEL = "nnUNetTrainer_4000epochs_NoMirroring__nnUNetPlans__3d_fullres"
 CHECKPOINT = "fold_0/checkpoint_final.pth"
 ENVIRONMENT = "TOTALSEG_WEIGHTS_PATH"
-_STANDIN_WORDS = "Stand-in"
+_STAND_IN_DESCRIPTION = "Stand-in"  # how the description of the stand-in's data set begins
 
 HOW_TO_INSTALL = (
-    "To install TotalSegmentator's published weights: on a computer with internet access run "
+    "To install TotalSegmentator's published weights: on a computer with internet access, run "
     f"`{ENVIRONMENT}=FOLDER totalseg_download_weights -t total_fast`, or unpack {DATASET}.zip of the release "
-    "v2.0.0-weights of https://github.com/wasserth/TotalSegmentator into FOLDER; copy FOLDER here; then set "
-    f"{ENVIRONMENT} (in the environment or in mrseg.toml) to FOLDER, the one that holds {DATASET}"
+    "v2.0.0-weights of https://github.com/wasserth/TotalSegmentator into FOLDER; copy FOLDER to this machine; then set "
+    f"{ENVIRONMENT} (in the environment or in mrseg.toml) to FOLDER, which contains {DATASET}"
 )
 
 
 class WeightsKind(StrEnum):
-    """Where weights come from."""
+    """Origin of the weights."""
 
     STAND_IN = "stand-in"
     PUBLISHED = "published"
@@ -37,12 +37,12 @@ class WeightsKind(StrEnum):
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights that are there.
+    """Weights that were found.
 
     Attributes
     ----------
     path : the folder that ``TOTALSEG_WEIGHTS_PATH`` names.
-    kind : the stand-in says what it is in its dataset.json; anything else counts as published.
+    kind : whether dataset.json describes the stand-in; everything else counts as published.
     """
 
     path: Path
@@ -50,12 +50,12 @@ class Weights:
 
     @property
     def model_folder(self) -> Path:
-        """nnU-Net's folder of the trained model."""
+        """The folder of the trained model, as nnU-Net lays it out."""
         return self.path / DATASET / MODEL
 
     @property
     def checkpoint(self) -> Path:
-        """The file of the weights themselves."""
+        """The file with the weights themselves."""
         return self.model_folder / CHECKPOINT
 
     @cached_property
@@ -66,29 +66,29 @@ class Weights:
 
     @property
     def description(self) -> str:
-        """One sentence for doctor, the server's information and the README."""
+        """One sentence that says which weights these are, for ``doctor`` and the server's ``/info``."""
         if self.kind is WeightsKind.STAND_IN:
             return (
-                "stand-in weights for TotalSegmentator, trained on synthetic phantoms: good for demo and tests, "
+                "stand-in weights for TotalSegmentator, trained on synthetic phantoms: good for the demo and tests, "
                 f"of no use for patients ({self.path})"
             )
         return f"TotalSegmentator's weights from {self.path}"
 
     @property
     def advice(self) -> str | None:
-        """How to come to the published weights, where they are not in use."""
+        """How to install the published weights; None if they are in use."""
         return HOW_TO_INSTALL if self.kind is WeightsKind.STAND_IN else None
 
 
 def find_weights(configured: Path | None = None) -> Weights:
-    """The weights in use: those configured, else those of TOTALSEG_WEIGHTS_PATH, else the stand-in.
+    """Find the weights in use: the configured ones, else those of TOTALSEG_WEIGHTS_PATH, else the stand-in.
 
     Raises
     ------
     ConfigurationError
-        A folder was named, but does not hold the weights of dataset 297; the message says which file is missing.
+        The folder that was named lacks a file of dataset 297; the message names the file.
     Unavailable
-        Nothing was named and the stand-in is missing from this installation.
+        No folder was named, and the stand-in is missing from this installation.
     """
     named = configured or (Path(os.environ[ENVIRONMENT]) if os.environ.get(ENVIRONMENT) else None)
     if named is not None:
@@ -101,14 +101,14 @@ def find_weights(configured: Path | None = None) -> Weights:
 
 
 def require_weights(path: Path) -> None:
-    """Check that a weights folder holds dataset 297.
+    """Check that a folder contains the weights of dataset 297.
 
     Raises
     ------
     Unavailable
-        A file is missing; the message names it and says how to install the weights.
+        A file is missing; the message names it and explains how to install the weights.
     """
-    _require(path, Unavailable, f"TotalSegmentator's weights are looked for in {path}")
+    _require(path, Unavailable, f"TotalSegmentator's weights are expected in {path}")
 
 
 def _require(path: Path, error: type[Unavailable] | type[ConfigurationError], situation: str) -> None:
@@ -122,5 +122,5 @@ def _kind(dataset_json: Path) -> WeightsKind:
     try:
         description = json.loads(dataset_json.read_text(encoding="utf-8")).get("description", "")
     except (ValueError, AttributeError) as error:
-        raise ConfigurationError(f"{dataset_json} is not nnU-Net's description of a data set: {error}") from error
-    return WeightsKind.STAND_IN if str(description).startswith(_STANDIN_WORDS) else WeightsKind.PUBLISHED
+        raise ConfigurationError(f"{dataset_json} is not a valid data set description of nnU-Net: {error}") from error
+    return WeightsKind.STAND_IN if str(description).startswith(_STAND_IN_DESCRIPTION) else WeightsKind.PUBLISHED

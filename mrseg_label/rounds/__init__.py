@@ -1,1 +1,4 @@
-"""Rounds: trigger, snapshot, training, evaluation. What the server imports from here stays light."""
+"""Retraining rounds: when one is due, its snapshot, its training and its evaluation.
+
+What the server process imports from here (``service`` and ``export``) loads no torch.
+"""

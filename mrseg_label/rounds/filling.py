@@ -1,6 +1,7 @@
-"""A mask completed: what its reader did not judge is taken from the model's draft.
+"""Fill the structures that a reader did not annotate from a pre-segmentation of the same case.
 
-Training data and what a reader begins with again want whole masks. The mask that counts is never filled.
+Training, and a reader who continues an earlier annotation, need complete masks. The stored annotation itself is
+never changed.
 """
 
 from __future__ import annotations
@@ -18,22 +19,24 @@ from mrseg_label.labels import TOTALSEGMENTATOR_TOTAL, LabelScheme
 from mrseg_label.segments.label_maps import read_label_map
 from mrseg_label.workspace import Workspace
 
-LABELS = "labels"  # in Round.result: what the label maps of its training are made of
-LEARNED = "structures"  # in there: those of which the training saw a voxel
+# Keys of Round.result: how the label maps of a round were made, and in there the structures it was trained on.
+LABELS_KEY = "labels"
+TRAINED_STRUCTURES_KEY = "structures"
 
 
 @dataclass(frozen=True)
-class Filled:
-    """A mask on disk.
+class FilledMask:
+    """An annotation's mask on disk, filled where its reader left structures unannotated.
 
     Attributes
     ----------
-    path : the stored file where nothing was filled, else one in the caller's folder.
-    digest : SHA-256 of the stored file; None for a file of the caller's.
-    structures : names of those that were filled, in the order of the ids.
-    draft : whose voxels they are, and which says of the others that were not judged that they are absent.
-    unknown : names of those that neither the reader nor a model says anything of: there is no draft, or its
-        model does not know them. They may lie anywhere in the background.
+    path : the stored file if nothing was filled, otherwise a new file in the folder that was given.
+    digest : SHA-256 of the stored file; None for a new file.
+    structures : names of the structures that were filled, in the order of the label ids.
+    presegmentation : where the filled voxels come from. Structures that were not annotated and that its model
+        knows, but did not segment, count as absent.
+    unknown : names of the structures that were neither annotated nor known to the model (or there is no
+        pre-segmentation). They may be anywhere in the background.
     """
 
     path: Path
@@ -42,6 +45,11 @@ class Filled:
     presegmentation: Presegmentation | None = None
     unknown: tuple[str, ...] = ()
 
+    @property
+    def filled_from(self) -> str:
+        """The model version that the filled voxels come from; empty if nothing was filled."""
+        return self.presegmentation.model_version if self.presegmentation is not None and self.structures else ""
+
 
 def fill(
     workspace: Workspace,
@@ -49,66 +57,68 @@ def fill(
     annotation: Annotation,
     folder: Path,
     presegmentation: Presegmentation | None = None,
-) -> Filled:
-    """The revision's mask, with what its reader did not vouch for filled from a draft.
+) -> FilledMask:
+    """Fill the structures of an annotation that its reader did not annotate.
 
-    What the reader drew always stays on top.
+    Voxels that the reader annotated are never overwritten.
 
     Parameters
     ----------
-    draft : by default that of :func:`draft_of`.
+    folder : where a filled mask is written.
+    presegmentation : what to fill from; by default :func:`presegmentation_to_fill_from`.
 
     Raises
     ------
     GeometryError
-        The draft does not lie on the revision's grid.
+        The pre-segmentation is not on the annotation's grid.
     """
     scheme = workspace.scheme
-    missing = not_judged(annotation, scheme)
+    missing = not_annotated(annotation, scheme)
     stored = workspace.path(annotation.path)
     if not missing:
-        return Filled(stored, annotation.digest)
-    presegmentation = presegmentation or presegmentation_of(session, annotation)
+        return FilledMask(stored, annotation.digest)
+    presegmentation = presegmentation or presegmentation_to_fill_from(session, annotation)
     if presegmentation is None:
-        return Filled(stored, annotation.digest, unknown=missing)
+        return FilledMask(stored, annotation.digest, unknown=missing)
     mask, geometry = read_label_map(stored)
-    proposal, draft_geometry = read_label_map(workspace.path(presegmentation.path))
-    geometry.require(draft_geometry, f"revision {annotation.id} and its draft {presegmentation.id}")
-    free = np.where(mask == 0, proposal, 0)
+    proposed, proposed_geometry = read_label_map(workspace.path(presegmentation.path))
+    geometry.require(proposed_geometry, f"annotation {annotation.id} and pre-segmentation {presegmentation.id}")
+    free = np.where(mask == 0, proposed, 0)
     present = np.bincount(free.ravel(order="K"), minlength=len(scheme) + 1) > 0
     filled = tuple(name for name in missing if present[scheme[name].id])
     known = structures_known(scheme, session, presegmentation.model_version).union(filled)
     unknown = tuple(name for name in missing if name not in known)
     if not filled:
-        return Filled(stored, annotation.digest, presegmentation=presegmentation, unknown=unknown)
+        return FilledMask(stored, annotation.digest, presegmentation=presegmentation, unknown=unknown)
     target = folder / f"{annotation.id}.nii.gz"
     chosen = np.isin(free, [scheme[name].id for name in filled])
     write_nifti(target, np.where(chosen, free, mask), geometry)
-    return Filled(target, None, filled, presegmentation, unknown)
+    return FilledMask(target, None, filled, presegmentation, unknown)
 
 
-def presegmentation_of(session: Session, annotation: Annotation) -> Presegmentation | None:
-    """The draft that was corrected; where the case had none then, the newest one since."""
+def presegmentation_to_fill_from(session: Session, annotation: Annotation) -> Presegmentation | None:
+    """Find the pre-segmentation that was corrected; if there was none at the time, the newest one since."""
     if annotation.presegmentation_id:
         return presegmentations.get(session, annotation.presegmentation_id)
     return presegmentations.best(session, annotation.acquisition_id)
 
 
-def not_judged(annotation: Annotation, scheme: LabelScheme) -> tuple[str, ...]:
-    """Names of the structures that a revision's reader does not vouch for, in the order of the ids."""
-    unjudged = {item.structure for item in annotation.structures if not item.state.judged}
-    return tuple(name for name in scheme.names if name in unjudged)
+def not_annotated(annotation: Annotation, scheme: LabelScheme) -> tuple[str, ...]:
+    """List the structures that were not annotated, neither as present nor as absent, in the order of the label ids."""
+    missing = {item.structure for item in annotation.structures if not item.state.judged}
+    return tuple(name for name in scheme.names if name in missing)
 
 
 def structures_known(scheme: LabelScheme, session: Session, version: str) -> frozenset[str]:
-    """The structures that a model can draw, so that it says "absent" where it does not.
+    """List the structures that a model can segment, so that leaving one out means that it is absent.
 
-    Of TotalSegmentator those that the scheme has a class of it for, of a round's model those that its training
-    showed it; of a model that was imported all.
+    TotalSegmentator knows those for which the scheme names one of its classes, a round's model those that its
+    training data contained, and an imported model all of them.
     """
     if version == BOOTSTRAP:
         return frozenset(scheme.ids_in(TOTALSEGMENTATOR_TOTAL))
     model = models.get(session, version)
-    made_by = None if model is None or model.round_number is None else rounds.get(session, model.round_number)
-    learned = made_by.result.get(LABELS, {}).get(LEARNED) if made_by is not None else None
-    return frozenset(scheme.names if learned is None else learned)
+    training_round = None if model is None or model.round_number is None else rounds.get(session, model.round_number)
+    if training_round is None:
+        return frozenset(scheme.names)
+    return frozenset(training_round.result.get(LABELS_KEY, {}).get(TRAINED_STRUCTURES_KEY, scheme.names))

@@ -1,4 +1,4 @@
-"""Start, cancel and retry rounds. Imports nothing heavy."""
+"""Start, cancel and retry rounds. Loads no torch: the server process imports it."""
 
 from __future__ import annotations
 
@@ -23,40 +23,44 @@ LOCAL = "local"
 
 
 def start(workspace: OpenedWorkspace, *, actor: str = LOCAL, final: bool = False) -> int:
-    """Start a round on everything annotated so far; returns its number.
+    """Start a round on everything annotated so far.
+
+    Returns
+    -------
+    The number of the round.
 
     Raises
     ------
     Conflict
-        Another round waits or runs, or no case to train on is annotated.
+        Another round is queued or running, or no annotated case can be trained on.
     """
     settings = load_settings(workspace.root)
     with workspace.catalog.begin() as session:
         running = rows.active(session)
         if running is not None:
-            raise Conflict(f"round {running.number} is {running.state}; wait for its end or cancel it")
-        reason = untrainable(session)
-        if reason:
-            raise Conflict(reason)
+            raise Conflict(_still_active(running))
+        obstacle = find_obstacle(session)
+        if obstacle is not None:
+            raise Conflict(obstacle)
         return start_in(session, settings, actor=actor, final=final).number
 
 
-def untrainable(session: Session) -> str | None:
-    """Why a round could not train on what is annotated, or None."""
+def find_obstacle(session: Session) -> str | None:
+    """Explain why a round could not train on what is annotated so far; None if it could."""
     participants.decide_held_out(session)
     candidates = annotation_rows.snapshot_candidates(session)
     if not candidates:
-        return "nothing is annotated yet; a round needs at least one submitted examination"
+        return "nothing is annotated yet; a round needs at least one annotated case"
     if all(participant.held_out for _, participant in candidates):
         return (
-            "every examination annotated so far belongs to a held-out participant, whose cases are for evaluation only; "
-            "annotate one of another participant"
+            "every case annotated so far belongs to a held-out participant and is reserved for evaluation; "
+            "annotate a case of another participant"
         )
     return None
 
 
 def start_in(session: Session, settings: Settings, *, actor: str, final: bool = False) -> Round:
-    """Start a round in the caller's transaction."""
+    """Start a round within a transaction."""
     number = rows.next_number(session)
     parent = models.current(session).version
     row = Round(number=number, state=RoundState.QUEUED, profile=settings.training_profile, final=final, parent=parent)
@@ -68,26 +72,31 @@ def start_in(session: Session, settings: Settings, *, actor: str, final: bool = 
 
 
 def start_if_due(session: Session, settings: Settings) -> int | None:
-    """Start a round in the caller's transaction if ROUND_SIZE cases are newly annotated and none is under way."""
+    """Start a round within a transaction if ROUND_SIZE cases are newly annotated and no round is active.
+
+    Returns
+    -------
+    The number of the round, or None if none was started.
+    """
     if not settings.auto_round or acquisitions.annotated_since_round(session) < settings.round_size:
         return None
-    if rows.active(session) is not None or untrainable(session):
+    if rows.active(session) is not None or find_obstacle(session) is not None:
         return None
     return start_in(session, settings, actor="mrseg-label").number
 
 
 def cancel(workspace: OpenedWorkspace, number: int, *, actor: str = LOCAL) -> None:
-    """Ask for the end of a round: a waiting one ends at once, a running one when its processes are dead.
+    """Cancel a round: a queued one at once, a running one as soon as its processes have ended.
 
     Raises
     ------
     NotFound, Conflict
-        There is no such round, or it has ended.
+        There is no such round, or it has already ended.
     """
     with workspace.catalog.begin() as session:
         row = _get(session, number)
         if row.state in ENDED_ROUNDS:
-            raise Conflict(f"round {number} has ended ({row.state}); there is nothing to cancel")
+            raise Conflict(f"round {number} is already {row.state} and cannot be cancelled")
         job = job_rows.get(session, row.job_id or "")
         if job is not None and job.state in job_rows.ACTIVE:
             request_cancel(job)
@@ -98,20 +107,20 @@ def cancel(workspace: OpenedWorkspace, number: int, *, actor: str = LOCAL) -> No
 
 
 def retry(workspace: OpenedWorkspace, number: int, *, actor: str = LOCAL) -> None:
-    """Take up a failed or cancelled round again, with its snapshot and from its last checkpoint.
+    """Retry a failed or cancelled round with the same snapshot, from its last checkpoint.
 
     Raises
     ------
     NotFound, Conflict
-        There is no such round, it has not failed, or another is under way.
+        There is no such round, it has not failed, or another round is active.
     """
     with workspace.catalog.begin() as session:
         row = _get(session, number)
         if row.state not in (RoundState.FAILED, RoundState.CANCELLED):
-            raise Conflict(f"round {number} is {row.state}; only a failed or cancelled round can be tried again")
+            raise Conflict(f"round {number} is {row.state}; only a failed or cancelled round can be retried")
         running = rows.active(session)
         if running is not None:
-            raise Conflict(f"round {running.number} is {running.state}; wait for its end or cancel it")
+            raise Conflict(_still_active(running))
         row.state = RoundState.QUEUED
         row.error = None
         row.finished_at = None
@@ -121,12 +130,16 @@ def retry(workspace: OpenedWorkspace, number: int, *, actor: str = LOCAL) -> Non
 
 
 def log_path(workspace: Workspace, number: int) -> Path:
-    """Where the training of a round writes its log; the file may not be there yet."""
+    """Path of the training log of a round; the file may not exist yet."""
     return workspace.logs / f"round-{number}" / "training.log"
+
+
+def _still_active(row: Round) -> str:
+    return f"round {row.number} is {row.state}; wait until it ends, or cancel it"
 
 
 def _get(session: Session, number: int) -> Round:
     row = rows.get(session, number)
     if row is None:
-        raise NotFound(f"there is no round {number}; see mrseg-label rounds list")
+        raise NotFound(f"round {number} does not exist; list the rounds with: mrseg-label rounds list")
     return row

@@ -1,4 +1,4 @@
-"""The snapshot of a round: which revisions it learns from and is judged by, fixed once."""
+"""The snapshot of a round: the annotations that it trains on and is evaluated on, fixed once."""
 
 from __future__ import annotations
 
@@ -19,23 +19,24 @@ from mrseg_label.catalog.types import CaseRole
 from mrseg_label.errors import InvalidInput
 from mrseg_label.labels import LabelScheme
 from mrseg_label.nnunet.dataset import TrainingCase
-from mrseg_label.rounds.filling import LABELS, not_judged, presegmentation_of
-from mrseg_label.rounds.label_maps import complete
+from mrseg_label.rounds.filling import LABELS_KEY, not_annotated, presegmentation_to_fill_from
+from mrseg_label.rounds.training_labels import make_training_labels
 
-FILL_FROM = "fill_from"  # in Round.result: drafts by revision, for cases that had none when they were submitted
+# Key of Round.result: pre-segmentation id by annotation id, for cases that had none when they were annotated.
+FILL_FROM_KEY = "fill_from"
 
 
-def take(session: Session, row: Round, scheme: LabelScheme) -> None:
-    """Write the round's cases into the catalogue, unless an earlier attempt did.
+def take_snapshot(session: Session, row: Round, scheme: LabelScheme) -> None:
+    """Add the cases of a round to the catalogue, unless an earlier attempt did.
 
-    Every examination annotated so far is in, with its newest accepted revision: those of held-out
-    participants are evaluated on, the others are learned from. So is the draft from which a mask will be filled
-    that was drawn without one: a later one would make other label maps of the same snapshot.
+    Every annotated acquisition is included with its newest accepted annotation: those of held-out participants for
+    evaluation, the others for training. The pre-segmentation that a mask will be filled from is fixed too, since a
+    later one would give other label maps for the same snapshot.
 
     Raises
     ------
     InvalidInput
-        There is nothing to learn from.
+        There is nothing to train on.
     """
     if row.snapshot_digest is not None:
         return
@@ -53,44 +54,45 @@ def take(session: Session, row: Round, scheme: LabelScheme) -> None:
             )
         )
         line = f"{role}\t{participant.code}\t{annotation.acquisition_id}\t{annotation.digest}"
-        missing = not_judged(annotation, scheme)
+        missing = not_annotated(annotation, scheme)
         if missing:
-            presegmentation = presegmentation_of(session, annotation)
+            presegmentation = presegmentation_to_fill_from(session, annotation)
             line += f"\t{presegmentation.digest if presegmentation else ''}\t{','.join(missing)}"
             if presegmentation is not None and annotation.presegmentation_id is None and role is CaseRole.TRAINING:
                 fill_from[annotation.id] = presegmentation.id
         lines.append(line)
     if not any(line.startswith(CaseRole.TRAINING) for line in lines):
         raise InvalidInput(
-            "no examination of a participant who is not held out is annotated; annotate one and start the round again"
+            "there is nothing to train on: every annotated case belongs to a held-out participant; "
+            "annotate a case of another participant and start the round again"
         )
     if fill_from:
-        row.result = {FILL_FROM: fill_from}
+        row.result = {FILL_FROM_KEY: fill_from}
     row.snapshot_digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def training_cases(workspace: OpenedWorkspace, number: int, folder: Path) -> tuple[list[TrainingCase], dict[str, Any]]:
-    """The cases to learn from, and what the round keeps of how their label maps were made.
+    """Collect the training cases of a round, and a record of how their label maps were made.
 
-    Every channel of every corrected acquisition is a case, sharing its label map
-    (:mod:`mrseg_label.rounds.label_maps`). Those in which something was filled are written to ``folder``.
+    Every channel of every annotated acquisition is a case; the channels share its label map
+    (:mod:`mrseg_label.rounds.training_labels`). Label maps that had to be filled are written to ``folder``.
 
     Raises
     ------
     InvalidInput
-        In no case is it known what is background.
+        The background is unknown in every case.
     """
     result = []
     with workspace.catalog.read() as session:
         row = rows.get(session, number)
-        fill_from = row.result.get(FILL_FROM) if row is not None else None
+        fill_from = row.result.get(FILL_FROM_KEY) if row is not None else None
         annotations = [case.annotation for case in rows.cases(session, number) if case.role is CaseRole.TRAINING]
-        labels = complete(workspace, session, annotations, folder, fill_from=fill_from)
+        labels = make_training_labels(workspace, session, annotations, folder, fill_from=fill_from)
         labels.require_background()
-        for label in labels.maps:
-            if not label.teaches:
+        for label_map in labels.maps:
+            if not label_map.usable:
                 continue
-            acquisition_id = label.annotation.acquisition_id
+            acquisition_id = label_map.annotation.acquisition_id
             acquisition = acquisitions.get(session, acquisition_id)
             if acquisition is None:
                 raise InvalidInput(f"acquisition {acquisition_id} of round {number} is not in the catalogue")
@@ -98,18 +100,18 @@ def training_cases(workspace: OpenedWorkspace, number: int, folder: Path) -> tup
                 TrainingCase(
                     case_id=channel.id,
                     image=workspace.path(channel.path),
-                    label=label.mask.path,
+                    label=label_map.mask.path,
                     participant=acquisition.participant.code,
                     image_digest=channel.digest,
-                    label_digest=label.mask.digest,
-                    background_known=not label.hidden,
+                    label_digest=label_map.mask.digest,
+                    background_known=label_map.background_known,
                 )
                 for channel in acquisitions.channels(session, acquisition_id)
             ]
-    return result, {LABELS: labels.record()}
+    return result, {LABELS_KEY: labels.record()}
 
 
-def vouched_for(annotation: Annotation, scheme: LabelScheme) -> NDArray[np.bool_]:
-    """Which structures, by id - 1, the reader of a revision vouches for, present or absent."""
-    missing = set(not_judged(annotation, scheme))
+def annotated_structures(annotation: Annotation, scheme: LabelScheme) -> NDArray[np.bool_]:
+    """Mark the structures that were annotated, as present or absent; shape (structures,), by label id - 1."""
+    missing = set(not_annotated(annotation, scheme))
     return np.array([name not in missing for name in scheme.names])

@@ -1,1 +1,1 @@
-"""The sample cohort and the simulated radiologists of the demo."""
+"""The demo: a synthetic cohort, simulated radiologists who work over HTTP, and a report of what the rounds improve."""

@@ -1,4 +1,4 @@
-"""A batch: several readers at once until enough cases are corrected."""
+"""A batch of cases, corrected by several simulated readers at the same time."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from mrseg_label.labels import LabelScheme
 from mrseg_label.simulation.radiologist import CaseResult, Radiologist, TruthFile
 
 READERS = ("reader-ada", "reader-ben")
-DoneCase = Callable[[int, CaseResult], None]
+OnCase = Callable[[int, CaseResult], None]
 
 
 class _Quota:
-    """Hands out the right to start a case, to threads, a given number of times or until something failed."""
+    """The number of cases that may still be started, shared by the threads of the readers."""
 
     def __init__(self, cases: int) -> None:
         self._left = cases
         self._lock = threading.Lock()
 
     def take(self) -> bool:
+        """Take one case from the quota; False if none is left."""
         with self._lock:
             if self._left <= 0:
                 return False
@@ -29,52 +30,55 @@ class _Quota:
             return True
 
     def stop(self) -> None:
+        """Allow no further case, because a reader failed."""
         with self._lock:
             self._left = 0
 
 
-def work_batch(
+def correct_batch(
     server: str,
     cases: int,
     truths: Mapping[str, TruthFile],
     scheme: LabelScheme,
     seed: int,
-    done: DoneCase | None = None,
+    on_case: OnCase | None = None,
     readers: Sequence[str] = READERS,
     abort: Callable[[], None] | None = None,
 ) -> list[CaseResult]:
-    """Let readers correct ``cases`` cases, all at the same time.
+    """Let simulated readers correct a number of cases, all at the same time.
 
     Parameters
     ----------
-    done : called after each case with the number done and the case.
-    abort : called where the batch fails or is interrupted, to end what readers may be waiting for.
+    server : address of the server.
+    truths : truth by examination id.
+    on_case : called after each case with the number of cases done and the case.
+    abort : called if the batch fails or is interrupted, to end requests that readers may be waiting for.
 
     Returns
     -------
-    The cases in the order of their submission.
+    The cases in the order in which they were submitted.
 
     Raises
     ------
     Conflict
-        The server ran out of cases before.
+        The server had fewer cases to assign.
     """
     quota = _Quota(cases)
     results: list[CaseResult] = []
     lock = threading.Lock()
 
-    def note(result: CaseResult) -> None:
+    def record(result: CaseResult) -> None:
         with lock:
             results.append(result)
-            if done is not None:
-                done(len(results), result)
+            if on_case is not None:
+                on_case(len(results), result)
 
     def read(name: str) -> None:
         reader = Radiologist(name, server, truths, scheme, seed)
         try:
-            reader.work(quota.take, note)
+            reader.correct_cases(quota.take, record)
         except BaseException:
-            quota.stop()  # the others finish their case, and no new one is begun
+            quota.stop()  # the other readers finish their case and start no new one
             raise
         finally:
             reader.close()
@@ -89,5 +93,5 @@ def work_batch(
                 abort()
             raise
     if len(results) < cases:
-        raise Conflict(f"the server handed out {len(results)} of {cases} cases and then had none left")
+        raise Conflict(f"the server assigned only {len(results)} of {cases} cases and then had none left")
     return results

@@ -1,4 +1,4 @@
-"""The demo's cohort: made by the phantom, imported into the workspace, its truth kept apart."""
+"""The cohort of the demo: made from the phantom and imported; its truth is kept away from the server."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from mrseg_label.simulation.phantom.cohort import demo_plan, write_cohort
 from mrseg_label.simulation.radiologist import TruthFile
 
 STATIONS = ("abdomen", "pelvis")
-# Participants whose cases are needed at least: two are held out, and somebody must be left to learn from.
-_FEWEST = 4
+# Two participants are held out, and some must be left to train on.
+_MIN_PARTICIPANTS = 4
 _PATTERN = "{participant}/{station}_{sequence}.nii.gz"
 Progress = Callable[[int, int, str], None]
 
@@ -27,8 +27,9 @@ class Cohort:
 
     Attributes
     ----------
-    images : folder that is imported. truth : folder that the server never sees.
-    truths : file of the truth by participant and station.
+    images : folder to import.
+    truth : folder that the server never sees.
+    truths : truth file by participant and station.
     """
 
     images: Path
@@ -37,12 +38,12 @@ class Cohort:
 
 
 def participants_for(cases: int) -> int:
-    """How many participants it takes for so many cases, one a station."""
-    return max(_FEWEST, math.ceil(cases / len(STATIONS)))
+    """Compute the number of participants needed for a number of cases, one case a station."""
+    return max(_MIN_PARTICIPANTS, math.ceil(cases / len(STATIONS)))
 
 
 def make_cohort(folder: Path, cases: int, seed: int, progress: Progress | None = None, processes: int = 2) -> Cohort:
-    """Make images and truth for at least ``cases`` cases under ``folder``."""
+    """Write images and truth for at least ``cases`` cases under ``folder``."""
     images, truth = folder / "images", folder / "truth"
     plan = demo_plan(participants_for(cases), STATIONS)
     written = write_cohort(images, seed, plan, truth=truth, processes=processes, progress=progress)
@@ -52,7 +53,11 @@ def make_cohort(folder: Path, cases: int, seed: int, progress: Progress | None =
 def import_cohort(
     workspace: Path, cohort: Cohort, progress: Callable[[int, int], None] | None = None
 ) -> dict[str, TruthFile]:
-    """Import the images; what the truth of each examination is.
+    """Import the images of a cohort.
+
+    Returns
+    -------
+    Truth by examination id.
 
     Raises
     ------
@@ -65,7 +70,7 @@ def import_cohort(
     finally:
         opened.close()
     if report.refused:
-        raise InvalidInput(f"{report.refused[0].source} was refused: {report.refused[0].reason}")
+        raise InvalidInput(f"the image {report.refused[0].source} was refused: {report.refused[0].reason}")
     return {
         entry.id: TruthFile(
             cohort.truths[entry.participant, entry.station], entry.participant, entry.station, entry.sequence

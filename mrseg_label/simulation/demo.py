@@ -1,6 +1,6 @@
-"""The demo: a cohort, the real server, readers at work, rounds that learn from them, and a report.
+"""Run the demo: a synthetic cohort, the real server, simulated readers, training rounds, and a report.
 
-Everything between readers and server goes over HTTP; the truth lies in a folder that the server never sees.
+Readers use the server over HTTP only; the truth is in a folder that the server never sees.
 """
 
 from __future__ import annotations
@@ -13,18 +13,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mrseg_label.catalog.tables import BOOTSTRAP
 from mrseg_label.config import load_settings
 from mrseg_label.errors import ConfigurationError, Conflict
 from mrseg_label.labels import LabelScheme
 from mrseg_label.presegmentation.weights import find_weights
-from mrseg_label.simulation.batch import work_batch
+from mrseg_label.simulation.batch import correct_batch
 from mrseg_label.simulation.client import SlicerClient
 from mrseg_label.simulation.cohort import import_cohort, make_cohort
-from mrseg_label.simulation.held_out import fixed_set, score
-from mrseg_label.simulation.pictures import draw_case, draw_curve, example_of
+from mrseg_label.simulation.held_out import choose_fixed_set, score_model
+from mrseg_label.simulation.pictures import choose_example, draw_case, draw_curve
 from mrseg_label.simulation.radiologist import CaseResult, TruthFile
 from mrseg_label.simulation.report import case_row, loop_notes, round_row, source_notes, sources_part
-from mrseg_label.simulation.rounds import RoundEnd, current_model, wait_for_round
+from mrseg_label.simulation.rounds import FinishedRound, current_model, wait_for_round
 from mrseg_label.simulation.server import Server
 from mrseg_label.simulation.settings import fixed_settings, settings_text, stop_rounds
 from mrseg_label.simulation.sources import Comparison, make_trials
@@ -32,17 +33,21 @@ from mrseg_label.simulation.watching import Watcher
 from mrseg_label.workspace import Workspace
 
 SEED = 20240510
-_BOOTSTRAP = RoundEnd(0, "bootstrap", True, 0.0)
+_BEFORE_ROUNDS = FinishedRound(0, BOOTSTRAP, True, 0.0)  # TotalSegmentator, in the form of a round
 
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """What a demo is asked for.
+    """The options of a demo.
 
     Attributes
     ----------
-    workspace : a new or empty folder; the cohort goes into another beside it.
-    compare_sources : whether raw, inverted and equalised images are compared.
+    workspace : a new or empty folder; the cohort goes into a second folder beside it.
+    rounds : number of training rounds.
+    round_size : number of cases that are corrected before each round and after the last one.
+    profile : training profile.
+    compare_sources : whether to compare raw, inverted and equalised images.
+    port : of the server; a free one by default.
     """
 
     workspace: Path
@@ -55,11 +60,11 @@ class DemoOptions:
 
     @property
     def cases(self) -> int:
-        """Cases that are corrected in all."""
+        """Number of cases that are corrected in all."""
         return (self.rounds + 1) * self.round_size
 
     @property
-    def beside(self) -> Path:
+    def cohort_folder(self) -> Path:
         """Folder of the cohort and its truth."""
         root = self.workspace.resolve()
         return root.with_name(f"{root.name}-cohort")
@@ -80,94 +85,99 @@ class _Demo:
     examples: list[CaseResult] = field(default_factory=list)
     truths: dict[str, TruthFile] = field(default_factory=dict)
     held_out: list[str] = field(default_factory=list)
-    drafting: str = _BOOTSTRAP.model_version
+    current_version: str = BOOTSTRAP
 
     def prepare(self) -> None:
-        """Workspace, cohort, import."""
+        """Create the workspace, make the cohort and import it."""
         options, watcher = self.options, self.watcher
-        if options.beside.exists() and any(options.beside.iterdir()):
+        if options.cohort_folder.exists() and any(options.cohort_folder.iterdir()):
             raise ConfigurationError(
-                f"{options.beside} is not empty; the demo's cohort goes there: remove it or choose another --workspace"
+                f"{options.cohort_folder} is not empty, but the demo writes its cohort there; "
+                "remove it or choose another --workspace"
             )
         workspace = Workspace.init(options.workspace, settings_text=settings_text(options.round_size, options.profile))
-        watcher.phase("making the cohort")
+        watcher.phase("Making the cohort")
         cohort = make_cohort(
-            options.beside,
+            options.cohort_folder,
             options.cases,
             options.seed,
             lambda done, total, name: watcher.advance(done, name, total),
         )
-        watcher.phase("importing")
+        watcher.phase("Importing the images")
         self.truths = import_cohort(workspace.root, cohort, lambda done, total: watcher.advance(done, total=total))
 
     def loop(self, server: Server) -> None:
-        """Batches of corrections, a round after each but the last."""
+        """Let the readers correct one batch of cases after another, with a training round between two batches."""
         with SlicerClient(server.url, "demo") as client:
-            model = _BOOTSTRAP
+            model = _BEFORE_ROUNDS
             for number in range(self.options.rounds + 1):
                 if number == self.options.rounds:
                     stop_rounds(self.options.workspace.resolve(), self.options.round_size, self.options.profile)
                 started = time.monotonic()
-                batch = self._batch(server, number)
+                batch = self._correct_batch(server, number)
                 seconds = time.monotonic() - started
-                # While the next round trains, its predecessor is measured on the fixed set.
-                heldout = self._score_held_out(client)
-                self._keep(number, batch, model, heldout, seconds)
+                # The current model is evaluated on the fixed set while the next round trains.
+                held_out_dsc = self._score_held_out(client)
+                self._add_row(number, batch, model, held_out_dsc, seconds)
                 if number < self.options.rounds:
-                    model = self._round(client, server, number + 1)
+                    model = self._wait_for_round(client, server, number + 1)
             annotated = client.get("/api/v1/progress")["annotated_total"]
             if annotated != self.options.cases:
-                raise Conflict(f"{self.options.cases} cases were submitted, the server counts {annotated}")
+                raise Conflict(
+                    f"{self.options.cases} cases were submitted, but the server counts {annotated} as annotated"
+                )
 
-    def _batch(self, server: Server, number: int) -> list[CaseResult]:
-        title = f"readers correct drafts of {'the bootstrap' if number == 0 else f'round {number}'}"
-        self.watcher.phase(title, self.options.round_size)
+    def _correct_batch(self, server: Server, number: int) -> list[CaseResult]:
+        model = "TotalSegmentator" if self.current_version == BOOTSTRAP else f"model {self.current_version}"
+        self.watcher.phase(f"Batch {number + 1}: readers correct drafts by {model}", self.options.round_size)
 
-        def done(count: int, case: CaseResult) -> None:
+        def report(count: int, case: CaseResult) -> None:
             self.watcher.advance(
                 count,
                 f"{case.participant} {case.station}: draft DSC {case.mean_dsc:.2f}, {case.edited_voxels:,} voxels edited",
             )
 
-        return work_batch(
-            server.url, self.options.round_size, self.truths, self.scheme, self.options.seed, done, abort=server.stop
+        return correct_batch(
+            server.url, self.options.round_size, self.truths, self.scheme, self.options.seed, report, abort=server.stop
         )
 
     def _score_held_out(self, client: SlicerClient) -> float:
         if not self.held_out:
-            self.held_out = fixed_set(client, self.truths)
-        version = self.drafting
-        self.watcher.phase(f"model {version} on held-out participants", len(self.held_out))
-        return score(
+            self.held_out = choose_fixed_set(client, self.truths)
+        version = self.current_version
+        self.watcher.phase(f"Evaluating model {version} on held-out participants", len(self.held_out))
+        return score_model(
             client, self.held_out, self.truths, self.scheme, version, lambda count: self.watcher.advance(count)
         ).mean_dsc
 
-    def _keep(self, number: int, batch: list[CaseResult], model: RoundEnd, heldout: float, seconds: float) -> None:
+    def _add_row(
+        self, number: int, batch: list[CaseResult], model: FinishedRound, held_out_dsc: float, seconds: float
+    ) -> None:
         row = round_row(
             number,
             batch,
             model_version=model.model_version,
             promoted=model.promoted,
-            heldout_dsc=heldout,
+            heldout_dsc=held_out_dsc,
             training_seconds=model.seconds,
             batch_seconds=seconds,
         )
         self.rows.append(row)
         self.cases += [case_row(number, case) for case in batch]
-        self.examples.append(example_of(batch))
+        self.examples.append(choose_example(batch))
         self.watcher.row(row)
 
-    def _round(self, client: SlicerClient, server: Server, number: int) -> RoundEnd:
-        self.watcher.phase(f"round {number} trains")
-        ended = wait_for_round(
+    def _wait_for_round(self, client: SlicerClient, server: Server, number: int) -> FinishedRound:
+        self.watcher.phase(f"Training round {number}")
+        finished = wait_for_round(
             client, number, server.check, lambda state, progress: self.watcher.round_progress(number, state, progress)
         )
-        self.drafting = current_model(client)["version"]
-        return ended
+        self.current_version = current_model(client)["version"]
+        return finished
 
-    def pictures(self) -> dict[str, str]:
-        """Draw the first and the last batch's example and the curve."""
-        self.watcher.phase("drawing", 3)
+    def draw_pictures(self) -> dict[str, str]:
+        """Draw the learning curve and a case of the first and of the last batch; return file names by picture."""
+        self.watcher.phase("Drawing the pictures", 3)
         folder = self.options.reports
         names = {"learning_curve": draw_curve(self.rows, folder / "learning-curve.png").name}
         self.watcher.advance(1)
@@ -181,18 +191,19 @@ class _Demo:
 def run_demo(
     options: DemoOptions,
     watcher: Watcher | None = None,
-    afterwards: Callable[[Server, dict[str, Any]], None] | None = None,
+    on_finished: Callable[[Server, dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Run the demo and return its report, which is also written to ``reports/report.json`` of the workspace.
 
     Parameters
     ----------
-    afterwards : called with the server, which still runs, and the report.
+    watcher : is told the progress.
+    on_finished : called with the server, which is still running, and the report.
 
     Raises
     ------
     ConfigurationError
-        The workspace is not an empty folder.
+        The workspace or the cohort's folder is not empty.
     Unavailable, Conflict
         The server, a round or a reader failed.
     """
@@ -202,27 +213,27 @@ def run_demo(
         demo.prepare()
         root = options.workspace.resolve()
         comparison = _start_comparison(demo, stack) if options.compare_sources else None
-        demo.watcher.phase("starting the server")
+        demo.watcher.phase("Starting the server")
         server = stack.enter_context(Server(root, root / "logs" / "server.log", options.port))
         demo.loop(server)
         sources = {}
         if comparison is not None:
-            demo.watcher.phase("comparing sources", comparison.total)
+            demo.watcher.phase("Comparing the sources of pre-segmentations", comparison.total)
             sources = sources_part(comparison.scores())
         report: dict[str, Any] = {"sources": sources, "rounds": demo.rows}
         report["notes"] = [*loop_notes(demo.rows), *source_notes(sources)]
         report["heldout_cases"] = len(demo.held_out)
-        report["pictures"] = demo.pictures()
+        report["pictures"] = demo.draw_pictures()
         report["cases"] = demo.cases
         report["seconds"] = round(time.monotonic() - started, 1)
         (options.reports / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-        if afterwards is not None:
-            afterwards(server, report)
+        if on_finished is not None:
+            on_finished(server, report)
     return report
 
 
 def _start_comparison(demo: _Demo, stack: ExitStack) -> Comparison:
-    folder = demo.options.beside / "sources"
+    folder = demo.options.cohort_folder / "sources"
     # A small demo has a small comparison.
     trials = make_trials(folder, demo.options.seed, 2 if demo.options.round_size >= 4 else 1)
     settings = load_settings(demo.options.workspace.resolve())

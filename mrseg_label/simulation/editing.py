@@ -1,7 +1,7 @@
-"""How a reader corrects a draft: towards the truth, with human imperfection.
+"""Correct a pre-segmentation as a human reader would: towards the truth, but imperfectly.
 
-A reader repairs what is visibly wrong and leaves a boundary alone that is right to within a voxel; draws
-boundaries with an unsteady hand; does some structures only in a part of the slices; and misses a few small ones.
+A reader corrects visible errors and leaves boundaries that are right to within a voxel, draws boundaries with an
+unsteady hand, corrects some structures in a part of the slices only, and misses a few small ones.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from scipy import ndimage
 from mrseg_label.metrics import dice
 
 LabelMap = NDArray[np.uint8]
-# A sheet of wrong voxels one voxel thick fills a third of the 3 x 3 x 3 voxels around each, one of two voxels two thirds.
+# A layer of wrong voxels that is one voxel thick fills a third of the 3 x 3 x 3 voxels around each, two layers two thirds.
 _VISIBLE_FRACTION = 0.5
 
 
@@ -26,11 +26,12 @@ class Skill:
 
     Attributes
     ----------
-    jitter_mm : how far a drawn boundary strays from the true one, root mean square along each axis.
-    grain_mm : over which distance it strays in one direction.
-    partly : chance that a structure is corrected in a part of its slices only.
-    missed : chance that a small structure is not corrected at all. small_ml : what is small, in the truth.
-    redraw_below : DSC of a draft's structure below which all of it is drawn anew, thin parts included.
+    jitter_mm : displacement of a drawn boundary from the true one, root mean square along each axis.
+    grain_mm : distance over which the displacement keeps its direction.
+    partly : probability that a structure is corrected in a part of its slices only.
+    missed : probability that a small structure is not corrected at all.
+    small_ml : true volume below which a structure is small.
+    redraw_below : DSC of a pre-segmented structure below which it is redrawn completely, thin parts included.
     """
 
     jitter_mm: float = 1.2
@@ -43,12 +44,13 @@ class Skill:
 
 @dataclass(frozen=True)
 class Correction:
-    """A corrected label map, and which structures were left half done.
+    """A corrected label map, and the structures that were not corrected completely.
 
     Attributes
     ----------
     labels : (Z, Y, X) uint8.
-    partly, missed : ids of structures that were corrected in part, or not at all.
+    partly : label ids of structures that were corrected in a part of their slices.
+    missed : label ids of structures that were not corrected.
     """
 
     labels: LabelMap
@@ -64,17 +66,17 @@ def correct(
     rng: np.random.Generator,
     skill: Skill | None = None,
 ) -> Correction:
-    """Correct a draft as a reader would.
+    """Correct a pre-segmentation as a reader would.
 
     Parameters
     ----------
-    draft, truth : (Z, Y, X) uint8 on one grid, ids 0 to ``structures``.
-    spacing_mm : spacing along each axis of the arrays.
-    rng : decides what the reader overlooks and where the hand strays.
+    presegmentation, truth : (Z, Y, X) uint8 on one grid, label ids 0 to ``structures``.
+    spacing_mm : along each axis of the arrays.
+    rng : decides what the reader misses and how boundaries are displaced.
     """
     skill = skill or Skill()
-    visible = _visible(presegmentation, truth, structures, skill)
-    target = _strayed(truth, spacing_mm, rng, skill)
+    visible = _find_visible_errors(presegmentation, truth, structures, skill)
+    target = _displace_boundaries(truth, spacing_mm, rng, skill)
     labels = presegmentation.copy()
     partly, missed = [], []
     volumes_ml = np.bincount(truth.ravel(), minlength=256) * float(np.prod(spacing_mm)) / 1000
@@ -86,22 +88,24 @@ def correct(
         if luck < skill.missed and small[structure]:
             missed.append(structure)
             continue
-        where = _slices_of(presegmentation, truth, structure)
+        where = _bounding_box(presegmentation, truth, structure)
         if luck > 1 - skill.partly:
             partly.append(structure)
-            where = _part_of(where, share, upper=bool(rng.random() < 0.5))
+            where = _take_part(where, share, upper=bool(rng.random() < 0.5))
         else:
-            where = (_widened(where[0], presegmentation.shape[0]), *where[1:])
-        where = where[0], _widened(where[1], presegmentation.shape[1]), _widened(where[2], presegmentation.shape[2])
-        wanted, now, seen = target[where], labels[where], visible[where]
-        # Painting comes first, so that what is erased here but belongs to another structure stays for that one.
-        now[seen & (wanted == structure)] = structure
-        now[seen & (wanted != structure) & (now == structure)] = 0
+            where = (_widen(where[0], presegmentation.shape[0]), *where[1:])
+        where = where[0], _widen(where[1], presegmentation.shape[1]), _widen(where[2], presegmentation.shape[2])
+        goal, drawn, seen = target[where], labels[where], visible[where]
+        # Painting comes first: voxels erased here that belong to another structure are painted when that one is corrected.
+        drawn[seen & (goal == structure)] = structure
+        drawn[seen & (goal != structure) & (drawn == structure)] = 0
     return Correction(labels, tuple(sorted(partly)), tuple(sorted(missed)))
 
 
-def _visible(presegmentation: LabelMap, truth: LabelMap, structures: int, skill: Skill) -> NDArray[np.bool_]:
-    """Wrong voxels that a reader sees: thick errors, and every error of a structure that is mostly wrong."""
+def _find_visible_errors(
+    presegmentation: LabelMap, truth: LabelMap, structures: int, skill: Skill
+) -> NDArray[np.bool_]:
+    """Find the wrong voxels that a reader sees: thick errors, and all errors of structures that are mostly wrong."""
     wrong = presegmentation != truth
     around = ndimage.uniform_filter(wrong.astype(np.float32), size=3, mode="nearest")
     visible: NDArray[np.bool_] = wrong & (around > _VISIBLE_FRACTION)
@@ -111,8 +115,10 @@ def _visible(presegmentation: LabelMap, truth: LabelMap, structures: int, skill:
     return visible
 
 
-def _strayed(truth: LabelMap, spacing_mm: Sequence[float], rng: np.random.Generator, skill: Skill) -> LabelMap:
-    """The truth as an unsteady hand draws it: every boundary displaced by smooth noise."""
+def _displace_boundaries(
+    truth: LabelMap, spacing_mm: Sequence[float], rng: np.random.Generator, skill: Skill
+) -> LabelMap:
+    """Displace the boundaries of the truth by smooth noise, as an unsteady hand draws them."""
     if skill.jitter_mm == 0:
         return truth
     index = np.indices(truth.shape, dtype=np.float32)
@@ -120,16 +126,16 @@ def _strayed(truth: LabelMap, spacing_mm: Sequence[float], rng: np.random.Genera
     for axis, (size, step) in enumerate(zip(truth.shape, spacing_mm, strict=True)):
         noise = rng.standard_normal(coarse).astype(np.float32)
         smooth = ndimage.zoom(noise, [n / c for n, c in zip(truth.shape, coarse, strict=True)], order=1)
-        # Linear interpolation between independent nodes lowers the spread; bring it back to what was asked for.
+        # Linear interpolation between independent nodes lowers the spread; restore it.
         smooth *= skill.jitter_mm / step / max(float(smooth.std()), 1e-6)
         index[axis] = np.clip(np.rint(index[axis] + smooth), 0, size - 1)
     z, y, x = index.astype(np.intp)
-    strayed: LabelMap = truth[z, y, x]
-    return strayed
+    displaced: LabelMap = truth[z, y, x]
+    return displaced
 
 
-def _slices_of(presegmentation: LabelMap, truth: LabelMap, structure: int) -> tuple[slice, slice, slice]:
-    """The box of a structure in draft and truth."""
+def _bounding_box(presegmentation: LabelMap, truth: LabelMap, structure: int) -> tuple[slice, slice, slice]:
+    """Find the bounding box of a structure in pre-segmentation and truth together."""
     box: list[slice] = []
     own = (presegmentation == structure) | (truth == structure)
     for axis, size in enumerate(own.shape):
@@ -139,13 +145,13 @@ def _slices_of(presegmentation: LabelMap, truth: LabelMap, structure: int) -> tu
     return box[0], box[1], box[2]
 
 
-def _widened(part: slice, size: int) -> slice:
-    """Room for the unsteady hand."""
+def _widen(part: slice, size: int) -> slice:
+    """Widen a slice by three voxels on both sides, for displaced boundaries."""
     return slice(max(part.start - 3, 0), min(part.stop + 3, size))
 
 
-def _part_of(where: tuple[slice, slice, slice], share: float, upper: bool) -> tuple[slice, slice, slice]:
-    """The upper or lower share of the slices (first axis)."""
+def _take_part(where: tuple[slice, slice, slice], share: float, upper: bool) -> tuple[slice, slice, slice]:
+    """Take the upper or lower share of the slices (first axis)."""
     slices = where[0]
     count = max(1, round((slices.stop - slices.start) * share))
     part = slice(slices.stop - count, slices.stop) if upper else slice(slices.start, slices.start + count)

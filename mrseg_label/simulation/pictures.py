@@ -1,4 +1,4 @@
-"""Pictures of a demo: a case as it was drafted and corrected, and the curve."""
+"""Draw the pictures of a demo: a pre-segmented and corrected case, and the learning curve."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def draw_case(case: CaseResult, scheme: LabelScheme, path: Path) -> Path:
-    """Draw what a reader saw and made of a case."""
+    """Draw a case as it was pre-segmented and as the reader corrected it."""
     view = case.view
     picture = CasePicture(
         image=array_of(view.image).T,
@@ -35,7 +35,7 @@ def draw_case(case: CaseResult, scheme: LabelScheme, path: Path) -> Path:
 
 
 def draw_curve(rows: Sequence[Mapping[str, Any]], path: Path) -> Path:
-    """Draw the rows of the report's ``rounds``."""
+    """Draw the learning curve from the report's ``rounds``."""
     points = [
         CurvePoint(
             round=row["round"],
@@ -52,8 +52,8 @@ def draw_curve(rows: Sequence[Mapping[str, Any]], path: Path) -> Path:
     return path
 
 
-def example_of(batch: Sequence[CaseResult]) -> CaseResult:
-    """The case to show: of the station with most structures the one nearest to the batch's mean."""
+def choose_example(batch: Sequence[CaseResult]) -> CaseResult:
+    """Choose the case to draw: the most typical one of the station with the most structures."""
     richest = max(len(case.dsc) for case in batch)
     station = next(case.station for case in batch if len(case.dsc) == richest)
     same = [case for case in batch if case.station == station]
@@ -62,7 +62,7 @@ def example_of(batch: Sequence[CaseResult]) -> CaseResult:
 
 
 def geometry_of(image: sitk.Image) -> Geometry:
-    """The grid of an ITK image; its arrays transposed to (X, Y, Z) lie on it."""
+    """Return the grid of an ITK image, for arrays transposed to (X, Y, Z)."""
     affine = np.eye(4)
     affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
     affine[:3, 3] = image.GetOrigin()

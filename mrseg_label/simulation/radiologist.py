@@ -1,4 +1,4 @@
-"""A simulated radiologist: works through cases over HTTP, as somebody at Slicer does."""
+"""A simulated radiologist, who corrects cases over HTTP as a radiologist at Slicer does."""
 
 from __future__ import annotations
 
@@ -17,7 +17,14 @@ from mrseg_label.labels import LabelScheme
 from mrseg_label.metrics import dice
 from mrseg_label.simulation.client import Inference, Sample, SlicerClient
 from mrseg_label.simulation.editing import LabelMap, Skill, correct
-from mrseg_label.simulation.slicer import array_of, as_ids, on_grid_of, plan_export, read_image, write_export
+from mrseg_label.simulation.slicer import (
+    array_of,
+    plan_export,
+    read_image,
+    resample_to_grid,
+    to_label_ids,
+    write_export,
+)
 
 MODEL = "mrseg"
 STRATEGY = "balanced"
@@ -25,11 +32,11 @@ STRATEGY = "balanced"
 
 @dataclass(frozen=True)
 class TruthFile:
-    """What the phantom knows about an examination and the server does not.
+    """The truth of an examination, which the server never sees.
 
     Attributes
     ----------
-    path : label map in the ids of the scheme.
+    path : label map in the label ids of the scheme.
     """
 
     path: Path
@@ -40,7 +47,7 @@ class TruthFile:
 
 @dataclass(frozen=True)
 class CaseView:
-    """What the reader saw, for pictures: image, draft, submitted correction and truth on one grid."""
+    """The image, pre-segmentation, correction and truth of a case on one grid, for pictures."""
 
     image: sitk.Image = field(repr=False)
     presegmentation: LabelMap = field(repr=False)
@@ -54,11 +61,13 @@ class CaseResult:
 
     Attributes
     ----------
-    dsc : of the draft against the truth, for each structure that is present.
-    corrected_dsc : mean DSC of what was submitted against the truth.
-    edited_voxels, edited_ml : what the reader changed. wrong_voxels : where draft and truth differ.
-    seconds : from asking for a case to the server's confirmation.
-    habit : in which form the correction was exported.
+    dsc : of the pre-segmentation against the truth, for each structure that is present.
+    corrected_dsc : mean DSC of the submitted correction against the truth.
+    edited_voxels, edited_ml : how much the reader changed.
+    wrong_voxels : number of voxels in which pre-segmentation and truth differ.
+    partly, missed : structures that were corrected in part, or not at all.
+    habit : the form in which the correction was exported.
+    seconds : from the request for a case to the server's confirmation.
     """
 
     examination: str
@@ -80,18 +89,20 @@ class CaseResult:
 
     @property
     def mean_dsc(self) -> float:
-        """Mean DSC of the draft over the structures that are present."""
+        """Mean DSC of the pre-segmentation over the structures that are present."""
         return float(np.mean(list(self.dsc.values())))
 
 
 class Radiologist:
-    """A reader with a name, a hand and an eye.
+    """A simulated reader.
 
     Parameters
     ----------
+    name : sent to the server as the client's id.
+    server : address of the server.
     truths : truth by examination id.
-    scheme : the label scheme in whose ids the truth is written.
-    seed : with the case decides what the reader overlooks, whoever of several readers gets it.
+    scheme : the label scheme of the truth.
+    seed : decides, together with the case, what the reader misses; it does not depend on the reader.
     """
 
     def __init__(
@@ -111,7 +122,7 @@ class Radiologist:
         self._skill = skill or Skill()
 
     def connect(self) -> list[str]:
-        """Connect as the module does; the names of the segments that it makes, in the server's order."""
+        """Connect as the module does, and return the names of the segments that it creates, in the server's order."""
         self._client.auth_enabled()
         labels = self._client.info()["labels"]
         return list(labels)
@@ -120,17 +131,17 @@ class Radiologist:
         """Close the connections."""
         self._client.close()
 
-    def work(self, may_start: Callable[[], bool], done: Callable[[CaseResult], None]) -> None:
-        """Correct cases as long as ``may_start`` says so and the server has any; ``done`` is called after each."""
+    def correct_cases(self, may_start: Callable[[], bool], on_case: Callable[[CaseResult], None]) -> None:
+        """Correct cases while ``may_start`` returns True and the server has any; ``on_case`` is called after each."""
         names = self.connect()
         while may_start():
-            result = self.one_case(names)
+            result = self.correct_next_case(names)
             if result is None:
                 return
-            done(result)
+            on_case(result)
 
-    def one_case(self, names: list[str]) -> CaseResult | None:
-        """Ask for a case, correct it, submit it; None if nothing is left."""
+    def correct_next_case(self, names: list[str]) -> CaseResult | None:
+        """Request a case, correct it and submit it; None if none is left."""
         started = time.monotonic()
         sample = self._client.next_sample(STRATEGY)
         if sample is None:
@@ -146,12 +157,12 @@ class Radiologist:
     ) -> CaseResult:
         truth_file = self._truths[sample.id]
         truth = truth_on(image, truth_file.path)
-        presegmentation = as_ids(read_image(inference.file), inference.names, self._scheme.label_names, image)
+        presegmentation = to_label_ids(read_image(inference.file), inference.names, self._scheme.label_names, image)
         rng = np.random.default_rng([self._seed, zlib.crc32(f"{truth_file.participant}/{truth_file.station}".encode())])
         spacing = tuple(reversed(image.GetSpacing()))
         correction = correct(presegmentation, truth, spacing, len(self._scheme), rng, self._skill)
-        of_id = self._scheme.names
-        present = {of_id[value - 1] for value in np.unique(correction.labels).tolist() if value}
+        scheme_names = self._scheme.names
+        present = {scheme_names[value - 1] for value in np.unique(correction.labels).tolist() if value}
         export = plan_export(names, present, rng)
         label = write_export(correction.labels, self._scheme.label_names, export, image, folder)
         self._client.submit(sample.id, label, export.segments, MODEL, export.hidden_before)
@@ -170,8 +181,8 @@ class Radiologist:
             edited_voxels=edited,
             edited_ml=edited * float(np.prod(image.GetSpacing())) / 1000,
             wrong_voxels=int(np.count_nonzero(presegmentation != truth)),
-            partly=tuple(of_id[value - 1] for value in correction.partly),
-            missed=tuple(of_id[value - 1] for value in correction.missed),
+            partly=tuple(scheme_names[value - 1] for value in correction.partly),
+            missed=tuple(scheme_names[value - 1] for value in correction.missed),
             habit=export.habit,
             seconds=seconds,
             view=CaseView(image, presegmentation, correction.labels, truth),
@@ -179,17 +190,17 @@ class Radiologist:
 
 
 def truth_on(image: sitk.Image, path: Path) -> LabelMap:
-    """The truth in the ids of the scheme on the grid of an image, (Z, Y, X) uint8."""
-    return array_of(on_grid_of(read_image(path), image)).astype(np.uint8)
+    """Read a truth file on the grid of an image: (Z, Y, X) uint8 in the label ids of the scheme."""
+    return array_of(resample_to_grid(read_image(path), image)).astype(np.uint8)
 
 
 def dsc_of_present(truth: LabelMap, labels: LabelMap, scheme: LabelScheme) -> dict[str, float]:
-    """DSC of every structure that the truth has, by name."""
+    """Compute the DSC of each structure that is present in the truth, by name."""
     values = dice(truth, labels, len(scheme))
     present = np.bincount(truth.ravel(), minlength=len(scheme) + 1)[1:] > 0
     return {s.name: float(value) for s, value, there in zip(scheme, values, present, strict=True) if there}
 
 
 def model_version_of(params: Mapping[str, Any]) -> str:
-    """Which model made a draft, as the server says beside it."""
+    """Return the model version that made a pre-segmentation, from the parameters sent with it."""
     return str(params["model_version"])

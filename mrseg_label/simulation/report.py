@@ -1,4 +1,4 @@
-"""The demo's report: one document that machines read, with a few sentences for people."""
+"""The report of a demo: a JSON document with a few notes in plain English."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from mrseg_label.simulation.radiologist import CaseResult
 
 RAW, INVERTED = "raw", "inverted"
-_FAT_IS_DARK = ("water", "t1fs")
+_SEQUENCES_WITH_DARK_FAT = ("water", "t1fs")
 _DIGITS = 4
 
 
@@ -25,12 +25,15 @@ def round_row(
     training_seconds: float,
     batch_seconds: float,
 ) -> dict[str, Any]:
-    """One row of ``rounds``: what the model of a round (0: the bootstrap) gave to the readers.
+    """Make a row of ``rounds``: the quality of a model's pre-segmentations and the work of correcting them.
 
     Parameters
     ----------
-    model_version : what the round registered; where it was not promoted, ``drafts_from`` names the version
-        whose drafts the readers got instead.
+    number : of the round that trained the model; 0 for TotalSegmentator.
+    batch : the cases that were corrected afterwards.
+    model_version : the version that the round registered. If it was not promoted, ``drafts_from`` in the row names
+        the version that was used instead.
+    heldout_dsc : mean DSC of the model on the fixed set of held-out cases.
     """
     structures = sorted({name for case in batch for name in case.dsc})
     dsc = {name: _mean([case.dsc[name] for case in batch if name in case.dsc]) for name in structures}
@@ -54,7 +57,7 @@ def round_row(
 
 
 def case_row(number: int, case: CaseResult) -> dict[str, Any]:
-    """One corrected case."""
+    """Make a row of ``cases``: one corrected case."""
     return {
         "round": number,
         "examination": case.examination,
@@ -75,7 +78,7 @@ def case_row(number: int, case: CaseResult) -> dict[str, Any]:
 
 
 def sources_part(scores: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, Any]:
-    """``sources`` of the report from the DSC of each case by source and sequence."""
+    """Make ``sources`` of the report from the DSC of each case by source and sequence."""
     return {
         source: {
             "mean_dsc": _mean([value for values in by_sequence.values() for value in values]),
@@ -86,38 +89,45 @@ def sources_part(scores: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[st
 
 
 def source_notes(sources: Mapping[str, Any]) -> list[str]:
-    """Where inversion helps the CT model and where not, in words, as measured."""
+    """Describe on which sequences inverting the image improved the CT model's pre-segmentations."""
     if RAW not in sources or INVERTED not in sources:
         return []
     raw, inverted = sources[RAW]["by_sequence"], sources[INVERTED]["by_sequence"]
     pairs = {sequence: (inverted[sequence], raw[sequence]) for sequence in inverted if sequence in raw}
     better = {sequence: pair for sequence, pair in pairs.items() if pair[0] > pair[1]}
-    dark = {sequence: pair for sequence, pair in pairs.items() if sequence not in better and sequence in _FAT_IS_DARK}
+    dark = {
+        sequence: pair
+        for sequence, pair in pairs.items()
+        if sequence not in better and sequence in _SEQUENCES_WITH_DARK_FAT
+    }
     bright = {sequence: pair for sequence, pair in pairs.items() if sequence not in better and sequence not in dark}
     notes = []
     if better:
         notes.append(
-            f"Inverted images give better bootstrap drafts than raw ones on {_listed(better)} (inverted against raw DSC)."
+            f"Inverting the images improved TotalSegmentator's drafts of the sequences {_listed(better)} (DSC inverted against raw)."
         )
     if dark:
-        notes.append(f"Not so on {_listed(dark)}: fat is dark there as it is on CT, and inverting makes it bright.")
+        notes.append(
+            f"It did not improve those of {_listed(dark)}, where fat is dark as on CT and inverting makes it bright."
+        )
     if bright:
-        notes.append(f"Not so on {_listed(bright)} either, although fat is bright there.")
+        notes.append(f"It did not improve those of {_listed(bright)}, although fat is bright there.")
     return notes
 
 
 def loop_notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the rounds changed, in words, as measured."""
+    """Describe how the rounds changed the quality of pre-segmentations and the work of correcting them."""
     first, last = rows[0], rows[-1]
     notes = []
     if len(rows) > 1:
         share = last["edited_voxels_per_case"] / max(first["edited_voxels_per_case"], 1)
         notes.append(
-            f"From the bootstrap to round {last['round']} the mean DSC of the drafts went from {first['mean_dsc']:.2f} to "
-            f"{last['mean_dsc']:.2f}, and the voxels edited a case to {share:.0%} of what they were."
+            f"From TotalSegmentator (bootstrap) to round {last['round']}, the mean DSC of the drafts changed from "
+            f"{first['mean_dsc']:.2f} to {last['mean_dsc']:.2f}, and readers edited {share:.0%} as many voxels per case."
         )
     notes += [
-        f"The model of round {row['round']} ({row['model_version']}) was not promoted; readers got drafts by {', '.join(row['drafts_from'])}."
+        f"The model of round {row['round']} ({row['model_version']}) was not promoted, "
+        f"so readers continued with drafts by {', '.join(row['drafts_from'])}."
         for row in rows
         if not row["promoted"]
     ]

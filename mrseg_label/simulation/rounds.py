@@ -1,4 +1,4 @@
-"""Watching the server's rounds and models from outside, over REST."""
+"""Follow the server's rounds and models through its REST API."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from mrseg_label.simulation.client import SlicerClient
 
 ENDED = ("done", "failed", "cancelled")
 _POLL_SECONDS = 1.0
-_BEGIN_SECONDS = 120.0  # from the last submission to the row of the round
-_STUCK_SECONDS = 900.0  # without any change
+_START_TIMEOUT_SECONDS = 120.0  # from the last submission to the start of the round
+_STALL_TIMEOUT_SECONDS = 900.0  # without any change
 
 
 @dataclass(frozen=True)
-class RoundEnd:
-    """A round that has ended well.
+class FinishedRound:
+    """A round that finished successfully.
 
     Attributes
     ----------
-    model_version : what it made. promoted : whether readers get its drafts.
-    seconds : from its beginning to its end, by the server's clock.
+    model_version : the version that it registered.
+    promoted : whether that version became the current one.
+    seconds : from its start to its end, by the server's clock.
     """
 
     number: int
@@ -34,19 +35,19 @@ class RoundEnd:
 
 
 def wait_for_round(
-    client: SlicerClient, number: int, check: Callable[[], None], watch: Callable[[str, dict[str, Any]], None]
-) -> RoundEnd:
-    """Wait until round ``number`` has trained and its model is registered.
+    client: SlicerClient, number: int, check: Callable[[], None], on_progress: Callable[[str, dict[str, Any]], None]
+) -> FinishedRound:
+    """Wait until a round has finished and its model is registered.
 
     Parameters
     ----------
-    check : raises if there is nothing to wait for any more (the server ended).
-    watch : called with state and progress whenever they change.
+    check : called repeatedly; raises if waiting is pointless because the server has ended.
+    on_progress : called with state and progress whenever they change.
 
     Raises
     ------
     Unavailable
-        The round failed, was cancelled, did not begin, or stands still.
+        The round failed, was cancelled, did not start in time, or makes no progress.
     """
     started = changed = time.monotonic()
     seen: tuple[str, str] | None = None
@@ -54,32 +55,34 @@ def wait_for_round(
         check()
         row = _round(client, number)
         moment = time.monotonic()
-        if row is None and moment - started > _BEGIN_SECONDS:
+        if row is None and moment - started > _START_TIMEOUT_SECONDS:
             raise Unavailable(
-                f"round {number} did not begin within {_BEGIN_SECONDS:.0f} s after the last correction; see GET /api/v1/progress"
+                f"round {number} did not start within {_START_TIMEOUT_SECONDS:.0f} s after the last correction; "
+                "see GET /api/v1/progress"
             )
         if row is not None:
             now = row["state"], repr(row["progress"])
             if now != seen:
                 seen, changed = now, moment
-                watch(row["state"], row["progress"])
+                on_progress(row["state"], row["progress"])
             if row["state"] in ENDED:
-                return _ended(client, row)
-            if moment - changed > _STUCK_SECONDS:
+                return _finished(client, row)
+            if moment - changed > _STALL_TIMEOUT_SECONDS:
                 raise Unavailable(
-                    f"round {number} has stood at {row['state']} for {_STUCK_SECONDS:.0f} s; see mrseg-label rounds log {number}"
+                    f"round {number} has made no progress in the state {row['state']} for {_STALL_TIMEOUT_SECONDS:.0f} s; "
+                    f"see mrseg-label rounds log {number}"
                 )
         time.sleep(_POLL_SECONDS)
 
 
 def current_model(client: SlicerClient) -> dict[str, Any]:
-    """The model version whose drafts readers get."""
+    """Get the current model version."""
     model: dict[str, Any] = client.get("/api/v1/models/current")
     return model
 
 
 def held_out_examinations(client: SlicerClient) -> list[str]:
-    """Ids of the examinations that readers open of participants whom the server holds out of training."""
+    """List the ids of the examinations that readers open of held-out participants."""
     return [row["id"] for row in client.items("/api/v1/examinations") if row["held_out"] and row["primary"]]
 
 
@@ -91,13 +94,14 @@ def _round(client: SlicerClient, number: int) -> dict[str, Any] | None:
     return row
 
 
-def _ended(client: SlicerClient, row: dict[str, Any]) -> RoundEnd:
+def _finished(client: SlicerClient, row: dict[str, Any]) -> FinishedRound:
     number, version = row["number"], row["model_version"]
     if row["state"] != "done":
         raise Unavailable(
-            f"round {number} ended as {row['state']}: {row['error'] or 'no reason given'}; see mrseg-label rounds log {number}"
+            f"round {number} has the state {row['state']} ({row['error'] or 'no reason given'}); "
+            f"see mrseg-label rounds log {number}"
         )
     if version is None:
-        raise Unavailable(f"round {number} is done but has registered no model; see mrseg-label rounds log {number}")
+        raise Unavailable(f"round {number} is done but registered no model; see mrseg-label rounds log {number}")
     seconds = (datetime.fromisoformat(row["finished"]) - datetime.fromisoformat(row["started"])).total_seconds()
-    return RoundEnd(number, version, current_model(client)["version"] == version, seconds)
+    return FinishedRound(number, version, current_model(client)["version"] == version, seconds)

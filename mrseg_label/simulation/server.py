@@ -1,4 +1,4 @@
-"""The real server as a process of its own."""
+"""Run the real server as a child process."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _LOG_LINES = 15
 
 
 class Server:
-    """``mrseg-label serve`` on a port of this machine, from ``with`` to the end of the block.
+    """``mrseg-label serve`` on a local port, running while the ``with`` block does.
 
     Parameters
     ----------
     workspace : folder of the workspace.
-    log : file that gets what the server prints.
+    log : file for the output of the server.
     port : a free one by default.
-    environment : variables for the server; the caller's by default.
+    environment : variables for the server; those of this process by default.
     """
 
     def __init__(
@@ -51,12 +51,12 @@ class Server:
         self.stop()
 
     def start(self) -> None:
-        """Start and wait until it answers.
+        """Start the server and wait until it is ready.
 
         Raises
         ------
         Unavailable
-            It ended or did not answer in time; the message has the end of its log.
+            The server ended or was not ready in time; the message has the end of its log.
         """
         command = [sys.executable, "-m", "mrseg_label.simulation.with_parent", "mrseg_label.cli", "serve"]
         command += ["--workspace", str(self._workspace), "--host", "127.0.0.1", "--port", str(self.port)]
@@ -70,7 +70,7 @@ class Server:
             raise
 
     def stop(self) -> None:
-        """End the server and its workers."""
+        """Stop the server and its workers."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -90,7 +90,7 @@ class Server:
         Raises
         ------
         Unavailable
-            It does not run.
+            The server is not running.
         """
         self.check()
         assert self._process is not None
@@ -100,7 +100,7 @@ class Server:
         """Raise :class:`Unavailable` if the server has ended."""
         if self._process is None or self._process.poll() is not None:
             code = None if self._process is None else self._process.returncode
-            raise Unavailable(f"the server ended with {code}; the end of {self._log}:\n{self.log_tail()}")
+            raise Unavailable(f"the server exited with code {code}; the end of {self._log}:\n{self.log_tail()}")
 
     def wait(self) -> None:
         """Wait until the server ends."""
@@ -108,7 +108,7 @@ class Server:
             self._process.wait()
 
     def log_tail(self) -> str:
-        """The last lines that the server printed."""
+        """Return the last lines of the server's output."""
         lines = self._log.read_text(errors="replace").splitlines() if self._log.is_file() else []
         return "\n".join(lines[-_LOG_LINES:])
 
@@ -121,15 +121,15 @@ class Server:
                     if client.get("/readyz").is_success:
                         return
                 except httpx.TransportError:
-                    pass  # it does not listen yet
+                    pass  # it is not listening yet
                 time.sleep(_POLL_SECONDS)
         raise Unavailable(
-            f"the server did not answer within {START_SECONDS:.0f} s; the end of {self._log}:\n{self.log_tail()}"
+            f"the server was not ready within {START_SECONDS:.0f} s; the end of {self._log}:\n{self.log_tail()}"
         )
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens on."""
+    """Find a free port of this machine."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""The settings of a demo's workspace, whatever the environment says."""
+"""The settings of a demo's workspace, independent of the environment."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from mrseg_label.config import CONFIG_FILE
 from mrseg_label.workspace import write_atomically
 
-# What the environment may not change: the demo must not touch another database, and needs its own batches.
+# Settings that the environment must not change: the demo uses its own database and its own batches.
 FIXED = (
     "DATABASE_URL",
     "ROUND_SIZE",
@@ -24,10 +24,10 @@ FIXED = (
 
 
 def settings_text(round_size: int, profile: str, auto_round: bool = True) -> str:
-    """The text of ``mrseg.toml``."""
+    """Write the text of ``mrseg.toml``."""
     return f"""\
 # Settings of a demo's workspace.
-AUTH = "off"  # only this machine is answered
+AUTH = "off"  # requests from other machines are refused
 ROUND_SIZE = {round_size}
 AUTO_ROUND = {"true" if auto_round else "false"}
 TRAINING_PROFILE = "{profile}"
@@ -36,15 +36,15 @@ PREPARE_AHEAD = {round_size}
 
 
 def stop_rounds(workspace: Path, round_size: int, profile: str) -> None:
-    """Switch AUTO_ROUND off; the server's workers read it before they start a round."""
+    """Switch AUTO_ROUND off; workers read the setting before they start a round."""
     write_atomically(workspace / CONFIG_FILE, settings_text(round_size, profile, auto_round=False).encode())
 
 
 @contextmanager
 def fixed_settings() -> Iterator[None]:
-    """Take the variables that the demo fixes out of the environment for a while."""
-    taken = {key: os.environ.pop(key) for key in (f"MRSEG_{name}" for name in FIXED) if key in os.environ}
+    """Remove the variables of fixed settings from the environment, and restore them afterwards."""
+    removed = {key: os.environ.pop(key) for key in (f"MRSEG_{name}" for name in FIXED) if key in os.environ}
     try:
         yield
     finally:
-        os.environ.update(taken)
+        os.environ.update(removed)

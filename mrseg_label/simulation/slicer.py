@@ -1,7 +1,7 @@
-"""What Slicer does with files: read an image and a mask, export segments as a label map.
+"""Read images and masks and export segments as label maps, as Slicer does.
 
-SimpleITK is the same toolkit underneath; the server's own readers are not used here, so that an error in
-them cannot hide itself.
+This uses SimpleITK, which is built on the same toolkit as Slicer, and not the readers of the server, so that an error
+in those is noticed.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from mrseg_label.simulation.editing import LabelMap
 
 @dataclass(frozen=True)
 class Export:
-    """In which form a reader happens to submit.
+    """The form in which a reader submits.
 
     Attributes
     ----------
-    habit : in words, for the report.
-    segments : names in the order of the segment list; the k-th gets the voxel value k.
+    habit : description for the report.
+    segments : names in the order of the segment list; the k-th gets the label id k.
     suffix : of the exported file.
-    hidden_before : background and scribble segments above them in the list.
+    hidden_before : number of background and scribble segments above them in the list.
     """
 
     habit: str
@@ -42,18 +42,18 @@ def read_image(path: Path) -> sitk.Image:
 
 
 def array_of(image: sitk.Image) -> NDArray[np.generic]:
-    """The voxels, (Z, Y, X)."""
+    """Return the voxels of an image, (Z, Y, X)."""
     voxels: NDArray[np.generic] = sitk.GetArrayFromImage(image)
     return voxels
 
 
-def on_grid_of(mask: sitk.Image, image: sitk.Image) -> sitk.Image:
-    """A mask brought to the grid of an image: exact if only the axes differ, nearest neighbour otherwise."""
+def resample_to_grid(mask: sitk.Image, image: sitk.Image) -> sitk.Image:
+    """Resample a mask to the grid of an image: exact if only the axes differ, nearest neighbour otherwise."""
     return sitk.Resample(mask, image, sitk.Transform(), sitk.sitkNearestNeighbor, 0, mask.GetPixelID())
 
 
 def same_grid(first: sitk.Image, second: sitk.Image) -> bool:
-    """Whether size, spacing, origin and direction agree as closely as file headers keep them."""
+    """Whether size, spacing, origin and direction agree within the precision of file headers."""
     tolerance = 0.01 * min(first.GetSpacing())
     return bool(
         first.GetSize() == second.GetSize()
@@ -63,14 +63,14 @@ def same_grid(first: sitk.Image, second: sitk.Image) -> bool:
     )
 
 
-def as_ids(mask: sitk.Image, names: Sequence[str], ids: Mapping[str, int], image: sitk.Image) -> LabelMap:
-    """A mask that came from the server as ids of ours, read as Slicer reads it.
+def to_label_ids(mask: sitk.Image, names: Sequence[str], ids: Mapping[str, int], image: sitk.Image) -> LabelMap:
+    """Convert a mask from the server to the label ids of the scheme, interpreting it as Slicer does.
 
     Parameters
     ----------
-    names : value v of the mask is the v-th name.
-    ids : our id of each name.
-    image : the image that the mask was made for.
+    names : label id v of the mask is the v-th name.
+    ids : label id of the scheme by name.
+    image : the image to which the mask belongs.
 
     Returns
     -------
@@ -79,23 +79,23 @@ def as_ids(mask: sitk.Image, names: Sequence[str], ids: Mapping[str, int], image
     Raises
     ------
     GeometryError
-        The mask does not lie on the image's grid, or has a value without a name.
+        The mask is not on the image's grid, or has a label id without a name.
     """
     if not same_grid(mask, image):
         raise GeometryError(
-            f"the draft's grid (size {mask.GetSize()}, spacing {mask.GetSpacing()}, origin {mask.GetOrigin()}) "
-            f"is not the image's (size {image.GetSize()}, spacing {image.GetSpacing()}, origin {image.GetOrigin()})"
+            f"the pre-segmentation's grid (size {mask.GetSize()}, spacing {mask.GetSpacing()}, origin {mask.GetOrigin()}) "
+            f"differs from the image's grid (size {image.GetSize()}, spacing {image.GetSpacing()}, origin {image.GetOrigin()})"
         )
     values = sitk.GetArrayFromImage(mask)
     if int(values.max()) > len(names):
-        raise GeometryError(f"the draft has the value {values.max()}, but only {len(names)} segments")
+        raise GeometryError(f"the pre-segmentation has the label id {values.max()}, but only {len(names)} segments")
     table = np.array([0, *(ids[name] for name in names)], dtype=np.uint8)
     labels: LabelMap = table[values]
     return labels
 
 
 def plan_export(names: Sequence[str], present: set[str], rng: np.random.Generator) -> Export:
-    """Draw the habit of the day: segments in another order, empty ones removed, another file type."""
+    """Choose at random how a reader exports: segments reordered, empty ones removed, or another file type."""
     habit = str(rng.choice(["as loaded", "reordered", "empty segments removed", "NIfTI"]))
     segments = list(names)
     if habit == "reordered":
@@ -107,11 +107,12 @@ def plan_export(names: Sequence[str], present: set[str], rng: np.random.Generato
 
 
 def write_export(labels: LabelMap, ids: Mapping[str, int], export: Export, image: sitk.Image, folder: Path) -> Path:
-    """Export segments as Slicer does: int16, value k for the k-th segment of the list.
+    """Export segments as Slicer does: int16, label id k for the k-th segment of the list.
 
     Parameters
     ----------
-    labels : (Z, Y, X) uint8 in our ids, on the grid of ``image``.
+    labels : (Z, Y, X) uint8 in the label ids of the scheme, on the grid of ``image``.
+    ids : label id of the scheme by name.
     """
     table = np.zeros(256, dtype=np.int16)
     for position, name in enumerate(export.segments, start=1):

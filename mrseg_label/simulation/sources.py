@@ -1,7 +1,7 @@
-"""Which way to show an MR image to the CT model: raw, inverted and equalised, compared on a few unseen cases.
+"""Compare the sources of TotalSegmentator's pre-segmentations: raw, inverted and equalised images, on a few unseen cases.
 
-The comparison runs in a process of its own (``python -m mrseg_label.simulation.sources``), since it loads
-the model; it says on standard output, a JSON object a line, what it has measured.
+The comparison runs in a child process (``python -m mrseg_label.simulation.sources``), since it loads the model. The
+child prints one JSON object a line for each measurement.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from mrseg_label.simulation.radiologist import dsc_of_present, truth_on
 from mrseg_label.simulation.slicer import read_image
 
 SOURCES = ("raw", "inverted", "equalized")
-# Participants of the same phantom who are in no batch; contrasts with bright fat first.
+# Participants of the phantom who are not in the cohort; contrasts with bright fat first.
 _PLAN = ((900, "abdomen"), (901, "pelvis"))
 SEQUENCES = ("in", "opp", "t1", "water", "t1fs")
 Scores = dict[str, dict[str, list[float]]]
@@ -36,7 +36,7 @@ Scores = dict[str, dict[str, list[float]]]
 
 @dataclass(frozen=True)
 class Trial:
-    """One image to be segmented in every way."""
+    """One image to be segmented with every source."""
 
     sequence: str
     image: str
@@ -44,19 +44,20 @@ class Trial:
 
 
 def make_trials(folder: Path, seed: int, acquisitions: int = len(_PLAN)) -> list[Trial]:
-    """Make the images of the comparison, in the order in which they are tried: each acquisition in every sequence."""
+    """Make the images of the comparison, in the order in which they are segmented."""
     plan = [Planned(index, station, SEQUENCES) for index, station in _PLAN[:acquisitions]]
     written: list[Written] = write_cohort(folder / "images", seed, plan, truth=folder / "truth", processes=1)
     return [Trial(sequence, str(one.images[sequence]), str(one.truth)) for sequence in SEQUENCES for one in written]
 
 
 class Comparison:
-    """The comparison in a child process, beside other work.
+    """The comparison, running in a child process while the ``with`` block does.
 
     Parameters
     ----------
-    folder : for images, truth, and the log. weights : folder as TOTALSEG_WEIGHTS_PATH has it.
-    done : called after each segmentation with how many are done and of how many.
+    folder : for images, truth and the log.
+    weights : folder of the weights, as TOTALSEG_WEIGHTS_PATH names it.
+    progress : called after each segmentation with the number done and their total.
     """
 
     def __init__(
@@ -65,13 +66,13 @@ class Comparison:
         trials: Sequence[Trial],
         weights: Path,
         device: str,
-        done: Callable[[int, int], None] | None = None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self._folder = folder
         self._trials = trials
         self._weights = weights
         self._device = device
-        self._done = done
+        self._progress = progress
         self._scores: Scores = {source: {} for source in SOURCES}
         self._count = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -99,12 +100,12 @@ class Comparison:
         self._reader.join()
 
     def scores(self) -> Scores:
-        """Wait for the end; DSC of every case by source and sequence.
+        """Wait until the comparison has finished, and return the DSC of each case by source and sequence.
 
         Raises
         ------
         Unavailable
-            The child failed; the message has the end of its log.
+            The child process failed; the message has the end of its log.
         """
         assert self._process is not None
         code = self._process.wait()
@@ -112,13 +113,13 @@ class Comparison:
         if code != 0 or self._count != self.total:
             tail = "\n".join(self._log.read_text(errors="replace").splitlines()[-15:])
             raise Unavailable(
-                f"the comparison of sources ended with {code} after {self._count} of {self.total}:\n{tail}"
+                f"the comparison of sources exited with code {code} after {self._count} of {self.total} segmentations:\n{tail}"
             )
         return self._scores
 
     @property
     def total(self) -> int:
-        """How many segmentations there are."""
+        """Number of segmentations."""
         return len(self._trials) * len(SOURCES)
 
     @property
@@ -132,12 +133,12 @@ class Comparison:
             measured: dict[str, Any] = json.loads(line)
             self._scores[measured["source"]].setdefault(measured["sequence"], []).append(measured["mean_dsc"])
             self._count += 1
-            if self._done is not None:
-                self._done(self._count, self.total)
+            if self._progress is not None:
+                self._progress(self._count, self.total)
 
 
 def measure(trials: Sequence[Trial], weights: Path, home: Path, device: str) -> Iterator[dict[str, Any]]:
-    """Segment every image in every way by the real TotalSegmentator interface and compare with the truth."""
+    """Segment every image with every source through TotalSegmentator's API, and compare with the truth."""
     from mrseg_label.presegmentation.sources import Source
     from mrseg_label.presegmentation.totalseg import TotalSegmentatorRuntime
 
@@ -158,8 +159,8 @@ def _run(trials: Sequence[Trial], weights: Path, home: Path, device: str, result
 
 
 def main() -> None:
-    """The child process."""
-    parser = argparse.ArgumentParser(description="Compare the sources of bootstrap drafts")
+    """Run the child process."""
+    parser = argparse.ArgumentParser(description="Compare the sources of TotalSegmentator's pre-segmentations")
     for name in ("trials", "weights", "home"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--device", default="auto")
@@ -168,7 +169,7 @@ def main() -> None:
     os.nice(5)  # readers who wait for drafts come first
     trials = [Trial(**entry) for entry in json.loads(arguments.trials.read_text())]
     results = sys.stdout
-    with contextlib.redirect_stdout(sys.stderr):  # what libraries print must not mix with the results
+    with contextlib.redirect_stdout(sys.stderr):  # keep the output of libraries apart from the results
         _run(trials, arguments.weights, arguments.home, arguments.device, results)
 
 

@@ -1,4 +1,4 @@
-"""What a long run tells whoever watches it."""
+"""The progress of a demo, for a display to show."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Any
 
 
 class Watcher:
-    """Told of every step of a demo; this one shows nothing."""
+    """Receives the progress of a demo; this base class ignores it."""
 
     def phase(self, title: str, total: float | None = None) -> None:
-        """A new phase begins; it counts up to ``total``, if that is known."""
+        """Begin a phase, which counts up to ``total`` if that is known."""
 
     def advance(self, done: float, note: str = "", total: float | None = None) -> None:
-        """The phase has come to ``done``; ``note`` says what was finished last, ``total`` what is known only now."""
+        """Set the count of the current phase; ``note`` describes the item done last, ``total`` replaces the total."""
 
     def round_progress(self, number: int, state: str, progress: Mapping[str, Any]) -> None:
-        """A round's state and progress (stage, fold, epoch), as the server tells it."""
+        """Show the state and progress of a round (stage, fold, epoch), as the server reports them."""
 
     def row(self, row: Mapping[str, Any]) -> None:
-        """A row of the final table is known."""
+        """Show a new row of the final table."""
 
     def note(self, text: str) -> None:
-        """Something worth a line."""
+        """Show a line of text."""

@@ -1,4 +1,4 @@
-"""One small run of the real demo for all tests of a session, as its own process and over its own command."""
+"""One small run of the real demo for all tests of a session, through its command in a separate process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SMALL = ("--rounds", "2", "--round-size", "3")
 
 @dataclass(frozen=True)
 class DemoRun:
-    """What a demo left behind."""
+    """The result of a demo."""
 
     workspace: Path
     report: dict[str, Any]
@@ -26,7 +26,7 @@ class DemoRun:
 
     @property
     def cohort(self) -> Path:
-        """Images and truth."""
+        """Folder of images and truth."""
         return self.workspace.with_name(f"{self.workspace.name}-cohort")
 
 
@@ -49,7 +49,7 @@ def run_the_demo(folder: Path, *arguments: str, **environment: str) -> DemoRun:
 
 @pytest.fixture(scope="session")
 def small_demo(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
-    """Two rounds that learn nothing, three corrections each: the whole loop, quickly."""
+    """Two rounds of three cases with a minimal training: the whole loop, quickly."""
     run = run_the_demo(tmp_path_factory.mktemp("demo"), *SMALL, MRSEG_TRAINING_PROFILE="smoke")
     assert run.code == 0, run.output
     return run

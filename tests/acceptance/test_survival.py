@@ -1,9 +1,11 @@
-"""The loop on the real MR together with phantoms, and through a SIGKILL of the server in the middle of a round."""
+"""A round on the real MR together with phantoms continues after a SIGKILL of the server in the middle of it."""
+
+from __future__ import annotations
 
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,22 +21,21 @@ from mrseg_label.catalog.types import CaseRole
 from mrseg_label.intake.options import ImportOptions
 from mrseg_label.intake.service import import_paths
 from mrseg_label.labels import TOTALSEGMENTATOR_MR, LabelScheme
-from mrseg_label.simulation.client import SlicerClient
+from mrseg_label.simulation.client import Sample, SlicerClient
 from mrseg_label.simulation.phantom.cohort import Planned, write_cohort
 from mrseg_label.simulation.server import Server
-from mrseg_label.simulation.slicer import as_ids, read_image
+from mrseg_label.simulation.slicer import read_image, to_label_ids
 from mrseg_label.workspace import Workspace
 from tests.support.paths import REAL_MR
 
-REAL = REAL_MR
 SETTINGS = 'AUTH = "off"\nTRAINING_PROFILE = "smoke"\nROUND_SIZE = 50\nPREPARE_AHEAD = 0\n'
-# Ranked by SHA-256, these phantoms come before the real examination, so that they are the held-out ones.
+# Held-out participants are chosen by the SHA-256 of their codes; with this code, they are phantoms.
 REAL_CODE = "real"
 
 
 @dataclass
 class Study:
-    """A workspace with its cases, and the masks that a reader would submit."""
+    """A workspace with cases, and the masks that a reader submits."""
 
     workspace: Workspace
     masks: dict[str, Path]  # by examination id
@@ -55,20 +56,20 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
     truths = {one.participant.code: one.truth for one in written}
     masks = {entry.id: truths[entry.participant] for entry in report.accepted if entry.sequence == "in"}
     real = None
-    if REAL.is_dir():
+    if REAL_MR.is_dir():
         accepted = import_paths(
-            workspace, [REAL / "example_mr_sm.nii.gz"], ImportOptions(participant=REAL_CODE)
+            workspace, [REAL_MR / "example_mr_sm.nii.gz"], ImportOptions(participant=REAL_CODE)
         ).accepted
         assert [(entry.geometry.shape, entry.geometry.axcodes) for entry in accepted] == [((117, 91, 20), "LPS")]
         real = accepted[0].id
         masks[real] = _mapped_reference(folder)
-    catalog.close()
+    workspace.close()
     yield Study(workspace, masks, real)
 
 
 def _mapped_reference(folder: Path) -> Path:
-    """The reference segmentation of the real MR in the ids of the scheme."""
-    reference = nibabel.load(REAL / "example_seg_mr.nii.gz")
+    """Write the reference segmentation of the real MR in the label ids of the scheme."""
+    reference = nibabel.load(REAL_MR / "example_seg_mr.nii.gz")
     labels = LabelScheme.default().lookup_from(TOTALSEGMENTATOR_MR)[np.asarray(reference.dataobj, dtype=np.uint16)]
     path = folder / "reference.nii.gz"
     nibabel.save(nibabel.Nifti1Image(labels, reference.affine), path)
@@ -76,7 +77,7 @@ def _mapped_reference(folder: Path) -> Path:
 
 
 def _submit(client: SlicerClient, examination: str, mask: Path, folder: Path) -> None:
-    """Send a mask as Slicer does: int16, the k-th segment of the list has the value k."""
+    """Submit a mask as Slicer does: int16, the k-th segment of the list has the label id k."""
     image = read_image(mask)
     path = folder / f"{examination}.nrrd"
     sitk.WriteImage(sitk.Cast(image, sitk.sitkInt16), str(path), useCompression=True)
@@ -95,10 +96,10 @@ def test_round_ends_and_nothing_is_lost_after_a_kill(study: Study, tmp_path: Pat
     with Server(root, tmp_path / "server.log") as server:
         with SlicerClient(server.url, "reader") as client:
             if study.real is not None:
-                # Poor with stand-in weights, but on exactly the image's grid and in the scheme's ids.
+                # Poor with stand-in weights, but exactly on the image's grid and in the label ids of the scheme.
                 image = read_image(client.download_image(_sample(study.real), tmp_path))
                 inference = client.infer("mrseg", study.real, tmp_path)
-                presegmentation = as_ids(read_image(inference.file), inference.names, scheme.label_names, image)
+                presegmentation = to_label_ids(read_image(inference.file), inference.names, scheme.label_names, image)
                 assert presegmentation.shape == sitk.GetArrayViewFromImage(image).shape
                 assert inference.names == list(scheme.names)
                 assert inference.params["model_version"] == "bootstrap"
@@ -108,7 +109,9 @@ def test_round_ends_and_nothing_is_lost_after_a_kill(study: Study, tmp_path: Pat
             assert started == 1
             _wait_for(lambda: _round(client, 1)["state"] not in ("queued", "snapshot"), 120)
             state = _round(client, 1)["state"]
-        assert state in ("planning", "preprocessing", "training", "evaluating"), "the round was over before the kill"
+        assert state in ("planning", "preprocessing", "training", "evaluating"), (
+            "the round ended before the server was killed"
+        )
         os.kill(server.pid, signal.SIGKILL)
         server.stop()
         server.start()
@@ -121,7 +124,7 @@ def test_round_ends_and_nothing_is_lost_after_a_kill(study: Study, tmp_path: Pat
 
 
 def _check_kept(study: Study) -> None:
-    """Every submission reads back voxel for voxel, and the round learned from the real MR where there is one."""
+    """Check that every submission is stored voxel for voxel, and that the round trained on the real MR, if it exists."""
     catalog = open_workspace(study.workspace.root).catalog
     with catalog.read() as session:
         cases = round_rows.cases(session, 1)
@@ -141,14 +144,12 @@ def _check_kept(study: Study) -> None:
     catalog.close()
 
 
-def _sample(examination: str):  # type: ignore[no-untyped-def]
-    from mrseg_label.simulation.client import Sample
-
+def _sample(examination: str) -> Sample:
     return Sample(examination, f"{examination}.nii.gz", "")
 
 
-def _wait_for(condition, seconds: float) -> None:  # type: ignore[no-untyped-def]
+def _wait_for(condition: Callable[[], bool], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not come in time"
+        assert time.monotonic() < deadline, f"the condition was not met within {seconds:.0f} s"
         time.sleep(0.05)

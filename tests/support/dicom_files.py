@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
 MR, CT, ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.4.1"
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
@@ -20,7 +20,7 @@ NAME, NUMBER = "Musterfrau^Erika", "H4711-0815"
 
 
 def noise(seed: int, shape: tuple[int, int, int] = (6, 5, 4)) -> NDArray[np.int16]:
-    """An image (X, Y, Z) with every voxel its own."""
+    """Make an image (X, Y, Z) in which no two voxels are equal."""
     return np.random.default_rng(seed).permutation(int(np.prod(shape))).reshape(shape).astype(np.int16)
 
 
@@ -35,7 +35,7 @@ def series(
     study: str = "1.2.3",
     **attributes: Any,
 ) -> list[FileDataset]:
-    """One file a slice; ``spacing`` between rows and between columns, the slices ``step`` mm apart along the normal."""
+    """Make one file a slice; ``spacing`` between rows and columns, slices ``step`` mm apart along their normal."""
     row, column = np.array(directions[:3]), np.array(directions[3:])
     normal = np.cross(row, column)
     uid = uid or generate_uid()
@@ -47,7 +47,7 @@ def series(
         ds.ImageOrientationPatient = [float(f"{value:.12g}") for value in directions]
         ds.PixelSpacing = list(spacing)
         ds.InstanceNumber = k + 1
-        # Lies on purpose: geometry comes from the positions alone.
+        # Wrong on purpose: the geometry must come from the positions alone.
         ds.SliceLocation, ds.SpacingBetweenSlices, ds.SliceThickness = -k, 99.0, step / 2
         ds.Rows, ds.Columns = array.shape[1], array.shape[0]
         ds.PixelData = np.ascontiguousarray(array[:, :, k].T).tobytes()
@@ -58,9 +58,9 @@ def series(
 
 
 def empty(kind: str, *, study: str = "1.2.3", uid: str = "1.2.3.4") -> FileDataset:
-    """A file of signed 16-bit voxels with everything but the voxels."""
+    """Make a file for signed 16-bit voxels, complete but for the voxels."""
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID = kind, ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID = UID(kind), ExplicitVRLittleEndian
     meta.MediaStorageSOPInstanceUID = generate_uid()
     ds = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
     ds.is_little_endian, ds.is_implicit_VR = True, False
@@ -77,7 +77,7 @@ def empty(kind: str, *, study: str = "1.2.3", uid: str = "1.2.3.4") -> FileDatas
 
 
 def enhanced(array: NDArray[np.int16], order: Sequence[int], *, step: float = 4.0) -> FileDataset:
-    """One file with a frame a slice, the frames in the given order."""
+    """Make one enhanced file with a frame a slice, the frames in the given order."""
     ds = empty(ENHANCED_MR)
     del ds.SeriesDescription
     ds.SeriesDescription = "T2 HASTE"
@@ -106,14 +106,14 @@ def _item(**attributes: Any) -> Dataset:
 
 
 def as_bytes(ds: FileDataset) -> bytes:
-    """The file."""
+    """Encode a file."""
     buffer = io.BytesIO()
     ds.save_as(buffer, write_like_original=False)
     return buffer.getvalue()
 
 
 def save(folder: Path, files: Sequence[FileDataset], stem: str = "IM") -> Path:
-    """Write files without a suffix, as hospitals' discs have them."""
+    """Write files without a suffix, as on hospital discs."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, ds in enumerate(files):
         (folder / f"{stem}{number:04d}").write_bytes(as_bytes(ds))
@@ -121,7 +121,7 @@ def save(folder: Path, files: Sequence[FileDataset], stem: str = "IM") -> Path:
 
 
 def save_zip(path: Path, members: Mapping[str, bytes]) -> Path:
-    """Write a zip."""
+    """Write a zip archive."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in members.items():

@@ -12,7 +12,7 @@ SPACING_MM = 6.0
 
 
 def plans() -> dict[str, Any]:
-    """nnU-Net's plans of a network of two stages at 6 mm."""
+    """nnU-Net's plans for a network of two stages at 6 mm."""
     resampling = {
         "resampling_fn_data": "resample_data_or_seg_to_shape",
         "resampling_fn_seg": "resample_data_or_seg_to_shape",
@@ -74,10 +74,10 @@ def plans() -> dict[str, Any]:
 
 
 def write_tiny_weights(root: Path, seed: int = 0) -> Path:
-    """Write the folder of dataset 297 under ``root``; returns ``root``, what TOTALSEG_WEIGHTS_PATH names.
+    """Write the folder of dataset 297 under ``root``, and return ``root``, as TOTALSEG_WEIGHTS_PATH names it.
 
-    The network is random, but gives many classes: its answer depends on every voxel around, so that two ways
-    to call it agree only if they do the same.
+    The network is random, but predicts many classes, each depending on all voxels around: two ways to call it agree
+    only if they do the same.
     """
     import torch
     from nnunetv2.utilities.get_network_from_plans import get_network_from_plans

@@ -1,4 +1,4 @@
-"""DICOM: files to frames, frames to stacks, one stack to one image. Nothing here writes or keeps an identity.
+"""Read DICOM: files to frames, frames to stacks, a stack to an image. Nothing here stores a patient's identity.
 
 References
 ----------
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from mrseg_label.imaging.dicom.files import NotAnImage, Unusable
 from mrseg_label.imaging.dicom.frames import Frame, read_frames
-from mrseg_label.imaging.dicom.person import Patient
+from mrseg_label.imaging.dicom.patient import Patient
 from mrseg_label.imaging.dicom.stacks import Stack, stacks_of
 from mrseg_label.imaging.dicom.volume import load_stack
 

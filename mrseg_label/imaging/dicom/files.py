@@ -1,4 +1,4 @@
-"""DICOM files to data sets, and what can be wrong with them."""
+"""Parse DICOM files into data sets, and the errors that this can raise."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pydicom.errors import InvalidDicomError
 
 from mrseg_label.errors import InvalidInput
 
-# pydicom warns of every value that breaks the standard, and quotes it, whoever's it is; what matters of it is
-# checked here.
+# pydicom warns of every value that violates the standard and quotes it, even a patient's name. What matters is checked
+# here.
 logging.getLogger("pydicom").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", module=r"pydicom\.")
 
 
-# What pydicom and what stands behind it raise for files that are broken in one way or another.
+# The exceptions that pydicom and its libraries raise for broken files.
 BROKEN = (
     *(InvalidDicomError, EOFError, OSError, zlib.error, struct.error, RecursionError, AssertionError),
     *(AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError, NotImplementedError),
@@ -33,15 +33,15 @@ _MAX_RATIO, _SMALL_BYTES = 200, 64 * 1024**2
 
 
 class NotAnImage(InvalidInput):
-    """A file that is no MR or CT image: a report, a directory, a screenshot, something else altogether."""
+    """The file is not an MR or CT image, but for example a report, a directory or a screenshot."""
 
 
 class Unusable(InvalidInput):
-    """A file of an image that cannot be used: its whole series lacks a slice.
+    """The file is an image that cannot be used, so that its series lacks a slice.
 
     Attributes
     ----------
-    series : SeriesInstanceUID.
+    series : SeriesInstanceUID of the file.
     """
 
     def __init__(self, message: str, series: str) -> None:
@@ -50,14 +50,14 @@ class Unusable(InvalidInput):
 
 
 def parse(data: bytes) -> Dataset:
-    """Read the data set of a file, with or without the preamble.
+    """Parse the data set of a file, with or without a preamble.
 
     Raises
     ------
     NotAnImage
-        It is not DICOM.
+        The file is not DICOM.
     InvalidInput
-        It is damaged.
+        The file is damaged.
     """
     bare = data[128:132] != b"DICM"
     if bare and not _looks_bare(data):
@@ -72,10 +72,10 @@ def parse(data: bytes) -> Dataset:
 
 
 def _check_deflated(data: bytes) -> None:
-    """Refuse a data set that would unpack to far more than any image does; pydicom unpacks it whole."""
+    """Refuse a data set that would unpack to far more than any image, since pydicom unpacks all of it."""
     if data[128:136] != b"DICM\x02\x00\x00\x00" or _DEFLATED not in data[:_HEAD]:
         return
-    start = 144 + int.from_bytes(data[140:144], "little")  # behind the file's meta information
+    start = 144 + int.from_bytes(data[140:144], "little")  # after the file meta information
     limit = max(_SMALL_BYTES, len(data) * _MAX_RATIO)
     inflater, unpacked, position = zlib.decompressobj(-zlib.MAX_WBITS), 0, start
     packed = data[position : position + _CHUNK]
@@ -83,7 +83,7 @@ def _check_deflated(data: bytes) -> None:
         while packed and not inflater.eof:
             unpacked += len(inflater.decompress(packed, _CHUNK))
             if unpacked > limit:
-                raise InvalidInput(f"the DICOM file unpacks to more than {limit:,} bytes; no image does")
+                raise InvalidInput(f"the DICOM file unpacks to more than {limit:,} bytes, which no image does")
             packed = inflater.unconsumed_tail
             if not packed:
                 position += _CHUNK
@@ -93,5 +93,5 @@ def _check_deflated(data: bytes) -> None:
 
 
 def _looks_bare(data: bytes) -> bool:
-    """Whether a file without preamble begins as old DICOM files do: group 0008 or 0002, small element."""
+    """Whether a file without a preamble begins as old DICOM files do: group 0002 or 0008, small element number."""
     return data[:2] in (b"\x08\x00", b"\x02\x00") and data[3:4] == b"\x00" and len(data) > 256

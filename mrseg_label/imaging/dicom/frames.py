@@ -1,4 +1,4 @@
-"""One DICOM file to the frames in it: what tells them apart and where they lie."""
+"""Read the frames of a DICOM file: where each slice lies, and what distinguishes it from others."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from pydicom.dataset import Dataset
 from mrseg_label.errors import InvalidInput
 from mrseg_label.imaging.dicom.files import BROKEN, NotAnImage, Unusable, parse
 from mrseg_label.imaging.dicom.functional_groups import GROUPS, FunctionalGroups
-from mrseg_label.imaging.dicom.person import Patient, patient_of
+from mrseg_label.imaging.dicom.patient import Patient, patient_of
 from mrseg_label.imaging.dicom.values import first_number, many, number, numbers, text, whole
 
-# MR, enhanced MR, CT, enhanced CT, and the two of old images brought into the enhanced form.
+# Enhanced MR, enhanced CT, and legacy MR and CT converted to the enhanced form.
 _ENHANCED = (
     "1.2.840.10008.5.1.4.1.1.4.1",
     "1.2.840.10008.5.1.4.1.1.2.1",
     "1.2.840.10008.5.1.4.1.1.4.4",
     "1.2.840.10008.5.1.4.1.1.2.2",
 )
+# MR and CT, plain and enhanced.
 IMAGE_CLASSES = ("1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.2", *_ENHANCED)
+# DICOM SEG (labels, label maps, surfaces) and RT structure sets.
 _SEGMENTATIONS = (
     "1.2.840.10008.5.1.4.1.1.66.4",
     "1.2.840.10008.5.1.4.1.1.66.7",
@@ -32,9 +34,9 @@ _SEGMENTATIONS = (
     "1.2.840.10008.5.1.4.1.1.481.3",
 )
 _MAX_FRAMES = 100_000
-# Voxels of images are packed a few times; only a small image may be all background.
+# Images are compressed by a small factor; only a small one may consist of background alone.
 _MAX_RATIO, _SMALL_BYTES = 1000, 64 * 1024**2
-# What voxels are instead of magnitudes, as ImageType or ComplexImageComponent say it.
+# Values of ImageType or ComplexImageComponent for voxels that are not magnitudes.
 _COMPONENTS = {
     **dict.fromkeys(("P", "PHASE", "PHASE MAP", "PHASE_MAP"), "P"),
     **dict.fromkeys(("R", "REAL"), "R"),
@@ -44,20 +46,28 @@ _COMPONENTS = {
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One slice.
+    """One slice of an image.
 
     Attributes
     ----------
-    file : name under which the file is opened again. index : of the frame in the file, from 0.
-    series : SeriesInstanceUID. study : StudyInstanceUID. reference : FrameOfReferenceUID.
-    rows, columns : size of the slice; ``spacing_mm`` between rows and between columns.
-    directions : ImageOrientationPatient, (6,), LPS. position : ImagePositionPatient, (3,), LPS mm.
+    file : name by which the file is opened again.
+    index : of the frame in the file, from 0.
+    series : SeriesInstanceUID.
+    study : StudyInstanceUID.
+    reference : FrameOfReferenceUID.
+    number : SeriesNumber.
+    rows, columns : size of the slice.
+    spacing_mm : between rows, and between columns.
+    directions : ImageOrientationPatient, (6,), LPS.
+    position : ImagePositionPatient, (3,), LPS mm.
     slope, intercept : real value = stored value * slope + intercept.
-    component : "M", or what the values are instead of magnitudes: "P", "R", "I".
-    echo, time_point, acquisition, b_value, trigger, echo_time_ms : as the file gives them, or empty.
+    component : "M" for magnitude, "P" phase, "R" real, "I" imaginary.
+    echo, time_point, acquisition, b_value, trigger, echo_time_ms : as in the file, or empty.
     image_type : values of ImageType and FrameType.
-    words : series description and protocol name, for the sequence type.
-    pixels : digest of the stored voxels. content : digest of the whole file.
+    scan : scanning sequence, variant, options and sequence name.
+    description, protocol : series description and protocol name.
+    pixels : digest of the stored voxels.
+    content : digest of the whole file.
     """
 
     file: str
@@ -94,66 +104,66 @@ class Frame:
     content: bytes
 
 
-def read_frames(data: bytes, name: str, wanted: str | None = None) -> list[Frame]:
-    """The frames of a DICOM file.
+def read_frames(data: bytes, name: str, description: str | None = None) -> list[Frame]:
+    """Read the frames of a DICOM file.
 
     Parameters
     ----------
     data : the whole file.
-    name : under which it is opened again; it stands in the frames and in no message.
-    wanted : a series description that stands in for one that is missing.
+    name : by which the file is opened again; it is stored in the frames, but appears in no message.
+    description : series description for a file that has none.
 
     Raises
     ------
     NotAnImage
-        Not DICOM, or DICOM that is no MR or CT image.
+        The file is not DICOM, or not an MR or CT image.
     Unusable
-        An image that is damaged or cannot be used.
+        The file is an image, but damaged or not usable.
     InvalidInput
-        A file of which not even that can be said.
+        The file is so damaged that its kind is unknown.
     """
     ds = parse(data)
     uid = text(ds, "SOPClassUID") or text(getattr(ds, "file_meta", {}), "MediaStorageSOPClassUID")
     if uid not in IMAGE_CLASSES:
-        kind = pydicom.uid.UID(uid).name if uid else "no kind of object is given"
+        kind = pydicom.uid.UID(uid).name if uid else "an object of unknown kind"
         if uid in _SEGMENTATIONS:
             raise NotAnImage(
-                f"{kind} is not read as a mask: save it as .seg.nrrd or .nii.gz (3D Slicer does) and give --masks"
+                f"{kind} is not supported as a mask; save it as .seg.nrrd or .nii.gz, for example in 3D Slicer, and use --masks"
             )
-        raise NotAnImage(f"no MR or CT image: {kind}")
+        raise NotAnImage(f"not an MR or CT image but {kind}")
     series = text(ds, "SeriesInstanceUID")
     try:
-        return list(_frames(ds, data, name, wanted or ""))
+        return list(_frames(ds, data, name, description or ""))
     except InvalidInput as error:
         raise Unusable(str(error), series) from error
-    except AttributeError as error:  # names the attribute that is missing
+    except AttributeError as error:  # its text names the missing attribute
         raise Unusable(f"an attribute is missing: {error}"[:200], series) from error
-    except BROKEN as error:  # without the text, which may quote anything
-        raise Unusable(f"the file's attributes cannot be used ({type(error).__name__})", series) from error
+    except BROKEN as error:  # its text is left out, since it may quote a patient's name
+        raise Unusable(f"the attributes of the file are invalid ({type(error).__name__})", series) from error
 
 
-def _frames(ds: Dataset, data: bytes, name: str, wanted: str) -> Iterator[Frame]:
+def _frames(ds: Dataset, data: bytes, name: str, description: str) -> Iterator[Frame]:
     if int(ds.get("SamplesPerPixel", 1)) != 1 or text(ds, "PhotometricInterpretation") not in ("", "MONOCHROME2"):
         raise InvalidInput(
-            f"{ds.get('SamplesPerPixel', 1)} samples a voxel, {ds.get('PhotometricInterpretation', 'no photometry')}; "
-            "an image here has one, MONOCHROME2"
+            f"the image has {ds.get('SamplesPerPixel', 1)} samples a voxel and the photometric interpretation "
+            f"{ds.get('PhotometricInterpretation') or 'unknown'}; only one sample and MONOCHROME2 are supported"
         )
     rows, columns, count = int(ds.Rows), int(ds.Columns), int(ds.get("NumberOfFrames", 1) or 1)
     if min(rows, columns, count) < 1 or count > _MAX_FRAMES:
-        raise InvalidInput(f"the header gives {count} frames of {rows} x {columns} voxels")
+        raise InvalidInput(f"the header declares {count} frames of {rows} x {columns} voxels")
     grouped = any(group in ds for group in GROUPS)
     if count > 1 and not grouped:
-        raise InvalidInput(f"{count} frames that do not say where they lie (no functional groups)")
-    pieces = _pixel_digests(ds, rows, columns, count)
+        raise InvalidInput(f"the positions of its {count} frames are missing (no functional groups)")
+    pixels = _pixel_digests(ds, rows, columns, count)
     content = hashlib.sha256(data).digest()
-    who = patient_of(ds)
-    shared = _shared(ds, wanted)
+    patient = patient_of(ds)
+    shared = _shared(ds, description)
     for index in range(count):
         source: Any = FunctionalGroups(ds, index) if grouped else ds
-        yield _frame(source, ds, name, index, who, shared, rows, columns, pieces[index], content)
+        yield _frame(source, ds, name, index, patient, shared, rows, columns, pixels[index], content)
 
 
-def _shared(ds: Dataset, wanted: str) -> dict[str, Any]:
+def _shared(ds: Dataset, description: str) -> dict[str, Any]:
     scan = [
         *many(ds, "ScanningSequence"),
         *many(ds, "SequenceVariant"),
@@ -167,7 +177,7 @@ def _shared(ds: Dataset, wanted: str) -> dict[str, Any]:
         "reference": sys.intern(text(ds, "FrameOfReferenceUID")),
         "number": whole(ds, "SeriesNumber"),
         "scan": tuple(sys.intern(part) for part in scan if part),
-        "description": sys.intern(text(ds, "SeriesDescription") or wanted),
+        "description": sys.intern(text(ds, "SeriesDescription") or description),
         "protocol": sys.intern(text(ds, "ProtocolName")),
     }
 
@@ -177,7 +187,7 @@ def _frame(
     ds: Dataset,
     name: str,
     index: int,
-    who: Patient,
+    patient: Patient,
     shared: dict[str, Any],
     rows: int,
     columns: int,
@@ -189,12 +199,12 @@ def _frame(
     slope, intercept = number(source, "RescaleSlope"), number(source, "RescaleIntercept")
     slope = 1.0 if slope is None else slope
     if slope == 0:
-        raise InvalidInput("a rescale slope of zero")
+        raise InvalidInput("the rescale slope is zero")
     image_type = tuple(dict.fromkeys(part.upper() for part in [*many(ds, "ImageType"), *many(source, "FrameType")]))
     return Frame(
         file=name,
         index=index,
-        person=who,
+        person=patient,
         rows=rows,
         columns=columns,
         spacing_mm=(between_rows, between_columns),
@@ -221,15 +231,15 @@ def _frame(
 
 
 def _pixel_digests(ds: Dataset, rows: int, columns: int, count: int) -> list[bytes]:
-    """A digest of each frame's stored voxels; their size is checked where they are not compressed."""
+    """Compute a digest of each frame's stored voxels; their size is checked if they are not compressed."""
     if "PixelData" not in ds:
-        raise InvalidInput("an image without voxels")
+        raise InvalidInput("the image has no voxels")
     data: bytes = ds.PixelData
     syntax = getattr(getattr(ds, "file_meta", None), "TransferSyntaxUID", None)
     if syntax is not None and syntax.is_compressed and not syntax.is_deflated:
         promised = rows * columns * count * 2
         if promised > max(_SMALL_BYTES, len(data) * _MAX_RATIO):
-            raise InvalidInput(f"the header promises {promised:,} bytes of voxels, of {len(data):,} compressed ones")
+            raise InvalidInput(f"the header promises {promised:,} bytes of voxels, compressed to only {len(data):,}")
         packed = hashlib.sha256(data).digest()
         return [
             hashlib.sha256(packed + index.to_bytes(4, "big")).digest() if count > 1 else packed
@@ -237,10 +247,10 @@ def _pixel_digests(ds: Dataset, rows: int, columns: int, count: int) -> list[byt
         ]
     bits = int(ds.BitsAllocated)
     if bits not in (8, 16, 32):
-        raise InvalidInput(f"{bits} bits a voxel; 8, 16 or 32 are read")
+        raise InvalidInput(f"the image has {bits} bits a voxel; only 8, 16 and 32 are supported")
     size = rows * columns * bits // 8
     if not size * count <= len(data) <= size * count + 1:
-        raise InvalidInput(f"the header promises {size * count:,} bytes of voxels, the file holds {len(data):,}")
+        raise InvalidInput(f"the header promises {size * count:,} bytes of voxels, but the file holds {len(data):,}")
     return [hashlib.sha256(data[size * index : size * (index + 1)]).digest() for index in range(count)]
 
 
@@ -248,7 +258,7 @@ def _component(source: Any, ds: Dataset, image_type: Sequence[str]) -> str:
     stated = (text(source, "ComplexImageComponent") or text(ds, "ComplexImageComponent")).upper()
     if stated in _COMPONENTS:
         return _COMPONENTS[stated]
-    words = image_type[2:]  # the first two say original or derived, primary or secondary
+    words = image_type[2:]  # the first two are ORIGINAL or DERIVED, and PRIMARY or SECONDARY
     return next((component for word, component in _COMPONENTS.items() if word in words), "M")
 
 

@@ -1,4 +1,4 @@
-"""A frame of an enhanced image looks like a plain data set: attributes from its groups, the shared ones, the file.
+"""Look up the attributes of a frame of an enhanced image: in its own groups, the shared groups, then the file.
 
 References
 ----------
@@ -13,8 +13,8 @@ from pydicom.dataset import Dataset
 
 PER_FRAME, SHARED = "PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence"
 GROUPS = (PER_FRAME, SHARED)
-# Which group holds an attribute.
-_PLACES = {
+# The groups that contain each attribute.
+_GROUPS_OF = {
     "ImagePositionPatient": ("PlanePositionSequence",),
     "ImageOrientationPatient": ("PlaneOrientationSequence",),
     "PixelSpacing": ("PixelMeasuresSequence",),
@@ -35,7 +35,7 @@ _PLACES = {
 
 
 class FunctionalGroups:
-    """Attributes of one frame, by keyword."""
+    """The attributes of one frame by keyword, as a plain data set has them."""
 
     def __init__(self, ds: Dataset, index: int) -> None:
         frames = ds.get(PER_FRAME)
@@ -45,10 +45,10 @@ class FunctionalGroups:
         self._file = ds
 
     def get(self, key: str) -> Any:
-        """The value, or None."""
-        for place in _PLACES.get(key, ()):
+        """Return the value of an attribute, or None."""
+        for group in _GROUPS_OF.get(key, ()):
             for groups in self._groups:
-                sequence = groups.get(place)
+                sequence = groups.get(group)
                 if sequence and key in sequence[0]:
                     return sequence[0].get(key)
         return self._file.get(key)

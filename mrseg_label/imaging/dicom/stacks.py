@@ -1,4 +1,4 @@
-"""Frames to stacks: each one image. Series by UID, then by orientation, channel, component, echo and time point."""
+"""Sort frames into stacks of one image each: by series, orientation, channel, component, echo and time point."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 
 from mrseg_label.imaging.dicom.frames import Frame
 
-# Directions of one stack agree to this; the next stack of a localizer or a tilted block is degrees away.
+# Directions of one stack agree to this; other stacks of a localizer or a tilted block differ by degrees.
 _SAME_DIRECTION = 0.01
 _SAME_PLACE_MM = 1e-2
 
 Key = Callable[[Frame], Any]
-# What may tell apart frames that lie in the same place, tried in this order; by what it means.
-_TELLING: tuple[tuple[str, Key], ...] = (
+# Attributes that may distinguish frames in the same place, tried in this order, with their meaning.
+_DISTINGUISHING: tuple[tuple[str, Key], ...] = (
     ("echo time", lambda frame: None if frame.echo_time_ms is None else round(frame.echo_time_ms, 2)),
     ("time point", lambda frame: frame.acquisition),
     ("time point", lambda frame: frame.trigger),
@@ -28,11 +28,12 @@ _TELLING: tuple[tuple[str, Key], ...] = (
 
 @dataclass(frozen=True)
 class Stack:
-    """The frames of one image, as they came.
+    """The frames of one image, unsorted.
 
     Attributes
     ----------
-    split : what sets it apart from other stacks of its series, in words; empty where it is the only one.
+    channel : sequence type or Dixon channel.
+    split : how it differs from the other stacks of its series; empty if it is the only one.
     """
 
     frames: tuple[Frame, ...]
@@ -41,7 +42,7 @@ class Stack:
 
     @property
     def first(self) -> Frame:
-        """A frame, for what is the same in all."""
+        """The first frame, for attributes that all frames share."""
         return self.frames[0]
 
 
@@ -50,7 +51,7 @@ def stacks_of(frames: Iterable[Frame], channel_of: Callable[[Frame], str]) -> li
 
     Parameters
     ----------
-    channel_of : name of the sequence type or Dixon channel of a frame.
+    channel_of : returns the sequence type or Dixon channel of a frame.
     """
     series: dict[tuple[str, str, str], list[Frame]] = {}
     for frame in frames:
@@ -58,7 +59,9 @@ def stacks_of(frames: Iterable[Frame], channel_of: Callable[[Frame], str]) -> li
     stacks = []
     for members in sorted(series.values(), key=lambda group: (group[0].study, group[0].number, group[0].series)):
         parts = _split(members, channel_of)
-        stacks += [Stack(tuple(part), channel, _words(key) if len(parts) > 1 else "") for key, channel, part in parts]
+        stacks += [
+            Stack(tuple(part), channel, _describe(key) if len(parts) > 1 else "") for key, channel, part in parts
+        ]
     return stacks
 
 
@@ -81,8 +84,8 @@ def _split(
     names = ("orientation", "component", "channel", "echo", "time point", "b value", "matrix")
     found = []
     for key, members in parts.items():
-        for telling, part in _apart(members):
-            found.append((dict(zip(names, key, strict=True)) | telling, str(key[2]), part))
+        for distinguishing, part in _distinguish(members):
+            found.append((dict(zip(names, key, strict=True)) | distinguishing, str(key[2]), part))
     varying = {
         name
         for name in (*names, "echo time", "image type", "flip angle")
@@ -91,14 +94,14 @@ def _split(
     return [({name: value for name, value in entry[0].items() if name in varying}, *entry[1:]) for entry in found]
 
 
-def _apart(frames: list[Frame]) -> list[tuple[dict[str, Any], list[Frame]]]:
-    """Split frames that lie in the same place with different voxels, where something tells them apart everywhere."""
+def _distinguish(frames: list[Frame]) -> list[tuple[dict[str, Any], list[Frame]]]:
+    """Split frames with different voxels in the same place, if an attribute distinguishes all of them."""
     if not _conflicts(frames):
         return [({}, frames)]
-    for name, telling in _TELLING:
+    for name, value_of in _DISTINGUISHING:
         parts: dict[Any, list[Frame]] = {}
         for frame in frames:
-            parts.setdefault(telling(frame), []).append(frame)
+            parts.setdefault(value_of(frame), []).append(frame)
         places = {len({_place(frame) for frame in part}) for part in parts.values()}
         if len(parts) > 1 and len(places) == 1 and not any(_conflicts(part) for part in parts.values()):
             numbered = name in ("time point", "image type")
@@ -106,7 +109,7 @@ def _apart(frames: list[Frame]) -> list[tuple[dict[str, Any], list[Frame]]]:
                 ({name: number if numbered else value}, part)
                 for number, (value, part) in enumerate(parts.items(), start=1)
             ]
-    return [({}, frames)]  # what cannot be told apart is refused when the stack is put together
+    return [({}, frames)]  # what cannot be distinguished is refused when the stack is assembled
 
 
 def _conflicts(frames: Sequence[Frame]) -> bool:
@@ -127,7 +130,7 @@ def _orientation(frame: Frame, known: list[np.ndarray[Any, Any]]) -> int:
     return len(known) - 1
 
 
-def _words(key: dict[str, Any]) -> str:
+def _describe(key: dict[str, Any]) -> str:
     parts = []
     for name, value in key.items():
         if name == "orientation":

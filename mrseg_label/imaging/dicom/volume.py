@@ -1,4 +1,4 @@
-"""One stack to one image: its grid from ImagePositionPatient alone, its voxels as real values."""
+"""Assemble a stack into an image: its grid from ImagePositionPatient alone, its voxels as real values."""
 
 from __future__ import annotations
 
@@ -21,33 +21,35 @@ from mrseg_label.imaging.streams import MAX_VOXEL_BYTES
 from mrseg_label.imaging.volume import check_values, compact
 
 _SAME_PLACE_MM = 1e-2
-# A slice may lie this far from its place on an even grid, in slice spacings; said aloud from the first figure on.
+# A slice may be off its place on an even grid by this fraction of the spacing; from the first value on with a warning.
 _ROUNDING_SLICES, _UNEVEN_SLICES = 5e-3, 5e-2
-_UNIT = 1e-2
+_UNIT_TOLERANCE = 1e-2
 _LPS_TO_RAS = np.diag((-1.0, -1.0, 1.0))
 
 
 def arrange(frames: Sequence[Frame]) -> tuple[list[Frame], Geometry, list[str]]:
-    """Sort the frames of a stack by position, check that they are one even block, and find its grid.
+    """Sort the frames of a stack by position, check that they form an even block, and determine its grid.
 
     Returns
     -------
-    The frames in the order of the third axis, which points along the normal of the slices (the cross product
-    of their row and column directions); the grid; and what there is to report.
+    frames : in the order of the third axis, which points along the normal of the slices (the cross product of their
+        row and column directions).
+    geometry : the grid.
+    warnings : corrections that were made.
 
     Raises
     ------
     GeometryError
-        Slices are missing, uneven or shifted sideways (a tilted stack), or there is only one.
+        Slices are missing, unevenly spaced or shifted sideways (a tilted stack), or there is only one.
     InvalidInput
-        Two frames with different voxels lie in the same place.
+        Two frames with different voxels are in the same place.
     """
     first = frames[0]
     row, column, normal = _directions(first)
     placed = sorted(frames, key=lambda frame: (float(np.dot(frame.position, normal)), frame.file, frame.index))
     placed, warnings = _without_duplicates(placed, normal)
     if len(placed) < 2:
-        raise GeometryError("only one slice; at least two are needed")
+        raise GeometryError("the stack has only one slice; at least two are needed")
     positions = np.array([frame.position for frame in placed], dtype=np.float64)
     along = positions @ normal
     step = (positions[-1] - positions[0]) / (len(placed) - 1)
@@ -70,25 +72,25 @@ def load_stack(
 
     Parameters
     ----------
-    open_file : the bytes of a file by the name in its frames.
+    open_file : returns the content of a file by its name in the frames.
 
     Returns
     -------
-    array : (X, Y, Z) = (columns, rows, slices), rescaled to real values; int16 where they are whole numbers in
-        its range, else float32.
+    array : (X, Y, Z) = (columns, rows, slices), rescaled to real values; int16 if all are integers in its range,
+        otherwise float32.
     geometry : its grid.
-    warnings : every conversion and repair, in words.
+    warnings : the conversions and corrections that were made.
 
     Raises
     ------
     GeometryError, InvalidInput
-        As :func:`arrange`; voxels that cannot be read, constant or not finite.
+        As :func:`arrange`; or the voxels cannot be read, are constant or not finite.
     TooLarge
-        More than ``max_bytes``.
+        The voxels take more than ``max_bytes``.
     """
     placed, geometry, warnings = arrange(frames)
     if int(np.prod(geometry.shape, dtype=object)) * 4 > max_bytes:
-        raise TooLarge(f"{geometry.shape} voxels are more than the {max_bytes:,} bytes that are read")
+        raise TooLarge(f"the stack of {geometry.shape} voxels is larger than the {max_bytes:,} bytes that are allowed")
     scaled = any((frame.slope, frame.intercept) != (1.0, 0.0) for frame in placed)
     array = np.empty(geometry.shape, dtype=np.float64 if scaled else np.int32, order="F")
     order: dict[str, list[int]] = {}
@@ -107,13 +109,13 @@ def load_stack(
 def _directions(frame: Frame) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     row, column = np.array(frame.directions[:3]), np.array(frame.directions[3:])
     lengths = float(np.linalg.norm(row)), float(np.linalg.norm(column))
-    if max(abs(length - 1) for length in lengths) > _UNIT:
-        raise GeometryError(f"ImageOrientationPatient holds no unit vectors: {frame.directions}")
+    if max(abs(length - 1) for length in lengths) > _UNIT_TOLERANCE:
+        raise GeometryError(f"the vectors of ImageOrientationPatient must have unit length: {frame.directions}")
     row, column = row / lengths[0], column / lengths[1]
     normal = np.cross(row, column)
     size = float(np.linalg.norm(normal))
     if size < 0.5:
-        raise GeometryError(f"the directions of rows and columns are not at right angles: {frame.directions}")
+        raise GeometryError(f"the directions of rows and columns are not perpendicular: {frame.directions}")
     return row, column, normal / size
 
 
@@ -134,20 +136,20 @@ def _without_duplicates(placed: list[Frame], normal: NDArray[np.float64]) -> tup
             dropped += 1
             continue
         kept.append(frame)
-    return kept, [f"{dropped} slices that were there twice were dropped"] if dropped else []
+    return kept, [f"{dropped} slices that occurred twice were dropped"] if dropped else []
 
 
 def _check_even(along: NDArray[np.float64], warnings: list[str]) -> None:
     gaps = np.diff(along)
     usual = float(np.median(gaps))
     if usual < _SAME_PLACE_MM:
-        raise GeometryError("slices lie beside each other in one plane; they are no stack")
+        raise GeometryError("the slices lie in one plane and do not form a stack")
     wide = [index for index, gap in enumerate(gaps) if gap > 1.5 * usual]
     if wide:
         missing = int(sum(round(float(gaps[index]) / usual) - 1 for index in wide))
         where = ", ".join(f"{along[index]:.2f} and {along[index + 1]:.2f} mm" for index in wide[:3])
         raise GeometryError(
-            f"about {missing} slices are missing, between {where} along the stack (slices lie {usual:.3g} mm apart)"
+            f"about {missing} slices are missing, between {where} along the stack (the spacing is {usual:.3g} mm)"
         )
     even = along[0] + np.arange(len(along)) * (along[-1] - along[0]) / (len(along) - 1)
     off = float(np.abs(along - even).max()) / usual
@@ -156,33 +158,33 @@ def _check_even(along: NDArray[np.float64], warnings: list[str]) -> None:
             f"the slices are unevenly spaced ({gaps.min():.3g} to {gaps.max():.3g} mm); slices are missing or misplaced"
         )
     if off > _ROUNDING_SLICES:
-        warnings.append(f"slices lie up to {off:.2g} of their spacing off an even grid, which was taken")
+        warnings.append(f"slices are off an even grid by up to {off:.2g} of their spacing; the even grid was used")
 
 
 def _check_straight(positions: NDArray[np.float64], step: NDArray[np.float64], normal: NDArray[np.float64]) -> None:
     spacing = float(np.linalg.norm(step))
     tilt = float(np.degrees(np.arccos(np.clip(np.dot(step, normal) / spacing, -1, 1))))
-    # The projection to right angles turns each of two axes by half of the tilt.
+    # Making the axes orthogonal turns two of them by half of the tilt each.
     if np.sin(np.radians(tilt)) / 2 > SHEAR_TOLERANCE + ROUNDING_TOLERANCE:
         raise GeometryError(
-            f"the stack is tilted: its slices are shifted against each other, {tilt:.1f} degrees off their normal; "
-            "resample it to a grid with right angles"
+            f"the stack is tilted: its slices are shifted sideways, {tilt:.1f} degrees off their normal; "
+            "resample it to an orthogonal grid"
         )
     line = positions[0] + np.arange(len(positions))[:, None] * step
     off = float(np.linalg.norm(positions - line, axis=1).max())
     if off > _UNEVEN_SLICES * spacing:
-        raise GeometryError(f"slices are shifted up to {off:.2g} mm against each other and are no straight stack")
+        raise GeometryError(f"slices are shifted sideways by up to {off:.2g} mm, so they do not form a straight stack")
 
 
 def _planes(ds: Dataset) -> NDArray[Any]:
-    """Stored numbers of all frames of a file, (frame, row, column)."""
+    """Read the stored numbers of all frames of a file, (frame, row, column)."""
     syntax = getattr(getattr(ds, "file_meta", None), "TransferSyntaxUID", None)
     try:
         if syntax is None:
             ds.file_meta = getattr(ds, "file_meta", None) or FileMetaDataset()
             ds.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if ds.is_implicit_VR else ExplicitVRLittleEndian
         if syntax is not None and syntax.is_compressed and not syntax.is_deflated and syntax != RLELossless:
-            planes = _by_itk(ds)
+            planes = _planes_by_itk(ds)
         else:
             planes = ds.pixel_array
     except (*BROKEN, RuntimeError, MemoryError) as error:
@@ -190,8 +192,8 @@ def _planes(ds: Dataset) -> NDArray[Any]:
     return planes if planes.ndim == 3 else planes[np.newaxis]
 
 
-def _by_itk(ds: Dataset) -> NDArray[Any]:
-    """Compressed voxels through GDCM, which SimpleITK brings along; a file of voxels alone, without the person."""
+def _planes_by_itk(ds: Dataset) -> NDArray[Any]:
+    """Decompress voxels by GDCM, which is part of SimpleITK, through a file without the patient's attributes."""
     import SimpleITK as sitk
 
     bare = FileDataset("", {}, file_meta=ds.file_meta, preamble=b"\0" * 128)

@@ -1,7 +1,7 @@
-"""A seeded phantom of the trunk: participants, their anatomy, and what MR and CT make of it.
+"""A seeded phantom of the trunk: participants, their anatomy, and its MR and CT images.
 
-Coordinates are RAS in mm: x to the patient's right, y forwards, z upwards. It needs numpy, scipy and
-nibabel only. The same seed and index always give the same participant and the same images.
+Coordinates are RAS in mm: x to the participant's right, y to the front, z upwards. The same seed and index always give
+the same participant and the same images.
 """
 
 from mrseg_label.simulation.phantom.grid import STATIONS, Grid, ct_grid, image_grid

@@ -1,6 +1,6 @@
-"""The trunk around the organs: skin, fat, muscle wall, cavity, diaphragm, lungs, ribs.
+"""Paint the trunk around the organs: skin, fat, muscle wall, cavity, diaphragm, lungs, ribs.
 
-Painted first; everything else is painted into it. All measures are mm in the nominal body.
+It is painted first, everything else into it. All lengths are mm in the nominal body.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ _FIRST_RIB_MM, _RIB_STEP_MM = 300.0, 23.0
 
 
 def paint_body(canvas: Canvas) -> None:
-    """Paint what lies around and between the organs, the lungs and the ribs included."""
+    """Paint everything around and between the organs, including lungs and ribs."""
     x, y, z = canvas.x, canvas.y, canvas.z
     participant = canvas.participant
     female = participant.sex == "F"
     belly = 1.0 + 0.006 * (participant.fat_mm - 14)
     skin = _radial(_profile(_MUSCLE, hips=1.03 if female else 1.0, chest=0.97 if female else 1.0), x, y, z)
-    fat = participant.fat_mm * _fat_share(x, y, z, female)
+    fat = participant.fat_mm * _fat_share(y, z, female)
     np.minimum(skin, _legs(x, y, z), out=skin)
     cavity = _radial(_profile(_CAVITY, front=belly), x, y, z)
     tissue, ids = canvas.tissue, canvas.ids
@@ -69,12 +69,12 @@ def _profile(
 
 
 def _radial(table: NDArray[np.float64], x: Array, y: Array, z: Array) -> Array:
-    """Distance along the ray from the middle of each level to a rounded outline."""
+    """Compute the distance to a rounded outline along the ray from the middle of each level."""
     heights, half_width, front, back = table.T
     a = lookup(heights, half_width, z)
     b = lookup(heights, (front - back) / 2, z)
     dy = y - lookup(heights, (front + back) / 2, z)
-    # An exponent of 2.4 makes the trunk flatter in front and behind than an ellipse.
+    # With an exponent of 2.4, the trunk is flatter in front and behind than an ellipse.
     power = np.float32(2.4)
     level = ((np.abs(x) / a) ** power + (np.abs(dy) / b) ** power) ** (1 / power)
     radius = np.hypot(x, dy)
@@ -93,8 +93,8 @@ def _legs(x: Array, y: Array, z: Array) -> Array:
     return np.where(z < 118, distance, np.float32(1e3)).astype(np.float32)
 
 
-def _fat_share(x: Array, y: Array, z: Array, female: bool) -> Array:
-    """Fat is thick on buttocks, flanks and belly and thin on the chest, more so in women at the hips."""
+def _fat_share(y: Array, z: Array, female: bool) -> Array:
+    """Relative thickness of subcutaneous fat: large at buttocks, flanks, belly and women's hips, small at the chest."""
     low = lookup(
         [-20, 60, 110, 170, 230, 330, 420, 560], [0.7, 0.9, 1.35 if female else 1.0, 1.2, 1.15, 0.8, 0.6, 0.5], z
     )
@@ -103,7 +103,7 @@ def _fat_share(x: Array, y: Array, z: Array, female: bool) -> Array:
 
 
 def diaphragm(x: Array, y: Array, cavity: Array) -> Array:
-    """Height of the diaphragm: two domes, the right one higher, a dip under the heart, a deep rim at the wall."""
+    """Compute the height of the diaphragm: two domes, the right one higher, a dip below the heart, a deep rim."""
     domes = 374 + 8 * np.tanh(x / 30) - 9 * np.exp(-(((x + 8) / 30) ** 2)) - ((y - 5) / 45) ** 2
     rim = (52 - 0.28 * y) * np.exp(np.minimum(cavity, 0) / 11)
     height: Array = (domes - rim).astype(np.float32)
@@ -122,7 +122,7 @@ def _paint_chest(canvas: Canvas, inside: NDArray[np.bool_], cavity: Array) -> No
     tissue[thorax] = Tissue.MEDIASTINUM
     narrow = 21 - 12 * np.clip((y - 20) / 40, 0, 1)
     lung = thorax & (np.abs(x) > narrow) & (wall < -2.5) & (z < 536)
-    # The oblique fissure rises from front to back, the horizontal one lies in the right lung only.
+    # The oblique fissure rises from front to back; the horizontal one exists in the right lung only.
     lower = z < 432 - 0.75 * y + canvas.participant.shift("fissure", 5.0)[0]
     right = x > 0
     middle = ~lower & (z < 446) & right
@@ -139,12 +139,12 @@ def _paint_ribs(canvas: Canvas, muscle: NDArray[np.bool_], skin: Array, cavity: 
     cage = muscle & (canvas.z > 262) & (skin < -4) & (cavity > 1) & (cavity < 9)
     index = np.nonzero(cage)
     x, y, z = canvas.x[index], canvas.y[index], canvas.z[index]
-    # Ribs fall from the spine to the front, so a rib is a band of constant z + slope * y.
+    # Ribs descend from the spine to the front, so a rib is a band of constant z + slope * y.
     along = z + 0.42 * (y + 100) - 0.12 * np.abs(x)
     order = (along - _FIRST_RIB_MM) / _RIB_STEP_MM
     number = 12 - np.floor(order).astype(int)
     bony = (order - np.floor(order) < 0.42) & (number >= 1) & (number <= 12)
-    # The lowest two do not reach the front; behind, the spine begins.
+    # The lowest two do not reach the front, and all end at the spine.
     bony &= (number <= 10) | (y < 20)
     bony &= ~((np.abs(x) < 26) & (y < 0)) & (z < 535)
     front = (y > 55) & bony & (np.abs(x) > 15)

@@ -1,4 +1,4 @@
-"""The canvas that the anatomy is painted on: coordinates of the nominal body, tissue, and label ids."""
+"""The canvas on which the anatomy is painted: coordinates in the nominal body, tissue, and label ids."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ ANYWHERE = tuple(t for t in Tissue if t != Tissue.AIR)
 
 
 class Canvas:
-    """Voxels of one station of one participant while they are painted.
+    """The voxels of one station of one participant.
 
-    Structures are given in the nominal body's mm; every voxel knows where it lies there. The participant's
-    size and a smooth random deformation stand between the two, the same for all stations.
+    Structures are given in mm of the nominal body, and every voxel has its coordinates there. The two are related by
+    the participant's size and a smooth random deformation, which are the same for all stations.
 
     Attributes
     ----------
-    tissue : uint8, values of Tissue. ids : uint8, ids of TotalSegmentator's ``total``, 0 without one.
-    x, y, z : float32, nominal RAS mm of each voxel.
+    tissue : (I, J, K) uint8, values of Tissue.
+    ids : (I, J, K) uint8, class ids of TotalSegmentator's ``total``, 0 for none.
+    x, y, z : (I, J, K) float32, RAS coordinates of each voxel in the nominal body, mm.
     """
 
     def __init__(self, participant: Participant, grid: Grid) -> None:
@@ -49,8 +50,8 @@ class Canvas:
         self._inverse = np.linalg.inv(grid.affine)
 
     def box(self, low: NDArray[np.float64], high: NDArray[np.float64], margin: float = 0.0) -> Box | None:
-        """Index box that surely holds a nominal box, or None where the station does not reach it."""
-        # The warp's waves all in phase would reach rms * sqrt(2 * waves); three rms are hardly ever passed.
+        """Find the index box that contains a box of the nominal body; None if it is outside the station."""
+        # All waves of the deformation in phase would reach rms * sqrt(2 * waves); three rms are hardly ever exceeded.
         reach = 3.2 * _WARP_MM + margin
         pivot = np.array([0, 0, PIVOT_MM])
         corners = np.array(np.meshgrid(*zip(low, high, strict=True), indexing="ij")).reshape(3, -1)
@@ -64,9 +65,9 @@ class Canvas:
         return (slice(first[0], last[0]), slice(first[1], last[1]), slice(first[2], last[2]))
 
     def distance(self, shapes: Sequence[Shape], margin: float = 6.0) -> tuple[Box, Array] | None:
-        """Signed distance to the union of shapes, in the box around them; None outside the station.
+        """Compute the signed distance to the union of shapes, in the box around them; None outside the station.
 
-        Each shape is evaluated in its own box only; farther away than ``margin`` the distance is large.
+        Each shape is evaluated in its own box only; beyond ``margin`` the distance is a large constant.
         """
         parts = [p for s in shapes for p in (s.capsules() if isinstance(s, Tube) and len(s.points) > 4 else [s])]
         placed = [(box, part) for part in parts if (box := self.box(*part.bounds(), margin)) is not None]
@@ -90,17 +91,17 @@ class Canvas:
         shell: tuple[float, Tissue] | None = None,
         fat_around: float = 0.0,
     ) -> NDArray[np.bool_] | None:
-        """Paint a structure where it may be; what is painted first stays.
+        """Paint a structure over given tissues and labels; everything else is kept.
 
         Parameters
         ----------
-        over, over_ids : tissues and label ids that the structure may cover.
+        over, over_ids : tissues and class ids that the structure may cover.
         shell : thickness in mm and tissue of the structure's outermost layer.
-        fat_around : thickness in mm of a layer of fat between this muscle and the next.
+        fat_around : thickness in mm of the layer of fat between this muscle and the next.
 
         Returns
         -------
-        Where it was painted, in the whole grid's shape, or None if the station does not hold it.
+        (I, J, K) bool, where it was painted; None if it is outside the station.
         """
         found = self.distance([shapes] if not isinstance(shapes, Sequence) else shapes)
         if found is None:
@@ -120,7 +121,7 @@ class Canvas:
         return where
 
     def recolour(self, shapes: Shape | Sequence[Shape], tissue: Tissue, within: Iterable[int]) -> None:
-        """Change the tissue inside a shape where the label is one of ``within``; labels stay."""
+        """Change the tissue, but not the label, inside a shape where the class id is one of ``within``."""
         found = self.distance([shapes] if not isinstance(shapes, Sequence) else shapes)
         if found is not None:
             box, distance = found

@@ -1,4 +1,4 @@
-"""Write a cohort to disk: images as a hospital would export them, and the truth in a folder apart."""
+"""Write a cohort to disk: images as a hospital would export them, and the truth in a separate folder."""
 
 from __future__ import annotations
 
@@ -26,28 +26,29 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class Planned:
-    """One acquisition to be made: a participant's station in some sequences, all on one grid."""
+    """An acquisition to be made: a participant's station in some sequences, all on one grid."""
 
     index: int
     station: str
     sequences: tuple[str, ...] = DIXON
 
     def image_path(self, participant: Participant, sequence: str) -> Path:
-        """Where an image lies in the cohort's folder."""
+        """Path of an image in the cohort's folder."""
         return Path(participant.code) / f"{self.station}_{sequence}.nii.gz"
 
     def truth_path(self, participant: Participant) -> Path:
-        """Where the truth lies in the truth folder."""
+        """Path of the truth in the truth folder."""
         return Path(participant.code) / f"{self.station}.nii.gz"
 
 
 @dataclass(frozen=True)
 class Written:
-    """One acquisition on disk.
+    """An acquisition on disk.
 
     Attributes
     ----------
-    images : path of each sequence. truth : path of the label map in ids of the default scheme.
+    images : path by sequence.
+    truth : path of the label map, in the label ids of the default scheme.
     """
 
     participant: Participant
@@ -57,14 +58,14 @@ class Written:
 
 
 def demo_plan(participants: int = 12, stations: Sequence[str] = ("abdomen", "pelvis"), first: int = 0) -> list[Planned]:
-    """The demo's cohort: every participant at every station in the four Dixon channels."""
+    """Plan the demo's cohort: every participant at every station in the four Dixon channels."""
     return [Planned(index, station) for index in range(first, first + participants) for station in stations]
 
 
 def comparison_plan(
     first: int = 900, participants: int = 2, stations: Sequence[str] = ("abdomen", "pelvis")
 ) -> list[Planned]:
-    """Acquisitions of other participants in more contrasts, for comparing the sources of bootstrap drafts."""
+    """Plan acquisitions of other participants in more contrasts, to compare the sources of pre-segmentations."""
     return [
         Planned(index, station, COMPARISON_SEQUENCES)
         for index in range(first, first + participants)
@@ -81,44 +82,44 @@ def write_cohort(
     processes: int = 2,
     progress: Progress | None = None,
 ) -> list[Written]:
-    """Make a cohort: ``<participant>/<station>_<sequence>.nii.gz`` and ``participants.csv`` under ``folder``.
+    """Write a cohort: ``<participant>/<station>_<sequence>.nii.gz`` and ``participants.csv`` under ``folder``.
 
     Parameters
     ----------
     plan : acquisitions to make; the demo's by default.
     truth : folder of ``<participant>/<station>.nii.gz`` label maps; ``folder / "truth"`` by default. The
         server must never see it.
-    processes : how many acquisitions are made at once.
-    progress : called after each acquisition with the number done, the number planned, and a name.
+    processes : number of acquisitions that are made at the same time.
+    progress : called after each acquisition with the number done, their total, and a name.
 
     Returns
     -------
-    What was written, in the order of the plan.
+    The acquisitions in the order of the plan.
     """
-    wanted = list(demo_plan() if plan is None else plan)
+    planned = list(demo_plan() if plan is None else plan)
     truth = folder / TRUTH_FOLDER if truth is None else truth
     folder.mkdir(parents=True, exist_ok=True)
     write_participants(
-        folder / PARTICIPANTS_CSV, [Participant.draw(seed, i) for i in sorted({p.index for p in wanted})]
+        folder / PARTICIPANTS_CSV, [Participant.draw(seed, i) for i in sorted({p.index for p in planned})]
     )
     results: dict[int, Written] = {}
 
-    def note(position: int, written: Written) -> None:
+    def record(position: int, written: Written) -> None:
         results[position] = written
         if progress is not None:
-            progress(len(results), len(wanted), f"{written.participant.code} {written.station}")
+            progress(len(results), len(planned), f"{written.participant.code} {written.station}")
 
     if processes <= 1:
-        for position, planned in enumerate(wanted):
-            note(position, write_acquisition(planned, seed, folder, truth))
+        for position, one in enumerate(planned):
+            record(position, write_acquisition(one, seed, folder, truth))
     else:
-        # Not forked: the caller may have threads.
+        # Not forked, since this process may have threads.
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(processes, mp_context=context) as pool:
-            futures = {pool.submit(write_acquisition, p, seed, folder, truth): k for k, p in enumerate(wanted)}
+            futures = {pool.submit(write_acquisition, p, seed, folder, truth): k for k, p in enumerate(planned)}
             for future in as_completed(futures):
-                note(futures[future], future.result())
-    return [results[position] for position in range(len(wanted))]
+                record(futures[future], future.result())
+    return [results[position] for position in range(len(planned))]
 
 
 def write_acquisition(planned: Planned, seed: int, folder: Path, truth: Path) -> Written:
@@ -136,7 +137,7 @@ def write_acquisition(planned: Planned, seed: int, folder: Path, truth: Path) ->
 
 
 def write_nifti(volume: NDArray[np.int16] | NDArray[np.uint8], painted: Painted, path: Path) -> None:
-    """Write a volume on the grid of ``painted`` as compressed NIfTI, orientation in both of its forms."""
+    """Write a volume on the grid of ``painted`` as compressed NIfTI, with equal qform and sform."""
     image = nib.Nifti1Image(volume, painted.affine)
     image.header.set_xyzt_units("mm")
     image.set_sform(painted.affine, code=1)
@@ -146,7 +147,7 @@ def write_nifti(volume: NDArray[np.int16] | NDArray[np.uint8], painted: Painted,
 
 
 def write_participants(path: Path, participants: Iterable[Participant]) -> None:
-    """Write ``participant,sex,age``, one line a participant."""
+    """Write a CSV file with ``participant,sex,age``, one row a participant."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["participant", "sex", "age"])

@@ -1,4 +1,4 @@
-"""Where the voxels lie: body stations, their grids, and smooth random fields on them."""
+"""Body stations, their grids, and smooth random fields on them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mrseg_label.simulation.phantom.participant import PIVOT_MM, Participant
 
-# Lowest and highest height of each station in the nominal body, mm above the upper thigh.
+# Lower and upper end of each station in the nominal body, mm above the upper thigh.
 STATIONS: dict[str, tuple[float, float]] = {
     "abdomen": (156.0, 396.0),
     "pelvis": (6.0, 240.0),
@@ -26,7 +26,8 @@ class Grid:
 
     Attributes
     ----------
-    shape : voxels along i, j, k. affine : (4, 4) from i, j, k to RAS in mm.
+    shape : number of voxels (I, J, K).
+    affine : (4, 4) from voxel index to RAS mm.
     """
 
     shape: tuple[int, int, int]
@@ -34,12 +35,12 @@ class Grid:
 
     @property
     def spacing(self) -> NDArray[np.float64]:
-        """Voxel size along i, j, k in mm."""
+        """Spacing along i, j, k, mm."""
         spacing: NDArray[np.float64] = np.sqrt((self.affine[:3, :3] ** 2).sum(axis=0))
         return spacing
 
     def coordinates(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """RAS x, y and z in mm of every voxel, each of the grid's shape."""
+        """Compute the RAS coordinates x, y and z of every voxel in mm, each (I, J, K)."""
         i, j, k = (np.arange(n, dtype=np.float32) for n in self.shape)
         a = self.affine.astype(np.float32)
         x, y, z = (
@@ -49,10 +50,10 @@ class Grid:
 
 
 def image_grid(participant: Participant, station: str) -> Grid:
-    """The grid on which an MR scanner stores this participant's station.
+    """Draw the grid on which an MR scanner stores a participant's station.
 
-    Spacing, slice direction (axial, seldom coronal), storage order of the axes (LPS, RAS, LAS) and a
-    slight obliqueness differ between participants and stations, as they do in real cohorts.
+    Spacing, slice direction (axial, rarely coronal), axis order (LPS, RAS, LAS) and a slight obliqueness vary between
+    participants and stations, as in real cohorts.
     """
     rng = participant.rng("grid", station)
     fine = rng.uniform(2.1, 2.5)
@@ -65,7 +66,7 @@ def image_grid(participant: Participant, station: str) -> Grid:
 
 
 def ct_grid(participant: Participant, station: str, spacing: float = 3.0) -> Grid:
-    """An isotropic grid in RAS order, as for a CT of this participant's station."""
+    """Make an isotropic grid in RAS order, as for a CT of a participant's station."""
     return make_grid(participant, station, (spacing,) * 3, "RAS", np.zeros(3))
 
 
@@ -77,12 +78,12 @@ def make_grid(
     tilt: NDArray[np.float64] | None = None,
     coronal: bool = False,
 ) -> Grid:
-    """A grid that covers a station.
+    """Make a grid that covers a station.
 
     Parameters
     ----------
     spacing : along x, y, z in mm.
-    order : direction in which the first, second and third axis rise, before ``coronal``.
+    order : directions of the three axes, before ``coronal``.
     tilt : rotation about x, y and z in radians, about the centre of the station.
     coronal : the slice axis (last) runs from front to back instead of along the body.
     """
@@ -116,14 +117,19 @@ def _rotation(axis: int, angle: float) -> NDArray[np.float64]:
 def smooth_field(
     grid: Grid, rng: np.random.Generator, rms: float, wavelengths_mm: tuple[float, float], waves: int = 10
 ) -> NDArray[np.float32]:
-    """A smooth random field: a sum of plane waves, the same in the world whatever the grid.
+    """Make a smooth random field: a sum of plane waves that is the same in the world on every grid.
 
-    A plane wave on a regular grid is a product of three one-dimensional waves, so that the sum is one
-    matrix product.
+    A plane wave on a regular grid is a product of three one-dimensional waves, so the sum is one matrix product.
 
     Parameters
     ----------
-    rms : root mean square of the field. wavelengths_mm : shortest and longest wave.
+    rms : root mean square of the field.
+    wavelengths_mm : shortest and longest wavelength.
+    waves : number of plane waves.
+
+    Returns
+    -------
+    (I, J, K) float32.
     """
     direction = rng.normal(size=(waves, 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
@@ -135,7 +141,7 @@ def smooth_field(
     amplitude = rms * np.sqrt(2 / waves)
     i, j, k = (np.exp(1j * np.outer(np.arange(n), steps[:, axis])) for axis, n in enumerate(grid.shape))
     plane = (i[:, None, :] * j[None, :, :] * (amplitude * np.exp(1j * start))).reshape(-1, waves)
-    # The real part alone, as one product of real matrices.
+    # Only the real part, as one product of real matrices.
     left = np.concatenate([plane.real, -plane.imag], axis=1).astype(np.float32)
     right = np.concatenate([k.real, k.imag], axis=1).astype(np.float32)
     field: NDArray[np.float32] = (left @ right.T).reshape(grid.shape)

@@ -1,4 +1,4 @@
-"""A picture of the phantom: one column a contrast, coronal and axial planes, and the label map."""
+"""Draw the phantom: a column for each contrast and for the label map, in coronal and axial planes."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from mrseg_label.simulation.phantom.rendering import SEQUENCES, render_all
 
 _GAP = 6
 _HEAD = 16
-_GREYS = 40  # noise hardly compresses; fewer greys halve the file and nobody sees it
+_GREYS = 40  # noise hardly compresses; fewer grey levels halve the file without a visible difference
 
 
 def plane(volume: NDArray[Any], axis: int, index: int) -> NDArray[Any]:
-    """One plane of a volume in RAS order as a radiologist looks at it: the patient's right on the left side."""
+    """Extract a plane of a volume (X, Y, Z) in RAS order in radiological view, the right side on the left."""
     flat = np.take(volume, index, axis=axis)
     turned: NDArray[Any] = flat.T[::-1, ::-1]
     return turned
@@ -34,12 +34,13 @@ def draw_montage(
     cuts: Sequence[tuple[int, int]],
     path: Path,
 ) -> None:
-    """Write a PNG of volumes in RAS order, of equal shape, with cubic voxels.
+    """Draw volumes (X, Y, Z) in RAS order, of equal shape and with cubic voxels, to a PNG file.
 
     Parameters
     ----------
-    columns : volume by title; ``ct`` is windowed in HU, the others by their 99.5th percentile.
-    cuts : (axis, index) of each row of pictures.
+    columns : volume by title; ``ct`` is windowed in HU, the others to their 99.5th percentile.
+    structures : (X, Y, Z) label map in the ids of the default scheme.
+    cuts : (axis, index) of each row.
     """
     scheme = LabelScheme.default()
     colors = np.zeros((256, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""From a participant and a station to label maps: the phantom's truth."""
+"""Paint a participant's station as label maps, the truth of the phantom."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Painted:
 
     Attributes
     ----------
-    structures : (I, J, K) uint8, ids of the default label scheme.
-    total_ids : (I, J, K) uint8, ids of TotalSegmentator's task ``total``.
+    structures : (I, J, K) uint8, label ids of the default scheme.
+    total_ids : (I, J, K) uint8, class ids of TotalSegmentator's task ``total``.
     tissue : (I, J, K) uint8, values of Tissue.
-    affine : (4, 4) float64, voxel index to RAS in mm.
+    affine : (4, 4) float64, from voxel index to RAS mm.
     """
 
     participant: Participant
@@ -43,7 +43,7 @@ class Painted:
 
 
 def paint(participant: Participant, station: str, grid: Grid | None = None) -> Painted:
-    """Paint one station (``abdomen``, ``pelvis``, ``trunk``) on its own grid or on the one given."""
+    """Paint one station (``abdomen``, ``pelvis``, ``trunk``), by default on :func:`image_grid`."""
     grid = image_grid(participant, station) if grid is None else grid
     canvas = Canvas(participant, grid)
     paint_body(canvas)

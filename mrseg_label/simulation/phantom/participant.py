@@ -1,4 +1,4 @@
-"""Who lies in the scanner: everything in which one participant differs from another."""
+"""A participant of the phantom cohort: everything in which one differs from another."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Sex = Literal["F", "M"]
-PIVOT_MM = 200.0  # height that does not move when a participant is scaled: just above the iliac crest
+PIVOT_MM = 200.0  # height that does not change when a participant is scaled: just above the iliac crest
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,12 @@ class Participant:
 
     Attributes
     ----------
-    scale : size along x, y and z against the nominal body.
+    scale : size along x, y and z relative to the nominal body.
     fat_mm : thickness of the subcutaneous fat.
     liver_fat : fat fraction of the liver, 0 to 1.
-    missing : structures that were removed by an operation: ``gallbladder``, ``right_kidney``, ``left_kidney``.
-    cysts : organs that carry a cyst: ``liver``, ``right_kidney``, ``left_kidney``.
-    contrast_medium : whether the CT was taken in the portal venous phase.
+    missing : structures that were removed by surgery: ``gallbladder``, ``right_kidney``, ``left_kidney``.
+    cysts : organs with a cyst: ``liver``, ``right_kidney``, ``left_kidney``.
+    contrast_medium : whether the CT is contrast-enhanced, in the portal venous phase.
     """
 
     seed: int
@@ -73,15 +73,15 @@ class Participant:
         )
 
     def rng(self, *purpose: str | int) -> np.random.Generator:
-        """A generator of its own for each purpose, so that a new organ does not change the others."""
+        """Make a separate random generator for each purpose, so that a new organ does not change the others."""
         keys = [zlib.crc32(str(part).encode()) for part in purpose]
         return np.random.default_rng([self.seed, self.index, *keys])
 
     def shift(self, name: str, sd_mm: float = 3.5) -> NDArray[np.float64]:
-        """Where this participant's organ lies against the nominal place, (3,) mm."""
+        """Draw the displacement of an organ from its nominal place, (3,) mm."""
         offset: NDArray[np.float64] = np.clip(self.rng("shift", name).normal(0, sd_mm, 3), -2 * sd_mm, 2 * sd_mm)
         return offset
 
     def size(self, name: str, sd: float = 0.08) -> float:
-        """Size of this participant's organ against the nominal one, as a factor of length."""
+        """Draw the size of an organ relative to the nominal one, as a factor of length."""
         return float(np.clip(self.rng("size", name).normal(1, sd), 1 - 2 * sd, 1 + 2 * sd))

@@ -1,4 +1,4 @@
-"""What a scanner makes of the painted tissue: Dixon channels, T1, T2, fat-saturated T1, and CT.
+"""Render painted tissue as a scanner would: Dixon channels, T1, T2, fat-saturated T1, and CT.
 
 References
 ----------
@@ -22,12 +22,12 @@ from mrseg_label.simulation.phantom.tissue import FAT_T1_MS, FAT_T2_MS, FLOWING,
 
 DIXON = ("in", "opp", "fat", "water")
 SEQUENCES = (*DIXON, "t1", "t2", "t1fs", "ct")
-_FULL_SCALE = 900.0  # stored value of the brightest fat, about
+_FULL_SCALE = 900.0  # approximate stored value of the brightest fat
 Volume = NDArray[np.float32]
 
 
 class Acquisition:
-    """One examination of one station: channels rendered from it share bias field, flow and noise level."""
+    """One acquisition of one station: its channels share the bias field, flow effects and noise level."""
 
     def __init__(self, painted: Painted, seed: int = 0) -> None:
         self.painted = painted
@@ -40,12 +40,12 @@ class Acquisition:
         self._gain = _FULL_SCALE * self._rng.uniform(0.7, 1.3)
 
     def render(self, sequence: str) -> NDArray[np.int16]:
-        """One channel or contrast as (I, J, K) int16; CT in HU, MR in arbitrary units of 0 and above.
+        """Render one channel or contrast: (I, J, K) int16, CT in HU, MR in non-negative arbitrary units.
 
         Raises
         ------
         InvalidInput
-            There is no such sequence.
+            The sequence is unknown.
         """
         if sequence == "ct":
             return self._ct()
@@ -62,7 +62,7 @@ class Acquisition:
             water, fat = self._gradient_echo
             signal = 1.5 * (water + np.float32(0.08) * fat)
         else:
-            raise InvalidInput(f"the phantom has no sequence {sequence!r}; it has {', '.join(SEQUENCES)}")
+            raise InvalidInput(f"the phantom has no sequence {sequence!r}; choose one of {', '.join(SEQUENCES)}")
         rng = self.painted.participant.rng("noise", self.painted.station, sequence, self.seed)
         signal = signal * self._bias
         real = rng.standard_normal(signal.shape, dtype=np.float32) * np.float32(self._noise)
@@ -87,7 +87,7 @@ class Acquisition:
 
     @cached_property
     def _gradient_echo(self) -> tuple[Volume, Volume]:
-        """Water and fat of a spoiled gradient echo, TR 4.2 ms, 11 degrees; scaled so that fat is about 1."""
+        """Water and fat signal of a spoiled gradient echo, TR 4.2 ms, 11 degrees; scaled so that fat is about 1."""
         angle, tr = np.deg2rad(11), 4.2
 
         def steady(t1: NDArray[np.float64] | float) -> NDArray[np.float64]:
@@ -101,7 +101,7 @@ class Acquisition:
         return self._split(water, float(fat), self._inflow)
 
     def _spin_echo(self, tr: float, te: float) -> tuple[Volume, Volume]:
-        """Water and fat of a spin echo; flowing blood leaves the slice before its echo."""
+        """Compute water and fat signal of a spin echo; flowing blood leaves the slice before the echo."""
         water = (1 - np.exp(-tr / self.table.t1)) * np.exp(-te / self.table.t2)
         fat = (1 - np.exp(-tr / FAT_T1_MS)) * np.exp(-te / FAT_T2_MS)
         reference = (1 - np.exp(-500 / FAT_T1_MS)) * np.exp(-10 / FAT_T2_MS)
@@ -125,18 +125,18 @@ class Acquisition:
 
 
 def render(painted: Painted, sequence: str, seed: int = 0) -> NDArray[np.int16]:
-    """One sequence of one station; use Acquisition where several are wanted, they share most of the work."""
+    """Render one sequence of one station; use :class:`Acquisition` for several, which share most of the work."""
     return Acquisition(painted, seed).render(sequence)
 
 
 def render_all(painted: Painted, sequences: Iterable[str], seed: int = 0) -> dict[str, NDArray[np.int16]]:
-    """Several sequences of one acquisition by name."""
+    """Render several sequences of one acquisition, and return them by name."""
     acquisition = Acquisition(painted, seed)
     return {sequence: acquisition.render(sequence) for sequence in sequences}
 
 
 def _blurred(tissue: NDArray[np.uint8], values: NDArray[np.float64]) -> Volume:
-    """Partial volume: the tissue's values, blurred by half a voxel."""
+    """Map tissue to values and blur them by half a voxel, as partial volume does."""
     table = np.zeros(len(Tissue), np.float32)
     table[:] = values
     blurred: Volume = ndimage.gaussian_filter(table[tissue], 0.5, truncate=3.0)

@@ -1,4 +1,4 @@
-"""Solid shapes as approximate signed distances, in mm, negative inside."""
+"""Solid shapes, described by approximate signed distances in mm, negative inside."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ Array = NDArray[np.float32]
 
 
 class Shape(Protocol):
-    """Something that has an extent and a distance to its surface."""
+    """A solid with an extent and a distance to its surface."""
 
     def bounds(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Lowest and highest corner, in mm."""
+        """Return the lower and upper corner of the bounding box, each (3,) mm."""
 
     def distance(self, x: Array, y: Array, z: Array) -> Array:
-        """Signed distance to the surface at the given points, in mm."""
+        """Compute the signed distance to the surface at the given points, mm."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Ellipsoid:
             gradient += (q / semi) ** 2
         norm = np.sqrt(level)
         distance: Array = norm * (norm - 1) / np.maximum(np.sqrt(gradient), np.float32(1e-6))
-        # At the centre both terms vanish; the distance there is the shortest semi-axis.
+        # At the centre both terms vanish; the distance there is minus the shortest semi-axis.
         return np.where(norm < 1e-3, -np.float32(self.semi_axes.min()), distance)
 
 
@@ -62,7 +62,8 @@ class Tube:
 
     Attributes
     ----------
-    points : (N, 3) mm. radii : (N,) mm.
+    points : (N, 3) mm.
+    radii : (N,) mm.
     """
 
     points: NDArray[np.float64]
@@ -72,7 +73,7 @@ class Tube:
         return (self.points - self.radii[:, None]).min(axis=0), (self.points + self.radii[:, None]).max(axis=0)
 
     def capsules(self) -> list[Tube]:
-        """Each segment as a tube of its own, so that each can be evaluated in its own small box."""
+        """Split the tube into its segments, so that each can be evaluated in its own small box."""
         return [Tube(self.points[k : k + 2], self.radii[k : k + 2]) for k in range(len(self.points) - 1)]
 
     def distance(self, x: Array, y: Array, z: Array) -> Array:
@@ -92,11 +93,13 @@ class Tube:
 
 @dataclass(frozen=True)
 class Column:
-    """A stack of ellipses along z: centre and semi-axes are given at some heights, linear between them.
+    """A stack of ellipses along z, given at some heights and linear between them.
 
     Attributes
     ----------
-    heights : (N,) z in mm, rising. centers : (N, 2) x, y in mm. semi_axes : (N, 2) mm.
+    heights : (N,) z in mm, ascending.
+    centers : (N, 2) x, y in mm.
+    semi_axes : (N, 2) mm.
     """
 
     heights: NDArray[np.float64]
@@ -122,7 +125,7 @@ class Column:
 def lookup(
     heights: Sequence[float] | NDArray[np.float64], values: Sequence[float] | NDArray[np.float64], z: Array
 ) -> Array:
-    """Piecewise linear function of z by a table of 0.5 mm steps: much faster than ``np.interp`` on a volume."""
+    """Evaluate a piecewise linear function of z by a table in steps of 0.5 mm, much faster than ``np.interp``."""
     low = float(np.asarray(heights)[0])
     high = float(np.asarray(heights)[-1])
     steps = np.arange(low, high + 0.5, 0.5)
@@ -133,12 +136,12 @@ def lookup(
 
 
 def ellipsoid(center: ArrayLike, semi_axes: ArrayLike, axes: NDArray[np.float64] | None = None) -> Ellipsoid:
-    """An ellipsoid; without ``axes`` along x, y and z."""
+    """Make an ellipsoid; its axes are x, y and z by default."""
     return Ellipsoid(np.asarray(center, float), np.asarray(semi_axes, float), np.eye(3) if axes is None else axes)
 
 
 def tube(points: ArrayLike, radii: float | Sequence[float] | NDArray[np.float64], step: float = 0.0) -> Tube:
-    """A tube through points; with ``step`` (mm) smoothed by a cubic spline with nodes about that far apart."""
+    """Make a tube through points; with ``step`` (mm), smoothed by a cubic spline with nodes at about that distance."""
     nodes = np.asarray(points, float)
     r = np.broadcast_to(np.asarray(radii, float), len(nodes)).copy()
     if step > 0 and len(nodes) > 2:
@@ -149,7 +152,7 @@ def tube(points: ArrayLike, radii: float | Sequence[float] | NDArray[np.float64]
 
 
 def frame(first: Sequence[float], third: Sequence[float]) -> NDArray[np.float64]:
-    """Orthonormal axes (columns): ``first`` made a unit vector, ``third`` made orthogonal to it, the second between."""
+    """Make orthonormal axes (columns) from the first one and the approximate direction of the third."""
     u = np.asarray(first, float) / np.linalg.norm(first)
     w = np.asarray(third, float) - (np.asarray(third, float) @ u) * u
     w /= np.linalg.norm(w)

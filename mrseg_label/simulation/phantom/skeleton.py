@@ -1,4 +1,4 @@
-"""Spine, pelvis and thighs, and the muscles that TotalSegmentator names. Measures in mm of the nominal body."""
+"""Paint spine, pelvis, thighs, and the muscles that TotalSegmentator labels. Lengths are mm in the nominal body."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mrseg_label.simulation.phantom.canvas import ANYWHERE, WALL, Canvas
 from mrseg_label.simulation.phantom.shapes import Column, Shape, ellipsoid, frame, lookup, tube
 from mrseg_label.simulation.phantom.tissue import Tissue
 
-# Heights of the discs' middles from L5/S1 upwards; between two of them lies one vertebra: L5 = 27 up to T3 = 41.
+# Heights of the discs from L5/S1 upwards; between two discs is one vertebra: class ids L5 = 27 up to T3 = 41.
 DISCS = np.array([190, 224, 257.5, 290, 321.5, 351.5, 379.5, 406, 431.5, 456, 479.5, 502, 523.5, 544, 563, 580.0])
 FIRST_VERTEBRA, SACRUM, S1 = 27, 25, 26
 _SPINE_Z = np.array([150, 190, 210, 240, 270, 300, 340, 400, 450, 500, 550, 580.0])
@@ -21,12 +21,12 @@ Point = NDArray[np.float64]
 
 
 def spine_y(z: float) -> float:
-    """How far in front (y) the middle of the vertebral bodies lies at height z."""
+    """Interpolate y of the centre of the vertebral bodies at height z."""
     return float(np.interp(z, _SPINE_Z, _SPINE_Y))
 
 
 def paint_spine(canvas: Canvas) -> None:
-    """Vertebrae with arches, discs, spinal canal, cord, sacrum."""
+    """Paint vertebrae with arches, discs, spinal canal, spinal cord and sacrum."""
     heights = np.array([190, 250, 320, 400, 480, 575.0])
     middle = np.interp(heights, _SPINE_Z, _SPINE_Y)
     width = np.array([25, 24, 22, 18, 15, 12.5])
@@ -50,7 +50,7 @@ def _paint_vertebrae(canvas: Canvas, box: tuple[slice, slice, slice], body: Colu
     in_spine = (z > DISCS[0]) & (z < DISCS[-1])
     disc_half = 4.2 - 1.6 * np.clip((z - 300) / 150, 0, 1)
     column = lookup(_SPINE_Z, _SPINE_Y, z)
-    back = y - (column - lookup([190, 400, 575], [27, 24, 19], z))  # against the middle of the canal
+    back = y - (column - lookup([190, 400, 575], [27, 24, 19], z))  # relative to the middle of the canal
     side = np.abs(x)
     canal = np.hypot(x / 1.25, back)
     neural = canal < 8
@@ -81,7 +81,7 @@ def _paint_sacrum(canvas: Canvas) -> None:
     semi = np.stack([np.array([5, 9, 17, 29, 40, 47, 48.0]), np.array([5, 6, 8, 10, 12, 16, 18.0])], 1)
     column = Column(heights, centers, semi)
     canvas.paint(column, Tissue.SPINE_MARROW, SACRUM, over=ANYWHERE, shell=(2.5, Tissue.CORTICAL_BONE))
-    # S1 has an id of its own in TotalSegmentator.
+    # S1 has a separate class in TotalSegmentator.
     box = canvas.box(*column.bounds())
     if box is not None:
         ids = canvas.ids[box]
@@ -92,7 +92,7 @@ def _paint_sacrum(canvas: Canvas) -> None:
 
 
 def _wing_axes(s: float) -> NDArray[np.float64]:
-    """Axes of the iliac wing: along the crest from back to front, outwards, upwards (flared)."""
+    """Compute the axes of the iliac wing: along the crest from back to front, outwards, upwards (flared)."""
     along = np.array([0.62 * s, 0.78, 0.0])
     outward = np.array([0.78 * s, -0.62, 0.0])
     upward = np.array([0, 0, 1.0]) + 0.32 * outward
@@ -103,15 +103,15 @@ def _wing_axes(s: float) -> NDArray[np.float64]:
 
 
 def paint_pelvis(canvas: Canvas, side: str) -> None:
-    """Hip bone, femur, and the muscles around them, on one side."""
+    """Paint hip bone, femur and the muscles around them on one side."""
     s = 1.0 if side == "right" else -1.0
     k = 1 if side == "right" else 0
-    person = canvas.participant
-    wide = 1.03 if person.sex == "F" else 1.0
-    shift = person.shift(f"pelvis_{side}", 1.5) * (1, 1, 0.7)
+    participant = canvas.participant
+    wide = 1.03 if participant.sex == "F" else 1.0
+    shift = participant.shift(f"pelvis_{side}", 1.5) * (1, 1, 0.7)
 
     def fix(x: float, y: float, z: float) -> Point:
-        """A place given for the right side, on this side of this participant."""
+        """Convert a place on the right side of the nominal body to this side of this participant."""
         place: Point = np.array([x * s * wide, y, z]) + shift
         return place
 
@@ -140,7 +140,7 @@ def paint_pelvis(canvas: Canvas, side: str) -> None:
         tube(line((72, 28, 112), (44, 46, 98), (14, 48, 88)), [10, 8, 9]),
         tube(line((12, 44, 92), (12, 38, 76)), [9, 8]),
     ]
-    # The joint is open below and outwards: cut the socket there.
+    # The joint is open downwards and outwards, so the socket is cut there.
     socket = [t for t in Tissue if t not in (Tissue.AIR, Tissue.LIMB_MARROW, Tissue.SPINE_MARROW)]
     painted = canvas.paint(hip, Tissue.SPINE_MARROW, 77 + k, over=socket, shell=(2.6, Tissue.CORTICAL_BONE))
     if painted is not None:
@@ -159,8 +159,8 @@ def _paint_muscles(
     wing: NDArray[np.float64],
     fix: Callable[[float, float, float], Point],
 ) -> None:
-    person = canvas.participant
-    bulk = (1.06 if person.sex == "M" else 0.97) * (1.08 - 0.0016 * person.age)
+    participant = canvas.participant
+    bulk = (1.06 if participant.sex == "M" else 0.97) * (1.08 - 0.0016 * participant.age)
     out, up, along = wing[:, 1], wing[:, 2], wing[:, 0]
 
     def line(*points: tuple[float, float, float]) -> list[Point]:

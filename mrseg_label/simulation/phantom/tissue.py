@@ -1,4 +1,4 @@
-"""Tissues and what MR and CT see of them."""
+"""The tissues of the phantom and their MR and CT properties."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mrseg_label.simulation.phantom.participant import Participant
 
 
 class Tissue(IntEnum):
-    """Tissues of the phantom; the value is the voxel's value in a tissue map."""
+    """A tissue; its value is the voxel value in a tissue map."""
 
     AIR = 0
     SUBCUTANEOUS_FAT = 1
@@ -53,7 +53,7 @@ class Tissue(IntEnum):
     PORTAL_BLOOD = 37
 
 
-# T1 and T2 of the water part in ms at 1.5 T, proton density against water, fat fraction, HU, and HU that
+# T1 and T2 of the water component in ms at 1.5 T, proton density relative to water, fat fraction, HU, and the HU that
 # contrast medium adds in the portal venous phase. Relaxation times are rounded from the literature.
 _TABLE: dict[Tissue, tuple[float, float, float, float, float, float]] = {
     Tissue.AIR: (1, 1, 0.0, 0.0, -1000, 0),
@@ -101,12 +101,12 @@ FAT_T2_MS = 75.0
 
 
 class TissueTable:
-    """The properties of every tissue in one participant, as arrays indexed by tissue."""
+    """The properties of all tissues in one participant, as arrays indexed by tissue."""
 
     def __init__(self, participant: Participant) -> None:
         rows = np.array([_TABLE[tissue] for tissue in Tissue], dtype=np.float64)
         rng = participant.rng("tissue")
-        # People differ, and a scanner's relaxation times are never those of the book.
+        # Participants differ, and relaxation times measured in vivo deviate from the literature.
         rows[:, 0] *= rng.normal(1, 0.05, len(rows)).clip(0.85, 1.15)
         rows[:, 1] *= rng.normal(1, 0.05, len(rows)).clip(0.85, 1.15)
         rows[Tissue.LIVER, 3] = participant.liver_fat

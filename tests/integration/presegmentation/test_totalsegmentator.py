@@ -1,4 +1,4 @@
-"""The bootstrap through the real TotalSegmentator API, with a tiny random network and no network connection."""
+"""Pre-segmentation through the real TotalSegmentator API, with a tiny random network and no internet."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from mrseg_label.labels import LabelScheme
 from mrseg_label.presegmentation.sources import Source
 from mrseg_label.presegmentation.totalseg import TotalSegmentatorRuntime, prepare
 from mrseg_label.presegmentation.weights import CHECKPOINT, DATASET, MODEL
+from tests.support.paths import REAL_MR
 from tests.support.tiny_weights import write_tiny_weights
 
 SCHEME = LabelScheme.default()
@@ -55,7 +56,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> TotalSegmentatorRuntime
 
 @pytest.fixture(autouse=True)
 def cut_off(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Cut the network and note every attempt to use it."""
+    """Cut the network connection and record every attempt to use it."""
     attempts: list[Any] = []
 
     def refuse(self: socket.socket, address: Any) -> None:
@@ -69,7 +70,7 @@ def cut_off(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return attempts
 
 
-def test_the_result_is_that_of_the_stock_call(
+def test_the_result_equals_that_of_the_stock_call(
     runtime: TotalSegmentatorRuntime, image: tuple[np.ndarray[Any, Any], Geometry], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     array, geometry = reorient(*image, "RAS")
@@ -95,19 +96,19 @@ def test_the_result_is_that_of_the_stock_call(
 
 
 @pytest.mark.parametrize("source", list(Source))
-def test_labels_lie_on_the_grid_of_the_image(
+def test_labels_are_on_the_grid_of_the_image(
     runtime: TotalSegmentatorRuntime, image: tuple[np.ndarray[Any, Any], Geometry], source: Source, tmp_path: Path
 ) -> None:
     array, geometry = image
     assert geometry.axcodes == "LAS"
     labels = runtime.segment((array, geometry), source, SCHEME)
     assert labels.shape == SHAPE and labels.dtype == np.uint8 and labels.any()
-    turned, there = reorient(array, geometry, "RAS")
-    ids = runtime.total_ids(prepare(turned, there, source), there)
+    reoriented, ras = reorient(array, geometry, "RAS")
+    ids = runtime.total_ids(prepare(reoriented, ras, source), ras)
     expected = np.zeros(ids.shape, dtype=np.uint8)
     for name, parts in SCHEME.ids_in("totalsegmentator_total").items():
         expected[np.isin(ids, parts)] = SCHEME[name].id
-    np.testing.assert_array_equal(labels, reorient_like(expected, there, geometry))
+    np.testing.assert_array_equal(labels, reorient_like(expected, ras, geometry))
     # The same image with its axes in another order, from a file.
     sideways, other = reorient(array, geometry, "SLP")
     write_nifti(tmp_path / "x.nii.gz", sideways, other)
@@ -127,7 +128,7 @@ def test_nothing_is_sent_loaded_again_or_left_behind(
     import totalsegmentator.python_api
 
     def never(*_: Any, **__: Any) -> None:
-        raise AssertionError("a staying process needs neither other processes nor the weights again")
+        raise AssertionError("a second call must neither start processes nor load the weights again")
 
     monkeypatch.setattr(multiprocessing.process.BaseProcess, "start", never)
     monkeypatch.setattr(torch, "load", never)
@@ -183,9 +184,9 @@ def test_an_image_between_0_and_1_is_not_destroyed(
     assert runtime.segment((small, geometry), Source.RAW, SCHEME).any()
 
 
-def test_a_real_mr(runtime: TotalSegmentatorRuntime, pytestconfig: pytest.Config) -> None:
-    path = pytestconfig.rootpath.parent / "shared" / "data" / "real_mr" / "example_mr_sm.nii.gz"
+def test_a_real_mr(runtime: TotalSegmentatorRuntime) -> None:
+    path = REAL_MR / "example_mr_sm.nii.gz"
     if not path.is_file():
-        pytest.skip("the real MR is not here")
+        pytest.skip("the real MR is not on this machine")
     labels = runtime.segment(path, Source.INVERTED, SCHEME)
     assert labels.shape == load_image(path)[1].shape and labels.max() <= len(SCHEME)

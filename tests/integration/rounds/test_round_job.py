@@ -1,4 +1,4 @@
-"""A whole round as its job does it: snapshot, data set, a real training, evaluation, a model version."""
+"""A whole round as its job runs it: snapshot, data set, a real training, evaluation, a model version."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from mrseg_label.workspace import Workspace
 from tests.support.nnunet_cases import SCHEME, image_and_labels
 
 NAMES = list(SCHEME.names)
-# Nobody has weights for drafts, so what was not judged can be filled from nothing.
+# There are no weights for pre-segmentations, so structures that were not annotated cannot be filled.
 SETTINGS = 'AUTH = "off"\nTRAINING_PROFILE = "smoke"\nDEVICE = "cpu"\nTOTALSEG_WEIGHTS_PATH = "{}"\n'
 
 
@@ -38,7 +38,7 @@ def opened(tmp_path: Path) -> Iterator[OpenedWorkspace]:
 
 
 def annotate(opened: OpenedWorkspace, folder: Path, seed: int, names: list[str], held_out: bool) -> str:
-    """Upload an image and submit its mask with these structures; returns the acquisition's id."""
+    """Upload an image, submit its mask with these structures, and return the id of the acquisition."""
     image, labels, geometry = image_and_labels(seed)
     write_nifti(folder / f"image{seed}.nii.gz", image, geometry)
     mask = folder / "mask.nii.gz"
@@ -52,7 +52,7 @@ def annotate(opened: OpenedWorkspace, folder: Path, seed: int, names: list[str],
     return sent.acquisition_id
 
 
-def test_a_round_from_snapshot_to_model_respects_what_was_not_judged(opened: OpenedWorkspace, tmp_path: Path) -> None:
+def test_a_round_respects_structures_that_were_not_annotated(opened: OpenedWorkspace, tmp_path: Path) -> None:
     workspace = opened
     partial = annotate(opened, tmp_path, 1, NAMES[:2], held_out=False)
     annotate(opened, tmp_path, 2, NAMES, held_out=False)
@@ -72,7 +72,7 @@ def test_a_round_from_snapshot_to_model_respects_what_was_not_judged(opened: Ope
         "cases_filled_from": {},
         "background_ignored": {partial: ["liver"]},
     }
-    # Without weights the model before cannot be compared with; the training is not lost for that.
+    # Without weights there is no model to compare with, but the training is not lost.
     assert not row.result["promoted"] and "could not be evaluated" in row.result["reason"]
     dataset = workspace.nnunet / "raw" / "Dataset501_round1"
     assert json.loads((dataset / "dataset.json").read_text())["labels"]["ignore"] == len(NAMES) + 1

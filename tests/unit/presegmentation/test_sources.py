@@ -26,11 +26,11 @@ def test_dark_fat_is_equalized(sequence: str) -> None:
     assert choose_source(sequence) is Source.EQUALIZED
 
 
-def test_hounsfield_units_stay() -> None:
+def test_hounsfield_units_are_kept() -> None:
     assert choose_source("CT") is Source.RAW
 
 
-def test_settings_win() -> None:
+def test_settings_override_the_defaults() -> None:
     configured = "T1=equalized, water=inverted; *=raw"
     assert choose_source("t1", configured) is Source.EQUALIZED
     assert choose_source("water", configured) is Source.INVERTED
@@ -40,7 +40,7 @@ def test_settings_win() -> None:
 
 
 @pytest.mark.parametrize("text", ["T1", "T1=bright", "=raw", "T1=raw,t1=inverted"])
-def test_unreadable_settings_are_refused(text: str) -> None:
+def test_malformed_settings_are_refused(text: str) -> None:
     with pytest.raises(ConfigurationError, match="BOOTSTRAP_SOURCES"):
         choose_source("in", text)
 
@@ -54,7 +54,9 @@ def make_folder(root: Path, description: str = "") -> Path:
     return root
 
 
-def test_the_configured_weights_are_told_from_the_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_configured_weights_are_distinguished_from_the_stand_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     published = make_folder(tmp_path / "published")
     stand_in = make_folder(tmp_path / "own", "Stand-in trained on synthetic phantoms")
     monkeypatch.setenv("TOTALSEG_WEIGHTS_PATH", str(stand_in))
@@ -66,7 +68,9 @@ def test_the_configured_weights_are_told_from_the_stand_in(tmp_path: Path, monke
     assert found.advice is not None and "TOTALSEG_WEIGHTS_PATH" in found.advice
 
 
-def test_missing_weights_are_named_with_the_way_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_file_is_named_with_how_to_install_the_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("TOTALSEG_WEIGHTS_PATH", raising=False)
     with pytest.raises(ConfigurationError, match=rf"{DATASET}.*dataset\.json is missing.*totalseg_download_weights"):
         find_weights(tmp_path)
@@ -79,7 +83,7 @@ def test_missing_weights_are_named_with_the_way_to_get_them(tmp_path: Path, monk
         find_weights()
 
 
-def test_the_server_can_ask_without_loading_torch() -> None:
+def test_the_server_can_look_for_weights_without_loading_torch() -> None:
     code = (
         "import sys; import mrseg_label.presegmentation.weights, mrseg_label.presegmentation.sources;"
         "import mrseg_label.imaging.intensity;"

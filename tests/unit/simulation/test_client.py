@@ -1,4 +1,4 @@
-"""The client's side of the protocol, against a server that answers as MONAI Label does."""
+"""The client's side of the protocol, against a server that responds as MONAI Label does."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ LABELS = {"background": 0, "spleen": 1, "liver": 3, "aorta": 2}
 
 
 class Protocol(BaseHTTPRequestHandler):
-    """Answers like the server; keeps what was sent to it."""
+    """Responds like the server, and keeps the requests."""
 
-    received: list[dict[str, Any]] = []  # noqa: RUF012 one server a test, which empties it
+    received: list[dict[str, Any]] = []  # noqa: RUF012 one server per test, which empties it
 
     def log_message(self, *_: object) -> None:
         pass
 
-    def _answer(self, content: bytes, kind: str = "application/json", status: int = 200) -> None:
+    def _respond(self, content: bytes, kind: str = "application/json", status: int = 200) -> None:
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
@@ -43,27 +43,27 @@ class Protocol(BaseHTTPRequestHandler):
     def _route(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         path, _, query = self.path.partition("?")
-        asked = {key: values[0] for key, values in urllib.parse.parse_qs(query).items()}
+        parameters = {key: values[0] for key, values in urllib.parse.parse_qs(query).items()}
         self.received.append(
-            {"method": self.command, "path": path, "query": asked, "headers": dict(self.headers), "body": body}
+            {"method": self.command, "path": path, "query": parameters, "headers": dict(self.headers), "body": body}
         )
         match self.command, path:
             case "POST", "/activelearning/balanced":
-                self._answer(b'{"detail": "all cases are handed out until noon"}', status=409)
+                self._respond(b'{"detail": "all cases are assigned until noon"}', status=409)
             case "POST", "/activelearning/random":
-                self._answer(b"{}")
+                self._respond(b"{}")
             case "POST", "/activelearning/sequential":
                 sample = {
                     "id": "a b+c",
                     "name": "ex-1.nii.gz",
                     "checksum": f"SHA256:{hashlib.sha256(IMAGE).hexdigest()}",
                 }
-                self._answer(json.dumps(sample).encode())
+                self._respond(json.dumps(sample).encode())
             case "GET", "/datastore/image":
-                self._answer(IMAGE, "application/gzip")
+                self._respond(IMAGE, "application/gzip")
             case "POST", "/infer/mrseg":
-                name = asked["image"]
-                fields = {
+                name = parameters["image"]
+                fields: dict[str, Any] = {
                     "params": (None, json.dumps({"label_names": LABELS, "model_version": "r1"}), "application/json")
                 }
                 if name != "no file":
@@ -73,16 +73,16 @@ class Protocol(BaseHTTPRequestHandler):
                         "application/octet-stream",
                     )
                 encoder = MultipartEncoder(fields=fields)
-                self._answer(encoder.to_string(), encoder.content_type)
+                self._respond(encoder.to_string(), encoder.content_type)
             case "PUT", "/datastore/label":
-                self._answer(json.dumps({"image": asked["image"], "label": "rv-1"}).encode())
+                self._respond(json.dumps({"image": parameters["image"], "label": "rv-1"}).encode())
             case "GET", "/api/v1/rounds":
-                first = "cursor" not in asked
-                self._answer(
+                first = "cursor" not in parameters
+                self._respond(
                     json.dumps({"items": [{"number": 2 if first else 1}], "next": "more" if first else None}).encode()
                 )
             case _:
-                self._answer(b"gone", "text/plain", 404)
+                self._respond(b"gone", "text/plain", 404)
 
     do_GET = do_POST = do_PUT = _route  # noqa: N815 names of the standard library
 
@@ -100,19 +100,19 @@ def client() -> Iterator[SlicerClient]:
     thread.join()
 
 
-def test_a_case_is_downloaded_without_headers_of_ours(client: SlicerClient, tmp_path: Path) -> None:
+def test_a_case_is_downloaded_without_additional_headers(client: SlicerClient, tmp_path: Path) -> None:
     sample = client.next_sample("sequential")
     assert sample is not None
     path = client.download_image(sample, tmp_path)
     assert path == tmp_path / "ex-1.nii.gz"
     assert path.read_bytes() == IMAGE
-    asked, downloaded = Protocol.received
-    assert json.loads(asked["body"]) == {"client_id": "reader-ada"}
-    assert downloaded["query"] == {"image": "a b+c"}
-    assert "Authorization" not in downloaded["headers"]
+    request, download = Protocol.received
+    assert json.loads(request["body"]) == {"client_id": "reader-ada"}
+    assert download["query"] == {"image": "a b+c"}
+    assert "Authorization" not in download["headers"]
 
 
-def test_nothing_left_and_held_by_others_differ(client: SlicerClient) -> None:
+def test_no_cases_left_differs_from_all_cases_assigned(client: SlicerClient) -> None:
     assert client.next_sample("random") is None
     with pytest.raises(Conflict, match="until noon"):
         client.next_sample("balanced")
@@ -128,7 +128,9 @@ def test_a_download_stays_in_its_folder(client: SlicerClient, tmp_path: Path) ->
     assert path == tmp_path / "x.nii.gz"
 
 
-def test_a_draft_arrives_whole_and_its_names_go_by_value(client: SlicerClient, tmp_path: Path) -> None:
+def test_a_presegmentation_is_complete_and_its_names_are_in_the_order_of_label_ids(
+    client: SlicerClient, tmp_path: Path
+) -> None:
     inference = client.infer("mrseg", "ex-1", tmp_path)
     assert inference.file.read_bytes() == MASK
     assert inference.names == ["spleen", "aorta", "liver"]
@@ -142,7 +144,7 @@ def test_a_draft_arrives_whole_and_its_names_go_by_value(client: SlicerClient, t
 
 
 @pytest.mark.parametrize("image", ["no file", "folder"])
-def test_an_answer_that_would_break_the_module_is_refused(client: SlicerClient, tmp_path: Path, image: str) -> None:
+def test_a_response_that_would_break_the_module_is_refused(client: SlicerClient, tmp_path: Path, image: str) -> None:
     with pytest.raises(InvalidInput, match="/infer/mrseg"):
         client.infer("mrseg", image, tmp_path)
 
@@ -150,8 +152,8 @@ def test_an_answer_that_would_break_the_module_is_refused(client: SlicerClient, 
 def test_a_submission_names_its_segments_in_order_and_the_full_path(client: SlicerClient, tmp_path: Path) -> None:
     label = tmp_path / "label.nrrd"
     label.write_bytes(MASK)
-    answer = client.submit("ex-1", label, ["liver", "spleen"], "mrseg", hidden_before=1)
-    assert answer == {"image": "ex-1", "label": "rv-1"}
+    response = client.submit("ex-1", label, ["liver", "spleen"], "mrseg", hidden_before=1)
+    assert response == {"image": "ex-1", "label": "rv-1"}
     request = Protocol.received[-1]
     assert request["query"] == {"image": "ex-1"}
     sent = _form(request)
@@ -159,12 +161,15 @@ def test_a_submission_names_its_segments_in_order_and_the_full_path(client: Slic
     assert sent[str(label)] == MASK
 
 
-def test_lists_are_read_over_all_pages(client: SlicerClient) -> None:
+def test_lists_are_read_page_by_page(client: SlicerClient) -> None:
     assert [row["number"] for row in client.items("/api/v1/rounds")] == [2, 1]
 
 
-def test_no_server_is_said_so() -> None:
-    with SlicerClient(f"http://127.0.0.1:{free_port()}", "x") as client, pytest.raises(Unavailable, match="no answer"):
+def test_a_missing_server_is_reported() -> None:
+    with (
+        SlicerClient(f"http://127.0.0.1:{free_port()}", "x") as client,
+        pytest.raises(Unavailable, match="no response"),
+    ):
         client.info()
 
 

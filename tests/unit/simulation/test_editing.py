@@ -1,4 +1,4 @@
-"""A simulated reader moves a draft towards the truth, but not all the way."""
+"""A simulated reader moves a pre-segmentation towards the truth, but not all the way."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def mean_dsc(truth: NDArray[np.uint8], labels: NDArray[np.uint8]) -> float:
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_a_poor_draft_becomes_good_but_not_perfect(truth: NDArray[np.uint8], seed: int) -> None:
+def test_a_poor_presegmentation_becomes_good_but_not_perfect(truth: NDArray[np.uint8], seed: int) -> None:
     presegmentation = np.roll(truth, 9, axis=2)
     skill = Skill(partly=0.0, missed=0.0)
     corrected = correct(presegmentation, truth, SPACING, STRUCTURES, np.random.default_rng(seed), skill).labels
@@ -41,14 +41,14 @@ def test_a_poor_draft_becomes_good_but_not_perfect(truth: NDArray[np.uint8], see
     assert not np.array_equal(corrected, truth)
 
 
-def test_only_voxels_that_were_wrong_are_touched(truth: NDArray[np.uint8]) -> None:
+def test_only_wrong_voxels_are_changed(truth: NDArray[np.uint8]) -> None:
     presegmentation = np.roll(truth, 3, axis=1)
     corrected = correct(presegmentation, truth, SPACING, STRUCTURES, np.random.default_rng(0)).labels
     right = presegmentation == truth
     assert np.array_equal(corrected[right], presegmentation[right])
 
 
-def test_a_draft_that_is_right_to_within_a_voxel_is_left_alone(truth: NDArray[np.uint8]) -> None:
+def test_a_presegmentation_that_is_right_to_within_a_voxel_is_not_changed(truth: NDArray[np.uint8]) -> None:
     presegmentation = truth.copy()
     presegmentation[:, :, 1:][truth[:, :, :-1] == 1] = 1  # one structure, one voxel too far to one side
     presegmentation[truth == 2] = 2
@@ -63,7 +63,7 @@ def test_a_missing_thin_structure_is_drawn(truth: NDArray[np.uint8]) -> None:
     assert np.array_equal(corrected, truth)
 
 
-def test_swapped_structures_get_their_names_back(truth: NDArray[np.uint8]) -> None:
+def test_swapped_structures_are_swapped_back(truth: NDArray[np.uint8]) -> None:
     presegmentation = truth.copy()
     presegmentation[truth == 1], presegmentation[truth == 2] = 2, 1
     for seed in range(6):  # whichever of them comes first
@@ -71,13 +71,13 @@ def test_swapped_structures_get_their_names_back(truth: NDArray[np.uint8]) -> No
         assert np.array_equal(corrected, truth)
 
 
-def test_a_structure_that_is_not_there_is_erased(truth: NDArray[np.uint8]) -> None:
+def test_an_absent_structure_is_erased(truth: NDArray[np.uint8]) -> None:
     absent = np.where(truth == 4, 0, truth).astype(np.uint8)
     corrected = correct(truth, absent, SPACING, STRUCTURES, np.random.default_rng(0), STEADY).labels
     assert not np.any(corrected == 4)
 
 
-def test_missed_structures_keep_their_draft(truth: NDArray[np.uint8]) -> None:
+def test_missed_structures_stay_as_presegmented(truth: NDArray[np.uint8]) -> None:
     presegmentation = np.roll(truth, 9, axis=2)
     result = correct(
         presegmentation, truth, SPACING, STRUCTURES, np.random.default_rng(0), Skill(missed=1.0, small_ml=1e6)
@@ -126,5 +126,5 @@ def test_the_same_seed_gives_the_same_correction(truth: NDArray[np.uint8]) -> No
     assert not np.array_equal(first, other)
 
 
-def test_a_perfect_draft_costs_nothing(truth: NDArray[np.uint8]) -> None:
+def test_a_perfect_presegmentation_is_not_changed(truth: NDArray[np.uint8]) -> None:
     assert np.array_equal(correct(truth, truth, SPACING, STRUCTURES, np.random.default_rng(0)).labels, truth)

@@ -1,4 +1,4 @@
-"""The demo's report: its form, and that it says what was measured."""
+"""The demo's report: its form, and that its notes agree with the figures."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def test_a_row_has_the_promised_keys_and_the_means_over_cases() -> None:
     assert made["mix"] == {"abdomen in": 1, "pelvis in": 1}
 
 
-def test_a_round_that_was_not_promoted_is_told() -> None:
+def test_a_round_that_was_not_promoted_is_mentioned() -> None:
     rows = [row(0, [case({"liver": 0.2}, 100)]), row(1, [case({"liver": 0.3}, 90)], model_version="r1", promoted=False)]
     assert rows[1]["drafts_from"] == ["bootstrap"]
     assert any("not promoted" in note and "r1" in note and "bootstrap" in note for note in loop_notes(rows))
 
 
-def test_the_notes_say_where_inversion_helps_and_where_not() -> None:
+def test_the_notes_name_the_sequences_that_inversion_improves() -> None:
     sources = sources_part({
         "raw": {"in": [0.1, 0.0], "water": [0.3]},
         "inverted": {"in": [0.2, 0.4], "water": [0.1]},
@@ -93,7 +93,7 @@ def test_a_cohort_folder_that_is_not_empty_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "w").exists()
 
 
-def test_the_settings_win_over_the_environment_and_can_stop_rounds(
+def test_the_settings_override_the_environment_and_can_stop_rounds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MRSEG_DATABASE_URL", "sqlite:////nowhere/else.db")

@@ -1,4 +1,4 @@
-"""A server that the demo starts does not outlive it, and one that cannot start says why."""
+"""A server that the demo starts does not outlive it, and one that fails to start gives the reason."""
 
 from __future__ import annotations
 
@@ -24,6 +24,6 @@ def test_a_process_ends_when_its_parents_pipe_closes() -> None:
         assert process.wait(20) != 0
 
 
-def test_a_server_without_a_workspace_is_told_with_its_log(tmp_path: Path) -> None:
+def test_a_server_that_fails_to_start_is_reported_with_its_log(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="is not a workspace"), Server(tmp_path, tmp_path / "server.log"):
         pass

@@ -1,4 +1,4 @@
-"""What the simulated Slicer reads and writes: identity by name, geometry kept."""
+"""Files that the simulated Slicer reads and writes: segments go by name, the geometry is kept."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mrseg_label.errors import GeometryError
 from mrseg_label.simulation.pictures import geometry_of
 from mrseg_label.simulation.radiologist import dsc_of_present, truth_on
-from mrseg_label.simulation.slicer import Export, as_ids, plan_export, same_grid, write_export
+from mrseg_label.simulation.slicer import Export, plan_export, same_grid, to_label_ids, write_export
 
 IDS = {"liver": 1, "spleen": 2, "aorta": 3, "heart": 4}
 
@@ -38,7 +38,7 @@ def labels() -> NDArray[np.uint8]:
     "segments",
     [("liver", "spleen", "aorta", "heart"), ("aorta", "heart", "liver", "spleen"), ("spleen", "liver", "aorta")],
 )
-def test_the_kth_segment_has_the_value_k(
+def test_the_kth_segment_has_the_label_id_k(
     image: sitk.Image, labels: NDArray[np.uint8], tmp_path: Path, segments: tuple[str, ...], suffix: str
 ) -> None:
     path = write_export(labels, IDS, Export("test", segments, suffix), image, tmp_path)
@@ -50,12 +50,12 @@ def test_the_kth_segment_has_the_value_k(
         assert np.array_equal(values == position, labels == IDS[name])
 
 
-def test_a_mask_is_read_by_the_order_of_its_names(image: sitk.Image, labels: NDArray[np.uint8]) -> None:
+def test_a_mask_is_read_in_the_order_of_its_names(image: sitk.Image, labels: NDArray[np.uint8]) -> None:
     names = ["heart", "aorta", "spleen", "liver"]
     values = np.array([0, *(names.index(name) + 1 for name in IDS)], dtype=np.uint8)[labels]
     mask = sitk.GetImageFromArray(values)
     mask.CopyInformation(image)
-    assert np.array_equal(as_ids(mask, names, IDS, image), labels)
+    assert np.array_equal(to_label_ids(mask, names, IDS, image), labels)
 
 
 def test_a_mask_on_another_grid_is_refused(image: sitk.Image, labels: NDArray[np.uint8]) -> None:
@@ -63,17 +63,17 @@ def test_a_mask_on_another_grid_is_refused(image: sitk.Image, labels: NDArray[np
     mask.CopyInformation(image)
     mask.SetOrigin((-10.0, 20.0, 31.0))
     with pytest.raises(GeometryError, match="grid"):
-        as_ids(mask, list(IDS), IDS, image)
+        to_label_ids(mask, list(IDS), IDS, image)
 
 
-def test_a_value_without_a_name_is_refused(image: sitk.Image, labels: NDArray[np.uint8]) -> None:
+def test_a_label_id_without_a_name_is_refused(image: sitk.Image, labels: NDArray[np.uint8]) -> None:
     mask = sitk.GetImageFromArray(labels)
     mask.CopyInformation(image)
     with pytest.raises(GeometryError, match="2 segments"):
-        as_ids(mask, ["liver", "spleen"], IDS, image)
+        to_label_ids(mask, ["liver", "spleen"], IDS, image)
 
 
-def test_habits_differ_and_keep_every_present_segment() -> None:
+def test_exports_vary_and_keep_every_present_segment() -> None:
     names = list(IDS)
     exports = [plan_export(names, {"liver", "aorta"}, np.random.default_rng(seed)) for seed in range(40)]
     assert {export.habit for export in exports} == {"as loaded", "reordered", "empty segments removed", "NIfTI"}
@@ -85,7 +85,7 @@ def test_habits_differ_and_keep_every_present_segment() -> None:
     assert all(export.segments == ("liver", "aorta") for export in exports if export.habit == "empty segments removed")
 
 
-def test_the_truth_comes_to_the_images_grid_whatever_its_axes(
+def test_the_truth_is_resampled_to_the_images_grid_in_any_axis_order(
     image: sitk.Image, labels: NDArray[np.uint8], tmp_path: Path
 ) -> None:
     truth = sitk.GetImageFromArray(labels)
@@ -94,17 +94,17 @@ def test_the_truth_comes_to_the_images_grid_whatever_its_axes(
     assert np.array_equal(truth_on(image, tmp_path / "truth.nii.gz"), labels)
 
 
-def test_dsc_counts_present_structures_only(labels: NDArray[np.uint8]) -> None:
+def test_dsc_is_given_for_present_structures_only(labels: NDArray[np.uint8]) -> None:
     from mrseg_label.labels import LabelScheme
 
     scheme = LabelScheme.parse("id\tname\n" + "\n".join(f"{number}\t{name}" for name, number in IDS.items()))
     presegmentation = labels.copy()
-    presegmentation[2] = 4  # a heart where there is none does not count as a structure
+    presegmentation[2] = 4  # a heart that does not exist is not a present structure
     presegmentation[labels == 3] = 0
     assert dsc_of_present(labels, presegmentation, scheme) == {"liver": 1.0, "spleen": 1.0, "aorta": 0.0}
 
 
-def test_geometry_is_that_of_nibabel(image: sitk.Image, tmp_path: Path) -> None:
+def test_geometry_equals_that_of_nibabel(image: sitk.Image, tmp_path: Path) -> None:
     import nibabel as nib
 
     sitk.WriteImage(image, str(tmp_path / "image.nii.gz"))

@@ -1,4 +1,4 @@
-"""What nobody judged is never taught as absent."""
+"""Structures that were not annotated are never trained on as absent."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from mrseg_label.catalog.tables import Acquisition, Annotation, Examination, Mod
 from mrseg_label.catalog.types import ModelStatus, RoundState, StructureState
 from mrseg_label.errors import Cancelled, InvalidInput
 from mrseg_label.nnunet.dataset import TrainingCase
-from mrseg_label.presegmentation.engines import Engines
-from mrseg_label.rounds import snapshot
-from mrseg_label.rounds.label_maps import LabelMaps, complete
-from mrseg_label.rounds.missing_presegmentations import make_missing
+from mrseg_label.presegmentation.loaded_models import LoadedModels
+from mrseg_label.rounds.missing_presegmentations import make_missing_presegmentations
+from mrseg_label.rounds.snapshot import take_snapshot, training_cases
+from mrseg_label.rounds.training_labels import TrainingLabels, make_training_labels
 from mrseg_label.workspace import Workspace
 from tests.support.stored_cases import SHAPE, add_draft, store_case
 
@@ -42,24 +42,24 @@ def opened(tmp_path: Path) -> Iterator[Opened]:
     workspace.catalog.close()
 
 
-def completed(opened: Opened, cases: Sequence[str], folder: Path) -> LabelMaps:
+def completed(opened: Opened, cases: Sequence[str], folder: Path) -> TrainingLabels:
     with opened.catalog.read() as session:
         annotations = [session.query(Annotation).filter_by(acquisition_id=case).one() for case in cases]
-        return complete(opened, session, annotations, folder)
+        return make_training_labels(opened, session, annotations, folder)
 
 
 def begin(opened: Opened, number: int = 1) -> Round:
-    """The snapshot of a round, as its job takes it."""
+    """Take the snapshot of a round as its job does."""
     with opened.catalog.begin() as session:
         row = rows.get(session, number) or Round(number=number, state=RoundState.SNAPSHOT, profile="smoke")
         session.add(row)
         session.flush()
-        snapshot.take(session, row, opened.scheme)
+        take_snapshot(session, row, opened.scheme)
         return row
 
 
 def half(value: int) -> NDArray[np.uint8]:
-    """A draft in the half of the grid in which the reader of a stored case drew nothing."""
+    """A pre-segmentation of the half of the grid in which the reader of a stored case annotated nothing."""
     presegmentation = np.zeros(SHAPE, dtype=np.uint8)
     presegmentation[3:] = value
     return presegmentation
@@ -69,19 +69,19 @@ def values(case: TrainingCase) -> set[int]:
     return set(np.unique(np.asarray(nibabel.load(case.label).dataobj)).tolist())
 
 
-def test_a_draft_fills_and_its_model_says_what_is_absent(opened: Opened, tmp_path: Path) -> None:
+def test_a_presegmentation_fills_and_its_model_tells_what_is_absent(opened: Opened, tmp_path: Path) -> None:
     one = store_case(opened, "p1", not_annotated=("spleen", "aorta"))
     two = store_case(opened, "p2", drawn="aorta")
     labels = completed(opened, [one, two], tmp_path)
-    assert labels.shown == ("liver", "spleen", "aorta")
+    assert labels.structures == ("liver", "spleen", "aorta")
     first = labels.maps[0]
-    # TotalSegmentator knows the aorta and drew none.
-    assert (first.mask.structures, first.model_version, first.hidden) == (("spleen",), "bootstrap", ())
+    # TotalSegmentator knows the aorta and found none.
+    assert (first.mask.structures, first.mask.filled_from, first.hidden) == (("spleen",), "bootstrap", ())
     assert labels.record() == {"structures": ["liver", "spleen", "aorta"], "cases_filled_from": {"bootstrap": 1}}
     labels.require_background()
 
 
-def test_without_a_draft_the_background_is_not_known_where_others_show_the_structure(
+def test_without_a_presegmentation_the_background_is_unknown_if_the_structure_occurs_elsewhere(
     opened: Opened, tmp_path: Path
 ) -> None:
     one = store_case(opened, "p1", drafted=False, not_annotated=("spleen", "aorta"))
@@ -92,7 +92,7 @@ def test_without_a_draft_the_background_is_not_known_where_others_show_the_struc
     assert list(tmp_path.glob("*.nii.gz")) == []  # nothing was filled
 
 
-def test_a_model_that_does_not_know_a_structure_cannot_say_that_it_is_absent(opened: Opened, tmp_path: Path) -> None:
+def test_a_model_that_does_not_know_a_structure_cannot_tell_that_it_is_absent(opened: Opened, tmp_path: Path) -> None:
     one = store_case(opened, "p1", not_annotated=("spleen", "cyst"))
     two = store_case(opened, "p2", drawn="cyst")
     labels = completed(opened, [one, two], tmp_path)
@@ -100,7 +100,7 @@ def test_a_model_that_does_not_know_a_structure_cannot_say_that_it_is_absent(ope
 
 
 @pytest.mark.parametrize(("learned", "hidden"), [(["liver", "aorta"], ("cyst",)), (["liver", "cyst"], ())])
-def test_a_rounds_model_knows_what_its_training_showed(
+def test_the_model_of_a_round_knows_the_structures_in_its_training_data(
     opened: Opened, tmp_path: Path, learned: list[str], hidden: tuple[str, ...]
 ) -> None:
     workspace = opened
@@ -118,7 +118,7 @@ def test_a_rounds_model_knows_what_its_training_showed(
     assert completed(opened, [one, two], tmp_path).maps[0].hidden == hidden
 
 
-def test_where_no_case_knows_the_background_the_round_says_so(opened: Opened, tmp_path: Path) -> None:
+def test_a_round_fails_with_a_reason_if_the_background_is_unknown_in_every_case(opened: Opened, tmp_path: Path) -> None:
     store_case(opened, "p1", drafted=False, not_annotated=("spleen",))
     store_case(opened, "p2", drafted=False, drawn="spleen", not_annotated=("liver",))
     with opened.catalog.begin() as session:
@@ -126,10 +126,10 @@ def test_where_no_case_knows_the_background_the_round_says_so(opened: Opened, tm
             case.participant.held_out = False
     begin(opened)
     with pytest.raises(InvalidInput, match=r"liver, spleen.*empty where absent"):
-        snapshot.training_cases(opened, 1, tmp_path)
+        training_cases(opened, 1, tmp_path)
 
 
-def test_a_round_fills_from_the_draft_that_was_there_at_its_snapshot(opened: Opened, tmp_path: Path) -> None:
+def test_a_round_fills_from_the_presegmentation_that_existed_at_its_snapshot(opened: Opened, tmp_path: Path) -> None:
     workspace = opened
     one = store_case(opened, "p1", drafted=False, not_annotated=("spleen", "aorta"))
     with workspace.catalog.begin() as session:
@@ -140,20 +140,20 @@ def test_a_round_fills_from_the_draft_that_was_there_at_its_snapshot(opened: Ope
     row = begin(opened)
     assert row.result == {"fill_from": {annotation: presegmentation}}
     digest = row.snapshot_digest
-    with workspace.catalog.begin() as session:  # a newer model drafts the case between two attempts
+    with workspace.catalog.begin() as session:  # a newer model pre-segments the case between two attempts
         session.add(ModelVersion(version="r9", status=ModelStatus.RETIRED))
         session.flush()
         case = session.get(Acquisition, one)
         assert case is not None
         add_draft(workspace, session, case, half(3), "r9")
     assert begin(opened).snapshot_digest == digest
-    cases, record = snapshot.training_cases(workspace, 1, tmp_path)
+    cases, record = training_cases(workspace, 1, tmp_path)
     assert [values(case) for case in cases] == [{0, 1, 2}] * 2
     assert all(case.background_known for case in cases)
     assert record["labels"]["cases_filled_from"] == {"bootstrap": 1}
 
 
-def test_snapshots_differ_where_readers_judged_other_structures(opened: Opened) -> None:
+def test_snapshots_differ_if_other_structures_were_annotated(opened: Opened) -> None:
     store_case(opened, "p1", not_annotated=("aorta",))
     first = begin(opened).snapshot_digest
     with opened.catalog.begin() as session:
@@ -163,7 +163,7 @@ def test_snapshots_differ_where_readers_judged_other_structures(opened: Opened) 
     assert begin(opened, 2).snapshot_digest != first
 
 
-def test_a_case_that_teaches_nothing_is_left_out_and_named(opened: Opened, tmp_path: Path) -> None:
+def test_a_case_without_anything_to_learn_is_left_out_and_named(opened: Opened, tmp_path: Path) -> None:
     one = store_case(opened, "p1", drafted=False, not_annotated=("liver", "spleen"))
     two = store_case(opened, "p2", drafted=False, drawn="spleen")
     with opened.catalog.begin() as session:
@@ -173,37 +173,39 @@ def test_a_case_that_teaches_nothing_is_left_out_and_named(opened: Opened, tmp_p
         for case in session.query(Acquisition):
             case.participant.held_out = False
     begin(opened)
-    cases, record = snapshot.training_cases(opened, 1, tmp_path)
+    cases, record = training_cases(opened, 1, tmp_path)
     assert {case.participant for case in cases} == {"p2"}
     assert list(record["labels"]["left_out"]) == [one] and two not in record["labels"]["left_out"]
 
 
-class _Spleen(Engines):
-    """Draws a spleen in the half in which the readers of stored cases drew nothing."""
+class _Spleen(LoadedModels):
+    """Segments a spleen in the half in which the readers of stored cases annotated nothing."""
 
     def segment(self, model: ModelVersion, examination: Examination) -> tuple[NDArray[np.uint8], str]:
         return half(2), f"by {model.version}"
 
 
-def test_the_current_model_drafts_what_was_left_open_without_a_draft(opened: Opened, tmp_path: Path) -> None:
+def test_the_current_model_presegments_incomplete_cases_that_have_no_presegmentation(
+    opened: Opened, tmp_path: Path
+) -> None:
     workspace = opened
     one = store_case(opened, "p1", drafted=False, not_annotated=("spleen", "cyst"))
-    store_case(opened, "p2", drafted=False, drawn="spleen")  # leaves nothing open
-    store_case(opened, "p3", drafted=False, not_annotated=("cyst",))  # TotalSegmentator knows no cyst
-    store_case(opened, "p4", not_annotated=("spleen",))  # has a draft
+    store_case(opened, "p2", drafted=False, drawn="spleen")  # complete
+    store_case(opened, "p3", drafted=False, not_annotated=("cyst",))  # TotalSegmentator has no class for cysts
+    store_case(opened, "p4", not_annotated=("spleen",))  # has a pre-segmentation
     store_case(opened, "p5", drafted=False, not_annotated=("spleen",), held_out=True)
-    described: list[tuple[int, int]] = []
-    made = make_missing(opened, _Spleen(workspace), lambda: None, lambda *done: described.append(done))
-    assert made == 1 and described == [(0, 1)]
+    reported: list[tuple[int, int]] = []
+    made = make_missing_presegmentations(opened, _Spleen(workspace), lambda: None, lambda *done: reported.append(done))
+    assert made == 1 and reported == [(0, 1)]
     with workspace.catalog.read() as session:
         presegmentation = session.query(Presegmentation).filter_by(acquisition_id=one).one()
     workspace.verify(presegmentation.path, presegmentation.digest)
     assert (presegmentation.model_version, presegmentation.source) == ("bootstrap", "by bootstrap")
     assert completed(opened, [one], tmp_path).maps[0].mask.structures == ("spleen",)
-    assert make_missing(opened, _Spleen(workspace), lambda: None) == 0
+    assert make_missing_presegmentations(opened, _Spleen(workspace), lambda: None) == 0
 
 
-def test_drafts_that_were_made_before_a_cancel_stay(opened: Opened) -> None:
+def test_presegmentations_made_before_a_cancellation_are_kept(opened: Opened) -> None:
     workspace = opened
     for code in ("p1", "p2"):
         store_case(opened, code, drafted=False, not_annotated=("spleen",))
@@ -214,7 +216,7 @@ def test_drafts_that_were_made_before_a_cancel_stay(opened: Opened) -> None:
             raise Cancelled("by an admin")
 
     with pytest.raises(Cancelled):
-        make_missing(opened, _Spleen(workspace), check)
+        make_missing_presegmentations(opened, _Spleen(workspace), check)
     with workspace.catalog.read() as session:
         assert session.query(Presegmentation).count() == 1
-    assert make_missing(opened, _Spleen(workspace), lambda: None) == 1
+    assert make_missing_presegmentations(opened, _Spleen(workspace), lambda: None) == 1

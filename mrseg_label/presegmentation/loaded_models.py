@@ -1,4 +1,4 @@
-"""The models that make drafts, kept loaded from job to job. Only workers import what this loads."""
+"""The models of a workspace, kept loaded from job to job. What this loads is imported by workers only."""
 
 from __future__ import annotations
 
@@ -19,43 +19,50 @@ if TYPE_CHECKING:
     from mrseg_label.nnunet.predict import Predictor
     from mrseg_label.presegmentation.totalseg import TotalSegmentatorRuntime
 
-NETWORK_SOURCE = "nnunet"
+NNUNET_SOURCE = "nnunet"
+_KEPT_LOADED = 2  # the current model and the one that it is compared with
 
 
 @dataclass
-class Engines:
-    """TotalSegmentator and the newest networks of a workspace."""
+class LoadedModels:
+    """TotalSegmentator and the networks used last, each loaded when it is first needed."""
 
     workspace: Workspace
-    _total: TotalSegmentatorRuntime | None = None
+    _totalsegmentator: TotalSegmentatorRuntime | None = None
     _networks: dict[str, Predictor] = field(default_factory=dict)
 
     def segment(self, model: ModelVersion, examination: Examination) -> tuple[NDArray[np.uint8], str]:
-        """Label map (X, Y, Z) of the examination's image, on exactly its grid, and the source that made it."""
+        """Segment the image of an examination.
+
+        Returns
+        -------
+        label_map : (X, Y, Z) uint8 in the label ids of the scheme, on exactly the image's grid.
+        source : the way in which it was made.
+        """
         image = self.workspace.path(examination.path)
         if model.version == BOOTSTRAP:
             source = choose_source(examination.sequence, self.workspace.settings.bootstrap_sources)
-            return self._bootstrap().segment(image, source, self.workspace.scheme), str(source)
-        return self._network(model).segment(image), NETWORK_SOURCE
+            return self._load_totalsegmentator().segment(image, source, self.workspace.scheme), str(source)
+        return self._load_network(model).segment(image), NNUNET_SOURCE
 
-    def _bootstrap(self) -> TotalSegmentatorRuntime:
-        if self._total is None:
+    def _load_totalsegmentator(self) -> TotalSegmentatorRuntime:
+        if self._totalsegmentator is None:
             from mrseg_label.presegmentation.totalseg import TotalSegmentatorRuntime
             from mrseg_label.presegmentation.weights import find_weights
 
             weights = find_weights(self.workspace.settings.totalseg_weights_path)
             home = self.workspace.root / "tmp" / f"totalsegmentator-{os.getpid()}"
-            self._total = TotalSegmentatorRuntime(weights.path, home, self.workspace.settings.device)
-        return self._total
+            self._totalsegmentator = TotalSegmentatorRuntime(weights.path, home, self.workspace.settings.device)
+        return self._totalsegmentator
 
-    def _network(self, model: ModelVersion) -> Predictor:
+    def _load_network(self, model: ModelVersion) -> Predictor:
         if model.version not in self._networks:
             from mrseg_label.nnunet.predict import Predictor
 
             if model.path is None:
                 raise StoredFileError(f"model version {model.version} has no folder; promote another version")
             folder: Path = self.workspace.path(model.path)
-            if len(self._networks) >= 2:  # the current one and the one that it is compared with
+            if len(self._networks) >= _KEPT_LOADED:
                 self._networks.pop(next(iter(self._networks)))
             self._networks[model.version] = Predictor(folder, self.workspace.settings.device)
         return self._networks[model.version]

@@ -1,0 +1,113 @@
+"""Publish the result of a round: register its model, decide on its promotion, and end the job."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+from mrseg_label.catalog.queries import models
+from mrseg_label.catalog.queries import rounds as rows
+from mrseg_label.catalog.tables import Round
+from mrseg_label.catalog.types import RoundState
+from mrseg_label.clock import now
+from mrseg_label.config import load_settings
+from mrseg_label.jobs import JobContext, enqueue, queue
+from mrseg_label.nnunet.run import TrainingReport
+from mrseg_label.registry import service as registry
+from mrseg_label.rounds.evaluation import Scores, evaluation_rows
+from mrseg_label.rounds.service import start_if_due
+
+log = logging.getLogger("mrseg_label.rounds")
+_ACTOR = "mrseg-label"
+
+
+def publish(
+    context: JobContext,
+    row: Round,
+    model_folder: Path,
+    report: TrainingReport,
+    new: Scores,
+    current: Scores,
+    started: float,
+) -> None:
+    """Register the model of a round and end the round, in one transaction.
+
+    The model is promoted if it is better than the current one. Then all waiting cases are pre-segmented again;
+    otherwise pre-segmenting goes on with the current model. If enough cases were annotated in the meantime, the
+    next round starts.
+
+    Parameters
+    ----------
+    model_folder : the trained model; it is moved into the workspace's store.
+    new, current : scores of the new model and of the current one on the same held-out cases.
+    started : when this attempt started, by ``time.monotonic``.
+    """
+    workspace = context.workspace
+    settings = load_settings(workspace.root)
+    promoted, reason = decide_promotion(new, current)
+    stored = registry.store_files(workspace, new.model_version, model_folder)
+    metrics = {
+        "mean_dsc": new.mean,
+        "dsc": new.per_structure(workspace.scheme.names),
+        "held_out_cases": len(new.annotations),
+        "compared_with": {"version": current.model_version, "mean_dsc": current.mean},
+    }
+    result = {
+        "model_version": new.model_version,
+        "promoted": promoted,
+        "reason": reason,
+        "mean_dsc": new.mean,
+        "current_mean_dsc": current.mean,
+        "held_out_cases": len(new.annotations),
+        "cases_reused": report.cases_reused,
+        "cases_preprocessed": report.cases_made,
+        "warm_start": report.warm_start,
+        "seconds": {**report.seconds, "round": round(time.monotonic() - started, 1)},
+    }
+    with context.publish(result) as session:
+        registry.register(
+            session,
+            new.model_version,
+            stored,
+            actor=_ACTOR,
+            round_number=row.number,
+            parent=row.parent,
+            dataset_digest=row.snapshot_digest,
+            metrics=metrics,
+        )
+        for scores in (new, current):
+            for evaluation in evaluation_rows(scores, workspace.scheme.names):
+                session.merge(evaluation)
+        if promoted and models.current(session).version != current.model_version:
+            promoted = False
+            reason = (
+                f"another model was promoted during the round; the new one was compared with {current.model_version}"
+            )
+            result |= {"promoted": promoted, "reason": reason}
+        if promoted:
+            registry.promote_in(session, new.model_version, actor=_ACTOR)
+        else:  # readers continue with the current model
+            enqueue(session, queue.PRESEGMENT_PENDING, {}, key=queue.PRESEGMENT_PENDING)
+        ended = rows.get(session, row.number)
+        if ended is not None:
+            ended.state = RoundState.DONE
+            ended.result = {**ended.result, **result}
+            ended.progress = {"stage": "done", "fraction": 1.0}
+            ended.finished_at = now()
+        session.flush()
+        start_if_due(session, settings)
+    log.info("round %d: mean DSC %s, current model %s; %s", row.number, new.mean, current.mean, reason)
+
+
+def decide_promotion(new: Scores, current: Scores) -> tuple[bool, str]:
+    """Decide whether a new model replaces the current one, and give the reason."""
+    if new.mean is None:
+        return False, "no case of a held-out participant is annotated, so the new model could not be compared"
+    if current.mean is None:
+        return False, f"{current.model_version} could not be evaluated on the held-out cases"
+    comparison = (
+        f"mean DSC {new.mean:.3f} against {current.mean:.3f} of {current.model_version} "
+        f"on {len(new.annotations)} held-out cases"
+    )
+    return (True, f"better: {comparison}") if new.mean > current.mean else (False, f"not better: {comparison}")

@@ -1,0 +1,84 @@
+"""Set up the training of a round: its nnU-Net data set, what it reuses of earlier rounds, and its first weights."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.queries import models
+from mrseg_label.catalog.tables import BOOTSTRAP, Round
+from mrseg_label.errors import MrsegError
+from mrseg_label.labels import TOTALSEGMENTATOR_TOTAL
+from mrseg_label.nnunet.dataset import TrainingCase, write_raw_dataset
+from mrseg_label.nnunet.environment import NnunetFolders
+from mrseg_label.nnunet.profiles import profile_named
+from mrseg_label.nnunet.run import TrainingRun
+from mrseg_label.presegmentation.weights import find_weights
+from mrseg_label.rounds.service import log_path
+
+log = logging.getLogger("mrseg_label.rounds")
+FIRST_DATASET = 500  # lower numbers are taken by public data sets and TotalSegmentator's
+WarmStart = tuple[Path | None, dict[int, tuple[int, ...]] | None]
+
+
+def prepare_training(
+    workspace: OpenedWorkspace, row: Round, cases: Sequence[TrainingCase], model_folder: Path
+) -> TrainingRun:
+    """Write the data set of a round and describe its training.
+
+    Parameters
+    ----------
+    model_folder : where the training writes the model; whatever a failed attempt left there is removed.
+    """
+    profile = profile_named(row.profile)
+    folders = NnunetFolders.under(workspace.nnunet)
+    folds = profile.folds if row.final else 1
+    folders.raw.mkdir(parents=True, exist_ok=True)
+    write_raw_dataset(folders.raw, dataset_name(row.number), cases, workspace.scheme, folds=folds)
+    shutil.rmtree(model_folder, ignore_errors=True)  # training resumes from nnU-Net's checkpoint, not from here
+    earlier = _preprocessed_by_earlier_rounds(folders, row.number)
+    warm_start, warm_start_heads = _first_weights(workspace, row)
+    return TrainingRun(
+        folder=log_path(workspace, row.number).parent,
+        nnunet=workspace.nnunet,
+        dataset=dataset_name(row.number),
+        profile=profile.name,
+        model=model_folder,
+        folds=tuple(range(folds)),
+        device=workspace.settings.device,
+        plans_from=earlier[0] if earlier else None,
+        preprocessed_from=tuple(earlier),
+        warm_start=warm_start,
+        warm_start_heads=warm_start_heads,
+    )
+
+
+def dataset_name(number: int) -> str:
+    """Name of a round's data set, as nnU-Net requires it."""
+    return f"Dataset{FIRST_DATASET + number:03d}_round{number}"
+
+
+def _preprocessed_by_earlier_rounds(folders: NnunetFolders, number: int) -> list[Path]:
+    """Preprocessed folders of earlier rounds, newest first."""
+    earlier = (folders.preprocessed / dataset_name(other) for other in range(number - 1, 0, -1))
+    return [folder for folder in earlier if folder.is_dir()]
+
+
+def _first_weights(workspace: OpenedWorkspace, row: Round) -> WarmStart:
+    """Model folder that the training starts from, and that model's class ids for each of our label ids."""
+    parent = row.parent or BOOTSTRAP
+    if parent != BOOTSTRAP:
+        with workspace.catalog.read() as session:
+            model = models.get(session, parent)
+        return (workspace.path(model.path), None) if model is not None and model.path else (None, None)
+    try:
+        weights = find_weights(workspace.settings.totalseg_weights_path)
+    except MrsegError as error:
+        log.warning("round %d starts from random weights: %s", row.number, error)
+        return None, None
+    scheme = workspace.scheme
+    class_ids = scheme.ids_in(TOTALSEGMENTATOR_TOTAL)
+    return weights.model_folder, {scheme[name].id: ids for name, ids in class_ids.items()}
