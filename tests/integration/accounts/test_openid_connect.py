@@ -20,7 +20,7 @@ from starlette.requests import Request
 
 from mrseg_label.accounts import service as accounts
 from mrseg_label.accounts.oidc.claims import entries, provider_user_of
-from mrseg_label.accounts.oidc.settings import check
+from mrseg_label.accounts.oidc.settings import check_sign_in_settings
 from mrseg_label.accounts.oidc.state_cookie import COOKIE, state_key
 from mrseg_label.accounts.tokens import signing_secret
 from mrseg_label.catalog.tables import AuditEvent
@@ -395,8 +395,10 @@ def test_serve_does_not_start_with_settings_that_contradict(tmp_path: Path) -> N
 )
 def test_settings_that_cannot_work_name_their_keys(values: dict[str, str], named: str) -> None:
     with pytest.raises(ConfigurationError, match=named):
-        check(Settings(**values))
-    check(Settings(oidc_issuer="https://id.example/realms/x", oidc_client_id="x", public_url="https://m.example/"))
+        check_sign_in_settings(Settings.model_validate(values))
+    check_sign_in_settings(
+        Settings(oidc_issuer="https://id.example/realms/x", oidc_client_id="x", public_url="https://m.example/")
+    )
 
 
 def test_roles_are_found_where_providers_put_them() -> None:

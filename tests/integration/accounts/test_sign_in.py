@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError
 from urllib.request import urlretrieve
 
@@ -105,7 +106,7 @@ def test_forged_tokens_open_nothing(guarded: Guarded) -> None:
     unknown = {**claims, "jti": new_id("tk")}
     forged = {
         "another secret": jwt.encode(claims, "x" * 40, algorithm="HS256"),
-        "no signature": jwt.encode(claims, None, algorithm="none"),
+        "no signature": jwt.encode(claims, "", algorithm="none"),
         "another algorithm": jwt.encode(claims, secret, algorithm="HS512"),
         "expired": jwt.encode({**claims, "exp": moment - 1}, secret, algorithm="HS256"),
         "another issuer": jwt.encode({**claims, "iss": "https://evil.example"}, secret, algorithm="HS256"),
@@ -246,7 +247,7 @@ def test_urlretrieve_opens_a_case_by_its_ticket(guarded: Guarded, person: Callab
     target, _ = urlretrieve(url(guarded, ticket), tmp_path / case["name"])
     with guarded.catalog.read() as session:
         assignment = session.query(Assignment).filter_by(ticket=ticket).one()
-        assert (assignment.user, assignment.client) == (name, "user-xyz")
+        assert (assignment.account, assignment.client) == (name, "user-xyz")
     examination = case["name"].removesuffix(".nii.gz")
     assert sitk.ReadImage(str(target)).GetSize() == sitk.ReadImage(str(guarded.images[examination])).GetSize()
     # The ticket opens that image and nothing else.
@@ -412,7 +413,7 @@ def test_writes_and_sign_ins_are_in_the_audit_trail(
     with guarded.catalog.read() as session:
         mine = [event.action for event in audit.page(session, 20, actor=name)]
         everything = [str(vars(event)) for event in session.query(AuditEvent)]
-    assert {"sign-in", "sign-in.failed", "handed out"} <= set(mine) and len(mine) >= 4
+    assert {"sign-in", "sign-in.failed", "assigned"} <= set(mine) and len(mine) >= 4
     assert not any("my secret password" in event or ticket in event or token in event for event in everything)
     trail = guarded.http.get("/api/v1/audit", params={"actor": name}, headers=guarded.as_(Role.ADMIN)).json()
     assert [event["action"] for event in trail["items"]] == mine
@@ -424,7 +425,7 @@ def test_every_write_over_http_is_an_audit_event_of_who_signed_in(
     reader, reviewer, admin = person(), person(Role.REVIEWER), person(Role.ADMIN)
     signed = {name: guarded.sign_in(name) for name in (reader, reviewer, admin)}
 
-    def written(name: str, method: str, path: str, **arguments: object) -> dict[str, object]:
+    def written(name: str, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         with guarded.catalog.read() as session:
             before = session.query(AuditEvent).filter_by(actor=name).count()
         reply = guarded.http.request(method, path, headers=bearer(signed[name]), **arguments)

@@ -1121,7 +1121,7 @@ def test_names_that_are_sql_are_names(scene: Scene) -> None:
     case = scene.server.http.post("/activelearning/sequential", headers=authorization, json={"client_id": name}).json()
     with scene.server.catalog.read() as session:
         assignment = session.query(Assignment).filter_by(ticket=case["id"]).one()
-        assert (assignment.client, assignment.user) == (name, "rita")
+        assert (assignment.client, assignment.account) == (name, "rita")
 
 
 @pytest.mark.parametrize(

@@ -25,14 +25,14 @@ from mrseg_label.accounts.tokens import signing_secret
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.catalog.queries import audit
 from mrseg_label.catalog.types import Role
-from mrseg_label.cli.serving import check_tls
 from mrseg_label.clock import now
-from mrseg_label.config import load_settings
+from mrseg_label.config import load_settings, tls_files
 from mrseg_label.errors import ConfigurationError
+from mrseg_label.http.middleware import trusted_proxies
 from mrseg_label.simulation.server import free_port
 from mrseg_label.workspace import Workspace
 from mrseg_monailabel.loop import LoopApp
-from mrseg_monailabel.server import build, trusted_proxies
+from mrseg_monailabel.server import build
 from tests.integration.conftest import PASSWORD, write_image
 
 
@@ -119,14 +119,14 @@ def test_https_with_a_hospitals_own_authority(secured: str, authority: tuple[Pat
 def test_certificate_and_key_must_fit(tmp_path: Path, authority: tuple[Path, Path, Path]) -> None:
     _, certificate, key = authority
     other = write_pem(tmp_path / "other.key", private(ec.generate_private_key(ec.SECP256R1())))
-    assert check_tls(load_settings(tmp_path, tls_certificate=certificate, tls_key=key)) == (str(certificate), str(key))
-    assert check_tls(load_settings(tmp_path)) == (None, None)
+    assert tls_files(load_settings(tmp_path, tls_certificate=certificate, tls_key=key)) == (str(certificate), str(key))
+    assert tls_files(load_settings(tmp_path)) == (None, None)
     for wrong in ({"tls_certificate": certificate}, {"tls_key": key}):
         with pytest.raises(ConfigurationError, match="belong together"):
-            check_tls(load_settings(tmp_path, **wrong))
+            tls_files(load_settings(tmp_path, **wrong))
     for wrong in (other, tmp_path / "missing.key"):
         with pytest.raises(ConfigurationError, match="cannot be used"):
-            check_tls(load_settings(tmp_path, tls_certificate=certificate, tls_key=wrong))
+            tls_files(load_settings(tmp_path, tls_certificate=certificate, tls_key=wrong))
 
 
 def test_forwarding_headers_are_believed_of_configured_proxies_alone(tmp_path: Path) -> None:
@@ -170,7 +170,10 @@ def test_strangers_learn_nothing_of_what_ails_the_server(tmp_path: Path) -> None
 
     try:
         ready = asyncio.run(get("/readyz", {}))
-        assert (ready.status_code, ready.json()["detail"]) == (503, "the server cannot answer now; its log says why")
+        assert (ready.status_code, ready.json()["detail"]) == (
+            503,
+            "the server cannot answer now; the server log says why",
+        )
         claims = {"iss": "mrseg-label", "aud": "mrseg-label", "sub": "ada", "jti": "x", "iat": 0, "exp": 2**33}
         token = jwt.encode(claims, signing_secret(workspace.catalog), algorithm="HS256")
         broken = asyncio.run(get("/info/", {"Authorization": f"Bearer {token}"}))

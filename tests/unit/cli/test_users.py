@@ -129,15 +129,15 @@ def test_a_case_is_reserved_for_an_account(users: Any, folder: Path) -> None:
         case = add_acquisition(session, add_participant(session, "p1"))
         add_annotation(session, case)
         examination = case.primary_examination_id or ""
-    take = ("cases", "take", examination, "--reader", "Ada")
+    take = ("cases", "assign", examination, "--reader", "Ada")
     code, _, message = users(*take, group="")
     assert code == 1 and "no account 'ada'" in message
     assert users("add", "ada", "--role", "radiologist", typed=twice())[0] == 0
     assert users(*take, group="")[0] == 0
     with opened.catalog.read() as session:
         assignment = session.query(Assignment).one()
-        assert (assignment.user, assignment.client, assignment.ended_at) == ("ada", "ada", None)
-    assert users("cases", "release", examination, "--reader", "ada", group="")[0] == 0
+        assert (assignment.account, assignment.client, assignment.ended_at) == ("ada", "ada", None)
+    assert users("cases", "return", examination, "--reader", "ada", group="")[0] == 0
     with opened.catalog.read() as session:
         assert session.query(Assignment).one().ended_at is not None
     opened.catalog.close()
