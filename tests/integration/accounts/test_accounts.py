@@ -180,7 +180,7 @@ def test_a_label_that_no_database_takes_is_refused(catalog: Catalog) -> None:
     for label in ("", " ", "a\0b", "x" * 200, "a\nb"):
         with pytest.raises(InvalidInput, match="printable"):
             credentials.make(catalog, "ada", CredentialKind.APP_PASSWORD, label, actor="test")
-    for number in range(credentials.MOST):
+    for number in range(credentials.MAX_CREDENTIALS):
         credentials.make(catalog, "ada", CredentialKind.APP_PASSWORD, f"desk {number}", actor="test")
     with pytest.raises(Conflict, match="revoke"):
         credentials.make(catalog, "ada", CredentialKind.APP_PASSWORD, "one more", actor="test")

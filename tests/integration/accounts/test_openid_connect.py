@@ -19,7 +19,7 @@ import pytest
 from starlette.requests import Request
 
 from mrseg_label.accounts import service as accounts
-from mrseg_label.accounts.oidc.claims import entries, provider_user_of
+from mrseg_label.accounts.oidc.claims import claim_entries, provider_user_of
 from mrseg_label.accounts.oidc.settings import check_sign_in_settings
 from mrseg_label.accounts.oidc.state_cookie import COOKIE, state_key
 from mrseg_label.accounts.tokens import signing_secret
@@ -98,7 +98,7 @@ def role_of(served: Running, name: str) -> Role:
 def test_saying_no_at_the_provider_is_no_sign_in(hospital: IdentityProvider, browser: Browser) -> None:
     hospital.person("nils", READER)
     reply = browser.get(led_back(browser, hospital, "nils", answer="deny"))
-    assert reply.status_code == 403 and "you said no" in text_of(reply)
+    assert reply.status_code == 403 and "you declined it" in text_of(reply)
 
 
 def changed(cookie: str) -> str:
@@ -128,7 +128,7 @@ def test_the_first_sign_in_makes_the_account_and_each_one_brings_the_role(
     cookie = next(line for line in reply.headers.get_list("set-cookie") if line.startswith("mrseg_session="))
     assert {"HttpOnly", "SameSite=lax", "Path=/", "Max-Age=36000"} <= set(cookie.split("; "))
     page = browser.get("/account")
-    assert page.status_code == 200 and "ada signed in as radiologist" in text_of(page)
+    assert page.status_code == 200 and "ada Signed in as radiologist" in text_of(page)
     assert role_of(served, "ada") is Role.RADIOLOGIST
     valid = browser.get("/auth/token/valid").json()
     assert valid["username"] == "ada" and "monailabel-reviewer" not in valid["roles"]
@@ -140,7 +140,7 @@ def test_the_first_sign_in_makes_the_account_and_each_one_brings_the_role(
         hospital.person("ada", *groups)
         with a_browser(served) as again:
             assert sign_in(again, hospital, "ada").status_code == 303
-            assert f"signed in as {role}" in text_of(again.get("/account"))
+            assert f"Signed in as {role}" in text_of(again.get("/account"))
         assert role_of(served, "ada") is role
     with served.catalog.read() as session:
         assert session.query(AuditEvent).filter_by(action="account.add", subject="ada").count() == 1
@@ -273,9 +273,9 @@ def test_app_passwords_are_made_shown_once_used_and_revoked(
     assert post(browser, action[1]).status_code == 303  # a second click
     assert served.http.get("/info/", headers=bearer).status_code == 401
     assert served.http.post("/auth/token", data=form).status_code == 401
-    assert "You have none yet" in browser.get("/account").text
+    assert "You have no app passwords yet" in browser.get("/account").text
     empty = post(browser, "/account/app-passwords", label=" ")
-    assert empty.status_code == 422 and "what it is for" in text_of(empty)
+    assert empty.status_code == 422 and "where it is used" in text_of(empty)
 
 
 def test_signing_out_ends_the_session_and_not_only_the_cookie(
@@ -305,7 +305,7 @@ def test_pages_of_other_sites_can_send_nothing(served: Running, hospital: Identi
     for headers in foreign:
         for path in ("/account/app-passwords", "/account/sign-out", "/account/app-passwords/x/revoke"):
             assert browser.post(path, data={"label": "x"}, headers=headers).status_code == 403, (path, headers)
-    assert "You have none yet" in browser.get("/account").text
+    assert "You have no app passwords yet" in browser.get("/account").text
 
 
 def test_no_address_leads_elsewhere(served: Running, hospital: IdentityProvider, browser: Browser) -> None:
@@ -333,7 +333,7 @@ def test_local_accounts_sign_in_by_form(served: Running, browser: Browser) -> No
     wrong = post(browser, "/account/sign-in", username="house", password="not the words")
     assert wrong.status_code == 401 and "Wrong name or password." in wrong.text and "set-cookie" not in wrong.headers
     assert post(browser, "/account/sign-in", username="house", password=PASSWORD).headers["location"] == "/account"
-    assert "house signed in as radiologist" in text_of(browser.get("/account"))
+    assert "house Signed in as radiologist" in text_of(browser.get("/account"))
 
 
 def test_the_policy_allows_the_style_and_nothing_else(browser: Browser) -> None:
@@ -403,10 +403,10 @@ def test_settings_that_cannot_work_name_their_keys(values: dict[str, str], named
 
 def test_roles_are_found_where_providers_put_them() -> None:
     claims = {"realm_access": {"roles": ["a", 7, "b"]}, "https://h/roles": "c", "x": 1}
-    assert entries(claims, "realm_access.roles") == {"a", "b"}
-    assert entries(claims, "https://h/roles") == {"c"}
+    assert claim_entries(claims, "realm_access.roles") == {"a", "b"}
+    assert claim_entries(claims, "https://h/roles") == {"c"}
     for path in ("x", "x.y", "realm_access", "realm_access.roles.a", "none"):
-        assert entries(claims, path) == frozenset()
+        assert claim_entries(claims, path) == frozenset()
     settings = Settings(oidc_issuer="https://id.example", oidc_client_id="x")
     claims = {"sub": "1", "preferred_username": "ada", "realm_access": {"roles": [REVIEWER, READER]}}
     assert provider_user_of(claims, settings, "i").role is Role.REVIEWER

@@ -170,10 +170,9 @@ def test_strangers_learn_nothing_of_what_ails_the_server(tmp_path: Path) -> None
 
     try:
         ready = asyncio.run(get("/readyz", {}))
-        assert (ready.status_code, ready.json()["detail"]) == (
-            503,
-            "the server cannot answer now; the server log says why",
-        )
+        request_id = ready.headers["x-request-id"]
+        detail = f"The server cannot answer now. The server log has the reason under request id {request_id}."
+        assert (ready.status_code, ready.json()["detail"]) == (503, detail)
         claims = {"iss": "mrseg-label", "aud": "mrseg-label", "sub": "ada", "jti": "x", "iat": 0, "exp": 2**33}
         token = jwt.encode(claims, signing_secret(workspace.catalog), algorithm="HS256")
         broken = asyncio.run(get("/info/", {"Authorization": f"Bearer {token}"}))

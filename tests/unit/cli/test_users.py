@@ -72,7 +72,7 @@ def test_the_first_admin_is_made_by_a_command(users: Any, folder: Path) -> None:
         (("add", "ada", "--role", "radiologist"), "", 1, "12 to 256"),
         (("add", "ada", "--role", "radiologist"), twice("short"), 1, "12 to 256"),
         (("add", "ada", "--role", "king"), twice(), 2, "choose from"),
-        (("add", "a/b", "--role", "radiologist"), twice(), 1, "cannot be used"),
+        (("add", "a/b", "--role", "radiologist"), twice(), 1, "cannot be the name"),
         (("add", "ada"), twice(), 2, "--role"),
         (("disable", "nobody"), "", 1, "no account"),
         (("password", "nobody"), twice(), 1, "no account"),
