@@ -16,7 +16,38 @@ from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.tables import Base, SignInAttempts
 
-SECONDS = 20.0
+MB = 1024 * 1024
+JSON = "Content-Type: application/json"
+FORM = "Content-Type: application/x-www-form-urlencoded"
+MULTIPART = "Content-Type: multipart/form-data; boundary=b"
+TRAVERSALS = (
+    "../../../../../../etc/passwd",
+    "..%2f..%2f..%2f..%2fetc%2fpasswd",
+    "%2e%2e%2f%2e%2e%2f%2e%2e%2fetc%2fpasswd",
+    "%252e%252e%252f%252e%252e%252fetc%252fpasswd",
+    "..%c0%af..%c0%af..%c0%afetc%c0%afpasswd",
+    "....//....//....//etc/passwd",
+    "..%5c..%5c..%5cwindows%5cwin.ini",
+    "/etc/passwd",
+    "file:///etc/passwd",
+    "%00/etc/passwd",
+    "mrseg.db%00.nii.gz",
+    "http://169.254.169.254/latest/meta-data",
+    "~root/.ssh/id_rsa",
+    "..%0d%0aX-Injected:%201",
+    "$(touch%20pwned)",
+    "%uff0e%uff0e%u2215etc",
+)
+SQL = (
+    "' OR '1'='1",
+    "x' UNION SELECT name, password_hash FROM accounts --",
+    "'; DROP TABLE accounts; --",
+    '" OR ""="',
+    "1); DELETE FROM revisions; --",
+    "\\'; UPDATE accounts SET role='admin' WHERE name='mallory'; --",
+    "x'/**/AND/**/1=(SELECT/**/COUNT(*)/**/FROM/**/secrets)--",
+)
+TIMEOUT_SECONDS = 20.0
 Body = bytes | Iterable[bytes]
 
 
@@ -75,7 +106,7 @@ def upload(
     return request(method, target, "Content-Type: multipart/form-data; boundary=b", *headers, body=form(*parts))
 
 
-def exchange(port: int, data: Body, seconds: float = SECONDS) -> Reply:
+def exchange(port: int, data: Body, seconds: float = TIMEOUT_SECONDS) -> Reply:
     """Send bytes, stop where the server hangs up, and read one answer.
 
     A server that neither answers nor hangs up in time fails the test by TimeoutError.

@@ -327,7 +327,7 @@ def test_no_address_leads_elsewhere(served: Running, hospital: IdentityProvider,
     assert browser.get("/auth/oidc/login", headers={"Host": "evil.example/x?"}).status_code == 422
 
 
-def test_local_accounts_sign_in_by_form(served: Running, browser: Browser) -> None:
+def test_local_accounts_sign_in_by_form(browser: Browser) -> None:
     page = browser.get("/account/sign-in")
     assert "Sign in with your hospital account" in page.text and page.headers["cache-control"] == "no-store"
     wrong = post(browser, "/account/sign-in", username="house", password="not the words")

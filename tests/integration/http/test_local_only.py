@@ -1,4 +1,4 @@
-"""Without sign-in the server answers this machine alone, and no body is too large."""
+"""Without sign-in the server answers only its own machine; it refuses bodies that are too large."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mrseg_label.errors import ConfigurationError
-from mrseg_label.http.local_only import refusal
+from mrseg_label.http.local_only import reason_to_refuse
 from mrseg_monailabel.server import WORKSPACE_VARIABLE, create_app
 from tests.integration.conftest import Running
 
@@ -36,7 +36,7 @@ def scope(*headers: tuple[str, str], peer: str | None = "127.0.0.1", scheme: str
     ],
 )
 def test_this_machine_is_answered(request_scope: dict[str, Any]) -> None:
-    assert refusal(request_scope) is None
+    assert reason_to_refuse(request_scope) is None
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_this_machine_is_answered(request_scope: dict[str, Any]) -> None:
     ],
 )
 def test_everybody_else_is_refused(request_scope: dict[str, Any], word: str) -> None:
-    reason = refusal(request_scope)
+    reason = reason_to_refuse(request_scope)
     assert reason is not None and word in reason
 
 

@@ -121,9 +121,9 @@ def test_certificate_and_key_must_fit(tmp_path: Path, authority: tuple[Path, Pat
     other = write_pem(tmp_path / "other.key", private(ec.generate_private_key(ec.SECP256R1())))
     assert tls_files(load_settings(tmp_path, tls_certificate=certificate, tls_key=key)) == (str(certificate), str(key))
     assert tls_files(load_settings(tmp_path)) == (None, None)
-    for wrong in ({"tls_certificate": certificate}, {"tls_key": key}):
+    for half in ({"tls_certificate": certificate}, {"tls_key": key}):
         with pytest.raises(ConfigurationError, match="belong together"):
-            tls_files(load_settings(tmp_path, **wrong))
+            tls_files(load_settings(tmp_path, **half))
     for wrong in (other, tmp_path / "missing.key"):
         with pytest.raises(ConfigurationError, match="cannot be used"):
             tls_files(load_settings(tmp_path, tls_certificate=certificate, tls_key=wrong))
