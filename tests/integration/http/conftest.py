@@ -1,4 +1,4 @@
-"""The server that is attacked, one for all tests of this folder."""
+"""Fixtures of the tests of the front door: new accounts, and a server to attack."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.hostile_scene import Scene, hostile_scene
+from tests.support.signed_in import person
+
+__all__ = ["person"]
 
 
 @pytest.fixture(scope="package")
