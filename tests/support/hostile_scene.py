@@ -119,7 +119,7 @@ def set_the_scene(server: Running, folder: Path) -> Scene:
 
 
 def spoiled_tokens(server: Running, given: dict[str, str]) -> dict[str, str]:
-    """Tokens that were good once, or never."""
+    """Tokens that were valid once, or never."""
     catalog = server.catalog
     secret = tokens.signing_secret(catalog)
     claims = jwt.decode(given["root"], options={"verify_signature": False})
@@ -165,7 +165,7 @@ def base64url(value: Any) -> str:
 
 
 def check(scene: Scene, what: str, data: Body, statuses: tuple[int, ...] = ()) -> Reply:
-    """Send it and look at the answer: refused, without a word too much."""
+    """Send an attack and check the reply: it refuses the attack and reveals nothing."""
     reply = exchange(scene.port, data)
     assert reply.status in statuses if statuses else 400 <= reply.status < 500, (what, reply.status, reply.body[:300])
     told = reply.text
@@ -179,7 +179,7 @@ def check(scene: Scene, what: str, data: Body, statuses: tuple[int, ...] = ()) -
 
 
 def check_unchanged(scene: Scene, before: State) -> None:
-    """Whatever a request had opened is gone when it is answered, or very soon after its connection broke."""
+    """Check database and files; what a request opened may stay for a moment after its connection broke."""
     deadline = time.monotonic() + 5
     while (after := scene.state()) != before and time.monotonic() < deadline:
         time.sleep(0.05)

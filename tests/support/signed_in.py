@@ -16,7 +16,7 @@ from tests.integration.conftest import PASSWORD, Guarded
 
 @pytest.fixture
 def person(guarded: Guarded) -> Callable[..., str]:
-    """Makes a new account."""
+    """A function that creates an account with a new name, and returns the name."""
 
     def make(role: Role = Role.RADIOLOGIST) -> str:
         return accounts.add(guarded.catalog, new_id("u").replace("-", "."), role, password=PASSWORD, actor="test").name
@@ -25,10 +25,12 @@ def person(guarded: Guarded) -> Callable[..., str]:
 
 
 def bearer(token: str) -> dict[str, str]:
+    """Headers with an access token or API key."""
     return {"Authorization": f"Bearer {token}"}
 
 
 def take(guarded: Guarded, token: str) -> dict[str, str]:
+    """Get the next case."""
     reply = guarded.http.post("/activelearning/sequential", headers=bearer(token), json={"client_id": "user-xyz"})
     assert reply.status_code == 200, reply.text
     case: dict[str, str] = reply.json()
@@ -36,11 +38,12 @@ def take(guarded: Guarded, token: str) -> dict[str, str]:
 
 
 def url(guarded: Guarded, image: str) -> str:
+    """Return the address from which Slicer downloads an image."""
     return f"{guarded.url}/datastore/image?image={image}"
 
 
 def submit(guarded: Guarded, token: str, ticket: str, tmp_path: Path, **params: object) -> tuple[int, dict[str, str]]:
-    """Send the draft of a case back as the correction."""
+    """Submit the draft of a case unchanged; returns status and body of the reply."""
     reply = guarded.http.post(f"/infer/mrseg?image={ticket}", headers=bearer(token), data={"params": "{}"})
     assert reply.status_code == 200, reply.text
     presegmentation = guarded.http.get(
