@@ -95,7 +95,9 @@ def set_password(catalog: Catalog, name: str, password: str, *, actor: str) -> N
     if found.role is Role.SERVICE:
         raise InvalidInput(f"{name} is a service account, which has API keys and no password")
     if found.issuer is not None:
-        raise InvalidInput(f"{name} signs in through {found.issuer} and has no password here; create an app password")
+        raise InvalidInput(
+            f"{name} signs in through {found.issuer} and has no password here; create an app password with: mrseg-label users app-password {name}"
+        )
     hashed = hash_password(password, name)
     with catalog.begin() as session:
         rows.lock(session, name).password_hash = hashed

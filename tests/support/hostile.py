@@ -43,7 +43,7 @@ SQL = (
     "x' UNION SELECT name, password_hash FROM accounts --",
     "'; DROP TABLE accounts; --",
     '" OR ""="',
-    "1); DELETE FROM revisions; --",
+    "1); DELETE FROM annotations; --",
     "\\'; UPDATE accounts SET role='admin' WHERE name='mallory'; --",
     "x'/**/AND/**/1=(SELECT/**/COUNT(*)/**/FROM/**/secrets)--",
 )

@@ -168,11 +168,11 @@ def check(scene: Scene, what: str, data: Body, statuses: tuple[int, ...] = ()) -
     """Send an attack and check the reply: it refuses the attack and reveals nothing."""
     reply = exchange(scene.port, data)
     assert reply.status in statuses if statuses else 400 <= reply.status < 500, (what, reply.status, reply.body[:300])
-    told = reply.text
+    shown = reply.text
     private = [str(scene.folder), "Traceback", "site-packages", "root:x:", "sqlite", "sqlalchemy", "uvicorn", "Python/"]
     private += [scene.tokens["alice"], scene.tokens["root"], "alice", "$argon2", "<script", "<img"]
     for word in private:
-        assert word not in told, (what, word, told[:500])
+        assert word not in shown, (what, word, shown[:500])
     names = {name.lower() for name, _ in reply.headers}
     assert not names & {"x-injected", "set-cookie", "access-control-allow-origin", "server", "location"}, (what, names)
     return reply

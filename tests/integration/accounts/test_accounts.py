@@ -1,4 +1,4 @@
-"""Accounts in both databases: many at once, and nothing written twice or lost."""
+"""Accounts in both databases, with many requests at once: nothing is written twice or lost."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def catalog(tmp_path: Path, database_settings: str) -> Iterator[Catalog]:
 
 
 def at_once(count: int, act: Callable[[], object]) -> Counter[str]:
-    """How often each outcome came of ``count`` calls that begin together."""
+    """Count the outcomes of ``count`` calls that start together."""
     start = threading.Barrier(count)
 
     def call(_: int) -> str:
@@ -49,7 +49,7 @@ def at_once(count: int, act: Callable[[], object]) -> Counter[str]:
         return Counter(pool.map(call, range(count)))
 
 
-def test_guesses_at_once_do_not_slip_through(catalog: Catalog) -> None:
+def test_simultaneous_guesses_are_all_counted(catalog: Catalog) -> None:
     sign_in = SignIn(catalog, 1.0)
     outcomes = at_once(16, lambda: sign_in.sign_in_with_password("ada", "a wrong password", "10.0.0.1"))
     assert outcomes["Unauthorized"] == 5
@@ -58,7 +58,7 @@ def test_guesses_at_once_do_not_slip_through(catalog: Catalog) -> None:
     assert sign_in.identify(sign_in.sign_in_with_password("ada", PASSWORD, "10.0.0.2")).name == "ada"
 
 
-def test_names_that_nobody_has_are_counted_as_well(catalog: Catalog) -> None:
+def test_failures_of_unknown_names_are_counted_as_well(catalog: Catalog) -> None:
     sign_in = SignIn(catalog, 1.0)
     for _ in range(5):
         with pytest.raises(Unauthorized, match="wrong name or password"):
@@ -106,6 +106,14 @@ def test_two_admins_cannot_disable_each_other_at_once(catalog: Catalog) -> None:
     assert sum(a.role is Role.ADMIN and a.disabled_at is None for a in service.listing(catalog)) == 1
 
 
+def test_the_last_admin_cannot_be_removed(catalog: Catalog) -> None:
+    service.add(catalog, "chief", Role.ADMIN, password=PASSWORD, actor="test")
+    with pytest.raises(Conflict, match="last admin"):
+        service.disable(catalog, "chief", actor="test")
+    with pytest.raises(Conflict, match="last admin"):
+        service.set_role(catalog, "chief", Role.REVIEWER, actor="test")
+
+
 def test_the_right_password_counts_as_no_failure(catalog: Catalog) -> None:
     sign_in = SignIn(catalog, 1.0)
     for _ in range(12):  # Slicer signs in again and again
@@ -115,7 +123,7 @@ def test_the_right_password_counts_as_no_failure(catalog: Catalog) -> None:
         assert session.query(AccessToken).count() == 12
 
 
-def test_one_account_a_name_and_one_secret_a_workspace(catalog: Catalog) -> None:
+def test_a_name_has_one_account_and_a_workspace_one_secret(catalog: Catalog) -> None:
     outcomes = at_once(
         6, lambda: service.add(catalog, "Bob", Role.REVIEWER, password="other words of a secret", actor="test")
     )
@@ -156,7 +164,7 @@ def test_an_account_of_the_identity_provider(catalog: Catalog) -> None:
         sign_in.sign_in_with_password("eve.example@hospital.example", secret, "x")
     sign_in.sign_in_with_provider(issuer, "subject-1", "eve", Role.RADIOLOGIST, "10.0.0.1")
     assert sign_in.sign_in_with_password("eve.example@hospital.example", secret, "x")
-    with pytest.raises(InvalidInput, match="make an app password"):
+    with pytest.raises(InvalidInput, match="create an app password"):
         service.set_password(catalog, "eve.example@hospital.example", PASSWORD, actor="test")
     service.disable(catalog, "eve.example@hospital.example", actor="test")
     with pytest.raises(Unauthorized, match="disabled"):
@@ -186,7 +194,7 @@ def test_a_label_that_no_database_takes_is_refused(catalog: Catalog) -> None:
         credentials.make(catalog, "ada", CredentialKind.APP_PASSWORD, "one more", actor="test")
 
 
-def test_what_changes_while_a_password_is_looked_at_counts(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changes_during_the_verification_of_a_password_count(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
     sign_in = SignIn(catalog, 1.0)
 
     def meanwhile(act: Callable[[], None]) -> None:
@@ -208,7 +216,7 @@ def test_what_changes_while_a_password_is_looked_at_counts(catalog: Catalog, mon
         assert session.query(AccessToken).count() == 0
 
 
-def test_what_ends_with_a_new_password_and_with_disabling(catalog: Catalog) -> None:
+def test_a_new_password_and_disabling_end_app_passwords_and_tokens(catalog: Catalog) -> None:
     sign_in = SignIn(catalog, 1.0)
 
     def app_password() -> str:
@@ -232,7 +240,7 @@ def test_what_ends_with_a_new_password_and_with_disabling(catalog: Catalog) -> N
 
 
 def test_the_databases_clock_may_be_ahead(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On PostgreSQL it is another machine's; a token is good from its row on, whatever this machine's clock says."""
+    """PostgreSQL may run on another machine, whose clock decides how long a token is valid."""
     sign_in = SignIn(catalog, 1.0)
     with monkeypatch.context() as ahead:
         ahead.setattr(catalog, "now", lambda _: now() + timedelta(seconds=90))
@@ -240,6 +248,6 @@ def test_the_databases_clock_may_be_ahead(catalog: Catalog, monkeypatch: pytest.
     assert sign_in.identify(token).name == "ada"
 
 
-def test_a_password_that_is_no_text_is_a_wrong_one(catalog: Catalog) -> None:
+def test_a_password_that_is_not_valid_text_is_wrong(catalog: Catalog) -> None:
     with pytest.raises(Unauthorized, match="wrong name or password"):
         SignIn(catalog, 1.0).sign_in_with_password("ada", "\ud800aaaaaaaaaaaa", "10.0.0.1")

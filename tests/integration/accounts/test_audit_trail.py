@@ -33,7 +33,7 @@ def test_writes_and_sign_ins_are_in_the_audit_trail(
     assert [event["action"] for event in trail["items"]] == mine
 
 
-def test_every_write_over_http_is_an_audit_event_of_who_signed_in(
+def test_every_change_over_http_is_an_audit_event_of_the_account(
     guarded: Guarded, person: Callable[..., str], tmp_path: Path
 ) -> None:
     reader, reviewer, admin = person(), person(Role.REVIEWER), person(Role.ADMIN)

@@ -40,7 +40,7 @@ def role_of(served: Running, name: str) -> Role:
     return next(account.role for account in accounts.listing(served.catalog) if account.name == name)
 
 
-def test_saying_no_at_the_provider_is_no_sign_in(hospital: IdentityProvider, browser: Browser) -> None:
+def test_declining_at_the_provider_is_no_sign_in(hospital: IdentityProvider, browser: Browser) -> None:
     hospital.set_user("nils", READER)
     reply = browser.get(sign_in_at_provider(browser, hospital, "nils", answer="deny"))
     assert reply.status_code == 403 and "you declined it" in visible_text(reply)
@@ -51,7 +51,7 @@ def changed(cookie: str) -> str:
     return cookie[:20] + ("A" if cookie[20] != "A" else "B") + cookie[21:]
 
 
-def test_the_way_there_is_the_code_flow_with_pkce_state_and_nonce(served: Running, browser: Browser) -> None:
+def test_the_redirect_starts_the_code_flow_with_pkce_state_and_nonce(served: Running, browser: Browser) -> None:
     sent = browser.get("/auth/oidc/login")
     query = {key: value[0] for key, value in parse_qs(urlsplit(sent.headers["location"]).query).items()}
     assert (query["response_type"], query["code_challenge_method"]) == ("code", "S256")
@@ -64,7 +64,7 @@ def test_the_way_there_is_the_code_flow_with_pkce_state_and_nonce(served: Runnin
     assert CLIENT_SECRET not in sent.text + str(sent.headers)
 
 
-def test_the_first_sign_in_makes_the_account_and_each_one_brings_the_role(
+def test_the_first_sign_in_creates_the_account_and_each_one_updates_its_role(
     served: Running, hospital: IdentityProvider, browser: Browser
 ) -> None:
     hospital.set_user("ada", READER, "staff")
@@ -91,7 +91,7 @@ def test_the_first_sign_in_makes_the_account_and_each_one_brings_the_role(
         assert session.query(AuditEvent).filter_by(action="account.add", subject="ada").count() == 1
 
 
-def test_nobody_without_a_role_gets_in(served: Running, hospital: IdentityProvider, browser: Browser) -> None:
+def test_a_user_without_a_role_is_refused(served: Running, hospital: IdentityProvider, browser: Browser) -> None:
     for groups in ((), ("staff", "monailabel-annotators")):
         hospital.set_user("norah", *groups)
         reply = sign_in(browser, hospital, "norah")
@@ -105,7 +105,7 @@ def test_nobody_without_a_role_gets_in(served: Running, hospital: IdentityProvid
     assert sign_in(browser, hospital, "norah").status_code == 403
 
 
-def test_a_name_of_a_local_account_is_nobody_elses(
+def test_the_name_of_a_local_account_cannot_be_taken_over(
     served: Running, hospital: IdentityProvider, browser: Browser
 ) -> None:
     hospital.set_user("house", ADMIN)
@@ -115,7 +115,7 @@ def test_a_name_of_a_local_account_is_nobody_elses(
     assert browser.get("/account").headers["location"] == "/account/sign-in"
 
 
-def test_a_disabled_account_stays_out(served: Running, hospital: IdentityProvider, browser: Browser) -> None:
+def test_a_disabled_account_is_refused(served: Running, hospital: IdentityProvider, browser: Browser) -> None:
     hospital.set_user("dora", READER)
     assert sign_in(browser, hospital, "dora").status_code == 303
     accounts.disable(served.catalog, "dora", actor="test")
@@ -124,7 +124,7 @@ def test_a_disabled_account_stays_out(served: Running, hospital: IdentityProvide
     assert reply.status_code == 401 and "dora is disabled" in visible_text(reply)
 
 
-def test_what_the_provider_did_not_send_for_this_browser_now_is_refused(
+def test_a_forged_or_repeated_callback_is_refused(
     served: Running, hospital: IdentityProvider, browser: Browser
 ) -> None:
     hospital.set_user("eve", READER)
@@ -151,7 +151,7 @@ def test_what_the_provider_did_not_send_for_this_browser_now_is_refused(
 
     wrong: dict[str, dict[str, str | None]] = {
         "another state": {"state": "x" * 30},
-        "another browser: nobody is signed in as somebody else": {"cookie": None},
+        "another browser, which must not be signed in as this user": {"cookie": None},
         "a cookie that was changed": {"cookie": changed(state_cookie)},
         "no cookie of ours": {"cookie": "x"},
         "no state": {"state": None},
@@ -187,7 +187,7 @@ def test_what_the_provider_did_not_send_for_this_browser_now_is_refused(
     assert come().status_code == 401
 
 
-def test_no_address_leads_elsewhere(served: Running, hospital: IdentityProvider, browser: Browser) -> None:
+def test_no_parameter_redirects_to_another_site(served: Running, hospital: IdentityProvider, browser: Browser) -> None:
     away = dict.fromkeys(("next", "redirect", "redirect_uri", "return_to", "url"), "https://evil.example/")
     sent = browser.get("/auth/oidc/login", params=away)
     assert (
@@ -199,14 +199,14 @@ def test_no_address_leads_elsewhere(served: Running, hospital: IdentityProvider,
     assert browser.get(back + "&next=https://evil.example/").headers["location"] == "/account"
     signed = post_form(browser, "/account/sign-in?next=//evil.example", username="house", password=PASSWORD)
     assert signed.headers["location"] == "/account"
-    # What a request calls the server is believed by nobody: the provider knows the address that was registered.
+    # The Host of a request changes nothing: the provider accepts only the registered address.
     evil = browser.get("/auth/oidc/login", headers={"Host": "evil.example"})
     with open_browser(served) as other, pytest.raises(AssertionError, match="^400 "):
         hospital.sign_in(other, evil.headers["location"], "mia")
     assert browser.get("/auth/oidc/login", headers={"Host": "evil.example/x?"}).status_code == 422
 
 
-def test_a_silent_provider_keeps_nobody_else_out(tmp_path: Path) -> None:
+def test_local_accounts_sign_in_while_the_provider_is_down(tmp_path: Path) -> None:
     settings = settings_text("http://127.0.0.1:9/realm") + 'PUBLIC_URL = "https://mrseg.hospital.example"\n'
     with serving(tmp_path, settings, 1) as server:
         accounts.add(server.catalog, "house", Role.ADMIN, password=PASSWORD, actor="test")

@@ -19,7 +19,7 @@ from tests.support.browsers import (
 from tests.support.identity_provider import IdentityProvider
 
 
-def test_app_passwords_are_made_shown_once_used_and_revoked(
+def test_app_passwords_are_created_shown_once_used_and_revoked(
     served: Running, hospital: IdentityProvider, browser: Browser
 ) -> None:
     hospital.set_user("ines", READER)
@@ -42,7 +42,7 @@ def test_app_passwords_are_made_shown_once_used_and_revoked(
         refused = post_form(other, "/account/app-passwords", label="another")
         assert refused.status_code == 403 and 'class="secret"' not in refused.text
         assert post_form(other, action[1]).status_code == 403
-    with open_browser(served) as other:  # somebody else's page does not end it
+    with open_browser(served) as other:  # another account's form does not revoke it
         post_form(other, "/account/sign-in", username="house", password=PASSWORD)
         post_form(other, action[1])
     assert served.http.get("/info/", headers=bearer).status_code == 200
@@ -55,7 +55,7 @@ def test_app_passwords_are_made_shown_once_used_and_revoked(
     assert empty.status_code == 422 and "where it is used" in visible_text(empty)
 
 
-def test_signing_out_ends_the_session_and_not_only_the_cookie(
+def test_signing_out_ends_the_token_as_well_as_the_cookie(
     served: Running, hospital: IdentityProvider, browser: Browser
 ) -> None:
     hospital.set_user("olga", READER)
@@ -68,7 +68,7 @@ def test_signing_out_ends_the_session_and_not_only_the_cookie(
     assert served.http.get("/info/", headers=bearer).status_code == 401
 
 
-def test_pages_of_other_sites_can_send_nothing(served: Running, hospital: IdentityProvider, browser: Browser) -> None:
+def test_forms_from_other_sites_are_refused(served: Running, hospital: IdentityProvider, browser: Browser) -> None:
     hospital.set_user("rosa", READER)
     form = {"username": "house", "password": PASSWORD}
     foreign = [
@@ -76,7 +76,7 @@ def test_pages_of_other_sites_can_send_nothing(served: Running, hospital: Identi
         {"Origin": served.url, "Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"},
     ]  # fmt: skip
     for headers in foreign:
-        reply = browser.post("/account/sign-in", data=form, headers=headers)  # nobody is signed in by another's page
+        reply = browser.post("/account/sign-in", data=form, headers=headers)  # another site's page signs nobody in
         assert reply.status_code == 403 and "set-cookie" not in reply.headers, headers
     sign_in(browser, hospital, "rosa")
     for headers in foreign:

@@ -64,14 +64,14 @@ def test_urlretrieve_opens_a_case_by_its_ticket(guarded: Guarded, person: Callab
     assert label.status_code == 200
 
 
-def test_the_ticket_lives_through_submissions_and_the_author_is_who_signed_in(
+def test_a_ticket_outlasts_submissions_whose_author_is_the_account(
     guarded: Guarded, person: Callable[..., str], tmp_path: Path
 ) -> None:
     name, other = person(), person()
     token = guarded.sign_in(name)
     ticket = take(guarded, token)["id"]
     assert submit(guarded, token, ticket, tmp_path, client_id=other)[0] == 200
-    assert submit(guarded, token, ticket, tmp_path, client_id="chief", mrseg_caller="admin", user="admin")[0] == 200
+    assert submit(guarded, token, ticket, tmp_path, client_id="chief", mrseg_reader="admin", user="admin")[0] == 200
     with guarded.catalog.read() as session:
         case = session.query(Assignment).filter_by(ticket=ticket).one().acquisition_id
         found = session.query(Annotation).filter_by(acquisition_id=case).all()
@@ -96,7 +96,9 @@ def test_a_ticket_ends_with_its_time(guarded: Guarded, person: Callable[..., str
     assert refused.value.code == 401
 
 
-def test_a_released_case_is_closed_to_its_ticket(guarded: Guarded, person: Callable[..., str], tmp_path: Path) -> None:
+def test_a_ticket_ends_when_its_case_is_returned_to_the_queue(
+    guarded: Guarded, person: Callable[..., str], tmp_path: Path
+) -> None:
     token = guarded.sign_in(person())
     case = take(guarded, token)
     examination = case["name"].removesuffix(".nii.gz")
@@ -127,7 +129,7 @@ def test_a_reader_holds_three_cases_at_most(guarded: Guarded, person: Callable[.
         assert urlretrieve(url(guarded, ticket), tmp_path / "image.nii.gz")
 
 
-def test_work_on_a_case_that_was_released_meanwhile_is_kept_as_a_further_reading(
+def test_a_submission_under_an_ended_ticket_is_kept_as_a_further_reading(
     guarded: Guarded, person: Callable[..., str], tmp_path: Path
 ) -> None:
     """Next, Next, Next, Next in Slicer, and then back to the first case."""
@@ -152,7 +154,7 @@ def test_work_on_a_case_that_was_released_meanwhile_is_kept_as_a_further_reading
 
     with guarded.catalog.read() as session:
         case = session.query(Assignment).filter_by(ticket=first["id"]).one().acquisition_id
-    requested(guarded, case, other)
+    request_for(guarded, case, other)
     send(other, take(guarded, guarded.sign_in(other))["id"], "liver")
     send(late, first["id"], "spleen")
     with guarded.catalog.read() as session:
@@ -162,6 +164,6 @@ def test_work_on_a_case_that_was_released_meanwhile_is_kept_as_a_further_reading
         urlretrieve(url(guarded, first["id"]), tmp_path / "none")
 
 
-def requested(guarded: Guarded, acquisition: str, reader: str) -> None:
-    """Let a reader's next case be this one."""
+def request_for(guarded: Guarded, acquisition: str, reader: str) -> None:
+    """Make this case the reader's next one."""
     request_case(guarded.workspace, Reader("user-xyz", reader), Purpose.CORRECT, acquisition)

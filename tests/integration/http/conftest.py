@@ -1,4 +1,4 @@
-"""Fixtures of the tests of the front door: new accounts, and a server to attack."""
+"""Fixtures of the tests of the HTTP layer: new accounts, and a server to attack."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def test_pages_and_their_forms_refuse(scene: Scene) -> None:
 
 
 def test_what_is_shown_on_a_page_is_text(scene: Scene) -> None:
-    """Markup in the words for an app password is shown, not obeyed; another's is not ended, nor is it told of."""
+    """Markup in the label of an app password is shown as text; another account's is neither revoked nor revealed."""
     authorization = {"Authorization": scene.by("rita").partition(": ")[2]}
     label = "<script>alert(1)</script>"
     assert (

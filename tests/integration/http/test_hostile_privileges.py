@@ -13,7 +13,7 @@ from tests.support.hostile_scene import Scene, check, check_no_trace, check_refu
 
 
 def too_many_privileges(s: Scene) -> dict[str, bytes]:
-    """Fields that nobody asked for."""
+    """Fields that a request does not have, and sign-ins with more than a name and a password."""
     own = s.by()
     extra = {"role": "admin", "user": "root", "author": "alice", "name": "root", "mrseg_reader": {"role": "admin"}}
     found: dict[str, bytes] = {}
@@ -77,7 +77,7 @@ def test_more_privileges_are_refused(scene: Scene) -> None:
 
 
 def test_forwarded_addresses_do_not_help_to_guess(scene: Scene) -> None:
-    """Who guesses is slowed down whatever address the request says it comes from."""
+    """A forged forwarding header does not reset the delay of guesses."""
     accounts.add(scene.server.catalog, "victim", Role.RADIOLOGIST, password=PASSWORD, actor="test")
     codes = []
     for n in range(10):

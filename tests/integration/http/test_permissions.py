@@ -60,7 +60,9 @@ def request(guarded: Guarded, permission: Permission, role: Role | None) -> tupl
         headers = {"Authorization": f"Bearer {guarded.sign_in(str(role))}"}  # it ends the token
     path = re.sub(r"\{(\w+)\}", lambda found: FILLED[found[1]], permission.path)
     if permission.path.endswith("/rounds") and permission.method == "POST":
-        body: dict[str, Any] = {"content": "{"}  # whoever may start a round is told that this is no JSON
+        body: dict[str, Any] = {
+            "content": "{"
+        }  # with the permission to start a round it is still refused, as malformed JSON
     else:
         body = {"json": {}} if permission.method == "POST" and "token" not in path else {}
     reply = guarded.http.request(permission.method, path, headers=headers, **body)
@@ -68,8 +70,8 @@ def request(guarded: Guarded, permission: Permission, role: Role | None) -> tupl
     return reply.status_code, detail
 
 
-@pytest.mark.parametrize("role", [None, *Role], ids=lambda role: role or "stranger")
-def test_the_server_does_what_the_table_says(guarded: Guarded, role: Role | None) -> None:
+@pytest.mark.parametrize("role", [None, *Role], ids=lambda role: role or "no sign-in")
+def test_the_server_permits_what_the_table_permits(guarded: Guarded, role: Role | None) -> None:
     for permission in TABLE.permissions:
         code, detail = request(guarded, permission, role)
         what = f"{permission.method} {permission.path} as {role}: {code} {detail}"
@@ -84,7 +86,7 @@ def test_the_server_does_what_the_table_says(guarded: Guarded, role: Role | None
             assert permission.method == "HEAD" or "which is not permitted here" in detail, what
 
 
-def test_what_is_in_no_table_is_open_to_nobody(guarded: Guarded) -> None:
+def test_a_route_without_a_permission_answers_no_role(guarded: Guarded) -> None:
     for path in ("/logs/", "/proxy/dicom", "/reload", "/static/x", "/model/mrseg", "/scoring/", "/batch/infer/mrseg",
                  "/datastore/file", "/ohif/", "/docs", "/redoc", "/api/v1/none", "/..%2f..%2fetc/passwd"):  # fmt: skip
         assert guarded.http.get(path).status_code == 401, path

@@ -1,4 +1,4 @@
-"""Requests made up from our own OpenAPI document: none makes the server fail, and it answers as the document says.
+"""Requests generated from our own OpenAPI document: none makes the server fail, and every reply fits the document.
 
 References
 ----------
@@ -35,7 +35,7 @@ from mrseg_label.catalog.tables import Account
 from mrseg_label.catalog.types import Role
 from tests.integration.conftest import PASSWORD, SETTINGS, Running, serving
 
-WHO = (None, Role.RADIOLOGIST, Role.ADMIN)
+CLIENTS = (None, Role.RADIOLOGIST, Role.ADMIN)
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 SHORT, SOAK = 2, 40  # examples of an operation that each kind of client sends
 
@@ -118,7 +118,7 @@ def fuzz(server: Running, examples: int) -> Tried:
         for result in schema.get_all_operations():
             assert isinstance(result, Ok), result
             operation = result.ok()
-            for role in WHO:
+            for role in CLIENTS:
                 send(server, web, operation, role, values, examples, tried)
     return tried
 
@@ -168,7 +168,7 @@ def judge(tried: Tried, at_least: int) -> None:
     assert not tried.wrong, "\n".join([f"{len(tried.wrong)} of {tried.examples}:", *tried.wrong.values()])
     assert tried.examples >= at_least
     for role in (Role.RADIOLOGIST, Role.ADMIN):
-        assert any(tried.statuses[f"{role} {status}"] for status in (200, 201)), "nobody got anywhere"
+        assert any(tried.statuses[f"{role} {status}"] for status in (200, 201)), "no request succeeded"
     assert tried.statuses["stranger 401"]
 
 

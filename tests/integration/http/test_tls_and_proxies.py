@@ -1,4 +1,4 @@
-"""TLS by certificate files, and forwarding headers believed of configured proxies alone."""
+"""TLS with certificate files, and forwarding headers, which are read only from configured proxies."""
 
 from __future__ import annotations
 
@@ -108,14 +108,14 @@ def test_https_with_a_hospitals_own_authority(secured: str, authority: tuple[Pat
     address = f"{secured}/datastore/image?image={sample['id']}"
     fetch = [sys.executable, "-c", "import sys, urllib.request as r; r.urlretrieve(*sys.argv[1:])"]
     fetch += [address, str(tmp_path / "image.nii.gz")]
-    # As docs/sign-in.md says: Slicer's download checks certificates, and has to be told of the authority.
+    # As in docs/sign-in.md: Slicer's download verifies certificates and needs to know the authority.
     unknown = subprocess.run(fetch, env=environment, capture_output=True, text=True)
     assert unknown.returncode != 0 and "CERTIFICATE_VERIFY_FAILED" in unknown.stderr
     subprocess.run(fetch, env=environment | {"SSL_CERT_FILE": str(authority[0])}, check=True)
     assert (tmp_path / "image.nii.gz").stat().st_size > 1000
 
 
-def test_certificate_and_key_must_fit(tmp_path: Path, authority: tuple[Path, Path, Path]) -> None:
+def test_certificate_and_key_must_match(tmp_path: Path, authority: tuple[Path, Path, Path]) -> None:
     _, certificate, key = authority
     other = write_pem(tmp_path / "other.key", private(ec.generate_private_key(ec.SECP256R1())))
     assert tls_files(load_settings(tmp_path, tls_certificate=certificate, tls_key=key)) == (str(certificate), str(key))
@@ -128,7 +128,7 @@ def test_certificate_and_key_must_fit(tmp_path: Path, authority: tuple[Path, Pat
             tls_files(load_settings(tmp_path, tls_certificate=certificate, tls_key=wrong))
 
 
-def test_forwarding_headers_are_believed_of_configured_proxies_alone(tmp_path: Path) -> None:
+def test_only_configured_proxies_may_forward_addresses(tmp_path: Path) -> None:
     root = Workspace.init(
         tmp_path / "ws", settings_text='WORKERS = 0\nTRUSTED_PROXIES = "10.0.0.0/24, 10.9.9.9"\n'
     ).root
@@ -154,7 +154,7 @@ def test_forwarding_headers_are_believed_of_configured_proxies_alone(tmp_path: P
         workspace.catalog.close()
 
 
-def test_strangers_learn_nothing_of_what_ails_the_server(tmp_path: Path) -> None:
+def test_without_sign_in_the_reason_for_a_server_error_stays_secret(tmp_path: Path) -> None:
     root = Workspace.init(tmp_path / "ws", settings_text="WORKERS = 0\n").root
     workspace = open_workspace(root)
     application = build(LoopApp(workspace))
