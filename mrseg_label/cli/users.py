@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from mrseg_label.catalog.tables import Account, Credential
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the account.")]
-LabelOption = Annotated[str, typer.Option(help="Where it is used, such as 'Slicer, room 3' or 'nightly download of models'.")]
+LabelOption = Annotated[
+    str, typer.Option(help="Where it is used, such as 'Slicer, room 3' or 'nightly download of models'.")
+]
 _ACTOR = "command line"  # no account: whoever can write the workspace's files can change everything anyway
 _ROLES = ("radiologist", "reviewer", "admin", "service")
 RoleOption = Annotated[str, typer.Option(help=f"One of {', '.join(_ROLES)}.")]

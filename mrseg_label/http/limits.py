@@ -92,24 +92,20 @@ class LimitsMiddleware:
             return
         if has_other_charset(scope):
             # The event loop would decode a megabyte with the codec of the client's choice; some take half a minute.
-            await problem(Request(scope), 415, "the Content-Type names another charset than UTF-8; send UTF-8")(
-                scope, receive, send
-            )
+            detail = "the Content-Type names another charset than UTF-8; send UTF-8"
+            await problem(Request(scope), 415, detail)(scope, receive, send)
             return
         permission = self._permissions.find(scope["method"], scope["path"])
-        megabytes = (
-            self._megabytes if permission is not None and permission.upload else min(SMALL_BODY_MB, self._megabytes)
-        )
+        takes_files = permission is not None and permission.upload
+        megabytes = self._megabytes if takes_files else min(SMALL_BODY_MB, self._megabytes)
         limit = megabytes * MEGABYTE
-        detail = f"the request is larger than {megabytes} MB" + (
-            " (MAX_UPLOAD_MB)" if permission and permission.upload else ""
-        )
-        announced = _content_length(scope["headers"])
-        if announced is not None and announced > limit:
-            response = problem(Request(scope), 413, detail, headers={"Connection": "close"})
+        too_large = f"the request is larger than {megabytes} MB{' (MAX_UPLOAD_MB)' if takes_files else ''}"
+        declared = _content_length(scope["headers"])
+        if declared is not None and declared > limit:
+            response = problem(Request(scope), 413, too_large, headers={"Connection": "close"})
             await response(scope, receive, send)
             return
-        await self.app(scope, _Body(receive, limit, detail, self._idle_seconds).receive, send)
+        await self.app(scope, _Body(receive, limit, too_large, self._idle_seconds).receive, send)
 
 
 class _Body:
