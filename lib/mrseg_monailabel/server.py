@@ -122,9 +122,7 @@ def build(app: LoopApp) -> FastAPI:
         what = "annotation server: enter this address in 3D Slicer's MONAI Label module"
         return {"name": app.name, "what": what, "rest": paths.REST, "openapi": "/openapi.json"}
 
-    application.include_router(
-        web.router(app.workspace.settings, app.catalog, app.sign_in), form_limits=routes.FORM_LIMITS
-    )
+    application.include_router(web.router(app.workspace.settings, app.catalog, app.sign_in))
     application.include_router(api.root_router(app.workspace))
     application.include_router(api.router(app.workspace))
     problems.install(application)

@@ -1,1 +1,1 @@
-"""Who may sign in: accounts and roles, passwords, tokens, keys."""
+"""Accounts, roles, and the ways to sign in: passwords, app passwords, tokens, API keys, identity providers."""

@@ -1,7 +1,7 @@
-"""API keys of programs, and app passwords of people who sign in through the hospital's identity provider.
+"""API keys for programs, and app passwords for Slicer.
 
-Slicer's sign-in form knows a name and a password only. Whoever has no password here makes an app password,
-which opens this server alone and can be revoked alone.
+Slicer's sign-in form takes only a name and a password. People who sign in through the hospital's identity provider
+have no password here, so they create an app password: it works on this server only and can be revoked by itself.
 """
 
 from __future__ import annotations
@@ -20,38 +20,42 @@ from mrseg_label.catalog.tables import Credential
 from mrseg_label.catalog.types import CredentialKind, Role
 from mrseg_label.errors import Conflict, Forbidden, InvalidInput, NotFound, Unauthorized
 
-KEY_PREFIX = "mrseg-key-"  # so that a key that leaked is found by those who look for such
-MOST = 20  # in use at one time, of one account
+KEY_PREFIX = "mrseg-key-"  # lets secret scanners find a leaked key
+MAX_CREDENTIALS = 20  # in use at the same time, per account
 MAX_LABEL = 100
-_USE_NOTED = timedelta(hours=1)
+_USE_RECORDED_EVERY = timedelta(hours=1)
 
 
 def make(catalog: Catalog, name: str, kind: CredentialKind, label: str, *, actor: str) -> tuple[Credential, str]:
-    """A new credential, and its secret, which is shown once and stored nowhere.
+    """Create a credential; returns its row and its secret, which is shown once and never stored.
 
     Raises
     ------
     NotFound
         There is no such account.
     InvalidInput
-        The label cannot be used; or a person asks for a key, or a program for an app password.
+        The label is empty, too long or not printable; or an API key is for a person, an app password for a program.
     Conflict
-        The account is disabled or has too many.
+        The account is disabled or has too many credentials.
     """
     label = label.strip()
     if not 0 < len(label) <= MAX_LABEL or not label.isprintable():
-        raise InvalidInput(f"say in 1 to {MAX_LABEL} printable characters what it is for, such as 'Slicer, room 3'")
+        raise InvalidInput(
+            f"the label must have 1 to {MAX_LABEL} printable characters that say where it is used, such as 'Slicer, room 3'"
+        )
     secret = KEY_PREFIX + new_secret() if kind is CredentialKind.API_KEY else new_app_password()
     with catalog.begin() as session:
         owner = get(session, account_name(name))
         if (owner.role is Role.SERVICE) != (kind is CredentialKind.API_KEY):
             raise InvalidInput(
-                f"{owner.name} has the role {owner.role}: programs (role service) have API keys, people app passwords"
+                f"{owner.name} has the role {owner.role}: API keys are for programs (role service), app passwords for people"
             )
         if owner.disabled_at is not None:
-            raise Conflict(f"{owner.name} is disabled")
-        if sum(item.revoked_at is None for item in rows.credentials(session, owner.name)) >= MOST:
-            raise Conflict(f"{owner.name} has {MOST} already; revoke those that are not used any more")
+            raise Conflict(f"{owner.name} is disabled; enable it first with: mrseg-label users enable {owner.name}")
+        if sum(item.revoked_at is None for item in rows.credentials(session, owner.name)) >= MAX_CREDENTIALS:
+            raise Conflict(
+                f"{owner.name} already has {MAX_CREDENTIALS} credentials; revoke those that are no longer used"
+            )
         made = Credential(account_name=owner.name, kind=kind, label=label, digest=digest(secret))
         session.add(made)
         session.flush()
@@ -60,7 +64,7 @@ def make(catalog: Catalog, name: str, kind: CredentialKind, label: str, *, actor
 
 
 def listing(catalog: Catalog, name: str | None = None) -> Sequence[Credential]:
-    """Credentials of an account, or of all."""
+    """List the credentials of an account, or of all accounts."""
     with catalog.read() as session:
         if name is not None:
             name = get(session, account_name(name)).name
@@ -68,27 +72,29 @@ def listing(catalog: Catalog, name: str | None = None) -> Sequence[Credential]:
 
 
 def check_may_manage(identity: Identity) -> None:
-    """Raise :class:`Forbidden` for who signed in with an app password: one that leaked must not make others."""
+    """Raise :class:`Forbidden` after a sign-in with an app password: a leaked one must not be able to create others."""
     if identity.by_app_password:
-        raise Forbidden("app passwords are managed after a sign-in with the password or the hospital's account")
+        raise Forbidden(
+            "you signed in with an app password; to manage app passwords, sign in with your password or hospital account"
+        )
 
 
 def revoke(catalog: Catalog, credential_id: str, *, actor: str, owner: str | None = None) -> None:
-    """End a credential and the tokens that were given for it.
+    """Revoke a credential and the tokens that were issued for it.
 
     Parameters
     ----------
-    owner : only if it is this account's.
+    owner : if given, the account that must own the credential.
 
     Raises
     ------
     NotFound
-        There is none, or it was revoked.
+        No such credential is in use.
     """
     with catalog.begin() as session:
         found = session.get(Credential, credential_id)
         if found is None or found.revoked_at is not None or owner not in (None, found.account_name):
-            raise NotFound(f"there is no credential {credential_id[:40]!r} in use")
+            raise NotFound(f"no credential {credential_id[:40]!r} is in use; see mrseg-label users list")
         moment = catalog.now(session)
         found.revoked_at = moment
         rows.revoke_tokens(session, found.account_name, moment, found.id)
@@ -96,31 +102,31 @@ def revoke(catalog: Catalog, credential_id: str, *, actor: str, owner: str | Non
 
 
 def identify_key(catalog: Catalog, key: str) -> Identity:
-    """Whose API key this is.
+    """Identify the account that an API key belongs to.
 
     Raises
     ------
     Unauthorized
-        It is none, it was revoked, or its account is disabled.
+        The key is unknown or revoked, or its account is disabled.
     """
     with catalog.read() as session:
         found = rows.credential(session, digest(key), CredentialKind.API_KEY)
         if found is None:
-            raise Unauthorized("this API key is not known here, or was revoked")
+            raise Unauthorized("this API key is unknown or was revoked")
         check_enabled(found.account)
         moment = catalog.now(session)
-    if not used_lately(found, moment):
+    if not was_used_recently(found, moment):
         with catalog.begin() as session:
-            note_use(session.get(Credential, found.id), moment)
+            record_use(session.get(Credential, found.id), moment)
     return Identity(found.account.name, found.account.role)
 
 
-def used_lately(credential: Credential, moment: datetime) -> bool:
-    """Whether the last use is noted closely enough; a write a request would be too many."""
-    return credential.last_used_at is not None and moment - credential.last_used_at < _USE_NOTED
+def was_used_recently(credential: Credential, moment: datetime) -> bool:
+    """Whether a recent use is recorded already, since one write per request would be too many."""
+    return credential.last_used_at is not None and moment - credential.last_used_at < _USE_RECORDED_EVERY
 
 
-def note_use(credential: Credential | None, moment: datetime) -> None:
-    """Note when a credential was used."""
+def record_use(credential: Credential | None, moment: datetime) -> None:
+    """Record when a credential was used."""
     if credential is not None:
         credential.last_used_at = moment

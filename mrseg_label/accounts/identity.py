@@ -1,4 +1,4 @@
-"""Who a request is from."""
+"""The identity of a request: the account that sent it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ class Identity:
 
     Attributes
     ----------
-    token_id : of the access token that was shown, None for a key or a ticket.
-    by_app_password : whether the token was given for an app password, which opens Slicer's work and not the account.
+    token_id : id of the access token that the request carried; None for an API key or a ticket.
+    by_app_password : whether the token was issued for an app password, which is for work in Slicer and may not manage
+        the account.
     """
 
     name: str

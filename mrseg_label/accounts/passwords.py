@@ -1,8 +1,8 @@
-"""Passwords and other secrets: made, checked, and kept as hashes only.
+"""Passwords and other secrets: created, verified, and stored only as hashes.
 
 References
 ----------
-NIST SP 800-63B, Digital Identity Guidelines: length instead of rules of composition. https://pages.nist.gov/800-63-4/
+NIST SP 800-63B, Digital Identity Guidelines: length instead of composition rules. https://pages.nist.gov/800-63-4/
 RFC 9106, Argon2. https://www.rfc-editor.org/rfc/rfc9106
 """
 
@@ -20,49 +20,49 @@ from mrseg_label.ids import ALPHABET
 
 MIN_LENGTH = 12
 MAX_LENGTH = 256  # hashing longer ones would only cost time
-_GROUPS, _GROUP = 5, 5  # of an app password: 125 random bits
+_GROUPS, _GROUP_LENGTH = 5, 5  # of an app password: 125 random bits
 
 
 def hash_password(password: str, name: str) -> str:
-    """The argon2id hash of a new password.
+    """Return the argon2id hash of a new password.
 
     Raises
     ------
     InvalidInput
-        It is too short, too long or too easily guessed.
+        The password is too short, too long or easily guessed.
     """
     if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
         raise InvalidInput(
-            f"a password has {MIN_LENGTH} to {MAX_LENGTH} characters, this one {len(password)}; several words are a good one"
+            f"the password has {len(password)} characters; it must have {MIN_LENGTH} to {MAX_LENGTH}, for example several words"
         )
     folded = password.casefold()
     if len(folded.replace(name.casefold(), "")) < MIN_LENGTH // 2 or len(set(folded)) < 5:
-        raise InvalidInput("this password is easily guessed: take one of several words that are not the name")
+        raise InvalidInput("the password is easily guessed; choose several words other than the account's name")
     return _hasher().hash(password)
 
 
 def verify(password: str, stored: str | None) -> bool:
-    """Whether a password is the one that was hashed; takes as long where there is none."""
+    """Whether a password matches a stored hash; without a hash it takes as long, so that time does not tell."""
     if len(password) > MAX_LENGTH:
         return False
     if stored is None:
-        _hasher().verify(password, _nobody())
+        _hasher().verify(password, _dummy_hash())
         return False
     return _hasher().verify(password, stored)
 
 
 def new_app_password() -> str:
-    """A password that is read once and typed into Slicer."""
-    return "-".join("".join(secrets.choice(ALPHABET) for _ in range(_GROUP)) for _ in range(_GROUPS))
+    """Return a random password that is easy to type."""
+    return "-".join("".join(secrets.choice(ALPHABET) for _ in range(_GROUP_LENGTH)) for _ in range(_GROUPS))
 
 
 def new_secret() -> str:
-    """256 random bits as text."""
+    """Return 256 random bits as text."""
     return secrets.token_urlsafe(32)
 
 
 def digest(secret: str) -> str:
-    """What is stored of a random secret: it cannot be guessed, so that a plain hash is enough."""
+    """Return what is stored of a random secret: a plain hash is enough, since the secret cannot be guessed."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
@@ -72,5 +72,5 @@ def _hasher() -> PasswordHash:
 
 
 @cache
-def _nobody() -> str:
+def _dummy_hash() -> str:
     return _hasher().hash(new_secret())

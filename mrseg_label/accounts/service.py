@@ -1,4 +1,4 @@
-"""Accounts: made, changed and disabled by an admin. Nothing is deleted: names stand in the history of annotations."""
+"""Create, change and disable accounts. None is deleted, since annotations and the audit trail refer to their names."""
 
 from __future__ import annotations
 
@@ -17,144 +17,150 @@ from mrseg_label.catalog.types import ANONYMOUS, DEFAULT_CLIENT, IMPORT_AUTHOR, 
 from mrseg_label.errors import Conflict, InvalidInput, NotFound
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
-# What somebody without a name, and the program itself, are called in histories.
+# The audit trail and annotations use these names for requests without an account and for the program itself.
 RESERVED = frozenset({ANONYMOUS, DEFAULT_CLIENT, IMPORT_AUTHOR, UNKNOWN, "local", "monailabel"})
 
 
 def account_name(text: str) -> str:
-    """The form in which an account's name is kept: lower case, so that Anna and anna are one.
+    """Return the form in which the name of an account is stored: lower case, so that Anna and anna are the same.
 
     Raises
     ------
     InvalidInput
-        It has characters that are not allowed.
+        The name is reserved, too long, or has other characters than those permitted.
     """
     name = text.strip().lower()
     if not _NAME.fullmatch(name) or name in RESERVED:
         raise InvalidInput(
-            f"an account's name has 1 to 64 letters a to z, digits and . _ @ + -, and is none of {', '.join(sorted(RESERVED))}; "
-            f"{text[:80]!r} cannot be used"
+            f"{text[:80]!r} cannot be the name of an account: use 1 to 64 of a to z, digits and . _ @ + -, "
+            f"but none of {', '.join(sorted(RESERVED))}"
         )
     return name
 
 
 def add(catalog: Catalog, name: str, role: Role, *, password: str | None, actor: str) -> Account:
-    """Make an account.
+    """Create an account.
 
     Parameters
     ----------
-    password : None for a program, which has keys alone.
+    password : None for the role service, since programs only have API keys.
 
     Raises
     ------
     InvalidInput
         The name or the password cannot be used.
     Conflict
-        There is an account of that name.
+        The name is taken.
     """
     name = account_name(name)
     if role is Role.SERVICE and password is not None:
-        raise InvalidInput("a service account has keys and no password; make one with: mrseg-label users key NAME")
+        raise InvalidInput(
+            f"{name} is a service account, which has API keys and no password; create one with: mrseg-label users key {name}"
+        )
     if role is not Role.SERVICE and password is None:
         raise InvalidInput(f"an account with the role {role} needs a password")
     hashed = None if password is None else hash_password(password, name)
     try:
         with catalog.begin() as session:
             if rows.account(session, name) is not None:
-                raise Conflict(f"there is an account {name} already")
+                raise Conflict(f"the account {name} already exists")
             made = Account(name=name, role=role, password_hash=hashed, created_by=actor)
             session.add(made)
             session.flush()
             audit.record(session, actor, "account.add", name, role=str(role))
             return made
     except IntegrityError as error:
-        raise Conflict(f"there is an account {name} already") from error
+        raise Conflict(f"the account {name} already exists") from error
 
 
 def listing(catalog: Catalog) -> Sequence[Account]:
-    """All accounts, by name."""
+    """List all accounts, by name."""
     with catalog.read() as session:
         return rows.accounts(session)
 
 
 def set_password(catalog: Catalog, name: str, password: str, *, actor: str) -> None:
-    """Give an account a new password; all that it signed in with before ends: tokens, tickets, app passwords.
+    """Change the password of an account; its tokens, tickets and app passwords end.
 
     Raises
     ------
     NotFound
         There is no such account.
     InvalidInput
-        The password cannot be used, or the account signs in otherwise.
+        The password cannot be used, or the account signs in without a password of this server.
     """
     name = account_name(name)
     with catalog.read() as session:
         found = get(session, name)
     if found.role is Role.SERVICE:
-        raise InvalidInput(f"{name} is a service account: it has keys and no password")
+        raise InvalidInput(f"{name} is a service account, which has API keys and no password")
     if found.issuer is not None:
-        raise InvalidInput(f"{name} signs in through {found.issuer} and has no password here; make an app password")
+        raise InvalidInput(
+            f"{name} signs in through {found.issuer} and has no password here; create an app password with: mrseg-label users app-password {name}"
+        )
     hashed = hash_password(password, name)
     with catalog.begin() as session:
         rows.lock(session, name).password_hash = hashed
-        _close(catalog, session, name)
+        _end_sign_ins(catalog, session, name)
         rows.revoke_credentials(session, name, catalog.now(session))
         audit.record(session, actor, "account.password", name)
 
 
 def set_role(catalog: Catalog, name: str, role: Role, *, actor: str) -> None:
-    """Change an account's role; it holds from the next request on.
+    """Change the role of an account, with effect from the next request.
 
     Raises
     ------
     NotFound
         There is no such account.
     Conflict
-        It is the last admin, or a person would become a program or the other way round.
+        The account is the last admin, or a person's account would become a program's or the other way round.
     """
     with catalog.begin() as session:
         found = get(session, account_name(name))
         if (found.role is Role.SERVICE) != (role is Role.SERVICE):
-            raise Conflict(f"{found.name} is a {found.role} account: people and programs have accounts of their own")
+            raise Conflict(
+                f"{found.name} has the role {found.role}: an account is for a person or for a program, and cannot change between them"
+            )
         if role is not Role.ADMIN:
-            _not_the_last_admin(session, found)
+            _check_not_last_admin(session, found)
         audit.record(session, actor, "account.role", found.name, before=str(found.role), role=str(role))
         found.role = role
 
 
 def disable(catalog: Catalog, name: str, *, actor: str) -> None:
-    """Let an account in no more: its tokens, tickets, keys and app passwords end at once, and for good.
+    """Disable an account: its tokens, tickets, API keys and app passwords end at once and for good.
 
-    Its cases go back to the others.
+    The cases assigned to it are returned to the queue.
 
     Raises
     ------
     NotFound
         There is no such account.
     Conflict
-        It is disabled already, or it is the last admin.
+        The account is already disabled, or it is the last admin.
     """
     with catalog.begin() as session:
         found = get(session, account_name(name))
         if found.disabled_at is not None:
-            raise Conflict(f"{found.name} was disabled already, by {found.disabled_by}")
-        _not_the_last_admin(session, found)
+            raise Conflict(f"{found.name} is already disabled (by {found.disabled_by})")
+        _check_not_last_admin(session, found)
         moment = catalog.now(session)
         found.disabled_at, found.disabled_by = moment, actor
-        _close(catalog, session, found.name)
+        _end_sign_ins(catalog, session, found.name)
         rows.revoke_credentials(session, found.name, moment)
         audit.record(session, actor, "account.disable", found.name)
 
 
 def enable(catalog: Catalog, name: str, *, actor: str) -> None:
-    """Let an account in again.
+    """Enable a disabled account.
 
     Raises
     ------
     NotFound
         There is no such account.
     Conflict
-        It is not disabled.
+        The account is not disabled.
     """
     with catalog.begin() as session:
         found = get(session, account_name(name))
@@ -165,7 +171,7 @@ def enable(catalog: Catalog, name: str, *, actor: str) -> None:
 
 
 def sign_out(catalog: Catalog, name: str, *, actor: str) -> None:
-    """End all tokens and tickets of an account; app passwords and keys stay.
+    """End all tokens and tickets of an account; its app passwords and API keys keep working.
 
     Raises
     ------
@@ -174,25 +180,25 @@ def sign_out(catalog: Catalog, name: str, *, actor: str) -> None:
     """
     with catalog.begin() as session:
         found = get(session, account_name(name))
-        _close(catalog, session, found.name)
+        _end_sign_ins(catalog, session, found.name)
         audit.record(session, actor, "account.sign-out", found.name)
 
 
 def get(session: Session, name: str) -> Account:
-    """An account by its name as it is kept. Raises :class:`NotFound`."""
+    """Return an account by its stored name. Raises :class:`NotFound`."""
     found = rows.account(session, name)
     if found is None:
-        raise NotFound(f"there is no account {name[:80]!r}; see mrseg-label users list")
+        raise NotFound(f"no account {name[:80]!r} exists; see mrseg-label users list")
     return found
 
 
-def _close(catalog: Catalog, session: Session, name: str) -> None:
-    """End the tokens and tickets of an account; what is submitted later for such a case is kept beside others'."""
+def _end_sign_ins(catalog: Catalog, session: Session, name: str) -> None:
+    """End the tokens and assignments of an account; a later submission for such a case is kept as a further reading."""
     moment = catalog.now(session)
     rows.revoke_tokens(session, name, moment)
     assignments.return_all_of_account(session, name, moment)
 
 
-def _not_the_last_admin(session: Session, account: Account) -> None:
+def _check_not_last_admin(session: Session, account: Account) -> None:
     if account.role is Role.ADMIN and account.disabled_at is None and rows.active_admins(session) == 1:
-        raise Conflict(f"{account.name} is the last admin; make another one first")
+        raise Conflict(f"{account.name} is the last admin; give another account the role admin first")

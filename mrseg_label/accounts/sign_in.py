@@ -1,4 +1,4 @@
-"""Sign in: by name and password as Slicer's form does, or as somebody whom the identity provider named."""
+"""Sign-in with name and password, as Slicer's form sends them, or through the hospital's identity provider."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from mrseg_label.accounts import throttle
-from mrseg_label.accounts.credentials import KEY_PREFIX, identify_key, note_use
+from mrseg_label.accounts.credentials import KEY_PREFIX, identify_key, record_use
 from mrseg_label.accounts.identity import Identity
 from mrseg_label.accounts.passwords import digest, verify
 from mrseg_label.accounts.service import account_name
@@ -23,8 +23,8 @@ from mrseg_label.catalog.tables import Account, Credential
 from mrseg_label.catalog.types import UNKNOWN, CredentialKind, Role
 from mrseg_label.errors import InvalidInput, Unauthorized
 
-WRONG = "wrong name or password"
-# Hashing takes 64 MB and a core's time each, on purpose: strangers must not take them from readers.
+WRONG_PASSWORD = "wrong name or password"  # one message for both, so that names cannot be found out
+# A hash takes 64 MB and a core, on purpose: clients without an account must not take all of them from readers.
 PASSWORDS_AT_ONCE = 2
 
 
@@ -33,8 +33,8 @@ class SignIn:
 
     Parameters
     ----------
-    token_hours : how long a token lasts.
-    app_password_days : how long after the last sign-in through the identity provider its people's app passwords work.
+    token_hours : lifetime of a token.
+    app_password_days : how long app passwords keep working after the last sign-in through the identity provider.
     """
 
     def __init__(self, catalog: Catalog, token_hours: float, app_password_days: float = 30.0) -> None:
@@ -46,86 +46,90 @@ class SignIn:
 
     @property
     def token_seconds(self) -> int:
-        """How long a token lasts."""
+        """Lifetime of a token in seconds."""
         return round(self._hours * 3600)
 
     def sign_in_with_password(self, name: str, password: str, peer: str) -> str:
-        """A token for a name and its password or one of its app passwords.
+        """Sign in with a name and its password or one of its app passwords; returns a token.
 
         Raises
         ------
         Unauthorized
-            Wrong, or the account is disabled.
+            Name or password are wrong, or the account is disabled.
         TooManyRequests
-            Too many attempts failed; the next one is not due yet.
+            Too many attempts failed; the next one is not permitted yet.
         """
         try:
             name = account_name(name)
             password.encode()
         except (InvalidInput, UnicodeEncodeError) as error:
-            raise Unauthorized(WRONG) from error
-        self._count(name, peer)
+            raise Unauthorized(WRONG_PASSWORD) from error
+        self._count_attempt(name, peer)
         with self._catalog.read() as session:
             account = rows.account(session, name)
             credential = _app_password(session, account, password)
-        # Outside of any transaction: hashing takes its time, on purpose.
+        # Outside any transaction, since hashing is slow on purpose.
         if credential is None and not verify(password, account.password_hash if account else None):
             with self._catalog.begin() as session:
-                # An unknown name is not written down: it may be a password in the wrong field.
-                who = account.name if account else UNKNOWN
-                audit.record(session, who, "sign-in.failed", who, peer=peer)
-            raise Unauthorized(WRONG)
+                # An unknown name is not recorded: it may be a password typed into the wrong field.
+                recorded = account.name if account else UNKNOWN
+                audit.record(session, recorded, "sign-in.failed", recorded, peer=peer)
+            raise Unauthorized(WRONG_PASSWORD)
         assert account is not None
-        shown = account.password_hash
+        verified = account.password_hash
         with self._catalog.begin() as session:
             account = rows.lock(session, name)
             if credential is not None:
                 credential = session.get_one(Credential, credential.id, populate_existing=True)
-            # Hashing took its time: meanwhile the password may have been changed, or the app password revoked.
-            if account.password_hash != shown if credential is None else credential.revoked_at is not None:
-                raise Unauthorized(WRONG)
-            throttle.forget(session, name, peer)
+            # During the slow hash the password may have been changed, or the app password revoked.
+            if account.password_hash != verified if credential is None else credential.revoked_at is not None:
+                raise Unauthorized(WRONG_PASSWORD)
+            throttle.reset(session, name, peer)
             moment = self._catalog.now(session)
             stale = account.issuer is not None and (account.provider_seen_at or moment) + self._provider_days < moment
             if account.disabled_at is None and not stale:
                 if credential is not None:
-                    note_use(credential, moment)
-                return self._token(session, account, "app password" if credential else "password", peer, credential)
+                    record_use(credential, moment)
+                return self._issue_token(
+                    session, account, "app password" if credential else "password", peer, credential
+                )
             audit.record(session, name, "sign-in.refused", name, peer=peer, reason="not seen" if stale else "disabled")
-        # Said to those alone who know the password.
+        # Only a client that knows the password learns this.
         if stale:
             raise Unauthorized(
                 f"{name} has not signed in through the hospital's identity provider for {self._provider_days.days} days; "
-                "do so once on the page /account of this server, and the app password works again"
+                "sign in once on the page /account of this server, and the app password will work again"
             )
         raise Unauthorized(disabled_message(name))
 
     async def sign_in_with_password_async(self, name: str, password: str, peer: str) -> str:
-        """As :meth:`sign_in_with_password`, for the event loop: in a thread, few at a time whatever route they come by."""
-        look = partial(self.sign_in_with_password, name, password, peer)
-        return await anyio.to_thread.run_sync(look, limiter=self._passwords)
+        """Call :meth:`sign_in_with_password` in a thread, few at a time however many routes and requests ask for it."""
+        call = partial(self.sign_in_with_password, name, password, peer)
+        return await anyio.to_thread.run_sync(call, limiter=self._passwords)
 
     def sign_in_with_provider(self, issuer: str, subject: str, name: str, role: Role, peer: str) -> str:
-        """A token for a person whom an identity provider has signed in; the account is made at the first time.
+        """Sign in a user whom an identity provider has authenticated; returns a token.
+
+        The first sign-in creates the account, each one brings its role up to date.
 
         Parameters
         ----------
-        issuer, subject : the provider, and its own unchanging name for the person.
-        name : the person's name as the provider gives it; it becomes the account's.
-        role : as the provider says now.
+        issuer, subject : the provider, and its own unchanging identifier of the user.
+        name : the provider's name for the user, which becomes the name of the account.
+        role : the present role, according to the provider.
 
         Raises
         ------
         Unauthorized
-            The account is disabled, or the name belongs to another account.
+            The account is disabled, or the name cannot be used or belongs to another account.
         """
         try:
             name = account_name(name)
         except InvalidInput as error:
-            raise Unauthorized(f"the identity provider calls you {name[:80]!r}: {error}") from error
+            raise Unauthorized(f"the identity provider's name for you cannot be used here: {error}") from error
         try:
             return self._sign_in_provider_user(issuer, subject, name, role, peer)
-        except IntegrityError:  # the first sign-in, twice at once
+        except IntegrityError:  # two first sign-ins at once
             return self._sign_in_provider_user(issuer, subject, name, role, peer)
 
     def _sign_in_provider_user(self, issuer: str, subject: str, name: str, role: Role, peer: str) -> str:
@@ -133,9 +137,9 @@ class SignIn:
             account = rows.by_subject(session, issuer, subject)
             if account is None:
                 if rows.account(session, name) is not None:
-                    # Who the provider calls by a name is not the one who was given it here by an admin.
+                    # The provider's user of that name need not be the person to whom an admin gave it here.
                     raise Unauthorized(
-                        f"there is an account {name} that is not of this identity provider; ask an administrator"
+                        f"the account {name} exists and is not of this identity provider; ask an administrator of this server"
                     )
                 account = Account(name=name, role=role, issuer=issuer, subject=subject, created_by=issuer)
                 session.add(account)
@@ -146,40 +150,42 @@ class SignIn:
             if account.role is not role:
                 audit.record(session, issuer, "account.role", account.name, before=str(account.role), role=str(role))
                 account.role = role
-            return self._token(session, account, "identity provider", peer, None)
+            return self._issue_token(session, account, "identity provider", peer, None)
 
     def identify(self, presented: str) -> Identity:
-        """Whose token or API key this is.
+        """Identify the account that a token or an API key belongs to.
 
         Raises
         ------
         Unauthorized
-            Nobody's, or not any more.
+            The token or key is unknown, expired or revoked, or its account is disabled.
         """
         if presented.startswith(KEY_PREFIX):
             return identify_key(self._catalog, presented)
         return identify(self._catalog, self._secret, presented)
 
     def identity_of(self, name: str) -> Identity:
-        """The identity of an account that has proven itself otherwise. Raises :class:`Unauthorized`."""
+        """Return the identity of an account that was authenticated otherwise. Raises :class:`Unauthorized`."""
         with self._catalog.read() as session:
             account = rows.account(session, name)
             if account is None:
-                raise Unauthorized("the account of this request is not there any more")
+                raise Unauthorized("the account of this request no longer exists")
             check_enabled(account)
             return Identity(account.name, account.role)
 
-    def _count(self, name: str, peer: str) -> None:
+    def _count_attempt(self, name: str, peer: str) -> None:
         for last in (False, False, True):
             try:
                 with self._catalog.begin() as session:
                     throttle.count_attempt(session, self._catalog.now(session), name, peer)
                 return
-            except IntegrityError:  # the first failures of a name, at two server processes at once
+            except IntegrityError:  # two server processes insert the first failure of a name at once
                 if last:
                     raise
 
-    def _token(self, session: Session, account: Account, by: str, peer: str, credential: Credential | None) -> str:
+    def _issue_token(
+        self, session: Session, account: Account, by: str, peer: str, credential: Credential | None
+    ) -> str:
         audit.record(session, account.name, "sign-in", account.name, by=by, peer=peer)
         identifier = credential.id if credential else None
         return issue(self._catalog, session, self._secret, account, self._hours, identifier)

@@ -1,7 +1,7 @@
-"""Guessing passwords gets slow: after some failures each further attempt has to wait, longer and longer.
+"""Throttling of password guesses: after a few failures each further attempt has to wait, longer every time.
 
-Counted are failures of a name from one peer, of a peer, and of a name. The first is strict; the others are
-generous, since many readers may share a peer, and nobody should keep a reader out by guessing at a name.
+Failures are counted per name and peer, per peer, and per name. The first limit is strict. The others are generous,
+since many readers may share a peer, and nobody should be able to lock a reader out by guessing at their name.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from mrseg_label.catalog.queries import accounts as rows
 from mrseg_label.catalog.tables import SignInAttempts
 from mrseg_label.errors import TooManyRequests
 
-FORGOTTEN = timedelta(hours=1)  # failures that long ago do not count
+FAILURES_COUNT_FOR = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
 class _Limit:
-    free: int  # failures that cost no waiting
+    free: int  # failures without a wait
     longest: int  # seconds
 
 
@@ -31,25 +31,25 @@ _LIMITS = {"name and peer": _Limit(5, 900), "peer": _Limit(50, 300), "name": _Li
 
 
 def count_attempt(session: Session, moment: datetime, name: str, peer: str) -> None:
-    """Count an attempt before its password is looked at, so that many at once do not slip through.
+    """Count an attempt before its password is verified, so that many at once cannot get past the limit.
 
     Raises
     ------
     TooManyRequests
-        The next attempt is not due yet.
+        The next attempt is not permitted yet.
     """
     limits = {_key(what, name, peer): limit for what, limit in _LIMITS.items()}
     found = rows.attempts(session, list(limits))
     waits = [row.blocked_until for row in found.values() if row.blocked_until and row.blocked_until > moment]
     if waits:
         seconds = math.ceil((max(waits) - moment).total_seconds())
-        raise TooManyRequests(f"too many failed sign-ins; wait {seconds} s and try again", seconds)
+        raise TooManyRequests(f"too many failed sign-ins; try again in {seconds} s", seconds)
     for key, limit in limits.items():
         row = found.get(key)
         if row is None:
             row = SignInAttempts(key=key, failures=0, last_at=moment)
             session.add(row)
-        if moment - row.last_at > FORGOTTEN:
+        if moment - row.last_at > FAILURES_COUNT_FOR:
             row.failures = 0
         row.failures += 1
         row.last_at = moment
@@ -58,17 +58,17 @@ def count_attempt(session: Session, moment: datetime, name: str, peer: str) -> N
         row.blocked_until = moment + timedelta(seconds=seconds) if seconds else None
 
 
-def forget(session: Session, name: str, peer: str) -> None:
-    """The right password came: this name from this peer starts anew, and the name has one failure less to answer for."""
+def reset(session: Session, name: str, peer: str) -> None:
+    """Reset the counts of a name after a successful sign-in, and take the attempt back from the count of its peer."""
     rows.forget_attempts(session, [_key(what, name, peer) for what in ("name and peer", "name")])
     counted = rows.attempts(session, [_key("peer", name, peer)])
     for row in counted.values():
-        row.failures = max(0, row.failures - 1)  # this attempt was none
+        row.failures = max(0, row.failures - 1)
         row.blocked_until = None
 
 
 def _network(peer: str) -> str:
-    """A peer as it is counted: with IPv6 one client has a whole /64 to choose addresses from."""
+    """Return the network that a peer is counted as: an IPv6 client can use any address of its /64."""
     try:
         address = ipaddress.ip_address(peer.partition("%")[0])
     except ValueError:

@@ -1,7 +1,7 @@
-"""Access tokens: a working day long, and revocable, since each has a row.
+"""Access tokens: valid for a working day, and revocable because each has a row in the database.
 
-A token is a JWT, because clients expect one and may read the roles in it; what counts is the row and the
-account as they are now.
+A token is a JWT because clients expect one and may read the roles in it. What decides is the token's row and the
+account at the time of the request.
 
 References
 ----------
@@ -30,8 +30,8 @@ from mrseg_label.errors import Unauthorized
 ALGORITHM = "HS256"
 ISSUER = "mrseg-label"
 _SECRET = "token-signing"
-_KEPT = timedelta(days=7)  # so long an ended token is remembered
-# The names that MONAI Label gives to roles; Keycloak puts them where we do.
+_EXPIRED_KEPT_FOR = timedelta(days=7)
+# MONAI Label's names of the roles. The claim is the one that Keycloak uses.
 _ROLE_CLAIMS = {
     Role.ADMIN: ["monailabel-admin", "monailabel-reviewer", "monailabel-annotator", "monailabel-user"],
     Role.REVIEWER: ["monailabel-reviewer", "monailabel-annotator", "monailabel-user"],
@@ -41,7 +41,7 @@ _ROLE_CLAIMS = {
 
 
 def signing_secret(catalog: Catalog) -> str:
-    """The secret of this workspace that tokens are signed with; made when it is first needed."""
+    """Return the secret that signs the tokens of this workspace; it is created on first use."""
     with catalog.read() as session:
         found = rows.secret(session, _SECRET)
     if found is not None:
@@ -58,9 +58,9 @@ def signing_secret(catalog: Catalog) -> str:
 def issue(
     catalog: Catalog, session: Session, secret: str, account: Account, hours: float, credential_id: str | None = None
 ) -> str:
-    """A new token of an account."""
+    """Issue a token for an account; returns the signed JWT."""
     moment = catalog.now(session)
-    rows.forget_tokens(session, moment - _KEPT)
+    rows.forget_tokens(session, moment - _EXPIRED_KEPT_FOR)
     row = AccessToken(
         account_name=account.name,
         credential_id=credential_id,
@@ -83,18 +83,18 @@ def issue(
 
 
 def identify(catalog: Catalog, secret: str, token: str) -> Identity:
-    """Whose token this is.
+    """Identify the account that a token belongs to.
 
     Raises
     ------
     Unauthorized
-        It is none of ours, it has ended or was revoked, or the account is disabled.
+        The token is not one of this server's, has expired or was revoked, or its account is disabled.
     """
     claims = _claims(token, secret)
     with catalog.read() as session:
         row = rows.token(session, claims["jti"])
         if row is None or row.account_name != claims["sub"]:
-            raise Unauthorized("this token is not known here; sign in again")
+            raise Unauthorized("this token is unknown; sign in again")
         check_enabled(row.account)
         if row.revoked_at is not None:
             raise Unauthorized("this token was revoked; sign in again")
@@ -104,7 +104,7 @@ def identify(catalog: Catalog, secret: str, token: str) -> Identity:
 
 
 def revoke(catalog: Catalog, token_id: str, *, actor: str) -> None:
-    """End one token."""
+    """Revoke a token."""
     with catalog.begin() as session:
         row = rows.token(session, token_id)
         if row is not None and row.revoked_at is None:
@@ -113,18 +113,18 @@ def revoke(catalog: Catalog, token_id: str, *, actor: str) -> None:
 
 
 def role_claims(role: Role) -> list[str]:
-    """A role as MONAI Label's clients know it."""
+    """Return the names of a role and of those below it, as MONAI Label's clients know them."""
     return _ROLE_CLAIMS[role]
 
 
 def check_enabled(account: Account) -> None:
-    """Raise :class:`Unauthorized` where an account is disabled."""
+    """Raise :class:`Unauthorized` if an account is disabled."""
     if account.disabled_at is not None:
         raise Unauthorized(disabled_message(account.name))
 
 
 def disabled_message(name: str) -> str:
-    """What somebody reads whose account is disabled."""
+    """Return the message for a user whose account is disabled."""
     return f"the account {name} is disabled; ask an administrator of this server"
 
 
@@ -137,7 +137,7 @@ def _claims(token: str, secret: str) -> dict[str, Any]:
             algorithms=[ALGORITHM],
             issuer=ISSUER,
             audience=ISSUER,
-            # The database's clock wrote it and may be ahead of this machine's; its row says whether it is good.
+            # The database's clock, which may be ahead of ours, wrote "iat"; the row tells whether the token is valid.
             options={"require": required, "verify_iat": False},
         )
     except jwt.ExpiredSignatureError as error:

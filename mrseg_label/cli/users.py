@@ -1,4 +1,4 @@
-"""``users``: accounts, their roles, passwords and keys; ``audit``: who did what."""
+"""``users``: accounts with their roles, passwords and keys; ``audit``: the audit trail."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     from mrseg_label.catalog.tables import Account, Credential
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the account.")]
-LabelOption = Annotated[str, typer.Option(help="What it is for, such as 'download of models'.")]
-_ACTOR = "command line"  # whoever may write the workspace's files is its master
+LabelOption = Annotated[
+    str, typer.Option(help="Where it is used, such as 'Slicer, room 3' or 'nightly download of models'.")
+]
+_ACTOR = "command line"  # no account: whoever can write the workspace's files can change everything anyway
 _ROLES = ("radiologist", "reviewer", "admin", "service")
 RoleOption = Annotated[str, typer.Option(help=f"One of {', '.join(_ROLES)}.")]
 
 
 def add(name: NameArgument, role: RoleOption, workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
-    """Make an account; the password is asked for twice (two lines on standard input where there is no terminal)."""
+    """Create an account; asks for the password twice (without a terminal: two lines of standard input)."""
     from mrseg_label.accounts import service
     from mrseg_label.catalog.types import Role
 
@@ -32,13 +34,13 @@ def add(name: NameArgument, role: RoleOption, workspace: WorkspaceOption = HERE,
     if as_json:
         print_json(_account(made))
         return
-    say(f"{made.name} may sign in as {made.role}")
+    say(f"created the account {made.name} with the role {made.role}")
     if chosen is Role.SERVICE:
-        say(f"a program signs in with a key; make one with: mrseg-label users key {made.name}")
+        say(f"create an API key for it with: mrseg-label users key {made.name}")
 
 
 def list_users(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
-    """List the accounts, with keys and app passwords in use."""
+    """List the accounts, and the API keys and app passwords in use."""
     from mrseg_label.accounts import credentials, service
 
     with opened(workspace) as work:
@@ -52,95 +54,95 @@ def list_users(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -
         print_json({"items": items, "next": None})
         return
     if not found:
-        say("there are no accounts; make the first with: mrseg-label users add NAME --role admin")
+        say("no accounts yet; create the first with: mrseg-label users add NAME --role admin")
         return
-    rows = [(item.name, item.role, _signs_in(item), item.created_at, item.disabled_at) for item in found]
-    print_table(("name", "role", "signs in by", "made", "disabled"), rows)
+    rows = [(item.name, item.role, _sign_in_method(item), item.created_at, item.disabled_at) for item in found]
+    print_table(("name", "role", "signs in with", "created", "disabled"), rows)
     if keys:
         shown = [(item.id, item.account_name, item.kind, item.label, item.last_used_at) for item in keys]
-        print_table(("credential", "of", "kind", "for", "last used"), shown)
+        print_table(("credential", "account", "kind", "label", "last used"), shown)
 
 
 def disable(name: NameArgument, workspace: WorkspaceOption = HERE) -> None:
-    """Let an account in no more: its tokens, tickets, keys and app passwords end at once."""
+    """Disable an account; its tokens, tickets, API keys and app passwords end at once."""
     from mrseg_label.accounts import service
 
     with opened(workspace) as work:
         service.disable(work.catalog, name, actor=_ACTOR)
-    say(f"{name} is disabled; let it in again with: mrseg-label users enable {name}")
+    say(f"disabled {name}; enable it again with: mrseg-label users enable {name}")
 
 
 def enable(name: NameArgument, workspace: WorkspaceOption = HERE) -> None:
-    """Let a disabled account in again."""
+    """Enable a disabled account."""
     from mrseg_label.accounts import service
 
     with opened(workspace) as work:
         service.enable(work.catalog, name, actor=_ACTOR)
-    say(f"{name} may sign in again")
+    say(f"enabled {name}")
 
 
 def password(name: NameArgument, workspace: WorkspaceOption = HERE) -> None:
-    """Give an account a new password, asked for as in `users add`; its tokens end."""
+    """Change the password of an account, asked for as in `users add`; its tokens, tickets and app passwords end."""
     from mrseg_label.accounts import service
 
     with opened(workspace) as work:
         service.set_password(work.catalog, name, _new_password(), actor=_ACTOR)
-    say(f"{name} has a new password")
+    say(f"changed the password of {name}")
 
 
 def role(name: NameArgument, role: RoleOption, workspace: WorkspaceOption = HERE) -> None:
-    """Change an account's role; it holds at once."""
+    """Change the role of an account, with immediate effect."""
     from mrseg_label.accounts import service
     from mrseg_label.catalog.types import Role
 
     with opened(workspace) as work:
         service.set_role(work.catalog, name, Role(_role(role)), actor=_ACTOR)
-    say(f"{name} has the role {role}")
+    say(f"{name} now has the role {role}")
 
 
 def sign_out(name: NameArgument, workspace: WorkspaceOption = HERE) -> None:
-    """End all sign-ins of an account; it may sign in again."""
+    """Sign an account out everywhere; it can sign in again."""
     from mrseg_label.accounts import service
 
     with opened(workspace) as work:
         service.sign_out(work.catalog, name, actor=_ACTOR)
-    say(f"all tokens of {name} have ended")
+    say(f"signed {name} out everywhere")
 
 
 def key(
     name: NameArgument, label: LabelOption = "API key", workspace: WorkspaceOption = HERE, as_json: JsonOption = False
 ) -> None:
-    """Make an API key for a service account; it is shown once."""
-    _make("api_key", name, label, workspace, as_json)
+    """Create an API key for a service account; it is shown once."""
+    _create_credential("api_key", name, label, workspace, as_json)
 
 
 def app_password(
     name: NameArgument, label: LabelOption = "Slicer", workspace: WorkspaceOption = HERE, as_json: JsonOption = False
 ) -> None:
-    """Make an app password, for Slicer's sign-in form; it is shown once."""
-    _make("app_password", name, label, workspace, as_json)
+    """Create an app password for Slicer's sign-in form; it is shown once."""
+    _create_credential("app_password", name, label, workspace, as_json)
 
 
 def revoke(
-    credential: Annotated[str, typer.Argument(metavar="CREDENTIAL", help="Its id, see `users list`.")],
+    credential: Annotated[str, typer.Argument(metavar="CREDENTIAL", help="Id of the credential, from `users list`.")],
     workspace: WorkspaceOption = HERE,
 ) -> None:
-    """End an API key or an app password, and what was signed in with it."""
+    """Revoke an API key or an app password, and the sign-ins that used it."""
     from mrseg_label.accounts import credentials
 
     with opened(workspace) as work:
         credentials.revoke(work.catalog, credential, actor=_ACTOR)
-    say(f"{credential} opens nothing any more")
+    say(f"revoked {credential}")
 
 
 def audit(
     workspace: WorkspaceOption = HERE,
-    actor: Annotated[str | None, typer.Option(help="Only what this account did.")] = None,
-    action: Annotated[str | None, typer.Option(help="Only this, such as sign-in.failed.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many events, the newest.")] = 50,
+    actor: Annotated[str | None, typer.Option(help="Only events of this account.")] = None,
+    action: Annotated[str | None, typer.Option(help="Only this action, such as sign-in.failed.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="Number of events.")] = 50,
     as_json: JsonOption = False,
 ) -> None:
-    """Show who did what, newest first."""
+    """Show the audit trail, newest first."""
     from mrseg_label.catalog.queries import audit as rows
     from mrseg_label.reports.documents.audit import AuditOut
 
@@ -150,12 +152,12 @@ def audit(
         print_page(found)
         return
     shown = [(item.at, item.actor, item.action, item.subject, item.detail) for item in found]
-    print_table(("when", "who", "what", "of", "more"), shown)
+    print_table(("time", "actor", "action", "subject", "detail"), shown)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
-    group = typer.Typer(no_args_is_help=True, help="Accounts, roles, passwords and API keys.")
+    group = typer.Typer(no_args_is_help=True, help="Manage accounts, roles, passwords and API keys.")
     group.command("add")(add)
     group.command("list")(list_users)
     group.command("disable")(disable)
@@ -170,7 +172,7 @@ def register(app: typer.Typer) -> None:
     app.command("audit")(audit)
 
 
-def _make(kind: str, name: str, label: str, workspace: Any, as_json: bool) -> None:
+def _create_credential(kind: str, name: str, label: str, workspace: Any, as_json: bool) -> None:
     from mrseg_label.accounts import credentials
     from mrseg_label.catalog.types import CredentialKind
 
@@ -179,13 +181,13 @@ def _make(kind: str, name: str, label: str, workspace: Any, as_json: bool) -> No
     if as_json:
         print_json(_credential(made) | {"secret": secret})
         return
-    typer.echo("It is shown this once and stored nowhere:", err=True)
+    typer.echo("copy it now, it will not be shown again:", err=True)
     say(secret)
 
 
 def _new_password() -> str:
     if sys.stdin.isatty():
-        first, second = getpass.getpass("new password: "), getpass.getpass("once more: ")
+        first, second = getpass.getpass("new password: "), getpass.getpass("repeat it: ")
     else:
         first, second = (sys.stdin.readline().rstrip("\r\n") for _ in range(2))
     if first != second:
@@ -195,11 +197,11 @@ def _new_password() -> str:
 
 def _role(text: str) -> str:
     if text not in _ROLES:
-        raise typer.BadParameter(f"there is no role {text!r}; choose from {', '.join(_ROLES)}", param_hint="--role")
+        raise typer.BadParameter(f"no role {text!r} exists; choose from {', '.join(_ROLES)}", param_hint="--role")
     return text
 
 
-def _signs_in(account: Account) -> str:
+def _sign_in_method(account: Account) -> str:
     if account.issuer is not None:
         return account.issuer
     return "password" if account.password_hash is not None else "key"
@@ -211,7 +213,7 @@ def _account(account: Account) -> dict[str, Any]:
     return {
         "name": account.name,
         "role": account.role,
-        "signs_in_by": _signs_in(account),
+        "signs_in_by": _sign_in_method(account),
         "created": iso(account.created_at),
         "disabled": iso(account.disabled_at),
     }

@@ -1,4 +1,4 @@
-"""The front door of every HTTP request: permissions, identity, limits, errors as documents.
+"""What every HTTP request passes first: request id, identity, permissions and limits; and errors as replies.
 
-REST, pages and the MONAI Label protocol stand behind it; none of them decides who may call what.
+REST, the pages and the MONAI Label protocol all lie behind it, and none of them checks roles or limits by itself.
 """

@@ -15,23 +15,23 @@ from mrseg_label.accounts.identity import Identity
 from mrseg_label.accounts.sign_in import SignIn
 from mrseg_label.catalog import Catalog
 from mrseg_label.errors import Forbidden, InvalidInput, MrsegError, NotFound, Unauthorized
-from mrseg_label.http.browsers import SESSION_COOKIE, accepts_html, is_same_origin
+from mrseg_label.http.browsers import SESSION_COOKIE, accepts_html, check_same_origin
 from mrseg_label.http.permissions import Permission, PermissionTable
 from mrseg_label.http.problems import error_response
 from mrseg_label.worklist.resolving import account_of_ticket
 
 _SAFE = ("GET", "HEAD")
-_THREADS = 16  # its own, so that checking a token does not wait for uploads
+_THREADS = 16  # separate from those of the routes, so that checking a token never waits for uploads
 
 
 class AuthenticationMiddleware:
-    """Passes a request on where the permission table allows it to the account that it is from.
+    """Passes a request on if the permission table permits it to the account that sent it.
 
-    Afterwards ``request.state.identity`` is that account, and ``request.state.anonymous`` whether there is none.
+    Sets ``request.state.identity`` to that account, and ``request.state.anonymous`` to whether there is none.
 
     Parameters
     ----------
-    permissions : the table. A path that is not in it is answered with 404 after a sign-in, with 401 without one.
+    permissions : the table. A path that is not in it is answered with 404 if signed in, otherwise with 401.
     """
 
     def __init__(self, app: ASGIApp, catalog: Catalog, sign_in: SignIn, permissions: PermissionTable) -> None:
@@ -46,7 +46,7 @@ class AuthenticationMiddleware:
             await self.app(scope, receive, send)
             return
         if scope["type"] != "http":
-            await send({"type": "websocket.close", "code": 1008, "reason": "there are no websockets here"})
+            await send({"type": "websocket.close", "code": 1008, "reason": "this server has no websockets"})
             return
         scope.setdefault("state", {})["anonymous"] = True
         permission = self._permissions.find(scope["method"], scope["path"])
@@ -70,7 +70,7 @@ class AuthenticationMiddleware:
         if given:
             scheme, _, presented = given[0].partition(" ")
             if len(given) > 1 or scheme.lower() != "bearer" or not presented:
-                raise Unauthorized("the header Authorization must be 'Bearer', a space, and a token or an API key")
+                raise Unauthorized("the header Authorization must be 'Bearer', a space, then a token or an API key")
             return self._sign_in.identify(presented.strip())
         ticket = _ticket(scope) if permission is not None and permission.ticket else None
         if ticket is not None:
@@ -80,39 +80,40 @@ class AuthenticationMiddleware:
         cookie = _session_cookie(headers)
         if cookie is not None:
             identity = self._sign_in.identify(cookie)
-            if scope["method"] not in _SAFE and not is_same_origin(scope.get("scheme", "http"), headers):
-                raise Forbidden("this request comes from a page of another site; use the pages of this server")
+            if scope["method"] not in _SAFE:
+                check_same_origin(scope.get("scheme", "http"), headers)
             return identity
         if ticket is not None:
             raise Unauthorized(
-                "this image needs a ticket that is still valid, or a sign-in; ask for the next case again"
+                "this image needs a valid ticket or a sign-in, and the ticket in this address has ended or never existed; "
+                "ask for the next case"
             )
         raise Unauthorized("sign in first: POST /auth/token with name and password, or send an API key")
 
     def _check(self, scope: Scope, permission: Permission | None, identity: Identity) -> None:
         path = scope["path"]
         if permission is None:
-            # The router answers where the path exists with another method, or with another slash at its end.
+            # The router answers if the path exists with another method, or with or without a slash at its end.
             twin = path.rstrip("/") if path.endswith("/") else f"{path}/"
             if not self._permissions.has_path(path) and not self._permissions.has_path(twin):
-                raise NotFound("there is no such address on this server")
+                raise NotFound("this server has no such address")
             permission = self._permissions.find(scope["method"], twin)
         if permission is not None and permission.roles is not None and identity.role not in permission.roles:
             raise Forbidden(
-                f"{identity.name} has the role {identity.role}, which is not permitted here. {permission.describe()}"
+                f"{identity.name} has the role {identity.role}, which is not permitted here. {permission.explain()}"
             )
 
 
 def _ticket(scope: Scope) -> str | None:
     images = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True).get("image", [])
-    if len(images) > 1:  # the one that is looked at here must be the one that is sent
-        raise InvalidInput("the address names more than one image; name one")
+    if len(images) > 1:  # the image whose ticket is checked here must be the one that the route sends
+        raise InvalidInput(f"the address names {len(images)} images; name one")
     return images[0] if images else None
 
 
 def _session_cookie(headers: Headers) -> str | None:
-    # By hand: the standard library's parser takes seconds for what a stranger may send (CVE-2024-7592), and stops at
-    # another application's odd cookie.
+    # Not with the standard library's parser: anybody can send a cookie that keeps it busy for seconds (CVE-2024-7592),
+    # and it stops at a malformed cookie of another application.
     for part in headers.get("cookie", "").split(";"):
         name, _, value = part.strip().partition("=")
         if name == SESSION_COOKIE and value:

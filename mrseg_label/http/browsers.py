@@ -1,23 +1,35 @@
-"""What tells a browser's request: the cookie of a sign-in, the page that it comes from, the reply that it accepts."""
+"""Requests of browsers: the session cookie, the page that sent the request, and the kind of reply that it accepts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from mrseg_label.errors import Forbidden
+
 SESSION_COOKIE = "mrseg_session"
 
 
 def is_same_origin(scheme: str, headers: Mapping[str, str]) -> bool:
-    """Whether a request that changes something comes from a page of this server.
+    """Whether a request that changes something was sent by a page of this server.
 
-    Browsers state the origin of every such request; one that states none does not come from a browser's page.
+    Browsers state the origin of every such request, so one without an origin was not sent by a page.
+
+    Parameters
+    ----------
+    headers : of the request; looked up by names in lower case.
     """
     site = headers.get("sec-fetch-site")
-    if site is not None:  # no page can set or remove it
+    if site is not None:  # set by the browser; a page can neither set nor remove it
         return site == "same-origin"
     return headers.get("origin", "").lower() == f"{scheme}://{headers.get('host', '')}".lower()
 
 
+def check_same_origin(scheme: str, headers: Mapping[str, str]) -> None:
+    """Raise :class:`Forbidden` unless a page of this server sent the request."""
+    if not is_same_origin(scheme, headers):
+        raise Forbidden("this request was sent by a page of another site; use the pages of this server")
+
+
 def accepts_html(headers: Mapping[str, str]) -> bool:
-    """Whether a person in a browser reads the reply, and not a program."""
+    """Whether the client is a browser, which shows its user a page, and not a program."""
     return "text/html" in headers.get("accept", "")

@@ -1,4 +1,4 @@
-"""ASGI middleware: addresses are clean, bodies are neither too large nor too slow, replies carry security headers.
+"""Limits of requests (address, charset, size and speed of the body, parts of a form) and security headers of replies.
 
 References
 ----------
@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable
+from typing import Any
 
 import anyio
 from starlette.datastructures import MutableHeaders
@@ -22,16 +23,18 @@ from mrseg_label.http.permissions import PermissionTable
 from mrseg_label.http.problems import problem
 
 MEGABYTE = 1024 * 1024
-SMALL_BODY_MB = 1  # of routes that take no file
-BYTES_PER_SECOND = 4096  # at least, on average, of a body that takes longer than twice the time without a byte
-MAX_QUERY = 8192
+SMALL_BODY_MB = 1  # for routes that take no file
+MIN_BYTES_PER_SECOND = 4096  # on average, for a body that takes longer than twice the idle time
+MAX_QUERY = 8192  # bytes
+# As FastAPI's ``form_limits``: no form of ours has more, and each file of a megabyte or more is an open file here.
+FORM_LIMITS: Any = {"max_files": 4, "max_fields": 32}
 
 _CHARSET = re.compile(rb""";\s*charset\s*=\s*"?utf-?8"?\s*(?=;|$)""", re.IGNORECASE)
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
-    # Not no-referrer: with that, browsers send "null" as the origin of our own pages' forms.
+    # Not no-referrer: browsers would then send "null" as the origin of the forms on our own pages.
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -42,7 +45,7 @@ HSTS = "max-age=31536000"
 
 
 class SecurityHeadersMiddleware:
-    """Adds headers to each reply; a route's own win."""
+    """Adds security headers to each reply, except those that a route has set itself."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -65,12 +68,12 @@ class SecurityHeadersMiddleware:
 
 
 class LimitsMiddleware:
-    """Ends requests with an address that cannot be meant, or a body that is too large or comes too slowly.
+    """Refuses requests with a malformed address, a charset other than UTF-8, or a body that is too large or too slow.
 
     Parameters
     ----------
-    megabytes : of a body of a route that takes files; the others take one megabyte.
-    idle_seconds : without a byte of a body after which it is given up.
+    megabytes : limit of a body where the route takes files; elsewhere it is one megabyte.
+    idle_seconds : how long a body may pause before its request is refused.
     """
 
     def __init__(self, app: ASGIApp, permissions: PermissionTable, megabytes: int, idle_seconds: float) -> None:
@@ -83,34 +86,32 @@ class LimitsMiddleware:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        reason = bad_address(scope)
+        reason = address_error(scope)
         if reason is not None:
             await problem(Request(scope), 422, reason)(scope, receive, send)
             return
-        if other_charset(scope):
-            # A client's choice of codec would be run on a megabyte by the event loop, and some take half a minute.
-            await problem(Request(scope), 415, "text is sent as UTF-8, and no other charset")(scope, receive, send)
+        if has_other_charset(scope):
+            # The event loop would decode a megabyte with the codec of the client's choice; some take half a minute.
+            detail = "the Content-Type names another charset than UTF-8; send UTF-8"
+            await problem(Request(scope), 415, detail)(scope, receive, send)
             return
         permission = self._permissions.find(scope["method"], scope["path"])
-        megabytes = (
-            self._megabytes if permission is not None and permission.upload else min(SMALL_BODY_MB, self._megabytes)
-        )
+        takes_files = permission is not None and permission.upload
+        megabytes = self._megabytes if takes_files else min(SMALL_BODY_MB, self._megabytes)
         limit = megabytes * MEGABYTE
-        detail = f"the request is larger than {megabytes} MB" + (
-            " (MAX_UPLOAD_MB)" if permission and permission.upload else ""
-        )
-        announced = _content_length(scope["headers"])
-        if announced is not None and announced > limit:
-            response = problem(Request(scope), 413, detail, headers={"Connection": "close"})
+        too_large = f"the request is larger than {megabytes} MB{' (MAX_UPLOAD_MB)' if takes_files else ''}"
+        declared = _content_length(scope["headers"])
+        if declared is not None and declared > limit:
+            response = problem(Request(scope), 413, too_large, headers={"Connection": "close"})
             await response(scope, receive, send)
             return
-        await self.app(scope, _Body(receive, limit, detail, self._idle_seconds).receive, send)
+        await self.app(scope, _Body(receive, limit, too_large, self._idle_seconds).receive, send)
 
 
 class _Body:
-    """A body as it comes, counted and timed.
+    """Counts and times a body while it is received.
 
-    An HTTPException passes through FastAPI's reading of the body; anything else would become a 400.
+    Raises HTTPException because FastAPI lets it pass while it reads a body; any other exception would become a 400.
     """
 
     def __init__(self, receive: Receive, limit: int, too_large: str, idle_seconds: float) -> None:
@@ -123,7 +124,7 @@ class _Body:
         self._begun: float | None = None
 
     async def receive(self) -> Message:
-        if self._complete:  # what comes now is the client's hanging up, and may take as long as the reply
+        if self._complete:  # the next message is the disconnect, which may take as long as the reply
             return await self._receive()
         now = time.monotonic()
         if self._begun is None:
@@ -132,7 +133,7 @@ class _Body:
         with anyio.move_on_after(self._idle_seconds):
             message = await self._receive()
         if message is None:
-            raise HTTPException(408, f"nothing of the request came for {self._idle_seconds:g} s; send it again")
+            raise HTTPException(408, f"no data arrived for {self._idle_seconds:g} s; send the request again")
         if message["type"] != "http.request":
             return message
         self._received += len(message.get("body", b""))
@@ -140,25 +141,25 @@ class _Body:
         if self._received > self._limit:
             raise HTTPException(413, self._too_large)
         lasted = time.monotonic() - self._begun
-        if not self._complete and lasted > 2 * self._idle_seconds and self._received < BYTES_PER_SECOND * lasted:
-            raise HTTPException(408, f"the request comes too slowly: {self._received:,} bytes in {lasted:.0f} s")
+        if not self._complete and lasted > 2 * self._idle_seconds and self._received < MIN_BYTES_PER_SECOND * lasted:
+            raise HTTPException(408, f"the request is too slow: {self._received:,} bytes in {lasted:.0f} s")
         return message
 
 
-def bad_address(scope: Scope) -> str | None:
-    """What is wrong with a request's address, or None."""
+def address_error(scope: Scope) -> str | None:
+    """Describe what is wrong with the address of a request; None if nothing is."""
     query: bytes = scope["query_string"]
     if len(query) > MAX_QUERY:
-        return f"the address is longer than {MAX_QUERY} characters"
+        return f"the query of the address has {len(query):,} bytes; {MAX_QUERY:,} are permitted"
     if any(ord(character) < 32 or ord(character) == 127 for character in scope["path"]):
-        return "the address has control characters"
+        return "the address contains control characters"
     if b"%00" in query or any(byte < 32 for byte in query):
-        return "the address has control characters"
+        return "the address contains control characters"
     return None
 
 
-def other_charset(scope: Scope) -> bool:
-    """Whether a request names a charset for its body that is not UTF-8."""
+def has_other_charset(scope: Scope) -> bool:
+    """Whether a request declares another charset than UTF-8 for its body."""
     for name, value in scope["headers"]:
         if name.lower() == b"content-type" and b"charset" in value.lower():
             found = _CHARSET.findall(value)

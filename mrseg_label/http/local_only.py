@@ -1,4 +1,4 @@
-"""ASGI middleware: without sign-in the server answers this machine alone."""
+"""ASGI middleware: without sign-in the server answers only its own machine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mrseg_label.http.problems import problem
 
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-# What a proxy adds: a request that carries one of these did not start on this machine.
+# Headers that proxies add: a request with one of these did not necessarily start on this machine.
 FORWARDING = (
     b"forwarded", b"via", b"x-real-ip", b"x-client-ip", b"x-cluster-client-ip", b"true-client-ip", b"cf-connecting-ip",
     b"x-original-host", b"x-original-url", b"x-rewrite-url",
@@ -20,10 +20,10 @@ FORWARDING_PREFIXES = (b"x-forwarded", b"x-envoy-external")
 
 
 class LocalOnlyMiddleware:
-    """Refuses what does not come straight from this machine (``AUTH=off``).
+    """Refuses every request that does not come directly from this machine (``AUTH=off``).
 
-    A proxy in front, or a web page that rebinds its name to 127.0.0.1, must not open the hospital. Checked
-    are the peer, the Host, forwarding headers, and the Origin, which must be the server's own.
+    Neither a proxy in front of the server nor a web page whose name is rebound to 127.0.0.1 may give others access to
+    the images. Checked are the peer, the Host, forwarding headers, and the Origin, which must be the server's own.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -33,29 +33,29 @@ class LocalOnlyMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        reason = refusal(scope)
+        reason = reason_to_refuse(scope)
         if reason is None:
             await self.app(scope, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008, "reason": reason[:120]})
         else:
-            detail = f"sign-in is off (AUTH=off), so that the server answers only programs on its own machine: {reason}"
+            detail = f"sign-in is off (AUTH=off), so the server answers only programs on its own machine, but {reason}"
             await problem(Request(scope), 403, detail)(scope, receive, send)
 
 
-def refusal(scope: Scope) -> str | None:
-    """Why a request is not from this machine, or None."""
+def reason_to_refuse(scope: Scope) -> str | None:
+    """Explain why a request does not come directly from this machine; None if it does."""
     headers: list[tuple[bytes, bytes]] = [(name.lower(), value) for name, value in scope["headers"]]
     for name, _ in headers:
         if name in FORWARDING or name.startswith(FORWARDING_PREFIXES):
-            return f"the request was forwarded (header {name.decode('latin-1')})"
-    # uvicorn may have put a forwarded address in the place of the peer; such requests ended above.
+            return f"the request was forwarded (it has the header {name.decode('latin-1')})"
+    # uvicorn may have replaced the peer by a forwarded address; such requests were refused above.
     peer = scope.get("client")
     if peer is None or not _is_loopback(peer[0]):
-        return f"the peer is {peer[0] if peer else 'unknown'}"
+        return f"the peer is {peer[0] if peer else 'unknown'}, not a loopback address"
     hosts = [value.decode("latin-1") for name, value in headers if name == b"host"]
     if len(hosts) != 1 or _host_name(hosts[0]) not in LOCAL_NAMES:
-        return f"the Host is {', '.join(hosts)!r:.120} and not localhost, 127.0.0.1 or [::1]"
+        return f"the Host is {', '.join(hosts)!r:.120}, not localhost, 127.0.0.1 or [::1]"
     for origin in (value.decode("latin-1") for name, value in headers if name == b"origin"):
         if not _same_origin(origin, hosts[0], scope.get("scheme", "http")):
             return f"the Origin {origin!r:.120} is another site"
@@ -72,12 +72,12 @@ def _is_loopback(address: str) -> bool:
 
 
 def _host_name(host: str) -> str | None:
-    """Name in a Host header without its port, or None where it is not well formed."""
+    """Return the name in a Host header without its port; None if the header is malformed."""
     if any(character in host for character in "@/\\?# \t,"):
         return None
     try:
         parts = urlsplit(f"//{host}")
-        _ = parts.port  # raises where the port is no number
+        _ = parts.port  # raises ValueError if the port is not a number
     except ValueError:
         return None
     return (parts.hostname or "").lower()

@@ -1,4 +1,4 @@
-"""The middleware that every request passes before a route sees it, outermost first."""
+"""The middleware that every request passes before it reaches a route."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ from mrseg_label.http.authentication import AuthenticationMiddleware
 from mrseg_label.http.limits import LimitsMiddleware, SecurityHeadersMiddleware
 from mrseg_label.http.local_only import LocalOnlyMiddleware
 from mrseg_label.http.permissions import PermissionTable
+from mrseg_label.http.request_ids import RequestIdMiddleware
 
 
 def middleware_stack(
     settings: Settings, catalog: Catalog, sign_in: SignIn | None, permissions: PermissionTable
 ) -> list[Middleware]:
-    """Return the middleware of a server.
+    """Return the middleware of a server, outermost first.
 
     Parameters
     ----------
-    sign_in : None where sign-in is off; then only this machine is answered.
+    sign_in : None with ``AUTH=off``; the server then answers only its own machine.
 
     Raises
     ------
     ConfigurationError
-        TRUSTED_PROXIES cannot be used.
+        TRUSTED_PROXIES is not a list of addresses and networks.
     """
     limits = Middleware(
         LimitsMiddleware,
@@ -41,12 +42,14 @@ def middleware_stack(
         idle_seconds=settings.request_idle_seconds,
     )
     proxies = trusted_proxies(settings.trusted_proxies)
+    request_ids, headers = Middleware(RequestIdMiddleware), Middleware(SecurityHeadersMiddleware)
     if sign_in is None:
-        return [Middleware(SecurityHeadersMiddleware), Middleware(LocalOnlyMiddleware), limits]
+        return [request_ids, headers, Middleware(LocalOnlyMiddleware), limits]
     forwarded = [Middleware(ProxyHeadersMiddleware, trusted_hosts=proxies)] if proxies else []
     return [
+        request_ids,
         *forwarded,
-        Middleware(SecurityHeadersMiddleware),
+        headers,
         Middleware(AuthenticationMiddleware, catalog=catalog, sign_in=sign_in, permissions=permissions),
         Middleware(OidcStateMiddleware, signing_secret(catalog), is_https(settings)),
         limits,

@@ -1,4 +1,4 @@
-"""Addresses of the server that more than one room needs: the REST prefix, and the pages with their forms."""
+"""Paths that several rooms need: the REST prefix, and the pages with their forms."""
 
 from __future__ import annotations
 

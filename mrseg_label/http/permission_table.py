@@ -1,4 +1,4 @@
-"""The permissions of every route: one table, from which the middleware, OpenAPI and docs/access.md are made."""
+"""The permission of every route, in one table that the middleware, the OpenAPI document and docs/access.md share."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ ADMINS = frozenset({Role.ADMIN})
 
 _NO_EFFECT = "Neither starts nor stops a round"
 _OWN_CASES = "Radiologists: cases assigned to them"
-_OWN = "Own ones only"
+_OWN = "Only your own"
 _OWN_PAGE = "Only from the server's own pages"
-_OWN_ANNOTATIONS = "Radiologists see their own"
+_OWN_ANNOTATIONS = "Radiologists: only their own"
 
 PROTOCOL = (
     Permission("GET", "/", None),
@@ -30,7 +30,9 @@ PROTOCOL = (
     Permission("DELETE", "/auth/app-passwords/{credential}", READERS, note=_OWN),
     Permission("GET", "/info/", EVERY_ROLE),
     Permission("POST", "/activelearning/{strategy}", READERS),
-    Permission("GET", "/datastore/", EVERY_ROLE, note="`output=all`: own cases; `output=train`: admins and programs"),
+    Permission(
+        "GET", "/datastore/", EVERY_ROLE, note="`output=all`: only your own cases; `output=train`: admins and programs"
+    ),
     Permission("PUT", "/datastore/", READERS, upload=True),
     Permission("PUT", "/datastore/image", READERS, upload=True),
     Permission("GET", "/datastore/image", READERS, ticket=True, note=_OWN_CASES),
@@ -61,7 +63,7 @@ PAGES = (
         "GET",
         paths.ACCOUNT,
         READERS,
-        note="Own account; browsers are redirected to the sign-in",
+        note=f"{_OWN}; browsers are redirected to the sign-in",
         sign_in_page=paths.SIGN_IN,
     ),
     Permission("POST", paths.SIGN_OUT, READERS, note=_OWN_PAGE, sign_in_page=paths.SIGN_IN),
@@ -89,7 +91,7 @@ REST = (
     Permission("POST", f"{paths.REST}/rounds/{{number}}/retry", ADMINS),
     Permission("GET", f"{paths.REST}/rounds/{{number}}/log", ADMINS),
     Permission("GET", f"{paths.REST}/examinations", EVERY_ROLE),
-    Permission("POST", f"{paths.REST}/examinations/assign", READERS, note="Reviews: reviewers and admins"),
+    Permission("POST", f"{paths.REST}/examinations/assign", READERS, note="For a review: reviewers and admins"),
     Permission("POST", f"{paths.REST}/examinations/hand-out", READERS, note="Deprecated: use `assign`"),
     Permission("GET", f"{paths.REST}/examinations/{{examination}}", EVERY_ROLE),
     Permission("GET", f"{paths.REST}/examinations/{{examination}}/annotations", EVERY_ROLE),
@@ -102,7 +104,7 @@ REST = (
     Permission("GET", f"{paths.REST}/annotations/{{annotation}}/compare/{{other}}", REVIEWERS),
     Permission("POST", f"{paths.REST}/annotations/{{annotation}}/accept", REVIEWERS),
     Permission("POST", f"{paths.REST}/annotations/{{annotation}}/reject", REVIEWERS),
-    Permission("POST", f"{paths.REST}/annotations/{{annotation}}/withdraw", READERS, note="Radiologists: their own"),
+    Permission("POST", f"{paths.REST}/annotations/{{annotation}}/withdraw", READERS, note=_OWN_ANNOTATIONS),
     Permission("POST", f"{paths.REST}/annotations/{{annotation}}/restore", REVIEWERS),
     Permission("GET", f"{paths.REST}/progress", EVERY_ROLE),
     Permission("GET", f"{paths.REST}/metrics/learning-curve", EVERY_ROLE),
@@ -112,5 +114,5 @@ REST = (
 
 
 def permission_table() -> PermissionTable:
-    """The permissions of all routes."""
+    """Return the permissions of all routes."""
     return PermissionTable([*PROTOCOL, *PAGES, *OPERATION, *REST])

@@ -1,4 +1,4 @@
-"""What a permission is, and a table of them: who may call which route."""
+"""Permissions: which roles may call which route."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from mrseg_label.catalog.types import Role
 
 @dataclass(frozen=True)
 class Permission:
-    """A route and who may call it.
+    """A route and the roles that may call it.
 
     Attributes
     ----------
     path : as the route declares it, such as ``/models/{version}``.
-    roles : None where no sign-in is needed.
-    ticket : whether the ticket of a case is enough: Slicer downloads images without its sign-in token.
+    roles : None if no sign-in is needed.
+    ticket : whether the ticket of a case is enough, since Slicer downloads images without its access token.
     upload : whether a body of up to MAX_UPLOAD_MB is accepted.
-    note : what applies beside the roles.
-    sign_in_page : where a browser that is not signed in is redirected to; empty where only a 401 is of use.
+    note : a further condition, for the documentation.
+    sign_in_page : where a browser without a sign-in is redirected to; if empty, it gets a 401 like any other client.
     """
 
     method: str
@@ -38,35 +38,39 @@ class Permission:
     def __post_init__(self) -> None:
         object.__setattr__(self, "pattern", compile_path(self.path)[0])
 
-    def describe(self) -> str:
-        """Say in words who may call the route."""
+    def explain(self) -> str:
+        """Explain in words who may call the route."""
         if self.roles is None:
             return "No sign-in needed."
         roles = ", ".join(role for role in Role if role in self.roles)
-        ticket = " Or with the ticket of the case." if self.ticket else ""
+        ticket = " The ticket of the case is enough." if self.ticket else ""
         note = f" {self.note}." if self.note else ""
-        return f"For: {roles}.{ticket}{note}"
+        return f"Permitted: {roles}.{ticket}{note}"
 
 
 class PermissionTable:
-    """All permissions of an application. A route that has none is open to nobody."""
+    """All permissions of an application. A route without a permission answers nobody."""
 
     def __init__(self, permissions: Iterable[Permission]) -> None:
         self.permissions = tuple(permissions)
 
     def find(self, method: str, path: str) -> Permission | None:
-        """Return the permission of a request: the first that matches, as the router picks its route."""
+        """Find the permission of a request: the first that matches, as the router chooses its route."""
         return next((item for item in self.permissions if item.method == method and item.pattern.match(path)), None)
 
     def has_path(self, path: str) -> bool:
-        """Whether there is such a path, with any method."""
+        """Whether the table has the path, with any method."""
         return any(item.pattern.match(path) for item in self.permissions)
 
     def describe(self, openapi: dict[str, Any]) -> dict[str, Any]:
-        """Write into an OpenAPI document how to sign in, and for each operation who may call it."""
+        """Add to an OpenAPI document how to sign in, and to each operation who may call it."""
         schemes = openapi.setdefault("components", {}).setdefault("securitySchemes", {})
         schemes["password"] = {"type": "oauth2", "flows": {"password": {"scopes": {}, "tokenUrl": "/auth/token"}}}
-        schemes["key"] = {"type": "http", "scheme": "bearer", "description": "an access token or a program's API key"}
+        schemes["key"] = {
+            "type": "http",
+            "scheme": "bearer",
+            "description": "an access token, or the API key of a program",
+        }
         for item in self.permissions:
             operation = openapi["paths"].get(item.path, {}).get(item.method.lower())
             if operation is None:
@@ -75,11 +79,11 @@ class PermissionTable:
                 operation["security"] = []
                 continue
             operation["security"] = [{"password": []}, {"key": []}, *([{}] if item.ticket else [])]
-            operation["description"] = "\n\n".join(filter(None, [operation.get("description"), item.describe()]))
+            operation["description"] = "\n\n".join(filter(None, [operation.get("description"), item.explain()]))
         return openapi
 
     def to_markdown(self) -> str:
-        """The table in Markdown, as docs/access.md shows it."""
+        """Render the table in Markdown, as docs/access.md contains it."""
         columns = ["no sign-in", *Role]
         lines = [
             f"| route | {' | '.join(columns)} | |",

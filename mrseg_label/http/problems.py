@@ -1,4 +1,4 @@
-"""Errors under ``/api/`` as problem documents.
+"""Errors as HTTP replies: problem documents under ``/api/``, ``{"detail": ...}`` elsewhere.
 
 References
 ----------
@@ -20,8 +20,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from mrseg_label.errors import MrsegError, TooManyRequests, Unauthorized
+from mrseg_label.http.request_ids import HEADER, describe_request, request_id_of
 
-log = logging.getLogger("mrseg_label.api")
+log = logging.getLogger("mrseg_label.http")
 MEDIA_TYPE = "application/problem+json"
 API_PREFIX = "/api/"  # any version
 
@@ -29,36 +30,41 @@ API_PREFIX = "/api/"  # any version
 class Problem(BaseModel):
     """What went wrong, and what to do."""
 
-    type: str = Field("about:blank", description="about:blank: the status says what kind of problem it is")
-    title: str = Field(description="the status in words")
+    type: str = Field("about:blank", description="about:blank: the status tells the kind of problem")
+    title: str = Field(description="the status as text")
     status: int
-    detail: str = Field(description="what was wrong, with which value, and what to do")
+    detail: str = Field(description="what went wrong, with which value, and what to do")
     instance: str | None = Field(None, description="path of the request")
     errors: list[dict[str, Any]] | None = Field(
-        None, description="each part of the request that is wrong: where, message"
+        None, description="for each invalid part of the request: where it is, and a message"
     )
 
 
 RESPONSES: dict[int | str, dict[str, Any]] = {
-    "4XX": {"model": Problem, "description": "The request cannot be carried out", "content": {MEDIA_TYPE: {}}},
-    "5XX": {"model": Problem, "description": "The server cannot answer now", "content": {MEDIA_TYPE: {}}},
+    "4XX": {"model": Problem, "description": "The request was refused", "content": {MEDIA_TYPE: {}}},
+    "5XX": {"model": Problem, "description": "The server failed to answer", "content": {MEDIA_TYPE: {}}},
 }
 
 
 class Refusal(BaseModel):
-    """What went wrong, outside of ``/api/``: what MONAI Label's clients show to the radiologist."""
+    """What went wrong, outside ``/api/``: the text that MONAI Label's clients show to the radiologist."""
 
-    detail: str = Field(description="what was wrong, with which value, and what to do")
+    detail: str = Field(description="what went wrong, with which value, and what to do")
 
 
 PLAIN_RESPONSES: dict[int | str, dict[str, Any]] = {
-    "4XX": {"model": Refusal, "description": "The request cannot be carried out", "content": {"application/json": {}}},
-    "5XX": {"model": Refusal, "description": "The server cannot answer now", "content": {"application/json": {}}},
+    "4XX": {"model": Refusal, "description": "The request was refused", "content": {"application/json": {}}},
+    "5XX": {"model": Refusal, "description": "The server failed to answer", "content": {"application/json": {}}},
 }
 
 
 def problem(request: Request, status: int, detail: str, *, headers: Any = None, **more: Any) -> Response:
-    """A problem document under ``/api/``, ``{"detail": ...}`` elsewhere."""
+    """Make an error reply: a problem document under ``/api/``, ``{"detail": ...}`` elsewhere.
+
+    Parameters
+    ----------
+    more : further fields of the problem document.
+    """
     if not request.url.path.startswith(API_PREFIX):
         return JSONResponse({"detail": detail}, status_code=status, headers=headers)
     content = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, instance=request.url.path, **more)
@@ -67,22 +73,22 @@ def problem(request: Request, status: int, detail: str, *, headers: Any = None, 
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error with a message, never with a traceback."""
-    app.add_exception_handler(MrsegError, _mrseg_error)
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(Exception, _unexpected)
+    """Register handlers that answer every error with a message, never with a traceback."""
+    app.add_exception_handler(MrsegError, _answer_mrseg_error)
+    app.add_exception_handler(HTTPException, _answer_http_error)
+    app.add_exception_handler(RequestValidationError, _answer_invalid_request)
+    app.add_exception_handler(Exception, _answer_unexpected_error)
 
 
-def _mrseg_error(request: Request, error: Exception) -> Response:
+def _answer_mrseg_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, MrsegError)
     return error_response(request, error)
 
 
 def error_response(request: Request, error: MrsegError) -> Response:
-    """What an error looks like over HTTP."""
+    """Make the reply to an error of ours; server errors are logged, and an anonymous client learns only the request id."""
     if error.http_status >= 500:
-        log.error("%s %s: %s", request.method, _route(request), error)
+        log.error("%s: %s", describe_request(request), error)
     headers: dict[str, str] = {}
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"
@@ -90,16 +96,19 @@ def error_response(request: Request, error: MrsegError) -> Response:
         headers["Retry-After"] = str(error.retry_after)
     detail = str(error)
     if error.http_status >= 500 and getattr(request.state, "anonymous", False):
-        detail = "the server cannot answer now; the server log says why"  # and names database and workspace
+        # The message may name the database and the workspace.
+        detail = (
+            f"The server cannot answer now. The server log has the reason under request id {request_id_of(request)}."
+        )
     return problem(request, error.http_status, detail, headers=headers)
 
 
-def _http_error(request: Request, error: Exception) -> Response:
+def _answer_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return problem(request, error.status_code, str(error.detail), headers=error.headers)
 
 
-def _invalid(request: Request, error: Exception) -> Response:
+def _answer_invalid_request(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     errors = [
         {"where": ".".join(str(part) for part in item["loc"]), "message": _message_of(item)} for item in error.errors()
@@ -113,14 +122,11 @@ def _message_of(item: Mapping[str, Any]) -> str:
     if "Expected UploadFile" not in message:
         return message
     # A part of a form without a file name is text.
-    return "no file: it was sent without a file name, whose ending (.nii.gz, .nrrd ...) says what it is"
+    return "not a file: send it with a file name that ends in its format, such as .nii.gz or .nrrd"
 
 
-def _unexpected(request: Request, error: Exception) -> Response:
-    log.error("%s %s failed", request.method, _route(request), exc_info=error)
-    return problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, "the server made a mistake; its log says which")
-
-
-def _route(request: Request) -> str:
-    """The address as the route has it: what a client wrote in its place may name a patient or hold a secret."""
-    return str(getattr(request.scope.get("route"), "path", "?"))
+def _answer_unexpected_error(request: Request, _error: Exception) -> Response:
+    # RequestIdMiddleware has logged it. This reply is made outside of it, and has to carry the header by itself.
+    request_id = request_id_of(request)
+    detail = f"Internal error. The server log has the details under request id {request_id}."
+    return problem(request, HTTPStatus.INTERNAL_SERVER_ERROR, detail, headers={HEADER: request_id})

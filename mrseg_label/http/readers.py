@@ -1,4 +1,4 @@
-"""The reader of a request, as routes get it: a dependency of FastAPI."""
+"""Who sent a request: dependencies of FastAPI for the routes, which never look at headers or roles themselves."""
 
 from __future__ import annotations
 
@@ -10,34 +10,50 @@ from starlette.requests import Request
 from mrseg_label.accounts.identity import Identity
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.types import ANONYMOUS
-from mrseg_label.errors import InvalidInput
+from mrseg_label.errors import Conflict, InvalidInput
+
+SIGN_IN_IS_OFF = "sign-in is off (AUTH=off), so this server has no accounts"
 
 
 def identity_of(request: Request) -> Identity | None:
-    """Return the signed-in identity, which the middleware left in the request; None without sign-in."""
+    """Return the signed-in account, which the middleware left in the request; None without sign-in."""
     return getattr(request.state, "identity", None)
 
 
+def require_identity(request: Request) -> Identity:
+    """Return the signed-in account. Raises :class:`Conflict` if sign-in is off."""
+    identity = identity_of(request)
+    if identity is None:
+        raise Conflict(SIGN_IN_IS_OFF)
+    return identity
+
+
 def reader_of(request: Request) -> Reader:
-    """Return the reader of a request; without sign-in nobody has a name until the request gives one."""
+    """Return the reader of a request: without sign-in an anonymous one, until the request names a client."""
     identity = identity_of(request)
     return Reader(ANONYMOUS) if identity is None else Reader.signed_in(identity.name, identity.role)
 
 
 SignedIn = Annotated[Identity | None, Depends(identity_of)]  # None without sign-in
+RequiredIdentity = Annotated[Identity, Depends(require_identity)]
 CurrentReader = Annotated[Reader, Depends(reader_of)]
 
 
 def with_client_name(reader: Reader, client: str | None) -> Reader:
-    """Return the reader who is signed in, else the one that the request names in its field ``client``.
+    """Return the signed-in reader or, without sign-in, the one that the request names in its field ``client``.
 
     Raises
     ------
     InvalidInput
-        Sign-in is off and the request names nobody.
+        Sign-in is off and the request has no ``client``.
     """
     if reader.account is not None:
         return reader
     if client is None:
-        raise InvalidInput("name the reader in the field 'client': without sign-in the server cannot know who you are")
+        raise InvalidInput("the field 'client' is missing: without sign-in it has to name the reader")
     return Reader(client)
+
+
+def peer_of(request: Request) -> str:
+    """Return the address of the client, which may be a proxy's unless TRUSTED_PROXIES names the proxy."""
+    return request.client.host if request.client else "unknown"

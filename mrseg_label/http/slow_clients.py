@@ -1,7 +1,6 @@
-"""Connections that hold: a head that comes too slowly or never ends is given up, and so is a body nobody wants.
+"""Limits below the application: request heads that are too slow or too large, and bodies sent after the reply.
 
-Applications see a request when its head is complete; what comes before that is the HTTP server's business, and
-uvicorn waits for it as long as the client likes.
+An application sees a request only when its head is complete. Until then uvicorn waits as long as the client likes.
 
 References
 ----------
@@ -18,16 +17,16 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 MAX_HEAD_BYTES = 64 * 1024
-# So much of a body is read and dropped after the answer, that clients which send before they listen get to hear it.
-MAX_UNWANTED_BYTES = 16 * 1024 * 1024
+# A refused body is read and dropped up to this size, so that clients which send everything before they read get the reply.
+MAX_DROPPED_BYTES = 16 * 1024 * 1024
 
 
-class PatientProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with an end to its patience.
+class LimitedProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP protocol with limits on time and size of a request's head.
 
     Parameters
     ----------
-    head_seconds : within which the head of a request must be there, from the connection or its first byte on.
+    head_seconds : time for the head of a request, from the start of the connection or the first byte of the head.
     """
 
     def __init__(self, *args: Any, head_seconds: float, **kwargs: Any) -> None:
@@ -36,80 +35,82 @@ class PatientProtocol(HttpToolsProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self._awaits_head = True
         self._head_bytes = 0
-        self._messages = 0  # that came whole
-        self._unwanted: int | None = None  # bytes of a body that came after its answer
+        self._complete_messages = 0
+        self._dropped: int | None = (
+            None  # bytes of a body that arrived after the reply; None while no reply is complete
+        )
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._arm()
+        self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._disarm()
+        self._stop_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        awaited, messages = self._awaits_head, self._messages
-        if awaited and not self._answering():
-            self._arm()
+        awaited, messages = self._awaits_head, self._complete_messages
+        if awaited and not self._is_replying():
+            self._start_timer()
         super().data_received(data)
         if self.transport.is_closing():
             return
-        if self._unwanted is not None:
-            self._unwanted += len(data)
-            if self._unwanted > MAX_UNWANTED_BYTES:
+        if self._dropped is not None:
+            self._dropped += len(data)
+            if self._dropped > MAX_DROPPED_BYTES:
                 self.transport.close()
-        elif awaited and self._awaits_head and messages == self._messages:
+        elif awaited and self._awaits_head and messages == self._complete_messages:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._refuse(431, f"the head of the request is larger than {MAX_HEAD_BYTES // 1024} KB")
 
     def on_message_begin(self) -> None:
-        self._arm()
+        self._start_timer()
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        self._disarm()
+        self._stop_timer()
         self._awaits_head = False
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        if self._unwanted is not None:
-            self._disarm()
-        self._awaits_head, self._head_bytes, self._unwanted = True, 0, None
-        self._messages += 1
+        if self._dropped is not None:
+            self._stop_timer()
+        self._awaits_head, self._head_bytes, self._dropped = True, 0, None
+        self._complete_messages += 1
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self.cycle.response_complete and self.cycle.more_body and not self.transport.is_closing():
-            self._unwanted = 0
-            self._arm()
+            self._dropped = 0
+            self._start_timer()
 
-    def _answering(self) -> bool:
+    def _is_replying(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
-    def _arm(self) -> None:
+    def _start_timer(self) -> None:
         if self._timer is None:
-            self._timer = self.loop.call_later(self._seconds, self._late)
+            self._timer = self.loop.call_later(self._seconds, self._on_timeout)
 
-    def _disarm(self) -> None:
+    def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _late(self) -> None:
+    def _on_timeout(self) -> None:
         self._timer = None
         if self.transport.is_closing():
             return
-        if self._answering():  # the next request waits for its turn
-            self._arm()
-        elif self._unwanted is not None or self._head_bytes == 0:
+        if self._is_replying():  # the next request has to wait until the reply is sent
+            self._start_timer()
+        elif self._dropped is not None or self._head_bytes == 0:
             self.transport.close()
         else:
-            self._refuse(408, f"the head of the request did not come within {self._seconds:g} s")
+            self._refuse(408, f"the head of the request did not arrive within {self._seconds:g} s")
 
     def _refuse(self, status: int, detail: str) -> None:
-        if not self._answering():
+        if not self._is_replying():
             body = json.dumps({"detail": detail}).encode()
             head = f"content-type: application/json\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
             self.transport.write(STATUS_LINE[status] + head.encode() + body)
@@ -117,5 +118,5 @@ class PatientProtocol(HttpToolsProtocol):
 
 
 def patient(head_seconds: float) -> Any:
-    """The protocol class as uvicorn's option ``http`` takes it."""
-    return partial(PatientProtocol, head_seconds=head_seconds)
+    """Return the protocol class as uvicorn's option ``http`` takes it."""
+    return partial(LimitedProtocol, head_seconds=head_seconds)

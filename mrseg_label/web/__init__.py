@@ -1,4 +1,4 @@
-"""Pages: sign-in, also through the hospital's identity provider, and the account page."""
+"""Pages: sign-in, here or through the hospital's identity provider, and the account page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pages: filled in from templates, with a style of their own and no script."""
+"""Pages rendered from templates, with their own style sheet and no scripts."""
 
 from __future__ import annotations
 
@@ -22,50 +22,50 @@ from mrseg_label.http.browsers import accepts_html
 
 
 def page(template: str, status: int = 200, **values: Any) -> HTMLResponse:
-    """A page from a template of this package."""
-    html = _environment().get_template(template).render(**values)
-    return HTMLResponse(html, status, headers={"Content-Security-Policy": _policy()})
+    """Render a template of this package as a page."""
+    html = _templates().get_template(template).render(**values)
+    return HTMLResponse(html, status, headers={"Content-Security-Policy": _content_security_policy()})
 
 
 def error_page(error: MrsegError) -> HTMLResponse:
-    """An error as somebody reads it who did nothing wrong."""
-    title = "Not now" if error.http_status >= 500 else "That did not work"
+    """Render an error as a page."""
+    title = "Temporarily unavailable" if error.http_status >= 500 else "That did not work"
     return page("error.html", error.http_status, title=title, message=sentence(error))
 
 
 def sentence(error: MrsegError) -> str:
-    """The message of an error as a sentence."""
+    """Return the message of an error as a sentence: with a capital and a full stop."""
     text = str(error)
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
-def wait(reply: Response, error: MrsegError) -> Response:
-    """Tell the client when the next attempt is due."""
+def add_retry_after(reply: Response, error: MrsegError) -> Response:
+    """Add the header that tells when the next attempt is permitted, if the error limits attempts."""
     if isinstance(error, TooManyRequests):
         reply.headers["Retry-After"] = str(error.retry_after)
     return reply
 
 
 class PageRoute(APIRoute):
-    """A route whose errors are pages for browsers, and remain what they are for programs."""
+    """A route that answers errors with a page if the client is a browser; programs get the usual document."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """The route's handler with errors turned into pages."""
-        plain = super().get_route_handler()
+        """Return the route's handler, with errors turned into pages."""
+        handler = super().get_route_handler()
 
-        async def handler(request: Request) -> Response:
+        async def handler_with_pages(request: Request) -> Response:
             try:
-                return await plain(request)
+                return await handler(request)
             except MrsegError as error:
                 if not accepts_html(request.headers):
                     raise
                 return error_page(error)
 
-        return handler
+        return handler_with_pages
 
 
 @cache
-def _environment() -> Environment:
+def _templates() -> Environment:
     environment = Environment(
         loader=PackageLoader("mrseg_label.web"),
         autoescape=select_autoescape(),
@@ -74,7 +74,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals |= {"style": Markup(_style()), "paths": paths}
-    environment.filters["day"] = _day
+    environment.filters["date"] = _date
     return environment
 
 
@@ -84,12 +84,12 @@ def _style() -> str:
 
 
 @cache
-def _policy() -> str:
+def _content_security_policy() -> str:
     digest = base64.b64encode(hashlib.sha256(_style().encode()).digest()).decode()
     return (
         f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
 
 
-def _day(moment: datetime) -> str:
+def _date(moment: datetime) -> str:
     return f"{moment.day} {moment:%B %Y}"

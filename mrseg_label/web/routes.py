@@ -1,4 +1,4 @@
-"""``/account``: who one is here, app passwords for Slicer; ``/account/sign-in`` and ``/auth/oidc``: the ways in."""
+"""``/account``: the signed-in account and its app passwords; ``/account/sign-in`` and ``/auth/oidc``: sign-in."""
 
 from __future__ import annotations
 
@@ -21,39 +21,31 @@ from mrseg_label.catalog.types import CredentialKind
 from mrseg_label.config import Settings
 from mrseg_label.errors import Conflict, Forbidden, InvalidInput, NotFound, TooManyRequests, Unauthorized
 from mrseg_label.http import paths
-from mrseg_label.http.browsers import SESSION_COOKIE, is_same_origin
-from mrseg_label.http.readers import identity_of
-from mrseg_label.web.pages import PageRoute, page, sentence, wait
+from mrseg_label.http.browsers import SESSION_COOKIE, check_same_origin
+from mrseg_label.http.limits import FORM_LIMITS
+from mrseg_label.http.readers import SIGN_IN_IS_OFF, RequiredIdentity, peer_of
+from mrseg_label.web.pages import PageRoute, add_retry_after, page, sentence
 
 _HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
 
 
-def _off() -> None:
-    raise Conflict("sign-in is off (AUTH=off): there are no accounts here")
+def _refuse() -> None:
+    raise Conflict(SIGN_IN_IS_OFF)
 
 
-def _own_page(request: Request) -> None:
-    if not is_same_origin(request.scope.get("scheme", "http"), request.headers):
-        raise Forbidden("this request comes from a page of another site; use the pages of this server")
+def _check_own_page(request: Request) -> None:
+    check_same_origin(request.scope.get("scheme", "http"), request.headers)
 
 
-def _identity(request: Request) -> Identity:
-    identity = identity_of(request)
-    if identity is None:
-        raise Unauthorized("sign in first")
-    return identity
-
-
-SignedIn = Annotated[Identity, Depends(_identity)]
-OWN_PAGE = [Depends(_own_page)]
+OWN_PAGE = [Depends(_check_own_page)]
 
 
 def router(settings: Settings, catalog: Catalog, sign_in: SignIn | None) -> APIRouter:
-    """The pages and their forms.
+    """Return the routes of the pages and their forms.
 
     Parameters
     ----------
-    sign_in : None where it is off; all that the pages do then is to say so.
+    sign_in : None if it is off; every page then answers 409.
 
     Raises
     ------
@@ -61,85 +53,88 @@ def router(settings: Settings, catalog: Catalog, sign_in: SignIn | None) -> APIR
         The settings of single sign-on contradict each other.
     """
     check_sign_in_settings(settings)
-    off = [Depends(_off)] if sign_in is None else []
-    routes = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=off)
+    refused = [Depends(_refuse)] if sign_in is None else []
+    routes = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=refused, form_limits=FORM_LIMITS)
     provider = None if settings.oidc_issuer is None else Provider(settings)
 
     def https(request: Request) -> bool:
         return is_https(settings) or request.scope.get("scheme") == "https"
 
-    def signed_in(request: Request, token: str) -> Response:
+    def redirect_with_session(request: Request, token: str) -> Response:
         assert sign_in is not None
         reply = RedirectResponse(paths.ACCOUNT, 303)
-        age = sign_in.token_seconds
-        reply.set_cookie(SESSION_COOKIE, token, age, secure=https(request), httponly=True, samesite="lax")
+        max_age = sign_in.token_seconds
+        reply.set_cookie(SESSION_COOKIE, token, max_age, secure=https(request), httponly=True, samesite="lax")
         return reply
 
     def sign_in_page(status: int = 200, *, message: str = "", note: str = "", name: str = "") -> Response:
         return page("sign_in.html", status, sso=provider is not None, message=message, note=note, name=name)
 
     def account_page(
-        who: Identity, status: int = 200, *, message: str = "", made: str = "", label: str = ""
+        identity: Identity, status: int = 200, *, message: str = "", secret: str = "", label: str = ""
     ) -> Response:
-        own = [row for row in credentials.listing(catalog, who.name) if row.revoked_at is None]
-        newest_first = own[::-1]
-        return page("account.html", status, who=who, passwords=newest_first, message=message, made=made, label=label)
+        in_use = [row for row in credentials.listing(catalog, identity.name) if row.revoked_at is None]
+        values = {"identity": identity, "passwords": in_use[::-1], "message": message, "secret": secret, "label": label}
+        return page("account.html", status, **values)
 
     @routes.get(paths.OIDC_LOGIN)
-    async def to_provider(request: Request) -> Response:
-        return await _configured(provider).begin_sign_in(request, redirect_uri(settings, request))
+    async def redirect_to_provider(request: Request) -> Response:
+        return await _configured(provider).redirect_to_provider(request, redirect_uri(settings, request))
 
     @routes.get(paths.OIDC_CALLBACK)
-    async def from_provider(request: Request) -> Response:
-        person = await _configured(provider).finish_sign_in(request)
+    async def sign_in_with_provider(request: Request) -> Response:
+        user = await _configured(provider).read_callback(request)
         assert sign_in is not None
-        of = (person.issuer, person.subject, person.name, person.role, _peer(request))
-        token = await anyio.to_thread.run_sync(sign_in.sign_in_with_provider, *of)
-        return signed_in(request, token)
+        arguments = (user.issuer, user.subject, user.name, user.role, peer_of(request))
+        token = await anyio.to_thread.run_sync(sign_in.sign_in_with_provider, *arguments)
+        return redirect_with_session(request, token)
 
     @routes.get(paths.SIGN_IN)
-    def ask(signed_out: str = "") -> Response:
-        note = "You are signed out here." if signed_out else ""
+    def get_sign_in(signed_out: str = "") -> Response:
+        note = "You have signed out of this server." if signed_out else ""
         if signed_out and provider is not None:
-            note += " The hospital’s own sign-in may still be open: on a shared computer close the browser."
+            note += " You may still be signed in to your hospital account: on a shared computer, close the browser."
         return sign_in_page(note=note)
 
     @routes.post(paths.SIGN_IN, dependencies=OWN_PAGE)
-    async def answer(
+    async def post_sign_in(
         request: Request, username: Annotated[str, Form()] = "", password: Annotated[str, Form()] = ""
     ) -> Response:
         assert sign_in is not None
         try:
-            token = await sign_in.sign_in_with_password_async(username, password, _peer(request))
+            token = await sign_in.sign_in_with_password_async(username, password, peer_of(request))
         except (Unauthorized, TooManyRequests) as error:
             reply = sign_in_page(error.http_status, message=sentence(error), name=username[:80])
-            return wait(reply, error)
-        return signed_in(request, token)
+            return add_retry_after(reply, error)
+        return redirect_with_session(request, token)
 
     @routes.get(paths.ACCOUNT)
-    def account(who: SignedIn) -> Response:
-        return account_page(who)
+    def get_account(identity: RequiredIdentity) -> Response:
+        return account_page(identity)
 
     @routes.post(paths.APP_PASSWORDS, dependencies=OWN_PAGE)
-    def make(who: SignedIn, label: Annotated[str, Form()] = "") -> Response:
+    def create_app_password(identity: RequiredIdentity, label: Annotated[str, Form()] = "") -> Response:
         try:
-            credentials.check_may_manage(who)
-            row, secret = credentials.make(catalog, who.name, CredentialKind.APP_PASSWORD, label, actor=who.name)
+            credentials.check_may_manage(identity)
+            row, secret = credentials.make(
+                catalog, identity.name, CredentialKind.APP_PASSWORD, label, actor=identity.name
+            )
         except (InvalidInput, Conflict, Forbidden) as error:
-            return account_page(who, error.http_status, message=sentence(error), label=label[: credentials.MAX_LABEL])
-        return account_page(who, 201, made=secret, label=row.label)
+            shown = label[: credentials.MAX_LABEL]
+            return account_page(identity, error.http_status, message=sentence(error), label=shown)
+        return account_page(identity, 201, secret=secret, label=row.label)
 
     @routes.post(paths.REVOKE, dependencies=OWN_PAGE)
-    def revoke(who: SignedIn, credential: str) -> Response:
-        credentials.check_may_manage(who)
+    def revoke_app_password(identity: RequiredIdentity, credential: str) -> Response:
+        credentials.check_may_manage(identity)
         with suppress(NotFound):  # a second click
-            credentials.revoke(catalog, credential, actor=who.name, owner=who.name)
+            credentials.revoke(catalog, credential, actor=identity.name, owner=identity.name)
         return RedirectResponse(paths.ACCOUNT, 303)
 
     @routes.post(paths.SIGN_OUT, dependencies=OWN_PAGE)
-    def sign_out(request: Request, who: SignedIn) -> Response:
-        if who.token_id is not None:
-            tokens.revoke(catalog, who.token_id, actor=who.name)
+    def sign_out(request: Request, identity: RequiredIdentity) -> Response:
+        if identity.token_id is not None:
+            tokens.revoke(catalog, identity.token_id, actor=identity.name)
         reply = RedirectResponse(f"{paths.SIGN_IN}?signed_out=1", 303)
         reply.delete_cookie(SESSION_COOKIE, secure=https(request), httponly=True, samesite="lax")
         return reply
@@ -148,26 +143,22 @@ def router(settings: Settings, catalog: Catalog, sign_in: SignIn | None) -> APIR
 
 
 def redirect_uri(settings: Settings, request: Request) -> str:
-    """Where the provider leads back to; it takes none that was not registered with it.
+    """Return the address to which the provider sends the browser back; it must be registered with the provider.
 
     Raises
     ------
     InvalidInput
-        The request does not say by which name it came.
+        PUBLIC_URL is not set and the header Host is not the name of a server.
     """
     if settings.public_url is not None:
         return settings.public_url.rstrip("/") + paths.OIDC_CALLBACK
     host = request.headers.get("host", "")
     if not _HOST.fullmatch(host):
-        raise InvalidInput("the header Host is no name of a server")
+        raise InvalidInput(f"the header Host is {host!r:.120}, which is not the name of a server")
     return f"{request.scope.get('scheme', 'http')}://{host}{paths.OIDC_CALLBACK}"
 
 
 def _configured(provider: Provider | None) -> Provider:
     if provider is None:
-        raise NotFound("there is no identity provider (OIDC_ISSUER); sign in with name and password")
+        raise NotFound("this server has no identity provider (OIDC_ISSUER); sign in with name and password")
     return provider
-
-
-def _peer(request: Request) -> str:
-    return request.client.host if request.client else "unknown"

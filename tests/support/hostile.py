@@ -1,4 +1,4 @@
-"""Requests byte by byte, as no well-meaning client would send them, and what must not change by them."""
+"""Requests byte by byte, as only an attacker or a broken client sends them, and the state they must not change."""
 
 from __future__ import annotations
 
@@ -16,13 +16,44 @@ from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.tables import Base, SignInAttempts
 
-SECONDS = 20.0
+MB = 1024 * 1024
+JSON = "Content-Type: application/json"
+FORM = "Content-Type: application/x-www-form-urlencoded"
+MULTIPART = "Content-Type: multipart/form-data; boundary=b"
+TRAVERSALS = (
+    "../../../../../../etc/passwd",
+    "..%2f..%2f..%2f..%2fetc%2fpasswd",
+    "%2e%2e%2f%2e%2e%2f%2e%2e%2fetc%2fpasswd",
+    "%252e%252e%252f%252e%252e%252fetc%252fpasswd",
+    "..%c0%af..%c0%af..%c0%afetc%c0%afpasswd",
+    "....//....//....//etc/passwd",
+    "..%5c..%5c..%5cwindows%5cwin.ini",
+    "/etc/passwd",
+    "file:///etc/passwd",
+    "%00/etc/passwd",
+    "mrseg.db%00.nii.gz",
+    "http://169.254.169.254/latest/meta-data",
+    "~root/.ssh/id_rsa",
+    "..%0d%0aX-Injected:%201",
+    "$(touch%20pwned)",
+    "%uff0e%uff0e%u2215etc",
+)
+SQL = (
+    "' OR '1'='1",
+    "x' UNION SELECT name, password_hash FROM accounts --",
+    "'; DROP TABLE accounts; --",
+    '" OR ""="',
+    "1); DELETE FROM annotations; --",
+    "\\'; UPDATE accounts SET role='admin' WHERE name='mallory'; --",
+    "x'/**/AND/**/1=(SELECT/**/COUNT(*)/**/FROM/**/secrets)--",
+)
+TIMEOUT_SECONDS = 20.0
 Body = bytes | Iterable[bytes]
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back; status 0 where the connection was closed without an answer."""
+    """The reply of the server; its status is 0 if the connection was closed without one."""
 
     status: int
     headers: list[tuple[str, str]] = field(default_factory=list)
@@ -31,19 +62,19 @@ class Reply:
 
     @property
     def text(self) -> str:
-        """Everything that a client sees."""
+        """Headers and body as a client sees them."""
         lines = [f"{name}: {value}" for name, value in self.headers]
         return "\n".join(lines) + "\n\n" + self.body.decode("latin-1")
 
 
 def head(method: str, target: str, *headers: str) -> bytes:
-    """Start line and headers, as they are."""
+    """Start line and headers, unchecked."""
     lines = [f"{method} {target} HTTP/1.1", "Host: localhost", "Connection: close", *headers, "", ""]
     return "\r\n".join(lines).encode("latin-1")
 
 
 def request(method: str, target: str, *headers: str, body: bytes | None = None) -> bytes:
-    """A request with an announced body."""
+    """A request with a body of declared length."""
     length = [] if body is None else [f"Content-Length: {len(body)}"]
     return head(method, target, *headers, *length) + (body or b"")
 
@@ -75,10 +106,13 @@ def upload(
     return request(method, target, "Content-Type: multipart/form-data; boundary=b", *headers, body=form(*parts))
 
 
-def exchange(port: int, data: Body, seconds: float = SECONDS) -> Reply:
-    """Send bytes, stop where the server hangs up, and read one answer.
+def exchange(port: int, data: Body, seconds: float = TIMEOUT_SECONDS) -> Reply:
+    """Send bytes until the server closes the connection, and read one reply.
 
-    A server that neither answers nor hangs up in time fails the test by TimeoutError.
+    Raises
+    ------
+    TimeoutError
+        The server neither replies nor closes the connection in time.
     """
     sent = 0
     with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
@@ -99,7 +133,7 @@ UNCOUNTED_ACTIONS = ("sign-in.failed", "sign-in.refused")
 
 
 def rows(catalog: Catalog) -> dict[str, list[tuple[Any, ...]]]:
-    """All rows but those that a failed sign-in is to leave."""
+    """All rows except those that a failed sign-in should add."""
     found: dict[str, list[tuple[Any, ...]]] = {}
     with catalog.read() as session:
         for table in Base.metadata.sorted_tables:
@@ -129,7 +163,7 @@ def files(folder: Path, *, without: Sequence[Path] = (), contents: bool = True) 
 
 @dataclass(frozen=True)
 class State:
-    """What a hostile request must leave as it was."""
+    """What a hostile request must leave unchanged."""
 
     rows: Mapping[str, list[tuple[Any, ...]]]
     inside: Mapping[str, tuple[int, str]]

@@ -1,4 +1,4 @@
-"""A hospital's identity provider as a process of its own: Canaille, in memory, on loopback.
+"""A hospital's identity provider in a process of its own: Canaille, with its data in memory, on loopback.
 
 https://canaille.readthedocs.io/
 """
@@ -26,7 +26,7 @@ CLIENT_ID, CLIENT_SECRET = "mrseg-label", "between-the-provider-and-this-server"
 
 
 class IdentityProvider:
-    """Runs from ``with`` to the end of the block; people and the client are told to it over its standard input."""
+    """Runs until the end of its ``with`` block, and takes users and the client over its standard input."""
 
     def __init__(self, log: Path) -> None:
         self.port = free_port()
@@ -43,7 +43,7 @@ class IdentityProvider:
                 stderr=output,
                 text=True,
                 cwd=ROOT,
-                # It would say that its addresses are https, which it has no certificate for.
+                # By default it publishes https addresses, but it has no certificate.
                 env={**os.environ, "PREFERRED_URL_SCHEME": "http"},
             )
         for _ in range(240):
@@ -60,30 +60,30 @@ class IdentityProvider:
         self.stop()
 
     def stop(self) -> None:
-        """End it."""
+        """Stop the process."""
         if self._process is not None:
             self._process.terminate()
             self._process.communicate()
             self._process = None
 
-    def client(self, redirect_uri: str) -> None:
+    def register_client(self, redirect_uri: str) -> None:
         """Register the annotation server."""
-        self._tell({"redirect_uri": redirect_uri})
+        self._send_command({"redirect_uri": redirect_uri})
 
-    def person(self, name: str, *groups: str) -> str:
-        """Make somebody a member of these groups alone."""
-        self._tell({"person": name, "groups": groups})
+    def set_user(self, name: str, *groups: str) -> str:
+        """Create a user if needed, and make them a member of exactly these groups; returns the name."""
+        self._send_command({"user": name, "groups": groups})
         return name
 
-    def _tell(self, what: dict[str, Any]) -> None:
+    def _send_command(self, command: dict[str, Any]) -> None:
         assert self._process is not None and self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.write(json.dumps(what) + "\n")
+        self._process.stdin.write(json.dumps(command) + "\n")
         self._process.stdin.flush()
-        # Beside our own lines it prints what it has done for security's sake.
+        # Canaille prints lines about security between ours.
         assert "done\n" in iter(self._process.stdout.readline, ""), self._log.read_text()
 
     def sign_in(self, browser: httpx.Client, address: str, name: str, answer: str = "accept") -> str:
-        """Fill in the provider's forms as a person does; returns the address that it leads the browser back to."""
+        """Fill in the provider's forms as a user does; returns the address to which it sends the browser back."""
         reply = browser.get(address)
         for _ in range(12):
             if reply.is_redirect:
@@ -103,11 +103,11 @@ class IdentityProvider:
             else:
                 raise AssertionError(f"an unknown page: {reply.text[:2000]}")
             reply = browser.post(str(reply.url), data=fields)
-        raise AssertionError("the provider leads in circles")
+        raise AssertionError("the provider's redirects do not end")
 
 
 def main(port: int) -> None:
-    """The provider itself."""
+    """Run the provider."""
     from canaille.app import models
     from canaille.backends import Backend
     from canaille.backends.memory.backend import MemoryBackend
@@ -116,7 +116,7 @@ def main(port: int) -> None:
     from hypercorn.config import Config
 
     config = {
-        "SECRET_KEY": "of the tests' provider",
+        "SECRET_KEY": "secret of the tests' provider",
         "SERVER_NAME": f"127.0.0.1:{port}",
         "PREFERRED_URL_SCHEME": "http",
         "CANAILLE": {
@@ -133,27 +133,29 @@ def main(port: int) -> None:
         },
         "CANAILLE_HYPERCORN": {},
     }
-    plain = MemoryBackend.do_query
+    match_any_filter = MemoryBackend.do_query
 
-    def every_filter(self: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
-        # As its SQL storage does it. The one in memory takes what fits any of the filters: any code of a client
-        # would do for any other, and one person's consent for all.
-        found = [{item.id: item for item in plain(self, model, **{key: value})} for key, value in kwargs.items()]
+    def match_every_filter(self: Any, model: Any, *args: Any, **kwargs: Any) -> Any:
+        # As in its SQL storage. The storage in memory returns what matches any one of the filters, so that any code of
+        # a client would be accepted for any other, and one user's consent for all.
+        found = [
+            {item.id: item for item in match_any_filter(self, model, **{key: value})} for key, value in kwargs.items()
+        ]
         if not found:
-            return plain(self, model, *args)
+            return match_any_filter(self, model, *args)
         return [item for key, item in found[0].items() if all(key in other for other in found[1:])]
 
-    MemoryBackend.do_query = every_filter
+    MemoryBackend.do_query = match_every_filter
     application = create_app(config=config, backend=None, env_file=None, wrap_asgi=False)
 
-    def carry_out(what: dict[str, Any]) -> None:
-        if "redirect_uri" in what:
+    def carry_out(command: dict[str, Any]) -> None:
+        if "redirect_uri" in command:
             made = models.Client(
                 client_id=CLIENT_ID,
                 client_secret=CLIENT_SECRET,
                 client_name="MR annotation",
                 client_uri="https://mrseg.hospital.example",
-                redirect_uris=[what["redirect_uri"]],
+                redirect_uris=[command["redirect_uri"]],
                 grant_types=["authorization_code"],
                 response_types=["code"],
                 scope=["openid", "profile", "groups"],
@@ -163,18 +165,18 @@ def main(port: int) -> None:
             made.audience = [made]
             Backend.instance.save(made)
             return
-        user = Backend.instance.get(models.User, user_name=what["person"])
+        user = Backend.instance.get(models.User, user_name=command["user"])
         if user is None:
             user = models.User(
-                user_name=what["person"],
-                formatted_name=what["person"].title(),
-                family_name=what["person"],
-                emails=[f"{what['person']}@hospital.example"],
+                user_name=command["user"],
+                formatted_name=command["user"].title(),
+                family_name=command["user"],
+                emails=[f"{command['user']}@hospital.example"],
                 password=PASSWORD,
             )
         user.groups = []
         Backend.instance.save(user)
-        for name in what["groups"]:
+        for name in command["groups"]:
             group = Backend.instance.get(models.Group, display_name=name)
             if group is None:
                 group = models.Group(display_name=name)

@@ -5,16 +5,12 @@ All are plain functions that run in threads, so that a slow one never keeps the 
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter
 
+from mrseg_label.http.limits import FORM_LIMITS
 from mrseg_label.http.problems import PLAIN_RESPONSES
 from mrseg_monailabel.loop import LoopApp
 from mrseg_monailabel.routes import activelearning, auth, datastore, infer, info, session, train
-
-# No form has more; each file of a megabyte or more is an open file of the server.
-FORM_LIMITS: Any = {"max_files": 4, "max_fields": 32}
 
 
 def router(app: LoopApp) -> APIRouter:

@@ -1,4 +1,4 @@
-"""The hospital's identity provider: whom it has signed in, and with which role.
+"""The hospital's identity provider as an OpenID Connect client sees it.
 
 References
 ----------
@@ -24,27 +24,39 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mrseg_label.accounts.oidc.claims import Claims, ProviderUser, has_required_claims, provider_user_of
-from mrseg_label.accounts.oidc.settings import check_sign_in_settings, is_safe
+from mrseg_label.accounts.oidc.settings import check_sign_in_settings, is_secure
 from mrseg_label.config import Settings
 from mrseg_label.errors import Forbidden, InvalidInput, MrsegError, Unauthorized, Unavailable
 
-log = logging.getLogger("mrseg_label.web")
+log = logging.getLogger("mrseg_label.accounts")
 DISCOVERY = "/.well-known/openid-configuration"
-ANSWER_SECONDS = 15.0
-DESCRIPTION_SECONDS = 3600.0  # after which the provider's addresses and keys are asked for again
-# Signatures that the provider alone can make: not "none", nor one with a secret that others know.
-SIGNATURES = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519")
+TIMEOUT_SECONDS = 15.0
+METADATA_SECONDS = 3600.0  # how long the provider's addresses and keys are cached
+# Asymmetric signatures, which only the provider can make: neither "none" nor a shared secret.
+SIGNATURE_ALGORITHMS = (
+    "RS256",
+    "RS384",
+    "RS512",
+    "PS256",
+    "PS384",
+    "PS512",
+    "ES256",
+    "ES384",
+    "ES512",
+    "EdDSA",
+    "Ed25519",
+)
 _ENDPOINTS = ("authorization_endpoint", "token_endpoint", "jwks_uri")
-# Authlib speaks through httpx or, where that is there, through its successor httpx2, which shares no errors with it.
-_SILENCE: tuple[type[Exception], ...] = (
+# Authlib uses httpx or, if that is installed, its successor httpx2, whose errors are classes of their own.
+_HTTP_ERRORS: tuple[type[Exception], ...] = (
     httpx.HTTPError,
     *((import_module("httpx2").HTTPError,) if find_spec("httpx2") else ()),
 )
-_UNREADABLE = "the identity provider's answer cannot be read; the server's log says more"
+_UNREADABLE_REPLY = "the identity provider's reply cannot be read; the server log has the details"
 
 
 class Provider:
-    """The provider of the settings. Nothing is asked of it before somebody wants to sign in.
+    """The provider that the settings name. No request is sent to it until a user signs in.
 
     Raises
     ------
@@ -60,74 +72,76 @@ class Provider:
         self._client: Any = None
         self._loaded = 0.0
 
-    async def begin_sign_in(self, request: Request, redirect_uri: str) -> Response:
-        """Lead a browser to the provider's sign-in.
+    async def redirect_to_provider(self, request: Request, redirect_uri: str) -> Response:
+        """Redirect a browser to the provider's sign-in.
 
         Raises
         ------
         Unavailable
-            The provider does not answer, or not as an OpenID provider.
+            The provider does not answer, or is not an OpenID provider.
         """
-        client = await self._ready()
-        sent: Response = await client.authorize_redirect(request, redirect_uri)
-        return sent
+        client = await self._loaded_client()
+        redirect: Response = await client.authorize_redirect(request, redirect_uri)
+        return redirect
 
-    async def finish_sign_in(self, request: Request) -> ProviderUser:
-        """Whom the provider has signed in.
+    async def read_callback(self, request: Request) -> ProviderUser:
+        """Read the request with which the provider sends the browser back; returns the user it has authenticated.
 
         Raises
         ------
         InvalidInput, Unauthorized
-            What came back was not sent by the provider, for this browser, just now.
+            The provider did not send this for this browser and this sign-in.
         Forbidden
-            The provider or the person said no, or the person has none of the roles of this server.
+            The provider or the user refused, or the user has none of the roles of this server.
         Unavailable
             The provider does not answer.
         """
         query = request.query_params
         if any(len(query.getlist(key)) > 1 for key in ("state", "code", "iss", "error")):
-            raise InvalidInput("this is no answer of the identity provider; sign in again")
+            raise InvalidInput("this address is not a reply of the identity provider; sign in again")
         if "error" in query:
-            raise _refused(query["error"])
+            raise _refusal(query["error"])
         if not query.get("code") or not query.get("state"):
-            raise InvalidInput("this page is where the identity provider leads back to; begin with the sign-in")
-        client = await self._ready()
+            raise InvalidInput("the identity provider sends browsers to this page; start at the sign-in")
+        client = await self._loaded_client()
         issuer = client.server_metadata["issuer"]
         if query.get("iss", issuer) != issuer:
-            raise Unauthorized("this answer came from another identity provider; sign in again")
+            raise Unauthorized("this reply is from another identity provider; sign in again")
         try:
             claims = await self._claims(client, request)
-        except _SILENCE as error:
-            raise self._silent(error) from error
+        except _HTTP_ERRORS as error:
+            raise self._no_answer(error) from error
         except JoseError as error:
             log.warning("an ID token of %s was refused: %s", self._issuer, error.error)
-            raise Unauthorized("the identity provider's answer is not valid for this sign-in; sign in again") from error
+            raise Unauthorized("the identity provider's reply is not valid for this sign-in; sign in again") from error
         except AuthlibBaseError as error:
-            raise _refused(error.error) from error
+            raise _refusal(error.error) from error
         except (ValueError, KeyError, TypeError, RuntimeError) as error:
-            log.exception("the answer of %s cannot be read", self._issuer)
-            raise Unavailable(_UNREADABLE) from error
+            log.exception("the reply of %s cannot be read", self._issuer)
+            raise Unavailable(_UNREADABLE_REPLY) from error
         return provider_user_of(claims, self._settings, self._issuer)
 
     async def _claims(self, client: Any, request: Request) -> Claims:
-        """What the ID token says, and for what it does not say the userinfo endpoint."""
+        """Return the claims of the ID token, completed by those of the userinfo endpoint."""
         token = await client.authorize_access_token(request)
         claims: Claims | None = token.get("userinfo")
         if not claims:
-            raise Unavailable("the identity provider sent no ID token; is OpenID Connect on for this client?")
+            raise Unavailable(
+                "the identity provider sent no ID token; enable OpenID Connect for this client at the provider"
+            )
         endpoint = client.server_metadata.get("userinfo_endpoint")
-        if has_required_claims(claims, self._settings) or not isinstance(endpoint, str) or not is_safe(endpoint):
+        if has_required_claims(claims, self._settings) or not isinstance(endpoint, str) or not is_secure(endpoint):
             return claims
-        told: Claims = await client.userinfo(token=token)
-        if told.get("sub") != claims["sub"]:
-            raise Unauthorized("the identity provider's answers are about two persons; sign in again")
+        further: Claims = await client.userinfo(token=token)
+        if further.get("sub") != claims["sub"]:
+            raise Unauthorized("the identity provider's replies are about different users; sign in again")
         top = self._settings.oidc_role_claim.partition(".")[0]
-        # A claim without roles in the ID token must not hide the one that has them.
-        return {**claims, **{key: value for key, value in told.items() if key not in claims or key == top}}
+        # The claim in the ID token may lack the roles that the one of the userinfo endpoint has.
+        return {**claims, **{key: value for key, value in further.items() if key not in claims or key == top}}
 
-    async def _ready(self) -> Any:
-        """A client that knows where the provider's endpoints are."""
-        if self._client is not None and time.monotonic() - self._loaded < DESCRIPTION_SECONDS:
+    async def _loaded_client(self) -> Any:
+        """Return a client that has loaded the provider's metadata."""
+        if self._client is not None and time.monotonic() - self._loaded < METADATA_SECONDS:
             return self._client
         secret = self._settings.oidc_client_secret
         client = OAuth().register(
@@ -138,45 +152,45 @@ class Provider:
             client_kwargs={
                 "scope": self._settings.oidc_scopes,
                 "code_challenge_method": "S256",
-                "timeout": ANSWER_SECONDS,
+                "timeout": TIMEOUT_SECONDS,
                 **({"token_endpoint_auth_method": "none"} if secret is None else {}),
             },
         )
         try:
             found = await client.load_server_metadata()
-        except _SILENCE as error:
-            raise self._silent(error) from error
+        except _HTTP_ERRORS as error:
+            raise self._no_answer(error) from error
         except (ValueError, TypeError) as error:
-            raise self._wrong("what is there describes no OpenID provider") from error
+            raise self._unusable("the reply is not the metadata of an OpenID provider") from error
         if str(found.get("issuer", "")).rstrip("/") != self._issuer.rstrip("/"):
-            raise self._wrong(f"what is there calls itself {found.get('issuer')!r:.200}")
+            raise self._unusable(f"the provider there calls itself {found.get('issuer')!r:.200}")
         for key in _ENDPOINTS:
-            if not isinstance(found.get(key), str) or not is_safe(found[key]):
-                raise self._wrong(f"its {key} is no https address")
+            if not isinstance(found.get(key), str) or not is_secure(found[key]):
+                raise self._unusable(f"its {key} is not an https address")
         offered = found.get("id_token_signing_alg_values_supported")
-        kept = [name for name in SIGNATURES if name in offered] if isinstance(offered, list) else []
-        found["id_token_signing_alg_values_supported"] = kept or ["RS256"]
+        usable = [name for name in SIGNATURE_ALGORITHMS if name in offered] if isinstance(offered, list) else []
+        found["id_token_signing_alg_values_supported"] = usable or ["RS256"]
         self._client, self._loaded = client, time.monotonic()
         return client
 
-    def _silent(self, error: Exception) -> Unavailable:
-        log.error("the identity provider %s did not answer as it should: %s", self._issuer, type(error).__name__)
+    def _no_answer(self, error: Exception) -> Unavailable:
+        log.error("the identity provider %s did not answer: %s", self._issuer, type(error).__name__)
         return Unavailable("the identity provider does not answer; try again later, or sign in with a local account")
 
-    def _wrong(self, what: str) -> Unavailable:
+    def _unusable(self, what: str) -> Unavailable:
         log.error("OIDC_ISSUER %s cannot be used: %s", self._issuer, what)
-        return Unavailable(_UNREADABLE)
+        return Unavailable(_UNREADABLE_REPLY)
 
 
-def _refused(code: str | None) -> MrsegError:
-    """What the person reads; never the words that came along, which anybody could write into an address."""
+def _refusal(code: str | None) -> MrsegError:
+    """Return the error for a code; its description is not shown, since anybody can write one into an address."""
     if code == "access_denied":
-        return Forbidden("the identity provider did not let you in, or you said no")
+        return Forbidden("the identity provider refused access, or you declined it")
     if code in ("server_error", "temporarily_unavailable"):
         return Unavailable("the identity provider cannot answer now; try again later")
     if code == "mismatching_state":
-        return InvalidInput("this sign-in was not begun in this browser, or too long ago; sign in again")
+        return InvalidInput("this sign-in was started in another browser or has expired; sign in again")
     if code in ("invalid_client", "unauthorized_client"):
         log.error("the identity provider does not accept OIDC_CLIENT_ID and OIDC_CLIENT_SECRET (%s)", code)
-        return Unauthorized("the identity provider does not accept this server; tell its administrator")
+        return Unauthorized("the identity provider does not accept this server; tell an administrator of this server")
     return Unauthorized("the identity provider did not accept this sign-in; sign in again")

@@ -1,4 +1,4 @@
-"""The settings of single sign-on, checked before anybody relies on them."""
+"""The settings of single sign-on and their validation."""
 
 from __future__ import annotations
 
@@ -11,33 +11,37 @@ from mrseg_label.errors import ConfigurationError
 
 
 def check_sign_in_settings(settings: Settings) -> None:
-    """Whether sign-in through an identity provider can work as it is configured; nothing is asked of the provider.
+    """Check the settings of sign-in through an identity provider, without a request to the provider.
 
     Raises
     ------
     ConfigurationError
-        The message names the keys.
+        The settings contradict each other; the message names the keys.
     """
     if settings.public_url is not None:
         check_address("PUBLIC_URL", settings.public_url, path=False)
     if settings.oidc_issuer is None:
         given = [key.upper() for key in ("oidc_client_id", "oidc_client_secret") if getattr(settings, key) is not None]
         if given:
-            raise ConfigurationError(f"{' and '.join(given)} without OIDC_ISSUER: set the provider's address too")
+            raise ConfigurationError(
+                f"{' and '.join(given)} without OIDC_ISSUER: set OIDC_ISSUER to the provider's address too"
+            )
         return
     check_address("OIDC_ISSUER", settings.oidc_issuer)
-    if not is_safe(settings.oidc_issuer):
+    if not is_secure(settings.oidc_issuer):
         raise ConfigurationError(
-            f"OIDC_ISSUER {settings.oidc_issuer!r} is not https: who listens in between could sign in as anybody"
+            f"OIDC_ISSUER is {settings.oidc_issuer!r}; it must be an https address, or an eavesdropper could sign in as anyone"
         )
     if not settings.oidc_client_id:
-        raise ConfigurationError("OIDC_ISSUER needs OIDC_CLIENT_ID: what the provider calls this server")
+        raise ConfigurationError(
+            "OIDC_ISSUER without OIDC_CLIENT_ID: set OIDC_CLIENT_ID to the id that the provider gave this server"
+        )
     if "openid" not in settings.oidc_scopes.split():
-        raise ConfigurationError(f"OIDC_SCOPES {settings.oidc_scopes!r} must have 'openid' among them")
+        raise ConfigurationError(f"OIDC_SCOPES is {settings.oidc_scopes!r}; it must contain 'openid'")
     empty = [key.upper() for key in ("oidc_name_claim", "oidc_role_claim") if not getattr(settings, key).strip()]
     if empty:
-        raise ConfigurationError(f"{' and '.join(empty)} must not be empty: it names the claim to look at")
-    entries = [entry for entry, _ in roles(settings)]
+        raise ConfigurationError(f"{' and '.join(empty)} must not be empty; set it to the name of a claim")
+    entries = [entry for entry, _ in role_entries(settings)]
     if not all(entries) or len(set(entries)) < len(entries):
         raise ConfigurationError(
             "OIDC_ROLE_RADIOLOGIST, OIDC_ROLE_REVIEWER and OIDC_ROLE_ADMIN must be three different entries, none of them empty"
@@ -57,8 +61,8 @@ def check_address(key: str, address: str, *, path: bool = True) -> None:
         raise ConfigurationError(f"{key} is {address!r:.200}; it must be an address such as {example}")
 
 
-def is_safe(address: str) -> bool:
-    """Whether nobody can listen in on requests to an address: https, or this machine."""
+def is_secure(address: str) -> bool:
+    """Whether requests to an address cannot be intercepted: it is https, or on this machine."""
     try:
         parts = urlsplit(address)
         host = parts.hostname or ""
@@ -69,8 +73,8 @@ def is_safe(address: str) -> bool:
         return False
 
 
-def roles(settings: Settings) -> list[tuple[str, Role]]:
-    """The provider's entry for each role, the highest first."""
+def role_entries(settings: Settings) -> list[tuple[str, Role]]:
+    """Return the provider's entry for each role, the highest first."""
     return [
         (settings.oidc_role_admin, Role.ADMIN),
         (settings.oidc_role_reviewer, Role.REVIEWER),
@@ -79,5 +83,5 @@ def roles(settings: Settings) -> list[tuple[str, Role]]:
 
 
 def is_https(settings: Settings) -> bool:
-    """Whether browsers know this server by https, whatever the connection to it is."""
+    """Whether browsers reach this server by https, even if a proxy reaches it by http."""
     return settings.tls_certificate is not None or (settings.public_url or "").lower().startswith("https://")

@@ -1,4 +1,4 @@
-"""ASGI middleware: the short-lived cookie of a sign-in that is under way at the identity provider."""
+"""ASGI middleware: the short-lived cookie of a browser that is signing in at the identity provider."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ MAX_COOKIE_BYTES = 8192
 
 
 def state_key(signing_secret: str) -> str:
-    """The key that the cookie is signed with: of the workspace, and of no other use."""
+    """Return the key that signs the cookie: derived from the workspace's secret, for this purpose only."""
     return hmac.new(signing_secret.encode(), b"state of a sign-in through OpenID Connect", hashlib.sha256).hexdigest()
 
 
 class OidcStateMiddleware:
-    """Starlette's session, for the way to the identity provider and back alone.
+    """Provides Starlette's session under ``/auth/oidc/``, on the way to the identity provider and back.
 
     Parameters
     ----------
-    secure : whether browsers know the server by https even where a request came without.
+    secure : whether browsers reach the server by https, even if the request itself did not.
     """
 
     def __init__(self, app: ASGIApp, signing_secret: str, secure: bool) -> None:
@@ -41,9 +41,11 @@ class OidcStateMiddleware:
         if scope["type"] != "http" or not scope["path"].startswith(f"{PATH}/"):
             await self.app(scope, receive, send)
             return
-        # The standard library's parser takes seconds for large ones that a stranger may send (CVE-2024-7592).
+        # A large cookie, which anybody can send, keeps the standard library's parser busy for seconds (CVE-2024-7592).
         if sum(len(value) for name, value in scope["headers"] if name.lower() == b"cookie") > MAX_COOKIE_BYTES:
-            await PlainTextResponse("too many cookies for this server; remove some", 431)(scope, receive, send)
+            await PlainTextResponse(
+                f"the cookies have more than {MAX_COOKIE_BYTES:,} bytes; delete the cookies of this site", 431
+            )(scope, receive, send)
             return
         https = self._secure or scope.get("scheme") == "https"
         await self._with_cookie[https](scope, receive, send)

@@ -1,4 +1,4 @@
-"""Accounts in both databases: many at once, and nothing written twice or lost."""
+"""Accounts in both databases, with many requests at once: nothing is written twice or lost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mrseg_label.accounts import credentials, passwords, service, signing_in, tokens
+from mrseg_label.accounts import credentials, passwords, service, tokens
 from mrseg_label.accounts.sign_in import SignIn
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import open_workspace
@@ -33,14 +33,14 @@ def catalog(tmp_path: Path, database_settings: str) -> Iterator[Catalog]:
     opened.close()
 
 
-def at_once(count: int, act: object) -> Counter[str]:
-    """How often each outcome came of ``count`` calls that begin together."""
+def at_once(count: int, act: Callable[[], object]) -> Counter[str]:
+    """Count the outcomes of ``count`` calls that start together."""
     start = threading.Barrier(count)
 
     def call(_: int) -> str:
         start.wait()
         try:
-            act()  # type: ignore[operator]
+            act()
         except (TooManyRequests, Unauthorized, Conflict, InvalidInput) as error:
             return type(error).__name__
         return "done"
@@ -49,7 +49,7 @@ def at_once(count: int, act: object) -> Counter[str]:
         return Counter(pool.map(call, range(count)))
 
 
-def test_guesses_at_once_do_not_slip_through(catalog: Catalog) -> None:
+def test_simultaneous_guesses_are_all_counted(catalog: Catalog) -> None:
     sign_in = SignIn(catalog, 1.0)
     outcomes = at_once(16, lambda: sign_in.sign_in_with_password("ada", "a wrong password", "10.0.0.1"))
     assert outcomes["Unauthorized"] == 5
@@ -58,7 +58,7 @@ def test_guesses_at_once_do_not_slip_through(catalog: Catalog) -> None:
     assert sign_in.identify(sign_in.sign_in_with_password("ada", PASSWORD, "10.0.0.2")).name == "ada"
 
 
-def test_names_that_nobody_has_are_counted_as_well(catalog: Catalog) -> None:
+def test_failures_of_unknown_names_are_counted_as_well(catalog: Catalog) -> None:
     sign_in = SignIn(catalog, 1.0)
     for _ in range(5):
         with pytest.raises(Unauthorized, match="wrong name or password"):
@@ -106,6 +106,14 @@ def test_two_admins_cannot_disable_each_other_at_once(catalog: Catalog) -> None:
     assert sum(a.role is Role.ADMIN and a.disabled_at is None for a in service.listing(catalog)) == 1
 
 
+def test_the_last_admin_cannot_be_removed(catalog: Catalog) -> None:
+    service.add(catalog, "chief", Role.ADMIN, password=PASSWORD, actor="test")
+    with pytest.raises(Conflict, match="last admin"):
+        service.disable(catalog, "chief", actor="test")
+    with pytest.raises(Conflict, match="last admin"):
+        service.set_role(catalog, "chief", Role.REVIEWER, actor="test")
+
+
 def test_the_right_password_counts_as_no_failure(catalog: Catalog) -> None:
     sign_in = SignIn(catalog, 1.0)
     for _ in range(12):  # Slicer signs in again and again
@@ -115,7 +123,7 @@ def test_the_right_password_counts_as_no_failure(catalog: Catalog) -> None:
         assert session.query(AccessToken).count() == 12
 
 
-def test_one_account_a_name_and_one_secret_a_workspace(catalog: Catalog) -> None:
+def test_a_name_has_one_account_and_a_workspace_one_secret(catalog: Catalog) -> None:
     outcomes = at_once(
         6, lambda: service.add(catalog, "Bob", Role.REVIEWER, password="other words of a secret", actor="test")
     )
@@ -156,7 +164,7 @@ def test_an_account_of_the_identity_provider(catalog: Catalog) -> None:
         sign_in.sign_in_with_password("eve.example@hospital.example", secret, "x")
     sign_in.sign_in_with_provider(issuer, "subject-1", "eve", Role.RADIOLOGIST, "10.0.0.1")
     assert sign_in.sign_in_with_password("eve.example@hospital.example", secret, "x")
-    with pytest.raises(InvalidInput, match="make an app password"):
+    with pytest.raises(InvalidInput, match="create an app password"):
         service.set_password(catalog, "eve.example@hospital.example", PASSWORD, actor="test")
     service.disable(catalog, "eve.example@hospital.example", actor="test")
     with pytest.raises(Unauthorized, match="disabled"):
@@ -180,13 +188,13 @@ def test_a_label_that_no_database_takes_is_refused(catalog: Catalog) -> None:
     for label in ("", " ", "a\0b", "x" * 200, "a\nb"):
         with pytest.raises(InvalidInput, match="printable"):
             credentials.make(catalog, "ada", CredentialKind.APP_PASSWORD, label, actor="test")
-    for number in range(credentials.MOST):
+    for number in range(credentials.MAX_CREDENTIALS):
         credentials.make(catalog, "ada", CredentialKind.APP_PASSWORD, f"desk {number}", actor="test")
     with pytest.raises(Conflict, match="revoke"):
         credentials.make(catalog, "ada", CredentialKind.APP_PASSWORD, "one more", actor="test")
 
 
-def test_what_changes_while_a_password_is_looked_at_counts(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changes_during_the_verification_of_a_password_count(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
     sign_in = SignIn(catalog, 1.0)
 
     def meanwhile(act: Callable[[], None]) -> None:
@@ -196,7 +204,7 @@ def test_what_changes_while_a_password_is_looked_at_counts(catalog: Catalog, mon
             act()
             return passwords.verify(password, stored)
 
-        monkeypatch.setattr(signing_in, "verify", slow)
+        monkeypatch.setattr("mrseg_label.accounts.sign_in.verify", slow)
 
     meanwhile(lambda: service.set_password(catalog, "ada", "a new secret of words", actor="test"))
     with pytest.raises(Unauthorized, match="wrong name or password"):
@@ -208,16 +216,20 @@ def test_what_changes_while_a_password_is_looked_at_counts(catalog: Catalog, mon
         assert session.query(AccessToken).count() == 0
 
 
-def test_what_ends_with_a_new_password_and_with_disabling(catalog: Catalog) -> None:
+def test_a_new_password_and_disabling_end_app_passwords_and_tokens(catalog: Catalog) -> None:
     sign_in = SignIn(catalog, 1.0)
 
     def app_password() -> str:
         return credentials.make(catalog, "ada", CredentialKind.APP_PASSWORD, "Slicer", actor="test")[1]
 
-    for end in (
-        lambda: service.set_password(catalog, "ada", "a new secret of words", actor="test"),
-        lambda: (service.disable(catalog, "ada", actor="test"), service.enable(catalog, "ada", actor="test")),
-    ):
+    def change_password() -> None:
+        service.set_password(catalog, "ada", "a new secret of words", actor="test")
+
+    def disable_and_enable() -> None:
+        service.disable(catalog, "ada", actor="test")
+        service.enable(catalog, "ada", actor="test")
+
+    for end in (change_password, disable_and_enable):
         secret = app_password()
         token = sign_in.sign_in_with_password("ada", secret, "10.0.0.1")
         end()
@@ -228,7 +240,7 @@ def test_what_ends_with_a_new_password_and_with_disabling(catalog: Catalog) -> N
 
 
 def test_the_databases_clock_may_be_ahead(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On PostgreSQL it is another machine's; a token is good from its row on, whatever this machine's clock says."""
+    """PostgreSQL may run on another machine, whose clock decides how long a token is valid."""
     sign_in = SignIn(catalog, 1.0)
     with monkeypatch.context() as ahead:
         ahead.setattr(catalog, "now", lambda _: now() + timedelta(seconds=90))
@@ -236,6 +248,6 @@ def test_the_databases_clock_may_be_ahead(catalog: Catalog, monkeypatch: pytest.
     assert sign_in.identify(token).name == "ada"
 
 
-def test_a_password_that_is_no_text_is_a_wrong_one(catalog: Catalog) -> None:
+def test_a_password_that_is_not_valid_text_is_wrong(catalog: Catalog) -> None:
     with pytest.raises(Unauthorized, match="wrong name or password"):
         SignIn(catalog, 1.0).sign_in_with_password("ada", "\ud800aaaaaaaaaaaa", "10.0.0.1")

@@ -1,4 +1,4 @@
-"""MONAI Label's own client against a server with sign-in, doing what Slicer's module does with it."""
+"""MONAI Label's own client, used as Slicer's module uses it, with a server that requires sign-in."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_working_day(guarded: Guarded, reader: MONAILabelClient, tmp_path: Pat
     assert following["id"] != sample["id"]
 
 
-def test_a_disabled_account_is_told_so(guarded: Guarded, reader: MONAILabelClient, tmp_path: Path) -> None:
+def test_a_disabled_account_gets_the_reason(guarded: Guarded, reader: MONAILabelClient, tmp_path: Path) -> None:
     sample = reader.next_sample("sequential", {})
     accounts.disable(guarded.catalog, name_of(tmp_path), actor="test")
     file = tmp_path / "label.nii.gz"
@@ -90,7 +90,7 @@ def test_a_disabled_account_is_told_so(guarded: Guarded, reader: MONAILabelClien
     assert not reader.auth_valid_token()
 
 
-def test_a_wrong_password_is_told(guarded: Guarded, tmp_path: Path) -> None:
+def test_a_wrong_password_gets_the_reason(guarded: Guarded, tmp_path: Path) -> None:
     client = MONAILabelClient(guarded.url, tmpdir=str(tmp_path), client_id="user-xyz")
     with pytest.raises(MONAILabelClientException, match="wrong name or password"):
         client.auth_token("radiologist", "this is not the password")

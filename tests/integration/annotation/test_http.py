@@ -99,7 +99,7 @@ def idle_memory(running: Running, attacked: str) -> Iterator[int]:
 
 
 # What a client sends without a file name is no file for HTTP, and is refused before anybody looks at it.
-OVER_HTTP = {"no name": r"label: no file: .*file name"}
+OVER_HTTP = {"no name": r"label: not a file: .*file name"}
 
 
 @pytest.mark.parametrize("case", CORPUS)

@@ -1,4 +1,4 @@
-"""Who may use which route: the table, what the server does, and what the documentation says are the same."""
+"""Permissions: the table, the behaviour of the server and the documentation agree."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pytest
 
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.catalog.types import Role
-from mrseg_label.http.permissions import Rule, table
+from mrseg_label.http.permission_table import permission_table
+from mrseg_label.http.permissions import Permission
 from mrseg_label.workspace import Workspace
 from mrseg_monailabel.loop import LoopApp
 from mrseg_monailabel.server import build
@@ -19,7 +20,7 @@ from tests.integration.conftest import Guarded
 from tests.support.paths import ROOT
 
 PAGE = ROOT / "docs" / "access.md"
-RULES = access().rules
+TABLE = permission_table()
 FILLED = {
     "number": "999999", "version": "none", "strategy": "none", "model": "none", "examination": "ex-0000000000000000",
     "annotation": "rv-0000000000000000", "other": "rv-0000000000000001", "session_id": "0" * 32,
@@ -43,47 +44,49 @@ def test_every_route_is_in_the_table_and_nothing_else(tmp_path: Path) -> None:
     application = build(LoopApp(workspace))
     workspace.catalog.close()
     found = set(walk(application.routes)) - {("HEAD", "/openapi.json")}  # Starlette's own; a look at the document
-    listed = [(rule.method, rule.path) for rule in RULES]
+    listed = [(permission.method, permission.path) for permission in TABLE.permissions]
     assert found == set(listed)
     assert len(listed) == len(set(listed)) > 50
     document = application.openapi()
-    for rule in RULES:
-        operation = document["paths"].get(rule.path, {}).get(rule.method.lower())
+    for permission in TABLE.permissions:
+        operation = document["paths"].get(permission.path, {}).get(permission.method.lower())
         if operation is not None:
-            assert bool(operation["security"]) == (rule.roles is not None), rule
+            assert bool(operation["security"]) == (permission.roles is not None), permission
 
 
-def request(guarded: Guarded, rule: Rule, role: Role | None) -> tuple[int, str]:
+def request(guarded: Guarded, permission: Permission, role: Role | None) -> tuple[int, str]:
     headers = guarded.as_(role)
-    if rule.path == "/auth/token" and rule.method == "DELETE" and role not in (None, Role.SERVICE):
+    if permission.path == "/auth/token" and permission.method == "DELETE" and role not in (None, Role.SERVICE):
         headers = {"Authorization": f"Bearer {guarded.sign_in(str(role))}"}  # it ends the token
-    path = re.sub(r"\{(\w+)\}", lambda found: FILLED[found[1]], rule.path)
-    if rule.path.endswith("/rounds") and rule.method == "POST":
-        body: dict[str, Any] = {"content": "{"}  # whoever may start a round is told that this is no JSON
+    path = re.sub(r"\{(\w+)\}", lambda found: FILLED[found[1]], permission.path)
+    if permission.path.endswith("/rounds") and permission.method == "POST":
+        body: dict[str, Any] = {
+            "content": "{"
+        }  # with the permission to start a round it is still refused, as malformed JSON
     else:
-        body = {"json": {}} if rule.method == "POST" and "token" not in path else {}
-    reply = guarded.http.request(rule.method, path, headers=headers, **body)
-    detail = "" if rule.method == "HEAD" or reply.is_success else str(reply.json()["detail"])
+        body = {"json": {}} if permission.method == "POST" and "token" not in path else {}
+    reply = guarded.http.request(permission.method, path, headers=headers, **body)
+    detail = "" if permission.method == "HEAD" or reply.is_success else str(reply.json()["detail"])
     return reply.status_code, detail
 
 
-@pytest.mark.parametrize("role", [None, *Role], ids=lambda role: role or "stranger")
-def test_the_server_does_what_the_table_says(guarded: Guarded, role: Role | None) -> None:
-    for rule in RULES:
-        code, detail = request(guarded, rule, role)
-        what = f"{rule.method} {rule.path} as {role}: {code} {detail}"
+@pytest.mark.parametrize("role", [None, *Role], ids=lambda role: role or "no sign-in")
+def test_the_server_permits_what_the_table_permits(guarded: Guarded, role: Role | None) -> None:
+    for permission in TABLE.permissions:
+        code, detail = request(guarded, permission, role)
+        what = f"{permission.method} {permission.path} as {role}: {code} {detail}"
         assert code < 500, what
-        if rule.roles is None or role in rule.roles:
-            assert code != 401 or rule.path == "/auth/token", what
-            assert "which may not do this" not in detail, what
+        if permission.roles is None or role in permission.roles:
+            assert code != 401 or permission.path == "/auth/token", what
+            assert "which is not permitted here" not in detail, what
         elif role is None:
             assert code == 401, what
         else:
             assert code == 403, what
-            assert rule.method == "HEAD" or "which may not do this" in detail, what
+            assert permission.method == "HEAD" or "which is not permitted here" in detail, what
 
 
-def test_what_is_in_no_table_is_open_to_nobody(guarded: Guarded) -> None:
+def test_a_route_without_a_permission_answers_no_role(guarded: Guarded) -> None:
     for path in ("/logs/", "/proxy/dicom", "/reload", "/static/x", "/model/mrseg", "/scoring/", "/batch/infer/mrseg",
                  "/datastore/file", "/ohif/", "/docs", "/redoc", "/api/v1/none", "/..%2f..%2fetc/passwd"):  # fmt: skip
         assert guarded.http.get(path).status_code == 401, path
@@ -104,11 +107,11 @@ def test_training_is_neither_started_nor_stopped_from_slicer(guarded: Guarded) -
 
 def test_the_documentation_has_the_table() -> None:
     """Made by: uv run python -m tests.integration.http.test_permissions"""
-    assert table(RULES) in PAGE.read_text(encoding="utf-8")
+    assert TABLE.to_markdown() in PAGE.read_text(encoding="utf-8")
 
 
 if __name__ == "__main__":
     BEGIN, END = "<!-- the table is generated -->\n\n", "\n<!-- end of the table -->"
     text = PAGE.read_text(encoding="utf-8")
     head, tail = text.split(BEGIN)[0], text.split(END)[1]
-    PAGE.write_text(head + BEGIN + table(RULES) + END + tail, encoding="utf-8")
+    PAGE.write_text(head + BEGIN + TABLE.to_markdown() + END + tail, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""TLS by certificate files, and forwarding headers believed of configured proxies alone."""
+"""TLS with certificate files, and forwarding headers, which are read only from configured proxies."""
 
 from __future__ import annotations
 
@@ -25,14 +25,13 @@ from mrseg_label.accounts.tokens import signing_secret
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.catalog.queries import audit
 from mrseg_label.catalog.types import Role
-from mrseg_label.cli.serving import check_tls
 from mrseg_label.clock import now
-from mrseg_label.config import load_settings
+from mrseg_label.config import load_settings, tls_files
 from mrseg_label.errors import ConfigurationError
 from mrseg_label.simulation.server import free_port
 from mrseg_label.workspace import Workspace
 from mrseg_monailabel.loop import LoopApp
-from mrseg_monailabel.server import build, trusted_proxies
+from mrseg_monailabel.server import build
 from tests.integration.conftest import PASSWORD, write_image
 
 
@@ -109,27 +108,27 @@ def test_https_with_a_hospitals_own_authority(secured: str, authority: tuple[Pat
     address = f"{secured}/datastore/image?image={sample['id']}"
     fetch = [sys.executable, "-c", "import sys, urllib.request as r; r.urlretrieve(*sys.argv[1:])"]
     fetch += [address, str(tmp_path / "image.nii.gz")]
-    # As docs/sign-in.md says: Slicer's download checks certificates, and has to be told of the authority.
+    # As in docs/sign-in.md: Slicer's download verifies certificates and needs to know the authority.
     unknown = subprocess.run(fetch, env=environment, capture_output=True, text=True)
     assert unknown.returncode != 0 and "CERTIFICATE_VERIFY_FAILED" in unknown.stderr
     subprocess.run(fetch, env=environment | {"SSL_CERT_FILE": str(authority[0])}, check=True)
     assert (tmp_path / "image.nii.gz").stat().st_size > 1000
 
 
-def test_certificate_and_key_must_fit(tmp_path: Path, authority: tuple[Path, Path, Path]) -> None:
+def test_certificate_and_key_must_match(tmp_path: Path, authority: tuple[Path, Path, Path]) -> None:
     _, certificate, key = authority
     other = write_pem(tmp_path / "other.key", private(ec.generate_private_key(ec.SECP256R1())))
-    assert check_tls(load_settings(tmp_path, tls_certificate=certificate, tls_key=key)) == (str(certificate), str(key))
-    assert check_tls(load_settings(tmp_path)) == (None, None)
-    for wrong in ({"tls_certificate": certificate}, {"tls_key": key}):
+    assert tls_files(load_settings(tmp_path, tls_certificate=certificate, tls_key=key)) == (str(certificate), str(key))
+    assert tls_files(load_settings(tmp_path)) == (None, None)
+    for half in ({"tls_certificate": certificate}, {"tls_key": key}):
         with pytest.raises(ConfigurationError, match="belong together"):
-            check_tls(load_settings(tmp_path, **wrong))
+            tls_files(load_settings(tmp_path, **half))
     for wrong in (other, tmp_path / "missing.key"):
         with pytest.raises(ConfigurationError, match="cannot be used"):
-            check_tls(load_settings(tmp_path, tls_certificate=certificate, tls_key=wrong))
+            tls_files(load_settings(tmp_path, tls_certificate=certificate, tls_key=wrong))
 
 
-def test_forwarding_headers_are_believed_of_configured_proxies_alone(tmp_path: Path) -> None:
+def test_only_configured_proxies_may_forward_addresses(tmp_path: Path) -> None:
     root = Workspace.init(
         tmp_path / "ws", settings_text='WORKERS = 0\nTRUSTED_PROXIES = "10.0.0.0/24, 10.9.9.9"\n'
     ).root
@@ -155,7 +154,7 @@ def test_forwarding_headers_are_believed_of_configured_proxies_alone(tmp_path: P
         workspace.catalog.close()
 
 
-def test_strangers_learn_nothing_of_what_ails_the_server(tmp_path: Path) -> None:
+def test_without_sign_in_the_reason_for_a_server_error_stays_secret(tmp_path: Path) -> None:
     root = Workspace.init(tmp_path / "ws", settings_text="WORKERS = 0\n").root
     workspace = open_workspace(root)
     application = build(LoopApp(workspace))
@@ -170,17 +169,12 @@ def test_strangers_learn_nothing_of_what_ails_the_server(tmp_path: Path) -> None
 
     try:
         ready = asyncio.run(get("/readyz", {}))
-        assert (ready.status_code, ready.json()["detail"]) == (503, "the server cannot answer now; its log says why")
+        request_id = ready.headers["x-request-id"]
+        detail = f"The server cannot answer now. The server log has the reason under request id {request_id}."
+        assert (ready.status_code, ready.json()["detail"]) == (503, detail)
         claims = {"iss": "mrseg-label", "aud": "mrseg-label", "sub": "ada", "jti": "x", "iat": 0, "exp": 2**33}
         token = jwt.encode(claims, signing_secret(workspace.catalog), algorithm="HS256")
         broken = asyncio.run(get("/info/", {"Authorization": f"Bearer {token}"}))
         assert broken.status_code == 503 and "access_tokens" not in broken.text
     finally:
         workspace.catalog.close()
-
-
-def test_proxies_are_addresses_or_networks() -> None:
-    assert trusted_proxies(" 10.1.2.3, fd00::/8 ,") == ["10.1.2.3", "fd00::/8"]
-    for wrong in ("*", "proxy.hospital", "10.1.2.3/33", "0.0.0.0/0", "::/0"):
-        with pytest.raises(ConfigurationError, match="TRUSTED_PROXIES"):
-            trusted_proxies(wrong)

@@ -18,8 +18,8 @@ from mrseg_label.catalog.types import Role
 from mrseg_label.errors import InvalidInput
 from mrseg_label.intake.service import register_upload
 from mrseg_label.workspace import Workspace
-from tests.integration.accounts.test_sign_in import bearer, person, submit, take, url
 from tests.integration.conftest import Guarded
+from tests.support.signed_in import bearer, person, submit, take, url
 
 __all__ = ["person"]
 

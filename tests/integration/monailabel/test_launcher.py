@@ -223,6 +223,7 @@ def _nothing_of_the_stock_application_answers(http: httpx.Client) -> None:
         reply = http.get("/info/", headers=headers)
         assert reply.status_code == 403 and "AUTH=off" in reply.json()["detail"]
         assert "access-control-allow-origin" not in reply.headers
+        assert len(reply.headers["x-request-id"]) == 16
     too_large = http.put("/datastore/", params={"image": "x"}, files={"file": ("x.nii", bytes(3 * 1024 * 1024))})
     assert too_large.status_code == 413
     # The launcher listens on every address; a peer that is not this machine's loopback gets nothing.

@@ -46,7 +46,7 @@ def twice(password: str = PASSWORD) -> str:
     return f"{password}\n{password}\n"
 
 
-def test_the_first_admin_is_made_by_a_command(users: Any, folder: Path) -> None:
+def test_a_command_creates_the_first_admin(users: Any, folder: Path) -> None:
     assert "users add NAME --role admin" in users("list")[1]
     assert users("add", "Chief", "--role", "admin", typed=twice())[0] == 0
     code, out, _ = users("list", "--json")
@@ -72,7 +72,7 @@ def test_the_first_admin_is_made_by_a_command(users: Any, folder: Path) -> None:
         (("add", "ada", "--role", "radiologist"), "", 1, "12 to 256"),
         (("add", "ada", "--role", "radiologist"), twice("short"), 1, "12 to 256"),
         (("add", "ada", "--role", "king"), twice(), 2, "choose from"),
-        (("add", "a/b", "--role", "radiologist"), twice(), 1, "cannot be used"),
+        (("add", "a/b", "--role", "radiologist"), twice(), 1, "cannot be the name"),
         (("add", "ada"), twice(), 2, "--role"),
         (("disable", "nobody"), "", 1, "no account"),
         (("password", "nobody"), twice(), 1, "no account"),
@@ -80,7 +80,9 @@ def test_the_first_admin_is_made_by_a_command(users: Any, folder: Path) -> None:
         (("revoke", "cr-none"), "", 1, "no credential"),
     ],
 )
-def test_what_is_wrong_is_said(users: Any, arguments: tuple[str, ...], typed: str, code: int, message: str) -> None:
+def test_wrong_input_is_refused_with_the_reason(
+    users: Any, arguments: tuple[str, ...], typed: str, code: int, message: str
+) -> None:
     result = users(*arguments, typed=typed)
     assert (result[0], result[1]) == (code, "")
     assert message in result[2]

@@ -1,0 +1,66 @@
+"""Settings and claims of sign-in through an identity provider."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from starlette.requests import Request
+
+from mrseg_label.accounts.oidc.claims import claim_entries, provider_user_of
+from mrseg_label.accounts.oidc.settings import check_sign_in_settings
+from mrseg_label.catalog.types import Role
+from mrseg_label.config import Settings
+from mrseg_label.errors import ConfigurationError, MrsegError
+from mrseg_label.web.routes import redirect_uri
+from tests.support.browsers import (
+    CALLBACK,
+    READER,
+    REVIEWER,
+)
+
+
+def test_the_provider_leads_back_to_the_public_address() -> None:
+    scope = {"type": "http", "scheme": "http", "headers": [(b"host", b"10.0.0.7:8000")]}
+    assert redirect_uri(Settings(), Request(scope)) == f"http://10.0.0.7:8000{CALLBACK}"
+    settings = Settings(public_url="https://mrseg.hospital.example/")
+    assert redirect_uri(settings, Request(scope)) == f"https://mrseg.hospital.example{CALLBACK}"
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"oidc_issuer": "https://id.example"}, "OIDC_CLIENT_ID"),
+        ({"oidc_client_id": "x"}, "OIDC_ISSUER"),
+        ({"oidc_issuer": "http://id.example", "oidc_client_id": "x"}, "OIDC_ISSUER"),
+        ({"oidc_issuer": "id.example", "oidc_client_id": "x"}, "OIDC_ISSUER"),
+        ({"oidc_issuer": "https://id.example", "oidc_client_id": "x", "oidc_scopes": "profile"}, "OIDC_SCOPES"),
+        ({"oidc_issuer": "https://id.example", "oidc_client_id": "x", "oidc_role_admin": ""}, "OIDC_ROLE_ADMIN"),
+        ({"oidc_issuer": "https://id.example", "oidc_client_id": "x", "oidc_name_claim": ""}, "OIDC_NAME_CLAIM"),
+        ({"public_url": "mrseg.example"}, "PUBLIC_URL"),
+        ({"public_url": "https://mrseg.example/sub"}, "PUBLIC_URL"),
+    ],
+)
+def test_settings_that_cannot_work_name_their_keys(values: dict[str, str], named: str) -> None:
+    with pytest.raises(ConfigurationError, match=named):
+        check_sign_in_settings(Settings.model_validate(values))
+    check_sign_in_settings(
+        Settings(oidc_issuer="https://id.example/realms/x", oidc_client_id="x", public_url="https://m.example/")
+    )
+
+
+def test_roles_are_found_where_providers_put_them() -> None:
+    claims = {"realm_access": {"roles": ["a", 7, "b"]}, "https://h/roles": "c", "x": 1}
+    assert claim_entries(claims, "realm_access.roles") == {"a", "b"}
+    assert claim_entries(claims, "https://h/roles") == {"c"}
+    for path in ("x", "x.y", "realm_access", "realm_access.roles.a", "none"):
+        assert claim_entries(claims, path) == frozenset()
+    settings = Settings(oidc_issuer="https://id.example", oidc_client_id="x")
+    claims = {"sub": "1", "preferred_username": "ada", "realm_access": {"roles": [REVIEWER, READER]}}
+    assert provider_user_of(claims, settings, "i").role is Role.REVIEWER
+    nameless: list[Callable[[], dict[str, object]]] = [
+        lambda: {**claims, "sub": ""}, lambda: {**claims, "preferred_username": ["ada"]}, lambda: {"sub": "1"},
+    ]  # fmt: skip
+    for make in nameless:
+        with pytest.raises(MrsegError, match="preferred_username"):
+            provider_user_of(make(), settings, "i")
