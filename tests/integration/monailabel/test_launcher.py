@@ -153,7 +153,7 @@ def _a_reader_signs_in(http: httpx.Client, tmp_path: Path, catalog: Catalog) -> 
         other = f"http://{address_of_machine}:{http.base_url.port}/info/"
         assert httpx.get(other, trust_env=False).status_code == 401
         assert httpx.get(other, trust_env=False, headers=mine).status_code == 200
-    accounts.disable(workspace.catalog, "ada", actor="test")
+    accounts.disable(catalog, "ada", actor="test")
     assert http.get("/info/", headers=mine).status_code == 401
 
 

@@ -20,8 +20,8 @@ import pytest
 import SimpleITK as sitk
 from monailabel.client import MONAILabelClient
 
-from mrseg_label.catalog.queries import datastore as rows
-from mrseg_label.catalog.queries import presegmentations, rounds
+from mrseg_label.catalog.queries import annotations as annotation_rows
+from mrseg_label.catalog.queries import examinations, presegmentations, rounds
 from mrseg_label.catalog.types import RoundState
 from mrseg_label.intake.service import register_upload
 from mrseg_label.jobs import Claim, claim
@@ -115,7 +115,7 @@ def test_a_case_from_hand_out_to_submission(running: Running, client: MONAILabel
     np.testing.assert_array_equal(final, np.where(edited > 0, last.id, 0))
     assert sample["id"] not in client.datastore()["objects"]
     with running.catalog.read() as session:
-        annotation = rows.final_annotations(session, [_acquisition(running, sample["id"])])
+        annotation = annotation_rows.finals(session, [_acquisition(running, sample["id"])])
     assert next(iter(annotation.values())).presegmentation_id == params["presegmentation"]
 
 

@@ -186,7 +186,7 @@ def run(folder: Path, kills: int) -> None:
     assert lost == []
     for sent in readers.acknowledged:
         row = by_upload[sent.examination, sent.upload_digest]
-        mask, grid, _ = read_label_map(workspace.path(row.path))
+        mask, grid = read_label_map(workspace.path(row.path))
         assert int((mask == workspace.scheme["spleen"].id).sum()) == sent.voxels
         np.testing.assert_allclose(grid.affine, geometry[sent.examination]["affine"], atol=1e-4)
     check_files(workspace, annotations)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from mrseg_label.errors import GeometryError, InvalidInput
@@ -18,7 +19,7 @@ SCHEME = LabelScheme.parse("id\tname\tcolor\n1\tliver\t#ff0000\n2\tspleen\t#00ff
 AFFINE = np.diag([2.0, 3.0, 4.0, 1.0])
 
 
-def phantom() -> tuple[np.ndarray, Geometry]:
+def phantom() -> tuple[NDArray[np.uint8], Geometry]:
     """RAS: liver on the right, spleen on the left and behind, bladder at the bottom in front."""
     labels = np.zeros((40, 30, 20), dtype=np.uint8)
     labels[24:38, 8:22, 8:16] = 1
