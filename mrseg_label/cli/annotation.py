@@ -23,7 +23,7 @@ from mrseg_label.cli.common import (
 
 if TYPE_CHECKING:
     from mrseg_label.catalog import Catalog
-    from mrseg_label.reports.documents.examinations import AnnotationOut
+    from mrseg_label.reports.documents.annotations import AnnotationOut
 
 group = typer.Typer(help="Submissions of readers, and their review.", no_args_is_help=True)
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the submission.")]
@@ -50,11 +50,11 @@ def list_annotations(
 
     with opened(workspace) as work:
         if examination is None:
-            found = read_annotations(work.catalog, AnnotationState(state) if state else None, author, _ALL)
+            found = read_annotations(work.catalog, AnnotationState(state) if state else None, author, _ALL).items
         else:
             found = [
                 item
-                for item in read_annotations_of(work.catalog, examination, _ALL)
+                for item in read_annotations_of(work.catalog, examination, _ALL).items
                 if state in (None, item.state) and author in (None, item.author)
             ]
     if as_json:
@@ -147,11 +147,10 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Two readings of one case: DSC and HD95 of every structure that both readers judged."""
-    from mrseg_label.annotation import readings
-    from mrseg_label.reports.documents.annotations import ReadingsOut
+    from mrseg_label.reports.cases import read_readings
 
     with opened(workspace) as work:
-        document = ReadingsOut.of(first, second, readings.compare(work, first, second))
+        document = read_readings(work, first, second)
     if as_json:
         print_json(document)
         return

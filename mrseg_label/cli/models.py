@@ -27,11 +27,10 @@ _ALL = 1_000_000
 @group.command("list")
 def list_models(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
     """All versions, newest first."""
-    from mrseg_label.catalog.queries import models
-    from mrseg_label.reports.documents.models import ModelOut
+    from mrseg_label.reports.models import read_models
 
-    with opened(workspace) as work, work.catalog.read() as session:
-        versions = [ModelOut.of(row) for row in models.listing(session)]
+    with opened(workspace) as work:
+        versions = read_models(work.catalog, _ALL).items
     if as_json:
         print_page(versions)
         return
@@ -45,11 +44,10 @@ def list_models(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) 
 @group.command("show")
 def show(version: Version, workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
     """One version: lineage and DSC per structure."""
-    from mrseg_label.registry import service
-    from mrseg_label.reports.documents.models import ModelOut
+    from mrseg_label.reports.models import read_model
 
-    with opened(workspace) as work, work.catalog.read() as session:
-        found = ModelOut.of(service.get(session, version))
+    with opened(workspace) as work:
+        found = read_model(work.catalog, version)
     if as_json:
         print_json(found)
         return
@@ -71,11 +69,10 @@ def show(version: Version, workspace: WorkspaceOption = HERE, as_json: JsonOptio
 @group.command("compare")
 def compare(first: Version, second: Version, workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
     """Two versions on the held-out cases that both were evaluated on."""
-    from mrseg_label.registry.compare import compare as compare_versions
-    from mrseg_label.reports.documents.models import ComparisonOut
+    from mrseg_label.reports.models import read_comparison
 
-    with opened(workspace) as work, work.catalog.read() as session:
-        found = ComparisonOut.of(compare_versions(session, first, second))
+    with opened(workspace) as work:
+        found = read_comparison(work.catalog, first, second)
     if as_json:
         print_json(found)
         return

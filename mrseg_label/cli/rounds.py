@@ -29,7 +29,7 @@ def list_rounds(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) 
     from mrseg_label.reports.rounds import read_rounds
 
     with opened(workspace) as work:
-        rounds = read_rounds(work.catalog, _ALL)
+        rounds = read_rounds(work.catalog, _ALL).items
     if as_json:
         print_page(rounds)
         return

@@ -42,41 +42,31 @@ def init(
 
 def status(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
     """Counts, queue, current model, progress to the next round."""
-    from mrseg_label.catalog.queries import jobs, models
-    from mrseg_label.jobs.queue import IMPORT_MASK
-    from mrseg_label.reports.documents.models import ModelOut
-    from mrseg_label.reports.progress import read_progress, read_row_counts
+    from mrseg_label.reports.status import read_status
 
-    with opened(workspace) as found:
-        progress = read_progress(found)
-        counts = read_row_counts(found.catalog)
-        with found.catalog.read() as session:
-            model = ModelOut.of(models.current(session))
-            masks = jobs.refused_masks(session, IMPORT_MASK)
+    with opened(workspace) as work:
+        found = read_status(work)
     if as_json:
-        print_json(
-            {
-                "workspace": str(found.root),
-                "current_model": model.model_dump(mode="json"),
-                "progress": progress.model_dump(mode="json"),
-                "counts": counts,
-                "masks_refused": [{"examination": name, "reason": reason} for name, reason in masks],
-            }
-        )
+        print_json(found)
         return
+    model, progress, counts = found.current_model, found.progress, found.counts
     since = f"{progress.annotated_since_round} of {progress.round_size}"
     round_line = f"round {progress.round}: {progress.round_state}" if progress.round else "none under way"
     rows = [
-        ("workspace", str(found.root)),
+        ("workspace", found.workspace),
         ("current model", f"{model.version} (mean DSC {_dsc(model.metrics.get('mean_dsc'))})"),
         ("annotated", f"{progress.annotated_total} cases; {since} to the next round"),
         ("round", round_line if progress.auto_round else f"{round_line}; AUTO_ROUND is off"),
         ("waiting", f"{progress.waiting} cases, {progress.assigned} handed out, {progress.excluded} excluded"),
-        ("stored", ", ".join(f"{count:,} {name}" for name, count in counts.items())),
+        (
+            "stored",
+            f"{counts.participants:,} participants, {counts.acquisitions:,} acquisitions, "
+            f"{counts.examinations:,} examinations, {counts.annotations:,} annotations",
+        ),
     ]
     for queue, states in sorted(progress.queues.items()):
         rows.append((f"queue {queue}", f"{states['queued']} waiting, {states['running']} running"))
-    rows += [("mask refused", f"{name}: {reason}") for name, reason in masks]
+    rows += [("mask refused", f"{mask.examination}: {mask.reason}") for mask in found.masks_refused]
     print_fields(rows)
 
 

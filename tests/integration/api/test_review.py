@@ -121,7 +121,9 @@ def test_cases_are_assigned_returned_and_marked_over_rest(house: House, client: 
     assigned = post(client, "examinations/assign", 201, **request)
     assert (assigned["examination"], assigned["annotation"]) == (house.examination, sent.annotation_id)
     assert "until" in post(client, "examinations/assign", 409, **{**request, "client": "eve"})["detail"]
-    assert "not assigned to eve" in post(client, f"examinations/{house.examination}/return", 409, client="eve")["detail"]
+    assert (
+        "not assigned to eve" in post(client, f"examinations/{house.examination}/return", 409, client="eve")["detail"]
+    )
     assert post(client, f"examinations/{house.examination}/return", client="bob")["assigned_until"] is None
     assert post(client, "examinations/assign", 201, client="eve", purpose="second_read")["annotation"] is None
     for broken in ({"purpose": "steal"}, {"client": "\x07"}, {"client": "x" * 201}):

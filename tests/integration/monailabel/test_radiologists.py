@@ -188,7 +188,9 @@ def run(tmp_path: Path, readers: int, seconds: float, cases: int, pause: tuple[f
         assert session.query(Assignment).filter(Assignment.ended_at.is_(None)).count() == 0
         assert session.query(Assignment).count() == len(day.assigned)
         rows = session.query(Annotation).all()
-        readers_of = {assignment.id: (assignment.ticket, assignment.account) for assignment in session.query(Assignment)}
+        readers_of = {
+            assignment.id: (assignment.ticket, assignment.account) for assignment in session.query(Assignment)
+        }
     assert {readers_of[row.assignment_id or ""][0] for row in rows} == set(day.assigned)
     assert all(row.author == readers_of[row.assignment_id or ""][1] and row.client == "user-xyz" for row in rows)
     for row in rows:
