@@ -31,7 +31,7 @@ from mrseg_label.config import load_settings
 from mrseg_label.errors import ConfigurationError
 from mrseg_label.simulation.server import free_port
 from mrseg_label.workspace import Workspace
-from mrseg_monailabel.loop import LoopApp
+from mrseg_monailabel.protocol_app import ProtocolApp
 from mrseg_monailabel.server import build, trusted_proxies
 from tests.integration.conftest import PASSWORD, write_image
 
@@ -135,7 +135,7 @@ def test_forwarding_headers_are_believed_of_configured_proxies_alone(tmp_path: P
     ).root
     workspace = open_workspace(root)
     accounts.add(workspace.catalog, "ada", Role.RADIOLOGIST, password=PASSWORD, actor="test")
-    application = build(LoopApp(workspace))
+    application = build(ProtocolApp(workspace))
 
     async def peer_of(client: str, forwarded: str) -> tuple[str, bool]:
         transport = httpx.ASGITransport(application, client=(client, 5))
@@ -158,7 +158,7 @@ def test_forwarding_headers_are_believed_of_configured_proxies_alone(tmp_path: P
 def test_strangers_learn_nothing_of_what_ails_the_server(tmp_path: Path) -> None:
     root = Workspace.init(tmp_path / "ws", settings_text="WORKERS = 0\n").root
     workspace = open_workspace(root)
-    application = build(LoopApp(workspace))
+    application = build(ProtocolApp(workspace))
     with workspace.catalog.begin() as session:
         session.connection().exec_driver_sql("DROP TABLE access_tokens")
         session.connection().exec_driver_sql("UPDATE alembic_version SET version_num = '0000'")

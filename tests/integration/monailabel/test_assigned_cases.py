@@ -1,4 +1,4 @@
-"""What a radiologist can reach of cases that are not in their hands, by whatever way."""
+"""What a radiologist can reach of cases that are not assigned to them, in whatever way."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def finished(guarded: Guarded, person: Callable[..., str], tmp_path: Path) -> tu
     return sample["name"].removesuffix(".nii.gz"), token
 
 
-def ask(guarded: Guarded, token: str, **wish: str) -> tuple[int, dict[str, str]]:
-    reply = guarded.http.post("/api/v1/examinations/hand-out", headers=bearer(token), json=wish)
+def ask(guarded: Guarded, token: str, **request: str) -> tuple[int, dict[str, str]]:
+    reply = guarded.http.post("/api/v1/examinations/assign", headers=bearer(token), json=request)
     return reply.status_code, reply.json()
 
 
-def test_anothers_case_is_not_handed_out_to_be_corrected(
+def test_anothers_case_is_not_assigned_for_correction(
     guarded: Guarded, person: Callable[..., str], finished: tuple[str, str]
 ) -> None:
     examination, author = finished
@@ -56,7 +56,7 @@ def test_nobody_collects_cases_by_asking_for_them(guarded: Guarded, person: Call
     codes = [ask(guarded, token, purpose="correct", examination=item["id"])[0] for item in waiting["items"]]
     assert codes and set(codes) == {403}
     reviewer = guarded.sign_in(name := person(Role.REVIEWER))
-    free = [item["id"] for item in waiting["items"] if item["handed_out_until"] is None][:5]
+    free = [item["id"] for item in waiting["items"] if item["assigned_until"] is None][:5]
     tickets = [
         answer["ticket"] for code, answer in (ask(guarded, reviewer, examination=item) for item in free) if code == 201
     ]
@@ -64,8 +64,8 @@ def test_nobody_collects_cases_by_asking_for_them(guarded: Guarded, person: Call
     listing = guarded.http.get("/datastore/", params={"output": "all"}, headers=bearer(reviewer)).json()["objects"]
     assert set(listing) == set(tickets[-3:])
     with guarded.catalog.read() as session:
-        released = [event for event in audit.page(session, 50, actor=name) if event.action == "released"]
-    assert [event.detail["reason"] for event in released] == ["a further case"] * 2
+        returned = [event for event in audit.page(session, 50, actor=name) if event.action == "returned"]
+    assert [event.detail["reason"] for event in returned] == ["too many open cases"] * 2
 
 
 def test_a_finished_case_is_not_taken_out_by_others(
