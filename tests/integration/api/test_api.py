@@ -137,7 +137,7 @@ def test_examinations_page_by_page_newest_first(opened: Opened) -> None:
     assert only[0]["created"] == "2026-01-04T00:00:00.000003Z"
 
 
-def test_a_correction_serves_all_channels_of_its_group(opened: Opened) -> None:
+def test_an_annotation_counts_for_all_channels_of_its_acquisition(opened: Opened) -> None:
     workspace, client = opened
     with workspace.catalog.begin() as session:
         case = add_acquisition(session, add_participant(session, "p1"))
@@ -171,7 +171,7 @@ def test_a_correction_serves_all_channels_of_its_group(opened: Opened) -> None:
     assert everything(client, f"/api/v1/examinations/{ids['in']}/annotations", 1) == own
 
 
-def test_round_is_started_cancelled_and_taken_up_again(opened: Opened) -> None:
+def test_a_round_is_started_cancelled_and_retried(opened: Opened) -> None:
     workspace, client = opened
     problem_of(client.post("/api/v1/rounds"), 409)
     with workspace.catalog.begin() as session:
@@ -196,7 +196,7 @@ def test_round_is_started_cancelled_and_taken_up_again(opened: Opened) -> None:
     problem_of(client.get("/api/v1/rounds/0"), 422)
 
 
-def test_log_that_is_long_begins_with_a_whole_line(opened: Opened) -> None:
+def test_a_long_log_begins_with_a_whole_line(opened: Opened) -> None:
     workspace, client = opened
     with workspace.catalog.begin() as session:
         add_round(session, 1, [])
@@ -218,7 +218,7 @@ def test_learning_curve_and_effort(opened: Opened) -> None:
             )
             for case, edited, dsc, s in zip(cases[:3], (100, 300, 0), (0.2, 0.4, 0.6), (60.0, 120.0, None), strict=True)
         ]
-        # Submitted again: the case counts once, with what it came to in the end.
+        # Submitted again: the case counts once, with its newest annotation.
         add_annotation(session, cases[1], edited=500, draft_dsc=0.4, structures={"liver": 0.4, "spleen": 0.2}, number=2)
         add_round(
             session, 1, [(first[0], CaseRole.HELD_OUT), (first[1], CaseRole.TRAINING), (first[2], CaseRole.TRAINING)]
@@ -231,11 +231,11 @@ def test_learning_curve_and_effort(opened: Opened) -> None:
     newest, bootstrap = client.get("/api/v1/metrics/learning-curve").json()["items"]
     assert (newest["round"], newest["model_version"], newest["training_cases"]) == (1, "round-1", 2)
     assert newest["held_out"] == {"cases": 1, "mean_dsc": 0.8, "dsc": {"liver": 0.8, "spleen": 0.5}}
-    assert newest["drafts"]["cases"] == 1
+    assert newest["presegmentations"]["cases"] == 1
     assert (bootstrap["round"], bootstrap["training_cases"]) == (0, 0)
     assert bootstrap["held_out"]["dsc"] == {"liver": 0.2}
-    assert bootstrap["drafts"]["mean_dsc"] == pytest.approx(0.4)
-    assert bootstrap["drafts"]["dsc"] == pytest.approx({"liver": 0.4, "spleen": 0.2})
+    assert bootstrap["presegmentations"]["mean_dsc"] == pytest.approx(0.4)
+    assert bootstrap["presegmentations"]["dsc"] == pytest.approx({"liver": 0.4, "spleen": 0.2})
     effort = client.get("/api/v1/metrics/effort").json()["items"][1]
     assert (effort["cases"], effort["unchanged_cases"]) == (3, 1)
     assert effort["edited_voxels_per_case"] == pytest.approx(200)
@@ -264,14 +264,14 @@ def test_learning_curve_and_effort(opened: Opened) -> None:
         "/api/v1/examinations?annotated=perhaps",
     ],
 )
-def test_a_wrong_request_is_a_problem_that_says_where(opened: Opened, path: str) -> None:
+def test_an_invalid_request_is_a_problem_that_names_the_part(opened: Opened, path: str) -> None:
     _, client = opened
     body = problem_of(client.get(path), 422)
     assert len(body["detail"]) > 10
     assert body["instance"] == path.partition("?")[0]
 
 
-def test_unknown_things_are_problems_too(opened: Opened) -> None:
+def test_what_does_not_exist_is_a_problem_too(opened: Opened) -> None:
     _, client = opened
     for path in ("models/x", "examinations/x", "examinations/x/annotations", "rounds/7", "rounds/7/log", "nothing"):
         problem_of(client.get(f"/api/v1/{path}"), 404)

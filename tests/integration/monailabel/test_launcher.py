@@ -39,7 +39,7 @@ START_SECONDS = 480  # MONAI Label alone imports for 20 s, and much longer on a 
 
 @pytest.fixture
 def studies(tmp_path: Path) -> Path:
-    """A folder of two images, as a group has it before it knows this server."""
+    """A folder of two images, as a research group has it before it knows this server."""
     folder = tmp_path / "studies"
     folder.mkdir()
     for seed in (300, 301):
@@ -169,7 +169,7 @@ def test_a_real_sequence_of_requests(launched: httpx.Client, studies: Path, tmp_
     image = sitk.ReadImage(str(image_file))
     assert sample["id"] in launched.get("/datastore/", params={"output": "all"}).json()["objects"]
 
-    # Without a worker there is no draft: the radiologist is told so.
+    # Without a worker there is no pre-segmentation, and the radiologist gets a message.
     params = json.dumps({"result_extension": ".nrrd", "wait_seconds": 0})
     refused = launched.post("/infer/mrseg", params={"image": sample["id"]}, data={"params": params})
     assert refused.status_code == 503 and "draft" in refused.json()["detail"]
