@@ -1,6 +1,6 @@
 """The MONAI Label app: ``python -m monailabel.main start_server --app apps/mrseg --studies DIR``.
 
-DIR is a workspace, or a folder of images around which one is made. The launcher looks in this file for a
+DIR is a workspace, or a folder of images for which one is created. The launcher looks in this file for a
 direct subclass of MONAILabelApp; everything else is in the package ``mrseg_monailabel``.
 """
 

@@ -1,8 +1,8 @@
 """The class that the stock launcher finds in ``apps/mrseg/main.py``: our app object as a MONAI Label app.
 
-``python -m monailabel.main start_server --app apps/mrseg --studies DIR`` makes its own application and
-listens on 0.0.0.0 with sign-in off and every origin allowed. So the application is handed our middleware
-and our routes when it starts: what is left of it is the listening.
+``python -m monailabel.main start_server --app apps/mrseg --studies DIR`` makes an application of its own, which
+listens on 0.0.0.0 with sign-in off and every origin allowed. So our middleware and our routes replace those of
+that application when it starts, and only its listening remains.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ from fastapi import FastAPI
 from monailabel.interfaces.app import MONAILabelApp
 
 from mrseg_label.errors import ConfigurationError
-from mrseg_monailabel.loop import NAME, LoopApp
-from mrseg_monailabel.server import Background, build
+from mrseg_monailabel.processes import ServerProcesses
+from mrseg_monailabel.protocol_app import NAME, ProtocolApp
+from mrseg_monailabel.server import build
 from mrseg_monailabel.sessions import SessionStore
 from mrseg_monailabel.studies import import_studies, open_studies, workspace_of
 
 log = logging.getLogger("mrseg_monailabel")
 
 
-class MRSegApp(LoopApp, MONAILabelApp):
-    """The loop as a MONAI Label app; every method that a route calls is :class:`LoopApp`'s.
+class MRSegApp(ProtocolApp, MONAILabelApp):
+    """The app object as a MONAI Label app; every method that a route calls is :class:`ProtocolApp`'s.
 
     Parameters
     ----------
@@ -38,7 +39,7 @@ class MRSegApp(LoopApp, MONAILabelApp):
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
         workspace, self._images = open_studies(studies)
-        LoopApp.__init__(self, workspace)
+        ProtocolApp.__init__(self, workspace)
         MONAILabelApp.__init__(
             self,
             app_dir=app_dir,
@@ -50,37 +51,43 @@ class MRSegApp(LoopApp, MONAILabelApp):
             labels=self.labels,
         )
 
-    def _load_sessions(self, load: bool = False) -> SessionStore:
-        """Sessions in the workspace instead of MONAI Label's in the home folder."""
+    def _load_sessions(self, load: bool = False) -> SessionStore:  # noqa: ARG002 - as MONAI Label calls it
+        """Make the store of sessions, in the workspace and not in the home folder."""
         return SessionStore(self.workspace)
 
     def on_init_complete(self) -> None:
-        """Called by the stock application when it starts: take it over, start the workers, import the images."""
+        """Replace the stock application's routes, start the workers and import the images when it starts."""
         from monailabel import app as stock
 
-        take_over(stock.app, build(self))
-        background = Background(self)
-        background.handle_signals()
-        background.start()
-        # The stock application has no hook at its end; workers of a killed server end by themselves.
-        atexit.register(background.stop)
+        replace_routes(stock.app, build(self))
+        processes = ServerProcesses(self)
+        processes.handle_signals()
+        processes.start()
+        # The stock application calls nothing at its end; workers of a killed server end by themselves.
+        atexit.register(processes.stop)
         if self._images is not None:
             threading.Thread(
                 target=import_studies, args=(self.workspace, self._images), name="import", daemon=True
             ).start()
 
 
-def take_over(stock: FastAPI, ours: FastAPI) -> None:
-    """Hand the stock application our middleware stack and routes, so that none of its own answers.
+def replace_routes(stock: FastAPI, ours: FastAPI) -> None:
+    """Replace middleware and routes of the stock application by ours, so that none of its own is left.
 
-    Its included routers cannot be taken out one by one, and /logs, /proxy and /reload must not be open.
+    The routers that it includes cannot be removed one by one, and /logs, /proxy and /reload must not be open.
+
+    Raises
+    ------
+    ConfigurationError
+        This version of FastAPI keeps them elsewhere.
     """
     if not hasattr(stock, "middleware_stack") or not hasattr(stock.router, "routes"):
         raise ConfigurationError(
-            "this version of FastAPI cannot be taken over; start the server with: mrseg-label serve"
+            "the routes of MONAI Label's own server cannot be replaced under this version of FastAPI; "
+            "start the server with: mrseg-label serve"
         )
     stock.middleware_stack = ours.build_middleware_stack()
     stock.router.routes[:] = ours.router.routes
-    # The launcher's log of requests would write addresses down, and with them tickets and names of images.
+    # The launcher's access log would hold query strings, and with them tickets and names of images.
     logging.getLogger("uvicorn.access").disabled = True
-    log.info("the MONAI Label application answers with the routes of mrseg-label")
+    log.info("the MONAI Label server now answers with the routes of mrseg-label")

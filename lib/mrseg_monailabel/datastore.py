@@ -1,4 +1,6 @@
-"""MONAI Label's datastore over our catalogue."""
+"""MONAI Label's datastore over the catalogue."""
+
+# ruff: noqa: ARG002 - the interface of MONAI Label names the parameters of its methods
 
 from __future__ import annotations
 
@@ -7,80 +9,89 @@ from pathlib import Path
 from typing import Any
 
 from monailabel.interfaces.datastore import Datastore
-from sqlalchemy.orm import Session
 
-from mrseg_label.annotation.service import final_mask, submit
+from mrseg_label.annotation.service import submit
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import acquisitions, assignments
-from mrseg_label.catalog.queries import annotations as annotation_rows
-from mrseg_label.catalog.queries import presegmentations as presegmentation_rows
 from mrseg_label.catalog.reader import Reader
-from mrseg_label.catalog.tables import Annotation, Examination, Presegmentation
+from mrseg_label.catalog.tables import Examination
 from mrseg_label.errors import Conflict, InvalidInput, NotFound
 from mrseg_label.intake import service as intake
+from mrseg_label.reports import masks
 from mrseg_label.worklist import service as worklist
 from mrseg_label.worklist.resolving import resolve_image
-from mrseg_monailabel.described import (
+from mrseg_monailabel.descriptions import (
     FINAL,
     ORIGINAL,
     SUFFIX,
-    annotation_info,
-    described,
-    file_name_of,
-    image_info,
-    presegmentation_info,
+    describe_annotation,
+    describe_case,
+    describe_image,
+    describe_presegmentation,
+    image_file_name,
 )
+from mrseg_monailabel.downloads import Download
 from mrseg_monailabel.params import reader_of
-from mrseg_monailabel.stored import StoredFile
 
 
 class MRSegDatastore(Datastore):
-    """Images, drafts and corrections as MONAI Label names them.
+    """Images, pre-segmentations and annotations under the names that MONAI Label gives them.
 
-    What would change or remove a stored file is refused: nothing stored is ever overwritten.
+    Methods that would change or remove a stored file raise :class:`Conflict`: nothing stored is ever overwritten.
     """
 
     def __init__(self, workspace: OpenedWorkspace) -> None:
         self._workspace = workspace
-        self._catalog = workspace.catalog
 
-    # What routes and infer task use
+    # What routes and the infer task use
 
     def examination(self, image: str, reader: Reader, to_submit: bool = False) -> Examination:
-        """The examination that a client means by an id, a ticket or its own name for an uploaded image."""
+        """Find the examination that a client means by an id, a ticket or its own name for an uploaded image."""
         return resolve_image(self._workspace.catalog, image, reader, to_submit=to_submit)
 
-    def image_file(self, image: str, reader: Reader) -> StoredFile:
-        """The stored image."""
+    def image_file(self, image: str, reader: Reader) -> Download:
+        """Find the file of an image."""
         examination = self.examination(image, reader)
-        return StoredFile(self._workspace.path(examination.path), file_name_of(examination), examination.digest)
+        return Download(self._workspace.path(examination.path), image_file_name(examination), examination.digest)
 
-    def label_file(self, label: str, tag: str, reader: Reader) -> StoredFile:
-        """The draft (tag ``original``) or the newest accepted correction (``final``)."""
+    def label_file(self, label: str, tag: str, reader: Reader) -> Download:
+        """Find the file of a pre-segmentation (tag ``original``) or of the newest accepted annotation (``final``).
+
+        Raises
+        ------
+        NotFound
+            There is none, or none that this reader may see.
+        """
         examination = self.examination(label, reader)
-        name = file_name_of(examination).removesuffix(SUFFIX) + f"-{check_tag(tag)}{SUFFIX}"
+        name = image_file_name(examination).removesuffix(SUFFIX) + f"-{check_tag(tag)}{SUFFIX}"
         if tag == FINAL:
-            path, annotation = final_mask(self._workspace, examination)
-            with self._catalog.read() as session:
-                if not self._may_see(session, annotation, reader):
-                    raise NotFound(f"{examination.id} has no correction of yours")
-            return StoredFile(path, name, annotation.digest)
-        with self._catalog.read() as session:
-            presegmentation = presegmentation_rows.best(session, examination.acquisition_id)
+            annotation = masks.read_final(self._workspace.catalog, examination.acquisition_id, reader)
+            if annotation is None:
+                raise NotFound(f"{examination.id} has no accepted annotation that you may see")
+            return Download(self._workspace.path(annotation.path), name, annotation.digest)
+        presegmentation = masks.read_presegmentation(self._workspace.catalog, examination.acquisition_id)
         if presegmentation is None:
-            raise NotFound(f"there is no draft of {examination.id} yet; ask for one by infer")
-        self.note_sent(examination, presegmentation, reader)
-        return StoredFile(self._workspace.path(presegmentation.path), name, presegmentation.digest)
+            raise NotFound(f"{examination.id} has no draft yet; request one with infer")
+        self.note_presegmentation_sent(examination, presegmentation.id, reader)
+        return Download(self._workspace.path(presegmentation.path), name, presegmentation.digest)
 
-    def note_sent(self, examination: Examination, presegmentation: Presegmentation, reader: Reader) -> None:
-        """Note which draft a reader was given: the correction is compared with that one."""
-        worklist.note_presegmentation_sent(self._catalog, reader, examination.acquisition_id, presegmentation.id)
+    def note_presegmentation_sent(self, examination: Examination, presegmentation_id: str, reader: Reader) -> None:
+        """Note which pre-segmentation a reader was sent: the annotation is compared with that one."""
+        worklist.note_presegmentation_sent(
+            self._workspace.catalog, reader, examination.acquisition_id, presegmentation_id
+        )
 
     def submit(self, image: str, upload: Path, file_name: str, tag: str, reader: Reader, params: dict[str, Any]) -> str:
-        """Store a correction as a new revision; returns the examination's id."""
+        """Store an annotation that a reader submits; returns the examination's id.
+
+        Parameters
+        ----------
+        upload : the file as it came, under any name.
+        file_name : the client's name of it; only its suffix is used.
+        params : as the client sent them; ``label_info`` lists the segments in their order on the screen.
+        """
         if check_tag(tag) != FINAL:
             raise InvalidInput(
-                f"a correction is submitted with the tag {FINAL!r}, not {tag!r}: drafts are made by the server"
+                f"annotations are submitted with the tag {FINAL!r}, not {tag!r}: drafts come from the server"
             )
         examination = self.examination(image, reader, to_submit=True)
         submit(
@@ -95,7 +106,7 @@ class MRSegDatastore(Datastore):
         return examination.id
 
     def upload(self, alias: str, file: Path, reader: Reader) -> str:
-        """Take in a reader's own image under the reader's name for it; returns the examination's id."""
+        """Import a reader's own image under the reader's name for it; returns the examination's id."""
         return intake.register_upload(
             self._workspace,
             file,
@@ -104,60 +115,64 @@ class MRSegDatastore(Datastore):
             joins=reader.sees_every_case,
         )
 
+    def image_info(self, image: str, reader: Reader) -> dict[str, Any]:
+        """Describe an image."""
+        return describe_image(self.examination(image, reader))
+
+    def label_info(self, label: str, tag: str, reader: Reader) -> dict[str, Any]:
+        """Describe a label; ``params.label_names`` is always the complete scheme.
+
+        Raises
+        ------
+        NotFound
+            There is none, or none that this reader may see.
+        """
+        examination = self.examination(label, reader)
+        catalog, names = self._workspace.catalog, self._workspace.scheme.label_names
+        if check_tag(tag) == ORIGINAL:
+            presegmentation = masks.read_presegmentation(catalog, examination.acquisition_id)
+            if presegmentation is not None:
+                return describe_presegmentation(presegmentation, names)
+        else:
+            annotation = masks.read_final(catalog, examination.acquisition_id, reader)
+            if annotation is not None:
+                return describe_annotation(annotation, names)
+        raise NotFound(f"{examination.id} has no label with the tag {tag!r} that you may see")
+
     # The interface of MONAI Label
 
     def name(self) -> str:
         return self._workspace.root.name
 
     def set_name(self, name: str) -> None:
-        raise _fixed("the name of the datastore")
+        raise _read_only("the name of the datastore", name)
 
     def description(self) -> str:
-        return "images, drafts and corrections of the workspace"
+        return "images, pre-segmentations and annotations of the workspace"
 
     def set_description(self, description: str) -> None:
-        raise _fixed("the description of the datastore")
+        raise _read_only("the description of the datastore", description)
 
     def status(self) -> dict[str, Any]:
-        """Counts of cases; channels that share a correction count once."""
-        with self._catalog.read() as session:
-            total, completed = acquisitions.totals(session)
+        """Count cases; the channels of an acquisition count once."""
+        total, completed = masks.read_totals(self._workspace.catalog)
         return {"total": total, "completed": completed, "label_tags": {FINAL: completed}}
 
     def json(self, reader: Reader | None = None) -> dict[str, Any]:
-        """The cases that are handed out now; never the whole catalogue, which may have a million images.
+        """Describe the cases that are assigned now; never the whole catalogue, which may have a million images.
 
-        With sign-in these are the caller's own, each under its ticket, as the reader knows them.
+        With sign-in these are the reader's own, each under its ticket.
         """
-        account = reader.account if reader else None
-        with self._catalog.read() as session:
-            moment = self._catalog.now(session)
-            opened = assignments.open_examinations(session, account)
-            cases = [
-                (assignment.ticket if account else examination.id, examination)
-                for assignment, examination in opened
-                if assignment.expires_at > moment
-            ]
-            presegmentations = {
-                case.acquisition_id: presegmentation_rows.best(session, case.acquisition_id) for _, case in cases
-            }
-            finals = {
-                case: annotation
-                for case, annotation in annotation_rows.finals(session, list(presegmentations)).items()
-                if reader is None or self._may_see(session, annotation, reader)
-            }
-        names = self._workspace.scheme.label_names
-        objects = {
-            key: described(case, presegmentations[case.acquisition_id], finals.get(case.acquisition_id), names)
-            for key, case in cases
-        }
+        cases = masks.read_open_cases(self._workspace.catalog, reader or Reader())
+        objects = {case.key: describe_case(case, self._workspace.scheme.label_names) for case in cases}
         return {"name": self.name(), "description": self.description(), "objects": objects}
 
     def datalist(self) -> list[dict[str, Any]]:
-        """Images and masks to train on, as ids: paths of the server are nobody's business."""
-        with self._catalog.read() as session:
-            cases = annotation_rows.annotated_examinations(session)
-        return [{"image": identifier, "label": identifier, "revision": number} for identifier, number in cases]
+        """List images and masks to train on, as ids: paths of the server are not published."""
+        return [
+            {"image": identifier, "label": identifier, "revision": number}
+            for identifier, number in masks.read_annotated_examinations(self._workspace.catalog)
+        ]
 
     def get_labels_by_image_id(self, image_id: str) -> dict[str, str]:
         return {tag: image_id for tag in (ORIGINAL, FINAL) if self.get_label_by_image_id(image_id, tag)}
@@ -184,92 +199,58 @@ class MRSegDatastore(Datastore):
     def get_image_info(self, image_id: str) -> dict[str, Any]:
         return self.image_info(image_id, Reader())
 
-    def image_info(self, image_id: str, reader: Reader) -> dict[str, Any]:
-        """What a client may know of an image."""
-        return image_info(self.examination(image_id, reader))
-
     def get_label_info(self, label_id: str, label_tag: str) -> dict[str, Any]:
         return self.label_info(label_id, label_tag, Reader())
 
-    def label_info(self, label_id: str, tag: str, reader: Reader) -> dict[str, Any]:
-        """What a client may know of a label; ``params.label_names`` is always the whole scheme."""
-        examination = self.examination(label_id, reader)
-        with self._catalog.read() as session:
-            if check_tag(tag) == ORIGINAL:
-                presegmentation = presegmentation_rows.best(session, examination.acquisition_id)
-                info = (
-                    presegmentation_info(presegmentation, self._workspace.scheme.label_names)
-                    if presegmentation
-                    else None
-                )
-            else:
-                annotation = annotation_rows.finals(session, [examination.acquisition_id]).get(
-                    examination.acquisition_id
-                )
-                shown = annotation is not None and self._may_see(session, annotation, reader)
-                info = annotation_info(annotation, self._workspace.scheme.label_names) if annotation and shown else None
-        if info is None:
-            raise NotFound(f"{examination.id} has no label with the tag {tag!r}")
-        return info
-
     def get_labeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
-        with self._catalog.read() as session:
-            return list(acquisitions.primary_ids(session, annotated=True))
+        return masks.read_examination_ids(self._workspace.catalog, annotated=True)
 
     def get_unlabeled_images(self, label_tag: str | None = None, labels: list[str] | None = None) -> list[str]:
-        with self._catalog.read() as session:
-            return list(acquisitions.primary_ids(session, annotated=False))
+        return masks.read_examination_ids(self._workspace.catalog, annotated=False)
 
     def list_images(self) -> list[str]:
-        with self._catalog.read() as session:
-            return list(acquisitions.primary_ids(session))
+        return masks.read_examination_ids(self._workspace.catalog)
 
     def get_dataset_archive(self, limit_cases: int | None) -> str:
         raise Conflict("the annotated data set is exported with: mrseg-label export DIR --format nnunet")
 
     def refresh(self) -> None:
-        """Nothing to do: the catalogue is always up to date."""
+        """Do nothing: the catalogue is always up to date."""
 
     def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
         return self.upload(image_id, Path(image_filename), reader_of(image_info))
 
     def remove_image(self, image_id: str) -> None:
-        raise _fixed("a stored image")
+        raise _read_only("a stored image", image_id)
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
         upload = Path(label_filename)
         return self.submit(image_id, upload, upload.name, label_tag, reader_of(label_info), label_info)
 
     def remove_label(self, label_id: str, label_tag: str) -> None:
-        raise _fixed("a stored label")
+        raise _read_only("a stored label", label_id)
 
     def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
-        raise _fixed("an image's description")
+        raise _read_only("an image's description", image_id)
 
     def update_label_info(self, label_id: str, label_tag: str, info: dict[str, Any]) -> None:
-        raise _fixed("a label's description")
-
-    def _may_see(self, session: Session, annotation: Annotation, reader: Reader) -> bool:
-        """Whether a reader may look at a mask: their own, one they go on from, and otherwise none that they read after.
-
-        A second reading is worth something only if it is made without the first.
-        """
-        if reader.account is None or annotation.author == reader.account:
-            return True
-        held = assignments.newest(session, annotation.acquisition_id, reader)
-        if held is not None and held.ended_at is None:
-            return held.annotation_id == annotation.id or (reader.sees_every_case and not held.second_reading)
-        return reader.sees_every_case
+        raise _read_only("a label's description", label_id)
 
 
 def check_tag(tag: str) -> str:
-    """Return the tag if it is one of ours."""
+    """Return the tag if it is ``original`` or ``final``.
+
+    Raises
+    ------
+    InvalidInput
+        It is another.
+    """
     if tag not in (ORIGINAL, FINAL):
         raise InvalidInput(
-            f"the tag of a label is {ORIGINAL!r} (the draft) or {FINAL!r} (the correction), not {tag!r:.80}"
+            f"the tag of a label is {ORIGINAL!r} (the draft) or {FINAL!r} (the annotation), not {tag!r:.80}"
         )
     return tag
 
 
-def _fixed(what: str) -> Conflict:
-    return Conflict(f"{what} cannot be changed or removed through the MONAI Label protocol")
+def _read_only(what: str, value: str) -> Conflict:
+    return Conflict(f"{what} cannot be changed or removed through the MONAI Label protocol ({value!r:.80})")

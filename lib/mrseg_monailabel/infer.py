@@ -1,4 +1,4 @@
-"""The infer task ``mrseg``: the newest model's draft of an image, on exactly its grid."""
+"""The infer task ``mrseg``: the newest model's pre-segmentation of an image, on exactly its grid."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import models
 from mrseg_label.catalog.tables import Annotation, Examination
 from mrseg_label.errors import InvalidInput, StoredFileError
 from mrseg_label.presegmentation.service import presegmentation_for
+from mrseg_label.reports.models import read_current_model
 from mrseg_label.rounds.filling import fill
 from mrseg_label.worklist import service as worklist
 from mrseg_monailabel.datastore import MRSegDatastore
@@ -27,7 +27,7 @@ EXTENSIONS = (".nrrd", ".nii.gz", ".nii", ".mha")
 
 
 class MRSegInfer(InferTask):
-    """Answers with a draft from the catalogue; a worker makes it where there is none yet."""
+    """Sends a pre-segmentation from the catalogue; a worker makes it first where there is none yet."""
 
     def __init__(self, workspace: OpenedWorkspace, datastore: MRSegDatastore) -> None:
         super().__init__(
@@ -38,37 +38,43 @@ class MRSegInfer(InferTask):
             config={"wait_seconds": WAIT_SECONDS},
         )
         self._workspace = workspace
-        self._catalog = workspace.catalog
         self._datastore = datastore
-        self.stopping = threading.Event()  # set when the server ends: nobody is kept waiting then
+        self.stopping = threading.Event()  # set when the server is about to end: requests wait no longer
 
     def info(self) -> dict[str, Any]:
-        """As MONAI Label's, with the model version that makes drafts now."""
-        with self._catalog.read() as session:
-            version = models.current(session).version
+        """Describe the task as MONAI Label does, with the model version that makes pre-segmentations now."""
+        version = read_current_model(self._workspace.catalog).version
         return {**super().info(), "description": f"pre-segmentation by model version {version}", "version": version}
 
     def is_valid(self) -> bool:
-        """There is always a model: the bootstrap or the current version."""
+        """Return True: there is always a model, the bootstrap or the current version."""
         return True
 
     def __call__(self, request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        """Draft as a file of its own in ``request["folder"]``, which the caller deletes, and its params.
+        """Write a mask to a file of its own in ``request["folder"]`` and return its path and params.
 
-        A reader who goes on with an earlier submission gets that instead.
+        The mask is the pre-segmentation, or the annotation that the reader starts from. ``params.label_names`` is
+        the complete scheme with values 1 to N: Slicer fills its segments by position.
 
-        ``params.label_names`` is the complete scheme with values 1 to N: Slicer fills segments by position.
+        Raises
+        ------
+        NotFound, Forbidden
+            There is no such image, or the reader may not open it.
+        InvalidInput
+            A parameter has an impossible value.
+        Unavailable
+            No pre-segmentation could be made in time.
         """
         reader = reader_of(request)
         extension = _extension(request)
         examination = self._datastore.examination(request["image"], reader)
         wait = _wait_seconds(request)
         folder = Path(request["folder"])
-        begun = worklist.mask_to_start_from(self._catalog, reader, examination.acquisition_id)
-        if begun is not None:
-            return self._begun(*begun, examination, folder, extension)
+        start = worklist.mask_to_start_from(self._workspace.catalog, reader, examination.acquisition_id)
+        if start is not None:
+            return self._send_annotation(*start, examination, folder, extension)
         presegmentation = presegmentation_for(self._workspace, examination.id, wait_seconds=wait, stop=self.stopping)
-        self._datastore.note_sent(examination, presegmentation, reader)
+        self._datastore.note_presegmentation_sent(examination, presegmentation.id, reader)
         target = folder / f"{examination.id}-draft{extension}"
         self._write(self._workspace.path(presegmentation.path), examination, target)
         params = {
@@ -79,24 +85,25 @@ class MRSegInfer(InferTask):
         }
         return str(target), params
 
-    def _begun(
+    def _send_annotation(
         self, annotation: Annotation, comment: str, examination: Examination, folder: Path, extension: str
     ) -> tuple[str, dict[str, Any]]:
-        """What the reader goes on with: an earlier submission, and why it was sent back.
+        """Write the annotation that the reader starts from; its params say why it was sent back.
 
-        What was not judged in it is as in the draft, which the reader had removed: an empty segment would say
-        "absent" when the mask is submitted again.
+        Structures that it does not annotate are as in the pre-segmentation: an empty segment would mean "absent"
+        when the mask is submitted again.
         """
-        with self._catalog.read() as session:
+        with self._workspace.catalog.read() as session:
             mask = fill(self._workspace, session, annotation, folder)
         target = folder / f"{examination.id}-revision-{annotation.number}{extension}"
         self._write(mask.path, examination, target)
         params = {
             "label_names": self._workspace.scheme.label_names,
             "model_version": annotation.model_version,
-            "source": "revision",
+            "source": "revision",  # and no source of pre-segmentations; clients know it by this name
             "presegmentation": annotation.presegmentation_id,
-            "revision": annotation.id,
+            "annotation": annotation.id,
+            "revision": annotation.id,  # deprecated: the same as annotation
             "author": annotation.author,
             "comment": comment,
         }
@@ -110,14 +117,14 @@ class MRSegInfer(InferTask):
         image = _header(self._workspace.path(examination.path))
         if mask.GetSize() != image.GetSize():
             raise StoredFileError(
-                f"{source.name} has size {mask.GetSize()}, its image {examination.id} {image.GetSize()}"
+                f"the mask {source.name} has size {mask.GetSize()}, but its image {examination.id} has {image.GetSize()}"
             )
         mask.SetOrigin(image.GetOrigin())
         mask.SetSpacing(image.GetSpacing())
         mask.SetDirection(image.GetDirection())
         for key in mask.GetMetaDataKeys():  # NIfTI fields would become NRRD fields
             mask.EraseMetaData(key)
-        # The lowest level: a label map hardly gets smaller by more, and a reader waits.
+        # The lowest level: more makes a label map hardly smaller, and a reader is waiting.
         sitk.WriteImage(mask, str(target), useCompression=True, compressionLevel=1)
 
 
@@ -136,7 +143,7 @@ def _extension(request: dict[str, Any]) -> str:
         raise InvalidInput(f"result_extension must be one of {', '.join(EXTENSIONS)}, not {extension!r:.40}")
     dtype = _given(request, "result_dtype", "uint8")
     if dtype != "uint8":
-        raise InvalidInput(f"result_dtype must be uint8, which every label map is, not {dtype!r:.40}")
+        raise InvalidInput(f"result_dtype must be uint8, the type of every label map here, not {dtype!r:.40}")
     return str(extension)
 
 
@@ -148,7 +155,7 @@ def _given(request: dict[str, Any], key: str, default: str) -> Any:
 def _wait_seconds(request: dict[str, Any]) -> float:
     given = request.get("wait_seconds", WAIT_SECONDS)
     try:
-        wait = float(given)  # some clients send what stands in a table, as text
+        wait = float(given)  # some clients send the text of an input field
     except (TypeError, ValueError, OverflowError):
         wait = math.nan
     if not 0 <= wait <= WAIT_SECONDS:

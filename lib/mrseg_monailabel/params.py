@@ -1,4 +1,4 @@
-"""What a MONAI Label client sends beside files: the form field ``params``, and in it who the reader is."""
+"""The parameters of a MONAI Label request: the form field ``params``, and the reader that it names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mrseg_label.errors import InvalidInput
 
 MAX_CLIENT_LENGTH = 200
 FILE_PARAMS = ("image", "label", "file", "folder", "path", "model", "session_id")
-READER = "mrseg_reader"  # where a request to the app object carries its reader; no client can send a Reader
+READER = "mrseg_reader"  # key of the reader in a request to the app object; no client can send a Reader
 
 
 def reader_of(params: Mapping[str, Any] | None, identity: Identity | None = None) -> Reader:
@@ -21,7 +21,7 @@ def reader_of(params: Mapping[str, Any] | None, identity: Identity | None = None
     Raises
     ------
     InvalidInput
-        The client id is not a printable text of at most 200 characters.
+        The client id is not printable text of at most 200 characters.
     """
     params = params or {}
     if isinstance(known := params.get(READER), Reader):
@@ -31,13 +31,13 @@ def reader_of(params: Mapping[str, Any] | None, identity: Identity | None = None
         return Reader() if identity is None else Reader(account=identity.name, role=identity.role)
     if not isinstance(client, str) or len(client) > MAX_CLIENT_LENGTH or not client.isprintable():
         raise InvalidInput(
-            f"client_id must be a printable text of at most {MAX_CLIENT_LENGTH} characters, not {client!r:.80}"
+            f"client_id must be printable text of at most {MAX_CLIENT_LENGTH} characters, not {client!r:.80}"
         )
     return Reader(client) if identity is None else Reader(client, identity.name, identity.role)
 
 
 def check_no_paths(params: Mapping[str, Any]) -> None:
-    """Refuse params that name a file of the server, which MONAI Label's own server would open.
+    """Check that no parameter names a file of the server, which MONAI Label's own server would open.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def check_no_paths(params: Mapping[str, Any]) -> None:
     for key in FILE_PARAMS:
         value = params.get(key)
         if isinstance(value, str) and ("/" in value or "\\" in value):
-            raise InvalidInput(f"params.{key} is {value!r:.80}; send the file with the request instead of a path")
+            raise InvalidInput(f"params.{key} is the path {value!r:.80}; send the file itself with the request")
 
 
 def parse_params(text: str | None) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def parse_params(text: str | None) -> dict[str, Any]:
     Raises
     ------
     InvalidInput
-        It is something else.
+        It is not JSON, or not an object.
     """
     try:
         params = json.loads(text or "{}")

@@ -1,4 +1,4 @@
-"""Images that a client sends for one look: kept in the workspace's temporary folder for an hour."""
+"""Sessions: images that a client sends to be segmented once, kept in the workspace's temporary folder for an hour."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from mrseg_label.errors import Conflict, NotFound
 
 EXPIRY_SECONDS = 3600
 MAX_SESSIONS = 64
-MAX_OWN_SESSIONS = 8  # of one account
-MAX_UPLOADS = 4  # all sessions together are at most so many uploads of the largest size
+MAX_OWN_SESSIONS = 8  # of an account
+MAX_UPLOADS = 4  # the sessions together take at most the space of this many uploads of the largest size
 _ID = re.compile(r"[0-9a-f]{32}")
 _META = "session.json"
 
 
 @dataclass(frozen=True)
 class Session:
-    """One image and when it was last used."""
+    """A session: one image, and how long it is kept."""
 
     id: str
     image: Path
@@ -36,7 +36,7 @@ class Session:
     owner: str | None  # the account that sent it; None without sign-in
 
     def to_json(self) -> dict[str, Any]:
-        """As MONAI Label says it, without the server's paths."""
+        """Describe the session as MONAI Label does, without paths of the server."""
         return {
             "name": self.id,
             "image": self.image.name,
@@ -47,15 +47,20 @@ class Session:
 
 
 class SessionStore:
-    """Sessions on disk: they outlive a restart and are removed when they are old."""
+    """Sessions on disk: they survive a restart and are removed when they expire."""
 
     def __init__(self, workspace: OpenedWorkspace) -> None:
-        self._catalog = workspace.catalog
+        self._workspace = workspace
         self._root = workspace.path("tmp/sessions")
         self._budget = MAX_UPLOADS * workspace.settings.max_upload_mb * 1024 * 1024
 
     def add(self, upload: Path, suffix: str, expiry: int = 0, owner: str | None = None) -> Session:
         """Move an uploaded file into a new session.
+
+        Parameters
+        ----------
+        expiry : seconds without use after which the session ends, at most an hour; 0 for an hour.
+        owner : account that may use the session; None without sign-in.
 
         Raises
         ------
@@ -66,31 +71,33 @@ class SessionStore:
         self._root.mkdir(parents=True, exist_ok=True)
         present = [session for folder in self._root.iterdir() if (session := self._read(folder)) is not None]
         stored = sum(session.image.stat().st_size for session in present)
-        mine = sum(session.owner == owner for session in present)
-        if owner is not None and mine >= MAX_OWN_SESSIONS:
-            raise Conflict(f"you have {mine} sessions open; end some, or wait: each ends after an hour without use")
-        if len(present) >= MAX_SESSIONS or stored + upload.stat().st_size > self._budget:
+        own = sum(session.owner == owner for session in present)
+        if owner is not None and own >= MAX_OWN_SESSIONS:
+            raise Conflict(f"you have {own} open sessions; end some, or wait: each ends after an hour without use")
+        size = upload.stat().st_size
+        if len(present) >= MAX_SESSIONS or stored + size > self._budget:
             raise Conflict(f"{len(present)} sessions are open; end some, or wait: each ends after an hour without use")
         identifier = secrets.token_hex(16)
-        folder = self._root / identifier
-        folder.mkdir()
-        image = folder / f"image{suffix}"
-        os.replace(upload, image)
         expiry = min(expiry, EXPIRY_SECONDS) if expiry > 0 else EXPIRY_SECONDS
-        session = Session(identifier, image, time.time(), expiry, owner)
-        self._note(owner, "session.add", image.stat().st_size)
-        (folder / _META).write_text(
-            json.dumps({"image": image.name, "created": session.created, "expiry": expiry, "owner": owner})
-        )
-        return session
+        created = time.time()
+        # Made elsewhere and moved as a whole: others who clean up must not find half a session.
+        with self._workspace.scratch("session-") as scratch:
+            folder = scratch / identifier
+            folder.mkdir()
+            os.replace(upload, folder / f"image{suffix}")
+            meta = {"image": f"image{suffix}", "created": created, "expiry": expiry, "owner": owner}
+            (folder / _META).write_text(json.dumps(meta))
+            self._record(owner, "session.add", size)
+            os.rename(folder, self._root / identifier)
+        return Session(identifier, self._root / identifier / f"image{suffix}", created, expiry, owner)
 
     def get(self, session_id: Any, owner: str | None = None) -> Session:
-        """A session by id, of the account that made it; using it keeps it alive.
+        """Find a session by id, for the account that made it; its time starts again.
 
         Raises
         ------
         NotFound
-            There is none, or it has ended.
+            There is no such session, or it has ended.
         """
         if not isinstance(session_id, str) or not _ID.fullmatch(session_id):
             raise NotFound(f"there is no session {session_id!r:.80}")
@@ -101,25 +108,25 @@ class SessionStore:
         return session
 
     def remove(self, session_id: str, owner: str | None = None) -> Session:
-        """End a session."""
+        """End a session. Raises as :meth:`get`."""
         session = self.get(session_id, owner)
         shutil.rmtree(self._root / session.id, ignore_errors=True)
-        self._note(owner, "session.end")
+        self._record(owner, "session.end")
         return session
 
-    def _note(self, owner: str | None, action: str, size: int | None = None) -> None:
-        # Without the session's id: whoever knows it may look at the image.
-        with self._catalog.begin() as session:
-            audit.record(session, owner or ANONYMOUS, action, "session", **({} if size is None else {"bytes": size}))
-
     def remove_expired(self) -> None:
-        """Remove what has not been used for its time, and what is broken."""
+        """Remove sessions that have expired, and folders that are no whole session."""
         if not self._root.is_dir():
             return
         for folder in self._root.iterdir():
             session = self._read(folder)
             if session is None or self._expired(session):
                 shutil.rmtree(folder, ignore_errors=True)
+
+    def _record(self, owner: str | None, action: str, size: int | None = None) -> None:
+        # Without the session's id: everyone who knows it may look at the image.
+        with self._workspace.catalog.begin() as session:
+            audit.record(session, owner or ANONYMOUS, action, "session", **({} if size is None else {"bytes": size}))
 
     def _read(self, folder: Path) -> Session | None:
         try:

@@ -1,4 +1,4 @@
-"""Strategies: which case next. The choice itself is made by the worklist."""
+"""MONAI Label's strategies over the worklist, which chooses the next case."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mrseg_monailabel.params import reader_of
 # In the order in which Slicer lists them; it preselects the first.
 DESCRIPTIONS = {
     "balanced": "an equal mix of body stations and sequences, held-out participants first",
-    "uncertainty": "cases whose draft is probably worst first",
+    "uncertainty": "cases with the presumably worst draft first",
     "sequential": "in the order of import",
     "random": "in random order",
 }
@@ -26,28 +26,28 @@ class WorklistStrategy(Strategy):
         super().__init__(DESCRIPTIONS[name])
         self.name = name
         self._workspace = workspace
-        self._catalog = workspace.catalog
 
     def info(self) -> dict[str, Any]:
-        """Description and (empty) config; the module reads the latter."""
+        """Describe the strategy; Slicer reads its ``config``, which is empty."""
         return {"description": self.description, "config": {}}
 
-    def __call__(self, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
-        """Hand out the next case; an empty answer means that nothing is left.
+    def __call__(self, request: dict[str, Any], _datastore: Any = None) -> dict[str, Any]:
+        """Assign the next case; empty when none is left.
 
-        ``path`` is left out on purpose: the module opens it if it exists on the reader's own machine.
+        ``path`` is left out on purpose: Slicer would open it if it exists on the reader's own machine.
         """
         reader = reader_of(request)
         case = worklist.assign_next_case(self._workspace, reader, self.name)
         if case is None:
             return {}
-        answer: dict[str, Any] = {
-            # Slicer downloads the image without saying who asks: with sign-in the ticket says it.
+        sample: dict[str, Any] = {
+            # Slicer downloads the image without its sign-in token: the ticket identifies the reader.
             "id": case.examination_id if reader.account is None else case.ticket,
             "name": case.file_name,
             "checksum": f"SHA256:{case.digest}",
             "strategy": {self.name: {"client_id": reader.client}},
         }
-        if case.annotation_id is not None:  # infer gives that mask; the module shows neither, other clients may
-            answer |= {"revision": case.annotation_id, "comment": case.comment}
-        return answer
+        if case.annotation_id is not None:  # infer sends that mask; Slicer shows none of the three, other clients may
+            sample |= {"annotation": case.annotation_id, "comment": case.comment}
+            sample["revision"] = case.annotation_id  # deprecated: the same as annotation
+        return sample

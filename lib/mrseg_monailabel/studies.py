@@ -1,4 +1,4 @@
-"""What the stock launcher's ``--studies DIR`` means: a workspace, or a folder of images around which one is made."""
+"""The stock launcher's ``--studies DIR``: a workspace, or a folder of images for which one is made."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ FOLDER = "mrseg-workspace"  # beside the images, in plain sight: it holds the re
 
 
 def workspace_of(studies: str) -> tuple[Path, Path | None]:
-    """Folder of the workspace, and the folder of images to import into it, if the studies are one.
+    """Return the folder of the workspace, and the folder of images to import into it if the studies are one.
 
     Raises
     ------
     ConfigurationError
-        The studies are a DICOMweb address or no folder.
+        The studies are a DICOMweb address, or not a folder.
     """
     if studies.startswith(("http://", "https://")):
         raise ConfigurationError(
-            f"--studies {studies}: give a workspace or a folder of images; DICOMweb is not read here"
+            f"--studies {studies}: DICOMweb is not supported; give a workspace or a folder of images"
         )
     folder = Path(studies)
     if not folder.is_dir():
@@ -38,7 +38,7 @@ def workspace_of(studies: str) -> tuple[Path, Path | None]:
 
 
 def open_studies(studies: str) -> tuple[OpenedWorkspace, Path | None]:
-    """Open the workspace that the studies are, or make one in them.
+    """Open the workspace that the studies are, or create one in them.
 
     Raises
     ------
@@ -51,21 +51,21 @@ def open_studies(studies: str) -> tuple[OpenedWorkspace, Path | None]:
             Workspace.init(root)
         except OSError as error:
             raise ConfigurationError(
-                f"no workspace can be made in {images}: {error}; make one with mrseg-label init"
+                f"no workspace can be created in {images}: {error}; create one elsewhere with: mrseg-label init DIR"
             ) from error
-        log.info("a workspace was made in %s", root)
+        log.info("created a workspace in %s", root)
     return open_workspace(root), images
 
 
 def import_studies(workspace: OpenedWorkspace, images: Path) -> None:
-    """Bring the images of the studies into the catalogue; those that are there already stay as they are."""
+    """Import the images of the studies; those that are in the catalogue already stay as they are."""
     try:
         report = import_paths(workspace, [images], ImportOptions(actor="monailabel"))
     except MrsegError as error:
         log.error("the images in %s could not be imported: %s", images, error)
         return
-    if report.refused:  # by name they are not for a log: files may be called after patients
+    if report.refused:  # their names are not logged: files may be named after patients
         log.warning("to see why images were refused: mrseg-label import %s --workspace %s", images, workspace.root)
     log.info(
-        "%d images imported, %d were there, %d refused", len(report.accepted), report.unchanged, len(report.refused)
+        "%d images imported, %d unchanged, %d refused", len(report.accepted), report.unchanged, len(report.refused)
     )

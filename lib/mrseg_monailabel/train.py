@@ -1,7 +1,7 @@
-"""The trainer ``mrseg``: tells how a round goes, and lets nobody start or stop one from Slicer.
+"""The trainer ``mrseg``: shows the progress of a round; nobody can start or stop one from Slicer.
 
 "Auto update model" sends, after every submission, a stop and a start of the training: taken literally it
-would kill each round. Rounds start by themselves after ROUND_SIZE cases, or by an admin.
+would end every round. Rounds start by themselves after ROUND_SIZE cases, or an admin starts them.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from typing import Any
 from monailabel.interfaces.tasks.train import TrainTask
 
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import acquisitions, models, rounds
 from mrseg_label.catalog.types import RoundState
-from mrseg_label.clock import iso
-from mrseg_label.config import load_settings
+from mrseg_label.clock import iso, now
+from mrseg_label.reports.models import read_current_model
+from mrseg_label.reports.progress import read_progress_to_round
+from mrseg_label.reports.rounds import is_round_active, read_newest_round
 
 STATUS = {RoundState.DONE: "DONE", RoundState.FAILED: "ERROR", RoundState.CANCELLED: "ERROR"}
 
@@ -24,17 +25,14 @@ class RoundTrainer(TrainTask):
     """Retraining rounds as MONAI Label's training."""
 
     def __init__(self, name: str, workspace: OpenedWorkspace) -> None:
-        super().__init__("retraining rounds; they start by themselves and are not started or stopped from here")
+        super().__init__("retraining rounds; they start by themselves and are not started or stopped from Slicer")
         self.name = name
         self._workspace = workspace
-        self._catalog = workspace.catalog
 
     def stats(self) -> dict[str, Any]:
-        """Epochs of the newest round and the current model's score, for Slicer's two bars."""
-        with self._catalog.read() as session:
-            newest = rounds.newest(session)
-            current = models.current(session)
-            moment = self._catalog.now(session)
+        """Return the epochs of the newest round and the current model's score, for Slicer's two bars."""
+        newest = read_newest_round(self._workspace.catalog)
+        current = read_current_model(self._workspace.catalog)
         progress = newest.progress if newest else {}
         score = current.metrics.get("mean_dsc")
         stats: dict[str, Any] = {
@@ -46,22 +44,19 @@ class RoundTrainer(TrainTask):
         }
         if newest is not None:
             stats |= {"round": newest.number, "state": str(newest.state)}
-            if newest.started_at is not None:
-                stats["total_time"] = str((newest.finished_at or moment) - newest.started_at).split(".")[0]
+            if newest.started is not None:
+                stats["total_time"] = str((newest.finished or now()) - newest.started).split(".")[0]
         return stats
 
     def running(self) -> bool:
-        """Whether a round waits or runs."""
-        with self._catalog.read() as session:
-            return rounds.active(session) is not None
+        """Return whether a round is queued or running."""
+        return is_round_active(self._workspace.catalog)
 
     def status(self) -> dict[str, Any]:
-        """The newest round in the form of a MONAI Label task."""
-        with self._catalog.read() as session:
-            newest = rounds.newest(session)
-            annotated = acquisitions.annotated_since_round(session)
-        settings = load_settings(self._workspace.root)
-        text = f"{annotated} of {settings.round_size} cases annotated for the next round"
+        """Return the newest round in the form of a MONAI Label task."""
+        newest = read_newest_round(self._workspace.catalog)
+        annotated, needed = read_progress_to_round(self._workspace)
+        to_next = f"{annotated} of {needed} cases annotated for the next round"
         if newest is None:
             return {
                 "id": "",
@@ -69,32 +64,32 @@ class RoundTrainer(TrainTask):
                 "status": "PENDING",
                 "start_ts": "",
                 "end_ts": "",
-                "result": text,
-                "details": [text],
+                "result": to_next,
+                "details": [to_next],
             }
-        words = f"round {newest.number} is {newest.state}"
+        state = f"round {newest.number} is {newest.state}"
         if newest.state is RoundState.TRAINING and newest.progress.get("epochs"):
-            words += f" (epoch {newest.progress.get('epoch')} of {newest.progress['epochs']})"
+            state += f" (epoch {newest.progress.get('epoch')} of {newest.progress['epochs']})"
         return {
             "id": str(newest.number),
             "model": self.name,
             "status": STATUS.get(newest.state, "RUNNING"),
-            "start_ts": iso(newest.started_at) or "",
-            "end_ts": iso(newest.finished_at) or "",
-            "result": f"{words}; {text}",
-            "details": [words, text],
+            "start_ts": iso(newest.started) or "",
+            "end_ts": iso(newest.finished) or "",
+            "result": f"{state}; {to_next}",
+            "details": [state, to_next],
         }
 
-    def __call__(self, request: dict[str, Any], datastore: Any = None) -> dict[str, Any]:
-        """Start nothing; say how it stands and how a round is started."""
+    def __call__(self, _request: dict[str, Any], _datastore: Any = None) -> dict[str, Any]:
+        """Return the status, and how a round is started; nothing is started."""
         return self._status_with_advice(
-            "a round starts by itself, or an admin starts one with: mrseg-label rounds start"
+            "rounds start by themselves, or an admin starts one with: mrseg-label rounds start"
         )
 
     def stop(self) -> dict[str, Any]:
-        """Stop nothing; say how it stands and how a round is cancelled."""
+        """Return the status, and how a round is cancelled; nothing is stopped."""
         return self._status_with_advice(
-            "a round is not stopped from Slicer; an admin cancels one with: mrseg-label rounds cancel N"
+            "rounds cannot be stopped from Slicer; an admin cancels one with: mrseg-label rounds cancel N"
         )
 
     def _status_with_advice(self, advice: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""FastAPI routers: ``/api/v1``, and health and metrics at the root."""
+"""FastAPI routers: ``/api/v1``, and health and figures at the root. They parse, call one function and render."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ __all__ = ["root_router", "router"]
 
 
 def router(workspace: OpenedWorkspace) -> APIRouter:
-    """The routes under ``/api/v1``."""
-    whole = APIRouter(prefix=paths.REST, responses=problems.RESPONSES)
-    for part in (models, rounds, examinations, annotation, learning, audit):
-        whole.include_router(part.router(workspace))
-    return whole
+    """Assemble the routes under ``/api/v1``."""
+    collected = APIRouter(prefix=paths.REST, responses=problems.RESPONSES)
+    for module in (models, rounds, examinations, annotation, learning, audit):
+        collected.include_router(module.router(workspace))
+    return collected
 
 
 def root_router(workspace: OpenedWorkspace) -> APIRouter:
-    """``/healthz``, ``/readyz`` and ``/metrics``."""
+    """Assemble ``/healthz``, ``/readyz`` and ``/metrics``."""
     return health.router(workspace)

@@ -1,4 +1,4 @@
-"""Annotations: look at them, review them, compare two."""
+"""``/annotations``: read them, review them, compare two."""
 
 from __future__ import annotations
 
@@ -6,21 +6,18 @@ from fastapi import APIRouter
 from fastapi.responses import FileResponse
 
 from mrseg_label.annotation import review
-from mrseg_label.annotation.readings import compare
 from mrseg_label.api import paging
 from mrseg_label.api.requests import ReaderRequest, ReviewRequest
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.types import AnnotationState
 from mrseg_label.http.readers import CurrentReader, with_client_name
-from mrseg_label.reports.cases import mask_file, read_annotation, read_annotations
-from mrseg_label.reports.documents.annotations import ReadingsOut
+from mrseg_label.reports.cases import mask_file, read_annotation, read_annotations, read_readings
+from mrseg_label.reports.documents.annotations import AnnotationOut, ReadingsOut
 from mrseg_label.reports.documents.base import Page
-from mrseg_label.reports.documents.examinations import AnnotationOut
-from mrseg_label.reports.paging import decode_position, encode_cursor, split_page
 
 
 def router(workspace: OpenedWorkspace) -> APIRouter:
-    """``/annotations``."""
+    """Assemble the routes under ``/annotations``."""
     routes = APIRouter(prefix="/annotations", tags=["annotations"])
     catalog = workspace.catalog
 
@@ -32,10 +29,7 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
         limit: paging.Limit = paging.LIMIT,
         cursor: paging.Cursor = None,
     ) -> Page[AnnotationOut]:
-        author = reader.sees_annotations_of or author
-        found = read_annotations(catalog, state, author, limit + 1, decode_position(cursor))
-        shown, last = split_page(found, limit)
-        return Page(items=list(shown), next=encode_cursor(last.created, last.id) if last else None)
+        return read_annotations(catalog, state, reader.sees_annotations_of or author, limit, cursor)
 
     @routes.get("/{annotation}", summary="Get an annotation")
     def get_annotation(annotation: str, reader: CurrentReader) -> AnnotationOut:
@@ -45,39 +39,41 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
 
     @routes.get(
         "/{annotation}/mask",
-        summary="Download its mask as it is stored: NIfTI with the scheme's label ids",
+        summary="Download the mask of an annotation: NIfTI with the label ids of the scheme",
         response_class=FileResponse,
-        responses={200: {"content": {"application/gzip": {}}, "description": "the mask"}},
+        responses={200: {"content": {"application/gzip": {}}, "description": "The mask"}},
     )
     def get_mask(annotation: str, reader: CurrentReader) -> FileResponse:
         reader.check_own(read_annotation(catalog, annotation).author)
         path = mask_file(workspace, annotation)
         return FileResponse(path, media_type="application/gzip", filename=f"{annotation}.nii.gz")
 
-    @routes.get("/{annotation}/compare/{other}", summary="Compare two readings of a case: DSC and HD95 per structure")
+    @routes.get("/{annotation}/compare/{other}", summary="Compare two readings of a case: DSC and HD95 by structure")
     def compare_readings(annotation: str, other: str) -> ReadingsOut:
-        return ReadingsOut.of(annotation, other, compare(workspace, annotation, other))
+        return read_readings(workspace, annotation, other)
 
-    @routes.post("/{annotation}/accept", summary="Accept it as a reviewer: it counts from now on")
+    @routes.post("/{annotation}/accept", summary="Accept an annotation: it counts from now on")
     def accept(annotation: str, reader: CurrentReader, request: ReviewRequest) -> AnnotationOut:
         reviewer = with_client_name(reader, request.client).name
         review.accept(catalog, annotation, reviewer=reviewer, comment=request.comment)
         return read_annotation(catalog, annotation)
 
-    @routes.post("/{annotation}/reject", summary="Send it back to its author, with a comment")
+    @routes.post("/{annotation}/reject", summary="Reject an annotation: it goes back to its author, with a comment")
     def reject(annotation: str, reader: CurrentReader, request: ReviewRequest) -> AnnotationOut:
         reviewer = with_client_name(reader, request.client).name
         review.reject(catalog, annotation, reviewer=reviewer, comment=request.comment)
         return read_annotation(catalog, annotation)
 
-    @routes.post("/{annotation}/withdraw", summary="Take it out of use; nothing is deleted")
+    @routes.post(
+        "/{annotation}/withdraw", summary="Withdraw an annotation: it no longer counts, and nothing is deleted"
+    )
     def withdraw(annotation: str, reader: CurrentReader, request: ReviewRequest) -> AnnotationOut:
         reader.check_own(read_annotation(catalog, annotation).author)
         actor = with_client_name(reader, request.client).name
         review.withdraw(catalog, annotation, actor=actor, comment=request.comment)
         return read_annotation(catalog, annotation)
 
-    @routes.post("/{annotation}/restore", summary="Make its mask the mask of the case again, as a new revision")
+    @routes.post("/{annotation}/restore", summary="Restore an annotation: a new one with the same mask, which counts")
     def restore(annotation: str, reader: CurrentReader, request: ReaderRequest) -> AnnotationOut:
         made = review.restore(workspace, annotation, actor=with_client_name(reader, request.client).name)
         return read_annotation(catalog, made.annotation_id)

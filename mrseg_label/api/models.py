@@ -1,4 +1,4 @@
-"""Model versions."""
+"""``/models``: model versions."""
 
 from __future__ import annotations
 
@@ -7,51 +7,44 @@ from fastapi.responses import FileResponse
 
 from mrseg_label.api import paging
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import listings
 from mrseg_label.http.readers import CurrentReader
 from mrseg_label.registry import service
 from mrseg_label.reports.documents.base import Page
 from mrseg_label.reports.documents.models import ModelOut
-from mrseg_label.reports.paging import decode_position, encode_cursor, split_page
+from mrseg_label.reports.models import read_current_model, read_model, read_models
 
 
 def router(workspace: OpenedWorkspace) -> APIRouter:
-    """``/models``."""
+    """Assemble the routes under ``/models``."""
     routes = APIRouter(prefix="/models", tags=["models"])
 
-    @routes.get("", summary="Model versions, newest first")
+    @routes.get("", summary="List model versions, newest first")
     def list_models(limit: paging.Limit = paging.LIMIT, cursor: paging.Cursor = None) -> Page[ModelOut]:
-        with workspace.catalog.read() as session:
-            rows = listings.models(session, limit + 1, decode_position(cursor))
-        shown, last = split_page(rows, limit)
-        following = encode_cursor(last.created_at, last.version) if last else None
-        return Page(items=[ModelOut.of(row) for row in shown], next=following)
+        return read_models(workspace.catalog, limit, cursor)
 
-    @routes.get("/current", summary="The version that makes drafts now")
+    @routes.get("/current", summary="Get the version that makes pre-segmentations now")
     def current_model() -> ModelOut:
-        with workspace.catalog.read() as session:
-            return ModelOut.of(service.current(session))
+        return read_current_model(workspace.catalog)
 
-    @routes.post("/rollback", summary="Go back to the version that was promoted before (admin)")
+    @routes.post("/rollback", summary="Roll back to the version that was promoted before (admin)")
     def roll_back(reader: CurrentReader) -> ModelOut:
         return ModelOut.of(service.rollback(workspace, actor=reader.name))
 
-    @routes.get("/{version}", summary="A model version")
+    @routes.get("/{version}", summary="Get a model version")
     def get_model(version: str) -> ModelOut:
-        with workspace.catalog.read() as session:
-            return ModelOut.of(service.get(session, version))
+        return read_model(workspace.catalog, version)
 
     @routes.get(
         "/{version}/archive",
-        summary="Zip that nnUNetv2_install_pretrained_model_from_zip installs",
+        summary="Download a version as a zip that nnUNetv2_install_pretrained_model_from_zip installs",
         response_class=FileResponse,
-        responses={200: {"content": {"application/zip": {}}, "description": "the archive"}},
+        responses={200: {"content": {"application/zip": {}}, "description": "The archive"}},
     )
     def get_archive(version: str) -> FileResponse:
         file = service.archive(workspace, version)
         return FileResponse(file, media_type="application/zip", filename=f"{version}.zip")
 
-    @routes.post("/{version}/promote", summary="Make a version the one that makes drafts (admin)")
+    @routes.post("/{version}/promote", summary="Promote a version: it makes the pre-segmentations from now on (admin)")
     def promote_model(version: str, reader: CurrentReader) -> ModelOut:
         return ModelOut.of(service.promote(workspace, version, actor=reader.name))
 

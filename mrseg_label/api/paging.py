@@ -1,4 +1,4 @@
-"""Query parameters of lists."""
+"""The query parameters of lists."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Annotated
 from fastapi import Query
 
 Limit = Annotated[int, Query(ge=1, le=500, description="items on a page")]
-Cursor = Annotated[str | None, Query(max_length=400, description="`next` of the page before")]
-# A filter is a word or a name, O'Brien's too, and nothing that only SQL has.
+Cursor = Annotated[str | None, Query(max_length=400, description="`next` of the previous page")]
+# A filter is a word or a name, such as O'Brien, and has no characters that only SQL would need.
 Filter = Annotated[
     str | None, Query(max_length=255, pattern=r"^[^'\";\\\x00-\x1f\x7f]*(\w'\w[^'\";\\\x00-\x1f\x7f]*)*$")
 ]

@@ -1,4 +1,4 @@
-"""What clients send to the REST interface, as types."""
+"""The bodies of requests, as types."""
 
 from __future__ import annotations
 
@@ -24,21 +24,24 @@ def _without_control_characters(text: str) -> str:
 
 ClientName = Annotated[
     str | None,
-    Field(max_length=200, description="the reader's name, as in Slicer's settings; required without sign-in"),
+    Field(
+        max_length=200,
+        description="name of the reader, as in Slicer's settings; required without sign-in, ignored with it",
+    ),
     AfterValidator(lambda name: None if name is None else _printable(name)),
 ]
 Text = Annotated[str, Field(max_length=MAX_COMMENT), AfterValidator(_without_control_characters)]
 
 
 class ReaderRequest(BaseModel):
-    """A request of a reader, who names themselves where sign-in is off."""
+    """A request of a reader."""
 
     model_config = {"extra": "forbid"}
     client: ClientName = None
 
 
 class ReviewRequest(ReaderRequest):
-    """A decision about an annotation, with its reason."""
+    """A decision about an annotation, and the reason for it."""
 
     comment: Text = ""
 
@@ -50,14 +53,16 @@ class UnusableRequest(ReaderRequest):
 
 
 class AssignmentRequest(ReaderRequest):
-    """Which case a reader asks for, and for what purpose."""
+    """A case that a reader requests, and its purpose."""
 
     purpose: Purpose = Purpose.CORRECT
-    examination: str | None = Field(None, description="optional for a second reading or a review")
+    examination: str | None = Field(
+        None, description="id of the case; for a second reading or a review it may be left out"
+    )
 
 
 class RoundRequest(BaseModel):
-    """What kind of round to start."""
+    """The kind of round to start."""
 
     model_config = {"extra": "forbid"}
     final: bool = Field(False, description="train all folds of the profile, as the last round of a project")

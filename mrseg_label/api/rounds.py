@@ -1,4 +1,4 @@
-"""Retraining rounds."""
+"""``/rounds``: retraining rounds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.http.readers import CurrentReader
 from mrseg_label.reports.documents.base import Page
 from mrseg_label.reports.documents.rounds import RoundDetail, RoundOut
-from mrseg_label.reports.paging import decode_number, encode_cursor, split_page
 from mrseg_label.reports.rounds import read_log, read_round, read_rounds
 from mrseg_label.rounds import service
 
@@ -21,45 +20,44 @@ Number = Annotated[int, Path(ge=1, le=2**31 - 1, description="number of the roun
 
 
 def router(workspace: OpenedWorkspace) -> APIRouter:
-    """``/rounds``."""
+    """Assemble the routes under ``/rounds``."""
     routes = APIRouter(prefix="/rounds", tags=["rounds"])
+    catalog = workspace.catalog
 
-    @routes.get("", summary="Rounds, newest first")
+    @routes.get("", summary="List rounds, newest first")
     def list_rounds(limit: paging.Limit = paging.LIMIT, cursor: paging.Cursor = None) -> Page[RoundOut]:
-        rounds = read_rounds(workspace.catalog, limit + 1, decode_number(cursor))
-        shown, last = split_page(rounds, limit)
-        return Page(items=list(shown), next=encode_cursor(last.number) if last else None)
+        return read_rounds(catalog, limit, cursor)
 
-    @routes.post("", status_code=status.HTTP_201_CREATED, summary="Start a round on all that is annotated (admin)")
+    @routes.post("", status_code=status.HTTP_201_CREATED, summary="Start a round on all annotated cases (admin)")
     def start_round(reader: CurrentReader, request: RoundRequest | None = None) -> RoundDetail:
         final = request.final if request else False
-        return read_round(workspace.catalog, service.start(workspace, actor=reader.name, final=final))
+        return read_round(catalog, service.start(workspace, actor=reader.name, final=final))
 
-    @routes.get("/{number}", summary="A round with the cases of its snapshot")
+    @routes.get("/{number}", summary="Get a round with the cases of its snapshot")
     def get_round(number: Number) -> RoundDetail:
-        return read_round(workspace.catalog, number)
+        return read_round(catalog, number)
 
-    @routes.post("/{number}/cancel", status_code=status.HTTP_202_ACCEPTED, summary="Ask for the end of a round (admin)")
+    @routes.post("/{number}/cancel", status_code=status.HTTP_202_ACCEPTED, summary="Cancel a round (admin)")
     def cancel_round(number: Number, reader: CurrentReader) -> RoundDetail:
         service.cancel(workspace, number, actor=reader.name)
-        return read_round(workspace.catalog, number)
+        return read_round(catalog, number)
 
     @routes.post(
         "/{number}/retry",
         status_code=status.HTTP_202_ACCEPTED,
-        summary="Take a failed or cancelled round up again (admin)",
+        summary="Retry a failed or cancelled round (admin)",
     )
     def retry_round(number: Number, reader: CurrentReader) -> RoundDetail:
         service.retry(workspace, number, actor=reader.name)
-        return read_round(workspace.catalog, number)
+        return read_round(catalog, number)
 
     @routes.get(
         "/{number}/log",
         response_class=PlainTextResponse,
-        summary="What its training wrote, the end of it if it is long",
+        summary="Read the log of a round's training, at most its last megabyte (admin)",
     )
     def get_log(number: Number) -> PlainTextResponse:
-        read_round(workspace.catalog, number)
+        read_round(catalog, number)
         return PlainTextResponse(read_log(workspace, number))
 
     return routes

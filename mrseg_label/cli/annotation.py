@@ -25,7 +25,7 @@ from mrseg_label.cli.common import (
 
 if TYPE_CHECKING:
     from mrseg_label.catalog import Catalog
-    from mrseg_label.reports.documents.examinations import AnnotationOut
+    from mrseg_label.reports.documents.annotations import AnnotationOut
 
 group = typer.Typer(help="List, review, compare, withdraw and restore annotations.", no_args_is_help=True)
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the annotation, from `annotations list`.")]
@@ -57,11 +57,12 @@ def list_annotations(
 
     with opened(folder) as workspace:
         if examination is None:
-            documents = read_annotations(workspace.catalog, AnnotationState(state) if state else None, author, NO_LIMIT)
+            wanted = AnnotationState(state) if state else None
+            documents = read_annotations(workspace.catalog, wanted, author, NO_LIMIT).items
         else:
             documents = [
                 item
-                for item in read_annotations_of(workspace.catalog, examination, NO_LIMIT, author=author)
+                for item in read_annotations_of(workspace.catalog, examination, NO_LIMIT, author=author).items
                 if state in (None, item.state)
             ]
     if as_json:
@@ -156,11 +157,10 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Compare two annotations of one case: DSC and HD95 of every structure annotated in both."""
-    from mrseg_label.annotation import readings
-    from mrseg_label.reports.documents.annotations import ReadingsOut
+    from mrseg_label.reports.cases import read_readings
 
     with opened(folder) as workspace:
-        document = ReadingsOut.of(first, second, readings.compare(workspace, first, second))
+        document = read_readings(workspace, first, second)
     if as_json:
         print_json(document)
         return

@@ -30,7 +30,7 @@ def list_models(folder: WorkspaceOption = HERE, as_json: JsonOption = False) -> 
     from mrseg_label.reports.models import read_models
 
     with opened(folder) as workspace:
-        documents = read_models(workspace.catalog, NO_LIMIT)
+        documents = read_models(workspace.catalog, NO_LIMIT).items
     if as_json:
         print_page(documents)
         return

@@ -29,7 +29,7 @@ def list_rounds(folder: WorkspaceOption = HERE, as_json: JsonOption = False) -> 
     from mrseg_label.reports.rounds import read_rounds
 
     with opened(folder) as workspace:
-        documents = read_rounds(workspace.catalog, NO_LIMIT)
+        documents = read_rounds(workspace.catalog, NO_LIMIT).items
     if as_json:
         print_page(documents)
         return

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import getpass
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from mrseg_label.cli.common import HERE, JsonOption, WorkspaceOption, opened, print_json, print_page, print_table, say
-
-if TYPE_CHECKING:
-    from mrseg_label.catalog.tables import Account, Credential
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the account.")]
 LabelOption = Annotated[
@@ -26,13 +23,14 @@ def add(name: NameArgument, role: RoleOption, workspace: WorkspaceOption = HERE,
     """Create an account; asks for the password twice (without a terminal: two lines of standard input)."""
     from mrseg_label.accounts import service
     from mrseg_label.catalog.types import Role
+    from mrseg_label.reports.documents.accounts import AccountOut
 
     chosen = Role(_role(role))
     with opened(workspace) as work:
         password = None if chosen is Role.SERVICE else _new_password()
-        made = service.add(work.catalog, name, chosen, password=password, actor=_ACTOR)
+        made = AccountOut.of(service.add(work.catalog, name, chosen, password=password, actor=_ACTOR))
     if as_json:
-        print_json(_account(made))
+        print_json(made)
         return
     say(f"created the account {made.name} with the role {made.role}")
     if chosen is Role.SERVICE:
@@ -41,25 +39,20 @@ def add(name: NameArgument, role: RoleOption, workspace: WorkspaceOption = HERE,
 
 def list_users(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
     """List the accounts, and the API keys and app passwords in use."""
-    from mrseg_label.accounts import credentials, service
+    from mrseg_label.reports.accounts import read_accounts
 
     with opened(workspace) as work:
-        found = service.listing(work.catalog)
-        keys = [item for item in credentials.listing(work.catalog) if item.revoked_at is None]
+        found = read_accounts(work.catalog)
     if as_json:
-        items = [
-            _account(account) | {"credentials": [_credential(key) for key in keys if key.account_name == account.name]}
-            for account in found
-        ]
-        print_json({"items": items, "next": None})
+        print_page(found)
         return
     if not found:
         say("no accounts yet; create the first with: mrseg-label users add NAME --role admin")
         return
-    rows = [(item.name, item.role, _sign_in_method(item), item.created_at, item.disabled_at) for item in found]
+    rows = [(item.name, item.role, item.signs_in_by, item.created, item.disabled) for item in found]
     print_table(("name", "role", "signs in with", "created", "disabled"), rows)
-    if keys:
-        shown = [(item.id, item.account_name, item.kind, item.label, item.last_used_at) for item in keys]
+    shown = [(key.id, key.account, key.kind, key.label, key.last_used) for item in found for key in item.credentials]
+    if shown:
         print_table(("credential", "account", "kind", "label", "last used"), shown)
 
 
@@ -143,11 +136,10 @@ def audit(
     as_json: JsonOption = False,
 ) -> None:
     """Show the audit trail, newest first."""
-    from mrseg_label.catalog.queries import audit as rows
-    from mrseg_label.reports.documents.audit import AuditOut
+    from mrseg_label.reports.audit import read_audit
 
-    with opened(workspace) as work, work.catalog.read() as session:
-        found = [AuditOut.of(row) for row in rows.page(session, limit, actor=actor, action=action)]
+    with opened(workspace) as work:
+        found = read_audit(work.catalog, limit, actor=actor, action=action).items
     if as_json:
         print_page(found)
         return
@@ -175,11 +167,12 @@ def register(app: typer.Typer) -> None:
 def _create_credential(kind: str, name: str, label: str, workspace: Any, as_json: bool) -> None:
     from mrseg_label.accounts import credentials
     from mrseg_label.catalog.types import CredentialKind
+    from mrseg_label.reports.documents.accounts import CredentialOut
 
     with opened(workspace) as work:
         made, secret = credentials.make(work.catalog, name, CredentialKind(kind), label, actor=_ACTOR)
     if as_json:
-        print_json(_credential(made) | {"secret": secret})
+        print_json(CredentialOut.of(made).model_dump(mode="json") | {"secret": secret})
         return
     typer.echo("copy it now, it will not be shown again:", err=True)
     say(secret)
@@ -199,34 +192,3 @@ def _role(text: str) -> str:
     if text not in _ROLES:
         raise typer.BadParameter(f"no role {text!r} exists; choose from {', '.join(_ROLES)}", param_hint="--role")
     return text
-
-
-def _sign_in_method(account: Account) -> str:
-    if account.issuer is not None:
-        return account.issuer
-    return "password" if account.password_hash is not None else "key"
-
-
-def _account(account: Account) -> dict[str, Any]:
-    from mrseg_label.clock import iso
-
-    return {
-        "name": account.name,
-        "role": account.role,
-        "signs_in_by": _sign_in_method(account),
-        "created": iso(account.created_at),
-        "disabled": iso(account.disabled_at),
-    }
-
-
-def _credential(credential: Credential) -> dict[str, Any]:
-    from mrseg_label.clock import iso
-
-    return {
-        "id": credential.id,
-        "account": credential.account_name,
-        "kind": credential.kind,
-        "label": credential.label,
-        "created": iso(credential.created_at),
-        "last_used": iso(credential.last_used_at),
-    }

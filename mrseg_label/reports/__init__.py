@@ -1,1 +1,1 @@
-"""The read side: the typed documents that the REST interface, the pages and the command line show, and pictures."""
+"""The read side: typed documents that REST, dashboard and command line show, the functions that fill them, figures."""

@@ -7,27 +7,43 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
+from mrseg_label.annotation.readings import compare
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import annotations as annotation_rows
 from mrseg_label.catalog.queries import assignments, examinations, listings, reviews
 from mrseg_label.catalog.queries.listings import ExaminationFilter
 from mrseg_label.catalog.tables import Annotation, Examination
-from mrseg_label.catalog.types import AnnotationState, Position
+from mrseg_label.catalog.types import AnnotationState, Role
 from mrseg_label.errors import NotFound
-from mrseg_label.reports.documents.examinations import AnnotationOut, ExaminationOut
+from mrseg_label.reports.documents.annotations import AnnotationOut, ReadingsOut
+from mrseg_label.reports.documents.base import Page
+from mrseg_label.reports.documents.examinations import ExaminationOut
+from mrseg_label.reports.paging import decode_number, decode_position, page_of
 
 
 def read_examinations(
-    catalog: Catalog, wanted: ExaminationFilter, limit: int, after: Position | None = None
-) -> list[ExaminationOut]:
-    """Read examinations, newest first."""
+    catalog: Catalog, wanted: ExaminationFilter, limit: int, cursor: str | None = None, role: Role | None = None
+) -> Page[ExaminationOut]:
+    """Read a page of examinations, newest first.
+
+    Parameters
+    ----------
+    role : of the account that reads: sources are for admins alone; None where everything is permitted.
+
+    Raises
+    ------
+    InvalidInput
+        The cursor does not come from this list.
+    """
     with catalog.read() as session:
-        return _examination_documents(session, catalog, listings.examinations(session, wanted, limit, after))
+        rows = listings.examinations(session, wanted, limit + 1, decode_position(cursor))
+        found = _examination_documents(session, catalog, rows)
+    return page_of([item.for_role(role) for item in found], limit, lambda item: (item.created, item.id))
 
 
-def read_examination(catalog: Catalog, examination_id: str) -> ExaminationOut:
-    """Read an examination.
+def read_examination(catalog: Catalog, examination_id: str, role: Role | None = None) -> ExaminationOut:
+    """Read an examination, as an account of that role may see it.
 
     Raises
     ------
@@ -35,31 +51,50 @@ def read_examination(catalog: Catalog, examination_id: str) -> ExaminationOut:
         There is no such examination.
     """
     with catalog.read() as session:
-        return _examination_documents(session, catalog, [_examination(session, examination_id)])[0]
+        return _examination_documents(session, catalog, [_examination(session, examination_id)])[0].for_role(role)
 
 
 def read_acquisition_id(catalog: Catalog, examination_id: str) -> str:
-    """Read the acquisition that an examination belongs to. Raises as :func:`read_examination`."""
+    """Read which acquisition an examination belongs to. Raises as :func:`read_examination`."""
     with catalog.read() as session:
         return _examination(session, examination_id).acquisition_id
 
 
 def read_annotations_of(
-    catalog: Catalog, examination_id: str, limit: int, below: int | None = None, author: str | None = None
-) -> list[AnnotationOut]:
-    """Read the annotations (of an author) of an examination or another channel of its acquisition, newest first."""
+    catalog: Catalog, examination_id: str, limit: int, cursor: str | None = None, author: str | None = None
+) -> Page[AnnotationOut]:
+    """Read a page of the annotations of an examination's acquisition, whichever channel they were drawn on.
+
+    Newest first; with ``author`` only those of one reader.
+
+    Raises
+    ------
+    NotFound
+        There is no such examination.
+    InvalidInput
+        The cursor does not come from this list.
+    """
     with catalog.read() as session:
         acquisition_id = _examination(session, examination_id).acquisition_id
-        rows = listings.annotations_of_case(session, acquisition_id, limit, below, author)
-        return _annotation_documents(session, rows, examination_id)
+        rows = listings.annotations_of_case(session, acquisition_id, limit + 1, decode_number(cursor), author)
+        found = _annotation_documents(session, rows, examination_id)
+    return page_of(found, limit, lambda item: (item.number,))
 
 
 def read_annotations(
-    catalog: Catalog, state: AnnotationState | None, author: str | None, limit: int, after: Position | None = None
-) -> list[AnnotationOut]:
-    """Read the annotations of all examinations, newest first."""
+    catalog: Catalog, state: AnnotationState | None, author: str | None, limit: int, cursor: str | None = None
+) -> Page[AnnotationOut]:
+    """Read a page of the annotations of all examinations, newest first.
+
+    Raises
+    ------
+    InvalidInput
+        The cursor does not come from this list.
+    """
     with catalog.read() as session:
-        return _annotation_documents(session, listings.all_annotations(session, state, author, limit, after))
+        rows = listings.all_annotations(session, state, author, limit + 1, decode_position(cursor))
+        found = _annotation_documents(session, rows)
+    return page_of(found, limit, lambda item: (item.created, item.id))
 
 
 def read_annotation(catalog: Catalog, annotation_id: str) -> AnnotationOut:
@@ -74,6 +109,19 @@ def read_annotation(catalog: Catalog, annotation_id: str) -> AnnotationOut:
         return _annotation_documents(session, [_annotation(session, annotation_id)])[0]
 
 
+def read_readings(workspace: OpenedWorkspace, first_id: str, second_id: str) -> ReadingsOut:
+    """Compare two annotations of one case, structure by structure.
+
+    Raises
+    ------
+    NotFound
+        One of the annotations does not exist.
+    Conflict
+        They are of different acquisitions.
+    """
+    return ReadingsOut.of(first_id, second_id, compare(workspace, first_id, second_id))
+
+
 def mask_file(workspace: OpenedWorkspace, annotation_id: str) -> Path:
     """Find the stored mask of an annotation. Raises as :func:`read_annotation`."""
     with workspace.catalog.read() as session:
@@ -84,14 +132,16 @@ def _examination(session: Session, examination_id: str) -> Examination:
     # What cannot be an id of ours never reaches the database: PostgreSQL takes no NUL.
     row = examinations.get(session, examination_id) if examination_id.isprintable() else None
     if row is None:
-        raise NotFound(f"there is no examination {examination_id[:60]!r}; use an id from this server")
+        raise NotFound(f"there is no examination {examination_id[:60]!r}; list them with: GET /api/v1/examinations")
     return row
 
 
 def _annotation(session: Session, annotation_id: str) -> Annotation:
     row = annotation_rows.get(session, annotation_id) if annotation_id.isprintable() else None
     if row is None:
-        raise NotFound(f"there is no annotation {annotation_id[:60]!r}; see mrseg-label annotations list")
+        raise NotFound(
+            f"there is no annotation {annotation_id[:60]!r}; list the annotations with: mrseg-label annotations list"
+        )
     return row
 
 

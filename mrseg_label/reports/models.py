@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.queries import listings
-from mrseg_label.catalog.types import Position
 from mrseg_label.registry import service
 from mrseg_label.registry.compare import compare
+from mrseg_label.reports.documents.base import Page
 from mrseg_label.reports.documents.models import ComparisonOut, ModelOut
+from mrseg_label.reports.paging import decode_position, page_of
 
 
-def read_models(catalog: Catalog, limit: int, after: Position | None = None) -> list[ModelOut]:
-    """Read model versions, newest first."""
+def read_models(catalog: Catalog, limit: int, cursor: str | None = None) -> Page[ModelOut]:
+    """Read a page of model versions, newest first.
+
+    Raises
+    ------
+    InvalidInput
+        The cursor does not come from this list.
+    """
     with catalog.read() as session:
-        return [ModelOut.of(row) for row in listings.models(session, limit, after)]
+        rows = listings.models(session, limit + 1, decode_position(cursor))
+    return page_of([ModelOut.of(row) for row in rows], limit, lambda model: (model.created, model.version))
 
 
 def read_model(catalog: Catalog, version: str) -> ModelOut:
@@ -28,8 +36,14 @@ def read_model(catalog: Catalog, version: str) -> ModelOut:
         return ModelOut.of(service.get(session, version))
 
 
+def read_current_model(catalog: Catalog) -> ModelOut:
+    """Read the model version that makes the pre-segmentations now."""
+    with catalog.read() as session:
+        return ModelOut.of(service.current(session))
+
+
 def read_comparison(catalog: Catalog, first: str, second: str) -> ComparisonOut:
-    """Read how two versions compare on the held-out cases that both were evaluated on.
+    """Compare two model versions on the held-out cases that both were evaluated on.
 
     Raises
     ------

@@ -5,14 +5,31 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from pydantic import BaseModel
+
 from mrseg_label.catalog.types import Position
 from mrseg_label.errors import InvalidInput
+from mrseg_label.reports.documents.base import Page
 
 Row = TypeVar("Row")
+Document = TypeVar("Document", bound=BaseModel)
+
+
+def page_of(
+    documents: Sequence[Document], limit: int, position: Callable[[Document], tuple[object, ...]]
+) -> Page[Document]:
+    """Make a page of ``limit`` documents from a list that was read with a limit of one more.
+
+    Parameters
+    ----------
+    position : gives the place of a document in the list, which becomes the cursor of the next page.
+    """
+    shown, last = split_page(documents, limit)
+    return Page(items=list(shown), next=None if last is None else encode_cursor(*position(last)))
 
 
 def split_page(rows: Sequence[Row], limit: int) -> tuple[Sequence[Row], Row | None]:
@@ -21,14 +38,20 @@ def split_page(rows: Sequence[Row], limit: int) -> tuple[Sequence[Row], Row | No
     return shown, shown[-1] if len(rows) > limit else None
 
 
-def encode_cursor(*position: Any) -> str:
-    """Return an opaque cursor for a position in a list."""
+def encode_cursor(*position: object) -> str:
+    """Encode a place in a list as an opaque cursor."""
     parts = [part.isoformat() if isinstance(part, datetime) else part for part in position]
     return base64.urlsafe_b64encode(json.dumps(parts, separators=(",", ":")).encode()).decode().rstrip("=")
 
 
 def decode_position(cursor: str | None) -> Position | None:
-    """Return the moment and id in a cursor. Raises :class:`InvalidInput`."""
+    """Decode a cursor that holds a moment and an id; None stays None.
+
+    Raises
+    ------
+    InvalidInput
+        The cursor does not come from such a list.
+    """
     if cursor is None:
         return None
     match _decode(cursor):
@@ -43,7 +66,13 @@ def decode_position(cursor: str | None) -> Position | None:
 
 
 def decode_number(cursor: str | None) -> int | None:
-    """Return the number in a cursor. Raises :class:`InvalidInput`."""
+    """Decode a cursor that holds a number; None stays None.
+
+    Raises
+    ------
+    InvalidInput
+        The cursor does not come from such a list.
+    """
     if cursor is None:
         return None
     match _decode(cursor):
@@ -60,4 +89,6 @@ def _decode(cursor: str) -> Any:
 
 
 def _unknown_cursor(cursor: str) -> InvalidInput:
-    return InvalidInput(f"cursor {cursor[:40]!r} does not come from a page of this list; start again without a cursor")
+    return InvalidInput(
+        f"cursor {cursor[:40]!r} does not belong to this list; start again without a cursor, then pass on `next`"
+    )

@@ -1,27 +1,19 @@
-"""Read how far a workspace is, and what was measured of its model versions."""
+"""Read how far a workspace is."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
-from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import acquisitions, jobs, listings, models, performance
-from mrseg_label.catalog.queries import rounds as round_rows
-from mrseg_label.catalog.queries.performance import VersionSums
-from mrseg_label.catalog.tables import ModelVersion
-from mrseg_label.catalog.types import Position
+from mrseg_label.catalog.queries import acquisitions, jobs, models, rounds
 from mrseg_label.config import load_settings
 from mrseg_label.reports.documents.learning import ProgressOut
-from mrseg_label.reports.paging import split_page
 
 
 def read_progress(workspace: OpenedWorkspace) -> ProgressOut:
-    """Read how far the workspace is."""
-    settings = load_settings(workspace.root)  # read anew: an admin may have changed them
+    """Read how many cases are annotated, waiting and assigned, and how far it is to the next round."""
+    settings = load_settings(workspace.root)  # read again: an admin may have changed them since the start
     with workspace.catalog.read() as session:
         counts = acquisitions.counts(session, workspace.catalog.now(session))
-        active = round_rows.active(session)
+        active = rounds.active(session)
         return ProgressOut(
             annotated_total=counts.annotated_total,
             annotated_since_round=counts.annotated_since_round,
@@ -39,16 +31,7 @@ def read_progress(workspace: OpenedWorkspace) -> ProgressOut:
         )
 
 
-def read_row_counts(catalog: Catalog) -> dict[str, int]:
-    """Read how many participants, acquisitions, examinations and annotations there are."""
-    with catalog.read() as session:
-        return listings.row_counts(session)
-
-
-def read_sums(
-    catalog: Catalog, limit: int, after: Position | None = None
-) -> tuple[Sequence[ModelVersion], Mapping[str, VersionSums], Position | None]:
-    """Read model versions, newest first, what was measured of each, and where the next page begins."""
-    with catalog.read() as session:
-        shown, last = split_page(listings.models(session, limit + 1, after), limit)
-        return shown, performance.sums_by_version(session, shown), (last.created_at, last.version) if last else None
+def read_progress_to_round(workspace: OpenedWorkspace) -> tuple[int, int]:
+    """Read how many cases are newly annotated and how many start a round; cheaper than :func:`read_progress`."""
+    with workspace.catalog.read() as session:
+        return acquisitions.annotated_since_round(session), load_settings(workspace.root).round_size

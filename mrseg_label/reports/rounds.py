@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from sqlalchemy.orm import Session
+
 from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.queries import rounds as rows
+from mrseg_label.catalog.queries import rounds
+from mrseg_label.catalog.tables import Round
 from mrseg_label.errors import NotFound
+from mrseg_label.reports.documents.base import Page
 from mrseg_label.reports.documents.rounds import RoundDetail, RoundOut
+from mrseg_label.reports.paging import decode_number, page_of
 from mrseg_label.rounds.service import log_path
 from mrseg_label.workspace import Workspace
 
 MAX_LOG_BYTES = 1 << 20
 
 
-def read_rounds(catalog: Catalog, limit: int, below: int | None = None) -> list[RoundOut]:
-    """Read rounds, newest first; only those with a number below the given one."""
+def read_rounds(catalog: Catalog, limit: int, cursor: str | None = None) -> Page[RoundOut]:
+    """Read a page of rounds, newest first.
+
+    Raises
+    ------
+    InvalidInput
+        The cursor does not come from this list.
+    """
     with catalog.read() as session:
-        found = rows.page(session, limit, below)
-        numbers = [row.number for row in found]
-        counts = rows.case_counts(session, numbers)
-        versions = rows.versions_of(session, numbers)
-        return [RoundOut.of(row, counts.get(row.number, {}), versions.get(row.number)) for row in found]
+        found = _documents(session, rounds.page(session, limit + 1, decode_number(cursor)))
+    return page_of(found, limit, lambda item: (item.number,))
+
+
+def read_newest_round(catalog: Catalog) -> RoundOut | None:
+    """Read the round with the highest number, whatever its state; None before the first."""
+    with catalog.read() as session:
+        newest = rounds.newest(session)
+        return _documents(session, [newest])[0] if newest is not None else None
 
 
 def read_round(catalog: Catalog, number: int) -> RoundDetail:
-    """Read a round with its cases.
+    """Read a round with the cases of its snapshot.
 
     Raises
     ------
@@ -31,17 +48,23 @@ def read_round(catalog: Catalog, number: int) -> RoundDetail:
         There is no such round.
     """
     with catalog.read() as session:
-        row = rows.get(session, number)
+        row = rounds.get(session, number)
         if row is None:
-            raise NotFound(f"there is no round {number}; see mrseg-label rounds list")
-        counts = rows.case_counts(session, [number]).get(number, {})
-        return RoundDetail.of_detail(row, counts, rows.versions_of(session, [number]).get(number))
+            raise NotFound(f"there is no round {number}; list the rounds with: mrseg-label rounds list")
+        counts = rounds.case_counts(session, [number]).get(number, {})
+        return RoundDetail.of_detail(row, counts, rounds.versions_of(session, [number]).get(number))
+
+
+def is_round_active(catalog: Catalog) -> bool:
+    """Return whether a round is queued or running."""
+    with catalog.read() as session:
+        return rounds.active(session) is not None
 
 
 def read_log(workspace: Workspace, number: int) -> str:
-    """Read the end of a round's log, the last megabyte of it; empty before the training has begun.
+    """Read the end of a round's log, at most a megabyte that begins with a whole line; empty before the training.
 
-    The file grows while it is read: the answer is a text of its own, not a file whose size changes.
+    The file grows while it is read, so that this is a text of its own and not the file.
     """
     path = log_path(workspace, number)
     if not path.is_file():
@@ -50,3 +73,10 @@ def read_log(workspace: Workspace, number: int) -> str:
         stream.seek(max(0, path.stat().st_size - MAX_LOG_BYTES))
         text = stream.read(MAX_LOG_BYTES).decode(errors="replace")
     return text if path.stat().st_size <= MAX_LOG_BYTES else text.partition("\n")[2]
+
+
+def _documents(session: Session, rows: Sequence[Round]) -> list[RoundOut]:
+    numbers = [row.number for row in rows]
+    counts = rounds.case_counts(session, numbers)
+    versions = rounds.versions_of(session, numbers)
+    return [RoundOut.of(row, counts.get(row.number, {}), versions.get(row.number)) for row in rows]

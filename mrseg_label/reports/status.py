@@ -1,24 +1,46 @@
-"""Read the state of a workspace as one document."""
+"""Read the state of a workspace, and whether the server can work with it."""
 
 from __future__ import annotations
 
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import jobs, models
+from mrseg_label.catalog.queries import jobs, listings
+from mrseg_label.errors import ConfigurationError, Unavailable
 from mrseg_label.jobs.queue import IMPORT_MASK
-from mrseg_label.reports.documents.models import ModelOut
-from mrseg_label.reports.documents.status import RefusedMaskOut, RowCountsOut, StatusOut
-from mrseg_label.reports.progress import read_progress, read_row_counts
+from mrseg_label.reports.documents.status import CountsOut, RefusedMaskOut, StatusOut
+from mrseg_label.reports.models import read_current_model
+from mrseg_label.reports.progress import read_progress
 
 
 def read_status(workspace: OpenedWorkspace) -> StatusOut:
-    """Read counts, progress, the current model version and the imported masks that were refused."""
+    """Read counts, the current model, progress to the next round, and imported masks that were refused."""
     with workspace.catalog.read() as session:
-        model = ModelOut.of(models.current(session))
+        counts = listings.row_counts(session)
         refused = jobs.refused_masks(session, IMPORT_MASK)
     return StatusOut(
         workspace=str(workspace.root),
-        current_model=model,
+        current_model=read_current_model(workspace.catalog),
         progress=read_progress(workspace),
-        counts=RowCountsOut.of(read_row_counts(workspace.catalog)),
+        counts=CountsOut(**counts, revisions=counts["annotations"]),
         masks_refused=[RefusedMaskOut(examination=name, reason=reason) for name, reason in refused],
     )
+
+
+def check_ready(workspace: OpenedWorkspace) -> None:
+    """Check that the database answers at the newest migration and that the workspace is writable.
+
+    Raises
+    ------
+    Unavailable
+        One of the two fails; the message says which.
+    """
+    with workspace.catalog.read() as session:
+        session.connection()
+    try:
+        workspace.catalog.check_current()
+    except ConfigurationError as error:
+        raise Unavailable(str(error)) from error
+    try:
+        with workspace.scratch("ready-") as folder:
+            (folder / "probe").write_bytes(b"ready")
+    except OSError as error:
+        raise Unavailable(f"the workspace {workspace.root} is not writable: {error.strerror}") from error

@@ -1,7 +1,7 @@
 """A workspace of version 0.1.0 upgrades, opens, serves, works on and backs up.
 
 The archive was made by that version's own services (``tests/fixtures/make_workspace_0_1_0.py``), and the document
-beside it holds what its command line and its server said of it. Everything here goes through the command line and
+beside it holds what its command line and its server reported. Everything here goes through the command line and
 HTTP, as an administrator's scripts and Slicer do, so that it holds whatever the code is called.
 """
 
@@ -149,7 +149,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def differences(before: Any, after: Any, place: str = "") -> Iterator[tuple[str, str]]:
-    """Where a document lost a field or says something else; fields that are new are none."""
+    """Where a document lost a field or differs in one; new fields do not count."""
     if isinstance(before, dict) and isinstance(after, dict):
         for key, value in before.items():
             inner = f"{place}.{key}".lstrip(".")
@@ -188,7 +188,7 @@ def test_the_database_is_whole_after_the_upgrade(workspace: Path) -> None:
 
 
 @pytest.mark.parametrize("command", KEPT["command_line"])
-def test_the_command_line_says_what_it_said(workspace: Path, command: str) -> None:
+def test_the_command_line_reports_what_it_reported(workspace: Path, command: str) -> None:
     assert unexpected(command, mrseg_label(command, workspace), "command_line") == []
 
 
@@ -260,7 +260,7 @@ def test_queued_work_goes_on(upgraded: Path, tmp_path: Path) -> None:
     after = mrseg_label("status", upgraded)
     assert after["masks_refused"] == before["masks_refused"]
     assert after["progress"]["annotated_total"] == before["progress"]["annotated_total"] + 1
-    # Drafts are ordered for what came in last.
+    # The images that were imported last are queued for pre-segmentation.
     assert after["progress"]["queues"]["drafts"]["queued"] > before["progress"]["queues"]["drafts"]["queued"]
     [imported] = mrseg_label(f"annotations list {CASES['p03/chest']['primary']}", upgraded)["items"]
     assert (imported["author"], imported["state"], imported["number"]) == ("import", "accepted", 1)
@@ -290,12 +290,12 @@ def test_readers_go_on(upgraded: Path) -> None:
         assert made["seconds"] > 0
         assert {item["state"] for item in made["structures"]} == {"unchanged", "absent"}
 
-        # A case that was reserved comes with the next request, and with the mask that it is to begin with.
-        given = http.post("/activelearning/balanced", json={"client_id": "user-xyz"}).json()
-        assert given["id"] == CASES["p01/pelvis"]["primary"]
-        assert given["revision"] == keys["unchanged"]
+        # A case that was reserved comes with the next request, and with the mask that its reader starts from.
+        sample = http.post("/activelearning/balanced", json={"client_id": "user-xyz"}).json()
+        assert sample["id"] == CASES["p01/pelvis"]["primary"]
+        assert sample["annotation"] == sample["revision"] == keys["unchanged"]
 
-        # An overdue case is taken back, and goes to others with the rest.
+        # An overdue case is back in the queue and is assigned to others like the rest.
         [overdue] = CASES["p09/pelvis"]["leases"]
         assert overdue["overdue"]
         waiting = {case["primary"] for case in CASES.values() if case["waiting_for_assignment"]}

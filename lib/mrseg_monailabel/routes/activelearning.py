@@ -7,15 +7,15 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body
 
 from mrseg_label.http.readers import SignedIn
-from mrseg_monailabel.loop import LoopApp
 from mrseg_monailabel.params import READER, reader_of
+from mrseg_monailabel.protocol_app import ProtocolApp
 
 
-def router(app: LoopApp) -> APIRouter:
-    """Hand-out of cases."""
+def router(app: ProtocolApp) -> APIRouter:
+    """Assemble the route that assigns cases."""
     routes = APIRouter(prefix="/activelearning", tags=["MONAI Label"])
 
-    @routes.post("/{strategy}", summary="Next case; an empty object when nothing is left")
+    @routes.post("/{strategy}", summary="Assign the next case; an empty object when none is left")
     def sample(
         strategy: str, identity: SignedIn, params: Annotated[dict[str, Any] | None, Body()] = None
     ) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""``/datastore/``: images, drafts and corrections."""
+"""``/datastore/``: images, pre-segmentations and annotations."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from fastapi.responses import FileResponse, Response
 
 from mrseg_label.errors import InvalidInput, NotFound
 from mrseg_label.http.readers import SignedIn
-from mrseg_monailabel.loop import LoopApp
+from mrseg_monailabel.downloads import Download
 from mrseg_monailabel.params import parse_params, reader_of
+from mrseg_monailabel.protocol_app import ProtocolApp
 from mrseg_monailabel.routes.uploads import base_name, image_name, image_suffix, save
-from mrseg_monailabel.stored import StoredFile
 
-# Slicer downloads by urlretrieve, which sends nothing but the address; other clients may name themselves.
-Client = Annotated[str, Query(description="client id, as in params of the other routes")]
+# Slicer downloads by urlretrieve, which sends the address alone; other clients may name themselves.
+Client = Annotated[str, Query(description="client id, as in the params of the other routes")]
 
 
 class Output(StrEnum):
-    """What ``GET /datastore/`` tells."""
+    """What ``GET /datastore/`` returns."""
 
     STATS = "stats"
     ALL = "all"
     TRAIN = "train"
 
 
-def router(app: LoopApp) -> APIRouter:
-    """Download of images and labels, submission, upload."""
+def router(app: ProtocolApp) -> APIRouter:
+    """Assemble the routes that download, submit and upload."""
     routes = APIRouter(prefix="/datastore", tags=["MONAI Label"])
     store = app.datastore()
 
-    @routes.get("/", summary="Counts, the cases handed out now, or pairs to train on")
+    @routes.get("/", summary="Get counts, the cases that are assigned now, or pairs to train on")
     def datastore(identity: SignedIn, output: Output = Output.STATS) -> Any:
         reader = reader_of(None, identity)
         if output is Output.ALL:
@@ -56,21 +56,21 @@ def router(app: LoopApp) -> APIRouter:
     def get_image(identity: SignedIn, image: str, client_id: Client = "") -> Response:
         return _send(store.image_file(image, reader_of({"client_id": client_id}, identity)))
 
-    @routes.head("/image", summary="Whether there is such an image, with this check sum", include_in_schema=False)
+    @routes.head("/image", summary="Check that an image exists, and its checksum", include_in_schema=False)
     def head_image(identity: SignedIn, image: str, check_sum: str = "", client_id: Client = "") -> Response:
         stored = store.image_file(image, reader_of({"client_id": client_id}, identity))
         algorithm, _, digest = check_sum.rpartition(":")
         if algorithm.upper() not in ("", "SHA256"):
-            raise InvalidInput(f"check sums are SHA256, not {algorithm!r:.40}")
+            raise InvalidInput(f"checksums are SHA256, not {algorithm!r:.40}")
         if digest and digest.lower() != stored.digest:
-            raise NotFound(f"image {image!r:.80} has another check sum: SHA256:{stored.digest}")
+            raise NotFound(f"the checksum of image {image!r:.80} is SHA256:{stored.digest}, not the one in check_sum")
         return _send(stored)
 
-    @routes.get("/image/info", summary="What is known of an image")
+    @routes.get("/image/info", summary="Describe an image")
     def image_info(identity: SignedIn, image: str, client_id: Client = "") -> dict[str, Any]:
         return store.image_info(image, reader_of({"client_id": client_id}, identity))
 
-    @routes.put("/label", summary="Submit a correction")
+    @routes.put("/label", summary="Submit an annotation")
     def put_label(
         identity: SignedIn,
         image: str,
@@ -81,30 +81,32 @@ def router(app: LoopApp) -> APIRouter:
         parsed = parse_params(params)
         reader = reader_of(parsed, identity)
         with app.workspace.scratch("upload-") as folder:
-            # The name says the format; as a path it is the submission's business alone.
+            # Only the suffix of the client's name is used: it names the format.
             identifier = store.submit(
                 image, save(label, folder / "label"), base_name(label), tag or "final", reader, parsed
             )
         return {"image": identifier, "label": identifier}
 
     @routes.get(
-        "/label", summary="Download a draft (original) or the newest correction (final)", response_class=FileResponse
+        "/label",
+        summary="Download a pre-segmentation (original) or the newest accepted annotation (final)",
+        response_class=FileResponse,
     )
     def get_label(identity: SignedIn, label: str, tag: str = "final", client_id: Client = "") -> Response:
         return _send(store.label_file(label, tag, reader_of({"client_id": client_id}, identity)))
 
-    @routes.head("/label", summary="Whether there is such a label", include_in_schema=False)
+    @routes.head("/label", summary="Check that a label exists", include_in_schema=False)
     def head_label(identity: SignedIn, tag: str, image: str = "", label: str = "", client_id: Client = "") -> Response:
         return _send(store.label_file(image or label, tag, reader_of({"client_id": client_id}, identity)))
 
-    @routes.get("/label/info", summary="What is known of a label")
+    @routes.get("/label/info", summary="Describe a label")
     def label_info(identity: SignedIn, label: str, tag: str = "final", client_id: Client = "") -> dict[str, Any]:
         return store.label_info(label, tag, reader_of({"client_id": client_id}, identity))
 
     return routes
 
 
-def _send(stored: StoredFile) -> FileResponse:
-    # The name has no digest in it, so that a browser must ask again; the digest as ETag makes the answer short.
+def _send(stored: Download) -> FileResponse:
+    # The address has no digest in it, so a browser must ask again; with the digest as ETag the answer is short.
     headers = {"ETag": f'"{stored.digest}"', "Cache-Control": "private, no-cache"}
     return FileResponse(stored.path, media_type=stored.media_type, filename=stored.name, headers=headers)

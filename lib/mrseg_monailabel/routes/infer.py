@@ -1,4 +1,4 @@
-"""``/infer/{model}``: the newest model's draft."""
+"""``/infer/{model}``: the pre-segmentation of an image, or the annotation that its reader starts from."""
 
 from __future__ import annotations
 
@@ -16,29 +16,31 @@ from requests_toolbelt import MultipartEncoder
 
 from mrseg_label.errors import InvalidInput
 from mrseg_label.http.readers import SignedIn
-from mrseg_monailabel.loop import LoopApp
 from mrseg_monailabel.params import READER, check_no_paths, parse_params, reader_of
+from mrseg_monailabel.protocol_app import ProtocolApp
 from mrseg_monailabel.routes.uploads import image_name, image_suffix, save
 
-# Readers who wait for a draft have threads of their own, so that they never take those of the other routes.
+# Requests that wait for a pre-segmentation have threads of their own and never take those of the other routes.
 WAITING_READERS = 64
 CHUNK = 256 * 1024
 
 
 class Output(StrEnum):
-    """Form of the reply; Slicer sends none and gets everything."""
+    """Form of the reply; Slicer names none and gets params and file."""
 
     ALL = "all"
     IMAGE = "image"
     JSON = "json"
 
 
-def router(app: LoopApp) -> APIRouter:
-    """Drafts on demand."""
+def router(app: ProtocolApp) -> APIRouter:
+    """Assemble the route that sends masks."""
     routes = APIRouter(prefix="/infer", tags=["MONAI Label"])
     limiter = CapacityLimiter(WAITING_READERS)
 
-    @routes.post("/{model}", summary="Draft of an image: multipart with params and one file", response_class=Response)
+    @routes.post(
+        "/{model}", summary="Get the mask to start from: multipart with params and one file", response_class=Response
+    )
     async def infer(
         model: str,
         identity: SignedIn,
@@ -46,7 +48,9 @@ def router(app: LoopApp) -> APIRouter:
         session_id: str = "",
         params: Annotated[str, Form()] = "{}",
         file: Annotated[UploadFile | None, File()] = None,
-        label: Annotated[UploadFile | None, File(description="ignored: the model takes no scribbles")] = None,
+        label: Annotated[  # noqa: ARG001 - some clients send it
+            UploadFile | None, File(description="ignored: the model takes no scribbles")
+        ] = None,
         output: Output = Output.ALL,
     ) -> Response:
         def run() -> Response:
@@ -60,15 +64,10 @@ def router(app: LoopApp) -> APIRouter:
     return routes
 
 
-def _infer(
-    app: LoopApp,
-    request: dict[str, Any],
-    file: UploadFile | None,
-    output: Output,
-) -> Response:
+def _infer(app: ProtocolApp, request: dict[str, Any], file: UploadFile | None, output: Output) -> Response:
     image = request["image"]
     if not image and not request["session_id"] and file is None:
-        raise InvalidInput("name an image, a session, or send a file")
+        raise InvalidInput("nothing to segment: name an image or a session, or send a file")
     with app.workspace.scratch("infer-") as folder:
         if file is not None:
             upload = save(file, folder / f"image{image_suffix(file)}")
@@ -76,7 +75,7 @@ def _infer(
         result = app.infer({**request, "image": image, "folder": str(folder)})
         if output is Output.JSON:
             return JSONResponse(result["params"])
-        # Opened, the file outlives its folder, and goes with the reply even where the client hangs up.
+        # The open file outlives its folder, and ends with the reply, even where the client hangs up.
         return _render(Path(result["file"]), result["params"], output)
 
 

@@ -6,14 +6,14 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from mrseg_monailabel.loop import LoopApp
+from mrseg_monailabel.protocol_app import ProtocolApp
 
 
-def router(app: LoopApp) -> APIRouter:
-    """What Slicer asks for when it connects and after every submission."""
+def router(app: ProtocolApp) -> APIRouter:
+    """Assemble the route that Slicer calls when it connects and after every submission."""
     routes = APIRouter(prefix="/info", tags=["MONAI Label"])
 
-    @routes.get("/", summary="Models, labels, strategies, progress")
+    @routes.get("/", summary="Get models, labels, strategies and progress")
     def info() -> dict[str, Any]:
         return app.info()
 

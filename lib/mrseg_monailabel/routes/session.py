@@ -1,4 +1,4 @@
-"""``/session/``: an image for one look."""
+"""``/session/``: an image that is segmented once and not kept."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from fastapi.responses import FileResponse
 
 from mrseg_label.errors import InvalidInput
 from mrseg_label.http.readers import SignedIn
-from mrseg_monailabel.loop import LoopApp
+from mrseg_monailabel.protocol_app import ProtocolApp
 from mrseg_monailabel.routes.uploads import image_suffix, save
 
 
-def router(app: LoopApp) -> APIRouter:
-    """Make, look at and end sessions."""
+def router(app: ProtocolApp) -> APIRouter:
+    """Assemble the routes that make, read and end sessions."""
     routes = APIRouter(prefix="/session", tags=["MONAI Label"])
     sessions = app.sessions()
 
-    @routes.put("/", summary="New session with one image")
+    @routes.put("/", summary="Create a session with one image")
     def create(
         identity: SignedIn, files: Annotated[list[UploadFile], File()], uncompress: bool = False, expiry: int = 0
     ) -> dict[str, Any]:
@@ -31,8 +31,13 @@ def router(app: LoopApp) -> APIRouter:
             session = sessions.add(save(files[0], folder / f"image{suffix}"), suffix, expiry, _owner(identity))
         return {"session_id": session.id, "session_info": session.to_json()}
 
-    @routes.get("/{session_id}", summary="A session, or its image", response_model=None)
-    def get(identity: SignedIn, session_id: str, update_ts: bool = False, image: bool = False) -> Any:
+    @routes.get("/{session_id}", summary="Get a session, or its image", response_model=None)
+    def get(
+        identity: SignedIn,
+        session_id: str,
+        update_ts: bool = False,  # noqa: ARG001 - MONAI Label's clients send it; every use keeps the session alive
+        image: bool = False,
+    ) -> Any:
         session = sessions.get(session_id, _owner(identity))
         if image:
             return FileResponse(session.image, media_type="application/octet-stream", filename=session.image.name)

@@ -1,4 +1,4 @@
-"""``/train/``: how a round goes. Slicer starts and stops none (see :mod:`mrseg_monailabel.train`)."""
+"""``/train/``: the progress of a round; nothing is started or stopped (see :mod:`mrseg_monailabel.train`)."""
 
 from __future__ import annotations
 
@@ -7,29 +7,31 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body
 
 from mrseg_label.errors import NotFound
-from mrseg_monailabel.loop import MODEL, LoopApp
+from mrseg_monailabel.protocol_app import MODEL, ProtocolApp
 
 
-def router(app: LoopApp) -> APIRouter:
-    """Status of the rounds in MONAI Label's form."""
+def router(app: ProtocolApp) -> APIRouter:
+    """Assemble the routes that show rounds as MONAI Label's training."""
     routes = APIRouter(prefix="/train", tags=["MONAI Label"])
 
-    @routes.get("/", summary="Status of the newest round; with check_if_running 404 where none runs")
+    @routes.get("/", summary="Get the status of the newest round; with check_if_running 404 where none is running")
     def status(check_if_running: bool = False, all: bool = False) -> Any:
         if check_if_running and not app.trainer().running():
-            raise NotFound("no round is under way")
+            raise NotFound("no round is queued or running")
         answer = app.trainer().status()
         return [answer] if all else answer
 
-    @routes.post("/", summary="Starts nothing; the status", include_in_schema=False)
-    def run_all(params: Annotated[dict[str, Any] | None, Body()] = None) -> dict[str, Any]:
+    @routes.post("/", summary="Get the status; nothing is started", include_in_schema=False)
+    def run_all(
+        params: Annotated[dict[str, Any] | None, Body()] = None,  # noqa: ARG001 - checked to be an object
+    ) -> dict[str, Any]:
         return {MODEL: {"result": app.train({"model": MODEL}), "detail": None}}
 
-    @routes.post("/{model}", summary="Starts nothing: rounds start by themselves; the status")
+    @routes.post("/{model}", summary="Get the status; nothing is started, since rounds start by themselves")
     def run(model: str, params: Annotated[dict[str, Any] | None, Body()] = None) -> dict[str, Any]:
         return app.train({**(params or {}), "model": model})
 
-    @routes.delete("/", summary="Stops nothing: an admin cancels a round; the status")
+    @routes.delete("/", summary="Get the status; nothing is stopped, since only an admin cancels a round")
     def stop() -> dict[str, Any]:
         return app.trainer().stop()
 

@@ -1,4 +1,4 @@
-"""Uploads go to a file of the workspace before anything looks at them."""
+"""Save uploads to files of the workspace before anything reads them."""
 
 from __future__ import annotations
 
@@ -15,29 +15,27 @@ CHUNK = 1024 * 1024
 
 
 def base_name(file: UploadFile) -> str:
-    """A client's file name without folders; it may come as a whole path of the reader's machine, of any system."""
+    """Return a client's file name without folders: it may be a full path on the reader's machine, of any system."""
     return PurePosixPath((file.filename or "").replace("\\", "/")).name
 
 
 def image_suffix(file: UploadFile) -> str:
-    """The suffix of an image that is sent; all that is used of its name.
+    """Return the suffix of an uploaded image, the only part of its name that is used.
 
     Raises
     ------
     InvalidInput
-        It is none that is read here.
+        Images with this suffix cannot be read.
     """
     name = base_name(file).lower()
     for suffix in SUFFIXES:
         if name.endswith(suffix):
             return suffix
-    raise InvalidInput(
-        f"an image is sent as one file that ends in {', '.join(SUFFIXES)}; this one is called {name[-60:]!r}"
-    )
+    raise InvalidInput(f"an image must be one file whose name ends in {', '.join(SUFFIXES)}, not {name[-60:]!r}")
 
 
 def image_name(file: UploadFile) -> str:
-    """A client's own name for an image that it sends without one: the file's name without its suffix."""
+    """Return the name of an image that was sent without one: the file's name without its suffix."""
     return base_name(file)[: -len(image_suffix(file))]
 
 
@@ -47,11 +45,11 @@ def save(file: UploadFile, target: Path) -> Path:
     Raises
     ------
     InvalidInput
-        It is empty.
+        The upload is empty.
     """
     source: BinaryIO = file.file
     with target.open("wb") as output:
         shutil.copyfileobj(source, output, CHUNK)
     if target.stat().st_size == 0:
-        raise InvalidInput("the uploaded file is empty; save the image or the segmentation again and send it again")
+        raise InvalidInput("the uploaded file is empty; save the image or the segmentation again, then send it again")
     return target

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -17,14 +17,18 @@ def record(session: Session, actor: str, action: str, subject: str, **detail: An
 
 
 def page(
-    session: Session, limit: int, below: int | None = None, actor: str | None = None, action: str | None = None
+    session: Session,
+    limit: int,
+    below: int | None = None,
+    actor: str | None = None,
+    actions: Collection[str] | None = None,
 ) -> Sequence[AuditEvent]:
-    """Events, newest first; only those with a number below the given one, of an actor, of a kind."""
+    """Events, newest first; only those with a number below the given one, of an actor, of these actions."""
     query = select(AuditEvent).order_by(AuditEvent.id.desc())
     if below is not None:
         query = query.where(AuditEvent.id < below)
     if actor is not None:
         query = query.where(AuditEvent.actor == actor)
-    if action is not None:
-        query = query.where(AuditEvent.action == action)
+    if actions is not None:
+        query = query.where(AuditEvent.action.in_(actions))
     return session.scalars(query.limit(limit)).all()

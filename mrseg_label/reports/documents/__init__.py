@@ -1,1 +1,1 @@
-"""What the routes answer, as types; the command line's ``--json`` prints the same documents."""
+"""The typed documents of REST; the command line's ``--json`` prints the same."""

@@ -1,15 +1,15 @@
-"""Reviews, comparisons of two readings, assigned cases."""
+"""Annotations, their reviews, two of them compared, and assignments."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel, Field
 
 from mrseg_label.annotation.readings import Agreement
-from mrseg_label.catalog.tables import Review
-from mrseg_label.catalog.types import Verdict, finite
-from mrseg_label.reports.documents.base import Moment
+from mrseg_label.catalog.tables import Annotation, Review
+from mrseg_label.catalog.types import AnnotationState, StructureState, Verdict, finite
+from mrseg_label.reports.documents.base import JsonObject, Moment
 from mrseg_label.worklist.assignments import AssignedCase
 
 
@@ -23,25 +23,97 @@ class ReviewOut(BaseModel):
 
     @classmethod
     def of(cls, row: Review) -> ReviewOut:
-        """From its row."""
+        """Fill the document from its row."""
         return cls(reviewer=row.reviewer, verdict=row.verdict, comment=row.comment, created=row.created_at)
 
 
+class StructureOut(BaseModel):
+    """One structure in an annotation."""
+
+    structure: str
+    state: StructureState
+    voxels: int
+    edited_voxels: int | None
+    dsc: float | None = Field(description="of pre-segmentation and annotation")
+
+
+class AnnotationOut(BaseModel):
+    """A mask that a reader submitted."""
+
+    id: str
+    number: int = Field(description="revision number among the annotations of its acquisition")
+    state: AnnotationState
+    author: str
+    client: str = Field(description="name that the client program gave itself")
+    created: Moment
+    examination: str = Field(description="the channel that it was drawn on")
+    propagated: bool = Field(description="whether it was drawn on another channel than the requested examination")
+    is_final: bool = Field(
+        description="whether it is the mask of its acquisition while it is the newest accepted one; false: a further reading"
+    )
+    model_version: str | None = Field(description="model version whose pre-segmentation the reader started from")
+    presegmentation: str | None
+    seconds: float | None = Field(description="from assignment to submission")
+    effort: JsonObject | None = Field(description="edited voxels and DSC against the pre-segmentation")
+    structures: list[StructureOut]
+    report: JsonObject = Field(description="what was noticed when it was read; the annotation that it was made from")
+    digest: str = Field(description="SHA-256 of the mask")
+    reviews: list[ReviewOut] = Field(description="decisions about it, oldest first")
+
+    @classmethod
+    def of(cls, row: Annotation, requested: str | None, reviews: Sequence[Review] = ()) -> AnnotationOut:
+        """Fill the document from its rows.
+
+        Parameters
+        ----------
+        requested : the examination whose annotations were requested, if any.
+        """
+        structures = [
+            StructureOut(
+                structure=entry.structure,
+                state=entry.state,
+                voxels=entry.voxels,
+                edited_voxels=entry.edited_voxels,
+                dsc=finite(entry.dsc),
+            )
+            for entry in sorted(row.structures, key=lambda entry: entry.structure)
+        ]
+        return cls(
+            id=row.id,
+            number=row.number,
+            state=row.state,
+            author=row.author,
+            client=row.client,
+            created=row.created_at,
+            examination=row.examination_id,
+            propagated=requested is not None and row.examination_id != requested,
+            is_final=row.is_final,
+            model_version=row.model_version,
+            presegmentation=row.presegmentation_id,
+            seconds=row.seconds,
+            effort=row.effort,
+            structures=structures,
+            report=row.report or {},
+            digest=row.digest,
+            reviews=[ReviewOut.of(review) for review in reviews],
+        )
+
+
 class AssignmentOut(BaseModel):
-    """A case reserved for a reader, who gets it with the next request for a case."""
+    """A case that is reserved for a reader and comes with their next request for a case."""
 
     examination: str
-    ticket: str = Field(description="stands for the examination, for this reader and until the assignment ends")
+    ticket: str = Field(description="stands for the examination, for this reader, until the assignment ends")
     name: str = Field(description="file name of the image")
     checksum: str
     until: Moment = Field(description="end of the assignment")
-    annotation: str | None = Field(description="mask that infer sends instead of a pre-segmentation")
-    revision: str | None = Field(deprecated="use annotation", description="the same as annotation")
-    comment: str = Field(description="why that mask was sent back")
+    annotation: str | None = Field(description="the mask that the reader starts from instead of a pre-segmentation")
+    revision: str | None = Field(deprecated="use annotation", description="Deprecated: use `annotation`.")
+    comment: str = Field(description="why a reviewer sent that mask back")
 
     @classmethod
     def of(cls, case: AssignedCase) -> AssignmentOut:
-        """From what the worklist says."""
+        """Fill the document from the worklist's value."""
         return cls(
             examination=case.examination_id,
             ticket=case.ticket,
@@ -55,14 +127,14 @@ class AssignmentOut(BaseModel):
 
 
 class AgreementOut(BaseModel):
-    """How alike two readings are of one structure."""
+    """How well two readings agree on one structure."""
 
-    dsc: float | None = Field(description="null where both say that it is absent")
+    dsc: float | None = Field(description="null where it is absent in both")
     hd95_mm: float | None = Field(description="null where it is absent in one of the two")
 
 
 class ReadingsOut(BaseModel):
-    """Two readings of one case, structure by structure, where both readers judged."""
+    """Two readings of one case compared, structure by structure, where both readers annotated it or marked it absent."""
 
     first: str
     second: str
@@ -71,7 +143,7 @@ class ReadingsOut(BaseModel):
 
     @classmethod
     def of(cls, first: str, second: str, found: Mapping[str, Agreement]) -> ReadingsOut:
-        """From the comparison."""
+        """Fill the document from the comparison."""
         structures = {
             name: AgreementOut(dsc=finite(item.dsc), hd95_mm=finite(item.hd95_mm)) for name, item in found.items()
         }

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 from pydantic import BaseModel, Field
 
 from mrseg_label.catalog.queries.performance import VersionSums
@@ -13,21 +11,21 @@ from mrseg_label.reports.documents.base import Moment
 
 
 class ProgressOut(BaseModel):
-    """How far the workspace is, in cases (channels that share a correction count once)."""
+    """How far the workspace is, in cases: all channels of an acquisition count once."""
 
     annotated_total: int
-    annotated_since_round: int = Field(description="distinct cases annotated since the last snapshot")
+    annotated_since_round: int = Field(description="cases annotated since the snapshot of the last round")
     round_size: int = Field(description="newly annotated cases that start a round")
-    auto_round: bool
-    waiting: int = Field(description="cases that the next reader could be assigned")
-    assigned: int = Field(description="cases that readers have now")
-    handed_out: int = Field(deprecated="use assigned", description="the same as assigned")
+    auto_round: bool = Field(description="whether a round starts by itself after that many cases")
+    waiting: int = Field(description="cases that can be assigned to the next reader")
+    assigned: int = Field(description="cases that are assigned to readers now")
+    handed_out: int = Field(deprecated="use assigned", description="Deprecated: use `assigned`.")
     awaiting_review: int = Field(description="cases with an annotation that awaits review")
     excluded: int
-    current_model: str
-    round: int | None = Field(description="the round that is queued or runs")
+    current_model: str = Field(description="model version that makes the pre-segmentations")
+    round: int | None = Field(description="number of the round that is queued or running")
     round_state: RoundState | None
-    queues: dict[str, dict[str, int]] = Field(description="queued and running jobs of each queue")
+    queues: dict[str, dict[str, int]] = Field(description="number of queued and running jobs by queue")
 
 
 class ScoreOut(BaseModel):
@@ -35,84 +33,83 @@ class ScoreOut(BaseModel):
 
     cases: int
     mean_dsc: float | None
-    dsc: dict[str, float] = Field(description="mean per structure")
+    dsc: dict[str, float] = Field(description="mean by structure")
 
 
 class LearningPoint(BaseModel):
     """How good one model version is."""
 
-    round: int | None = Field(description="0: the bootstrap; null: imported")
+    round: int | None = Field(description="0 for the bootstrap, null for an imported version")
     model_version: str
     status: ModelStatus
     created: Moment
     training_cases: int
     held_out: ScoreOut = Field(description="on cases of participants that no model was trained on")
-    presegmentations: ScoreOut = Field(description="its pre-segmentations against what readers made of them")
-    drafts: ScoreOut = Field(deprecated="use presegmentations", description="the same as presegmentations")
+    presegmentations: ScoreOut = Field(description="its pre-segmentations against the annotations made from them")
+    drafts: ScoreOut = Field(deprecated="use presegmentations", description="Deprecated: use `presegmentations`.")
+
+    @classmethod
+    def of(cls, row: ModelVersion, sums: VersionSums) -> LearningPoint:
+        """Fill the document from its row and what was measured of it."""
+        dsc = {name: part.dsc for name, part in sums.structures.items() if part.dsc is not None}
+        presegmentations = ScoreOut(cases=sums.drafted_cases, mean_dsc=sums.draft_dsc, dsc=dsc)
+        return cls(
+            round=_round_of(row),
+            model_version=row.version,
+            status=row.status,
+            created=row.created_at,
+            training_cases=sums.training_cases,
+            held_out=ScoreOut(cases=sums.held_out_cases, mean_dsc=sums.held_out_dsc, dsc=sums.held_out_structures),
+            presegmentations=presegmentations,
+            drafts=presegmentations,
+        )
 
 
 class StructureEffortOut(BaseModel):
-    """One structure's part of the corrections."""
+    """What readers changed in one structure."""
 
     cases: int
     edited_voxels_per_case: float | None
-    mean_dsc: float | None
+    mean_dsc: float | None = Field(description="of pre-segmentation and annotation")
 
 
 class EffortPoint(BaseModel):
-    """What readers changed in one model version's drafts."""
+    """What readers changed in the pre-segmentations of one model version."""
 
-    round: int | None = Field(description="0: the bootstrap; null: imported")
+    round: int | None = Field(description="0 for the bootstrap, null for an imported version")
     model_version: str
     cases: int
-    unchanged_cases: int = Field(description="submitted as they were drafted")
+    unchanged_cases: int = Field(description="cases whose pre-segmentation was submitted without a change")
     edited_voxels_per_case: float | None
     edited_ml_per_case: float | None
-    seconds_per_case: float | None
+    seconds_per_case: float | None = Field(description="from assignment to submission")
     structures: dict[str, StructureEffortOut]
+
+    @classmethod
+    def of(cls, row: ModelVersion, sums: VersionSums) -> EffortPoint:
+        """Fill the document from its row and what was measured of it."""
+        structures = {
+            name: StructureEffortOut(cases=part.cases, edited_voxels_per_case=part.edited_voxels, mean_dsc=part.dsc)
+            for name, part in sums.structures.items()
+        }
+        return cls(
+            round=_round_of(row),
+            model_version=row.version,
+            cases=sums.drafted_cases,
+            unchanged_cases=sums.unchanged_cases,
+            edited_voxels_per_case=sums.edited_voxels,
+            edited_ml_per_case=sums.edited_ml,
+            seconds_per_case=sums.seconds,
+            structures=structures,
+        )
+
+
+class PerformanceOut(BaseModel):
+    """All that was measured of one model version."""
+
+    learning: LearningPoint
+    effort: EffortPoint
 
 
 def _round_of(row: ModelVersion) -> int | None:
     return 0 if row.version == BOOTSTRAP else row.round_number
-
-
-def learning_points(rows: Sequence[ModelVersion], sums: Mapping[str, VersionSums]) -> list[LearningPoint]:
-    """The learning curve's points in the order of the rows."""
-    return [_learning_point(row, sums[row.version]) for row in rows]
-
-
-def _learning_point(row: ModelVersion, values: VersionSums) -> LearningPoint:
-    dsc = {name: part.dsc for name, part in values.structures.items() if part.dsc is not None}
-    corrected = ScoreOut(cases=values.drafted_cases, mean_dsc=values.draft_dsc, dsc=dsc)
-    return LearningPoint(
-        round=_round_of(row),
-        model_version=row.version,
-        status=row.status,
-        created=row.created_at,
-        training_cases=values.training_cases,
-        held_out=ScoreOut(cases=values.held_out_cases, mean_dsc=values.held_out_dsc, dsc=values.held_out_structures),
-        presegmentations=corrected,
-        drafts=corrected,
-    )
-
-
-def effort_points(rows: Sequence[ModelVersion], sums: Mapping[str, VersionSums]) -> list[EffortPoint]:
-    """What readers changed, in the order of the rows."""
-    return [_effort_point(row, sums[row.version]) for row in rows]
-
-
-def _effort_point(row: ModelVersion, values: VersionSums) -> EffortPoint:
-    structures = {
-        name: StructureEffortOut(cases=part.cases, edited_voxels_per_case=part.edited_voxels, mean_dsc=part.dsc)
-        for name, part in values.structures.items()
-    }
-    return EffortPoint(
-        round=_round_of(row),
-        model_version=row.version,
-        cases=values.drafted_cases,
-        unchanged_cases=values.unchanged_cases,
-        edited_voxels_per_case=values.edited_voxels,
-        edited_ml_per_case=values.edited_ml,
-        seconds_per_case=values.seconds,
-        structures=structures,
-    )

@@ -11,21 +11,21 @@ from mrseg_label.reports.documents.base import JsonObject, Moment
 
 
 class ModelOut(BaseModel):
-    """A model version. ``bootstrap`` stands for TotalSegmentator and has no files of its own."""
+    """A model version; ``bootstrap``, which is TotalSegmentator, has no files of its own."""
 
     version: str
-    round: int | None = Field(description="round that trained it")
-    parent: str | None = Field(description="version it started from")
+    round: int | None = Field(description="round that trained it; null for the bootstrap and imported versions")
+    parent: str | None = Field(description="version that its training started from")
     created: Moment
     promoted: Moment | None
     status: ModelStatus
-    metrics: JsonObject = Field(description="what its round measured, DSC per structure among it")
-    dataset_digest: str | None = Field(description="SHA-256 of the data-set snapshot")
+    metrics: JsonObject = Field(description="what its round measured, such as DSC by structure")
+    dataset_digest: str | None = Field(description="SHA-256 of the snapshot that it was trained on")
     weights_digest: str | None = Field(description="SHA-256 over all files of the version")
 
     @classmethod
     def of(cls, row: ModelVersion) -> ModelOut:
-        """From its row."""
+        """Fill the document from its row."""
         return cls(
             version=row.version,
             round=row.round_number,
@@ -40,14 +40,14 @@ class ModelOut(BaseModel):
 
 
 class ComparisonOut(BaseModel):
-    """Two versions on the held-out cases that both were evaluated on."""
+    """Two model versions compared on the held-out cases that both were evaluated on."""
 
     versions: tuple[str, str]
     cases: int
     mean_dsc: tuple[float | None, float | None]
-    structures: dict[str, tuple[float, float]]
+    structures: dict[str, tuple[float, float]] = Field(description="mean DSC of the two versions by structure")
 
     @classmethod
     def of(cls, found: Comparison) -> ComparisonOut:
-        """From a comparison."""
+        """Fill the document from a comparison."""
         return cls(versions=found.versions, cases=found.cases, mean_dsc=found.mean_dsc, structures=found.structures)

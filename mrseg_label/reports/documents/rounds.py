@@ -13,11 +13,11 @@ from mrseg_label.reports.documents.base import JsonObject, Moment
 
 
 class SnapshotOut(BaseModel):
-    """What a round trains and evaluates on."""
+    """Size of a round's snapshot."""
 
-    digest: str | None
-    training: int = Field(description="cases that are trained on")
-    held_out: int = Field(description="cases of held-out participants, for evaluation only")
+    digest: str | None = Field(description="SHA-256 of the snapshot; null until it is taken")
+    training: int = Field(description="cases that the round trains on")
+    held_out: int = Field(description="cases of held-out participants, for evaluation alone")
 
 
 class CaseOut(BaseModel):
@@ -26,8 +26,8 @@ class CaseOut(BaseModel):
     acquisition: str
     examination: str
     annotation: str
-    revision: str = Field(deprecated="use annotation", description="the same as annotation")
-    number: int
+    revision: str = Field(deprecated="use annotation", description="Deprecated: use `annotation`.")
+    number: int = Field(description="revision number of the annotation")
     role: CaseRole
 
 
@@ -36,10 +36,10 @@ class RoundOut(BaseModel):
 
     number: int
     state: RoundState
-    profile: str
-    final: bool
-    parent: str | None = Field(description="model version it starts from")
-    model_version: str | None = Field(description="model version it registered")
+    profile: str = Field(description="training profile")
+    final: bool = Field(description="whether all folds of the profile are trained")
+    parent: str | None = Field(description="model version that it starts from")
+    model_version: str | None = Field(description="model version that it registered")
     attempt: int
     progress: JsonObject = Field(description="stage, fold, epoch")
     snapshot: SnapshotOut
@@ -51,7 +51,7 @@ class RoundOut(BaseModel):
 
     @classmethod
     def of(cls, row: Round, counts: Mapping[CaseRole, int], version: str | None) -> RoundOut:
-        """From its row, the sizes of its snapshot and the version that it registered."""
+        """Fill the document from its row, the sizes of its snapshot and the version that it registered."""
         return cls(**_round_fields(row, counts, version))
 
 
@@ -62,7 +62,7 @@ class RoundDetail(RoundOut):
 
     @classmethod
     def of_detail(cls, row: Round, counts: Mapping[CaseRole, int], version: str | None) -> RoundDetail:
-        """From its row; reads its cases, so within the row's session."""
+        """Fill the document from its row, within the row's session: its cases are read."""
         cases = [
             CaseOut(
                 acquisition=case.acquisition_id,

@@ -1,8 +1,6 @@
-"""The state of a workspace in one document."""
+"""State of a workspace, and whether the server is up."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 from pydantic import BaseModel, Field
 
@@ -10,33 +8,34 @@ from mrseg_label.reports.documents.learning import ProgressOut
 from mrseg_label.reports.documents.models import ModelOut
 
 
-class RowCountsOut(BaseModel):
-    """How many rows of each kind the catalogue holds."""
+class Health(BaseModel):
+    """The server answers."""
+
+    status: str = "ok"
+
+
+class CountsOut(BaseModel):
+    """What the catalogue holds."""
 
     participants: int
     acquisitions: int
     examinations: int
     annotations: int
-    revisions: int = Field(deprecated="use annotations", description="the same as annotations")
-
-    @classmethod
-    def of(cls, counts: Mapping[str, int]) -> RowCountsOut:
-        """Build it from the counts by name."""
-        return cls(**counts, revisions=counts["annotations"])
+    revisions: int = Field(deprecated="use annotations", description="Deprecated: use `annotations`.")
 
 
 class RefusedMaskOut(BaseModel):
-    """An imported mask that could not become an annotation."""
+    """A mask that came with an import and was not accepted as an annotation."""
 
     examination: str
     reason: str
 
 
 class StatusOut(BaseModel):
-    """What ``mrseg-label status`` shows."""
+    """State of a workspace."""
 
-    workspace: str = Field(description="folder of the workspace")
+    workspace: str = Field(description="its folder")
     current_model: ModelOut
     progress: ProgressOut
-    counts: RowCountsOut
+    counts: CountsOut
     masks_refused: list[RefusedMaskOut]

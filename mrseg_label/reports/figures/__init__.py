@@ -1,4 +1,4 @@
-"""Pictures for people: a case as Slicer shows it, the learning curve."""
+"""Figures: a case as Slicer shows it, and the learning curve."""
 
 from __future__ import annotations
 

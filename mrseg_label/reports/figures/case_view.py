@@ -1,4 +1,4 @@
-"""A case with its draft and its correction, laid out as Slicer lays out its slice views."""
+"""A figure of a case with its pre-segmentation and its annotation, in the layout of Slicer's slice views."""
 
 from __future__ import annotations
 
@@ -40,12 +40,16 @@ _DPI = 130
 
 @dataclass(frozen=True)
 class CasePicture:
-    """What is shown.
+    """What the figure shows.
 
     Attributes
     ----------
-    image : (X, Y, Z) grey values. draft, corrected : (X, Y, Z) ids of the scheme, on the same grid.
-    title : what case this is. draft_from : which model made the draft. corrected_by : who corrected it.
+    image : (X, Y, Z) grey values.
+    presegmentation, corrected : (X, Y, Z) label ids of the scheme, on the grid of the image.
+    geometry : the grid of all three.
+    title : names the case.
+    draft_from : model version that made the pre-segmentation.
+    corrected_by : reader who made the annotation.
     """
 
     image: NDArray[Any]
@@ -58,22 +62,28 @@ class CasePicture:
 
 
 def case_view(case: CasePicture, scheme: LabelScheme, path: Path, focus: Sequence[int] | None = None) -> None:
-    """Draw a case: three planes with the draft, the same with the correction, and the largest structures.
+    """Draw a case: three planes with the pre-segmentation, the same with the annotation, and the largest structures.
 
     Parameters
     ----------
-    path : the picture, PNG.
-    focus : voxel index (X, Y, Z) in the volume's own axes through which the planes go; where the correction
-        shows most by default.
+    path : file to write, PNG.
+    focus : voxel index (X, Y, Z), in the volume's own axes, of the point that all planes cut; by default where
+        the annotation shows most.
 
     Raises
     ------
     GeometryError
-        Image, draft and correction are not on one grid.
+        Image, pre-segmentation and annotation are not on one grid.
     """
-    for array, what in ((case.image, "image"), (case.presegmentation, "draft"), (case.corrected, "correction")):
+    for array, what in (
+        (case.image, "image"),
+        (case.presegmentation, "pre-segmentation"),
+        (case.corrected, "annotation"),
+    ):
         if array.shape != case.geometry.shape:
-            raise GeometryError(f"the {what} has the shape {array.shape}, the case's geometry {case.geometry.shape}")
+            raise GeometryError(
+                f"the {what} has the shape {array.shape}, but the grid of the case has {case.geometry.shape}"
+            )
     image, geometry = to_ras(case.image, case.geometry)
     presegmentation, _ = to_ras(case.presegmentation, case.geometry)
     corrected, _ = to_ras(case.corrected, case.geometry)
@@ -86,7 +96,7 @@ def case_view(case: CasePicture, scheme: LabelScheme, path: Path, focus: Sequenc
     figure.text(
         0.988,
         0.966,
-        "radiological view: patient's right is on the left",
+        "radiological convention: the patient's right is on the left",
         color=_FAINT,
         fontsize=9.5,
         va="center",
@@ -95,7 +105,7 @@ def case_view(case: CasePicture, scheme: LabelScheme, path: Path, focus: Sequenc
     _segments_panel(figure, case, presegmentation, corrected, scheme)
     body = _body(image, corrected, levels)
     shown = [min(max(at - part.start, 0), part.stop - part.start - 1) for at, part in zip(where, body, strict=True)]
-    rows = ((presegmentation[body], "draft"), (corrected[body], "correction"))
+    rows = ((presegmentation[body], "draft"), (corrected[body], "annotation"))
     _views(figure, rows, image[body], _cropped(geometry, body), shown, levels, scheme)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, facecolor=_BACKGROUND)
@@ -122,7 +132,7 @@ def _views(
 
 
 def _body(image: NDArray[Any], corrected: NDArray[np.uint8], levels: tuple[float, float]) -> tuple[slice, slice, slice]:
-    """The box around everything that is not air, with a little air left around it."""
+    """Find the box around everything that is not air, with a small margin."""
     bright = (image > levels[0] + _AIR * (levels[1] - levels[0])) | (corrected > 0)
     box = []
     for axis, size in enumerate(image.shape):
@@ -143,7 +153,7 @@ def _cropped(geometry: Geometry, box: tuple[slice, slice, slice]) -> Geometry:
 
 
 def _shares(widths: Sequence[float], heights: Sequence[float]) -> list[float]:
-    """How the row's width is divided: by the shape of each slice, none too narrow for its caption."""
+    """Divide the width of a row among its slices by their shapes, none too narrow for its caption."""
     shapes = [min(max(width / height, 0.75), 1.6) for width, height in zip(widths, heights, strict=True)]
     return [shape / sum(shapes) for shape in shapes]
 
@@ -195,7 +205,7 @@ def _slice_view(
     axes.imshow(shown.pixels, cmap="gray", vmin=levels[0], vmax=levels[1], extent=extent, interpolation="bicubic")
     _overlay(axes, section(labels, geometry, plane, index), scheme)
     _fit(axes, shown, figure, (width, height - bar))
-    _annotate(axes, EDGES[plane])
+    _label_edges(axes, EDGES[plane])
 
 
 def _index_vector(plane: Plane, index: int, geometry: Geometry) -> NDArray[np.float64]:
@@ -205,7 +215,7 @@ def _index_vector(plane: Plane, index: int, geometry: Geometry) -> NDArray[np.fl
 
 
 def _overlay(axes: Axes, labels: Section, scheme: LabelScheme) -> None:
-    """Each structure as a translucent area with a firm outline, like a segment with its closed surface."""
+    """Draw each structure as a translucent area with an opaque outline, as Slicer shows segments."""
     height, width = labels.pixels.shape
     # A margin of background closes outlines at the edge of the field of view.
     x = (np.arange(-1, width + 1) + 0.5) * labels.width_mm / width
@@ -237,7 +247,7 @@ def _fit(axes: Axes, shown: Section, figure: Figure, size: tuple[float, float]) 
     axes.set_ylim(shown.height_mm + extra_y / 2, -extra_y / 2)
 
 
-def _annotate(axes: Axes, edges: tuple[str, str, str, str]) -> None:
+def _label_edges(axes: Axes, edges: tuple[str, str, str, str]) -> None:
     left, right, top, bottom = edges
     style: dict[str, Any] = {"transform": axes.transAxes, "color": "#8fc7ff", "fontsize": 9.5, "fontweight": "bold"}
     axes.text(0.015, 0.5, left, va="center", ha="left", **style)
@@ -253,7 +263,7 @@ def _segments_panel(
     corrected: NDArray[np.uint8],
     scheme: LabelScheme,
 ) -> None:
-    """The largest structures with their colours, volumes and the draft's agreement with the correction."""
+    """List the largest structures with colour, volume and DSC of pre-segmentation and annotation."""
     left, bottom, width, height = 0.012, 0.025, 0.238, 0.9
     style = {"boxstyle": "round,pad=0,rounding_size=0.006", "facecolor": _PANEL, "edgecolor": "none"}
     figure.add_artist(FancyBboxPatch((left, bottom), width, height, transform=figure.transFigure, **style))
@@ -277,7 +287,7 @@ def _segments_panel(
     edited = int(np.count_nonzero(presegmentation != corrected))
     present = agreement[volumes > 0]
     lines = (
-        f"Draft by {case.draft_from}, corrected by {case.corrected_by}",
+        f"Draft by {case.draft_from}, annotated by {case.corrected_by}",
         f"{len(present)} structures, mean draft DSC {float(np.nanmean(present)) if present.size else 0:.2f}",
         f"{edited:,} voxels edited ({edited * case.geometry.voxel_ml:,.0f} ml)",
     )

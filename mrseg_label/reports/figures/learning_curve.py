@@ -1,4 +1,4 @@
-"""The learning curve of a workspace: how good the drafts were, and how much work they left."""
+"""A figure of the learning curve: how good the pre-segmentations of each round were, and how much readers edited."""
 
 from __future__ import annotations
 
@@ -29,8 +29,11 @@ class CurvePoint:
 
     Attributes
     ----------
-    cases : corrections that the round's drafts were given for.
-    mean_dsc : of the drafts that readers were given. heldout_dsc : of the round's model on a fixed set, if known.
+    cases : number of annotations that were made from the round's pre-segmentations.
+    mean_dsc : of the pre-segmentations that readers started from.
+    heldout_dsc : of the round's model on a fixed set of held-out participants, if known.
+    edited_voxels_per_case : mean number of voxels that readers changed.
+    promoted : whether the round's model became the current one.
     """
 
     round: int
@@ -42,8 +45,12 @@ class CurvePoint:
     promoted: bool = True
 
 
-def curve(points: Sequence[CurvePoint], path: Path, title: str = "Drafts and corrections, round by round") -> None:
-    """Draw DSC and effort against the rounds, PNG.
+def curve(points: Sequence[CurvePoint], path: Path, title: str = "Drafts and annotations, round by round") -> None:
+    """Draw DSC and effort by round.
+
+    Parameters
+    ----------
+    path : file to write, PNG.
 
     Raises
     ------
@@ -61,7 +68,7 @@ def curve(points: Sequence[CurvePoint], path: Path, title: str = "Drafts and cor
     _draw_quality(quality, points)
     _draw_effort(effort, points)
     for axes in (quality, effort):
-        _dress(axes, points)
+        _style(axes, points)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, facecolor="white")
 
@@ -77,7 +84,7 @@ def _draw_quality(axes: Axes, points: Sequence[CurvePoint]) -> None:
         linewidth=2.4,
         marker="o",
         markersize=8,
-        label="drafts given to the readers",
+        label="drafts that readers started from",
         zorder=3,
     )
     held = [(k, point.heldout_dsc) for k, point in enumerate(points) if point.heldout_dsc is not None]
@@ -95,14 +102,14 @@ def _draw_quality(axes: Axes, points: Sequence[CurvePoint]) -> None:
 
 
 def _label(axes: Axes, k: int, value: float, above: bool, **style: Any) -> None:
-    """The value beside its point, on the side where the other curve is not."""
+    """Write the value beside its point, on the side away from the other curve."""
     axes.annotate(
         f"{value:.2f}", (k, value), textcoords="offset points", xytext=(0, 11 if above else -19), ha="center", **style
     )
 
 
 def _draw_effort(axes: Axes, points: Sequence[CurvePoint]) -> None:
-    axes.set_title("Voxels that a reader had to edit, a case", loc="left", fontsize=11, color=_INK, pad=12)
+    axes.set_title("Voxels edited per case", loc="left", fontsize=11, color=_INK, pad=12)
     values = [point.edited_voxels_per_case for point in points]
     colors = [_EFFORT if point.promoted else _REJECTED for point in points]
     axes.bar(range(len(points)), values, width=0.56, color=colors, zorder=3)
@@ -114,7 +121,7 @@ def _draw_effort(axes: Axes, points: Sequence[CurvePoint]) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
-def _dress(axes: Axes, points: Sequence[CurvePoint]) -> None:
+def _style(axes: Axes, points: Sequence[CurvePoint]) -> None:
     names = []
     for point in points:
         name = "bootstrap" if point.round == 0 else f"round {point.round}"

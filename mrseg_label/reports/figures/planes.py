@@ -1,4 +1,4 @@
-"""Slices of a volume as a radiologist looks at them."""
+"""Slices of a volume in the radiological convention."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Plane(Enum):
     AXIAL = 2
 
 
-# What lies at the left, right, top and bottom edge of the picture: patient's right on the viewer's left,
-# anterior up or left, head up.
+# Direction at the left, right, top and bottom edge of the picture: the patient's right is on the viewer's left,
+# anterior is up or left, the head is up.
 EDGES: dict[Plane, tuple[str, str, str, str]] = {
     Plane.AXIAL: ("R", "L", "A", "P"),
     Plane.CORONAL: ("R", "L", "S", "I"),
@@ -36,7 +36,7 @@ class Section:
     Attributes
     ----------
     pixels : (rows, columns); row 0 is the top, column 0 the left of the picture.
-    width_mm, height_mm : its size in the body.
+    width_mm, height_mm : its size in the patient.
     """
 
     plane: Plane
@@ -46,7 +46,7 @@ class Section:
 
 
 def to_ras(array: NDArray[Any], geometry: Geometry) -> tuple[NDArray[Any], Geometry]:
-    """The volume with its axes nearest to right, anterior, superior."""
+    """Reorder a volume so that its axes run nearest to right, anterior, superior."""
     return reorient(array, geometry, "RAS")
 
 
@@ -59,7 +59,7 @@ def section(array: NDArray[Any], geometry: Geometry, plane: Plane, index: int) -
     index : along the axis that the plane cuts.
     """
     cut = np.take(array, index, axis=plane.value)
-    # Both remaining axes rise towards R, A or S, which belong to the left or the top edge: turn both round.
+    # Both remaining axes rise towards R, A or S, which belong at the left or the top edge: reverse both.
     pixels = cut[::-1, ::-1].T
     across, up = (axis for axis in range(3) if axis != plane.value)
     spacing = geometry.spacing_mm
@@ -67,11 +67,11 @@ def section(array: NDArray[Any], geometry: Geometry, plane: Plane, index: int) -
 
 
 def window(image: NDArray[Any], low: float = 1.0, high: float = 99.5) -> tuple[float, float]:
-    """Grey-level window of an image, from percentiles of what is not empty background.
+    """Compute the grey-level window of an image from percentiles of everything but its background.
 
     Returns
     -------
-    The values shown as black and as white.
+    black, white : the grey values that are shown as black and as white.
     """
     values = image[image > image.min()]
     if values.size == 0:
@@ -81,9 +81,9 @@ def window(image: NDArray[Any], low: float = 1.0, high: float = 99.5) -> tuple[f
 
 
 def richest_index(labels: NDArray[np.integer[Any]], plane: Plane, structures: int) -> int:
-    """The slice that shows most structures with most area: where there is something to look at.
+    """Find the slice that shows most structures with most area.
 
-    Area counts by its square root, so that one large organ does not win over many small ones.
+    Each area counts by its square root, so that one large organ does not outweigh many small ones.
     """
     along = np.moveaxis(labels, plane.value, 0)
     flat = along.reshape(along.shape[0], -1).astype(np.int64)

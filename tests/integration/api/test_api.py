@@ -15,10 +15,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
 from mrseg_label import api
-from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.tables import Assignment
 from mrseg_label.catalog.types import CaseRole, RoundState
+from mrseg_label.http import problems
 from mrseg_label.ids import new_ticket
 from mrseg_label.registry import service
 from mrseg_label.rounds.service import log_path
@@ -33,7 +33,7 @@ from tests.support.catalog_rows import (
 )
 from tests.unit.registry.test_registry import make_model
 
-Opened = tuple[Workspace, Catalog, TestClient]
+Opened = tuple[OpenedWorkspace, TestClient]
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def opened(tmp_path: Path, database_settings: str) -> Iterator[Opened]:
     app = FastAPI()
     app.include_router(api.root_router(workspace))
     app.include_router(api.router(workspace))
-    api.problems.install(app)
+    problems.install(app)
     with TestClient(app, raise_server_exceptions=False) as client:
         yield workspace, client
     workspace.catalog.close()
@@ -86,7 +86,7 @@ def add_model(workspace: OpenedWorkspace, version: str, **lineage: Any) -> None:
 
 
 def test_a_fresh_workspace(opened: Opened) -> None:
-    _, _, client = opened
+    _, client = opened
     model = client.get("/api/v1/models/current").json()
     assert (model["version"], model["status"], model["round"], model["metrics"]) == ("bootstrap", "current", None, {})
     assert model["created"].endswith("Z")
@@ -100,7 +100,7 @@ def test_a_fresh_workspace(opened: Opened) -> None:
 
 
 def test_model_is_promoted_rolled_back_and_downloaded(opened: Opened) -> None:
-    workspace, catalog, client = opened
+    workspace, client = opened
     add_model(workspace, "round-1", parent="bootstrap", metrics={"mean_dsc": float("nan"), "dsc": {"liver": 0.8}})
     assert client.get("/api/v1/models/round-1").json()["metrics"] == {"mean_dsc": None, "dsc": {"liver": 0.8}}
     promoted = client.post("/api/v1/models/round-1/promote").json()
@@ -121,7 +121,7 @@ def test_model_is_promoted_rolled_back_and_downloaded(opened: Opened) -> None:
 
 
 def test_examinations_page_by_page_newest_first(opened: Opened) -> None:
-    _, catalog, client = opened
+    workspace, client = opened
     start = datetime(2026, 1, 1, tzinfo=UTC)
     with workspace.catalog.begin() as session:
         for number in range(5):
@@ -137,8 +137,8 @@ def test_examinations_page_by_page_newest_first(opened: Opened) -> None:
     assert only[0]["created"] == "2026-01-04T00:00:00.000003Z"
 
 
-def test_a_correction_serves_all_channels_of_its_group(opened: Opened) -> None:
-    _, catalog, client = opened
+def test_an_annotation_counts_for_all_channels_of_its_acquisition(opened: Opened) -> None:
+    workspace, client = opened
     with workspace.catalog.begin() as session:
         case = add_acquisition(session, add_participant(session, "p1"))
         add_annotation(session, case, edited=7, number=1)
@@ -167,12 +167,12 @@ def test_a_correction_serves_all_channels_of_its_group(opened: Opened) -> None:
         "dsc": 0.5,
     }
     shown = client.get(f"/api/v1/examinations/{ids['fat']}").json()
-    assert shown["annotated"] and shown["handed_out_until"] and shown["group"] == case.id
+    assert shown["annotated"] and shown["assigned_until"] and shown["acquisition"] == case.id
     assert everything(client, f"/api/v1/examinations/{ids['in']}/annotations", 1) == own
 
 
-def test_round_is_started_cancelled_and_taken_up_again(opened: Opened) -> None:
-    workspace, catalog, client = opened
+def test_a_round_is_started_cancelled_and_retried(opened: Opened) -> None:
+    workspace, client = opened
     problem_of(client.post("/api/v1/rounds"), 409)
     with workspace.catalog.begin() as session:
         for number in range(4):
@@ -196,8 +196,8 @@ def test_round_is_started_cancelled_and_taken_up_again(opened: Opened) -> None:
     problem_of(client.get("/api/v1/rounds/0"), 422)
 
 
-def test_log_that_is_long_begins_with_a_whole_line(opened: Opened) -> None:
-    workspace, catalog, client = opened
+def test_a_long_log_begins_with_a_whole_line(opened: Opened) -> None:
+    workspace, client = opened
     with workspace.catalog.begin() as session:
         add_round(session, 1, [])
     lines = [f"line {number:07d}" for number in range(200_000)]
@@ -209,7 +209,7 @@ def test_log_that_is_long_begins_with_a_whole_line(opened: Opened) -> None:
 
 
 def test_learning_curve_and_effort(opened: Opened) -> None:
-    workspace, catalog, client = opened
+    workspace, client = opened
     with workspace.catalog.begin() as session:
         cases = [add_acquisition(session, add_participant(session, f"p{n}", held_out=n == 0)) for n in range(4)]
         first = [
@@ -218,7 +218,7 @@ def test_learning_curve_and_effort(opened: Opened) -> None:
             )
             for case, edited, dsc, s in zip(cases[:3], (100, 300, 0), (0.2, 0.4, 0.6), (60.0, 120.0, None), strict=True)
         ]
-        # Submitted again: the case counts once, with what it came to in the end.
+        # Submitted again: the case counts once, with its newest annotation.
         add_annotation(session, cases[1], edited=500, draft_dsc=0.4, structures={"liver": 0.4, "spleen": 0.2}, number=2)
         add_round(
             session, 1, [(first[0], CaseRole.HELD_OUT), (first[1], CaseRole.TRAINING), (first[2], CaseRole.TRAINING)]
@@ -231,11 +231,11 @@ def test_learning_curve_and_effort(opened: Opened) -> None:
     newest, bootstrap = client.get("/api/v1/metrics/learning-curve").json()["items"]
     assert (newest["round"], newest["model_version"], newest["training_cases"]) == (1, "round-1", 2)
     assert newest["held_out"] == {"cases": 1, "mean_dsc": 0.8, "dsc": {"liver": 0.8, "spleen": 0.5}}
-    assert newest["drafts"]["cases"] == 1
+    assert newest["presegmentations"]["cases"] == 1
     assert (bootstrap["round"], bootstrap["training_cases"]) == (0, 0)
     assert bootstrap["held_out"]["dsc"] == {"liver": 0.2}
-    assert bootstrap["drafts"]["mean_dsc"] == pytest.approx(0.4)
-    assert bootstrap["drafts"]["dsc"] == pytest.approx({"liver": 0.4, "spleen": 0.2})
+    assert bootstrap["presegmentations"]["mean_dsc"] == pytest.approx(0.4)
+    assert bootstrap["presegmentations"]["dsc"] == pytest.approx({"liver": 0.4, "spleen": 0.2})
     effort = client.get("/api/v1/metrics/effort").json()["items"][1]
     assert (effort["cases"], effort["unchanged_cases"]) == (3, 1)
     assert effort["edited_voxels_per_case"] == pytest.approx(200)
@@ -264,15 +264,15 @@ def test_learning_curve_and_effort(opened: Opened) -> None:
         "/api/v1/examinations?annotated=perhaps",
     ],
 )
-def test_a_wrong_request_is_a_problem_that_says_where(opened: Opened, path: str) -> None:
-    _, _, client = opened
+def test_an_invalid_request_is_a_problem_that_names_the_part(opened: Opened, path: str) -> None:
+    _, client = opened
     body = problem_of(client.get(path), 422)
     assert len(body["detail"]) > 10
     assert body["instance"] == path.partition("?")[0]
 
 
-def test_unknown_things_are_problems_too(opened: Opened) -> None:
-    _, _, client = opened
+def test_what_does_not_exist_is_a_problem_too(opened: Opened) -> None:
+    _, client = opened
     for path in ("models/x", "examinations/x", "examinations/x/annotations", "rounds/7", "rounds/7/log", "nothing"):
         problem_of(client.get(f"/api/v1/{path}"), 404)
     problem_of(client.delete("/api/v1/models"), 405)
@@ -280,7 +280,7 @@ def test_unknown_things_are_problems_too(opened: Opened) -> None:
 
 
 def test_health(opened: Opened) -> None:
-    _, catalog, client = opened
+    workspace, client = opened
     assert client.get("/healthz").json() == {"status": "ok"}
     assert client.get("/readyz").status_code == 200
     with workspace.catalog.begin() as session:
@@ -292,7 +292,7 @@ def test_health(opened: Opened) -> None:
 
 
 def test_figures_for_prometheus(opened: Opened) -> None:
-    _, catalog, client = opened
+    workspace, client = opened
     with workspace.catalog.begin() as session:
         case = add_acquisition(session, add_participant(session, "p1", held_out=True))
         add_acquisition(session, add_participant(session, "p2"))
@@ -300,7 +300,14 @@ def test_figures_for_prometheus(opened: Opened) -> None:
         add_evaluation(session, "bootstrap", add_annotation(session, case, edited=12), 0.25, {"liver": 0.25})
     families = {family.name: family for family in text_string_to_metric_families(client.get("/metrics").text)}
     cases = {sample.labels["state"]: sample.value for sample in families["mrseg_cases"].samples}
-    assert cases == {"annotated": 1, "waiting": 1, "handed_out": 0, "excluded": 0}
+    assert cases == {
+        "annotated": 1,
+        "waiting": 1,
+        "assigned": 0,
+        "handed_out": 0,
+        "awaiting_review": 0,
+        "excluded": 0,
+    }
     assert families["mrseg_round_active"].samples[0].value == 3
     assert families["mrseg_model_held_out_dsc"].samples[0].value == 0.25
     assert families["mrseg_model_edited_voxels"].samples[0].value == 12
@@ -308,13 +315,14 @@ def test_figures_for_prometheus(opened: Opened) -> None:
 
 
 def test_openapi_describes_every_route_with_a_type(opened: Opened) -> None:
-    _, _, client = opened
+    _, client = opened
     paths = client.get("/openapi.json").json()["paths"]
     promised = {
         "/api/v1/models", "/api/v1/models/current", "/api/v1/models/{version}", "/api/v1/models/{version}/archive",
         "/api/v1/models/{version}/promote", "/api/v1/models/rollback", "/api/v1/rounds", "/api/v1/rounds/{number}",
         "/api/v1/rounds/{number}/cancel", "/api/v1/rounds/{number}/retry", "/api/v1/rounds/{number}/log",
         "/api/v1/examinations", "/api/v1/examinations/{examination}", "/api/v1/examinations/{examination}/annotations",
+        "/api/v1/examinations/assign", "/api/v1/examinations/{examination}/return",
         "/api/v1/examinations/hand-out", "/api/v1/examinations/{examination}/release",
         "/api/v1/examinations/{examination}/unusable", "/api/v1/annotations", "/api/v1/annotations/{annotation}",
         "/api/v1/annotations/{annotation}/mask", "/api/v1/annotations/{annotation}/compare/{other}",

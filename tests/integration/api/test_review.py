@@ -18,6 +18,7 @@ from mrseg_label import api
 from mrseg_label.annotation.record import Submitted
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.cli import app
+from mrseg_label.http import problems
 from mrseg_label.worklist.service import assign_next_case
 from tests.support.annotation_house import House, draft_array, make_house
 
@@ -31,7 +32,7 @@ def house(tmp_path: Path, database_settings: str) -> Iterator[House]:
 def client(house: House) -> Iterator[TestClient]:
     application = FastAPI()
     application.include_router(api.router(house.workspace))
-    api.problems.install(application)
+    problems.install(application)
     with TestClient(application, raise_server_exceptions=False) as client:
         yield client
 
@@ -113,23 +114,40 @@ def test_withdraw_restore_compare_and_mask_over_rest(house: House, client: TestC
     assert restored["report"] == {"restored_from": first.annotation_id}
 
 
-def test_cases_are_reserved_released_and_marked_over_rest(house: House, client: TestClient) -> None:
+def test_cases_are_assigned_returned_and_marked_over_rest(house: House, client: TestClient) -> None:
     sent = send(house, "ada")
     post(client, f"annotations/{sent.annotation_id}/accept", client="bob")
-    wish = {"client": "bob", "purpose": "correct", "examination": house.other_channel}
-    given = post(client, "examinations/hand-out", 201, **wish)
-    assert (given["examination"], given["revision"]) == (house.examination, sent.annotation_id)
-    assert "until" in post(client, "examinations/hand-out", 409, **{**wish, "client": "eve"})["detail"]
-    assert "does not hold" in post(client, f"examinations/{house.examination}/release", 409, client="eve")["detail"]
-    assert post(client, f"examinations/{house.examination}/release", client="bob")["handed_out_until"] is None
-    assert post(client, "examinations/hand-out", 201, client="eve", purpose="second_read")["revision"] is None
+    request = {"client": "bob", "purpose": "correct", "examination": house.other_channel}
+    assigned = post(client, "examinations/assign", 201, **request)
+    assert (assigned["examination"], assigned["annotation"]) == (house.examination, sent.annotation_id)
+    assert "until" in post(client, "examinations/assign", 409, **{**request, "client": "eve"})["detail"]
+    assert (
+        "not assigned to eve" in post(client, f"examinations/{house.examination}/return", 409, client="eve")["detail"]
+    )
+    assert post(client, f"examinations/{house.examination}/return", client="bob")["assigned_until"] is None
+    assert post(client, "examinations/assign", 201, client="eve", purpose="second_read")["annotation"] is None
     for broken in ({"purpose": "steal"}, {"client": "\x07"}, {"client": "x" * 201}):
-        post(client, "examinations/hand-out", 422, **{**wish, **broken})
-    post(client, "examinations/hand-out", 404, **{**wish, "examination": "ex-none"})
+        post(client, "examinations/assign", 422, **{**request, **broken})
+    post(client, "examinations/assign", 404, **{**request, "examination": "ex-none"})
     post(client, f"examinations/{house.examination}/unusable", 422, client="eve", reason="")
     marked = post(client, f"examinations/{house.examination}/unusable", client="eve", reason="motion")
-    assert (marked["excluded"], marked["handed_out_until"]) == ("motion", None)
-    assert "motion" in post(client, "examinations/hand-out", 409, **wish)["detail"]
+    assert (marked["excluded"], marked["assigned_until"]) == ("motion", None)
+    assert "motion" in post(client, "examinations/assign", 409, **request)["detail"]
+
+
+def test_deprecated_routes_and_fields_still_work(house: House, client: TestClient) -> None:
+    sent = send(house, "ada")
+    post(client, f"annotations/{sent.annotation_id}/accept", client="bob")
+    request = {"client": "bob", "purpose": "correct", "examination": house.examination}
+    assigned = post(client, "examinations/hand-out", 201, **request)
+    assert assigned["revision"] == assigned["annotation"] == sent.annotation_id
+    shown = client.get(f"/api/v1/examinations/{house.examination}").json()
+    assert shown["group"] == shown["acquisition"] == house.acquisition
+    assert shown["handed_out_until"] == shown["assigned_until"] == assigned["until"]
+    progress = client.get("/api/v1/progress").json()
+    assert progress["handed_out"] == progress["assigned"]
+    returned = post(client, f"examinations/{house.examination}/release", client="bob")
+    assert returned["handed_out_until"] is None
 
 
 def test_the_same_as_commands(house: House) -> None:
@@ -137,10 +155,10 @@ def test_the_same_as_commands(house: House) -> None:
     assert [item["id"] for item in command(house, "annotations", "list", "--state", "submitted")["items"]] == [
         first.annotation_id
     ]
-    taken = command(house, "cases", "take", house.examination, "--reader", "bob", "--purpose", "review")
-    assert taken["revision"] == first.annotation_id
+    assigned = command(house, "cases", "assign", house.examination, "--reader", "bob", "--purpose", "review")
+    assert assigned["annotation"] == first.annotation_id
     case = assign_next_case(house.workspace, Reader("bob"), "balanced")
-    assert case is not None and case.ticket == taken["ticket"]
+    assert case is not None and case.ticket == assigned["ticket"]
     rejected = command(house, "annotations", "reject", first.annotation_id, "--reader", "bob", "--comment", "no")
     assert rejected["state"] == "rejected"
     second = send(house, "ada", 1)
@@ -153,8 +171,8 @@ def test_the_same_as_commands(house: House) -> None:
     command(house, "annotations", "withdraw", second.annotation_id, "--comment", "oops")
     restored = command(house, "annotations", "restore", second.annotation_id)
     assert command(house, "annotations", "show", restored["id"])["report"] == {"restored_from": second.annotation_id}
-    command(house, "cases", "take", house.examination, "--reader", "ada")
-    assert command(house, "cases", "release", house.examination, "--reader", "ada")["handed_out_until"] is None
+    command(house, "cases", "assign", house.examination, "--reader", "ada")
+    assert command(house, "cases", "return", house.examination, "--reader", "ada")["assigned_until"] is None
     assert command(house, "cases", "unusable", house.examination, "--reason", "motion")["excluded"] == "motion"
 
 
@@ -166,8 +184,8 @@ def test_commands_for_people(house: House) -> None:
         (("annotations", "show", sent.annotation_id), "unchanged"),
         (("annotations", "reject", sent.annotation_id, "--reader", "bob", "--comment", "no"), "bob: no"),
         (("annotations", "compare", sent.annotation_id, sent.annotation_id), "mean DSC 1.000"),
-        (("cases", "take", house.examination, "--reader", "ada"), "sent back"),
-        (("cases", "release", house.examination, "--reader", "ada"), "whoever asks next"),
+        (("cases", "assign", house.examination, "--reader", "ada"), "sent back"),
+        (("cases", "return", house.examination, "--reader", "ada"), "returned to the queue"),
         (("cases", "unusable", house.examination, "--reason", "motion"), "unusable"),
     ):
         result = CliRunner().invoke(app, [*words, *folder])

@@ -14,7 +14,7 @@ from mrseg_label.catalog.types import Role
 from mrseg_label.http.permission_table import permission_table
 from mrseg_label.http.permissions import Permission
 from mrseg_label.workspace import Workspace
-from mrseg_monailabel.loop import LoopApp
+from mrseg_monailabel.protocol_app import ProtocolApp
 from mrseg_monailabel.server import build
 from tests.integration.conftest import Guarded
 from tests.support.paths import ROOT
@@ -41,7 +41,7 @@ def walk(routes: Iterable[Any], prefix: str = "") -> Iterator[tuple[str, str]]:
 def test_every_route_is_in_the_table_and_nothing_else(tmp_path: Path) -> None:
     Workspace.init(tmp_path / "ws", settings_text="WORKERS = 0\n")
     workspace = open_workspace(tmp_path / "ws")
-    application = build(LoopApp(workspace))
+    application = build(ProtocolApp(workspace))
     workspace.catalog.close()
     found = set(walk(application.routes)) - {("HEAD", "/openapi.json")}  # Starlette's own; a look at the document
     listed = [(permission.method, permission.path) for permission in TABLE.permissions]

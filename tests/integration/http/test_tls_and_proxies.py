@@ -30,7 +30,7 @@ from mrseg_label.config import load_settings, tls_files
 from mrseg_label.errors import ConfigurationError
 from mrseg_label.simulation.server import free_port
 from mrseg_label.workspace import Workspace
-from mrseg_monailabel.loop import LoopApp
+from mrseg_monailabel.protocol_app import ProtocolApp
 from mrseg_monailabel.server import build
 from tests.integration.conftest import PASSWORD, write_image
 
@@ -134,7 +134,7 @@ def test_only_configured_proxies_may_forward_addresses(tmp_path: Path) -> None:
     ).root
     workspace = open_workspace(root)
     accounts.add(workspace.catalog, "ada", Role.RADIOLOGIST, password=PASSWORD, actor="test")
-    application = build(LoopApp(workspace))
+    application = build(ProtocolApp(workspace))
 
     async def peer_of(client: str, forwarded: str) -> tuple[str, bool]:
         transport = httpx.ASGITransport(application, client=(client, 5))
@@ -157,7 +157,7 @@ def test_only_configured_proxies_may_forward_addresses(tmp_path: Path) -> None:
 def test_without_sign_in_the_reason_for_a_server_error_stays_secret(tmp_path: Path) -> None:
     root = Workspace.init(tmp_path / "ws", settings_text="WORKERS = 0\n").root
     workspace = open_workspace(root)
-    application = build(LoopApp(workspace))
+    application = build(ProtocolApp(workspace))
     with workspace.catalog.begin() as session:
         session.connection().exec_driver_sql("DROP TABLE access_tokens")
         session.connection().exec_driver_sql("UPDATE alembic_version SET version_num = '0000'")

@@ -1,4 +1,4 @@
-"""What a radiologist can reach of cases that are not in their hands, by whatever way."""
+"""What a radiologist can reach of cases that are not assigned to them, in whatever way."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def finished(guarded: Guarded, person: Callable[..., str], tmp_path: Path) -> tu
     return sample["name"].removesuffix(".nii.gz"), token
 
 
-def ask(guarded: Guarded, token: str, **wish: str) -> tuple[int, dict[str, str]]:
-    reply = guarded.http.post("/api/v1/examinations/hand-out", headers=bearer(token), json=wish)
+def ask(guarded: Guarded, token: str, **request: str) -> tuple[int, dict[str, str]]:
+    reply = guarded.http.post("/api/v1/examinations/assign", headers=bearer(token), json=request)
     return reply.status_code, reply.json()
 
 
-def test_anothers_case_is_not_handed_out_to_be_corrected(
+def test_anothers_case_is_not_assigned_for_correction(
     guarded: Guarded, person: Callable[..., str], finished: tuple[str, str]
 ) -> None:
     examination, author = finished
@@ -50,13 +50,13 @@ def test_anothers_case_is_not_handed_out_to_be_corrected(
     assert ask(guarded, reviewer, purpose="correct", examination=examination)[0] == 409  # its author has it now
 
 
-def test_nobody_collects_cases_by_asking_for_them(guarded: Guarded, person: Callable[..., str]) -> None:
+def test_a_reader_cannot_collect_cases_by_requesting_them(guarded: Guarded, person: Callable[..., str]) -> None:
     token = guarded.sign_in(person())
     waiting = guarded.http.get("/api/v1/examinations", params={"annotated": "false"}, headers=bearer(token)).json()
     codes = [ask(guarded, token, purpose="correct", examination=item["id"])[0] for item in waiting["items"]]
     assert codes and set(codes) == {403}
     reviewer = guarded.sign_in(name := person(Role.REVIEWER))
-    free = [item["id"] for item in waiting["items"] if item["handed_out_until"] is None][:5]
+    free = [item["id"] for item in waiting["items"] if item["assigned_until"] is None][:5]
     tickets = [
         answer["ticket"] for code, answer in (ask(guarded, reviewer, examination=item) for item in free) if code == 201
     ]
@@ -64,11 +64,11 @@ def test_nobody_collects_cases_by_asking_for_them(guarded: Guarded, person: Call
     listing = guarded.http.get("/datastore/", params={"output": "all"}, headers=bearer(reviewer)).json()["objects"]
     assert set(listing) == set(tickets[-3:])
     with guarded.catalog.read() as session:
-        released = [event for event in audit.page(session, 50, actor=name) if event.action == "released"]
-    assert [event.detail["reason"] for event in released] == ["a further case"] * 2
+        returned = [event for event in audit.page(session, 50, actor=name) if event.action == "returned"]
+    assert [event.detail["reason"] for event in returned] == ["too many open cases"] * 2
 
 
-def test_a_finished_case_is_not_taken_out_by_others(
+def test_a_finished_case_is_not_marked_unusable_by_others(
     guarded: Guarded, person: Callable[..., str], finished: tuple[str, str]
 ) -> None:
     examination, _ = finished
@@ -151,6 +151,22 @@ def test_an_unusable_case_is_closed_to_its_ticket(guarded: Guarded, person: Call
     assert marked.status_code == 200
     with pytest.raises(HTTPError):
         urlretrieve(url(guarded, sample["id"]), tmp_path / "none")
+
+
+def test_the_annotation_that_a_reader_starts_from_has_its_old_name_beside_the_new(
+    guarded: Guarded, finished: tuple[str, str]
+) -> None:
+    examination, author = finished
+    assigned = ask(guarded, author, purpose="correct", examination=examination)[1]
+    sample = take(guarded, author)
+    assert sample["annotation"] == sample["revision"] == assigned["annotation"]
+    query = {"image": sample["id"], "output": "json"}
+    params = guarded.http.post("/infer/mrseg", params=query, headers=bearer(author), data={"params": "{}"}).json()
+    assert params["annotation"] == params["revision"] == assigned["annotation"]
+    assert params["label_names"] == guarded.workspace.scheme.label_names
+    label = {"label": sample["id"], "tag": "final"}
+    info = guarded.http.get("/datastore/label/info", params=label, headers=bearer(author)).json()
+    assert (info["annotation"], info["revision"]) == (assigned["annotation"], 1)
 
 
 def test_an_upload_is_no_larger_than_is_allowed_when_it_is_unpacked(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ START_SECONDS = 480  # MONAI Label alone imports for 20 s, and much longer on a 
 
 @pytest.fixture
 def studies(tmp_path: Path) -> Path:
-    """A folder of two images, as a group has it before it knows this server."""
+    """A folder of two images, as a research group has it before it knows this server."""
     folder = tmp_path / "studies"
     folder.mkdir()
     for seed in (300, 301):
@@ -153,7 +153,7 @@ def _a_reader_signs_in(http: httpx.Client, tmp_path: Path, catalog: Catalog) -> 
         other = f"http://{address_of_machine}:{http.base_url.port}/info/"
         assert httpx.get(other, trust_env=False).status_code == 401
         assert httpx.get(other, trust_env=False, headers=mine).status_code == 200
-    accounts.disable(workspace.catalog, "ada", actor="test")
+    accounts.disable(catalog, "ada", actor="test")
     assert http.get("/info/", headers=mine).status_code == 401
 
 
@@ -169,7 +169,7 @@ def test_a_real_sequence_of_requests(launched: httpx.Client, studies: Path, tmp_
     image = sitk.ReadImage(str(image_file))
     assert sample["id"] in launched.get("/datastore/", params={"output": "all"}).json()["objects"]
 
-    # Without a worker there is no draft: the radiologist is told so.
+    # Without a worker there is no pre-segmentation, and the radiologist gets a message.
     params = json.dumps({"result_extension": ".nrrd", "wait_seconds": 0})
     refused = launched.post("/infer/mrseg", params={"image": sample["id"]}, data={"params": params})
     assert refused.status_code == 503 and "draft" in refused.json()["detail"]

@@ -58,7 +58,7 @@ def label_map(seed: int, structures: int) -> NDArray[np.uint8]:
 
 
 def fill(workspace: OpenedWorkspace, folder: Path, cases: int) -> None:
-    """Cases with an image and a draft each; the files are links to one another, the rows are not."""
+    """Cases with an image and a pre-segmentation each; their files are one, their rows are not."""
     rng = np.random.default_rng(3)
     image = (np.indices(GRID.shape).sum(axis=0) + rng.integers(0, 40, GRID.shape)).astype(np.int16)
     write_nifti(folder / "image.nii.gz", image, GRID)
@@ -97,7 +97,7 @@ def fill(workspace: OpenedWorkspace, folder: Path, cases: int) -> None:
 
 
 def masks(folder: Path, structures: int) -> list[Path]:
-    """Corrections as Slicer exports them: int16, compressed NRRD."""
+    """Label maps as Slicer exports them: int16, compressed NRRD."""
     made = []
     for variant in range(VARIANTS):
         mask = sitk.GetImageFromArray(label_map(variant + 1, structures).transpose(2, 1, 0).astype(np.int16))
@@ -183,12 +183,14 @@ def run(tmp_path: Path, readers: int, seconds: float, cases: int, pause: tuple[f
         for desk in desks:
             desk.join()
     assert day.errors == []
-    assert len(day.assigned) == len(set(day.assigned)), "a case was handed out twice"
+    assert len(day.assigned) == len(set(day.assigned)), "a case was assigned twice"
     with workspace.catalog.read() as session:
         assert session.query(Assignment).filter(Assignment.ended_at.is_(None)).count() == 0
         assert session.query(Assignment).count() == len(day.assigned)
         rows = session.query(Annotation).all()
-        readers_of = {assignment.id: (assignment.ticket, assignment.user) for assignment in session.query(Assignment)}
+        readers_of = {
+            assignment.id: (assignment.ticket, assignment.account) for assignment in session.query(Assignment)
+        }
     assert {readers_of[row.assignment_id or ""][0] for row in rows} == set(day.assigned)
     assert all(row.author == readers_of[row.assignment_id or ""][1] and row.client == "user-xyz" for row in rows)
     for row in rows:
@@ -199,8 +201,8 @@ def run(tmp_path: Path, readers: int, seconds: float, cases: int, pause: tuple[f
     print(
         f"{readers} readers, {seconds:.0f} s, a case every {pause[0]} to {pause[1]} s each: "
         f"{len(day.submit_seconds)} submissions of 320 x 260 x 72 voxels, median {p50:.2f} s, p95 {p95:.2f} s, "
-        f"at most {max(day.submit_seconds):.2f} s; drafts median {np.median(day.infer_seconds):.2f} s, "
+        f"at most {max(day.submit_seconds):.2f} s; pre-segmentations median {np.median(day.infer_seconds):.2f} s, "
         f"p95 {np.percentile(day.infer_seconds, 95):.2f} s; all {readers} at the same moment: "
-        f"at most {max(day.burst_seconds):.2f} s; {len(day.assigned)} cases handed out, none twice; no error"
+        f"at most {max(day.burst_seconds):.2f} s; {len(day.assigned)} cases assigned, none twice; no error"
     )
     return day

@@ -20,8 +20,8 @@ import pytest
 import SimpleITK as sitk
 from monailabel.client import MONAILabelClient
 
-from mrseg_label.catalog.queries import datastore as rows
-from mrseg_label.catalog.queries import presegmentations, rounds
+from mrseg_label.catalog.queries import annotations as annotation_rows
+from mrseg_label.catalog.queries import examinations, presegmentations, rounds
 from mrseg_label.catalog.types import RoundState
 from mrseg_label.intake.service import register_upload
 from mrseg_label.jobs import Claim, claim
@@ -71,7 +71,7 @@ def test_info_has_what_the_module_reads(running: Running, client: MONAILabelClie
     assert str(running.workspace.root) not in json.dumps(info)
 
 
-def test_a_case_from_hand_out_to_submission(running: Running, client: MONAILabelClient, tmp_path: Path) -> None:
+def test_a_case_from_assignment_to_submission(running: Running, client: MONAILabelClient, tmp_path: Path) -> None:
     assert client.auth_enabled() is False
     sample = client.next_sample("balanced", {})
     assert "path" not in sample
@@ -115,7 +115,7 @@ def test_a_case_from_hand_out_to_submission(running: Running, client: MONAILabel
     np.testing.assert_array_equal(final, np.where(edited > 0, last.id, 0))
     assert sample["id"] not in client.datastore()["objects"]
     with running.catalog.read() as session:
-        annotation = rows.final_annotations(session, [_acquisition(running, sample["id"])])
+        annotation = annotation_rows.finals(session, [_acquisition(running, sample["id"])])
     assert next(iter(annotation.values())).presegmentation_id == params["presegmentation"]
 
 
@@ -128,7 +128,7 @@ def test_same_client_name_gets_different_cases(running: Running) -> None:
     assert len(objects) < len(running.images)
 
 
-def test_infer_never_gives_away_the_stored_file(running: Running) -> None:
+def test_infer_never_sends_the_stored_file_itself(running: Running) -> None:
     examination = next(iter(running.images))
     with running.catalog.read() as session:
         presegmentation = presegmentations.best(session, _acquisition(running, examination))
@@ -200,12 +200,12 @@ def test_bad_aliases_are_refused(running: Running, tmp_path: Path, alias: str) -
     assert reply.status_code == 422 and isinstance(reply.json()["detail"], str)
 
 
-def test_a_session_is_an_image_for_one_look(running: Running, client: MONAILabelClient) -> None:
+def test_a_session_is_an_image_that_is_not_kept(running: Running, client: MONAILabelClient) -> None:
     examination, image = next(iter(running.images.items()))
     session = client.create_session(str(image))
     identifier = session["session_id"]
     assert str(running.workspace.root) not in json.dumps(session)
-    # The same image is in the catalogue already, with a draft.
+    # The same image is in the catalogue already, with a pre-segmentation.
     file, params = client.infer("mrseg", "", dict(INFER), session_id=identifier)
     assert examination in file and params["label_names"]
     assert running.http.get(f"/session/{identifier}", params={"image": True}).content == image.read_bytes()
@@ -248,7 +248,7 @@ def test_slicer_neither_starts_nor_stops_a_round(running: Running, client: MONAI
     assert client.train_status(check_if_running=True) is False
 
 
-def test_downloads_can_be_checked_before(running: Running) -> None:
+def test_downloads_can_be_checked_first(running: Running) -> None:
     examination, image = next(iter(running.images.items()))
     reply = running.http.head("/datastore/image", params={"image": examination})
     digest = hashlib.sha256(running.http.get("/datastore/image", params={"image": examination}).content).hexdigest()
@@ -336,7 +336,7 @@ def test_downloads_can_be_checked_before(running: Running) -> None:
         ("DELETE", "/datastore/image", {"params": {"id": "{any}"}}, 405),
     ],
 )
-def test_errors_are_told_to_the_radiologist(
+def test_errors_have_a_message_for_the_radiologist(
     running: Running, method: str, path: str, arguments: dict[str, Any], status: int
 ) -> None:
     query = arguments.get("params", {})
@@ -351,7 +351,7 @@ def test_errors_are_told_to_the_radiologist(
 
 
 def test_concurrent_submissions_and_reads_all_end_well(running: Running) -> None:
-    """SQLite behind a threadpool: nobody sees a locked database."""
+    """SQLite behind a thread pool: no request finds the database locked."""
     failures: list[str] = []
 
     def read() -> None:
@@ -376,7 +376,7 @@ def _infer(url: str, image: str, wait_seconds: float) -> httpx.Response:
 
 
 def _claim_draft(running: Running, acquisition_id: str, patience: float = 0) -> Claim:
-    """Claim the order of this draft, as a worker does; others are put back as failed."""
+    """Claim the job that makes this pre-segmentation, as a worker does; other jobs are failed."""
     deadline = time.monotonic() + patience
     while True:
         held = claim(running.catalog, [DRAFTS])
@@ -384,12 +384,12 @@ def _claim_draft(running: Running, acquisition_id: str, patience: float = 0) -> 
             return held
         if held is not None:
             with running.catalog.begin() as session:
-                held.fail(running.catalog, session, "not asked for in this test", retry=False)
+                held.fail(running.catalog, session, "not part of this test", retry=False)
         elif time.monotonic() > deadline:
             break
         else:
             time.sleep(0.05)
-    raise AssertionError(f"nobody ordered a draft of {acquisition_id}")
+    raise AssertionError(f"no job makes a pre-segmentation of {acquisition_id}")
 
 
 def _pixels(path: Path) -> Any:

@@ -62,7 +62,7 @@ class Readers:
     stop: threading.Event = field(default_factory=threading.Event)
 
     def work(self, number: int) -> None:
-        """One reader: ask for a case now and then, else submit a mask that nobody sent before."""
+        """One reader: request a case now and then, otherwise submit a mask that was never sent before."""
         rng, count = np.random.default_rng([11, number]), 0
         with httpx.Client(base_url=self.url, timeout=20, trust_env=False) as http:
             while not self.stop.is_set():
@@ -142,7 +142,7 @@ def test_what_the_server_acknowledged_survives_a_hundred_kills(tmp_path: Path) -
 
 def run(folder: Path, kills: int) -> None:
     root = folder / "ws"
-    # A draft each, so that a submission does all that it does in life; no workers: their kills have tests of their own.
+    # A pre-segmentation each, so that a submission does all that it does in life; kills of workers have their own tests.
     Workspace.init(root, settings_text='AUTH = "off"\nWORKERS = 0\n')
     workspace = open_workspace(root)
     (folder / "images").mkdir()
@@ -187,7 +187,7 @@ def run(folder: Path, kills: int) -> None:
     assert lost == []
     for sent in readers.acknowledged:
         row = by_upload[sent.examination, sent.upload_digest]
-        mask, grid, _ = read_label_map(workspace.path(row.path))
+        mask, grid = read_label_map(workspace.path(row.path))
         assert int((mask == workspace.scheme["spleen"].id).sum()) == sent.voxels
         np.testing.assert_allclose(grid.affine, geometry[sent.examination]["affine"], atol=1e-4)
     check_files(workspace, annotations)
@@ -195,7 +195,7 @@ def run(folder: Path, kills: int) -> None:
     for row in annotations:
         numbers.setdefault(row.acquisition_id, []).append(row.number)
     assert all(sorted(found) == list(range(1, len(found) + 1)) for found in numbers.values())
-    # No case was in two hands at once.
+    # No case was assigned to two readers at once.
     for assignment in assignments:
         others = [
             other for other in assignments
@@ -213,7 +213,7 @@ def run(folder: Path, kills: int) -> None:
     assert checks["digests"] == "ok" and checks["database"] == "ok" and checks["leftovers"] == "ok"
     print(
         f"{kills} kills in {elapsed:.0f} s: {len(readers.acknowledged)} submissions acknowledged, 0 lost; "
-        f"{readers.lost_answers} requests without an answer; {len(annotations)} revisions; a restart took "
+        f"{readers.lost_answers} requests without an answer; {len(annotations)} annotations; a restart took "
         f"{np.median(seconds):.2f} s (median; at most {max(seconds):.2f} s); left behind: "
         f"{len(left.removed)} temporary files, {len(left.without_row)} whole files without a row"
     )

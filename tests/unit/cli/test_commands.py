@@ -128,9 +128,8 @@ def test_status_counts(run: Run, opened: OpenedWorkspace) -> None:
         add_acquisition(session, add_participant(session, "p2"))
     found = document(run("status", "--workspace", workspace.root, "--json"))
     assert found["current_model"]["version"] == "bootstrap"
-    assert found["counts"] == {"participants": 2, "acquisitions": 2, "examinations": 8, "annotations": 1} | {
-        "revisions": 1  # a deprecated alias
-    }
+    stored = {"participants": 2, "acquisitions": 2, "examinations": 8, "annotations": 1}
+    assert found["counts"] == stored | {"revisions": 1}  # deprecated: the same as annotations
     assert (found["progress"]["annotated_total"], found["progress"]["waiting"]) == (1, 1)
     code, text, _ = run("status", "--workspace", workspace.root)
     assert code == 0

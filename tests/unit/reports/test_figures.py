@@ -1,4 +1,4 @@
-"""Pictures show what they say: sides, orientation, colours, numbers that were given."""
+"""Figures show the right sides, orientation and colours."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from mrseg_label.errors import GeometryError, InvalidInput
@@ -18,7 +19,7 @@ SCHEME = LabelScheme.parse("id\tname\tcolor\n1\tliver\t#ff0000\n2\tspleen\t#00ff
 AFFINE = np.diag([2.0, 3.0, 4.0, 1.0])
 
 
-def phantom() -> tuple[np.ndarray, Geometry]:
+def phantom() -> tuple[NDArray[np.uint8], Geometry]:
     """RAS: liver on the right, spleen on the left and behind, bladder at the bottom in front."""
     labels = np.zeros((40, 30, 20), dtype=np.uint8)
     labels[24:38, 8:22, 8:16] = 1
@@ -82,8 +83,8 @@ def test_a_case_is_drawn_in_the_colours_of_the_scheme(tmp_path: Path) -> None:
     greenish = (views[..., 1] > views[..., 0] + 60) & (views[..., 1] > views[..., 2] + 60)
     bar = np.abs(views - np.array([0x6E, 0xB0, 0x4B])).sum(axis=-1) < 12  # the green bar of the coronal view
     green = greenish & ~bar
-    assert green[half:].sum() > 500  # the correction has the spleen,
-    assert green[:half].sum() < 0.1 * green[half:].sum()  # the draft has not
+    assert green[half:].sum() > 500  # the annotation has the spleen,
+    assert green[:half].sum() < 0.1 * green[half:].sum()  # the pre-segmentation has not
     reddish = (views[..., 0] > views[..., 1] + 60) & (views[..., 0] > views[..., 2] + 60)
     axial = reddish[int(0.15 * views.shape[0]) : half, : views.shape[1] // 3]
     assert (
@@ -93,7 +94,7 @@ def test_a_case_is_drawn_in_the_colours_of_the_scheme(tmp_path: Path) -> None:
 
 def test_arrays_of_another_grid_are_refused(tmp_path: Path) -> None:
     labels, geometry = phantom()
-    with pytest.raises(GeometryError, match="draft"):
+    with pytest.raises(GeometryError, match="the pre-segmentation has the shape"):
         case_view(CasePicture(labels, labels[1:], labels, geometry, "", "", ""), SCHEME, tmp_path / "x.png")
 
 

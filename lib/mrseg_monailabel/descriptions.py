@@ -1,0 +1,88 @@
+"""How images, masks and weights are described to MONAI Label's clients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from monailabel.interfaces.datastore import DefaultLabelTag
+
+from mrseg_label.catalog.tables import BOOTSTRAP, Annotation, Examination, Presegmentation
+from mrseg_label.clock import iso
+from mrseg_label.errors import MrsegError
+from mrseg_label.presegmentation.weights import WeightsKind, find_weights
+from mrseg_label.reports.masks import OpenCase
+from mrseg_label.workspace import Workspace
+
+ORIGINAL = DefaultLabelTag.ORIGINAL.value  # tag of the pre-segmentation
+FINAL = DefaultLabelTag.FINAL.value  # tag of the newest accepted annotation
+SUFFIX = ".nii.gz"
+
+STAND_IN = (
+    "stand-in weights for TotalSegmentator, trained on synthetic phantoms and not usable for patients; "
+    "'mrseg-label doctor' says how to install the published ones"
+)
+PUBLISHED = "the published weights of TotalSegmentator"
+OWN = "weights trained on the annotations of this workspace"
+MISSING = "no weights are installed, so no draft can be made; 'mrseg-label doctor' says what is missing"
+
+
+def describe_case(case: OpenCase, label_names: dict[str, int]) -> dict[str, Any]:
+    """Describe an assigned case as an object of the datastore's listing."""
+    labels: dict[str, Any] = {}
+    if case.presegmentation is not None:
+        labels[ORIGINAL] = {"ext": SUFFIX, "info": describe_presegmentation(case.presegmentation, label_names)}
+    if case.final is not None:
+        labels[FINAL] = {"ext": SUFFIX, "info": describe_annotation(case.final, label_names)}
+    return {"image": {"ext": SUFFIX, "info": describe_image(case.examination)}, "labels": labels}
+
+
+def describe_image(examination: Examination) -> dict[str, Any]:
+    """Describe an image."""
+    return {
+        "id": examination.id,
+        "name": image_file_name(examination),
+        "checksum": f"SHA256:{examination.digest}",
+        "sequence": examination.sequence,
+        "station": examination.acquisition.station,
+        "created": iso(examination.created_at),
+    }
+
+
+def describe_presegmentation(presegmentation: Presegmentation, label_names: dict[str, int]) -> dict[str, Any]:
+    """Describe a pre-segmentation; ``params.label_names`` is always the complete scheme."""
+    return {
+        "created": iso(presegmentation.created_at),
+        "model": presegmentation.model_version,
+        "source": presegmentation.source,
+        "checksum": f"SHA256:{presegmentation.digest}",
+        "params": {"label_names": label_names},
+    }
+
+
+def describe_annotation(annotation: Annotation, label_names: dict[str, int]) -> dict[str, Any]:
+    """Describe an annotation; ``params.label_names`` is always the complete scheme."""
+    return {
+        "created": iso(annotation.created_at),
+        "annotation": annotation.id,
+        "revision": annotation.number,
+        "author": annotation.author,
+        "model": annotation.model_version,
+        "checksum": f"SHA256:{annotation.digest}",
+        "params": {"label_names": label_names},
+    }
+
+
+def describe_weights(workspace: Workspace, version: str) -> str:
+    """Describe the weights behind a model version for radiologists; folders of the server stay out of the text."""
+    if version != BOOTSTRAP:
+        return OWN
+    try:
+        weights = find_weights(workspace.settings.totalseg_weights_path)
+    except MrsegError:
+        return MISSING
+    return STAND_IN if weights.kind is WeightsKind.STAND_IN else PUBLISHED
+
+
+def image_file_name(examination: Examination) -> str:
+    """Return the file name of an image's download: unique, since Slicer may reuse a download of the same name."""
+    return f"{examination.id}{SUFFIX}"

@@ -1,0 +1,80 @@
+"""What runs beside the requests of a server: the worker processes of this machine, from its start to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import tempfile
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from types import FrameType
+from typing import Any
+
+from mrseg_label.jobs import recover_local
+from mrseg_label.maintenance.sweep import remove_dead_scratch
+from mrseg_label.worker.supervise import WorkerPool
+from mrseg_monailabel.protocol_app import ProtocolApp
+
+log = logging.getLogger("mrseg_monailabel")
+
+Handler = Callable[[int, FrameType | None], Any]
+
+
+class ServerProcesses:
+    """Starts the worker processes of a server and ends them with it."""
+
+    def __init__(self, app: ProtocolApp) -> None:
+        self._app = app
+        self._pool = WorkerPool(app.workspace)
+
+    def start(self) -> None:
+        """Put the jobs of dead workers back into the queue, clean up after a killed server and start the workers."""
+        freed = recover_local(self._app.workspace.catalog)
+        if freed:
+            log.info("%d jobs of workers that died are back in the queue", freed)
+        # Uploads of gigabytes are spooled to the disk of the workspace and not to a /tmp that may be memory.
+        tempfile.tempdir = str(self._app.workspace.path("tmp"))
+        self._app.sessions().remove_expired()
+        remove_dead_scratch(self._app.workspace)
+        self._pool.start()
+
+    def handle_signals(self) -> None:
+        """Answer requests that wait for a pre-segmentation as soon as the server is told to end.
+
+        uvicorn first waits for the requests under way, which would wait for pre-segmentations, and then drops them.
+        Must be called within the event loop of the server; outside the main thread, which alone gets signals, it
+        does nothing.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            return
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            previous = signal.getsignal(number)
+            if callable(previous):
+                signal.signal(number, partial(_schedule, loop, self._app.stop_waiting, previous))
+
+    def stop(self) -> None:
+        """End the workers and close the catalogue."""
+        self._app.stop_waiting()
+        self._pool.stop()
+        self._app.workspace.catalog.close()
+
+
+def _schedule(
+    loop: asyncio.AbstractEventLoop,
+    callback: Callable[[], None],
+    previous: Handler,
+    number: int,
+    frame: FrameType | None,
+) -> None:
+    """Have a callback run in the loop, then call the previous handler of the signal.
+
+    A second signal may interrupt this handler anywhere. The callback takes locks, and a lock that the interrupted
+    handler holds would never be released; scheduling takes none.
+    """
+    with suppress(RuntimeError):  # the loop is closed: no request waits any more
+        loop.call_soon_threadsafe(callback)
+    previous(number, frame)

@@ -1,0 +1,18 @@
+"""Read accounts and their credentials as documents."""
+
+from __future__ import annotations
+
+from mrseg_label.accounts import credentials, service
+from mrseg_label.catalog import Catalog
+from mrseg_label.reports.documents.accounts import AccountDetail, AppPasswordOut
+
+
+def read_accounts(catalog: Catalog) -> list[AccountDetail]:
+    """Read all accounts, each with its API keys and app passwords that are in use."""
+    in_use = [item for item in credentials.listing(catalog) if item.revoked_at is None]
+    return [AccountDetail.of_detail(row, in_use) for row in service.listing(catalog)]
+
+
+def read_app_passwords(catalog: Catalog, account: str) -> list[AppPasswordOut]:
+    """Read the app passwords of an account, newest first, revoked ones included."""
+    return [AppPasswordOut.of(row) for row in reversed(credentials.listing(catalog, account))]

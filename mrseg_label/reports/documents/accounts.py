@@ -1,0 +1,96 @@
+"""Accounts and what they sign in with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import BaseModel, Field
+
+from mrseg_label.catalog.tables import Account, Credential
+from mrseg_label.catalog.types import CredentialKind, Role
+from mrseg_label.reports.documents.base import Moment
+
+
+class CredentialOut(BaseModel):
+    """An API key or an app password, without its secret."""
+
+    id: str
+    account: str
+    kind: CredentialKind
+    label: str = Field(description="what it is for")
+    created: Moment
+    last_used: Moment | None
+
+    @classmethod
+    def of(cls, row: Credential) -> CredentialOut:
+        """Fill the document from its row."""
+        return cls(
+            id=row.id,
+            account=row.account_name,
+            kind=row.kind,
+            label=row.label,
+            created=row.created_at,
+            last_used=row.last_used_at,
+        )
+
+
+class AppPasswordOut(BaseModel):
+    """An app password as its owner sees it; the password itself only in the answer that creates it."""
+
+    id: str
+    label: str = Field(description="what it is for")
+    created: Moment
+    last_used: Moment | None
+    revoked: Moment | None
+    password: str | None = Field(None, description="shown once, when it is created")
+
+    @classmethod
+    def of(cls, row: Credential, password: str | None = None) -> AppPasswordOut:
+        """Fill the document from its row."""
+        return cls(
+            id=row.id,
+            label=row.label,
+            created=row.created_at,
+            last_used=row.last_used_at,
+            revoked=row.revoked_at,
+            password=password,
+        )
+
+
+class AccountOut(BaseModel):
+    """An account."""
+
+    name: str
+    role: Role
+    signs_in_by: str = Field(description="password, key, or the address of the identity provider")
+    created: Moment
+    disabled: Moment | None
+
+    @classmethod
+    def of(cls, row: Account) -> AccountOut:
+        """Fill the document from its row."""
+        return cls(
+            name=row.name,
+            role=row.role,
+            signs_in_by=_signs_in_by(row),
+            created=row.created_at,
+            disabled=row.disabled_at,
+        )
+
+
+class AccountDetail(AccountOut):
+    """An account with its API keys and app passwords that are in use."""
+
+    credentials: list[CredentialOut]
+
+    @classmethod
+    def of_detail(cls, row: Account, credentials: Sequence[Credential]) -> AccountDetail:
+        """Fill the document from its rows."""
+        own = [CredentialOut.of(item) for item in credentials if item.account_name == row.name]
+        return cls(**dict(AccountOut.of(row)), credentials=own)
+
+
+def _signs_in_by(row: Account) -> str:
+    if row.issuer is not None:
+        return row.issuer
+    return "key" if row.password_hash is None else "password"

@@ -1,0 +1,100 @@
+"""Read the masks of a case for the clients that download them, as far as the reader may see them.
+
+A pre-segmentation is open to everyone who may open the case. An annotation is not: a second reading is worth
+something only if its reader has not seen the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.orm import Session
+
+from mrseg_label.catalog import Catalog
+from mrseg_label.catalog.queries import acquisitions, assignments, presegmentations
+from mrseg_label.catalog.queries import annotations as annotation_rows
+from mrseg_label.catalog.reader import Reader
+from mrseg_label.catalog.tables import Annotation, Examination, Presegmentation
+
+
+@dataclass(frozen=True)
+class OpenCase:
+    """A case that is assigned now.
+
+    Attributes
+    ----------
+    key : what its reader knows it by: the ticket with sign-in, the examination's id without.
+    final : the newest accepted annotation, if the reader may see it.
+    """
+
+    key: str
+    examination: Examination
+    presegmentation: Presegmentation | None
+    final: Annotation | None
+
+
+def read_open_cases(catalog: Catalog, reader: Reader) -> list[OpenCase]:
+    """Read the cases that are assigned to a reader now; without sign-in those of all readers."""
+    with catalog.read() as session:
+        moment = catalog.now(session)
+        found = [
+            (assignment.ticket if reader.account else examination.id, examination)
+            for assignment, examination in assignments.open_examinations(session, reader.account)
+            if assignment.expires_at > moment
+        ]
+        finals = annotation_rows.finals(session, [examination.acquisition_id for _, examination in found])
+        return [
+            OpenCase(
+                key,
+                examination,
+                presegmentations.best(session, examination.acquisition_id),
+                _if_visible(session, finals.get(examination.acquisition_id), reader),
+            )
+            for key, examination in found
+        ]
+
+
+def read_presegmentation(catalog: Catalog, acquisition_id: str) -> Presegmentation | None:
+    """Read the current model's pre-segmentation of an acquisition, else the newest; None where there is none."""
+    with catalog.read() as session:
+        return presegmentations.best(session, acquisition_id)
+
+
+def read_final(catalog: Catalog, acquisition_id: str, reader: Reader) -> Annotation | None:
+    """Read the newest accepted annotation of an acquisition; None where there is none that the reader may see."""
+    with catalog.read() as session:
+        return _if_visible(session, annotation_rows.final(session, acquisition_id), reader)
+
+
+def read_annotated_examinations(catalog: Catalog) -> Sequence[tuple[str, int]]:
+    """Read the id of the examination that readers open, and the revision number of its mask, of every annotated case."""
+    with catalog.read() as session:
+        return annotation_rows.annotated_examinations(session)
+
+
+def read_examination_ids(catalog: Catalog, *, annotated: bool | None = None) -> list[str]:
+    """Read the ids of the examinations that readers open: of all cases, or of those (not) annotated."""
+    with catalog.read() as session:
+        return list(acquisitions.primary_ids(session, annotated=annotated))
+
+
+def read_totals(catalog: Catalog) -> tuple[int, int]:
+    """Read the number of cases, excluded ones left out, and how many of them are annotated."""
+    with catalog.read() as session:
+        return acquisitions.totals(session)
+
+
+def _if_visible(session: Session, annotation: Annotation | None, reader: Reader) -> Annotation | None:
+    return annotation if annotation is not None and _is_visible(session, annotation, reader) else None
+
+
+def _is_visible(session: Session, annotation: Annotation, reader: Reader) -> bool:
+    """Own annotations, the one that a reader was told to start from, and otherwise none while they read the case."""
+    if reader.account is None or annotation.author == reader.account:
+        return True
+    assignment = assignments.newest(session, annotation.acquisition_id, reader)
+    if assignment is not None and assignment.ended_at is None:
+        starts_from_it = assignment.annotation_id == annotation.id
+        return starts_from_it or (reader.sees_every_case and not assignment.second_reading)
+    return reader.sees_every_case
