@@ -17,6 +17,7 @@ from mrseg_label.accounts import credentials
 from mrseg_label.accounts import service as accounts
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
+from mrseg_label.catalog.queries import examinations
 from mrseg_label.catalog.tables import BOOTSTRAP, Presegmentation
 from mrseg_label.catalog.types import CredentialKind, Role
 from mrseg_label.ids import new_id

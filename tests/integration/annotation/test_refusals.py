@@ -236,9 +236,9 @@ CORPUS: dict[str, tuple[Make, str, object, str]] = {
     "name with half a character": (WHOLE, "a.nii.gz", [*NAMES, {"name": "x\ud800"}], "name of 2 characters"),
     "name with NUL": (WHOLE, "a.nii.gz", [*NAMES, {"name": "x\0"}], "control characters"),
     "endless name": (WHOLE, "a.nii.gz", [*NAMES, {"name": "x" * 70_000}], "at most 200"),
-    "nothing judged": (nifti(np.zeros(GRID.shape, np.uint8)), "a.nii.gz", [], "nothing of any"),
+    "nothing judged": (nifti(np.zeros(GRID.shape, np.uint8)), "a.nii.gz", [], "no segment of this submission"),
     "tools' segments alone": (
-        nifti((draft_array() > 0).astype(np.uint8)), "a.nii.gz", [{"name": "foreground_scribbles"}], "nothing of any",
+        nifti((draft_array() > 0).astype(np.uint8)), "a.nii.gz", [{"name": "foreground_scribbles"}], "no segment of this submission",
     ),
     "seg.nrrd without segments": (seg([]), "a.seg.nrrd", NAMES, "no segments"),
     "seg.nrrd with a gap": (seg(FIVE, Segment7_Name="heart"), "a.seg.nrrd", NAMES, "without gaps"),

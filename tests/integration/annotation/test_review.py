@@ -19,7 +19,7 @@ from mrseg_label.catalog.types import AnnotationState
 from mrseg_label.errors import ConfigurationError, Conflict, Forbidden, InvalidInput, LabelError, NotFound
 from mrseg_label.worklist.assignments import AssignedCase
 from mrseg_label.worklist.requests import Purpose, request_case
-from mrseg_label.worklist.service import assign_next_case, mark_unusable, mask_to_start_from
+from mrseg_label.worklist.service import assign_next_case, mark_unusable, mask_to_start_from, return_to_queue
 from tests.support.annotation_house import House, draft_array, make_house
 
 
@@ -56,7 +56,7 @@ def begins_with(house: House, reader: str) -> tuple[str, str] | None:
 def final_of(house: House) -> str | None:
     with house.catalog.read() as session:
         final = rows.final(session, house.acquisition)
-        counted = session.get(Acquisition, house.acquisition).annotated_at is not None
+        counted = session.get_one(Acquisition, house.acquisition).annotated_at is not None
     assert counted == (final is not None)
     return final.id if final else None
 
@@ -148,7 +148,7 @@ def test_a_submitted_case_is_asked_for_again_and_begins_with_its_newest_accepted
     assert ask(house, "ada")
     first = send(house, "ada")
     with house.catalog.read() as session:
-        presegmentation = rows.get(session, first.annotation_id).presegmentation_id
+        presegmentation = session.get_one(Annotation, first.annotation_id).presegmentation_id
     wished = wish(house, "bob", Purpose.CORRECT, named=True)
     assert wished.annotation_id == first.annotation_id
     with pytest.raises(Conflict, match="until"):
@@ -161,12 +161,12 @@ def test_a_submitted_case_is_asked_for_again_and_begins_with_its_newest_accepted
     # Bob held the case: this is no further reading.
     assert second.is_final and final_of(house) == second.annotation_id
     with house.catalog.read() as session:
-        new = rows.get(session, second.annotation_id)
+        new = session.get_one(Annotation, second.annotation_id)
         assert new.presegmentation_id == presegmentation and new.report["began_from"] == first.annotation_id
     assert wish(house, "ada", Purpose.CORRECT, named=True).annotation_id == second.annotation_id
-    assert return_to_queue(house.catalog, Reader("ada"), house.acquisition)
+    return_to_queue(house.catalog, Reader("ada"), house.acquisition)
     assert begins_with(house, "ada") is None
-    with pytest.raises(InvalidInput, match="which examination"):
+    with pytest.raises(InvalidInput, match="name the examination"):
         wish(house, "ada", Purpose.CORRECT)
 
 
@@ -174,7 +174,7 @@ def test_an_unusable_case_leaves_everybodys_hands(house: House) -> None:
     send(house, "ada")
     wish(house, "ada", Purpose.CORRECT, named=True)
     wish(house, "bob", Purpose.SECOND_READ, named=True)
-    with pytest.raises(InvalidInput, match="why"):
+    with pytest.raises(InvalidInput, match="reason"):
         mark_unusable(house.catalog, Reader("bob"), house.acquisition, " ")
     mark_unusable(house.catalog, Reader("bob"), house.acquisition, "motion")
     with house.catalog.read() as session:
@@ -234,14 +234,14 @@ def test_restoring_what_was_never_accepted_needs_a_review(reviewed: House) -> No
 
 
 def test_second_read_is_a_further_reading_and_both_are_compared(house: House) -> None:
-    with pytest.raises(NotFound, match="nobody has annotated"):
+    with pytest.raises(NotFound, match="not annotated"):
         wish(house, "bob", Purpose.SECOND_READ)
     first = send(house, "ada")
-    with pytest.raises(NotFound, match="yourself"):
+    with pytest.raises(NotFound, match="you have read it"):
         wish(house, "ada", Purpose.SECOND_READ, named=True)
     case = wish(house, "bob", Purpose.SECOND_READ, named=True)
     assert case.acquisition_id == house.acquisition and case.annotation_id is None
-    with pytest.raises(NotFound, match="being read"):
+    with pytest.raises(NotFound, match="being read a second time"):
         wish(house, "eve", Purpose.SECOND_READ)
     # It comes with the next request for a case, once.
     assert ask(house, "eve") is None

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from mrseg_label.annotation import effort, service
-from mrseg_label.annotation.service import Submitted
+from mrseg_label.annotation.record import Submitted
 from mrseg_label.catalog.queries import annotations as rows
+from mrseg_label.catalog.queries import listings
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Acquisition, Annotation, Assignment, Examination, ModelVersion, Presegmentation
 from mrseg_label.catalog.types import AnnotationState, AssignmentOutcome, ModelStatus, StructureState
@@ -77,8 +78,8 @@ def test_submission_ends_the_lease_counts_the_case_and_starts_a_job(house: House
     assert sent.seconds is not None and 0 <= sent.seconds < 60
     with house.catalog.read() as session:
         assignment = session.query(Assignment).one()
-        assert assignment.ended is AssignmentOutcome.SUBMITTED and assignment.ended_at is not None
-        assert session.get(Acquisition, house.acquisition).annotated_at is not None
+        assert assignment.outcome is AssignmentOutcome.SUBMITTED and assignment.ended_at is not None
+        assert session.get_one(Acquisition, house.acquisition).annotated_at is not None
     run_effort(house)
     measured = annotation(house, sent.annotation_id).effort
     assert measured is not None and measured["accepted_unchanged"] and measured["edited_voxels"] == 0
@@ -86,7 +87,7 @@ def test_submission_ends_the_lease_counts_the_case_and_starts_a_job(house: House
 
 def test_final_mask_serves_every_channel(house: House) -> None:
     with house.catalog.read() as session:
-        examination = session.get(Examination, house.other_channel)
+        examination = session.get_one(Examination, house.other_channel)
     with pytest.raises(NotFound, match="no accepted annotation"):
         service.final_mask(house.workspace, examination)
     sent = house.send(draft_array(), *house.workspace.scheme.names[:5])
@@ -141,12 +142,12 @@ def test_late_submission_is_a_further_reading_where_another_has_the_final_mask(h
     assert late.is_final and late.seconds is not None  # there was none yet
     holder = house.send(np.flip(draft_array(), 0), *names, user="bob", client="b")
     assert holder.is_final
-    again = house.send(draft_array() * 0, *names, user="ada", client="a")
+    again = house.send(np.zeros_like(draft_array()), *names, user="ada", client="a")
     assert not again.is_final
     with house.catalog.read() as session:
         final = rows.final(session, house.acquisition)
         assert final is not None and final.id == holder.annotation_id
-        assert [r.number for r in rows.history(session, house.acquisition)] == [3, 2, 1]
+        assert [r.number for r in listings.annotations_of_case(session, house.acquisition, 9)] == [3, 2, 1]
 
 
 def test_required_review_does_not_count_a_submission_yet(tmp_path: Path) -> None:
@@ -154,7 +155,7 @@ def test_required_review_does_not_count_a_submission_yet(tmp_path: Path) -> None
         sent = house.send(draft_array(), *house.workspace.scheme.names[:5])
         assert sent.state is AnnotationState.SUBMITTED
         with house.catalog.read() as session:
-            assert session.get(Acquisition, house.acquisition).annotated_at is None
+            assert session.get_one(Acquisition, house.acquisition).annotated_at is None
             assert rows.final(session, house.acquisition) is None
         # Nothing is left for its author; another reader is handed it for a review.
         assert assign_next_case(house.workspace, Reader("user-xyz"), "random") is None
@@ -208,8 +209,8 @@ def test_the_work_of_others_under_slicers_own_name_is_not_taken_for_ones_own(
     first = house.send(draft_array(), *names, client=client)
     with house.catalog.begin() as session:
         old = rows.get(session, first.annotation_id)
-        primary = session.get(Examination, house.examination)
-        assert old is not None and primary is not None
+        primary = session.get_one(Examination, house.examination)
+        assert old is not None
         other = Acquisition(
             participant_id=primary.acquisition.participant_id,
             key="P1/pelvis",
@@ -229,7 +230,7 @@ def test_the_work_of_others_under_slicers_own_name_is_not_taken_for_ones_own(
         )  # fmt: skip
         session.flush()
         second = session.query(Annotation).filter_by(acquisition_id=other.id).one().id
-        queue.enqueue(session, queue.MEASURE_EFFORT, {"revision": second}, key=second)
+        queue.enqueue(session, queue.MEASURE_EFFORT, {"annotation": second}, key=second)
     for _ in range(2):
         run_effort(house)
     measured = annotation(house, second).effort

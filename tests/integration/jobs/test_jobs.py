@@ -27,7 +27,7 @@ from mrseg_label.workspace import Workspace
 @pytest.fixture
 def catalog(tmp_path: Path) -> Catalog:
     Workspace.init(tmp_path / "w")
-    return open_workspace(tmp_path / "w")[1]
+    return open_workspace(tmp_path / "w").catalog
 
 
 def _add(catalog: Catalog, key: str, **more: int) -> str:
@@ -148,7 +148,7 @@ import sys, time
 from pathlib import Path
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.jobs import claim
-held = claim(open_workspace(Path(sys.argv[1]))[1], ["drafts"])
+held = claim(open_workspace(Path(sys.argv[1])).catalog, ["drafts"])
 print(held.job_id, flush=True)
 time.sleep(600)
 """
