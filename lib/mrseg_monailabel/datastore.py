@@ -132,11 +132,9 @@ class MRSegDatastore(Datastore):
         account = reader.account if reader else None
         with self._catalog.read() as session:
             moment = self._catalog.now(session)
-            opened = assignments.open_examinations(session, account)
+            opened = assignments.open_examinations(session, account, moment)
             cases = [
-                (assignment.ticket if account else examination.id, examination)
-                for assignment, examination in opened
-                if assignment.expires_at > moment
+                (assignment.ticket if account else examination.id, examination) for assignment, examination in opened
             ]
             presegmentations = {
                 case.acquisition_id: presegmentation_rows.best(session, case.acquisition_id) for _, case in cases

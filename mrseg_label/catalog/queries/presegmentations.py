@@ -9,10 +9,9 @@ from sqlalchemy import and_, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
 from mrseg_label.catalog.queries import concepts
+from mrseg_label.catalog.queries.jobs import ACTIVE
 from mrseg_label.catalog.tables import Acquisition, Job, ModelVersion, Participant, Presegmentation
-from mrseg_label.catalog.types import JobState, ModelStatus
-
-PRESEGMENT = "presegment"  # kind of the job that makes one; jobs.queue has the same
+from mrseg_label.catalog.types import JobKind, ModelStatus
 
 
 def get(session: Session, presegmentation_id: str) -> Presegmentation | None:
@@ -41,24 +40,23 @@ def best(session: Session, acquisition_id: str) -> Presegmentation | None:
 
 
 def count_ready(session: Session, model_version: str, moment: datetime) -> int:
-    """Waiting acquisitions that have a pre-segmentation by this version, or one on its way."""
+    """How many waiting acquisitions have a pre-segmentation by this version, or a job that makes one."""
     waiting = select(Acquisition.id).where(concepts.is_waiting(moment)).subquery()
     made = exists().where(
         Presegmentation.acquisition_id == waiting.c.id, Presegmentation.model_version == model_version
     )
     coming = exists().where(
-        Job.kind == PRESEGMENT,
+        Job.kind == JobKind.PRESEGMENT,
         Job.key == waiting.c.id + ":" + model_version,
-        Job.state.in_((JobState.QUEUED, JobState.RUNNING)),
+        Job.state.in_(ACTIVE),
     )
     return session.scalars(select(func.count()).select_from(waiting).where(made | coming)).one()
 
 
 def waiting_without(session: Session, model_version: str, moment: datetime, limit: int) -> Sequence[str]:
-    """Ids of waiting acquisitions without a pre-segmentation by this version, in the order in which readers get them.
+    """Ids of waiting acquisitions without a pre-segmentation by this version, in about the order of assignment.
 
-    An equal mix of stations and sequences, and within each the held-out participants before the others, as the
-    balanced strategy assigns them.
+    As the balanced strategy does, it mixes stations and sequences equally, and takes held-out participants first.
     """
     made = exists().where(
         Presegmentation.acquisition_id == Acquisition.id, Presegmentation.model_version == model_version

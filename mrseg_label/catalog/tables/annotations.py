@@ -62,6 +62,10 @@ class Assignment(Base):
         ),
     )
 
+    def is_open(self, moment: datetime) -> bool:
+        """Whether it has neither ended nor expired; as a condition ``queries.concepts.is_open``."""
+        return self.ended_at is None and self.expires_at > moment
+
 
 class Annotation(Base):
     """A mask that a reader submitted, one revision of an acquisition's annotations: label map and upload. Append-only."""

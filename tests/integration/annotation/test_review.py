@@ -234,15 +234,15 @@ def test_restoring_what_was_never_accepted_needs_a_review(reviewed: House) -> No
 
 
 def test_second_read_is_a_further_reading_and_both_are_compared(house: House) -> None:
-    with pytest.raises(NotFound, match="not annotated"):
+    with pytest.raises(NotFound, match="no annotated case"):
         wish(house, "bob", Purpose.SECOND_READ)
     first = send(house, "ada")
-    with pytest.raises(NotFound, match="you have read it"):
+    with pytest.raises(NotFound, match="annotated it yourself"):
         wish(house, "ada", Purpose.SECOND_READ, named=True)
     case = wish(house, "bob", Purpose.SECOND_READ, named=True)
     assert case.acquisition_id == house.acquisition and case.annotation_id is None
     with pytest.raises(NotFound, match="being read a second time"):
-        wish(house, "eve", Purpose.SECOND_READ)
+        wish(house, "eve", Purpose.SECOND_READ, named=True)
     # It comes with the next request for a case, once.
     assert ask(house, "eve") is None
     fetched = ask(house, "bob")

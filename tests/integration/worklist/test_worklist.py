@@ -259,7 +259,9 @@ def test_unusable_case_leaves_queue_and_count(opened: OpenedWorkspace) -> None:
     assert other.acquisition_id != case.acquisition_id
     with opened.catalog.read() as session:
         assert acquisitions.totals(session) == (1, 0)
-        assert [examination.id for _, examination in rows.open_examinations(session, None)] == [other.examination_id]
+        assert [examination.id for _, examination in rows.open_examinations(session, None, now())] == [
+            other.examination_id
+        ]
 
 
 def test_image_is_found_by_id_ticket_and_alias(opened: OpenedWorkspace) -> None:
