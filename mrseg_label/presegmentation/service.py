@@ -21,17 +21,11 @@ AHEAD = 0
 POLL_SECONDS = 0.1
 
 
-def presegmentation_key(acquisition_id: str, model_version: str) -> str:
-    """What makes a draft job unique."""
-    return f"{acquisition_id}:{model_version}"
-
-
 def enqueue_presegmentation(session: Session, acquisition_id: str, model_version: str, priority: int = AHEAD) -> str:
     """Order a draft in the caller's transaction; returns the job's id."""
     payload = {"acquisition": acquisition_id, "model_version": model_version}
-    return enqueue(
-        session, queue.PRESEGMENT, payload, key=presegmentation_key(acquisition_id, model_version), priority=priority
-    ).id
+    key = presegmentations.job_key(acquisition_id, model_version)
+    return enqueue(session, queue.PRESEGMENT, payload, key=key, priority=priority).id
 
 
 def presegmentation_for(

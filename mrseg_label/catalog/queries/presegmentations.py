@@ -39,17 +39,20 @@ def best(session: Session, acquisition_id: str) -> Presegmentation | None:
     return session.scalars(query).one_or_none()
 
 
+def job_key(acquisition_id: str, model_version: str) -> str:
+    """The key of the job that makes the pre-segmentation of an acquisition by a model version."""
+    return f"{acquisition_id}:{model_version}"
+
+
 def count_ready(session: Session, model_version: str, moment: datetime) -> int:
     """How many waiting acquisitions have a pre-segmentation by this version, or a job that makes one."""
     waiting = select(Acquisition.id).where(concepts.is_waiting(moment)).subquery()
     made = exists().where(
         Presegmentation.acquisition_id == waiting.c.id, Presegmentation.model_version == model_version
     )
-    coming = exists().where(
-        Job.kind == JobKind.PRESEGMENT,
-        Job.key == waiting.c.id + ":" + model_version,
-        Job.state.in_(ACTIVE),
-    )
+    # Read once, and not for each acquisition: no index leads to a key that is put together here.
+    keys = select(Job.key).where(Job.kind == JobKind.PRESEGMENT, Job.state.in_(ACTIVE))
+    coming = (waiting.c.id + job_key("", model_version)).in_(keys)
     return session.scalars(select(func.count()).select_from(waiting).where(made | coming)).one()
 
 

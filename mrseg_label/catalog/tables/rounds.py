@@ -68,7 +68,7 @@ class RoundCase(Base):
     __tablename__ = "round_cases"
     round_number: Mapped[int] = mapped_column(ForeignKey("rounds.number"), primary_key=True)
     annotation_id: Mapped[str] = mapped_column(ForeignKey("annotations.id"), primary_key=True)
-    acquisition_id: Mapped[str] = mapped_column(ForeignKey("acquisitions.id"))
+    acquisition_id: Mapped[str] = mapped_column(ForeignKey("acquisitions.id"), index=True)
     role: Mapped[CaseRole] = mapped_column(Coded(CaseRole))
     annotation: Mapped[Annotation] = relationship(lazy="joined")
 
