@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from mrseg_label.errors import InvalidInput, LabelError
-from mrseg_label.segments.files import MAX_LABEL
+from mrseg_label.segments.label_maps import MAX_LABEL
 
 Labels = list[tuple[int, str]]
 _VALUE_COLUMNS = ("id", "value", "label", "index", "labelvalue")

@@ -29,8 +29,8 @@ from mrseg_label.intake.prepare import Failed, Prepared, prepare
 from mrseg_label.intake.record import Recorder, session_of
 from mrseg_label.intake.sequences import PRIMARY_SEQUENCES, sequence_in_name
 from mrseg_label.intake.sources import all_sources
-from mrseg_label.segments.coded import judge as judge_mask
 from mrseg_label.segments.coverage import required_structures
+from mrseg_label.segments.value_names import check_mask as judge_mask
 from mrseg_label.workspace import Workspace, sha256_of
 
 _SCRATCH = "import-"

@@ -196,8 +196,8 @@ CORPUS: dict[str, tuple[Make, str, object, str]] = {
         seg(FIVE, np.zeros(GRID.shape, np.uint8), GRID.affine + 1e30 * np.eye(4, k=3)), "a.seg.nrrd", NAMES, "lattice",
     ),
     # Voxels that are no labels
-    "fractional": (nifti(values(0.5)), "a.nii.gz", NAMES, "no whole number"),
-    "nearly whole": (nifti(values(1.002)), "a.nii.gz", NAMES, "no whole number"),
+    "fractional": (nifti(values(0.5)), "a.nii.gz", NAMES, "whole numbers"),
+    "nearly whole": (nifti(values(1.002)), "a.nii.gz", NAMES, "whole numbers"),
     "negative": (nifti(values(-1)), "a.nii.gz", NAMES, "between 0"),
     "negative int16": (nifti(values(-3).astype(np.int16)), "a.nii.gz", NAMES, "between 0"),
     "NaN": (nifti(values(float("nan"))), "a.nii.gz", NAMES, "NaN"),
@@ -225,7 +225,7 @@ CORPUS: dict[str, tuple[Make, str, object, str]] = {
     # Names and values
     "value beyond the list": (WHOLE, "a.nii.gz", NAMES[:4], "value 5 .*4 segments"),
     "nothing listed": (WHOLE, "a.nii.gz", [], "values 1, 5"),
-    "unknown name": (WHOLE, "a.nii.gz", [*NAMES[:4], {"name": "Segment_1"}], "Segment_1.*Known are"),
+    "unknown name": (WHOLE, "a.nii.gz", [*NAMES[:4], {"name": "Segment_1"}], "Segment_1.*The scheme has"),
     "same name twice": (WHOLE, "a.nii.gz", [*NAMES[:4], {"name": "spleen"}], "spleen"),
     "two names of one structure": (WHOLE, "a.nii.gz", [*NAMES[:4], {"name": "kidney_left"}], "left_kidney.*kidney_left"),
     "label_info is no list": (WHOLE, "a.nii.gz", {"spleen": 1}, "label_info"),
