@@ -1,4 +1,4 @@
-"""Acquisitions: the cases that readers are assigned, counted and chosen."""
+"""Acquisitions: look them up, count them, and choose the case that is assigned next."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def of_participant(session: Session, participant_id: str, station: str | None = 
 
 
 def in_use(session: Session, acquisition_id: str) -> bool:
-    """Whether it has been pre-segmented, assigned or annotated, so that its primary channel must stay."""
+    """Whether it has been pre-segmented, assigned or annotated, so that its primary examination must not change."""
     return any(
         session.scalar(select(func.count()).select_from(table).where(table.acquisition_id == acquisition_id))
         for table in (Presegmentation, Assignment, Annotation)

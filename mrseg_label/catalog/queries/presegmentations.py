@@ -1,4 +1,4 @@
-"""Pre-segmentations, and which acquisitions need one."""
+"""Pre-segmentations, and the acquisitions that need one."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def waiting_without(session: Session, model_version: str, moment: datetime, limi
 
 
 def waiting_with_two(session: Session, moment: datetime, limit: int) -> list[tuple[str, str, str]]:
-    """Waiting acquisitions with pre-segmentations by two models: id, path of the newest, path of the one before."""
+    """Waiting acquisitions with two or more pre-segmentations: id, path of the newest, path of the one before."""
     place = func.row_number().over(
         partition_by=Presegmentation.acquisition_id, order_by=(Presegmentation.created_at.desc(), Presegmentation.id)
     )

@@ -95,7 +95,7 @@ def test_empty_and_mismatching() -> None:
     assert np.isnan(hausdorff95(empty, empty, (1, 1, 1), 2)).all()
     with pytest.raises(GeometryError, match=r"\(3, 3, 3\).*\(3, 3, 4\)"):
         dice(empty, np.zeros((3, 3, 4), dtype=np.uint8), 2)
-    with pytest.raises(InvalidInput, match="labels 0 to 7"):
+    with pytest.raises(InvalidInput, match="label ids 0 to 7"):
         dice(empty, np.full((3, 3, 3), 7, dtype=np.uint8) * (np.arange(27).reshape(3, 3, 3) > 0), 2)
     with pytest.raises(InvalidInput, match="float"):
         dice(empty, empty.astype(np.float32), 2)
