@@ -86,7 +86,7 @@ def kill_once(house: House, seed: int, delay: float) -> list[tuple[str, int]]:
 
 
 def check(house: House, acknowledged: list[tuple[str, int]]) -> None:
-    """Every acknowledged revision is there and reads back, every row has its files, and no file is half."""
+    """Every acknowledged annotation exists and reads back, every row has its files, and no file is truncated."""
     with house.catalog.read() as session:
         annotations = {annotation.id: annotation for annotation in session.query(Annotation)}
     for annotation_id, voxels in acknowledged:

@@ -1,4 +1,4 @@
-"""Every case goes to one reader at a time, in the order that its strategy promises."""
+"""Every case is assigned to one reader at a time, in the order that the strategy promises."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def annotate(catalog: Catalog, case: AssignedCase) -> None:
         assignment.ended_at, assignment.outcome = now(), AssignmentOutcome.SUBMITTED
 
 
-def test_same_client_name_gets_different_cases_until_others_hold_the_rest(opened: OpenedWorkspace) -> None:
+def test_same_client_name_gets_different_cases_until_all_are_assigned(opened: OpenedWorkspace) -> None:
     fill(opened.catalog, 2)
     cases = [take(opened) for _ in range(4)]
     assert len({case.acquisition_id for case in cases}) == len({case.ticket for case in cases}) == 4
@@ -85,7 +85,7 @@ def test_same_client_name_gets_different_cases_until_others_hold_the_rest(opened
     assert assign_next_case(opened, Reader("user-xyz"), "balanced") is None
 
 
-def test_lease_ends_by_time(opened: OpenedWorkspace) -> None:
+def test_assignment_ends_by_time(opened: OpenedWorkspace) -> None:
     fill(opened.catalog, 1, ("abdomen",))
     first = take(opened)
     assert timedelta(hours=23.9) < first.expires_at - now() < timedelta(hours=24.1)
@@ -97,7 +97,7 @@ def test_lease_ends_by_time(opened: OpenedWorkspace) -> None:
         assert session.query(Assignment).filter_by(ticket=first.ticket).one().outcome is AssignmentOutcome.EXPIRED
 
 
-def test_released_case_is_handed_out_again_and_only_its_holder_can_release_it(opened: OpenedWorkspace) -> None:
+def test_returned_case_is_assigned_again_and_only_its_reader_can_return_it(opened: OpenedWorkspace) -> None:
     fill(opened.catalog, 1, ("abdomen",))
     case = take(opened, client="a")
     with pytest.raises(Conflict, match="not assigned to b"):
@@ -129,7 +129,7 @@ for _ in range(10):
 """
 
 
-def test_several_processes_on_one_database_hand_out_different_cases(opened: OpenedWorkspace) -> None:
+def test_several_processes_on_one_database_assign_different_cases(opened: OpenedWorkspace) -> None:
     fill(opened.catalog, 10)
     command = [sys.executable, "-c", _TAKER, str(opened.root)]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
@@ -159,7 +159,7 @@ def test_each_batch_begins_with_held_out_cases_again(opened: OpenedWorkspace) ->
         assert [row.participant.held_out for row in rows] == [True, True] + [False] * 6
 
 
-def test_imported_masks_of_held_out_participants_are_none_of_a_batch(opened: OpenedWorkspace) -> None:
+def test_imported_masks_of_held_out_participants_do_not_count_in_a_batch(opened: OpenedWorkspace) -> None:
     fill(opened.catalog, 12)
     for case in [take(opened) for _ in range(2)]:
         annotate(opened.catalog, case)
@@ -175,7 +175,7 @@ def test_imported_masks_of_held_out_participants_are_none_of_a_batch(opened: Ope
         assert [row.participant.held_out for row in rows] == [True, True, False]
 
 
-def test_held_out_cases_come_in_the_end(opened: OpenedWorkspace) -> None:
+def test_held_out_cases_beyond_the_batch_come_last(opened: OpenedWorkspace) -> None:
     fill(opened.catalog, 4)
     cases = [take(opened) for _ in range(8)]
     with opened.catalog.read() as session:
@@ -229,12 +229,12 @@ def test_uncertainty_takes_the_case_on_which_two_models_disagree_most(opened: Op
     assert [take(opened, "uncertainty").acquisition_id for _ in range(3)] == ids[::-1]
 
 
-def test_uncertainty_without_two_drafts_still_hands_out_cases(opened: OpenedWorkspace) -> None:
+def test_uncertainty_without_two_presegmentations_still_assigns_cases(opened: OpenedWorkspace) -> None:
     fill(opened.catalog, 1, ("abdomen",))
     assert take(opened, "uncertainty")
 
 
-def test_signed_in_reader_holds_three_cases_at_most_and_gets_a_new_one_each_time(opened: OpenedWorkspace) -> None:
+def test_signed_in_reader_has_three_cases_at_most_and_gets_a_new_one_each_time(opened: OpenedWorkspace) -> None:
     fill(opened.catalog, 4, ("abdomen",))
     cases = [take(opened, client="c", user="ada") for _ in range(4)]
     assert len({case.acquisition_id for case in cases}) == 4
@@ -292,7 +292,7 @@ def test_image_is_found_by_id_ticket_and_alias(opened: OpenedWorkspace) -> None:
         resolve_image(catalog, "ex-0000000000000000", Reader())
 
 
-def test_ticket_lives_through_the_submission_and_dies_with_a_release(opened: OpenedWorkspace) -> None:
+def test_ticket_stays_valid_after_submission_but_not_after_return(opened: OpenedWorkspace) -> None:
     fill(opened.catalog, 2, ("abdomen",))
     first, second = (take(opened, client="c", user="ada") for _ in range(2))
     assert account_of_ticket(opened.catalog, first.ticket) == "ada"
