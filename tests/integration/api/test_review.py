@@ -122,7 +122,7 @@ def test_cases_are_reserved_released_and_marked_over_rest(house: House, client: 
     given = post(client, "examinations/hand-out", 201, **wish)
     assert (given["examination"], given["revision"]) == (house.examination, sent.annotation_id)
     assert "until" in post(client, "examinations/hand-out", 409, **{**wish, "client": "eve"})["detail"]
-    assert "does not hold" in post(client, f"examinations/{house.examination}/release", 409, client="eve")["detail"]
+    assert "not assigned to eve" in post(client, f"examinations/{house.examination}/release", 409, client="eve")["detail"]
     assert post(client, f"examinations/{house.examination}/release", client="bob")["handed_out_until"] is None
     assert post(client, "examinations/hand-out", 201, client="eve", purpose="second_read")["revision"] is None
     for broken in ({"purpose": "steal"}, {"client": "\x07"}, {"client": "x" * 201}):
