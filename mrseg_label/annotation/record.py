@@ -28,7 +28,7 @@ from mrseg_label.ids import new_id
 from mrseg_label.jobs import queue
 from mrseg_label.segments.decode import Decoded
 
-SUBMITTED_PRIORITY = 50
+MEASURE_PRIORITY = 50  # of the job that measures effort
 RESTORED_FROM = "restored_from"  # keys of Annotation.report
 STARTED_FROM = "began_from"  # the annotation that the reader started from instead of a pre-segmentation
 _ATTEMPTS = 20
@@ -161,7 +161,7 @@ def _record(
     _close(assignment, moment)
     session.flush()
     queue.enqueue(
-        session, queue.MEASURE_EFFORT, {"annotation": annotation_id}, key=annotation_id, priority=SUBMITTED_PRIORITY
+        session, queue.MEASURE_EFFORT, {"annotation": annotation_id}, key=annotation_id, priority=MEASURE_PRIORITY
     )
     audit.record(session, reader.name, "submitted", annotation_id, examination=submission.examination.id, number=number)
     return as_submitted(annotation, repeated=False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from mrseg_label.annotation.record import RESTORED_FROM, Submitted, as_submitted
+from mrseg_label.annotation.record import MEASURE_PRIORITY, RESTORED_FROM, Submitted, as_submitted
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import acquisitions, assignments, audit, reviews
@@ -40,7 +40,11 @@ def accept(catalog: Catalog, annotation_id: str, *, reviewer: str, comment: str 
         _recount(session, catalog, annotation.acquisition_id)
         # As after a submission: the job sees whether a round is due now.
         queue.enqueue(
-            session, queue.MEASURE_EFFORT, {"annotation": annotation.id}, key=f"{annotation.id}:accepted", priority=50
+            session,
+            queue.MEASURE_EFFORT,
+            {"annotation": annotation.id},
+            key=f"{annotation.id}:accepted",
+            priority=MEASURE_PRIORITY,
         )
 
 
@@ -128,7 +132,7 @@ def restore(workspace: OpenedWorkspace, annotation_id: str, *, actor: str) -> Su
         session.flush()
         _recount(session, workspace.catalog, old.acquisition_id)
         audit.record(session, actor, "restored", old.id, annotation=new.id, number=new.number)
-        queue.enqueue(session, queue.MEASURE_EFFORT, {"annotation": new.id}, key=new.id, priority=50)
+        queue.enqueue(session, queue.MEASURE_EFFORT, {"annotation": new.id}, key=new.id, priority=MEASURE_PRIORITY)
         return as_submitted(new, repeated=False)
 
 
