@@ -1,10 +1,9 @@
-"""The label scheme: which structures a workspace annotates, as data from a TSV.
+"""The label scheme: the structures that a workspace annotates, read from a TSV file.
 
-Columns: ``id`` (1 to N without gaps), ``name``, ``region``, ``paired_with`` (the structure on the other
-side), ``color`` (``#rrggbb``; optional), and any number of columns ``<label set>_ids`` or
-``<label set>_id`` with the ids of the same structure in another label set, separated by commas. The
-default is Table 2 of Häntze et al. 2024 (arXiv 2405.06463). Nothing outside tests and the phantom knows
-how many structures there are or what they are called.
+Columns: ``id`` (1 to N without gaps), ``name``, ``region``, ``paired_with`` (the structure on the other side),
+``color`` (``#rrggbb``; optional), and any number of columns ``<label set>_ids`` or ``<label set>_id`` with the ids
+of the same structure in another label set, separated by commas. The default is Table 2 of Häntze et al. 2024
+(arXiv 2405.06463). Outside of tests and the phantom no code depends on the number or the names of structures.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 
 from mrseg_label.errors import LabelError
 
-MAX_STRUCTURES = 254  # label maps are uint8, and nnU-Net wants the value above the highest for what is not known
+MAX_STRUCTURES = 254  # label maps are uint8, and nnU-Net needs one more value for voxels that were not annotated
 TOTALSEGMENTATOR_TOTAL = "totalsegmentator_total"
 TOTALSEGMENTATOR_MR = "totalsegmentator_total_mr"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
@@ -37,9 +36,9 @@ class Structure:
 
     Attributes
     ----------
-    id : value of its voxels in every label map that we store.
-    region : group of structures, as in the paper's tables; may be empty.
-    paired_with : name of the same structure on the other side of the body, or None.
+    id : value of its voxels in every stored label map.
+    region : part of the body, as in the paper's tables; may be empty.
+    paired_with : name of the structure on the other side of the body, or None.
     color : red, green, blue, 0 to 255.
     foreign_ids : ids of the same structure in other label sets, by label set.
     """
@@ -70,7 +69,7 @@ class LabelScheme:
             return self._by_name[name]
         except KeyError:
             known = ", ".join(self.names)
-            raise LabelError(f"structure {name!r} is not in the label scheme; known are: {known}") from None
+            raise LabelError(f"structure {name!r} is not in the label scheme, which has: {known}") from None
 
     def __contains__(self, name: object) -> bool:
         return name in self._by_name
@@ -86,24 +85,25 @@ class LabelScheme:
 
     @property
     def label_names(self) -> dict[str, int]:
-        """Name to id, in the order of the ids: what MONAI Label calls ``labels``."""
+        """Ids by name, in the order of the ids; MONAI Label calls them ``labels``."""
         return {structure.name: structure.id for structure in self.structures}
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of what identifies voxels: ids and names."""
+        """SHA-256 of the ids and names, which give label maps their meaning."""
         identity = "\n".join(f"{s.id}\t{s.name}" for s in self.structures)
         return hashlib.sha256(identity.encode()).hexdigest()
 
     def ids_in(self, label_set: str) -> dict[str, tuple[int, ...]]:
-        """Ids of each structure in another label set; structures that it lacks are left out."""
+        """List the ids of each structure in another label set, apart from structures that the label set lacks."""
         return {s.name: s.foreign_ids[label_set] for s in self.structures if s.foreign_ids.get(label_set)}
 
     def lookup_from(self, label_set: str) -> NDArray[np.uint8]:
-        """Table from the ids of another label set to ours: ``table[foreign_map]`` is our label map.
+        """Make a table from the ids of another label set to ours: ``table[foreign_map]`` is our label map.
 
-        Returns an array of 65,536 entries, uint8, so that every uint16 label map can be looked up; ids
-        that the scheme has no structure for become background.
+        Returns
+        -------
+        (65536,) uint8, so that every uint16 label map can be looked up; ids without a structure become background.
         """
         table = np.zeros(65536, dtype=np.uint8)
         for structure in self.structures:
@@ -111,18 +111,9 @@ class LabelScheme:
                 table[foreign] = structure.id
         return table
 
-    @cached_property
-    def side_swap(self) -> NDArray[np.uint8]:
-        """Table of 256 entries that exchanges left and right structures."""
-        table = np.arange(256, dtype=np.uint8)
-        for structure in self.structures:
-            if structure.paired_with:
-                table[structure.id] = self[structure.paired_with].id
-        return table
-
     @classmethod
     def default(cls) -> LabelScheme:
-        """The 40 structures of the paper."""
+        """Read the scheme of the paper, with 40 structures."""
         return cls.read(Path(__file__).with_name("labels.tsv"))
 
     @classmethod
@@ -217,9 +208,9 @@ def _check(structures: list[Structure], source: str) -> None:
             )
     seen: set[str] = set()
     for structure in structures:
-        # nnU-Net keeps these two for itself.
+        # nnU-Net reserves these two names.
         if structure.name.casefold() in {*seen, "background", "ignore"}:
-            raise LabelError(f"{source}: the name {structure.name!r} is there twice or reserved")
+            raise LabelError(f"{source}: the name {structure.name!r} is used twice or reserved")
         seen.add(structure.name.casefold())
     by_name = {structure.name: structure for structure in structures}
     for structure in structures:

@@ -1,1 +1,1 @@
-"""What a reader submits: checked against the image, kept for ever as an annotation, reviewed."""
+"""Check and store the masks that readers submit, decide about them in a review, and compare them."""

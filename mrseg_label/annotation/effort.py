@@ -1,4 +1,4 @@
-"""How much work a correction was: a job after every submission."""
+"""Measure how much work an annotation was: a job after every submission."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from sqlalchemy.orm import Session
 
-from mrseg_label.annotation.compare import judged_part
 from mrseg_label.annotation.record import RESTORED_FROM
+from mrseg_label.annotation.states import judged_part
 from mrseg_label.catalog.queries import annotations as rows
 from mrseg_label.catalog.queries import presegmentations
 from mrseg_label.catalog.tables import Annotation
@@ -18,36 +18,36 @@ from mrseg_label.jobs import JobContext
 from mrseg_label.metrics import Effort, effort, per_structure
 from mrseg_label.segments.label_maps import read_label_map
 
-# Nobody corrects one case for longer without a break; such a time says when the reader went home.
+# Nobody works on one case for longer without a break: a longer time means that the reader was away.
 MAX_SITTING_SECONDS = 4 * 3600.0
 
 
 def run(context: JobContext) -> None:
-    """Measure edited voxels, added path length and DSC against the draft for the revision of a ``submitted`` job.
+    """Measure edited voxels, added path length and DSC against the pre-segmentation, for a ``measure_effort`` job.
 
-    Writes ``Revision.effort`` and the figures of its structures. A revision whose image had no draft is
-    compared with an empty one: everything was drawn by hand. Running again gives the same.
+    Writes ``Annotation.effort`` and the measures of its structures. An annotation without a pre-segmentation is
+    compared with an empty one: everything was drawn by hand. Running again gives the same result.
     """
     workspace, scheme = context.workspace, context.workspace.scheme
     with context.catalog.read() as session:
         annotation = rows.get(session, context.payload["annotation"])
         if annotation is None:
-            raise NotFound(f"there is no revision {context.payload['revision']!r}")
+            raise NotFound(f"there is no annotation {context.payload['annotation']!r}")
         if RESTORED_FROM in annotation.report:  # its work was measured when it was first submitted
             return
         presegmentation = (
             presegmentations.get(session, annotation.presegmentation_id) if annotation.presegmentation_id else None
         )
     mask, geometry = read_label_map(workspace.path(annotation.path))
-    judged = {item.structure for item in annotation.structures if item.state.judged}
-    proposal = np.zeros_like(mask)
+    judged = annotation.judged
+    start = np.zeros_like(mask)
     compared_with = None
     if presegmentation is not None:
-        proposed, draft_geometry = read_label_map(workspace.path(presegmentation.path))
-        if geometry.matches(draft_geometry):
-            proposal, compared_with = judged_part(scheme, proposed, judged), presegmentation.id
+        proposed, grid = read_label_map(workspace.path(presegmentation.path))
+        if geometry.matches(grid):
+            start, compared_with = judged_part(scheme, proposed, judged), presegmentation.id
     slice_axis = next(axis for axis, code in enumerate(geometry.axcodes) if code in "SI")
-    measured = effort(proposal, mask, len(scheme), geometry.voxel_ml, slice_axis)
+    measured = effort(start, mask, len(scheme), geometry.voxel_ml, slice_axis)
     context.check()
     with context.catalog.begin() as session:
         seconds = _sitting_seconds(session, annotation)
@@ -55,10 +55,10 @@ def run(context: JobContext) -> None:
 
 
 def _sitting_seconds(session: Session, annotation: Annotation) -> float | None:
-    """Seconds of work: from hand-out or from the reader's submission before, whichever is later.
+    """Seconds of work: since the assignment or since the reader's submission before, whichever is later.
 
-    None without a hand-out, and where it is longer than anybody sits: the reader was away. Under a name that
-    several readers may share only a submission of the same case says anything of this one's work.
+    None without an assignment, and above MAX_SITTING_SECONDS. Several readers may share Slicer's default client
+    name; under it only a submission of the same case counts as the one before.
     """
     if annotation.seconds is None:
         return None

@@ -1,4 +1,4 @@
-"""Masks that came with an import become revisions: a job, decoded as every submission is."""
+"""Import a mask that came with an image, as a job: it is decoded as every submission is."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from mrseg_label.catalog.types import IMPORT_AUTHOR
 from mrseg_label.errors import NotFound
 from mrseg_label.imaging import Geometry, write_nifti
 from mrseg_label.jobs import JobContext
-from mrseg_label.segments.coded import by_position, describe_left_out
 from mrseg_label.segments.files import read_segmentation
+from mrseg_label.segments.value_names import name_values
 
 
 def run(context: JobContext) -> None:
-    """Submit the mask of a ``masks`` job for its examination.
+    """Submit the mask of an ``import_mask`` job for its examination.
 
-    Names are matched as in a submission. Classes of TotalSegmentator of which several make one structure of the
-    scheme (vertebrae, lobes) are put together. Running again records nothing twice.
+    Names are matched as in a submission. Classes of TotalSegmentator that are parts of one structure of the scheme
+    (vertebrae, lobes) are merged. Running again records nothing twice.
 
     Raises
     ------
     NotFound
-        The examination or the stored mask is not there any more.
+        The examination or the stored mask no longer exists.
     LabelError, GeometryError, InvalidInput
-        The mask cannot be taken; the message stands in the job.
+        The mask cannot be imported; the message is kept with the job.
     """
     workspace, payload = context.workspace, context.payload
     with context.catalog.read() as session:
@@ -35,7 +35,7 @@ def run(context: JobContext) -> None:
         raise NotFound(f"there is no examination {payload['examination']!r}")
     stored = workspace.path(payload["path"])
     workspace.verify(payload["path"], payload["digest"])
-    names: list[str] = []
+    names: tuple[str, ...] = ()
     notes = list(payload["notes"])
     with workspace.scratch("masks-") as folder:
         upload = stored
@@ -43,10 +43,10 @@ def run(context: JobContext) -> None:
             upload = folder / "mask.nii.gz"
             geometry = Geometry.from_json(examination.geometry)
             layer = read_segmentation(stored, geometry).layers[0]
-            names, lookup, left_out = by_position(workspace.scheme, layer, payload["labels"], payload["lenient"])
-            mapped = lookup[layer]
-            write_nifti(upload, mapped.astype(np.uint8) if len(names) < 256 else mapped, geometry)
-            notes += [describe_left_out(left_out)] if left_out else []
+            named = name_values(workspace.scheme, layer, payload["labels"], lenient=payload["lenient"])
+            names = named.names
+            notes += named.notes
+            write_nifti(upload, named.layer.astype(np.uint8) if len(names) < 256 else named.layer, geometry)
         context.check()
         submitted = submit(
             workspace,
@@ -56,6 +56,6 @@ def run(context: JobContext) -> None:
             file_name=upload.name,
             label_info=[{"name": name} for name in names],
         )
-    with context.publish({"revision": submitted.annotation_id, "repeated": submitted.repeated, "notes": notes}):
+    with context.publish({"annotation": submitted.annotation_id, "repeated": submitted.repeated, "notes": notes}):
         pass
     stored.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Compare two readings of one case."""
+"""Compare two readings of a case."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ from dataclasses import dataclass
 
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import annotations as rows
-from mrseg_label.catalog.tables import Annotation
 from mrseg_label.errors import Conflict, NotFound
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How alike two readings are of one structure.
+    """Agreement of two readings about one structure.
 
     Attributes
     ----------
-    dsc : None where both say that it is absent.
+    dsc : None where it is absent in both.
     hd95_mm : None where it is absent in one of the two, or in both.
     """
 
@@ -25,38 +24,32 @@ class Agreement:
 
 
 def compare(workspace: OpenedWorkspace, first_id: str, second_id: str) -> dict[str, Agreement]:
-    """DSC and HD95 of every structure that both readers judged, by name in the order of the ids.
+    """Compute DSC and HD95 of every structure that both readers judged, by name in the order of the ids.
 
     Raises
     ------
     NotFound
-        There is no such revision.
+        There is no such annotation.
     Conflict
-        They are of different acquisitions.
+        They are annotations of different acquisitions.
     """
     from mrseg_label.metrics import dice, hausdorff95, per_structure
-    from mrseg_label.segments.label_maps import read_label_map  # SciPy behind both: not before it is needed
+    from mrseg_label.segments.label_maps import read_label_map  # imported here: SciPy is behind both
 
     with workspace.catalog.read() as session:
         first, second = rows.get(session, first_id), rows.get(session, second_id)
     if first is None or second is None:
-        raise NotFound(
-            f"there is no revision {first_id[:60]!r}" if first is None else f"there is no revision {second_id[:60]!r}"
-        )
+        raise NotFound(f"there is no annotation {(first_id if first is None else second_id)[:60]!r}")
     if first.acquisition_id != second.acquisition_id:
-        raise Conflict(f"revisions {first_id} and {second_id} are of different examinations and cannot be compared")
+        raise Conflict(f"{first_id} and {second_id} are annotations of different cases and cannot be compared")
     mask, geometry = read_label_map(workspace.path(first.path))
     other, _ = read_label_map(workspace.path(second.path))
     structures = len(workspace.scheme)
     dsc = per_structure(workspace.scheme, dice(mask, other, structures))
     hd95 = per_structure(workspace.scheme, hausdorff95(mask, other, geometry.spacing_mm, structures))
-    both = _judged(first) & _judged(second)
+    both = first.judged & second.judged
     return {
         name: Agreement(dsc[name], None if hd95[name] in (None, float("inf")) else hd95[name])
         for name in workspace.scheme.names
         if name in both
     }
-
-
-def _judged(annotation: Annotation) -> set[str]:
-    return {item.structure for item in annotation.structures if item.state.judged}

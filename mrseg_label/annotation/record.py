@@ -1,4 +1,4 @@
-"""Put a decoded submission on disk and into the catalogue, in this order."""
+"""Store a decoded submission: first its files, then its row in the catalogue."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from mrseg_label.ids import new_id
 from mrseg_label.jobs import queue
 from mrseg_label.segments.decode import Decoded
 
-SUBMITTED_PRIORITY = 50
+MEASURE_PRIORITY = 50  # of the job that measures effort
 RESTORED_FROM = "restored_from"  # keys of Annotation.report
 STARTED_FROM = "began_from"  # the annotation that the reader started from instead of a pre-segmentation
 _ATTEMPTS = 20
@@ -36,15 +36,15 @@ _ATTEMPTS = 20
 
 @dataclass(frozen=True)
 class Submitted:
-    """What was recorded.
+    """The annotation that a submission became.
 
     Attributes
     ----------
     number : of the revision among those of its acquisition, from 1.
     is_final : whether it is the acquisition's mask (once accepted), or a further reading beside another's.
-    repeated : the same submission was there already and nothing new was recorded.
-    seconds : from assignment to submission, None where the case was not assigned to this reader.
-    report : what decoding noticed: renamed, ignored, overlapping segments, moved voxels.
+    repeated : the reader had submitted the same before, and nothing new was recorded.
+    seconds : from assignment to submission; None where the case was not assigned to this reader.
+    report : what decoding changed: renamed, ignored and overlapping segments, moved voxels.
     """
 
     annotation_id: str
@@ -60,7 +60,7 @@ class Submitted:
 
 @dataclass(frozen=True)
 class Submission:
-    """A decoded submission on its way into the catalogue."""
+    """A decoded submission before it is stored."""
 
     examination: Examination
     reader: Reader
@@ -72,11 +72,10 @@ class Submission:
     report: dict[str, Any]
 
     def is_same_as(self, annotation: Annotation) -> bool:
-        """Whether an annotation that counts holds the same mask and judges the same structures."""
+        """Whether an annotation that was not rejected has the same mask and judges the same structures."""
         if annotation.digest != self.digest or annotation.state is AnnotationState.REJECTED:
             return False
-        judged = {item.structure for item in annotation.structures if item.state.judged}
-        return judged == set(self.decoded.voxels)
+        return annotation.judged == set(self.decoded.voxels)
 
 
 def store(workspace: OpenedWorkspace, submission: Submission, mask_file: Path, upload: Path, suffix: str) -> Submitted:
@@ -85,7 +84,7 @@ def store(workspace: OpenedWorkspace, submission: Submission, mask_file: Path, u
     Raises
     ------
     Unavailable
-        Other submissions for the same case kept coming first.
+        Many others submitted the same case at the same moment.
     """
     acquisition_id = submission.examination.acquisition_id
     for _ in range(_ATTEMPTS):
@@ -97,15 +96,15 @@ def store(workspace: OpenedWorkspace, submission: Submission, mask_file: Path, u
         workspace.put_file(path, mask_file)
         workspace.put_file(upload_path, upload)
         recorded: Submitted | None = None
-        # Another submission may take the number in between.
+        # Another submission may have taken the number meanwhile.
         with suppress(IntegrityError), workspace.catalog.begin() as session:
             recorded = _record(session, workspace, submission, annotation_id, number, (path, upload_path))
         if recorded is None or recorded.repeated:
-            for unused in (path, upload_path):  # no row points to them, for certain
+            for unused in (path, upload_path):  # certainly no row points to them
                 workspace.path(unused).unlink()
         if recorded is not None:
             return recorded
-    raise Unavailable("several submissions for this case arrived at the same moment; submit again")
+    raise Unavailable("many submissions of this case arrived at the same moment; submit again")
 
 
 def _record(
@@ -116,7 +115,7 @@ def _record(
     number: int,
     files: tuple[str, str],
 ) -> Submitted | None:
-    """Insert the annotation with everything that belongs to it; None where its number is taken."""
+    """Insert the annotation with everything that belongs to it; None if its number is taken."""
     reader, presegmentation = submission.reader, submission.presegmentation
     acquisition = acquisitions.lock(session, submission.examination.acquisition_id)
     assert acquisition is not None
@@ -124,7 +123,7 @@ def _record(
     assignments.expire(session, moment)
     assignment = assignments.newest(session, acquisition.id, reader)
     newest = rows.newest_by(session, acquisition.id, reader.name)
-    is_final = _becomes_final(session, acquisition.id, reader, assignment)
+    is_final = _becomes_final(session, acquisition.id, reader, assignment, moment)
     if newest is not None and submission.is_same_as(newest) and (newest.is_final or not is_final):
         _close(assignment, moment)
         return as_submitted(newest, repeated=True)
@@ -162,33 +161,35 @@ def _record(
     _close(assignment, moment)
     session.flush()
     queue.enqueue(
-        session, queue.MEASURE_EFFORT, {"annotation": annotation_id}, key=annotation_id, priority=SUBMITTED_PRIORITY
+        session, queue.MEASURE_EFFORT, {"annotation": annotation_id}, key=annotation_id, priority=MEASURE_PRIORITY
     )
     audit.record(session, reader.name, "submitted", annotation_id, examination=submission.examination.id, number=number)
     return as_submitted(annotation, repeated=False)
 
 
-def _becomes_final(session: Session, acquisition_id: str, reader: Reader, assignment: Assignment | None) -> bool:
+def _becomes_final(
+    session: Session, acquisition_id: str, reader: Reader, assignment: Assignment | None, moment: datetime
+) -> bool:
     """Whether a submission may become the acquisition's mask.
 
-    It may where there is none yet, or only the reader's own, or where the case is assigned to the reader. A second
-    reading, a late submission, or one for a case that is assigned to another does not displace the present mask.
+    It may if there is no mask yet, if the present one is the reader's own, or if the case is assigned to the reader.
+    A second reading, and a submission without an open assignment, leave the present mask of another reader.
     """
     present = rows.final(session, acquisition_id) or rows.awaiting_review(session, acquisition_id)
     if present is None:
         return True
-    if assignment is not None and assignment.ended_at is None:
+    if assignment is not None and assignment.is_open(moment):
         return not assignment.second_reading
     return present.author == reader.name
 
 
 def _close(assignment: Assignment | None, moment: datetime) -> None:
-    if assignment is not None and assignment.ended_at is None:
+    if assignment is not None and assignment.is_open(moment):
         assignment.ended_at, assignment.outcome = moment, AssignmentOutcome.SUBMITTED
 
 
 def as_submitted(annotation: Annotation, *, repeated: bool) -> Submitted:
-    """What the submitter is told about an annotation."""
+    """Describe an annotation to the reader who submitted it."""
     return Submitted(
         annotation_id=annotation.id,
         number=annotation.number,

@@ -1,14 +1,14 @@
-"""What is decided about a revision after its submission: accept, reject, withdraw, restore.
+"""Decide about an annotation after its submission: accept, reject, withdraw, restore.
 
-Nothing is changed or deleted but the revision's state; every decision is a row of its own, and restoring an
-older mask is a new revision.
+Only the annotation's state is changed, and nothing is deleted. Every decision is a row of its own, and restoring an
+older mask makes a new annotation.
 """
 
 from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
-from mrseg_label.annotation.record import RESTORED_FROM, Submitted, as_submitted
+from mrseg_label.annotation.record import MEASURE_PRIORITY, RESTORED_FROM, Submitted, as_submitted
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import acquisitions, assignments, audit, reviews
@@ -22,14 +22,14 @@ MAX_COMMENT = 10_000
 
 
 def accept(catalog: Catalog, annotation_id: str, *, reviewer: str, comment: str = "") -> None:
-    """A second reader confirms a submission: it counts from now on.
+    """Accept an annotation as its reviewer: it counts from now on.
 
     Raises
     ------
     NotFound
-        There is no such revision.
+        There is no such annotation.
     Conflict
-        It does not wait for a review.
+        It is not awaiting review.
     Forbidden
         The reviewer is its author.
     """
@@ -38,16 +38,28 @@ def accept(catalog: Catalog, annotation_id: str, *, reviewer: str, comment: str 
         _decide(session, catalog, annotation, reviewer, Verdict.ACCEPTED, comment)
         annotation.state = AnnotationState.ACCEPTED
         _recount(session, catalog, annotation.acquisition_id)
-        # The same job as after a submission: this may be the case that fills a round.
+        # As after a submission: the job sees whether a round is due now.
         queue.enqueue(
-            session, queue.MEASURE_EFFORT, {"annotation": annotation.id}, key=f"{annotation.id}:accepted", priority=50
+            session,
+            queue.MEASURE_EFFORT,
+            {"annotation": annotation.id},
+            key=f"{annotation.id}:accepted",
+            priority=MEASURE_PRIORITY,
         )
 
 
 def reject(catalog: Catalog, annotation_id: str, *, reviewer: str, comment: str) -> None:
-    """A second reader sends a submission back: its author is handed the case first. Raises as :func:`accept`."""
+    """Reject an annotation as its reviewer, and send it back: its author is assigned the case first.
+
+    Raises
+    ------
+    InvalidInput
+        No comment, or one that is too long.
+    NotFound, Conflict, Forbidden
+        As :func:`accept`.
+    """
     if not comment.strip():
-        raise InvalidInput("say in the comment what is to be changed: the author sees it with the mask")
+        raise InvalidInput("a rejection needs a comment that tells the author what to change")
     with catalog.begin() as session:
         annotation = _under_review(session, annotation_id, reviewer)
         _decide(session, catalog, annotation, reviewer, Verdict.REJECTED, comment)
@@ -55,43 +67,42 @@ def reject(catalog: Catalog, annotation_id: str, *, reviewer: str, comment: str)
 
 
 def withdraw(catalog: Catalog, annotation_id: str, *, actor: str, comment: str) -> None:
-    """Take a revision out of use; the one before it becomes the mask again, or the case waits again.
+    """Withdraw an annotation: the one before it becomes the case's mask again, or the case returns to the queue.
 
     Raises
     ------
     NotFound
-        There is no such revision.
+        There is no such annotation.
     Conflict
-        It is rejected or withdrawn already.
+        It has already been rejected or withdrawn.
     """
     with catalog.begin() as session:
-        annotation = _get(session, annotation_id)
+        annotation = _lock(session, annotation_id)
         if annotation.state is AnnotationState.REJECTED:
-            raise Conflict(f"revision {annotation_id} is rejected or withdrawn already")
+            raise Conflict(f"annotation {annotation_id} has already been rejected or withdrawn")
         _decide(session, catalog, annotation, actor, Verdict.WITHDRAWN, comment)
         annotation.state = AnnotationState.REJECTED
         _recount(session, catalog, annotation.acquisition_id)
 
 
 def restore(workspace: OpenedWorkspace, annotation_id: str, *, actor: str) -> Submitted:
-    """Make an older revision the acquisition's mask again, as a new revision with the same files.
+    """Make an older annotation the acquisition's mask again, as a new annotation with the same files.
 
-    Where a review is required and the old one never passed it, the new one waits for it. Time and effort of
-    the first are not counted a second time.
+    Where a review is required and the old annotation was never accepted, the new one awaits review. Time and effort
+    are not counted again.
 
     Raises
     ------
     NotFound
-        There is no such revision.
+        There is no such annotation.
     Conflict
-        It is the mask already.
+        It is already the mask of its acquisition.
     """
     with workspace.catalog.begin() as session:
-        old = _get(session, annotation_id)
-        acquisitions.lock(session, old.acquisition_id)
+        old = _lock(session, annotation_id)
         final = rows.final(session, old.acquisition_id)
         if final is not None and final.id == old.id:
-            raise Conflict(f"revision {annotation_id} is the mask of its examination already")
+            raise Conflict(f"annotation {annotation_id} is already the mask of its case")
         accepted = (
             workspace.settings.review == "off"
             or old.state is AnnotationState.ACCEPTED
@@ -121,23 +132,26 @@ def restore(workspace: OpenedWorkspace, annotation_id: str, *, actor: str) -> Su
         session.flush()
         _recount(session, workspace.catalog, old.acquisition_id)
         audit.record(session, actor, "restored", old.id, annotation=new.id, number=new.number)
-        queue.enqueue(session, queue.MEASURE_EFFORT, {"annotation": new.id}, key=new.id, priority=50)
+        queue.enqueue(session, queue.MEASURE_EFFORT, {"annotation": new.id}, key=new.id, priority=MEASURE_PRIORITY)
         return as_submitted(new, repeated=False)
 
 
-def _get(session: Session, annotation_id: str) -> Annotation:
+def _lock(session: Session, annotation_id: str) -> Annotation:
+    """An annotation, its acquisition locked: decisions about a case are made one after the other."""
     annotation = rows.get(session, annotation_id)
     if annotation is None:
-        raise NotFound(f"there is no revision {annotation_id[:60]!r}")
+        raise NotFound(f"there is no annotation {annotation_id[:60]!r}")
+    acquisitions.lock(session, annotation.acquisition_id)
+    session.refresh(annotation)
     return annotation
 
 
 def _under_review(session: Session, annotation_id: str, reviewer: str) -> Annotation:
-    annotation = _get(session, annotation_id)
+    annotation = _lock(session, annotation_id)
     if annotation.state is not AnnotationState.SUBMITTED:
-        raise Conflict(f"revision {annotation_id} does not wait for a review: it is {annotation.state}")
+        raise Conflict(f"annotation {annotation_id} is not awaiting review; it is {annotation.state}")
     if annotation.author == reviewer:
-        raise Forbidden(f"{reviewer} submitted revision {annotation_id}; another reader reviews it")
+        raise Forbidden(f"{reviewer} submitted annotation {annotation_id}; another reader must review it")
     return annotation
 
 
@@ -145,7 +159,7 @@ def _decide(
     session: Session, catalog: Catalog, annotation: Annotation, actor: str, verdict: Verdict, comment: str
 ) -> None:
     if len(comment) > MAX_COMMENT:
-        raise InvalidInput(f"a comment has at most {MAX_COMMENT:,} characters; this one has {len(comment):,}")
+        raise InvalidInput(f"the comment has {len(comment):,} characters; shorten it to at most {MAX_COMMENT:,}")
     session.add(
         Review(
             annotation_id=annotation.id,
@@ -160,7 +174,7 @@ def _decide(
 
 
 def _recount(session: Session, catalog: Catalog, acquisition_id: str) -> None:
-    """Keep the acquisition's date of annotation in step with whether it has a mask."""
+    """Set or clear the acquisition's date of annotation as it now has a mask or none."""
     session.flush()
     acquisition = acquisitions.get(session, acquisition_id)
     assert acquisition is not None

@@ -1,7 +1,7 @@
-"""Accept what a reader submits: decode, store for ever, record.
+"""Submit a mask: decode it, store it, record it.
 
-A submission is acknowledged when this returns: both files are on disk under their names, and then the row
-was committed.
+When :func:`submit` returns, mask and upload are on disk under their final names and their row is committed: only
+then is the submission acknowledged.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
-from mrseg_label.annotation.compare import structure_states
 from mrseg_label.annotation.record import Submission, Submitted, store
+from mrseg_label.annotation.states import structure_states
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import annotations as rows
 from mrseg_label.catalog.queries import assignments, examinations, presegmentations
@@ -46,23 +46,23 @@ def submit(
 
     Parameters
     ----------
-    upload : the file as it came, under any name.
-    file_name : the client's name of it, perhaps a path on the reader's machine; only its suffix is used.
-    label_info : the reader's segments in the order of the screen (:mod:`mrseg_label.segments.decode`).
-    params : what else the client sent; its ``model`` is noted.
+    upload : the file as it was received, under any name.
+    file_name : the client's name of the file, perhaps with a path on the reader's machine; only its suffix is used.
+    label_info : the reader's segments in the order of the list on the screen (:mod:`mrseg_label.segments.decode`).
+    params : what else the client sent; its ``model`` is kept in the report.
 
     Raises
     ------
     NotFound
         There is no such examination.
     LabelError, GeometryError, InvalidInput, TooLarge
-        The upload is not a usable segmentation of this image; nothing was stored.
+        The upload is not a valid segmentation of this image; nothing was stored.
     """
     with workspace.catalog.read() as session:
         examination = examinations.get(session, examination_id)
         if examination is None:
             raise NotFound(f"there is no examination {examination_id[:60]!r}")
-        presegmentation = _presegmentation_corrected(session, examination, reader)
+        presegmentation = _starting_presegmentation(session, examination, reader)
     suffix = upload_suffix(file_name)
     geometry = Geometry.from_json(examination.geometry)
     scheme, settings = workspace.scheme, workspace.settings
@@ -91,24 +91,24 @@ def submit(
 
 
 def upload_suffix(file_name: str) -> str:
-    """The suffix that says what an upload is, from a name that may be a path of any system.
+    """Find the suffix of an upload in a file name that may be a path of any operating system.
 
     Raises
     ------
     InvalidInput
-        None that is read here.
+        The file has no suffix of a mask.
     """
     name = PurePosixPath(file_name.replace("\\", "/")).name.lower()
     for suffix in SUFFIXES:
         if name.endswith(suffix):
             return suffix
     raise InvalidInput(
-        f"a mask is sent as a file that ends in one of {', '.join(SUFFIXES)}; this one is called {name[-60:]!r}"
+        f"cannot read a mask from {name[-60:]!r}; send a file whose name ends in one of {', '.join(SUFFIXES)}"
     )
 
 
 def final_mask(workspace: OpenedWorkspace, examination: Examination) -> tuple[Path, Annotation]:
-    """File and annotation of the mask that counts for an examination, whichever channel it was drawn on.
+    """Find the mask of an examination, whichever channel of its acquisition it was drawn on, and its annotation.
 
     Raises
     ------
@@ -122,8 +122,8 @@ def final_mask(workspace: OpenedWorkspace, examination: Examination) -> tuple[Pa
     return workspace.path(annotation.path), annotation
 
 
-def _presegmentation_corrected(session: Session, examination: Examination, reader: Reader) -> Presegmentation | None:
-    """The pre-segmentation that was sent to this reader last, else the best of the acquisition."""
+def _starting_presegmentation(session: Session, examination: Examination, reader: Reader) -> Presegmentation | None:
+    """The pre-segmentation that was sent to this reader last; where none was, the best of the acquisition."""
     assignment = assignments.newest(session, examination.acquisition_id, reader)
     if assignment is not None and assignment.presegmentation_id:
         return presegmentations.get(session, assignment.presegmentation_id)
@@ -133,12 +133,12 @@ def _presegmentation_corrected(session: Session, examination: Examination, reade
 def _states(
     workspace: Workspace, decoded: Decoded, geometry: Geometry, presegmentation: Presegmentation | None
 ) -> tuple[dict[str, StructureState], str | None]:
-    """State of every structure of the scheme, and a note where the pre-segmentation could not be compared."""
+    """Find the state of every structure, and a note if the pre-segmentation could not be compared."""
     proposed: NDArray[np.integer[Any]] | None = None
     note = None
     if presegmentation is not None:
         proposed, grid = read_label_map(workspace.path(presegmentation.path))
         difference = geometry.difference(grid)
-        if difference is not None:  # the reader's work is not lost for that
+        if difference is not None:  # no reason to refuse the reader's work
             proposed, note = None, f"not compared with pre-segmentation {presegmentation.id}: {difference}"
     return structure_states(workspace.scheme, decoded.mask, decoded.voxels, proposed), note

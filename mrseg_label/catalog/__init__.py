@@ -1,4 +1,4 @@
-"""The catalogue: tables, migrations, one unit of work, queries. The only room with SQL."""
+"""The catalogue: tables, migrations, unit of work and queries. All SQL of the product is here."""
 
 from mrseg_label.catalog.database import Catalog, Session
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,9 @@ BUSY_SECONDS = 30
 class Catalog:
     """The database of a workspace.
 
-    ``with catalog.begin() as session`` is a unit of work that writes and commits at its end;
+    ``with catalog.begin() as session`` is a unit of work that writes, and commits at its end;
     ``with catalog.read() as session`` only reads. On SQLite a writer takes the write lock at once
-    (BEGIN IMMEDIATE), so that what it read still holds when it writes.
+    (BEGIN IMMEDIATE), so that what it has read is still true when it writes.
     """
 
     def __init__(self, url: str | URL) -> None:
@@ -37,7 +37,7 @@ class Catalog:
             parsed = make_url(url)
             self.engine = _engine(url)
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
-            raise ConfigurationError(f"DATABASE_URL cannot be used: {error}") from error
+            raise ConfigurationError(f"cannot connect to DATABASE_URL: {error}") from error
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         self._reader = sessionmaker(self.engine, expire_on_commit=False)
         self._writer = sessionmaker(self.engine.execution_options(**{WRITES: True}), expire_on_commit=False)
@@ -46,33 +46,26 @@ class Catalog:
 
     @contextmanager
     def begin(self) -> Iterator[Session]:
-        """A unit of work that writes; committed at the end, rolled back on an exception."""
-        if self._lock:
-            self._lock.acquire()
-        try:
-            with self._writer.begin() as session:
-                yield session
-        except OperationalError as error:
-            raise Unavailable(f"the database did not answer: {error.orig}; try again") from error
-        except DataError as error:  # PostgreSQL stores no NUL
-            raise InvalidInput(f"the database takes no such value: {error.orig}") from error
-        finally:
-            if self._lock:
-                self._lock.release()
+        """Open a unit of work that writes; it commits at the end, and rolls back on an exception.
+
+        Raises
+        ------
+        Unavailable
+            The database does not answer, or stayed locked for 30 seconds.
+        InvalidInput
+            The database cannot store a value.
+        """
+        with self._lock or nullcontext(), _translated_errors(), self._writer.begin() as session:
+            yield session
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A unit of work that only reads."""
-        try:
-            with self._reader() as session:
-                yield session
-        except OperationalError as error:
-            raise Unavailable(f"the database did not answer: {error.orig}; try again") from error
-        except DataError as error:
-            raise InvalidInput(f"the database takes no such value: {error.orig}") from error
+        """Open a unit of work that only reads. Raises as :meth:`begin`."""
+        with _translated_errors(), self._reader() as session:
+            yield session
 
     def now(self, session: Session) -> datetime:
-        """The database's clock, so that several machines agree; on SQLite the machine's own."""
+        """Read the database's clock, so that several machines agree; on SQLite it is the machine's own."""
         if self.is_sqlite:
             return now()
         moment: datetime = session.scalars(select(func.clock_timestamp())).one()
@@ -83,28 +76,39 @@ class Catalog:
         self.engine.dispose()
 
     def upgrade(self) -> None:
-        """Bring the database to the newest migration."""
+        """Upgrade the database to the newest migration."""
         from mrseg_label.catalog.migrate import upgrade
 
         upgrade(self.engine)
 
     def check_current(self) -> None:
-        """Raise :class:`ConfigurationError` where the database is not at the newest migration."""
+        """Raise :class:`ConfigurationError` unless the database is at the newest migration."""
         from mrseg_label.catalog.migrate import check_current
 
         check_current(self.engine)
 
 
 def open_catalog(url: str | URL) -> Catalog:
-    """Open the catalogue and bring it to the newest migration."""
+    """Open the catalogue and upgrade it to the newest migration."""
     catalog = Catalog(url)
     catalog.upgrade()
     return catalog
 
 
+@contextmanager
+def _translated_errors() -> Iterator[None]:
+    """Raise errors of the driver as errors of ours."""
+    try:
+        yield
+    except OperationalError as error:
+        raise Unavailable(f"the database did not answer: {error.orig}; try again") from error
+    except DataError as error:  # for example a NUL character on PostgreSQL
+        raise InvalidInput(f"the database cannot store this value: {error.orig}") from error
+
+
 def _engine(url: str | URL) -> Engine:
     parsed = make_url(url)
-    # An error of the database goes to a log, where a participant's code must not be.
+    # Errors of the database are logged, and a participant's code must not be in a log.
     common: dict[str, Any] = {"json_serializer": json_text, "hide_parameters": True}
     if parsed.get_backend_name() != "sqlite":
         if parsed.drivername == "postgresql":
@@ -119,7 +123,7 @@ def _engine(url: str | URL) -> Engine:
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
-    connection.isolation_level = None  # the driver begins no transaction of its own; _begin_sqlite does
+    connection.isolation_level = None  # transactions are begun by _begin_sqlite, not by the driver
     cursor = connection.cursor()
     for pragma in ("journal_mode=WAL", f"busy_timeout={BUSY_SECONDS * 1000}", "foreign_keys=ON", "synchronous=FULL"):
         cursor.execute(f"PRAGMA {pragma}")

@@ -1,4 +1,4 @@
-"""Alembic from code: the migrations travel in the package."""
+"""Run Alembic from code, with the migrations that are in the package."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from mrseg_label.errors import ConfigurationError
 
 __all__ = ["Base", "check_current", "config", "migration_state", "upgrade"]
 
-# Alembic keeps what it is at in the process, not in the thread. Processes take turns by the database's own lock.
+# Alembic's context is global to the process, so that threads take turns here; processes do so by the database's lock.
 _ONE_THREAD = threading.Lock()
 
 
 def config(engine: Engine | None = None) -> Config:
-    """Alembic's configuration for our migrations."""
+    """Make Alembic's configuration for our migrations."""
     settings = Config()
     settings.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
     settings.attributes["engine"] = engine
@@ -29,19 +29,19 @@ def config(engine: Engine | None = None) -> Config:
 
 
 def migration_state(engine: Engine) -> tuple[str | None, str | None]:
-    """The migration that a database is at, and the newest one."""
+    """Read the migration that a database is at, and the newest one."""
     with engine.connect() as connection:
         present = MigrationContext.configure(connection).get_current_revision()
     return present, ScriptDirectory.from_config(config()).get_current_head()
 
 
 def upgrade(engine: Engine) -> None:
-    """Run the migrations that are missing; threads and processes that do so at the same time take turns.
+    """Run the missing migrations; threads and processes that do so at the same time take turns.
 
     Raises
     ------
     ConfigurationError
-        The database was made by a newer version.
+        A newer version of the program made the database.
     """
     present, head = migration_state(engine)
     if present == head:
@@ -57,15 +57,16 @@ def _upgrade(engine: Engine) -> None:
     known = {script.revision for script in ScriptDirectory.from_config(config()).walk_revisions()}
     if present is not None and present not in known:
         raise ConfigurationError(
-            f"the database is at migration {present}, which this version does not know; install the newer version"
+            f"the database is at migration {present}, which this version of mrseg-label does not know; "
+            "install the newer version that made it"
         )
     command.upgrade(config(engine), "head")
 
 
 def check_current(engine: Engine) -> None:
-    """Raise :class:`ConfigurationError` where migrations are missing."""
+    """Raise :class:`ConfigurationError` if migrations are missing."""
     present, head = migration_state(engine)
     if present != head:
         raise ConfigurationError(
-            f"the database is at migration {present}, this version needs {head}; run: mrseg-label upgrade"
+            f"the database is at migration {present}, and this version needs {head}; run: mrseg-label upgrade"
         )

@@ -13,13 +13,13 @@ from mrseg_label.workspace import Workspace
 
 @dataclass(frozen=True)
 class OpenedWorkspace(Workspace):
-    """A workspace with its catalogue: the one value that services take."""
+    """A workspace with its catalogue: the value that services take."""
 
     catalog: Catalog
 
     @classmethod
     def of(cls, workspace: Workspace, catalog: Catalog) -> OpenedWorkspace:
-        """Join a workspace and a catalogue that was opened by itself, at whatever migration it is."""
+        """Combine a workspace with a catalogue that was opened separately, at whatever migration."""
         return cls(workspace.root, workspace.settings, catalog)
 
     def close(self) -> None:
@@ -28,18 +28,18 @@ class OpenedWorkspace(Workspace):
 
 
 def open_workspace(root: Path) -> OpenedWorkspace:
-    """Open the workspace in ``root`` and its catalogue, brought to the newest migration.
+    """Open the workspace in ``root``, and its catalogue, which is upgraded to the newest migration.
 
     Raises
     ------
     ConfigurationError
-        The folder is not a workspace, its settings cannot be used, or a newer version made its database.
+        The folder is not a workspace, its settings are invalid, or a newer version made its database.
     """
     workspace = Workspace.open(root)
     opened = OpenedWorkspace.of(workspace, open_catalog(workspace.database_url))
     with opened.catalog.read() as session:
-        made = get(session, BOOTSTRAP) is not None
-    if not made:
+        has_bootstrap = get(session, BOOTSTRAP) is not None
+    if not has_bootstrap:
         with opened.catalog.begin() as session:
             ensure_bootstrap(session)
     return opened

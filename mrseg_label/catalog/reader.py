@@ -1,4 +1,4 @@
-"""Who asks for cases, annotates and reviews: one value instead of a client's name and an account side by side."""
+"""The reader of a request: one value instead of a client's name and an account side by side."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from mrseg_label.errors import Forbidden
 
 @dataclass(frozen=True)
 class Reader:
-    """A reader: the signed-in account or, without sign-in, the name that the client program gives itself.
+    """Whoever gets cases, annotates and reviews: an account or, without sign-in, a name that the client sends.
 
-    Without sign-in that name is no identity: every Slicer calls itself ``user-xyz`` unless it is told another name.
+    Without sign-in the name identifies nobody: every Slicer sends ``user-xyz`` unless it is configured otherwise.
 
     Attributes
     ----------
-    client : the client program's own name.
+    client : the name that the client program sends.
     account : name of the signed-in account; None without sign-in.
-    role : of the account; None without sign-in, where everything is permitted.
+    role : role of the account; None without sign-in, where everything is permitted.
     """
 
     client: str = DEFAULT_CLIENT
@@ -27,22 +27,22 @@ class Reader:
 
     @classmethod
     def signed_in(cls, account: str, role: Role | None = None) -> Reader:
-        """The reader that an account is, whatever its client program calls itself."""
+        """Make the reader of an account, whatever name its client program sends."""
         return cls(account, account, role)
 
     @property
     def name(self) -> str:
-        """The name that stands in histories as author, reviewer or actor."""
+        """The name that is stored as author, reviewer or actor."""
         return self.account or self.client
 
     @property
     def sees_every_case(self) -> bool:
-        """Whether every case can be opened by its id, and not only those assigned to this reader."""
+        """Whether this reader may open every case by its id, and not only assigned ones."""
         return self.role is not Role.RADIOLOGIST
 
     @property
     def may_review(self) -> bool:
-        """Whether another reader's annotation can be assigned to this one for review."""
+        """Whether this reader may review the annotations of others."""
         return self.role is not Role.RADIOLOGIST
 
     @property
@@ -51,16 +51,21 @@ class Reader:
         return self.name if self.role is Role.RADIOLOGIST else None
 
     def check_may_review(self) -> None:
-        """Raise :class:`Forbidden` where a radiologist asks for a review."""
+        """Raise :class:`Forbidden` unless this reader may review."""
         if not self.may_review:
-            raise Forbidden("only reviewers and admins review annotations")
+            raise Forbidden("only reviewers and admins may review annotations")
 
     def check_own(self, author: str) -> None:
-        """Raise :class:`Forbidden` where a radiologist asks for what another reader submitted."""
+        """Raise :class:`Forbidden` unless this reader may see the annotations of an author."""
         if self.sees_annotations_of not in (None, author):
-            raise Forbidden("this annotation is another reader's; only reviewers and admins see those of others")
+            raise Forbidden("another reader submitted this annotation; only reviewers and admins may see it")
 
     def check_admin(self, what: str) -> None:
-        """Raise :class:`Forbidden` unless this is an admin, a program, or sign-in is off."""
+        """Raise :class:`Forbidden` unless this is an admin or a program, or sign-in is off.
+
+        Parameters
+        ----------
+        what : what only admins and programs may use, for the message.
+        """
         if self.role not in (None, Role.ADMIN, Role.SERVICE):
-            raise Forbidden(f"{self.name} has the role {self.role}; {what} is for admins and programs")
+            raise Forbidden(f"{self.name} has the role {self.role}; only admins and programs may use {what}")

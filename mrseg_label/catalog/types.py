@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import DateTime, Dialect, String
 from sqlalchemy.types import TypeDecorator
 
-# Names in histories that belong to no person. None of them can be an account's.
-ANONYMOUS = "anonymous"  # a request without sign-in that names nobody
+# Names in histories that belong to no account. No account can have one of them.
+ANONYMOUS = "anonymous"  # a request without sign-in and without a client name
 DEFAULT_CLIENT = "user-xyz"  # what every Slicer calls itself unless it is told another name
 IMPORT_AUTHOR = "import"  # author and client of the masks that came with an import
 UNKNOWN = "unknown"  # a failed sign-in under a name that has no account
@@ -21,17 +21,17 @@ Position = tuple[datetime, str]  # of the last row of a page: when it was create
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware moment, stored in UTC; SQLite would drop the offset of a zoned one."""
+    """A moment with time zone, stored in UTC; SQLite would drop the offset."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
         if value is not None and value.tzinfo is None:
             raise ValueError("a moment without a time zone cannot be stored")
         return None if value is None else value.astimezone(UTC)
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: Any, _dialect: Dialect) -> datetime | None:
         if value is None:
             return None
         moment: datetime = value
@@ -48,15 +48,15 @@ class Coded(TypeDecorator[StrEnum]):
         super().__init__()
         self.enum = enum
 
-    def process_bind_param(self, value: StrEnum | None, dialect: Dialect) -> str | None:
+    def process_bind_param(self, value: StrEnum | None, _dialect: Dialect) -> str | None:
         return None if value is None else str(self.enum(value))
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> StrEnum | None:
+    def process_result_value(self, value: Any, _dialect: Dialect) -> StrEnum | None:
         return None if value is None else self.enum(value)
 
 
 def finite(value: Any) -> Any:
-    """The value with null for every NaN and infinity in it: JSON has neither, and PostgreSQL refuses them."""
+    """Replace every NaN and infinity in a value by None: JSON has neither, and PostgreSQL refuses them."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
@@ -65,11 +65,24 @@ def finite(value: Any) -> Any:
 
 
 def json_text(value: Any) -> str:
-    """What a JSON column stores."""
+    """Write a value as the text that a JSON column stores."""
     return json.dumps(finite(value), allow_nan=False)
 
 
+class JobKind(StrEnum):
+    """What a job does."""
+
+    PRESEGMENT = "presegment"  # make one pre-segmentation of one acquisition
+    PRESEGMENT_PENDING = "presegment_pending"  # enqueue pre-segmentations of the cases that are assigned next
+    RENEW_PRESEGMENTATIONS = "renew_presegmentations"  # the same, by a model that was just promoted
+    MEASURE_EFFORT = "measure_effort"  # measure the effort of an annotation, and start a round if it is due
+    IMPORT_MASK = "import_mask"  # turn a mask that came with an import into an annotation
+    TRAIN_ROUND = "train_round"  # run a retraining round
+
+
 class JobState(StrEnum):
+    """How far a job is."""
+
     QUEUED = "queued"
     RUNNING = "running"
     DONE = "done"
@@ -78,6 +91,8 @@ class JobState(StrEnum):
 
 
 class RoundState(StrEnum):
+    """How far a round is."""
+
     QUEUED = "queued"
     SNAPSHOT = "snapshot"
     PLANNING = "planning"
@@ -93,43 +108,49 @@ ENDED_ROUNDS = (RoundState.DONE, RoundState.FAILED, RoundState.CANCELLED)
 
 
 class ModelStatus(StrEnum):
-    CANDIDATE = "candidate"
-    CURRENT = "current"
-    RETIRED = "retired"
+    """What a model version is used for."""
+
+    CANDIDATE = "candidate"  # trained and not promoted
+    CURRENT = "current"  # makes the pre-segmentations
+    RETIRED = "retired"  # was current before
     FAILED = "failed"
 
 
 class AnnotationState(StrEnum):
-    SUBMITTED = "submitted"
+    """Whether an annotation counts."""
+
+    SUBMITTED = "submitted"  # awaits review
     ACCEPTED = "accepted"
-    REJECTED = "rejected"
+    REJECTED = "rejected"  # by a reviewer, or withdrawn
 
 
 class Verdict(StrEnum):
-    """What is said of a revision after its submission."""
+    """What was decided about an annotation after its submission."""
 
     ACCEPTED = "accepted"
-    REJECTED = "rejected"  # by a second reader; it goes back to its author
-    WITHDRAWN = "withdrawn"  # by its author, or by an admin: it does not count any more
+    REJECTED = "rejected"  # by a reviewer; its author gets the case again
+    WITHDRAWN = "withdrawn"  # by its author or an admin: it no longer counts
 
 
 class StructureState(StrEnum):
-    """What a reader said of one structure in one revision."""
+    """What an annotation says about one structure."""
 
-    DRAWN = "drawn"  # there, and not in the draft
-    CORRECTED = "corrected"  # there, and different from the draft
-    UNCHANGED = "unchanged"  # there, and exactly the draft
-    ABSENT = "absent"  # its segment was sent empty: it is not in the image
-    NOT_ANNOTATED = "not_annotated"  # its segment was removed: the reader does not vouch for it
-    FILLED = "filled"  # the same, and what the model's draft has of it stands in training data (never in the mask)
+    DRAWN = "drawn"  # present, and not in the pre-segmentation
+    CORRECTED = "corrected"  # present, and different from the pre-segmentation
+    UNCHANGED = "unchanged"  # present, and exactly as in the pre-segmentation
+    ABSENT = "absent"  # judged, and not in the image: its segment was sent empty
+    NOT_ANNOTATED = "not_annotated"  # not judged: its segment was removed
+    FILLED = "filled"  # not judged; training data (never the mask) take its voxels from the pre-segmentation
 
     @property
     def judged(self) -> bool:
-        """Whether the reader vouches for the structure, present or absent."""
+        """Whether the reader judged the structure, present or absent."""
         return self not in (StructureState.NOT_ANNOTATED, StructureState.FILLED)
 
 
 class CaseRole(StrEnum):
+    """What a case in a snapshot is used for."""
+
     TRAINING = "training"
     HELD_OUT = "held_out"
 
@@ -143,16 +164,16 @@ class AssignmentOutcome(StrEnum):
 
 
 class Role(StrEnum):
-    """What an account is for."""
+    """What an account may do."""
 
     RADIOLOGIST = "radiologist"  # annotates
-    REVIEWER = "reviewer"  # annotates, and decides on others' submissions
-    ADMIN = "admin"  # all that, and rounds, models and figures
-    SERVICE = "service"  # a program that reads models and figures
+    REVIEWER = "reviewer"  # annotates, and reviews the annotations of others
+    ADMIN = "admin"  # all that, and rounds, models and metrics
+    SERVICE = "service"  # a program that reads models and metrics
 
 
 class CredentialKind(StrEnum):
-    """What a credential opens."""
+    """How a credential is used."""
 
     API_KEY = "api_key"  # of a program: sent with every request
-    APP_PASSWORD = "app_password"  # of a person: stands in for the password in Slicer's form
+    APP_PASSWORD = "app_password"  # of a person: replaces the password in Slicer's sign-in form

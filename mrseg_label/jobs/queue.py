@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.queries import jobs as rows
 from mrseg_label.catalog.tables import Job
-from mrseg_label.catalog.types import JobState
+from mrseg_label.catalog.types import JobKind, JobState
 from mrseg_label.clock import now
 
 DRAFTS = "drafts"
@@ -16,14 +16,13 @@ ROUNDS = "rounds"
 LIGHT = "light"
 QUEUES = (DRAFTS, ROUNDS, LIGHT)
 
-# Kinds of job, named after the work, with the queue of each.
-PRESEGMENT = "presegment"  # make one pre-segmentation of one acquisition
-PRESEGMENT_PENDING = "presegment_pending"  # enqueue pre-segmentations for the cases that are assigned next
-RENEW_PRESEGMENTATIONS = "renew_presegmentations"  # the same, by a model that was just promoted
-MEASURE_EFFORT = "measure_effort"  # measure the effort of an annotation, and start a round if it is due
-IMPORT_MASK = "import_mask"  # turn a mask that came with an import into an annotation
-TRAIN_ROUND = "train_round"  # run a retraining round
-QUEUE_OF = {
+PRESEGMENT = JobKind.PRESEGMENT
+PRESEGMENT_PENDING = JobKind.PRESEGMENT_PENDING
+RENEW_PRESEGMENTATIONS = JobKind.RENEW_PRESEGMENTATIONS
+MEASURE_EFFORT = JobKind.MEASURE_EFFORT
+IMPORT_MASK = JobKind.IMPORT_MASK
+TRAIN_ROUND = JobKind.TRAIN_ROUND
+QUEUE_OF: dict[str, str] = {
     PRESEGMENT: DRAFTS,
     PRESEGMENT_PENDING: LIGHT,
     RENEW_PRESEGMENTATIONS: LIGHT,

@@ -1,7 +1,7 @@
-"""How alike two label maps are, and how much work it was to turn one into the other.
+"""Measure the agreement of two label maps, and the effort of correcting one into the other.
 
-Arrays are label maps of one grid in any order of axes; which axis is which is said by ``spacing_mm`` and
-``slice_axis``. Nothing here reads a database or a setting.
+Arrays are label maps of one grid in any order of axes; ``spacing_mm`` and ``slice_axis`` describe the axes. Nothing
+here reads a database or a setting.
 """
 
 from __future__ import annotations

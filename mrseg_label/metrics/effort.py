@@ -1,4 +1,4 @@
-"""How much work a correction was, from the draft and what the reader submitted."""
+"""Measure the effort of a correction from the pre-segmentation and the submitted mask."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from mrseg_label.metrics.surface import boundary_voxels
 
 @dataclass(frozen=True)
 class Effort:
-    """What a reader changed.
+    """The changes that a reader made to a pre-segmentation.
 
     Attributes
     ----------
-    edited_voxels : voxels whose label changed.
+    edited_voxels : number of voxels whose label changed.
     edited_ml : their volume in millilitres.
-    edited_by_structure : (N,) int64; voxels that a structure lost or won. A voxel that went from one
+    edited_by_structure : (N,) int64; voxels that a structure lost or gained. A voxel that went from one
         structure to another counts for both, so the sum can exceed ``edited_voxels``.
-    added_path_by_structure : (N,) int64; voxels of the correction's in-plane contour that the draft's
-        contour lacks (added path length, in voxels).
-    dice_by_structure : (N,) float64; DSC of draft and correction, NaN where a structure is in neither.
+    added_path_by_structure : (N,) int64; voxels of the correction's in-plane contour that are not on the
+        contour of the pre-segmentation (added path length, in voxels).
+    dice_by_structure : (N,) float64; DSC of pre-segmentation and correction, NaN where a structure is in neither.
     accepted_unchanged : no voxel was changed.
     """
 
@@ -37,7 +37,7 @@ class Effort:
 
     @property
     def mean_dice(self) -> float:
-        """Mean DSC over the structures that draft or correction has; NaN if there are none."""
+        """Mean DSC over the structures in the pre-segmentation or the correction; NaN if there are none."""
         present = self.dice_by_structure[~np.isnan(self.dice_by_structure)]
         return float(present.mean()) if present.size else float("nan")
 
@@ -50,11 +50,11 @@ class Effort:
 def effort(
     presegmentation: LabelMap, corrected: LabelMap, structures: int, voxel_ml: float, slice_axis: int = 2
 ) -> Effort:
-    """Measure what was changed between a draft and its correction.
+    """Measure the changes from a pre-segmentation to its correction.
 
     Parameters
     ----------
-    draft, corrected : label maps of one grid; a case without a draft has one of zeros.
+    presegmentation, corrected : label maps of one grid; zeros stand for a missing pre-segmentation.
     structures : number of structures of the scheme.
     voxel_ml : volume of a voxel, millilitres.
     slice_axis : axis across the slices in which contours are drawn (2 for arrays in file order whose third
@@ -65,7 +65,7 @@ def effort(
     GeometryError
         The shapes differ.
     InvalidInput
-        Labels outside the scheme, or an axis that is not there.
+        Label ids outside the scheme, or an axis that does not exist.
 
     References
     ----------
@@ -74,15 +74,15 @@ def effort(
     https://doi.org/10.1016/j.phro.2019.12.001
     """
     if not 0 <= slice_axis < presegmentation.ndim:
-        raise InvalidInput(f"slice axis {slice_axis} of an image with {presegmentation.ndim} axes")
+        raise InvalidInput(f"there is no slice axis {slice_axis} in an image with {presegmentation.ndim} axes")
     histogram = joint_histogram(presegmentation, corrected, structures)
     agreeing = np.diagonal(histogram)
     edited = int(histogram.sum() - agreeing.sum())
-    lost_or_won = histogram.sum(axis=0) + histogram.sum(axis=1) - 2 * agreeing
+    lost_or_gained = histogram.sum(axis=0) + histogram.sum(axis=1) - 2 * agreeing
     return Effort(
         edited_voxels=edited,
         edited_ml=edited * voxel_ml,
-        edited_by_structure=lost_or_won[1:],
+        edited_by_structure=lost_or_gained[1:],
         added_path_by_structure=_added_path(presegmentation, corrected, structures, slice_axis),
         dice_by_structure=dice_from_histogram(histogram),
         accepted_unchanged=edited == 0,

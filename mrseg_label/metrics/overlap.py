@@ -1,4 +1,4 @@
-"""Dice similarity coefficient of every structure from one joint histogram."""
+"""Compute the Dice similarity coefficient of every structure from one joint histogram."""
 
 from __future__ import annotations
 
@@ -15,24 +15,22 @@ LabelMap = NDArray[np.integer[Any]]
 
 
 def check_pair(reference: LabelMap, prediction: LabelMap) -> None:
-    """Make sure that two label maps can be compared voxel by voxel.
+    """Check that two label maps can be compared voxel by voxel.
 
     Raises
     ------
     GeometryError
         Their shapes differ.
     InvalidInput
-        One of them does not hold whole numbers.
+        One of them is not an array of integers.
     """
     if reference.shape != prediction.shape:
         raise GeometryError(
-            f"the reference has {reference.shape} voxels and the prediction {prediction.shape}; bring both to one grid first"
+            f"the reference has {reference.shape} voxels and the prediction {prediction.shape}; resample one of them first"
         )
     for array, what in ((reference, "reference"), (prediction, "prediction")):
         if not np.issubdtype(array.dtype, np.integer):
-            raise InvalidInput(
-                f"the {what} holds {array.dtype} instead of whole numbers; a label map has one id a voxel"
-            )
+            raise InvalidInput(f"the {what} holds {array.dtype} values; label ids are whole numbers")
 
 
 def joint_histogram(reference: LabelMap, prediction: LabelMap, structures: int) -> NDArray[np.int64]:
@@ -59,7 +57,7 @@ def joint_histogram(reference: LabelMap, prediction: LabelMap, structures: int) 
     for array, what in ((reference, "reference"), (prediction, "prediction")):
         if array.size and not 0 <= int(array.min()) <= int(array.max()) <= structures:
             raise InvalidInput(
-                f"the {what} holds labels {array.min()} to {array.max()}; the scheme has 0 to {structures}"
+                f"the {what} holds label ids {array.min()} to {array.max()}; the scheme has 0 to {structures}"
             )
     # Both arrays in the memory order of the reference: a Fortran-ordered pair is read without a copy.
     order: Literal["F", "C"] = "F" if reference.flags.f_contiguous else "C"
@@ -70,7 +68,7 @@ def joint_histogram(reference: LabelMap, prediction: LabelMap, structures: int) 
 
 
 def dice_from_histogram(histogram: NDArray[np.int64]) -> NDArray[np.float64]:
-    """DSC of structures 1 to N from a joint histogram; NaN where a structure is in neither map.
+    """Compute the DSC of structures 1 to N from a joint histogram; NaN where a structure is in neither map.
 
     References
     ----------
@@ -83,12 +81,12 @@ def dice_from_histogram(histogram: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def dice(reference: LabelMap, prediction: LabelMap, structures: int) -> NDArray[np.float64]:
-    """DSC of structures 1 to ``structures``: (N,) float64, 0 to 1, NaN where a structure is in neither map."""
+    """Compute the DSC of structures 1 to N: (N,) float64, 0 to 1, NaN where a structure is in neither map."""
     return dice_from_histogram(joint_histogram(reference, prediction, structures))
 
 
 def per_structure(scheme: LabelScheme, values: NDArray[np.float64]) -> dict[str, float | None]:
-    """Values of structures 1 to N by name, in the order of the ids; NaN becomes None (JSON has no NaN)."""
+    """Name the values of structures 1 to N, in the order of the ids; NaN becomes None (JSON has no NaN)."""
     if values.shape != (len(scheme),):
-        raise InvalidInput(f"{values.shape[0]} values for a scheme of {len(scheme)} structures")
+        raise InvalidInput(f"there are {values.shape[0]} values for a scheme of {len(scheme)} structures")
     return {s.name: None if math.isnan(v) else float(v) for s, v in zip(scheme, values.tolist(), strict=True)}

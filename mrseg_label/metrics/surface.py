@@ -1,4 +1,4 @@
-"""Hausdorff distance at the 95th percentile, as MONAI defines it, without distance transforms of whole images."""
+"""Compute the 95th percentile of the Hausdorff distance as MONAI defines it, without distance transforms."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from mrseg_label.metrics.overlap import LabelMap, check_pair
 
 
 def boundary_voxels(labels: LabelMap, axes: Iterable[int]) -> NDArray[np.bool_]:
-    """Voxels of a structure with a neighbour along ``axes`` that is not of the same structure.
+    """Mark voxels of structures with a neighbour along ``axes`` that is not of the same structure.
 
-    Outside the image counts as background, so a structure cut by the image's edge has its boundary there.
+    The outside of the image counts as background, so that a structure that the image cuts has its boundary there.
     Background voxels are never boundary.
     """
     boundary = np.zeros(labels.shape, dtype=np.bool_)
@@ -37,12 +37,12 @@ def hausdorff95(
     structures: int,
     percentile: float = 95.0,
 ) -> NDArray[np.float64]:
-    """HD95 of structures 1 to ``structures`` in mm.
+    """Compute the HD95 of structures 1 to N in mm.
 
-    The surface of a structure is its mask minus the erosion by the 6-neighbourhood. Of the distances from
-    every surface voxel of one map to the nearest of the other the 95th percentile is taken (linear
-    interpolation), in both directions, and the larger is the result: MONAI's
-    ``compute_hausdorff_distance(percentile=95)``. Other packages define it otherwise.
+    The surface of a structure is its mask minus the erosion by the 6-neighbourhood. HD95 is the 95th percentile
+    (linear interpolation) of the distances from every surface voxel of one map to the nearest surface voxel of the
+    other, in the direction in which it is larger: MONAI's ``compute_hausdorff_distance(percentile=95)``. Other
+    packages define it differently.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def hausdorff95(
     check_pair(reference, prediction)
     spacing = np.asarray(spacing_mm, dtype=np.float64)
     if spacing.shape != (reference.ndim,) or not (spacing > 0).all():
-        raise InvalidInput(f"spacing {tuple(spacing_mm)} does not fit an image of {reference.ndim} axes")
+        raise InvalidInput(f"the spacing {tuple(spacing_mm)} does not fit an image with {reference.ndim} axes")
     box = _bounding_box(reference, prediction)
     values = np.full(structures, np.nan)
     if box is None:
@@ -92,7 +92,7 @@ def hausdorff95(
 
 
 class _SurfaceVoxels:
-    """Surface voxels of one label map, sorted by structure."""
+    """The surface voxels of one label map, sorted by structure."""
 
     def __init__(
         self, labels: LabelMap, surface: NDArray[np.bool_], shared: NDArray[np.bool_], structures: int
@@ -110,8 +110,8 @@ class _SurfaceVoxels:
 
 
 def _surface_in(labels: LabelMap, box: tuple[slice, ...]) -> NDArray[np.bool_]:
-    """Surface voxels inside a box that holds every structure."""
-    # A voxel of margin shows what lies beside the box; at the image's own edge there is none to show.
+    """Mark the surface voxels inside a box that contains every structure."""
+    # With a margin of a voxel, except at the edge of the image.
     margin = tuple(slice(max(part.start - 1, 0), part.stop + 1) for part in box)
     inner = tuple(slice(b.start - m.start, b.stop - m.start) for b, m in zip(box, margin, strict=True))
     return boundary_voxels(labels[margin], range(labels.ndim))[inner]
@@ -120,7 +120,7 @@ def _surface_in(labels: LabelMap, box: tuple[slice, ...]) -> NDArray[np.bool_]:
 def _directed(
     source: NDArray[np.float64], shared: NDArray[np.bool_], target: NDArray[np.float64], percentile: float
 ) -> float:
-    from scipy.spatial import KDTree  # a third of a second, which a server that measures nothing need not wait
+    from scipy.spatial import KDTree  # imported here: it takes a third of a second
 
     distances = np.zeros(len(source))
     if not shared.all():

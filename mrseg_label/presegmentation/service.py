@@ -21,19 +21,13 @@ AHEAD_PRIORITY = 0
 POLL_SECONDS = 0.1
 
 
-def presegmentation_key(acquisition_id: str, model_version: str) -> str:
-    """Key of a pre-segmentation job: at most one with this key is active."""
-    return f"{acquisition_id}:{model_version}"
-
-
 def enqueue_presegmentation(
     session: Session, acquisition_id: str, model_version: str, priority: int = AHEAD_PRIORITY
 ) -> str:
     """Enqueue a pre-segmentation within a transaction and return the id of the job."""
     payload = {"acquisition": acquisition_id, "model_version": model_version}
-    return enqueue(
-        session, queue.PRESEGMENT, payload, key=presegmentation_key(acquisition_id, model_version), priority=priority
-    ).id
+    key = presegmentations.job_key(acquisition_id, model_version)
+    return enqueue(session, queue.PRESEGMENT, payload, key=key, priority=priority).id
 
 
 def presegmentation_for(

@@ -40,8 +40,7 @@ def read_open_cases(catalog: Catalog, reader: Reader) -> list[OpenCase]:
         moment = catalog.now(session)
         found = [
             (assignment.ticket if reader.account else examination.id, examination)
-            for assignment, examination in assignments.open_examinations(session, reader.account)
-            if assignment.expires_at > moment
+            for assignment, examination in assignments.open_examinations(session, reader.account, moment)
         ]
         finals = annotation_rows.finals(session, [examination.acquisition_id for _, examination in found])
         return [

@@ -20,7 +20,7 @@ def run(context: JobContext) -> None:
         counts = acquisitions.counts(session, moment)
         ready = presegmentations.count_ready(session, models.current(session).version, moment)
         until_round = (
-            settings.round_size - counts.annotated_since_round - counts.assigned
+            settings.round_size - counts.annotated_since_round - counts.being_annotated
             if settings.auto_round
             else counts.waiting
         )

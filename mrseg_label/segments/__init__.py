@@ -1,1 +1,1 @@
-"""What a mask file says: segments decoded by name, label maps, names and their spellings, classes that merge."""
+"""What the segments and values of a mask file mean: decoding by name, label maps, names and spellings of structures."""

@@ -1,4 +1,4 @@
-"""Which structures a submission must judge, and whether it does."""
+"""Check that a submission judges the structures that it must judge."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def required_structures(scheme: LabelScheme, setting: str) -> tuple[str, ...]:
 
 
 def check_coverage(decoded: Decoded, required: Sequence[str]) -> None:
-    """Raise :class:`LabelError` where a submission judges no structure, or not all that it must."""
+    """Raise :class:`LabelError` unless a submission judges a structure, and every structure that is required."""
     if not decoded.voxels:
         raise LabelError(
-            "no segment of this submission is a structure of the label scheme, so it would count as annotated without "
-            "judging anything: keep the segments of structures that are not in the image in the list, empty; "
-            "mark the case as unusable if it cannot be read"
+            "no segment of this submission is a structure of the label scheme, so the case would count as annotated "
+            "although no structure was judged; keep the segments of absent structures in the list, empty, "
+            "and mark a case that cannot be read as unusable"
         )
     missing = [name for name in required if name not in decoded.voxels]
     if missing:
         raise LabelError(
-            f"every submission must judge {', '.join(missing)}: add the missing segment, and leave it empty "
-            "where the structure is not in the image"
+            f"every submission must judge {', '.join(missing)}; add the missing segments, and leave them empty "
+            "if the structures are not in the image"
         )

@@ -31,17 +31,16 @@ from mrseg_label.segments.names import NameTable, check_name, is_ignored
 
 @dataclass(frozen=True)
 class Decoded:
-    """A submission in the scheme's own ids.
+    """A submission in the label ids of the scheme.
 
     Attributes
     ----------
     mask : (X, Y, Z) uint8 on the image's grid.
-    voxels : of every structure that the reader sent, by name in the order of the ids. Zero means that its
-        segment was there and empty: the reader says that it is absent. A structure that is not in it was
-        removed from the list: the reader does not judge it.
-    renamed : the reader's name of each segment that is not the scheme's, with what it was taken for.
+    voxels : how many each structure has that the reader judged, by name in the order of the ids. Zero means
+        absent: its segment was sent empty. A structure that is missing here was not judged: its segment was removed.
+    renamed : segments whose names are not the scheme's own, with the structure that each was taken for.
     ignored : segments that were left out: background, scribbles, and empty ones of unknown name.
-    overlaps : voxels that two segments had, as ``"first < second"``; the later one won.
+    overlaps : number of voxels in two segments, by ``"first < second"``; they went to the second.
     notes : what was reoriented, padded, cropped or rounded.
     """
 
@@ -53,23 +52,23 @@ class Decoded:
     notes: list[str] = field(default_factory=list)
 
     def report(self) -> dict[str, Any]:
-        """What a person may want to know of the decoding, as JSON."""
+        """Summarise for people what decoding changed, as a JSON object."""
         parts = {"renamed": self.renamed, "ignored": self.ignored, "overlaps": self.overlaps, "notes": self.notes}
         return {key: value for key, value in parts.items() if value}
 
 
 def listed_names(label_info: object) -> list[str]:
-    """Names of the segments in the order of the reader's list.
+    """Read the names of the segments in the order of the reader's list.
 
     Raises
     ------
     InvalidInput
-        Not a list of objects with a ``name``.
+        ``label_info`` is not a list of objects with a ``name``.
     """
     if not isinstance(label_info, Sequence) or isinstance(label_info, str | bytes):
         raise InvalidInput(f"label_info must be a list of segments, not {type(label_info).__name__}")
     if len(label_info) > MAX_SEGMENTS:
-        raise InvalidInput(f"label_info lists {len(label_info)} segments; at most {MAX_SEGMENTS} are read")
+        raise InvalidInput(f"label_info lists {len(label_info)} segments; at most {MAX_SEGMENTS} are allowed")
     listed = []
     for position, entry in enumerate(label_info, start=1):
         name = entry.get("name") if isinstance(entry, Mapping) else None
@@ -86,14 +85,14 @@ def decode(
 
     Parameters
     ----------
-    path : the upload, its suffix saying what it is. A ``.seg.nrrd`` names its own segments; every other file
-        is read by the order of ``label_info``.
-    label_info : as the client sends it, ``[{"name", "idx"}...]``; ``idx`` is not read.
+    path : the upload; its suffix tells its format. A ``.seg.nrrd`` names its own segments; in every other file
+        value k is the k-th entry of ``label_info``.
+    label_info : as the client sends it, ``[{"name", "idx"}...]``; ``idx`` is not used.
 
     Raises
     ------
     LabelError
-        Names or values that cannot be decoded; the message lists what was unknown and what is known.
+        Names or values cannot be decoded; the message lists those and the names of the scheme.
     InvalidInput, GeometryError, TooLarge
         As :func:`mrseg_label.segments.files.read_segmentation`.
     """
@@ -114,14 +113,15 @@ def decode_segments(scheme: LabelScheme, segmentation: Segmentation, segments: S
     if filled := [p for p in unknown if sent[p]]:
         listing = ", ".join(f"{segments[p - 1].name!r} ({sent[p]:,} voxels)" for p in filled)
         raise LabelError(
-            f"not in the label scheme: {listing}; rename or delete them. Known are: {', '.join(scheme.names)}"
+            f"segments that are not in the label scheme: {listing}; rename or delete them. "
+            f"The scheme has: {', '.join(scheme.names)}"
         )
     table = np.zeros(len(segments) + 1, dtype=np.uint8)  # position in the list, from 1, to the scheme's id
     for position, structure in structures.items():
         table[position] = scheme[structure].id
-    # A segment that later ones cover whole was not left empty by the reader: nothing is said of it.
+    # The reader did not leave a segment empty that later ones cover completely: it counts as not judged.
     covered = [p for p in structures if sent[p] and not kept[p]]
-    notes = [f"{segments[p - 1].name!r} is covered whole by later segments and was left out" for p in covered]
+    notes = [f"{segments[p - 1].name!r} is completely covered by later segments and was left out" for p in covered]
     judged = {name: int(kept[p]) for p, name in structures.items() if p not in covered}
     return Decoded(
         mask=table[merged],
@@ -134,7 +134,7 @@ def decode_segments(scheme: LabelScheme, segmentation: Segmentation, segments: S
 
 
 def _structures(scheme: LabelScheme, segments: Sequence[Segment]) -> tuple[dict[int, str], set[int], dict[str, str]]:
-    """Structure by position in the list, positions of a tool's own segments, and what was renamed."""
+    """Find the structure of each position in the list, the positions that are ignored, and what was renamed."""
     found: dict[int, str] = {}
     ignored: set[int] = set()
     renamed: dict[str, str] = {}
@@ -146,7 +146,7 @@ def _structures(scheme: LabelScheme, segments: Sequence[Segment]) -> tuple[dict[
             if is_ignored(segment.name):
                 ignored.add(position)
             elif segment.name in taken:
-                raise LabelError(f"the name {segment.name!r} is there twice; rename or merge the segments")
+                raise LabelError(f"two segments have the name {segment.name!r}; rename or merge them")
             else:
                 taken[segment.name] = segment.name
             continue
@@ -164,7 +164,7 @@ def _structures(scheme: LabelScheme, segments: Sequence[Segment]) -> tuple[dict[
 def _merge(
     segmentation: Segmentation, segments: Sequence[Segment], ignored: set[int]
 ) -> tuple[NDArray[np.uint16], NDArray[np.int64], dict[str, int]]:
-    """Position in the list for each voxel (of overlapping segments the later), voxels of each segment, overlaps."""
+    """Merge layers into positions in the list (the later of overlapping segments); count voxels and overlaps."""
     merged = np.zeros_like(segmentation.layers[0])
     sent = np.zeros(len(segments) + 1, dtype=np.int64)
     overlaps: dict[str, int] = {}
@@ -188,7 +188,7 @@ def _merge(
 
 
 def _positions(layer: NDArray[np.uint16], index: int, segments: Sequence[Segment]) -> NDArray[np.uint16]:
-    """Values of one layer to positions in the list of segments."""
+    """Convert the values of one layer to positions in the list of segments."""
     positions = {segment.value: p for p, segment in enumerate(segments, start=1) if segment.layer == index}
     highest = max(int(layer.max()), *positions, 0)
     table = np.zeros(highest + 1, dtype=np.uint16)

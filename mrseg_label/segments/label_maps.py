@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 from mrseg_label.errors import InvalidInput
 from mrseg_label.imaging.formats import read_header
 from mrseg_label.imaging.geometry import Geometry
+from mrseg_label.imaging.header import Header
 from mrseg_label.imaging.streams import MAX_VOXEL_BYTES
-from mrseg_label.imaging.volume import grid_of, real_values
+from mrseg_label.imaging.volume import grid_of
 
-# Scaled integer headers give values such as 4.9999998; anything farther from a whole number is no label.
+# A scaled int16 header gives 2.9999998 for 3; half a label is an interpolated mask.
 WHOLE_TOLERANCE = 1e-3
 MAX_LABEL = 65535
+
+Layer = NDArray[np.uint16]
 
 
 def read_label_map(
@@ -36,41 +39,53 @@ def read_label_map(
     Raises
     ------
     InvalidInput
-        A value is not a whole number (to 1e-3) between 0 and ``highest`` or 65,535, or the file cannot be read.
+        A value is not a whole number between 0 and ``highest`` or 65,535, or the file cannot be read.
     GeometryError, TooLarge
         As :func:`mrseg_label.imaging.volume.load_image`. A constant map is a label map.
     """
     header = read_header(Path(path))
-    geometry, _ = grid_of(header, None)
-    array = as_label_map(real_values(header, geometry, header.read_voxels(max_bytes)), header.path.name)
-    if highest is not None and array.size and array.max() > highest:
-        raise InvalidInput(f"{header.path.name}: labels go up to {array.max()}; the label scheme ends at {highest}")
-    return array, geometry
+    geometry, _ = grid_of(header)
+    labels = whole_labels(header.read_voxels(max_bytes).reshape(geometry.shape, order="F"), header)
+    largest = int(labels.max())
+    if highest is not None and largest > highest:
+        raise InvalidInput(f"{header.path.name}: label ids up to {largest}; the label scheme ends at {highest}")
+    return labels.astype(np.uint8 if largest <= 255 else np.uint16), geometry
 
 
-def as_label_map(array: NDArray[Any], name: str) -> NDArray[Any]:
-    """Convert whole numbers to uint8, or uint16 where an id is above 255; ``name`` is the file's, for messages.
+def whole_labels(stored: NDArray[Any], header: Header) -> Layer:
+    """Convert stored numbers (X, Y, Z) to label ids, uint16, with the header's scaling applied.
 
     Raises
     ------
     InvalidInput
-        A value is not finite, not whole (to 1e-3), or not between 0 and 65,535.
+        A value is NaN or infinite, negative, more than 0.001 from a whole number, or above 65,535.
     """
-    if array.dtype.kind == "f":
-        bad = ~np.isfinite(array)
-        if bad.any():
+    name, scaled = header.path.name, (header.slope, header.intercept) != (1.0, 0.0)
+    if not scaled and stored.dtype.kind in "iu":
+        _check_range(int(stored.min()), int(stored.max()), name)
+        return stored.astype(np.uint16, copy=False)
+    labels = np.empty(stored.shape, dtype=np.uint16, order="F")
+    for k in range(stored.shape[2]):  # plane by plane: no float copy of the whole volume
+        plane = stored[:, :, k].astype(np.float64)
+        if scaled:
+            plane = plane * header.slope + header.intercept
+        if not np.isfinite(plane).all():
+            count = int((~np.isfinite(plane)).sum())
             raise InvalidInput(
-                f"{name}: {int(bad.sum()):,} of {array.size:,} voxels are NaN or infinite; labels are whole numbers"
+                f"{name}: {count:,} voxels of slice {k} are NaN or infinite; label ids are whole numbers"
             )
-        rounded = np.rint(array)
-        fractional = np.abs(array - rounded) > WHOLE_TOLERANCE
-        if fractional.any():
+        rounded = np.rint(plane)
+        difference = np.abs(plane - rounded)
+        if difference.max() > WHOLE_TOLERANCE:
             raise InvalidInput(
-                f"{name}: {int(fractional.sum()):,} of {array.size:,} voxels are not whole numbers "
-                f"(such as {float(array[fractional][0]):g}); labels are"
+                f"{name}: holds the value {plane.flat[int(difference.argmax())]:g}; label ids are whole numbers "
+                "(was the mask resampled with interpolation?)"
             )
-        array = rounded
-    low, high = array.min(), array.max()
+        _check_range(int(rounded.min()), int(rounded.max()), name)
+        labels[:, :, k] = rounded
+    return labels
+
+
+def _check_range(low: int, high: int, name: str) -> None:
     if low < 0 or high > MAX_LABEL:
-        raise InvalidInput(f"{name}: labels lie between {low:g} and {high:g}; allowed are 0 to {MAX_LABEL}")
-    return array.astype(np.uint8 if high <= 255 else np.uint16)
+        raise InvalidInput(f"{name}: label ids from {low} to {high}; they must lie between 0 and {MAX_LABEL}")

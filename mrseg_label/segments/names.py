@@ -1,4 +1,4 @@
-"""From the name of a segment on a reader's screen to a structure of the scheme."""
+"""Find the structure of the scheme that the name of a segment means."""
 
 from __future__ import annotations
 
@@ -26,49 +26,61 @@ def check_name(name: str) -> str:
     Raises
     ------
     LabelError
-        Longer than 200 characters, or with control characters or halves of characters.
+        It is longer than 200 characters, or has control characters or lone surrogates.
     """
     if len(name) > MAX_NAME_LENGTH or any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
         raise LabelError(
-            f"the segment {name[:60]!r} has a name of {len(name)} characters; a name has at most {MAX_NAME_LENGTH}, "
-            "and no control characters: rename it"
+            f"the segment {name[:60]!r} has a name of {len(name)} characters; rename it: a name has at most "
+            f"{MAX_NAME_LENGTH} characters and no control characters"
         )
     return name
 
 
 def is_ignored(name: str) -> bool:
-    """Whether a segment is a tool's own (background, scribbles) and no structure."""
+    """Whether a segment is one that tools add (background, scribbles), and not a structure."""
     return _IGNORED.fullmatch(name.strip()) is not None
 
 
 class NameTable:
-    """Finds the structure that a segment's name means.
+    """The names by which the structures of a scheme are known.
 
-    Taken are the scheme's own name; the same up to case, spaces and punctuation, place of the side, and
-    British or American spelling; and TotalSegmentator's name of a class that the scheme maps to one
-    structure alone.
+    A structure is known by its own name in any case, with any spaces and punctuation, with the side first or last,
+    and in British or American spelling; and by TotalSegmentator's name of a class that is this structure.
     """
 
     def __init__(self, scheme: LabelScheme) -> None:
         self._scheme = scheme
-        self._structures: dict[_Key, str | None] = {}
+        self._structures: dict[_Key, str | None] = {}  # None: the name could mean several
+        self._classes: dict[str, str] = {}
         for structure in scheme:
             key = _key(structure.name)
             self._structures[key] = None if key in self._structures else structure.name
-        alone = {(label_set, s.foreign_ids[label_set]): s.name for s in scheme for label_set in s.foreign_ids}
+        owners = {
+            (label_set, number): (s.name, len(ids))
+            for s in scheme
+            for label_set, ids in s.foreign_ids.items()
+            for number in ids
+        }
         for label_set, number, foreign in _rows("foreign_names.tsv"):
-            name = alone.get((label_set, (int(number),)))
-            if name is not None:
+            owner, classes = owners.get((label_set, int(number)), (None, 0))
+            if owner is None:
+                continue
+            self._classes.setdefault(foreign.casefold(), owner)
+            if classes == 1:
                 key = _key(foreign)
-                self._structures[key] = name if self._structures.get(key, name) == name else None
+                self._structures[key] = owner if self._structures.get(key, owner) == owner else None
 
     def match(self, name: str) -> str | None:
-        """The structure's name; None if the name means none, or could mean several."""
+        """The structure that a name means; None if it means none, or could mean several."""
         return name if name in self._scheme else self._structures.get(_key(name))
+
+    def structure_around(self, name: str) -> str | None:
+        """The structure that a class of TotalSegmentator is, or is a part of, by the name of the class in any case."""
+        return self._classes.get(name.casefold())
 
 
 def _key(name: str) -> _Key:
-    """Sides apart, the rest run together: ``Kidney, left``, ``left_kidney`` and ``LEFT KIDNEY`` are one."""
+    """Split a name into its sides and the rest: ``Kidney, left``, ``left_kidney`` and ``LEFT KIDNEY`` have one key."""
     text = _CAMEL.sub(" ", unicodedata.normalize("NFKC", name)).replace("œ", "oe").casefold()
     words = [_spellings().get(word, word) for word in _WORDS.findall(text)]
     sides = tuple(sorted(word for word in words if word in _SIDES))
@@ -84,13 +96,3 @@ def _spellings() -> dict[str, str]:
 def _rows(file: str) -> list[list[str]]:
     with Path(__file__).with_name(file).open(encoding="utf-8", newline="") as stream:
         return list(csv.reader(stream, delimiter="\t"))[1:]
-
-
-def foreign_structures(scheme: LabelScheme) -> dict[str, str]:
-    """The structure that each class of TotalSegmentator is, or is a part of, by the class's name in lower case."""
-    found: dict[str, str] = {}
-    for label_set, number, foreign in _rows("foreign_names.tsv"):
-        for structure, ids in scheme.ids_in(label_set).items():
-            if int(number) in ids:
-                found.setdefault(foreign.casefold(), structure)
-    return found

@@ -1,1 +1,1 @@
-"""Which case for whom: strategies, assignments, and the names by which readers open cases."""
+"""Which case is assigned to which reader: strategies, assignments, and the names by which readers open cases."""

@@ -1,4 +1,4 @@
-"""Assign a case to a reader, and what the reader is told about it."""
+"""Assign a case to a reader, and describe the assignment to them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class AssignedCase:
     file_name : unique, with suffix.
     digest : SHA-256 of the image file.
     annotation_id : the mask that the reader starts from instead of a pre-segmentation.
-    comment : why a reviewer sent that mask back to its author.
+    comment : why a reviewer rejected that mask; empty where none did.
     """
 
     ticket: str
@@ -41,13 +41,19 @@ class AssignedCase:
 
 
 @dataclass(frozen=True)
-class AssignmentWork:
-    """One transaction that assigns a case: its session, its moment, the reader and how long the case stays theirs."""
+class Assigner:
+    """Assigns cases to one reader in one transaction.
+
+    Attributes
+    ----------
+    moment : the time of the transaction by the database's clock.
+    duration : how long a case stays assigned.
+    """
 
     session: Session
     moment: datetime
     reader: Reader
-    hours: float
+    duration: timedelta
 
     def assign(
         self,
@@ -61,27 +67,27 @@ class AssignmentWork:
 
         Parameters
         ----------
-        second_reading : beside whoever else has the case; what is submitted is a further reading.
+        second_reading : beside another reader who may have the case; what is submitted is a further reading.
         base : the mask that the reader starts from instead of a pre-segmentation.
-        requested : keep it until the reader asks for the next case.
+        requested : keep the case until the reader asks for the next one.
         """
-        new = Assignment(
+        assignment = Assignment(
             ticket=new_ticket(),
             acquisition_id=case.id,
             client=self.reader.client,
             account=self.reader.account,
             second_reading=second_reading,
             annotation_id=base.id if base else None,
-            # The annotation continues from the same pre-segmentation, and is compared with it.
+            # The new annotation is compared with the pre-segmentation that its base started from.
             presegmentation_id=base.presegmentation_id if base else None,
             requested=requested,
             created_at=self.moment,
-            expires_at=self.moment + timedelta(hours=self.hours),
+            expires_at=self.moment + self.duration,
         )
-        self.session.add(new)
+        self.session.add(assignment)
         self.session.flush()
-        audit.record(self.session, self.reader.name, "assigned", case.id, assignment=new.id)
-        return new
+        audit.record(self.session, self.reader.name, "assigned", case.id, assignment=assignment.id)
+        return assignment
 
     def return_oldest(self, keep: str | None = None) -> None:
         """Return a signed-in reader's oldest cases to the queue so that one more fits.
@@ -90,12 +96,13 @@ class AssignmentWork:
 
         Parameters
         ----------
-        keep : acquisition that the reader may have already, and keeps.
+        keep : id of an acquisition that stays with the reader and does not count.
         """
         if self.reader.account is None:
             return
-        open_ = [item for item in rows.open_of_reader(self.session, self.reader) if item.acquisition_id != keep]
-        for oldest in open_[: max(0, len(open_) - MAX_OPEN_CASES + 1)]:
+        present = rows.all_open_of_reader(self.session, self.reader, self.moment)
+        others = [assignment for assignment in present if assignment.acquisition_id != keep]
+        for oldest in others[: max(0, len(others) - MAX_OPEN_CASES + 1)]:
             oldest.ended_at, oldest.outcome = self.moment, AssignmentOutcome.RETURNED
             audit.record(
                 self.session,
@@ -109,7 +116,7 @@ class AssignmentWork:
 
 
 def describe_assignment(session: Session, assignment: Assignment) -> AssignedCase:
-    """What the reader of an assignment is told."""
+    """Describe an assignment of a usable case to its reader."""
     examination = acquisitions.primary_of(session, assignment.acquisition_id)
     assert examination is not None
     annotation_id = assignment.annotation_id

@@ -1,7 +1,7 @@
-"""Which examination a client means, and whether the reader may open it.
+"""Find the examination that a client means, and decide whether the reader may open it.
 
-Without sign-in an image goes by its id. With sign-in a reader gets a ticket in its place, which opens that case
-and nothing else: Slicer downloads images without its sign-in token, so that the ticket is all the server has.
+Without sign-in clients name an image by its id. With sign-in they get a ticket instead, which opens that case and
+nothing else: Slicer downloads images without its sign-in token, so that the server has only the ticket to go by.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from mrseg_label.ids import check_alias, is_id, is_ticket
 def resolve_image(catalog: Catalog, image: str, reader: Reader, *, to_submit: bool = False) -> Examination:
     """Find the examination that a client means: by its id, by a ticket, or by the client's own name for an upload.
 
-    Without sign-in some requests carry no client name; then the last upload under that name by anyone is meant.
+    Without sign-in some requests carry no client name; then the last upload by anyone under that name is meant.
 
     Parameters
     ----------
-    to_submit : a submission is accepted for every case that was once assigned to this reader: the work is done,
-        and is kept as a further reading. Nothing is opened by that.
+    to_submit : for a submission. It is accepted for every case that was once assigned to this reader, since the
+        work is done and is kept as a further reading; it lets the reader see nothing.
 
     Raises
     ------
     NotFound
-        There is none, or not for this reader.
+        There is no such examination, ticket or name for this reader.
     Forbidden
         The case is not assigned to this reader.
     InvalidInput
-        Neither an id nor anything that could be a name.
+        The text can be neither an id nor a name.
     """
     name = check_alias(image)  # before a database sees it: PostgreSQL takes no NUL
     with catalog.read() as session:
@@ -62,7 +62,7 @@ def resolve_image(catalog: Catalog, image: str, reader: Reader, *, to_submit: bo
 
 
 def account_of_ticket(catalog: Catalog, ticket: str) -> str | None:
-    """Name of the account that a ticket belongs to; None where it is none, has ended, or belongs to no account."""
+    """Find the account that a ticket belongs to; None for anything but a valid ticket of an account."""
     if not is_ticket(ticket):
         return None
     with catalog.read() as session:
@@ -75,7 +75,7 @@ def account_of_ticket(catalog: Catalog, ticket: str) -> str | None:
 def _of_ticket(
     session: Session, assignment: Assignment, reader: Reader, moment: datetime, to_submit: bool
 ) -> Examination:
-    # One message whatever is wrong with a ticket: nobody else learns whose it is and what became of it.
+    # One message whatever the reason: other readers do not learn whose ticket it is and what became of it.
     if assignment.account != reader.account:
         raise NotFound("this ticket does not belong to you; ask for a case of your own")
     if not to_submit and not _is_valid(assignment, moment):
@@ -90,7 +90,7 @@ def _of_ticket(
 
 
 def _is_valid(assignment: Assignment, moment: datetime) -> bool:
-    """A ticket outlives the submission, since a reader may correct it, but not a return to the queue and not its time."""
+    """Whether a ticket is valid: until its time is over, also after a submission, which the reader may correct."""
     return assignment.expires_at > moment and assignment.outcome in (None, AssignmentOutcome.SUBMITTED)
 
 

@@ -1,12 +1,12 @@
-"""Assign cases and take them back.
+"""Assign cases to readers, and return them to the queue.
 
-Without sign-in readers cannot be told apart: every Slicer has the same default client name. So an assignment is
-of a case, two requests under one name get different cases, and assignments end by submission, return or time alone.
+Without sign-in readers cannot be told apart: every Slicer has the same default client name. So two requests under
+one name get different cases, and assignments end only by submission, return or time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 from sqlalchemy.exc import IntegrityError
@@ -17,13 +17,13 @@ from mrseg_label.catalog.queries import acquisitions, audit, reviews
 from mrseg_label.catalog.queries import annotations as annotation_rows
 from mrseg_label.catalog.queries import assignments as rows
 from mrseg_label.catalog.reader import Reader
-from mrseg_label.catalog.tables import Annotation
+from mrseg_label.catalog.tables import Annotation, Assignment
 from mrseg_label.catalog.types import AssignmentOutcome
 from mrseg_label.clock import iso
 from mrseg_label.errors import Conflict, Forbidden, InvalidInput, NotFound, Unavailable
-from mrseg_label.worklist.assignments import AssignedCase, AssignmentWork, describe_assignment
+from mrseg_label.worklist.assignments import AssignedCase, Assigner, describe_assignment
 from mrseg_label.worklist.requests import assign_review, fetch_requested
-from mrseg_label.worklist.strategies import choose, prepare
+from mrseg_label.worklist.strategies import Choice, prepare
 
 _ATTEMPTS = 20
 
@@ -44,47 +44,38 @@ def assign_next_case(workspace: OpenedWorkspace, reader: Reader, strategy: str) 
     Unavailable
         Too many others chose at the same moment.
     """
-    prepared = prepare(workspace, strategy)
+    choice = prepare(workspace, strategy)
+    duration = timedelta(hours=workspace.settings.lease_hours)
+    reviews_others = reader.may_review and workspace.settings.review == "required"
     for _ in range(_ATTEMPTS):
         try:
             with workspace.catalog.begin() as session:
-                moment = workspace.catalog.now(session)
-                work = AssignmentWork(session, moment, reader, workspace.settings.lease_hours)
-                return _assign_next(workspace, work, prepared)
+                assigner = Assigner(session, workspace.catalog.now(session), reader, duration)
+                return _assign_next(assigner, choice, reviews_others=reviews_others)
         except IntegrityError:  # another server process assigned the same case first
             continue
     raise Unavailable("many readers asked for a case at the same moment; ask again")
 
 
-def _assign_next(workspace: OpenedWorkspace, work: AssignmentWork, prepared: list[str] | str) -> AssignedCase | None:
-    session, moment, reader = work.session, work.moment, work.reader
+def _assign_next(assigner: Assigner, choice: Choice, *, reviews_others: bool) -> AssignedCase | None:
+    session, moment = assigner.session, assigner.moment
     rows.expire(session, moment)
-    requested = fetch_requested(work)
+    requested = fetch_requested(assigner)
     if requested is not None:
         return describe_assignment(session, requested)
-    given_up: Sequence[str] = ()
-    if reader.account is not None:
-        work.return_oldest()
-        given_up = rows.given_up(session, reader.account)
-    # A case that a reviewer sent back goes to its author first, for as long as an assignment would last.
-    sent_back = reviews.sent_back(session)
-    for case, annotation, _ in sent_back:
-        if annotation.author == reader.name and acquisitions.take(session, case.id):
-            assignment = work.assign(case, base=annotation, second_reading=not annotation.is_final)
-            return describe_assignment(session, assignment)
-    reserved_for = timedelta(hours=work.hours)
+    assigner.return_oldest()
+    # A case that was sent back is reserved for its author, for as long as an assignment lasts.
+    sent_back = reviews.sent_back(session, moment)
     reserved = {
-        case.id: rejected_at + reserved_for
-        for case, _, rejected_at in sent_back
-        if case.annotated_at is None and rejected_at + reserved_for > moment
+        entry.case.id: entry.rejected_at + assigner.duration
+        for entry in sent_back
+        if entry.case.annotated_at is None and entry.rejected_at + assigner.duration > moment
     }
-    chosen = choose(session, moment, prepared, workspace.settings.round_size, given_up, reserved)
-    if chosen is not None:
-        return describe_assignment(session, work.assign(chosen))
-    if reader.may_review and workspace.settings.review == "required":
-        review = assign_review(work)
-        if review is not None:
-            return describe_assignment(session, review)
+    assignment = _assign_sent_back(assigner, sent_back) or _assign_waiting(assigner, choice, reserved)
+    if assignment is None and reviews_others:
+        assignment = assign_review(assigner)
+    if assignment is not None:
+        return describe_assignment(session, assignment)
     ends = [*reserved.values(), *filter(None, [rows.first_end(session, moment)])]
     if not ends:
         return None
@@ -92,6 +83,22 @@ def _assign_next(workspace: OpenedWorkspace, work: AssignmentWork, prepared: lis
         f"all remaining cases are assigned to other readers until {iso(min(ends))} or until they submit them; "
         "ask again then"
     )
+
+
+def _assign_sent_back(assigner: Assigner, sent_back: Sequence[reviews.SentBack]) -> Assignment | None:
+    """Assign the case that was sent back to this reader first, with the rejected mask."""
+    for case, annotation, _ in sent_back:
+        if annotation.author == assigner.reader.name and acquisitions.try_lock(assigner.session, case.id):
+            return assigner.assign(case, base=annotation, second_reading=not annotation.is_final)
+    return None
+
+
+def _assign_waiting(assigner: Assigner, choice: Choice, reserved: Collection[str]) -> Assignment | None:
+    """Assign the waiting case that comes next and is not reserved for another reader."""
+    account = assigner.reader.account
+    given_up = () if account is None else rows.given_up(assigner.session, account)
+    case = choice.next_case(assigner.session, assigner.moment, given_up, reserved)
+    return None if case is None else assigner.assign(case)
 
 
 def return_to_queue(catalog: Catalog, reader: Reader, acquisition_id: str) -> None:
@@ -103,24 +110,23 @@ def return_to_queue(catalog: Catalog, reader: Reader, acquisition_id: str) -> No
         The case is not assigned to this reader.
     """
     with catalog.begin() as session:
-        assignment = rows.newest(session, acquisition_id, reader)
-        if assignment is None or assignment.ended_at is not None:
+        moment = catalog.now(session)
+        assignment = rows.open_of_reader(session, acquisition_id, reader, moment)
+        if assignment is None:
             raise Conflict(f"this case is not assigned to {reader.name}")
-        assignment.ended_at, assignment.outcome = catalog.now(session), AssignmentOutcome.RETURNED
+        assignment.ended_at, assignment.outcome = moment, AssignmentOutcome.RETURNED
         audit.record(session, reader.name, "returned", acquisition_id, assignment=assignment.id)
 
 
 def mask_to_start_from(catalog: Catalog, reader: Reader, acquisition_id: str) -> tuple[Annotation, str] | None:
-    """The mask that a reader starts from instead of a pre-segmentation, and why it was sent back; None for neither.
+    """Find the mask that a reader starts from instead of a pre-segmentation, and why it was sent back.
 
     It is the reader's own rejected one, the newest accepted one of a case that was requested again, or the
-    annotation to be reviewed.
+    annotation to be reviewed; None where the reader starts from a pre-segmentation.
     """
     with catalog.read() as session:
-        assignment = rows.newest(session, acquisition_id, reader)
-        if assignment is None or assignment.annotation_id is None or assignment.ended_at is not None:
-            return None
-        if assignment.expires_at <= catalog.now(session):
+        assignment = rows.open_of_reader(session, acquisition_id, reader, catalog.now(session))
+        if assignment is None or assignment.annotation_id is None:
             return None
         annotation = annotation_rows.get(session, assignment.annotation_id)
         return (annotation, reviews.reason_of_rejection(session, annotation.id)) if annotation else None
@@ -129,13 +135,13 @@ def mask_to_start_from(catalog: Catalog, reader: Reader, acquisition_id: str) ->
 def note_presegmentation_sent(catalog: Catalog, reader: Reader, acquisition_id: str, presegmentation_id: str) -> None:
     """Note on the reader's assignment which pre-segmentation was sent: the annotation is compared with that one."""
     with catalog.begin() as session:
-        assignment = rows.newest(session, acquisition_id, reader)
-        if assignment is not None and assignment.ended_at is None:
+        assignment = rows.open_of_reader(session, acquisition_id, reader, catalog.now(session))
+        if assignment is not None:
             assignment.presegmentation_id = presegmentation_id
 
 
 def mark_unusable(catalog: Catalog, reader: Reader, acquisition_id: str, reason: str) -> None:
-    """Take a case out of queue and count, with the reason; its annotations stay.
+    """Exclude a case from the queue and from all counts, with the reason; its annotations are kept.
 
     Raises
     ------
@@ -155,9 +161,10 @@ def mark_unusable(catalog: Catalog, reader: Reader, acquisition_id: str, reason:
         case = acquisitions.get(session, acquisition_id)
         if case is None:
             raise NotFound(f"there is no acquisition {acquisition_id[:60]!r}")
+        moment = catalog.now(session)
         if not reader.sees_every_case:
-            assignment = rows.newest(session, acquisition_id, reader)
-            if assignment is None or assignment.ended_at is not None or assignment.second_reading:
+            assignment = rows.open_of_reader(session, acquisition_id, reader, moment)
+            if assignment is None or assignment.second_reading:
                 raise Forbidden("this case is not assigned to you; a reviewer or an admin can mark it")
             final = annotation_rows.final(session, acquisition_id)
             if final is not None and final.author != reader.name:
@@ -166,7 +173,6 @@ def mark_unusable(catalog: Catalog, reader: Reader, acquisition_id: str, reason:
             raise Conflict(
                 f"{acquisition_id} was already marked unusable, by {case.excluded_by}: {case.excluded_reason}"
             )
-        moment = catalog.now(session)
         case.excluded_at, case.excluded_by, case.excluded_reason = moment, reader.name, reason
         rows.return_all_of_case(session, acquisition_id, moment)
         audit.record(session, reader.name, "marked unusable", acquisition_id, reason=reason)

@@ -1,4 +1,4 @@
-"""How far the two newest models disagree about a case."""
+"""Rank cases by how far the two newest models disagree about them."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def ranked(workspace: OpenedWorkspace) -> list[str]:
 
 @lru_cache(maxsize=4096)
 def disagreement(newer: Path, older: Path, structures: int) -> float:
-    """Return one minus the mean DSC of two stored label maps on one grid, over structures that either has.
+    """Compute one minus the mean DSC of two stored label maps on one grid, over structures that either has.
 
-    Stored files never change, so results are kept.
+    Results are cached: stored files never change.
     """
     from mrseg_label.metrics import dice
     from mrseg_label.segments.label_maps import read_label_map  # imported here: SciPy is behind metrics

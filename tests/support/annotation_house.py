@@ -25,7 +25,7 @@ GRID = Geometry((6, 7, 8), np.diag([-2.0, -2.5, 3.0, 1.0]))
 
 @dataclass
 class House:
-    """A workspace with one acquisition of two channels and a draft."""
+    """A workspace with one acquisition of two channels and a pre-segmentation."""
 
     workspace: OpenedWorkspace
     examination: str

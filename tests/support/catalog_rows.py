@@ -1,4 +1,4 @@
-"""Rows of a small workspace, for tests of what reads the catalogue."""
+"""Add rows to the catalogue, for tests of what reads them."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def add_annotation(
     seconds: float | None = 60.0,
     number: int = 1,
 ) -> Annotation:
-    """A draft of the acquisition and a correction of it, accepted."""
+    """A pre-segmentation of the acquisition, unless it has one, and an accepted correction of it."""
     primary = acquisition.primary_examination_id
     assert primary is not None
     presegmentation = presegmentations.by_model(session, acquisition.id, model_version)
@@ -126,7 +126,7 @@ def add_annotation(
 def add_round(
     session: Session, number: int, cases: list[tuple[Annotation, CaseRole]], state: RoundState = RoundState.DONE
 ) -> Round:
-    """A round over some revisions."""
+    """A round with some annotations in its snapshot."""
     row = Round(number=number, state=state, profile="tiny", parent="bootstrap", started_at=now(), finished_at=now())
     session.add(row)
     session.flush()
@@ -143,6 +143,6 @@ def add_round(
 def add_evaluation(
     session: Session, version: str, annotation: Annotation, mean_dsc: float, dsc: dict[str, float | None]
 ) -> None:
-    """What a version reached on a revision."""
+    """The evaluation of a model version on an annotation."""
     session.add(Evaluation(model_version=version, annotation_id=annotation.id, mean_dsc=mean_dsc, dsc=dsc))
     session.flush()

@@ -1,4 +1,4 @@
-"""Annotated cases with real files, small ones, for tests of what reads them."""
+"""Annotated cases with small real files, for tests of what reads them."""
 
 from __future__ import annotations
 
@@ -38,11 +38,10 @@ def store_case(
     drafted: bool = True,
     drawn: str = "liver",
 ) -> str:
-    """An acquisition of two channels with a draft and an accepted correction; returns the acquisition's id.
+    """Store an acquisition of two channels, a pre-segmentation and an accepted correction; return the acquisition's id.
 
-    The draft has the liver in one half of the grid and the spleen in the other; the correction has the liver
-    (or what is ``drawn`` in its place) alone in one voxel less. Where it is not ``drafted``, it was drawn
-    without a draft.
+    The pre-segmentation has the liver in one half of the grid and the spleen in the other; the correction has only
+    the liver (or ``drawn`` in its place), in one voxel less. Without ``drafted`` there is no pre-segmentation.
     """
     scheme = workspace.scheme
     geometry = Geometry(SHAPE, AFFINE)
@@ -115,7 +114,7 @@ def add_draft(
     presegmentation: NDArray[np.uint8],
     version: str = "bootstrap",
 ) -> Presegmentation:
-    """A draft of a stored case by that model version."""
+    """Store a pre-segmentation of a stored case by a model version."""
     assert case.primary_examination_id is not None
     path, digest = _put(workspace, f"presegmentations/{case.id}/{version}.nii.gz", presegmentation)
     row = Presegmentation(
@@ -138,5 +137,5 @@ def _put(workspace: Workspace, relative: str, array: NDArray[Any]) -> tuple[str,
 
 
 def stored_annotation_file(workspace: Workspace, acquisition_id: str) -> Path:
-    """Where the mask of such a case lies."""
+    """The path of the mask of such a case."""
     return workspace.path(f"annotations/{acquisition_id}/0001.nii.gz")

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from mrseg_label.errors import LabelError
@@ -27,14 +26,6 @@ def test_totalsegmentator_classes_merge_by_id() -> None:
     assert set(table[[10, 11]]) == {scheme["left_lung"].id}
     assert set(table[[12, 13, 14]]) == {scheme["right_lung"].id}
     assert table[90] == 0  # brain
-
-
-def test_side_swap_exchanges_pairs_and_keeps_the_rest() -> None:
-    scheme = LabelScheme.default()
-    swapped = scheme.side_swap
-    assert swapped[scheme["left_kidney"].id] == scheme["right_kidney"].id
-    assert swapped[scheme["spleen"].id] == scheme["spleen"].id
-    assert np.array_equal(swapped[swapped], np.arange(256))
 
 
 def test_colors_differ() -> None:

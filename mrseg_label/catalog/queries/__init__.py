@@ -1,1 +1,1 @@
-"""Queries, one module a part of the catalogue. Each takes the session of a unit of work."""
+"""Queries, a module for each table. Each takes the session of a unit of work."""

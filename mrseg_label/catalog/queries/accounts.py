@@ -18,7 +18,7 @@ def account(session: Session, name: str) -> Account | None:
 
 
 def lock(session: Session, name: str) -> Account:
-    """An account as it is now, and stays until the end of this transaction."""
+    """An account, locked against changes by others until the end of this transaction."""
     query = select(Account).where(Account.name == name).with_for_update().execution_options(populate_existing=True)
     return session.scalars(query).one()
 
@@ -29,19 +29,19 @@ def accounts(session: Session) -> Sequence[Account]:
 
 
 def by_subject(session: Session, issuer: str, subject: str) -> Account | None:
-    """The account of a person at an identity provider."""
+    """The account of a person by the identity provider and its id of them."""
     query = select(Account).where(Account.issuer == issuer, Account.subject == subject)
     return session.scalars(query).one_or_none()
 
 
 def active_admins(session: Session) -> int:
-    """How many admins may sign in; they stay as they are until the end of this transaction."""
+    """How many admins may sign in; they are locked against changes until the end of this transaction."""
     query = select(Account.name).where(Account.role == Role.ADMIN, Account.disabled_at.is_(None))
     return len(session.scalars(query.order_by(Account.name).with_for_update()).all())
 
 
 def credential(session: Session, digest: str, kind: CredentialKind) -> Credential | None:
-    """A credential that was not revoked, by the digest of its secret."""
+    """A credential by the digest of its secret, unless it was revoked."""
     query = select(Credential).where(
         Credential.digest == digest, Credential.kind == kind, Credential.revoked_at.is_(None)
     )
@@ -62,13 +62,13 @@ def token(session: Session, token_id: str) -> AccessToken | None:
 
 
 def revoke_credentials(session: Session, account_name: str, moment: datetime) -> None:
-    """End the keys and app passwords of an account."""
+    """Revoke the keys and app passwords of an account."""
     mine = and_(Credential.account_name == account_name, Credential.revoked_at.is_(None))
     session.execute(update(Credential).where(mine).values(revoked_at=moment))
 
 
 def revoke_tokens(session: Session, account_name: str, moment: datetime, credential_id: str | None = None) -> None:
-    """End the tokens of an account, or those that were given for one app password."""
+    """Revoke the tokens of an account, or those that were issued for one app password."""
     mine = AccessToken.account_name == account_name
     if credential_id is not None:
         mine = (AccessToken.credential_id == credential_id) & mine
@@ -76,20 +76,20 @@ def revoke_tokens(session: Session, account_name: str, moment: datetime, credent
 
 
 def forget_tokens(session: Session, before: datetime) -> None:
-    """Remove tokens and failed sign-ins that ended before a moment: they open nothing any more."""
+    """Delete tokens that expired, and failed sign-ins that no longer block, before a moment."""
     session.execute(delete(AccessToken).where(AccessToken.expires_at < before))
     over = or_(SignInAttempts.blocked_until.is_(None), SignInAttempts.blocked_until < before)
     session.execute(delete(SignInAttempts).where(SignInAttempts.last_at < before, over))
 
 
 def attempts(session: Session, keys: Sequence[str]) -> dict[str, SignInAttempts]:
-    """Failed sign-ins by key, locked for this transaction."""
+    """Failed sign-ins by key, locked until the end of this transaction."""
     query = select(SignInAttempts).where(SignInAttempts.key.in_(keys)).order_by(SignInAttempts.key).with_for_update()
     return {row.key: row for row in session.scalars(query)}
 
 
 def forget_attempts(session: Session, keys: Sequence[str]) -> None:
-    """Forget failed sign-ins: the right password came."""
+    """Delete failed sign-ins after a successful one."""
     session.execute(delete(SignInAttempts).where(SignInAttempts.key.in_(keys)))
 
 

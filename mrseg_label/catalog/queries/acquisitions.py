@@ -1,4 +1,4 @@
-"""Acquisitions: the cases that readers are assigned, counted and chosen."""
+"""Acquisitions: look them up, count them, and choose the case that is assigned next."""
 
 from __future__ import annotations
 
@@ -25,12 +25,21 @@ Group = tuple[str, str]  # station, sequence
 
 @dataclass(frozen=True)
 class CaseCounts:
-    """How far the workspace is, counted in acquisitions (channels that share an annotation count once)."""
+    """How far the workspace is, counted in acquisitions (channels that share an annotation count once).
+
+    Attributes
+    ----------
+    annotated_since_round : those that count towards the next round.
+    assigned : readers have them now, to annotate, to read a second time or to review.
+    being_annotated : not annotated yet; assigned, or awaiting review.
+    awaiting_review : an annotation of them does, be it a first or a further one.
+    """
 
     annotated_total: int
     annotated_since_round: int
     waiting: int
     assigned: int
+    being_annotated: int
     awaiting_review: int
     excluded: int
 
@@ -41,13 +50,13 @@ def get(session: Session, acquisition_id: str) -> Acquisition | None:
 
 
 def lock(session: Session, acquisition_id: str) -> Acquisition | None:
-    """An acquisition that others cannot change until the end of this transaction."""
+    """An acquisition, locked against changes by others until the end of this transaction."""
     return session.get(Acquisition, acquisition_id, with_for_update={"of": Acquisition})
 
 
-def take(session: Session, acquisition_id: str) -> bool:
-    """Take a case for this transaction; False if another server process has it."""
-    return first(session, select(Acquisition).where(Acquisition.id == acquisition_id), ()) is not None
+def try_lock(session: Session, acquisition_id: str) -> bool:
+    """Lock an acquisition as :func:`lock` does; False, without waiting, if another transaction has locked it."""
+    return _first(session, select(Acquisition).where(Acquisition.id == acquisition_id), ()) is not None
 
 
 def of_participant(session: Session, participant_id: str, station: str | None = None) -> Sequence[Acquisition]:
@@ -59,7 +68,7 @@ def of_participant(session: Session, participant_id: str, station: str | None = 
 
 
 def in_use(session: Session, acquisition_id: str) -> bool:
-    """Whether it has been pre-segmented, assigned or annotated, so that its primary channel must stay."""
+    """Whether it has been pre-segmented, assigned or annotated, so that its primary examination must not change."""
     return any(
         session.scalar(select(func.count()).select_from(table).where(table.acquisition_id == acquisition_id))
         for table in (Presegmentation, Assignment, Annotation)
@@ -84,9 +93,7 @@ def primary_of(session: Session, acquisition_id: str) -> Examination | None:
 
 def primary_ids(session: Session, *, annotated: bool | None = None) -> Sequence[str]:
     """Ids of the examinations that readers open: all, or only those with (without) an annotation."""
-    query = select(Acquisition.primary_examination_id).where(
-        concepts.is_included(), Acquisition.primary_examination_id.is_not(None)
-    )
+    query = select(Acquisition.primary_examination_id).where(concepts.is_usable())
     if annotated is not None:
         query = query.where(concepts.is_annotated() if annotated else ~concepts.is_annotated())
     ordered = query.order_by(Acquisition.created_at, Acquisition.id)
@@ -100,6 +107,7 @@ def counts(session: Session, moment: datetime) -> CaseCounts:
         annotated_since_round=annotated_since_round(session),
         waiting=_count(session, concepts.is_waiting(moment)),
         assigned=_count(session, concepts.is_included(), concepts.is_assigned(moment)),
+        being_annotated=_count(session, concepts.is_included(), concepts.is_being_annotated(moment)),
         awaiting_review=_count(session, concepts.is_included(), concepts.is_awaiting_review()),
         excluded=_count(session, ~concepts.is_included()),
     )
@@ -116,49 +124,30 @@ def annotated_since_round(session: Session) -> int:
     return _count(session, concepts.is_new_for_round())
 
 
-def waiting(moment: datetime) -> Select[Acquisition]:
-    """Acquisitions that wait for a reader."""
-    return select(Acquisition).where(concepts.is_waiting(moment))
-
-
-def first(session: Session, query: Select[Acquisition], without: Collection[str]) -> Acquisition | None:
-    """The first acquisition that a query finds, leaving some out and those that another process has just chosen."""
-    if without:
-        query = query.where(Acquisition.id.not_in(without))
-    # Other server processes that choose at the same moment skip this row (PostgreSQL); SQLite has one writer anyway.
-    query = query.limit(1).with_for_update(skip_locked=True, of=Acquisition)
-    return session.scalars(query).unique().one_or_none()
-
-
-def assigned_by_group(session: Session, moment: datetime) -> dict[Group, int]:
-    """How many acquisitions of each station and sequence are annotated or assigned."""
+def begun_by_group(session: Session, moment: datetime) -> dict[Group, int]:
+    """How many acquisitions of each station and sequence are annotated or being annotated."""
     query = (
         select(Acquisition.station, Acquisition.sequence, func.count())
-        .where(concepts.is_included(), or_(concepts.is_annotated(), concepts.is_assigned(moment)))
+        .where(concepts.is_included(), or_(concepts.is_annotated(), concepts.is_being_annotated(moment)))
         .group_by(Acquisition.station, Acquisition.sequence)
     )
     return {(station, sequence): count for station, sequence, count in session.execute(query)}
 
 
 def waiting_groups(session: Session, moment: datetime, *, held_out: bool) -> Sequence[Group]:
-    """Stations and sequences in which cases of held-out, or of other, participants wait."""
-    query = (
-        waiting(moment)
-        .join(Participant, Participant.id == Acquisition.participant_id)
-        .where(Participant.held_out.is_(held_out))
-    )
-    groups = query.with_only_columns(Acquisition.station, Acquisition.sequence).distinct()
+    """Stations and sequences with waiting cases of held-out, or of other, participants."""
+    groups = _waiting_of(moment, held_out).with_only_columns(Acquisition.station, Acquisition.sequence).distinct()
     return [(station, sequence) for station, sequence in session.execute(groups)]
 
 
 def held_out_in_batch(session: Session, moment: datetime) -> int:
-    """Cases of held-out participants among those annotated since the last snapshot or assigned now."""
-    unread = and_(concepts.is_included(), ~concepts.is_annotated(), concepts.is_assigned(moment))
+    """Cases of held-out participants that count towards the next round or are being annotated."""
+    begun = and_(concepts.is_included(), concepts.is_being_annotated(moment))
     query = (
         select(func.count())
         .select_from(Acquisition)
         .join(Participant, Participant.id == Acquisition.participant_id)
-        .where(Participant.held_out.is_(True), or_(concepts.is_new_for_round(), unread))
+        .where(Participant.held_out.is_(True), or_(concepts.is_new_for_round(), begun))
     )
     return session.scalars(query).one()
 
@@ -166,37 +155,32 @@ def held_out_in_batch(session: Session, moment: datetime) -> int:
 def first_in_group(
     session: Session, moment: datetime, group: Group, *, held_out: bool, without: Collection[str]
 ) -> Acquisition | None:
-    """A waiting case of that station and sequence, in the order drawn at import."""
-    query = (
-        waiting(moment)
-        .join(Participant, Participant.id == Acquisition.participant_id)
-        .where(Acquisition.station == group[0], Acquisition.sequence == group[1], Participant.held_out.is_(held_out))
-        .order_by(Acquisition.shuffle, Acquisition.id)
-    )
-    return first(session, query, without)
+    """The first waiting case of that station and sequence in the order drawn at import."""
+    query = _waiting_of(moment, held_out).where(Acquisition.station == group[0], Acquisition.sequence == group[1])
+    return _first(session, query.order_by(Acquisition.shuffle, Acquisition.id), without)
 
 
 def first_imported(session: Session, moment: datetime, without: Collection[str]) -> Acquisition | None:
     """The waiting case that was imported first."""
-    return first(session, waiting(moment).order_by(Acquisition.created_at, Acquisition.id), without)
+    return _first(session, _waiting(moment).order_by(Acquisition.created_at, Acquisition.id), without)
 
 
 def first_shuffled(session: Session, moment: datetime, without: Collection[str]) -> Acquisition | None:
     """The waiting case that comes first in the order drawn at import."""
-    return first(session, waiting(moment).order_by(Acquisition.shuffle, Acquisition.id), without)
+    return _first(session, _waiting(moment).order_by(Acquisition.shuffle, Acquisition.id), without)
 
 
 def if_waiting(session: Session, moment: datetime, acquisition_id: str, without: Collection[str]) -> Acquisition | None:
     """That acquisition if it waits for a reader."""
-    return first(session, waiting(moment).where(Acquisition.id == acquisition_id), without)
+    return _first(session, _waiting(moment).where(Acquisition.id == acquisition_id), without)
 
 
 def for_second_reading(
     session: Session, moment: datetime, reader: Reader, acquisition_id: str | None
 ) -> Acquisition | None:
-    """An annotated case that this reader has not submitted and nobody reads a second time now.
+    """An annotated case, not annotated by this reader, that nobody reads a second time or reviews now.
 
-    Those with the fewest readings first; or the named one if it is such a case.
+    The case with the fewest readings; or the one with the given id, if it is such a case.
     """
     read = select(Annotation.id).where(Annotation.acquisition_id == Acquisition.id, Annotation.author == reader.name)
     readings = (
@@ -206,15 +190,33 @@ def for_second_reading(
         .scalar_subquery()
     )
     query = select(Acquisition).where(
-        concepts.is_included(),
+        concepts.is_usable(),
         concepts.is_annotated(),
-        Acquisition.primary_examination_id.is_not(None),
         ~read.exists(),
         ~concepts.is_assigned(moment, second_reading=True),
     )
     if acquisition_id is not None:
         query = query.where(Acquisition.id == acquisition_id)
-    return first(session, query.order_by(readings, Acquisition.shuffle, Acquisition.id), ())
+    return _first(session, query.order_by(readings, Acquisition.shuffle, Acquisition.id), ())
+
+
+def _waiting(moment: datetime) -> Select[Acquisition]:
+    return select(Acquisition).where(concepts.is_waiting(moment))
+
+
+def _waiting_of(moment: datetime, held_out: bool) -> Select[Acquisition]:
+    """Waiting cases of held-out, or of other, participants."""
+    of_participants = _waiting(moment).join(Participant, Participant.id == Acquisition.participant_id)
+    return of_participants.where(Participant.held_out.is_(held_out))
+
+
+def _first(session: Session, query: Select[Acquisition], without: Collection[str]) -> Acquisition | None:
+    """The first acquisition that a query finds, apart from some and from those that another process just chose."""
+    if without:
+        query = query.where(Acquisition.id.not_in(without))
+    # Other server processes that choose at the same moment skip this row (PostgreSQL); SQLite has one writer anyway.
+    query = query.limit(1).with_for_update(skip_locked=True, of=Acquisition)
+    return session.scalars(query).unique().one_or_none()
 
 
 def _count(session: Session, *conditions: concepts.Condition) -> int:

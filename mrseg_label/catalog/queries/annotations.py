@@ -1,4 +1,4 @@
-"""Annotations: the revisions of an acquisition's masks."""
+"""Annotations, and which of them is the mask of its acquisition."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from mrseg_label.catalog.queries import concepts
 from mrseg_label.catalog.tables import Acquisition, Annotation, Participant
 from mrseg_label.catalog.types import AnnotationState
 
-# The revision that is the acquisition's mask, if it is the newest such: accepted, and no further reading.
-_COUNTS = (Annotation.state == AnnotationState.ACCEPTED, Annotation.is_final)
+# The newest such annotation is the acquisition's mask: accepted, and not a further reading.
+_MAY_BE_MASK = (Annotation.state == AnnotationState.ACCEPTED, Annotation.is_final)
 
 
 def get(session: Session, annotation_id: str) -> Annotation | None:
@@ -30,15 +30,15 @@ def next_number(session: Session, acquisition_id: str) -> int:
 
 
 def final(session: Session, acquisition_id: str) -> Annotation | None:
-    """The annotation that is the acquisition's mask: the newest accepted one that is no further reading."""
-    return _newest(session, Annotation.acquisition_id == acquisition_id, *_COUNTS)
+    """The annotation that is the acquisition's mask: the newest accepted one that is not a further reading."""
+    return _newest(session, Annotation.acquisition_id == acquisition_id, *_MAY_BE_MASK)
 
 
 def finals(session: Session, acquisition_ids: Sequence[str]) -> dict[str, Annotation]:
-    """The mask of each of these acquisitions that has one."""
+    """The annotation that is the mask of each of these acquisitions, where there is one."""
     query = (
         select(Annotation)
-        .where(Annotation.acquisition_id.in_(acquisition_ids), *_COUNTS)
+        .where(Annotation.acquisition_id.in_(acquisition_ids), *_MAY_BE_MASK)
         .order_by(Annotation.acquisition_id, Annotation.number)
     )
     return {annotation.acquisition_id: annotation for annotation in session.scalars(query)}
@@ -70,17 +70,17 @@ def submitted_before(session: Session, annotation: Annotation) -> Annotation | N
 
 
 def newest_finals() -> Subquery:
-    """Acquisition and revision number of the mask of every acquisition that has one."""
+    """Id and revision number of the mask of every acquisition that has one, as a subquery."""
     return (
         select(Annotation.acquisition_id, func.max(Annotation.number).label("number"))
-        .where(*_COUNTS)
+        .where(*_MAY_BE_MASK)
         .group_by(Annotation.acquisition_id)
         .subquery()
     )
 
 
 def snapshot_candidates(session: Session) -> Sequence[tuple[Annotation, Participant]]:
-    """The mask of every annotated acquisition, with its participant, in a fixed order."""
+    """The mask of every annotated acquisition that is included, with its participant, in a fixed order."""
     newest = newest_finals()
     query = (
         select(Annotation, Participant)

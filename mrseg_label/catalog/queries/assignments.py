@@ -21,39 +21,54 @@ def of_reader(reader: Reader) -> ColumnElement[bool]:
     return and_(Assignment.account.is_(None), Assignment.client == reader.client)
 
 
+def belongs_to(assignment: Assignment, reader: Reader) -> bool:
+    """Whether an assignment is this reader's; the same as :func:`of_reader` in Python."""
+    if reader.account is not None:
+        return assignment.account == reader.account
+    return assignment.account is None and assignment.client == reader.client
+
+
 def by_ticket(session: Session, ticket: str) -> Assignment | None:
     """The assignment of a ticket."""
     return session.scalars(select(Assignment).where(Assignment.ticket == ticket)).one_or_none()
 
 
 def newest(session: Session, acquisition_id: str, reader: Reader) -> Assignment | None:
-    """The assignment under which this reader got the acquisition last, open or ended."""
+    """The assignment under which this reader got the acquisition last; one that has not ended comes before others."""
     query = select(Assignment).where(Assignment.acquisition_id == acquisition_id, of_reader(reader))
     ordered = query.order_by(Assignment.ended_at.is_(None).desc(), Assignment.created_at.desc())
     return session.scalars(ordered.limit(1)).one_or_none()
 
 
-def open_of(session: Session, acquisition_id: str) -> Assignment | None:
+def open_of_reader(session: Session, acquisition_id: str, reader: Reader, moment: datetime) -> Assignment | None:
+    """The open assignment under which this reader has the acquisition, if they have it."""
+    assignment = newest(session, acquisition_id, reader)
+    return assignment if assignment is not None and assignment.is_open(moment) else None
+
+
+def open_of(session: Session, acquisition_id: str, moment: datetime) -> Assignment | None:
     """The open assignment of an acquisition, second readings and reviews left out."""
     query = select(Assignment).where(
-        Assignment.acquisition_id == acquisition_id, Assignment.ended_at.is_(None), ~Assignment.second_reading
+        Assignment.acquisition_id == acquisition_id, concepts.is_open(Assignment, moment), ~Assignment.second_reading
     )
     return session.scalars(query).one_or_none()
 
 
-def open_of_reader(session: Session, reader: Reader) -> Sequence[Assignment]:
-    """Open assignments of a reader, oldest first."""
-    query = select(Assignment).where(Assignment.ended_at.is_(None), of_reader(reader))
+def all_open_of_reader(session: Session, reader: Reader, moment: datetime) -> Sequence[Assignment]:
+    """All open assignments of a reader, oldest first."""
+    query = select(Assignment).where(concepts.is_open(Assignment, moment), of_reader(reader))
     return session.scalars(query.order_by(Assignment.created_at, Assignment.id)).all()
 
 
-def open_examinations(session: Session, account: str | None) -> Sequence[tuple[Assignment, Examination]]:
+def open_examinations(
+    session: Session, account: str | None, moment: datetime
+) -> Sequence[tuple[Assignment, Examination]]:
     """Open assignments, of an account or of everybody, with the examination that is opened; oldest first."""
     query = (
         select(Assignment, Examination)
         .join(Acquisition, Acquisition.id == Assignment.acquisition_id)
         .join(Examination, Examination.id == Acquisition.primary_examination_id)
-        .where(Assignment.ended_at.is_(None))
+        .where(concepts.is_open(Assignment, moment))
     )
     if account is not None:
         query = query.where(Assignment.account == account)
@@ -61,11 +76,16 @@ def open_examinations(session: Session, account: str | None) -> Sequence[tuple[A
     return [(assignment, examination) for assignment, examination in session.execute(ordered).unique()]
 
 
-def requested(session: Session, reader: Reader) -> Assignment | None:
-    """The oldest open assignment that this reader requested and has not yet fetched."""
-    query = select(Assignment).where(Assignment.ended_at.is_(None), Assignment.requested, of_reader(reader))
-    query = query.order_by(Assignment.created_at, Assignment.id).limit(1).with_for_update(skip_locked=True)
-    return session.scalars(query).one_or_none()
+def requested(session: Session, reader: Reader, moment: datetime) -> Assignment | None:
+    """The oldest open assignment of a usable case that this reader requested and has not yet fetched."""
+    query = (
+        select(Assignment)
+        .join(Acquisition, Acquisition.id == Assignment.acquisition_id)
+        .where(concepts.is_open(Assignment, moment), Assignment.requested, of_reader(reader), concepts.is_usable())
+        .order_by(Assignment.created_at, Assignment.id)
+        .limit(1)
+    )
+    return session.scalars(query.with_for_update(skip_locked=True, of=Assignment)).one_or_none()
 
 
 def given_up(session: Session, account: str) -> Sequence[str]:
@@ -77,15 +97,17 @@ def given_up(session: Session, account: str) -> Sequence[str]:
 
 
 def ends_of(session: Session, acquisition_ids: Sequence[str], moment: datetime) -> dict[str, datetime]:
-    """Which of these acquisitions a reader has now, with the end of the assignment."""
-    query = select(Assignment.acquisition_id, Assignment.expires_at).where(
-        Assignment.acquisition_id.in_(acquisition_ids), concepts.is_open(Assignment, moment)
+    """Those of these acquisitions that are assigned now, with the moment at which the last assignment ends."""
+    query = (
+        select(Assignment.acquisition_id, func.max(Assignment.expires_at))
+        .where(Assignment.acquisition_id.in_(acquisition_ids), concepts.is_open(Assignment, moment))
+        .group_by(Assignment.acquisition_id)
     )
     return dict(session.execute(query).all())
 
 
 def first_end(session: Session, moment: datetime) -> datetime | None:
-    """When the first case that is assigned now would return to the queue, if there is any."""
+    """When the first of the cases that are assigned now returns to the queue unless it is submitted, if there is any."""
     query = (
         select(func.min(Assignment.expires_at))
         .join(Acquisition, Acquisition.id == Assignment.acquisition_id)
@@ -109,26 +131,21 @@ def expire(session: Session, moment: datetime) -> None:
 
 def return_all_of_account(session: Session, account: str, moment: datetime) -> None:
     """Return the cases of an account to the queue, and end the tickets of those that it submitted."""
-    own = and_(Assignment.account == account, Assignment.expires_at > moment)
-    session.execute(
-        update(Assignment).where(own, Assignment.outcome == AssignmentOutcome.SUBMITTED).values(expires_at=moment)
-    )
-    session.execute(update(Assignment).where(own, Assignment.ended_at.is_(None)).values(_returned(moment)))
+    submitted = and_(Assignment.outcome == AssignmentOutcome.SUBMITTED, Assignment.expires_at > moment)
+    session.execute(update(Assignment).where(Assignment.account == account, submitted).values(expires_at=moment))
+    _return(session, moment, Assignment.account == account)
 
 
 def return_all_of_case(session: Session, acquisition_id: str, moment: datetime) -> None:
     """End the assignments of a case, whoever has it."""
-    held = and_(Assignment.acquisition_id == acquisition_id, Assignment.ended_at.is_(None))
-    session.execute(update(Assignment).where(held).values(_returned(moment)))
+    _return(session, moment, Assignment.acquisition_id == acquisition_id)
 
 
 def end_reviews(session: Session, annotation_id: str, moment: datetime) -> None:
     """End the assignments of those who look at an annotation to review it."""
-    reviewing = and_(
-        Assignment.annotation_id == annotation_id, Assignment.second_reading, Assignment.ended_at.is_(None)
-    )
-    session.execute(update(Assignment).where(reviewing).values(_returned(moment)))
+    _return(session, moment, Assignment.annotation_id == annotation_id, Assignment.second_reading.is_(True))
 
 
-def _returned(moment: datetime) -> dict[str, object]:
-    return {"ended_at": moment, "outcome": AssignmentOutcome.RETURNED}
+def _return(session: Session, moment: datetime, *conditions: ColumnElement[bool]) -> None:
+    returned = {"ended_at": moment, "outcome": AssignmentOutcome.RETURNED}
+    session.execute(update(Assignment).where(concepts.is_open(Assignment, moment), *conditions).values(returned))

@@ -12,7 +12,7 @@ from mrseg_label.catalog.tables import AuditEvent
 
 
 def record(session: Session, actor: str, action: str, subject: str, **detail: Any) -> None:
-    """Write down who does what, in the transaction that does it."""
+    """Record who does what, in the transaction that does it."""
     session.add(AuditEvent(actor=actor, action=action, subject=subject, detail=detail))
 
 

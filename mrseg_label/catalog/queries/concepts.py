@@ -1,6 +1,7 @@
 """The states that a case can be in, each defined once as an SQL condition on :class:`Acquisition`.
 
-Whoever counts, lists or chooses cases uses these, so that the worklist, progress and pre-segmentation agree.
+Every query that counts, lists or chooses cases is made of these conditions, so that assignment, progress and
+pre-segmentation ahead agree. Included cases with an image to open are annotated, being annotated, or waiting.
 """
 
 from __future__ import annotations
@@ -17,8 +18,13 @@ Condition = ColumnElement[bool]
 
 
 def is_included() -> Condition:
-    """Not excluded, neither by itself nor with its participant."""
+    """Excluded neither by itself nor with its participant."""
     return Acquisition.excluded_at.is_(None)
+
+
+def is_usable() -> Condition:
+    """Included, and with an image to open."""
+    return and_(is_included(), Acquisition.primary_examination_id.is_not(None))
 
 
 def is_annotated() -> Condition:
@@ -27,7 +33,7 @@ def is_annotated() -> Condition:
 
 
 def is_open(assignment: type[Assignment], moment: datetime) -> Condition:
-    """An assignment has neither ended nor expired."""
+    """An assignment has neither ended nor expired; in Python :meth:`Assignment.is_open`."""
     return and_(assignment.ended_at.is_(None), assignment.expires_at > moment)
 
 
@@ -38,10 +44,11 @@ def is_assigned(moment: datetime, *, second_reading: bool | None = None) -> Cond
     ----------
     second_reading : only second readings and reviews, or only other assignments; None for all.
     """
-    assignment = aliased(Assignment)  # under a name of its own: callers join the same table
+    assignment = aliased(Assignment)  # under a name of its own: some queries join the same table
     conditions = [assignment.acquisition_id == Acquisition.id, is_open(assignment, moment)]
     if second_reading is not None:
-        conditions.append(assignment.second_reading.is_(second_reading))
+        # NOT, as in the partial index of open assignments; SQLite would not use that index for IS 0.
+        conditions.append(assignment.second_reading.is_(True) if second_reading else ~assignment.second_reading)
     return exists().where(*conditions)
 
 
@@ -51,19 +58,21 @@ def is_awaiting_review() -> Condition:
     return exists().where(annotation.acquisition_id == Acquisition.id, annotation.state == AnnotationState.SUBMITTED)
 
 
+def is_being_annotated(moment: datetime) -> Condition:
+    """Not annotated yet, and assigned to a reader or awaiting review."""
+    return and_(~is_annotated(), or_(is_assigned(moment, second_reading=False), is_awaiting_review()))
+
+
 def is_waiting(moment: datetime) -> Condition:
-    """It waits for a reader: included, with an image to open, not annotated, not assigned, not awaiting review."""
-    return and_(
-        is_included(),
-        Acquisition.primary_examination_id.is_not(None),
-        ~is_annotated(),
-        ~is_assigned(moment, second_reading=False),
-        ~is_awaiting_review(),
-    )
+    """It waits for a reader: usable, neither annotated nor being annotated.
+
+    A case that was sent back waits for its author for a while, and then for everybody.
+    """
+    return and_(is_usable(), ~is_annotated(), ~is_assigned(moment, second_reading=False), ~is_awaiting_review())
 
 
 def is_annotated_by_reader() -> Condition:
-    """A reader submitted an accepted annotation, and not only an import."""
+    """A reader, and not only an import, submitted an accepted annotation."""
     annotation = aliased(Annotation)
     return exists().where(
         annotation.acquisition_id == Acquisition.id,
@@ -78,9 +87,9 @@ def is_in_snapshot() -> Condition:
 
 
 def is_new_for_round() -> Condition:
-    """It counts towards the next round: a reader annotated it and no snapshot has it yet.
+    """It counts towards the next round: a reader annotated it, and it is in no snapshot yet.
 
-    An annotation submitted again does not count twice. Masks that came with an import are trained on with the
-    rest and start no round.
+    A further annotation of the same case does not count again. Masks that came with an import are trained on
+    too, but start no round.
     """
     return and_(is_included(), is_annotated(), ~is_in_snapshot(), is_annotated_by_reader())

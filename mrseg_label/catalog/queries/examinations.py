@@ -29,13 +29,13 @@ def same_image(session: Session, source_digest: str, digest: str = "") -> Sequen
 
 
 def sources_of(session: Session, participant_id: str) -> Sequence[str]:
-    """Where the images of a participant came from."""
+    """The files from which a participant's examinations were imported."""
     query = select(Examination.source).join(Acquisition).where(Acquisition.participant_id == participant_id)
     return session.scalars(query).all()
 
 
 def by_alias(session: Session, name: str, client: str | None) -> Examination | None:
-    """The image that a client uploaded under that name; with ``client`` None, the last that anyone did."""
+    """The image that a client uploaded last under that name; with ``client`` None, that anyone did."""
     query = select(Examination).join(Alias, Alias.examination_id == Examination.id).where(Alias.name == name)
     if client is not None:
         query = query.where(Alias.client == client)
@@ -49,5 +49,5 @@ def has_alias(session: Session, examination_id: str, client: str) -> bool:
 
 
 def set_alias(session: Session, client: str, name: str, examination_id: str) -> None:
-    """Let a client's own name stand for an examination."""
+    """Store a client's own name for an examination."""
     session.merge(Alias(client=client, name=name, examination_id=examination_id))

@@ -21,13 +21,13 @@ def get(session: Session, job_id: str) -> Job | None:
 
 
 def active(session: Session, kind: str, key: str, *, lock: bool = False) -> Job | None:
-    """The queued or running job of that kind and key, if there is one; ``lock`` keeps it from ending meanwhile."""
+    """The queued or running job of that kind and key, if there is one; ``lock`` keeps it from being changed."""
     query = select(Job).where(Job.kind == kind, Job.key == key, Job.state.in_(ACTIVE))
     return session.scalars(query.with_for_update() if lock else query).one_or_none()
 
 
 def newest(session: Session, kind: str, key: str) -> Job | None:
-    """The job of that kind and key that was enqueued last, whatever its state."""
+    """The job of that kind and key that was enqueued last, in any state."""
     return session.scalars(
         select(Job).where(Job.kind == kind, Job.key == key).order_by(Job.created_at.desc()).limit(1)
     ).one_or_none()
@@ -39,12 +39,12 @@ def listing(session: Session, states: Sequence[JobState] = ACTIVE) -> Sequence[J
 
 
 def of_kind(session: Session, kind: str) -> Sequence[Job]:
-    """All jobs of a kind, whatever became of them."""
+    """All jobs of a kind, in any state."""
     return session.scalars(select(Job).where(Job.kind == kind)).all()
 
 
 def refused_masks(session: Session, kind: str) -> list[tuple[str, str]]:
-    """Examination and reason of each imported mask whose last job failed, whatever label map it came with."""
+    """Examination and reason of each imported mask whose last job failed, whatever names its values had."""
     newest: dict[tuple[str, str], Job] = {}
     for job in session.scalars(select(Job).where(Job.kind == kind).order_by(Job.created_at, Job.id)):
         newest[job.payload["examination"], job.payload["digest"]] = job
@@ -52,12 +52,12 @@ def refused_masks(session: Session, kind: str) -> list[tuple[str, str]]:
 
 
 def running(session: Session) -> Sequence[Job]:
-    """Jobs that a worker holds."""
+    """Jobs that workers have claimed."""
     return session.scalars(select(Job).where(Job.state == JobState.RUNNING)).all()
 
 
 def settle_dead(session: Session, moment: datetime) -> None:
-    """End jobs whose worker is gone for good: cancelled ones, and those without attempts left."""
+    """End jobs that no worker runs any more: as cancelled if that was requested, as failed if no attempt is left."""
     gone = and_(Job.state == JobState.RUNNING, Job.lease_expires_at < moment)
     cancelled = or_(gone, Job.state == JobState.QUEUED)
     session.execute(
@@ -73,7 +73,7 @@ def settle_dead(session: Session, moment: datetime) -> None:
 
 
 def next_claimable(session: Session, queues: Sequence[str], moment: datetime) -> Job | None:
-    """The job to do next: highest priority first, then the oldest."""
+    """The job that is done next: of those with the highest priority the oldest."""
     free: ColumnElement[bool] = or_(
         and_(Job.state == JobState.QUEUED, or_(Job.not_before.is_(None), Job.not_before <= moment)),
         and_(Job.state == JobState.RUNNING, Job.lease_expires_at < moment),
@@ -89,7 +89,7 @@ def next_claimable(session: Session, queues: Sequence[str], moment: datetime) ->
 
 
 def guarded_update(session: Session, job_id: str, token: str, **values: Any) -> bool:
-    """Change a running job if the token still holds it; False if it does not."""
+    """Change a running job if the lease token is still valid; False if it is not."""
     held = and_(Job.id == job_id, Job.state == JobState.RUNNING, Job.lease_token == token)
     change = update(Job).where(held).values(**values).execution_options(synchronize_session=False)
     done: int = session.execute(change).rowcount  # type: ignore[attr-defined]
@@ -97,7 +97,7 @@ def guarded_update(session: Session, job_id: str, token: str, **values: Any) -> 
 
 
 def cancel_requested(session: Session, job_id: str) -> bool:
-    """Whether an admin wants the job to end."""
+    """Whether the job is to be cancelled."""
     return bool(session.scalars(select(Job.cancel_requested).where(Job.id == job_id)).one_or_none())
 
 

@@ -1,4 +1,4 @@
-"""Lists in pages, newest first, and what counts or covers several tables."""
+"""Lists in pages, newest first, and queries over several tables."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ExaminationFilter:
     excluded: bool | None = None
 
     def conditions(self) -> list[concepts.Condition]:
-        """The filter as SQL conditions."""
+        """Translate the filter into SQL conditions."""
         conditions: list[concepts.Condition] = []
         if self.station is not None:
             conditions.append(Acquisition.station == self.station)

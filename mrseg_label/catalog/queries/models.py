@@ -13,7 +13,7 @@ from mrseg_label.clock import now
 
 
 def ensure_bootstrap(session: Session) -> None:
-    """The version that stands for TotalSegmentator: current until a round promotes a model."""
+    """Add the version that stands for the bootstrap sources, current until a model is promoted, unless it is there."""
     if session.get(ModelVersion, BOOTSTRAP) is None:
         session.add(ModelVersion(version=BOOTSTRAP, status=ModelStatus.CURRENT, promoted_at=now()))
 
@@ -24,7 +24,7 @@ def get(session: Session, version: str) -> ModelVersion | None:
 
 
 def current(session: Session) -> ModelVersion:
-    """The version that makes drafts now."""
+    """The version that makes pre-segmentations now."""
     return session.scalars(select(ModelVersion).where(ModelVersion.status == ModelStatus.CURRENT)).one()
 
 
@@ -52,12 +52,12 @@ def with_weights(session: Session, digest: str) -> ModelVersion | None:
 
 
 def evaluations(session: Session, version: str) -> Sequence[Evaluation]:
-    """What a version reached on each held-out revision, in a fixed order."""
+    """The evaluations of a version on annotations of held-out cases, in a fixed order."""
     return session.scalars(
         select(Evaluation).where(Evaluation.model_version == version).order_by(Evaluation.annotation_id)
     ).all()
 
 
 def evaluation(session: Session, model_version: str, annotation_id: str) -> Evaluation | None:
-    """What a model version reached on a held-out annotation, if it was evaluated."""
+    """The evaluation of a version on an annotation of a held-out case, if there is one."""
     return session.get(Evaluation, (model_version, annotation_id))

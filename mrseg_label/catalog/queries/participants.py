@@ -12,18 +12,18 @@ from mrseg_label.catalog.tables import Participant
 
 HELD_OUT_SHARE = 0.2
 MIN_HELD_OUT = 2
-# Any number that no other part of the catalogue uses as a lock.
+# Any number that is used for no other lock.
 _IMPORT_LOCK = 0x6D727367
 
 
 def by_code(session: Session, code: str, *, lock: bool = False) -> Participant | None:
-    """A participant by code; ``lock`` makes other imports of the same participant wait (PostgreSQL)."""
+    """A participant by code; ``lock`` makes other imports of this participant wait (PostgreSQL)."""
     query = select(Participant).where(Participant.code == code)
     return session.scalars(query.with_for_update() if lock else query).one_or_none()
 
 
 def lock_imports(session: Session) -> None:
-    """Let imports record one after the other, so that none overlooks what another records at the same moment.
+    """Make imports record one after the other, so that none misses what another records at the same moment.
 
     SQLite has one writer anyway; on PostgreSQL the lock is released at the end of the transaction.
     """
@@ -32,10 +32,10 @@ def lock_imports(session: Session) -> None:
 
 
 def decide_held_out(session: Session) -> None:
-    """Decide for every participant of whom it is undecided whether models are tested, not trained, on them.
+    """Decide for every new participant whether models are tested, instead of trained, on their cases.
 
-    Held out are a fifth of all participants, at least two, but never all: those first in the order of the
-    SHA-256 of their code. A decision stays, so that no model is tested on what an earlier one was trained on.
+    A fifth of all participants are held out, at least two but never all: the first in the order of the SHA-256 of
+    their codes. A decision is final, so that no model is tested on cases that an earlier one was trained on.
     """
     undecided = session.scalars(select(Participant).where(Participant.held_out.is_(None))).all()
     if not undecided:

@@ -1,4 +1,4 @@
-"""What was measured of each model version: how good its drafts were, and what it reached on held-out cases."""
+"""Performance of each model version: effort of correcting its pre-segmentations, and DSC on held-out cases."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mrseg_label.catalog.types import CaseRole
 
 @dataclass(frozen=True)
 class StructureEffort:
-    """One structure's part of the corrections: cases that vouch for it, and means over these."""
+    """Effort of correcting one structure: the number of cases that judge it, and means over these."""
 
     cases: int
     edited_voxels: float | None
@@ -26,14 +26,14 @@ class StructureEffort:
 
 @dataclass
 class VersionSums:
-    """What was measured of one model version.
+    """Measures of one model version.
 
     Attributes
     ----------
-    drafted_cases : annotated cases whose reader began from this version's draft.
-    draft_dsc, edited_voxels, edited_ml, seconds : means over these cases; DSC is of draft and correction.
-    structures : effort and DSC of draft against correction, by structure.
-    held_out_cases, held_out_dsc : evaluation on held-out cases, and its mean DSC.
+    drafted_cases : annotated cases whose reader started from a pre-segmentation by this version.
+    draft_dsc, edited_voxels, edited_ml, seconds : means over these cases; DSC of pre-segmentation and annotation.
+    structures : the same by structure.
+    held_out_cases, held_out_dsc : number of held-out cases that it was evaluated on, and mean DSC over these.
     held_out_structures : mean DSC by structure.
     training_cases : in the snapshot of its round.
     """
@@ -52,10 +52,10 @@ class VersionSums:
 
 
 def sums_by_version(session: Session, versions: Sequence[ModelVersion]) -> dict[str, VersionSums]:
-    """What was measured of each of these versions.
+    """Measures of each of these versions, by name.
 
-    A case counts for the version whose draft its reader began from, with its newest final accepted
-    revision, the one that a round would train on.
+    A case counts for the version whose pre-segmentation its reader started from, with the annotation that is its
+    mask, which is the one that a round would train on.
     """
     names = [row.version for row in versions]
     sums = {name: VersionSums() for name in names}
@@ -74,12 +74,12 @@ def sums_by_version(session: Session, versions: Sequence[ModelVersion]) -> dict[
     return sums
 
 
-def _final_with_draft(names: Sequence[str]) -> Select[Any]:
+def _compared_masks(names: Sequence[str]) -> Select[Any]:
     newest = newest_finals()
     return (
         select(Annotation.id)
         .join(newest, (newest.c.acquisition_id == Annotation.acquisition_id) & (newest.c.number == Annotation.number))
-        # Measured against a draft: the effort names it; NULL where there is none or nothing is measured yet.
+        # Its effort names the pre-segmentation it was compared with; NULL where there is none, or no effort yet.
         .where(Annotation.model_version.in_(names), Annotation.effort["draft"].as_string().is_not(None))
     )
 
@@ -96,7 +96,7 @@ def _effort(session: Session, names: Sequence[str]) -> Mapping[str, dict[str, An
             func.avg(Annotation.effort["edited_ml"].as_float()),
             func.avg(Annotation.effort["sitting_seconds"].as_float()),
         )
-        .where(Annotation.id.in_(_final_with_draft(names)))
+        .where(Annotation.id.in_(_compared_masks(names)))
         .group_by(Annotation.model_version)
     )
     return {
@@ -124,7 +124,7 @@ def _structures(names: Sequence[str]) -> Select[Any]:
         )
         .join(Annotation, Annotation.id == AnnotationStructure.annotation_id)
         .where(
-            Annotation.id.in_(_final_with_draft(names)),
+            Annotation.id.in_(_compared_masks(names)),
             or_(AnnotationStructure.dsc.is_not(None), AnnotationStructure.edited_voxels > 0),
         )
         .group_by(Annotation.model_version, AnnotationStructure.structure)

@@ -1,4 +1,4 @@
-"""Pre-segmentations, and which acquisitions need one."""
+"""Pre-segmentations, and the acquisitions that need one."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from sqlalchemy import and_, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
 from mrseg_label.catalog.queries import concepts
+from mrseg_label.catalog.queries.jobs import ACTIVE
 from mrseg_label.catalog.tables import Acquisition, Job, ModelVersion, Participant, Presegmentation
-from mrseg_label.catalog.types import JobState, ModelStatus
-
-PRESEGMENT = "presegment"  # kind of the job that makes one; jobs.queue has the same
+from mrseg_label.catalog.types import JobKind, ModelStatus
 
 
 def get(session: Session, presegmentation_id: str) -> Presegmentation | None:
@@ -40,25 +39,27 @@ def best(session: Session, acquisition_id: str) -> Presegmentation | None:
     return session.scalars(query).one_or_none()
 
 
+def job_key(acquisition_id: str, model_version: str) -> str:
+    """The key of the job that makes the pre-segmentation of an acquisition by a model version."""
+    return f"{acquisition_id}:{model_version}"
+
+
 def count_ready(session: Session, model_version: str, moment: datetime) -> int:
-    """Waiting acquisitions that have a pre-segmentation by this version, or one on its way."""
+    """How many waiting acquisitions have a pre-segmentation by this version, or a job that makes one."""
     waiting = select(Acquisition.id).where(concepts.is_waiting(moment)).subquery()
     made = exists().where(
         Presegmentation.acquisition_id == waiting.c.id, Presegmentation.model_version == model_version
     )
-    coming = exists().where(
-        Job.kind == PRESEGMENT,
-        Job.key == waiting.c.id + ":" + model_version,
-        Job.state.in_((JobState.QUEUED, JobState.RUNNING)),
-    )
+    # Read once, and not for each acquisition: no index leads to a key that is put together here.
+    keys = select(Job.key).where(Job.kind == JobKind.PRESEGMENT, Job.state.in_(ACTIVE))
+    coming = (waiting.c.id + job_key("", model_version)).in_(keys)
     return session.scalars(select(func.count()).select_from(waiting).where(made | coming)).one()
 
 
 def waiting_without(session: Session, model_version: str, moment: datetime, limit: int) -> Sequence[str]:
-    """Ids of waiting acquisitions without a pre-segmentation by this version, in the order in which readers get them.
+    """Ids of waiting acquisitions without a pre-segmentation by this version, in about the order of assignment.
 
-    An equal mix of stations and sequences, and within each the held-out participants before the others, as the
-    balanced strategy assigns them.
+    As the balanced strategy does, it mixes stations and sequences equally, and takes held-out participants first.
     """
     made = exists().where(
         Presegmentation.acquisition_id == Acquisition.id, Presegmentation.model_version == model_version
@@ -77,7 +78,7 @@ def waiting_without(session: Session, model_version: str, moment: datetime, limi
 
 
 def waiting_with_two(session: Session, moment: datetime, limit: int) -> list[tuple[str, str, str]]:
-    """Waiting acquisitions with pre-segmentations by two models: id, path of the newest, path of the one before."""
+    """Waiting acquisitions with two or more pre-segmentations: id, path of the newest, path of the one before."""
     place = func.row_number().over(
         partition_by=Presegmentation.acquisition_id, order_by=(Presegmentation.created_at.desc(), Presegmentation.id)
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session, aliased
@@ -12,6 +13,14 @@ from mrseg_label.catalog.queries import concepts
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Acquisition, Annotation, Assignment, Review
 from mrseg_label.catalog.types import AnnotationState, Verdict
+
+
+class SentBack(NamedTuple):
+    """A case whose newest annotation was rejected."""
+
+    case: Acquisition
+    annotation: Annotation
+    rejected_at: datetime
 
 
 def of_annotation(session: Session, annotation_id: str) -> Sequence[Review]:
@@ -29,22 +38,19 @@ def of_annotations(session: Session, annotation_ids: Sequence[str]) -> dict[str,
 
 
 def reason_of_rejection(session: Session, annotation_id: str) -> str:
-    """Why a reviewer sent an annotation back; empty where none did."""
+    """The comment with which a reviewer rejected an annotation; empty where none did."""
     query = select(Review.comment).where(Review.annotation_id == annotation_id, Review.verdict == Verdict.REJECTED)
     return session.scalars(query.order_by(Review.created_at.desc(), Review.id).limit(1)).one_or_none() or ""
 
 
-def sent_back(session: Session) -> list[tuple[Acquisition, Annotation, datetime]]:
-    """Cases whose last annotation was rejected and that nobody has now, the oldest rejection first.
-
-    With that annotation, and when it was rejected.
-    """
+def sent_back(session: Session, moment: datetime) -> list[SentBack]:
+    """Cases whose newest annotation a reviewer rejected and that nobody has now, the oldest rejection first."""
     later, assignment = aliased(Annotation), aliased(Assignment)
     is_newest = ~exists().where(later.acquisition_id == Annotation.acquisition_id, later.number > Annotation.number)
-    held = exists().where(
+    is_assigned = exists().where(
         assignment.acquisition_id == Annotation.acquisition_id,
-        assignment.ended_at.is_(None),
-        assignment.second_reading != Annotation.is_final,
+        concepts.is_open(assignment, moment),
+        assignment.second_reading != Annotation.is_final,  # a further reading goes back as a second reading
     )
     query = (
         select(Acquisition, Annotation, Review.created_at)
@@ -53,28 +59,27 @@ def sent_back(session: Session) -> list[tuple[Acquisition, Annotation, datetime]
         .where(
             Review.verdict == Verdict.REJECTED,
             Annotation.state == AnnotationState.REJECTED,
-            concepts.is_included(),
+            concepts.is_usable(),
             is_newest,
-            ~held,
+            ~is_assigned,
         )
         .order_by(Review.created_at, Review.id)
     )
-    return [(case, annotation, at) for case, annotation, at in session.execute(query).unique()]
+    return [SentBack(*row) for row in session.execute(query).unique()]
 
 
-def next_to_review(session: Session, reader: Reader, acquisition_id: str | None) -> Annotation | None:
-    """The oldest annotation by another reader that awaits review and that nobody reviews now."""
+def next_to_review(session: Session, moment: datetime, reader: Reader, acquisition_id: str | None) -> Annotation | None:
+    """The oldest annotation by another reader that awaits review and that nobody reviews now; of one case or of any."""
     assignment = aliased(Assignment)
-    reviewed = exists().where(assignment.annotation_id == Annotation.id, assignment.ended_at.is_(None))
+    is_reviewed = exists().where(assignment.annotation_id == Annotation.id, concepts.is_open(assignment, moment))
     query = (
         select(Annotation)
         .join(Acquisition, Acquisition.id == Annotation.acquisition_id)
         .where(
             Annotation.state == AnnotationState.SUBMITTED,
             Annotation.author != reader.name,
-            concepts.is_included(),
-            Acquisition.primary_examination_id.is_not(None),
-            ~reviewed,
+            concepts.is_usable(),
+            ~is_reviewed,
         )
     )
     if acquisition_id is not None:

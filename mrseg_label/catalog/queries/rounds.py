@@ -22,7 +22,7 @@ def newest(session: Session) -> Round | None:
 
 
 def active(session: Session) -> Round | None:
-    """The round that is queued or runs, if there is one."""
+    """The round that is queued or running, if there is one."""
     query = select(Round).where(Round.state.not_in(ENDED_ROUNDS)).order_by(Round.number).limit(1)
     return session.scalars(query).one_or_none()
 

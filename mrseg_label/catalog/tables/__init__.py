@@ -1,4 +1,4 @@
-"""Tables. Everything that has a life is a row here; files only hang on rows."""
+"""Tables. Everything whose state changes is a row; files belong to rows."""
 
 from mrseg_label.catalog.tables.accounts import AccessToken, Account, Credential, Secret, SignInAttempts
 from mrseg_label.catalog.tables.annotations import Annotation, AnnotationStructure, Assignment, Presegmentation, Review

@@ -1,4 +1,4 @@
-"""Tables of accounts: who may sign in, with what, and which tokens are out."""
+"""Tables of accounts, with their credentials, tokens and failed sign-ins."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from mrseg_label.ids import new_id
 
 
 class Account(Base):
-    """A person or a program that may sign in. Never deleted: its name stands in the history of annotations."""
+    """A person or a program that may sign in. Never deleted: its name is part of the history of annotations."""
 
     __tablename__ = "accounts"
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
     role: Mapped[Role] = mapped_column(Coded(Role))
-    password_hash: Mapped[str | None]  # argon2; None: signs in through the identity provider or by a key alone
-    issuer: Mapped[str | None]  # of the identity provider, with the provider's own name for the person
+    password_hash: Mapped[str | None]  # argon2; None: signs in through the identity provider, or only with keys
+    issuer: Mapped[str | None]  # the identity provider; ``subject`` is its own id of the person
     subject: Mapped[str | None]
     provider_seen_at: Mapped[datetime | None]  # last sign-in through the provider
     created_at: Mapped[datetime] = mapped_column(default=now)
@@ -31,14 +31,16 @@ class Account(Base):
 
 
 class Credential(Base):
-    """An API key of a program, or an app password of somebody whose own password Slicer cannot ask for."""
+    """An API key of a program, or an app password of a person who signs in to Slicer with it."""
 
     __tablename__ = "credentials"
     id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("cr"))
     account_name: Mapped[str] = mapped_column(ForeignKey("accounts.name"), index=True)
     kind: Mapped[CredentialKind] = mapped_column(Coded(CredentialKind))
-    label: Mapped[str]  # what it is for, in its owner's words
-    digest: Mapped[str] = mapped_column(String(64), unique=True)  # SHA-256: the secret has 100 random bits or more
+    label: Mapped[str]  # what it is used for, in its owner's words
+    digest: Mapped[str] = mapped_column(
+        String(64), unique=True
+    )  # SHA-256 is enough: the secret has 100 random bits or more
     created_at: Mapped[datetime] = mapped_column(default=now)
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
@@ -46,12 +48,14 @@ class Credential(Base):
 
 
 class AccessToken(Base):
-    """A token that was handed out at a sign-in; it is good while its row says so."""
+    """A token that was issued at a sign-in; valid until its row says that it expired or was revoked."""
 
     __tablename__ = "access_tokens"
     id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("tk"))
     account_name: Mapped[str] = mapped_column(ForeignKey("accounts.name"), index=True)
-    credential_id: Mapped[str | None] = mapped_column(ForeignKey("credentials.id"))  # app password it was given for
+    credential_id: Mapped[str | None] = mapped_column(
+        ForeignKey("credentials.id")
+    )  # the app password that it was issued for
     created_at: Mapped[datetime] = mapped_column(default=now)
     expires_at: Mapped[datetime] = mapped_column(index=True)
     revoked_at: Mapped[datetime | None]
@@ -59,7 +63,7 @@ class AccessToken(Base):
 
 
 class SignInAttempts(Base):
-    """Failed sign-ins in a row, of a name, a peer, or both; ``key`` is a digest of them."""
+    """Consecutive failed sign-ins of a name, a peer, or both; ``key`` is a digest of them."""
 
     __tablename__ = "sign_in_attempts"
     key: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -69,7 +73,7 @@ class SignInAttempts(Base):
 
 
 class Secret(Base):
-    """A secret of this workspace that all its server processes share, such as the one that tokens are signed with."""
+    """A secret that all server processes of the workspace share, such as the key that signs tokens."""
 
     __tablename__ = "secrets"
     name: Mapped[str] = mapped_column(String(64), primary_key=True)

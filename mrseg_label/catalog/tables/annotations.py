@@ -15,14 +15,14 @@ from mrseg_label.ids import new_id
 
 
 class Presegmentation(Base):
-    """A pre-segmentation: the label map that one model version proposes for one acquisition."""
+    """The label map that a model version proposes for an acquisition."""
 
     __tablename__ = "presegmentations"
     id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("ps"))
     acquisition_id: Mapped[str] = mapped_column(ForeignKey("acquisitions.id"))
     examination_id: Mapped[str] = mapped_column(ForeignKey("examinations.id"))  # the channel it was made on
     model_version: Mapped[str] = mapped_column(ForeignKey("model_versions.version"))
-    source: Mapped[str] = mapped_column(String(64))  # inverted, equalized, raw; nnunet
+    source: Mapped[str] = mapped_column(String(64))  # inverted, equalized, raw, nnunet
     path: Mapped[str] = mapped_column(String(1024), unique=True)
     digest: Mapped[str] = mapped_column(String(64))
     seconds: Mapped[float] = mapped_column(Float, default=0.0)
@@ -43,9 +43,8 @@ class Assignment(Base):
     client: Mapped[str]
     account: Mapped[str | None]
     second_reading: Mapped[bool] = mapped_column(default=False)
-    presegmentation_id: Mapped[str | None] = mapped_column(
-        ForeignKey("presegmentations.id")
-    )  # the one that was sent last
+    # The pre-segmentation that was sent last.
+    presegmentation_id: Mapped[str | None] = mapped_column(ForeignKey("presegmentations.id"))
     annotation_id: Mapped[str | None]  # the mask that the reader starts from instead of a pre-segmentation
     requested: Mapped[bool] = mapped_column(default=False)  # by the reader, and not yet fetched as the next case
     created_at: Mapped[datetime] = mapped_column(default=now)
@@ -62,15 +61,19 @@ class Assignment(Base):
         ),
     )
 
+    def is_open(self, moment: datetime) -> bool:
+        """Whether it has neither ended nor expired; as a condition ``queries.concepts.is_open``."""
+        return self.ended_at is None and self.expires_at > moment
+
 
 class Annotation(Base):
-    """A mask that a reader submitted, one revision of an acquisition's annotations: label map and upload. Append-only."""
+    """A mask that a reader submitted, one revision of an acquisition's annotations. Append-only."""
 
     __tablename__ = "annotations"
     id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("an"))
     acquisition_id: Mapped[str] = mapped_column(ForeignKey("acquisitions.id"))
     examination_id: Mapped[str] = mapped_column(ForeignKey("examinations.id"))  # the channel it was drawn on
-    number: Mapped[int]  # of the revision, from 1
+    number: Mapped[int]  # revision number within the acquisition, from 1
     state: Mapped[AnnotationState] = mapped_column(Coded(AnnotationState))
     author: Mapped[str]
     client: Mapped[str]
@@ -82,16 +85,23 @@ class Annotation(Base):
     model_version: Mapped[str | None] = mapped_column(ForeignKey("model_versions.version"))
     assignment_id: Mapped[str | None] = mapped_column(ForeignKey("assignments.id"))
     seconds: Mapped[float | None] = mapped_column(Float)  # from assignment to submission
-    is_final: Mapped[bool] = mapped_column(default=True)  # counts as the acquisition's mask if it is the newest such
-    report: Mapped[dict[str, Any]] = mapped_column(default=dict)  # what decoding noticed
-    effort: Mapped[dict[str, Any] | None]  # edited voxels, DSC against the pre-segmentation; filled in by a job
+    is_final: Mapped[bool] = mapped_column(
+        default=True
+    )  # the newest such, once accepted, is the acquisition's mask; else a further reading
+    report: Mapped[dict[str, Any]] = mapped_column(default=dict)  # what decoding changed
+    effort: Mapped[dict[str, Any] | None]  # edited voxels and DSC against the pre-segmentation; measured by a job
     created_at: Mapped[datetime] = mapped_column(default=now)
     structures: Mapped[list[AnnotationStructure]] = relationship(lazy="selectin", cascade="all, delete-orphan")
     __table_args__ = (UniqueConstraint("acquisition_id", "number"),)
 
+    @property
+    def judged(self) -> set[str]:
+        """Names of the structures that the reader judged, present or absent."""
+        return {item.structure for item in self.structures if item.state.judged}
+
 
 class AnnotationStructure(Base):
-    """What an annotation says about one structure."""
+    """One structure of an annotation."""
 
     __tablename__ = "annotation_structures"
     annotation_id: Mapped[str] = mapped_column(ForeignKey("annotations.id"), primary_key=True)
@@ -103,7 +113,7 @@ class AnnotationStructure(Base):
 
 
 class Review(Base):
-    """A decision about an annotation. Append-only; the annotation's state follows from its last review."""
+    """A decision about an annotation. Append-only; the last one gives the annotation's state."""
 
     __tablename__ = "reviews"
     id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("rw"))

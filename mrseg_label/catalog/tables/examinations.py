@@ -1,4 +1,4 @@
-"""Tables of what was examined: participants, acquisitions, examinations, clients' names for them."""
+"""Tables of images: participants, acquisitions, examinations, and clients' own names for them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mrseg_label.ids import new_id
 
 
 class Participant(Base):
-    """A person who was examined. ``held_out`` is decided once, when first needed, and never changes."""
+    """A person who was imaged. ``held_out`` is decided once, when first needed, and never changes."""
 
     __tablename__ = "participants"
     id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("pt"))
@@ -22,7 +22,7 @@ class Participant(Base):
     sex: Mapped[str | None] = mapped_column(String(16))
     age: Mapped[float | None] = mapped_column(Float)
     held_out: Mapped[bool | None]
-    excluded_at: Mapped[datetime | None]  # then all acquisitions are, those that come later too
+    excluded_at: Mapped[datetime | None]  # with all acquisitions, also those that are imported later
     excluded_by: Mapped[str | None]
     excluded_reason: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(default=now)
@@ -31,13 +31,13 @@ class Participant(Base):
 class Acquisition(Base):
     """Co-registered examinations (channels) of one station: they share one pre-segmentation and one annotation.
 
-    To readers it is a case. Its primary examination is the channel that is pre-segmented and opened.
+    Readers call it a case. Its primary examination is the channel that is pre-segmented and opened.
     """
 
     __tablename__ = "acquisitions"
     id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("aq"))
     participant_id: Mapped[str] = mapped_column(ForeignKey("participants.id"), index=True)
-    key: Mapped[str] = mapped_column(String(1024), unique=True)  # what tells it apart from others at import
+    key: Mapped[str] = mapped_column(String(1024), unique=True)  # identifies it at import
     station: Mapped[str] = mapped_column(default="")
     sequence: Mapped[str] = mapped_column(default="", index=True)  # of the primary examination
     primary_examination_id: Mapped[str | None]
@@ -67,7 +67,7 @@ class Examination(Base):
     id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("ex"))
     acquisition_id: Mapped[str] = mapped_column(ForeignKey("acquisitions.id"), index=True)
     sequence: Mapped[str] = mapped_column(default="")
-    source: Mapped[str] = mapped_column(Text)  # where it came from, for the admin
+    source: Mapped[str] = mapped_column(Text)  # the imported file, for the admin
     source_digest: Mapped[str] = mapped_column(String(64), index=True)
     path: Mapped[str] = mapped_column(String(1024), unique=True)
     digest: Mapped[str] = mapped_column(String(64), index=True)
@@ -79,7 +79,7 @@ class Examination(Base):
 
 
 class Alias(Base):
-    """A client's own name for an image that it uploaded."""
+    """The name under which a client uploaded an image."""
 
     __tablename__ = "aliases"
     client: Mapped[str] = mapped_column(primary_key=True)

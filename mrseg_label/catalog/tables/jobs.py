@@ -1,4 +1,4 @@
-"""Tables of work and of the audit trail."""
+"""Tables of jobs and of the audit trail."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mrseg_label.ids import new_id
 
 
 class Job(Base):
-    """A piece of work. Claim, renewal and finish are updates guarded by ``lease_token``."""
+    """A piece of work. Workers claim, renew and finish it by updates that ``lease_token`` guards."""
 
     __tablename__ = "jobs"
     id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("jb"))
@@ -52,7 +52,7 @@ class Job(Base):
 
 
 class AuditEvent(Base):
-    """Who changed what, when. Never changed or deleted."""
+    """A record of who changed what, and when. Never changed or deleted."""
 
     __tablename__ = "audit_events"
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)

@@ -13,11 +13,11 @@ from mrseg_label.catalog.tables.base import Base
 from mrseg_label.catalog.types import CaseRole, Coded, ModelStatus, RoundState
 from mrseg_label.clock import now
 
-BOOTSTRAP = "bootstrap"  # the version that stands for TotalSegmentator before the first round
+BOOTSTRAP = "bootstrap"  # the version that stands for the bootstrap sources before the first round
 
 
 class ModelVersion(Base):
-    """A model that makes pre-segmentations. ``bootstrap`` has neither round nor folder."""
+    """A trained model; ``bootstrap``, which stands for the bootstrap sources, has neither round nor folder."""
 
     __tablename__ = "model_versions"
     version: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -49,7 +49,7 @@ class Round(Base):
     state: Mapped[RoundState] = mapped_column(Coded(RoundState), index=True)
     profile: Mapped[str] = mapped_column(String(32))
     final: Mapped[bool] = mapped_column(default=False)
-    parent: Mapped[str | None] = mapped_column(String(64))  # model version it starts from
+    parent: Mapped[str | None] = mapped_column(String(64))  # the model version that it starts from
     job_id: Mapped[str | None]
     attempt: Mapped[int] = mapped_column(default=1)
     snapshot_digest: Mapped[str | None] = mapped_column(String(64))
@@ -68,13 +68,13 @@ class RoundCase(Base):
     __tablename__ = "round_cases"
     round_number: Mapped[int] = mapped_column(ForeignKey("rounds.number"), primary_key=True)
     annotation_id: Mapped[str] = mapped_column(ForeignKey("annotations.id"), primary_key=True)
-    acquisition_id: Mapped[str] = mapped_column(ForeignKey("acquisitions.id"))
+    acquisition_id: Mapped[str] = mapped_column(ForeignKey("acquisitions.id"), index=True)
     role: Mapped[CaseRole] = mapped_column(Coded(CaseRole))
     annotation: Mapped[Annotation] = relationship(lazy="joined")
 
 
 class Evaluation(Base):
-    """DSC of a model version against one annotation of a held-out case."""
+    """DSC of a model version on one annotation of a held-out case."""
 
     __tablename__ = "evaluations"
     model_version: Mapped[str] = mapped_column(String(64), primary_key=True)

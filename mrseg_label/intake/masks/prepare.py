@@ -19,9 +19,9 @@ from mrseg_label.imaging import Geometry, write_nifti
 from mrseg_label.imaging.formats import SUFFIXES
 from mrseg_label.intake.images import MaskLabels, PreparedImage, PreparedMask, RefusedImage
 from mrseg_label.intake.names import strip_suffix
-from mrseg_label.segments.coded import judge
 from mrseg_label.segments.coverage import required_structures
 from mrseg_label.segments.files import SEGMENTATION_SUFFIX, read_segmentation
+from mrseg_label.segments.value_names import check_mask
 from mrseg_label.workspace import sha256_of
 
 
@@ -64,7 +64,7 @@ class MaskPreparer:
         try:
             geometry = image.geometry or self._stored_geometry(image.source_digest)
             prepared = prepare_mask(mask, geometry, self.labels, self.scratch)
-            remarks = judge(
+            remarks = check_mask(
                 self.workspace.scheme,
                 geometry,
                 prepared.file,

@@ -89,8 +89,9 @@ def attacked(running: Running, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="module")
-def idle_memory(running: Running, attacked: str) -> Iterator[int]:
-    """Bytes that the server has before; afterwards its peak is compared with them."""
+def idle_memory(running: Running, request: pytest.FixtureRequest) -> Iterator[int]:
+    """Bytes that the server uses before the uploads; afterwards its peak is compared with them."""
+    request.getfixturevalue("attacked")  # its import uses memory too
     before = _memory(running.pid, "VmRSS")
     yield before
     peak = _memory(running.pid, "VmHWM") - before
@@ -130,7 +131,7 @@ def test_the_client_reads_why_it_was_refused(client: MONAILabelClient, corrected
         client.save_label(corrected, str(bad), params={"label_info": [{"name": "liver"}]})
 
 
-def test_a_case_asked_for_again_comes_with_its_accepted_mask(running: Running, tmp_path: Path) -> None:
+def test_requested_case_comes_with_its_accepted_mask(running: Running, tmp_path: Path) -> None:
     grid = Geometry((14, 12, 10), GRID.affine)
     image = add_image(running, tmp_path, "again", grid)
     add_draft(running.workspace, image)
@@ -140,7 +141,7 @@ def test_a_case_asked_for_again_comes_with_its_accepted_mask(running: Running, t
     mask = np.zeros(grid.shape, dtype=np.int16)
     mask[1:3] = 2
     nib.save(nib.Nifti1Image(mask, grid.affine), tmp_path / "first.nii.gz")
-    # The last structure is removed from the list: not judged, and the draft has it.
+    # The last structure is removed from the list: it is not judged, and it is in the draft.
     reader.save_label(image, str(tmp_path / "first.nii.gz"), params={"label_info": [{"name": n} for n in names[:-1]]})
     submitted = running.http.get(f"/api/v1/examinations/{image}/annotations").json()["items"][0]
     states = {item["structure"]: item["state"] for item in submitted["structures"]}
@@ -148,8 +149,8 @@ def test_a_case_asked_for_again_comes_with_its_accepted_mask(running: Running, t
 
     drafted, params = _infer(reader, image)
     assert params["source"] == "inverted"
-    wish = {"client": "reader-again", "purpose": "correct", "examination": image}
-    given = running.http.post("/api/v1/examinations/hand-out", json=wish).json()
+    request = {"client": "reader-again", "purpose": "correct", "examination": image}
+    given = running.http.post("/api/v1/examinations/assign", json=request).json()
     assert given["revision"] == submitted["id"]
     sample = reader.next_sample("random", {})
     assert (sample["id"], sample["revision"], sample["comment"]) == (image, submitted["id"], "")
@@ -164,8 +165,8 @@ def test_a_case_asked_for_again_comes_with_its_accepted_mask(running: Running, t
     np.testing.assert_array_equal(again, np.where(free, len(names), final))
     other, params = _infer(MONAILabelClient(running.url, tmpdir=str(tmp_path), client_id="somebody"), image)
     assert params["source"] == "inverted" and np.array_equal(other, drafted)
-    released = running.http.post(f"/api/v1/examinations/{image}/release", json={"client": "reader-again"})
-    assert released.status_code == 200
+    returned = running.http.post(f"/api/v1/examinations/{image}/return", json={"client": "reader-again"})
+    assert returned.status_code == 200
     assert _infer(reader, image)[1]["source"] == "inverted"
 
 
@@ -187,18 +188,18 @@ def test_an_alias_that_is_an_id_stands_for_nothing_else(running: Running, tmp_pa
     assert running.http.get("/datastore/image", params={"image": identifier}).content == stored
 
 
-def test_nothing_left_is_another_answer_than_all_in_readers_hands(tmp_path: Path) -> None:
+def test_nothing_left_is_another_answer_than_all_assigned_to_others(tmp_path: Path) -> None:
     with serving(tmp_path, SETTINGS, 11) as server:  # of its own: there is nothing left of it afterwards
-        _hand_out_and_submit_everything(server, tmp_path)
+        _assign_and_submit_everything(server, tmp_path)
 
 
-def _hand_out_and_submit_everything(running: Running, tmp_path: Path) -> None:
+def _assign_and_submit_everything(running: Running, tmp_path: Path) -> None:
     def ask() -> Any:
         return running.http.post("/activelearning/sequential", json={"client_id": "user-xyz"})
 
     taken: list[str] = []
     while (answer := ask()).status_code == 200:
-        assert answer.json(), "nothing is left although every case is in a reader's hands"
+        assert answer.json(), "an empty answer although all cases are only assigned"
         taken.append(answer.json()["id"])
     assert len(taken) == len(set(taken)) > 10
     assert answer.status_code == 409

@@ -25,12 +25,11 @@ import sys, threading
 from pathlib import Path
 import nibabel as nib, numpy as np
 from mrseg_label.annotation.service import submit
-from mrseg_label.catalog import Catalog
-from mrseg_label.workspace import Workspace
-workspace = Workspace.open(Path(sys.argv[1]))
-catalog = Catalog(workspace.database_url)
-examination, folder, seed = sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])
+from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.catalog.reader import Reader
 from tests.support.annotation_house import GRID
+workspace = open_workspace(Path(sys.argv[1]))
+examination, folder, seed = sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])
 
 def read(number):
     random = np.random.default_rng([seed, number])
@@ -38,9 +37,9 @@ def read(number):
         array = (random.random(GRID.shape) < 0.5).astype(np.uint8)
         upload = folder / f"{number}.nii.gz"
         nib.save(nib.Nifti1Image(array, GRID.affine), upload)
-        sent = submit(workspace, catalog, examination_id=examination, upload=upload, file_name="a.nii.gz",
-                      label_info=[{"name": "spleen"}], client=f"reader-{number}", user=None)
-        print(sent.revision_id, int(array.sum()), flush=True)
+        sent = submit(workspace, Reader(f"reader-{number}"), examination_id=examination, upload=upload,
+                      file_name="a.nii.gz", label_info=[{"name": "spleen"}])
+        print(sent.annotation_id, int(array.sum()), flush=True)
 
 for number in range(3):
     threading.Thread(target=read, args=(number,)).start()
@@ -87,11 +86,11 @@ def kill_once(house: House, seed: int, delay: float) -> list[tuple[str, int]]:
 
 
 def check(house: House, acknowledged: list[tuple[str, int]]) -> None:
-    """Every acknowledged revision is there and reads back, every row has its files, and no file is half."""
+    """Every acknowledged annotation exists and reads back, every row has its files, and no file is truncated."""
     with house.catalog.read() as session:
         annotations = {annotation.id: annotation for annotation in session.query(Annotation)}
     for annotation_id, voxels in acknowledged:
-        mask, _, _ = read_label_map(house.workspace.path(annotations[annotation_id].path))
+        mask, _ = read_label_map(house.workspace.path(annotations[annotation_id].path))
         assert int((mask == 1).sum()) == voxels
     for annotation in annotations.values():
         house.workspace.verify(annotation.path, annotation.digest)

@@ -196,8 +196,8 @@ CORPUS: dict[str, tuple[Make, str, object, str]] = {
         seg(FIVE, np.zeros(GRID.shape, np.uint8), GRID.affine + 1e30 * np.eye(4, k=3)), "a.seg.nrrd", NAMES, "lattice",
     ),
     # Voxels that are no labels
-    "fractional": (nifti(values(0.5)), "a.nii.gz", NAMES, "no whole number"),
-    "nearly whole": (nifti(values(1.002)), "a.nii.gz", NAMES, "no whole number"),
+    "fractional": (nifti(values(0.5)), "a.nii.gz", NAMES, "whole numbers"),
+    "nearly whole": (nifti(values(1.002)), "a.nii.gz", NAMES, "whole numbers"),
     "negative": (nifti(values(-1)), "a.nii.gz", NAMES, "between 0"),
     "negative int16": (nifti(values(-3).astype(np.int16)), "a.nii.gz", NAMES, "between 0"),
     "NaN": (nifti(values(float("nan"))), "a.nii.gz", NAMES, "NaN"),
@@ -225,7 +225,7 @@ CORPUS: dict[str, tuple[Make, str, object, str]] = {
     # Names and values
     "value beyond the list": (WHOLE, "a.nii.gz", NAMES[:4], "value 5 .*4 segments"),
     "nothing listed": (WHOLE, "a.nii.gz", [], "values 1, 5"),
-    "unknown name": (WHOLE, "a.nii.gz", [*NAMES[:4], {"name": "Segment_1"}], "Segment_1.*Known are"),
+    "unknown name": (WHOLE, "a.nii.gz", [*NAMES[:4], {"name": "Segment_1"}], "Segment_1.*The scheme has"),
     "same name twice": (WHOLE, "a.nii.gz", [*NAMES[:4], {"name": "spleen"}], "spleen"),
     "two names of one structure": (WHOLE, "a.nii.gz", [*NAMES[:4], {"name": "kidney_left"}], "left_kidney.*kidney_left"),
     "label_info is no list": (WHOLE, "a.nii.gz", {"spleen": 1}, "label_info"),
@@ -236,9 +236,9 @@ CORPUS: dict[str, tuple[Make, str, object, str]] = {
     "name with half a character": (WHOLE, "a.nii.gz", [*NAMES, {"name": "x\ud800"}], "name of 2 characters"),
     "name with NUL": (WHOLE, "a.nii.gz", [*NAMES, {"name": "x\0"}], "control characters"),
     "endless name": (WHOLE, "a.nii.gz", [*NAMES, {"name": "x" * 70_000}], "at most 200"),
-    "nothing judged": (nifti(np.zeros(GRID.shape, np.uint8)), "a.nii.gz", [], "nothing of any"),
+    "nothing judged": (nifti(np.zeros(GRID.shape, np.uint8)), "a.nii.gz", [], "no segment of this submission"),
     "tools' segments alone": (
-        nifti((draft_array() > 0).astype(np.uint8)), "a.nii.gz", [{"name": "foreground_scribbles"}], "nothing of any",
+        nifti((draft_array() > 0).astype(np.uint8)), "a.nii.gz", [{"name": "foreground_scribbles"}], "no segment of this submission",
     ),
     "seg.nrrd without segments": (seg([]), "a.seg.nrrd", NAMES, "no segments"),
     "seg.nrrd with a gap": (seg(FIVE, Segment7_Name="heart"), "a.seg.nrrd", NAMES, "without gaps"),

@@ -1,7 +1,8 @@
-"""What happens to a revision after its submission; nothing is ever overwritten or deleted."""
+"""Decisions about annotations after their submission; nothing is ever overwritten or deleted."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +20,7 @@ from mrseg_label.catalog.types import AnnotationState
 from mrseg_label.errors import ConfigurationError, Conflict, Forbidden, InvalidInput, LabelError, NotFound
 from mrseg_label.worklist.assignments import AssignedCase
 from mrseg_label.worklist.requests import Purpose, request_case
-from mrseg_label.worklist.service import assign_next_case, mark_unusable, mask_to_start_from
+from mrseg_label.worklist.service import assign_next_case, mark_unusable, mask_to_start_from, return_to_queue
 from tests.support.annotation_house import House, draft_array, make_house
 
 
@@ -43,20 +44,20 @@ def ask(house: House, reader: str) -> AssignedCase | None:
     return assign_next_case(house.workspace, Reader(reader), "balanced")
 
 
-def wish(house: House, reader: str, purpose: Purpose, named: bool = False) -> AssignedCase:
+def request(house: House, reader: str, purpose: Purpose, named: bool = False) -> AssignedCase:
     acquisition = house.acquisition if named else None
     return request_case(house.workspace, Reader(reader), purpose, acquisition)
 
 
-def begins_with(house: House, reader: str) -> tuple[str, str] | None:
-    begun = mask_to_start_from(house.catalog, Reader(reader), house.acquisition)
-    return (begun[0].id, begun[1]) if begun else None
+def starts_from(house: House, reader: str) -> tuple[str, str] | None:
+    start = mask_to_start_from(house.catalog, Reader(reader), house.acquisition)
+    return (start[0].id, start[1]) if start else None
 
 
 def final_of(house: House) -> str | None:
     with house.catalog.read() as session:
         final = rows.final(session, house.acquisition)
-        counted = session.get(Acquisition, house.acquisition).annotated_at is not None
+        counted = session.get_one(Acquisition, house.acquisition).annotated_at is not None
     assert counted == (final is not None)
     return final.id if final else None
 
@@ -86,13 +87,13 @@ def test_rejected_case_goes_back_to_its_author_with_the_comment(reviewed: House)
     case = ask(reviewed, "ada")
     assert case is not None
     assert (case.annotation_id, case.comment) == (sent.annotation_id, "the spleen is too large")
-    assert begins_with(reviewed, "ada") == (sent.annotation_id, "the spleen is too large")
-    assert begins_with(reviewed, "eve") is None
+    assert starts_from(reviewed, "ada") == (sent.annotation_id, "the spleen is too large")
+    assert starts_from(reviewed, "eve") is None
     # The same mask again is a new submission, since the first was rejected.
     again = send(reviewed, "ada")
     assert again.number == 2 and not again.repeated
     assert again.report["began_from"] == sent.annotation_id
-    assert begins_with(reviewed, "ada") is None
+    assert starts_from(reviewed, "ada") is None
 
 
 def test_rejected_correction_of_an_accepted_mask_goes_back_and_the_mask_stays(reviewed: House) -> None:
@@ -109,7 +110,7 @@ def test_rejected_correction_of_an_accepted_mask_goes_back_and_the_mask_stays(re
 def test_rejected_second_reading_goes_back_as_a_second_reading(reviewed: House) -> None:
     first = send(reviewed, "ada")
     review.accept(reviewed.catalog, first.annotation_id, reviewer="bob")
-    wish(reviewed, "eve", Purpose.SECOND_READ)
+    request(reviewed, "eve", Purpose.SECOND_READ)
     second = send(reviewed, "eve", 1)
     review.reject(reviewed.catalog, second.annotation_id, reviewer="bob", comment="no")
     case = ask(reviewed, "eve")
@@ -118,13 +119,13 @@ def test_rejected_second_reading_goes_back_as_a_second_reading(reviewed: House) 
     assert not again.is_final and final_of(reviewed) == first.annotation_id
 
 
-def test_a_submission_is_handed_to_a_second_reader_before_it_counts(reviewed: House) -> None:
+def test_submission_is_assigned_for_review_before_it_counts(reviewed: House) -> None:
     assert ask(reviewed, "ada")
     sent = send(reviewed, "ada")
-    assert ask(reviewed, "ada") is None  # nobody reviews oneself
+    assert ask(reviewed, "ada") is None  # no reader reviews their own
     case = ask(reviewed, "bob")
     assert case is not None and case.annotation_id == sent.annotation_id
-    assert begins_with(reviewed, "bob") == (sent.annotation_id, "")
+    assert starts_from(reviewed, "bob") == (sent.annotation_id, "")
     assert ask(reviewed, "eve") is None  # bob looks at it
     review.accept(reviewed.catalog, sent.annotation_id, reviewer="bob")
     with reviewed.catalog.read() as session:
@@ -132,60 +133,91 @@ def test_a_submission_is_handed_to_a_second_reader_before_it_counts(reviewed: Ho
     assert ask(reviewed, "bob") is None
 
 
-def test_review_on_purpose_of_a_named_case(reviewed: House) -> None:
+def test_only_one_of_two_simultaneous_reviews_decides(reviewed: House) -> None:
+    start = threading.Barrier(2)
+    for shift in range(4):
+        sent = send(reviewed, "ada", shift)
+        outcomes: list[str] = []
+
+        def decide(reviewer: str, annotation_id: str, outcomes: list[str]) -> None:
+            start.wait()
+            try:
+                if reviewer == "bob":
+                    review.accept(reviewed.catalog, annotation_id, reviewer=reviewer)
+                else:
+                    review.reject(reviewed.catalog, annotation_id, reviewer=reviewer, comment="no")
+                outcomes.append("decided")
+            except Conflict:
+                outcomes.append("too late")
+
+        threads = [
+            threading.Thread(target=decide, args=(name, sent.annotation_id, outcomes)) for name in ("bob", "eve")
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(outcomes) == ["decided", "too late"]
+        with reviewed.catalog.read() as session:
+            assert session.query(Review).filter_by(annotation_id=sent.annotation_id).count() == 1
+            accepted = session.get_one(Annotation, sent.annotation_id).state is AnnotationState.ACCEPTED
+        assert (final_of(reviewed) == sent.annotation_id) == accepted
+
+
+def test_review_of_a_named_case_is_requested(reviewed: House) -> None:
     sent = send(reviewed, "ada")
     for reader, word in (("ada", "your own"), ("bob", None), ("eve", "being reviewed")):
         if word is None:
-            assert wish(reviewed, reader, Purpose.REVIEW, named=True).annotation_id == sent.annotation_id
+            assert request(reviewed, reader, Purpose.REVIEW, named=True).annotation_id == sent.annotation_id
         else:
             with pytest.raises(NotFound, match=word):
-                wish(reviewed, reader, Purpose.REVIEW, named=True)
+                request(reviewed, reader, Purpose.REVIEW, named=True)
     with pytest.raises(Conflict, match="purpose review"):
-        wish(reviewed, "eve", Purpose.CORRECT, named=True)
+        request(reviewed, "eve", Purpose.CORRECT, named=True)
 
 
-def test_a_submitted_case_is_asked_for_again_and_begins_with_its_newest_accepted_mask(house: House) -> None:
+def test_annotated_case_is_requested_again_and_starts_from_its_newest_accepted_mask(house: House) -> None:
     assert ask(house, "ada")
     first = send(house, "ada")
     with house.catalog.read() as session:
-        presegmentation = rows.get(session, first.annotation_id).presegmentation_id
-    wished = wish(house, "bob", Purpose.CORRECT, named=True)
-    assert wished.annotation_id == first.annotation_id
+        presegmentation = session.get_one(Annotation, first.annotation_id).presegmentation_id
+    requested = request(house, "bob", Purpose.CORRECT, named=True)
+    assert requested.annotation_id == first.annotation_id
     with pytest.raises(Conflict, match="until"):
-        wish(house, "ada", Purpose.CORRECT, named=True)
-    assert wish(house, "bob", Purpose.CORRECT, named=True).ticket == wished.ticket
+        request(house, "ada", Purpose.CORRECT, named=True)
+    assert request(house, "bob", Purpose.CORRECT, named=True).ticket == requested.ticket
     case = ask(house, "bob")
-    assert case is not None and case.ticket == wished.ticket
-    assert begins_with(house, "bob") == (first.annotation_id, "")
+    assert case is not None and case.ticket == requested.ticket
+    assert starts_from(house, "bob") == (first.annotation_id, "")
     second = send(house, "bob", 1)
-    # Bob held the case: this is no further reading.
+    # The case was assigned to Bob: this is not a further reading.
     assert second.is_final and final_of(house) == second.annotation_id
     with house.catalog.read() as session:
-        new = rows.get(session, second.annotation_id)
+        new = session.get_one(Annotation, second.annotation_id)
         assert new.presegmentation_id == presegmentation and new.report["began_from"] == first.annotation_id
-    assert wish(house, "ada", Purpose.CORRECT, named=True).annotation_id == second.annotation_id
-    assert return_to_queue(house.catalog, Reader("ada"), house.acquisition)
-    assert begins_with(house, "ada") is None
-    with pytest.raises(InvalidInput, match="which examination"):
-        wish(house, "ada", Purpose.CORRECT)
+    assert request(house, "ada", Purpose.CORRECT, named=True).annotation_id == second.annotation_id
+    return_to_queue(house.catalog, Reader("ada"), house.acquisition)
+    assert starts_from(house, "ada") is None
+    with pytest.raises(InvalidInput, match="name the examination"):
+        request(house, "ada", Purpose.CORRECT)
 
 
-def test_an_unusable_case_leaves_everybodys_hands(house: House) -> None:
+def test_unusable_case_is_taken_from_all_readers(house: House) -> None:
     send(house, "ada")
-    wish(house, "ada", Purpose.CORRECT, named=True)
-    wish(house, "bob", Purpose.SECOND_READ, named=True)
-    with pytest.raises(InvalidInput, match="why"):
+    request(house, "ada", Purpose.CORRECT, named=True)
+    request(house, "bob", Purpose.SECOND_READ, named=True)
+    with pytest.raises(InvalidInput, match="reason"):
         mark_unusable(house.catalog, Reader("bob"), house.acquisition, " ")
     mark_unusable(house.catalog, Reader("bob"), house.acquisition, "motion")
     with house.catalog.read() as session:
         assert session.query(Assignment).filter(Assignment.ended_at.is_(None)).count() == 0
     for purpose in Purpose:
         with pytest.raises(Conflict, match="bob: motion"):
-            wish(house, "eve", purpose, named=True)
+            request(house, "eve", purpose, named=True)
     assert ask(house, "ada") is None
 
 
-def test_rejected_case_goes_to_others_when_its_author_does_not_come(reviewed: House) -> None:
+def test_rejected_case_is_assigned_to_others_when_its_author_does_not_fetch_it(reviewed: House) -> None:
     sent = send(reviewed, "ada")
     review.reject(reviewed.catalog, sent.annotation_id, reviewer="bob", comment="no")
     with reviewed.catalog.begin() as session:
@@ -208,7 +240,7 @@ def test_withdrawn_mask_gives_way_to_the_one_before_and_then_the_case_waits(hous
         assert session.query(Annotation).count() == 2
 
 
-def test_restored_mask_is_a_new_revision_with_the_same_files(house: House) -> None:
+def test_restored_mask_is_a_new_annotation_with_the_same_files(house: House) -> None:
     first, second = send(house, "ada"), send(house, "bob", 1)
     assert not second.is_final
     third = send(house, "ada", 2)
@@ -223,7 +255,7 @@ def test_restored_mask_is_a_new_revision_with_the_same_files(house: House) -> No
     with pytest.raises(Conflict, match="already"):
         review.restore(house.workspace, restored.annotation_id, actor="admin")
     with pytest.raises(NotFound):
-        review.restore(house.workspace, "rv-nothing", actor="admin")
+        review.restore(house.workspace, "an-nothing", actor="admin")
 
 
 def test_restoring_what_was_never_accepted_needs_a_review(reviewed: House) -> None:
@@ -233,16 +265,16 @@ def test_restoring_what_was_never_accepted_needs_a_review(reviewed: House) -> No
     assert final_of(reviewed) is None
 
 
-def test_second_read_is_a_further_reading_and_both_are_compared(house: House) -> None:
-    with pytest.raises(NotFound, match="nobody has annotated"):
-        wish(house, "bob", Purpose.SECOND_READ)
+def test_second_reading_is_a_further_reading_and_both_are_compared(house: House) -> None:
+    with pytest.raises(NotFound, match="no annotated case"):
+        request(house, "bob", Purpose.SECOND_READ)
     first = send(house, "ada")
-    with pytest.raises(NotFound, match="yourself"):
-        wish(house, "ada", Purpose.SECOND_READ, named=True)
-    case = wish(house, "bob", Purpose.SECOND_READ, named=True)
+    with pytest.raises(NotFound, match="annotated it yourself"):
+        request(house, "ada", Purpose.SECOND_READ, named=True)
+    case = request(house, "bob", Purpose.SECOND_READ, named=True)
     assert case.acquisition_id == house.acquisition and case.annotation_id is None
-    with pytest.raises(NotFound, match="being read"):
-        wish(house, "eve", Purpose.SECOND_READ)
+    with pytest.raises(NotFound, match="being read a second time"):
+        request(house, "eve", Purpose.SECOND_READ, named=True)
     # It comes with the next request for a case, once.
     assert ask(house, "eve") is None
     fetched = ask(house, "bob")

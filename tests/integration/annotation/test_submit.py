@@ -1,4 +1,4 @@
-"""From an upload to a revision: what is acknowledged is on disk, and nothing is displaced that should stay."""
+"""Submissions become annotations: what is acknowledged is on disk, and no mask is replaced that should stay."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from mrseg_label.annotation import effort, service
-from mrseg_label.annotation.service import Submitted
+from mrseg_label.annotation.record import Submitted
 from mrseg_label.catalog.queries import annotations as rows
+from mrseg_label.catalog.queries import listings
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Acquisition, Annotation, Assignment, Examination, ModelVersion, Presegmentation
 from mrseg_label.catalog.types import AnnotationState, AssignmentOutcome, ModelStatus, StructureState
@@ -71,14 +72,14 @@ def test_submission_is_stored_by_name_on_the_image_grid_with_the_upload_beside(h
     assert len(states) == len(house.workspace.scheme)
 
 
-def test_submission_ends_the_lease_counts_the_case_and_starts_a_job(house: House) -> None:
+def test_submission_ends_the_assignment_counts_the_case_and_starts_a_job(house: House) -> None:
     house.take()
     sent = house.send(draft_array(), *house.workspace.scheme.names[:5])
     assert sent.seconds is not None and 0 <= sent.seconds < 60
     with house.catalog.read() as session:
         assignment = session.query(Assignment).one()
-        assert assignment.ended is AssignmentOutcome.SUBMITTED and assignment.ended_at is not None
-        assert session.get(Acquisition, house.acquisition).annotated_at is not None
+        assert assignment.outcome is AssignmentOutcome.SUBMITTED and assignment.ended_at is not None
+        assert session.get_one(Acquisition, house.acquisition).annotated_at is not None
     run_effort(house)
     measured = annotation(house, sent.annotation_id).effort
     assert measured is not None and measured["accepted_unchanged"] and measured["edited_voxels"] == 0
@@ -86,7 +87,7 @@ def test_submission_ends_the_lease_counts_the_case_and_starts_a_job(house: House
 
 def test_final_mask_serves_every_channel(house: House) -> None:
     with house.catalog.read() as session:
-        examination = session.get(Examination, house.other_channel)
+        examination = session.get_one(Examination, house.other_channel)
     with pytest.raises(NotFound, match="no accepted annotation"):
         service.final_mask(house.workspace, examination)
     sent = house.send(draft_array(), *house.workspace.scheme.names[:5])
@@ -94,7 +95,7 @@ def test_final_mask_serves_every_channel(house: House) -> None:
     assert row.id == sent.annotation_id and path.is_file()
 
 
-def test_effort_is_measured_over_judged_structures_against_the_draft(house: House) -> None:
+def test_effort_is_measured_over_judged_structures_against_the_presegmentation(house: House) -> None:
     array = draft_array()
     array[array == 1] = 0  # the spleen's segment was removed: no edit
     array[4, 0, 0] = 0  # one voxel taken from the liver
@@ -109,7 +110,7 @@ def test_effort_is_measured_over_judged_structures_against_the_draft(house: Hous
     assert by_name["spleen"].dsc is None and by_name["spleen"].edited_voxels is None
 
 
-def test_the_same_again_is_recorded_once_and_a_changed_mask_is_a_new_revision(house: House) -> None:
+def test_repeated_submission_is_recorded_once_and_a_changed_mask_is_a_new_annotation(house: House) -> None:
     first = house.send(draft_array(), *house.workspace.scheme.names[:5])
     before = house.stored()
     again = house.send(draft_array(), *house.workspace.scheme.names[:5])
@@ -141,12 +142,12 @@ def test_late_submission_is_a_further_reading_where_another_has_the_final_mask(h
     assert late.is_final and late.seconds is not None  # there was none yet
     holder = house.send(np.flip(draft_array(), 0), *names, user="bob", client="b")
     assert holder.is_final
-    again = house.send(draft_array() * 0, *names, user="ada", client="a")
+    again = house.send(np.zeros_like(draft_array()), *names, user="ada", client="a")
     assert not again.is_final
     with house.catalog.read() as session:
         final = rows.final(session, house.acquisition)
         assert final is not None and final.id == holder.annotation_id
-        assert [r.number for r in rows.history(session, house.acquisition)] == [3, 2, 1]
+        assert [r.number for r in listings.annotations_of_case(session, house.acquisition, 9)] == [3, 2, 1]
 
 
 def test_required_review_does_not_count_a_submission_yet(tmp_path: Path) -> None:
@@ -154,9 +155,9 @@ def test_required_review_does_not_count_a_submission_yet(tmp_path: Path) -> None
         sent = house.send(draft_array(), *house.workspace.scheme.names[:5])
         assert sent.state is AnnotationState.SUBMITTED
         with house.catalog.read() as session:
-            assert session.get(Acquisition, house.acquisition).annotated_at is None
+            assert session.get_one(Acquisition, house.acquisition).annotated_at is None
             assert rows.final(session, house.acquisition) is None
-        # Nothing is left for its author; another reader is handed it for a review.
+        # Nothing is left for its author; another reader is assigned it for review.
         assert assign_next_case(house.workspace, Reader("user-xyz"), "random") is None
         case = assign_next_case(house.workspace, Reader("c"), "random")
         assert case is not None and case.annotation_id == sent.annotation_id
@@ -208,8 +209,8 @@ def test_the_work_of_others_under_slicers_own_name_is_not_taken_for_ones_own(
     first = house.send(draft_array(), *names, client=client)
     with house.catalog.begin() as session:
         old = rows.get(session, first.annotation_id)
-        primary = session.get(Examination, house.examination)
-        assert old is not None and primary is not None
+        primary = session.get_one(Examination, house.examination)
+        assert old is not None
         other = Acquisition(
             participant_id=primary.acquisition.participant_id,
             key="P1/pelvis",
@@ -219,7 +220,7 @@ def test_the_work_of_others_under_slicers_own_name_is_not_taken_for_ones_own(
         )
         session.add(other)
         session.flush()
-        # Handed out before the submission above and submitted after it.
+        # Assigned before the submission above, and submitted after it.
         session.add(
             Annotation(
                 acquisition_id=other.id, examination_id=house.examination, number=1, state=AnnotationState.ACCEPTED,
@@ -229,14 +230,14 @@ def test_the_work_of_others_under_slicers_own_name_is_not_taken_for_ones_own(
         )  # fmt: skip
         session.flush()
         second = session.query(Annotation).filter_by(acquisition_id=other.id).one().id
-        queue.enqueue(session, queue.MEASURE_EFFORT, {"revision": second}, key=second)
+        queue.enqueue(session, queue.MEASURE_EFFORT, {"annotation": second}, key=second)
     for _ in range(2):
         run_effort(house)
     measured = annotation(house, second).effort
     assert measured is not None and measured["sitting_seconds"] == pytest.approx(seconds)
 
 
-def test_what_is_drawn_by_hand_and_what_decoding_noticed_is_kept(house: House) -> None:
+def test_manual_drawing_and_the_report_of_decoding_are_stored(house: House) -> None:
     array = np.zeros(GRID.shape, dtype=np.uint8)
     array[3] = 1
     sent = house.send(array, "Heart", "spleen", "lesion")
@@ -244,16 +245,16 @@ def test_what_is_drawn_by_hand_and_what_decoding_noticed_is_kept(house: House) -
     states = {item.structure: (item.state, item.voxels) for item in row.structures}
     assert states["heart"] == (StructureState.DRAWN, 7 * 8)
     assert states["spleen"] == (StructureState.ABSENT, 0)
-    # The draft had a liver, which the reader removed.
+    # The pre-segmentation had a liver, and the reader removed the segment.
     assert states["liver"] == (StructureState.FILLED, 0)
     assert row.report == {"renamed": {"Heart": "heart"}, "ignored": ["lesion"]}
 
 
-def test_draft_that_was_sent_is_the_one_compared_with_although_a_newer_one_came(house: House) -> None:
+def test_annotation_is_compared_with_the_presegmentation_that_was_sent_and_not_a_newer_one(house: House) -> None:
     house.take()
     with house.catalog.begin() as session:
-        sent_draft = session.query(Presegmentation).one().id
-    note_presegmentation_sent(house.catalog, Reader("user-xyz"), house.acquisition, sent_draft)
+        sent_presegmentation = session.query(Presegmentation).one().id
+    note_presegmentation_sent(house.catalog, Reader("user-xyz"), house.acquisition, sent_presegmentation)
     with house.catalog.begin() as session:
         session.add(ModelVersion(version="v1", status=ModelStatus.RETIRED))
         session.flush()
@@ -269,4 +270,4 @@ def test_draft_that_was_sent_is_the_one_compared_with_although_a_newer_one_came(
         )
     sent = house.send(draft_array(), *house.workspace.scheme.names[:5])
     row = annotation(house, sent.annotation_id)
-    assert (row.presegmentation_id, row.model_version) == (sent_draft, "bootstrap")
+    assert (row.presegmentation_id, row.model_version) == (sent_presegmentation, "bootstrap")

@@ -72,7 +72,9 @@ def test_review_over_rest(house: House, client: TestClient) -> None:
     again = send(house, "ada", 1)
     accepted = post(client, f"annotations/{again.annotation_id}/accept", client="bob")
     assert (accepted["state"], accepted["number"]) == ("accepted", 2)
-    assert "does not wait" in post(client, f"annotations/{again.annotation_id}/accept", 409, client="bob")["detail"]
+    assert (
+        "not awaiting review" in post(client, f"annotations/{again.annotation_id}/accept", 409, client="bob")["detail"]
+    )
     history = client.get(f"/api/v1/examinations/{house.examination}/annotations").json()["items"]
     assert [(item["number"], item["state"], len(item["reviews"])) for item in history] == [
         (2, "accepted", 1), (1, "rejected", 1),

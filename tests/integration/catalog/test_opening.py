@@ -13,7 +13,9 @@ from mrseg_label.workspace import Workspace
 
 def test_threads_that_open_a_new_workspace_together_take_turns(tmp_path: Path) -> None:
     Workspace.init(tmp_path / "ws")
-    count, opened, failed = 6, [], []
+    count = 6
+    found: list[tuple[tuple[str | None, str | None], str]] = []
+    failed: list[Exception] = []
     start = threading.Barrier(count)
 
     def open_it() -> None:
@@ -21,7 +23,7 @@ def test_threads_that_open_a_new_workspace_together_take_turns(tmp_path: Path) -
         try:
             opened = open_workspace(tmp_path / "ws")
             with opened.catalog.read() as session:
-                opened.append((migration_state(opened.catalog.engine), models.current(session).version))
+                found.append((migration_state(opened.catalog.engine), models.current(session).version))
             opened.catalog.close()
         except Exception as error:  # noqa: BLE001 - whatever it is, the test says it
             failed.append(error)
@@ -33,7 +35,7 @@ def test_threads_that_open_a_new_workspace_together_take_turns(tmp_path: Path) -
         thread.join(timeout=60)
     assert not any(thread.is_alive() for thread in threads), "opening hangs"
     assert failed == []
-    assert len(opened) == count
-    (((present, head), version),) = set(opened)
+    assert len(found) == count
+    (((present, head), version),) = set(found)
     assert present == head is not None
     assert version == "bootstrap"

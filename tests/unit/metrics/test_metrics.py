@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -74,7 +76,7 @@ def test_identical_maps() -> None:
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_histogram_pairs_voxels_whatever_the_memory_order(order: str) -> None:
+def test_histogram_pairs_voxels_whatever_the_memory_order(order: Literal["C", "F"]) -> None:
     reference, prediction = ellipsoids(1), ellipsoids(2)
     expected = np.zeros((7, 7), dtype=np.int64)
     np.add.at(expected, (reference.ravel(), prediction.ravel()), 1)
@@ -93,10 +95,10 @@ def test_empty_and_mismatching() -> None:
     assert np.isnan(hausdorff95(empty, empty, (1, 1, 1), 2)).all()
     with pytest.raises(GeometryError, match=r"\(3, 3, 3\).*\(3, 3, 4\)"):
         dice(empty, np.zeros((3, 3, 4), dtype=np.uint8), 2)
-    with pytest.raises(InvalidInput, match="labels 0 to 7"):
+    with pytest.raises(InvalidInput, match="label ids 0 to 7"):
         dice(empty, np.full((3, 3, 3), 7, dtype=np.uint8) * (np.arange(27).reshape(3, 3, 3) > 0), 2)
     with pytest.raises(InvalidInput, match="float"):
-        dice(empty, empty.astype(np.float32), 2)  # type: ignore[arg-type]
+        dice(empty, empty.astype(np.float32), 2)
     with pytest.raises(InvalidInput, match="spacing"):
         hausdorff95(empty, empty, (1.0, 1.0), 2)
 

@@ -181,7 +181,7 @@ def test_a_case_without_anything_to_learn_is_left_out_and_named(opened: Opened, 
 class _Spleen(LoadedModels):
     """Segments a spleen in the half in which the readers of stored cases annotated nothing."""
 
-    def segment(self, model: ModelVersion, examination: Examination) -> tuple[NDArray[np.uint8], str]:
+    def segment(self, model: ModelVersion, examination: Examination) -> tuple[NDArray[np.uint8], str]:  # noqa: ARG002 - as the base class
         return half(2), f"by {model.version}"
 
 

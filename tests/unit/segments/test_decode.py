@@ -130,7 +130,7 @@ def test_values_a_thousandth_off_are_rounded_and_others_are_refused(tmp_path: Pa
     nib.save(nib.Nifti1Image(near, GRID.affine), path)
     assert decode(SCHEME, GRID, path, info("liver", "spleen")).voxels == {"spleen": 1, "liver": 1}
     nib.save(nib.Nifti1Image(array * np.float32(1.01), GRID.affine), path)
-    with pytest.raises(InvalidInput, match="no whole number"):
+    with pytest.raises(InvalidInput, match="whole numbers"):
         decode(SCHEME, GRID, path, info("liver", "spleen"))
 
 

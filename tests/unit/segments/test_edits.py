@@ -112,7 +112,7 @@ class Screen:
 
 @st.composite
 def edited(draw: st.DrawFn) -> Screen:
-    """A draft with some structures, then a few edits of the list and of the segments."""
+    """A pre-segmentation with some structures, then a few edits of the list and of the segments."""
     seed = draw(st.integers(0, 2**32 - 1))
     random = np.random.default_rng(seed)
     some = random.choice(len(SCHEME), 6, replace=False) + 1
@@ -155,5 +155,5 @@ def test_stored_voxels_equal_the_screen_by_name(screen: Screen, suffix: str, axc
     assert np.array_equal(result.mask, mask)
     assert {name for name, count in result.voxels.items() if count} == drawn
     absent = {name for name, count in result.voxels.items() if not count}
-    # A label map cannot tell a segment that was covered whole from an empty one; the whole node can.
+    # In a label map a completely covered segment looks like an empty one; in a segmentation it does not.
     assert absent == empty if suffix == ".seg.nrrd" else absent >= empty

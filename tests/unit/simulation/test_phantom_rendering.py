@@ -101,7 +101,7 @@ def test_a_cohort_on_disk(tmp_path: Path) -> None:
         plan,
         truth=tmp_path / "hidden",
         processes=1,
-        progress=lambda n, of, name: seen.append((n, of)),
+        progress=lambda n, of, _name: seen.append((n, of)),
     )
     assert seen == [(1, 2), (2, 2)]
     files = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.*"))

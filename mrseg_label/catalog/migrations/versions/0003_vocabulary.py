@@ -145,6 +145,8 @@ def upgrade() -> None:
         batch_op.create_index('uq_assignments_open', ['acquisition_id'], unique=True, sqlite_where=sa.text('ended_at IS NULL AND second_reading = 0'), postgresql_where=sa.text('ended_at IS NULL AND NOT second_reading'))
     with op.batch_alter_table('reviews', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_reviews_annotation_id'), ['annotation_id'], unique=False)
+    with op.batch_alter_table('round_cases', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_round_cases_acquisition_id'), ['acquisition_id'], unique=False)
     _rename_jobs()
 
 

@@ -1,4 +1,4 @@
-"""What a correction changed of its draft, structure by structure."""
+"""Compare a submission with its pre-segmentation, structure by structure."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ LabelMap = NDArray[np.integer[Any]]
 def structure_states(
     scheme: LabelScheme, mask: LabelMap, voxels: Mapping[str, int], presegmentation: LabelMap | None
 ) -> dict[str, StructureState]:
-    """State of every structure of the scheme in a submission.
+    """Find the state of every structure of the scheme in a submission.
 
     Parameters
     ----------
-    mask : (X, Y, Z) the submission in the scheme's ids.
-    voxels : of the structures that the reader sent; zero says absent, a missing one was not judged.
-    draft : (X, Y, Z) what the reader began with, or None.
+    mask : (X, Y, Z) the submission in the label ids of the scheme.
+    voxels : number of voxels of the structures that were judged; zero means absent.
+    presegmentation : (X, Y, Z) what the reader started from, or None.
     """
     compared = None if presegmentation is None else joint_histogram(presegmentation, mask, len(scheme))
     states = {}
     for structure in scheme:
         if structure.name not in voxels:
-            # Where the reader drew something else over it, that stays on top and nothing is filled.
+            # Only voxels that the reader left to the background are filled.
             filled = compared is not None and compared[structure.id, 0] > 0
             state = StructureState.FILLED if filled else StructureState.NOT_ANNOTATED
         elif voxels[structure.name] == 0:
@@ -46,7 +46,7 @@ def structure_states(
 
 
 def judged_part(scheme: LabelScheme, presegmentation: LabelMap, judged: set[str]) -> LabelMap:
-    """The draft without the structures that the reader removed from the list: leaving those out is no edit."""
+    """Remove from a pre-segmentation (X, Y, Z) the structures that the reader did not judge: this is no edit."""
     keep = np.zeros(len(scheme) + 1, dtype=presegmentation.dtype)
     for structure in scheme:
         if structure.name in judged:
