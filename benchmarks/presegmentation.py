@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.measuring import measure_alternately, parse_quick, print_result
 from mrseg_label.imaging import Geometry, load_image
-from mrseg_label.imaging.intensity import raw
+from mrseg_label.imaging.intensity import round_to_int16
 from mrseg_label.presegmentation.totalseg import TotalSegmentatorRuntime
 from mrseg_label.presegmentation.weights import find_weights
 from mrseg_label.resources import sample_data
@@ -27,7 +27,7 @@ def main() -> None:
     quick = parse_quick(__doc__)
     weights = find_weights().path
     array, geometry, _ = load_image(next((sample_data() / "ct").rglob("*.nii.gz")))
-    cropped = np.ascontiguousarray(raw(array)[:, :, : min(40, array.shape[2])])
+    cropped = np.ascontiguousarray(round_to_int16(array)[:, :, : min(40, array.shape[2])])
     image = nibabel.Nifti1Image(cropped, geometry.affine)
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"

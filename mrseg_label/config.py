@@ -80,7 +80,7 @@ class Settings(BaseSettings):
     workers: int = Field(1, ge=0, description="worker processes for drafts that serve starts, with one more for rounds")
 
     @property
-    def drafts_ahead(self) -> int:
+    def presegmentations_ahead(self) -> int:
         """Number of waiting cases that get a pre-segmentation before a reader requests one."""
         return 2 * self.round_size if self.prepare_ahead is None else self.prepare_ahead
 

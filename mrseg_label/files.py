@@ -13,8 +13,12 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
+
+from mrseg_label.errors import InvalidInput
 
 TEMPORARY_SUFFIX = ".part"
+_CHUNK = 1024 * 1024
 
 
 @contextmanager
@@ -69,6 +73,21 @@ def write_atomically(target: Path, data: bytes) -> None:
     """Write or replace a small working file (progress, plans) that need not survive a loss of power."""
     with replacing(target, durable=False) as temporary:
         temporary.write_bytes(data)
+
+
+def receive(stream: BinaryIO, target: Path) -> Path:
+    """Write an upload to a file before anything reads it.
+
+    Raises
+    ------
+    InvalidInput
+        The upload is empty.
+    """
+    with target.open("wb") as output:
+        shutil.copyfileobj(stream, output, _CHUNK)
+    if target.stat().st_size == 0:
+        raise InvalidInput("the uploaded file is empty; save the image or the segmentation again, then send it again")
+    return target
 
 
 def make_folder(folder: Path) -> None:

@@ -22,18 +22,8 @@ from sqlalchemy.exc import ArgumentError
 
 from mrseg_label.config import CONFIG_FILE, Settings, load_settings
 from mrseg_label.errors import ConfigurationError, StoredFileError
-from mrseg_label.files import (
-    TEMPORARY_SUFFIX,
-    make_folder,
-    replacing,
-    sha256_of,
-    sync,
-    write_atomically,
-    write_durably,
-)
+from mrseg_label.files import TEMPORARY_SUFFIX, make_folder, replacing, sha256_of, sync, write_durably
 from mrseg_label.labels import LabelScheme
-
-__all__ = ["Workspace", "sha256_of", "sqlite_url", "sync", "write_atomically"]
 
 DATABASE = "mrseg.db"
 FOLDERS = (

@@ -107,13 +107,7 @@ class MRSegDatastore(Datastore):
 
     def upload(self, alias: str, file: Path, reader: Reader) -> str:
         """Import a reader's own image under the reader's name for it; returns the examination's id."""
-        return intake.register_upload(
-            self._workspace,
-            file,
-            alias=alias,
-            client=reader.name,
-            joins=reader.sees_every_case,
-        )
+        return intake.register_upload(self._workspace, reader, file, alias=alias)
 
     def image_info(self, image: str, reader: Reader) -> dict[str, Any]:
         """Describe an image."""

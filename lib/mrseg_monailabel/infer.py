@@ -14,7 +14,7 @@ from mrseg_label.catalog.tables import Annotation, Examination
 from mrseg_label.errors import InvalidInput, StoredFileError
 from mrseg_label.presegmentation.service import presegmentation_for
 from mrseg_label.reports.models import read_current_model
-from mrseg_label.rounds.filling import fill
+from mrseg_label.rounds.filling import fill_not_annotated
 from mrseg_label.worklist import service as worklist
 from mrseg_monailabel.datastore import MRSegDatastore
 from mrseg_monailabel.params import reader_of
@@ -94,7 +94,7 @@ class MRSegInfer(InferTask):
         when the mask is submitted again.
         """
         with self._workspace.catalog.read() as session:
-            mask = fill(self._workspace, session, annotation, folder)
+            mask = fill_not_annotated(self._workspace, session, annotation, folder)
         target = folder / f"{examination.id}-revision-{annotation.number}{extension}"
         self._write(mask.path, examination, target)
         params = {

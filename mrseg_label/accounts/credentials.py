@@ -63,7 +63,7 @@ def make(catalog: Catalog, name: str, kind: CredentialKind, label: str, *, actor
     return made, secret
 
 
-def listing(catalog: Catalog, name: str | None = None) -> Sequence[Credential]:
+def list_credentials(catalog: Catalog, name: str | None = None) -> Sequence[Credential]:
     """List the credentials of an account, or of all accounts."""
     with catalog.read() as session:
         if name is not None:
@@ -71,7 +71,7 @@ def listing(catalog: Catalog, name: str | None = None) -> Sequence[Credential]:
         return rows.credentials(session, name)
 
 
-def check_may_manage(identity: Identity) -> None:
+def check_may_manage_app_passwords(identity: Identity) -> None:
     """Raise :class:`Forbidden` after a sign-in with an app password: a leaked one must not be able to create others."""
     if identity.by_app_password:
         raise Forbidden(

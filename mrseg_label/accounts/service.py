@@ -73,7 +73,7 @@ def add(catalog: Catalog, name: str, role: Role, *, password: str | None, actor:
         raise Conflict(f"the account {name} already exists") from error
 
 
-def listing(catalog: Catalog) -> Sequence[Account]:
+def list_accounts(catalog: Catalog) -> Sequence[Account]:
     """List all accounts, by name."""
     with catalog.read() as session:
         return rows.accounts(session)

@@ -102,7 +102,7 @@ class SignIn:
             )
         raise Unauthorized(disabled_message(name))
 
-    async def sign_in_with_password_async(self, name: str, password: str, peer: str) -> str:
+    async def sign_in_with_password_in_thread(self, name: str, password: str, peer: str) -> str:
         """Call :meth:`sign_in_with_password` in a thread, few at a time however many routes and requests ask for it."""
         call = partial(self.sign_in_with_password, name, password, peer)
         return await anyio.to_thread.run_sync(call, limiter=self._passwords)

@@ -60,7 +60,7 @@ def count_attempt(session: Session, moment: datetime, name: str, peer: str) -> N
 
 def reset(session: Session, name: str, peer: str) -> None:
     """Reset the counts of a name after a successful sign-in, and take the attempt back from the count of its peer."""
-    rows.forget_attempts(session, [_key(what, name, peer) for what in ("name and peer", "name")])
+    rows.delete_attempts(session, [_key(what, name, peer) for what in ("name and peer", "name")])
     counted = rows.attempts(session, [_key("peer", name, peer)])
     for row in counted.values():
         row.failures = max(0, row.failures - 1)

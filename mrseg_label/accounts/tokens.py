@@ -60,7 +60,7 @@ def issue(
 ) -> str:
     """Issue a token for an account; returns the signed JWT."""
     moment = catalog.now(session)
-    rows.forget_tokens(session, moment - _EXPIRED_KEPT_FOR)
+    rows.delete_expired_tokens(session, moment - _EXPIRED_KEPT_FOR)
     row = AccessToken(
         account_name=account.name,
         credential_id=credential_id,

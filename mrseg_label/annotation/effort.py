@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from mrseg_label.annotation.record import RESTORED_FROM
-from mrseg_label.annotation.states import judged_part
 from mrseg_label.catalog.queries import annotations as rows
 from mrseg_label.catalog.queries import presegmentations
 from mrseg_label.catalog.tables import Annotation
 from mrseg_label.catalog.types import DEFAULT_CLIENT
 from mrseg_label.errors import NotFound
 from mrseg_label.jobs import JobContext
+from mrseg_label.labels import LabelScheme
 from mrseg_label.metrics import Effort, effort, per_structure
 from mrseg_label.segments.label_maps import read_label_map
 
@@ -45,7 +46,7 @@ def run(context: JobContext) -> None:
     if presegmentation is not None:
         proposed, grid = read_label_map(workspace.path(presegmentation.path))
         if geometry.matches(grid):
-            start, compared_with = judged_part(scheme, proposed, judged), presegmentation.id
+            start, compared_with = _judged_part(scheme, proposed, judged), presegmentation.id
     slice_axis = next(axis for axis, code in enumerate(geometry.axcodes) if code in "SI")
     measured = effort(start, mask, len(scheme), geometry.voxel_ml, slice_axis)
     context.check()
@@ -103,3 +104,15 @@ def _write(
         if item.structure in judged:
             item.edited_voxels = edited[item.structure]
             item.dsc = dice[item.structure] if compared_with else None
+
+
+def _judged_part(
+    scheme: LabelScheme, presegmentation: NDArray[np.integer[Any]], judged: set[str]
+) -> NDArray[np.integer[Any]]:
+    """Remove from a pre-segmentation (X, Y, Z) the structures that the reader did not judge: this is no edit."""
+    keep = np.zeros(len(scheme) + 1, dtype=presegmentation.dtype)
+    for structure in scheme:
+        if structure.name in judged:
+            keep[structure.id] = structure.id
+    part: NDArray[np.integer[Any]] = keep[presegmentation]
+    return part

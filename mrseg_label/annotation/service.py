@@ -15,20 +15,21 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from mrseg_label.annotation.record import Submission, Submitted, store
-from mrseg_label.annotation.states import structure_states
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import annotations as rows
 from mrseg_label.catalog.queries import assignments, examinations, presegmentations
 from mrseg_label.catalog.reader import Reader
-from mrseg_label.catalog.tables import Annotation, Examination, Presegmentation
+from mrseg_label.catalog.tables import Examination, Presegmentation
 from mrseg_label.catalog.types import StructureState
 from mrseg_label.errors import InvalidInput, NotFound
+from mrseg_label.files import sha256_of
 from mrseg_label.imaging import Geometry, write_nifti
-from mrseg_label.segments.coverage import check_coverage, required_structures
-from mrseg_label.segments.decode import Decoded, decode
+from mrseg_label.labels import LabelScheme
+from mrseg_label.metrics import joint_histogram
+from mrseg_label.segments.decode import Decoded, decode, required_structures
 from mrseg_label.segments.label_maps import read_label_map
-from mrseg_label.workspace import Workspace, sha256_of
+from mrseg_label.workspace import Workspace
 
+LabelMap = NDArray[np.integer[Any]]
 SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha")
 
 
@@ -70,7 +71,7 @@ def submit(
         named = folder / f"upload{suffix}"
         named.symlink_to(upload.resolve())
         decoded = decode(scheme, geometry, named, label_info, settings.max_upload_mb * 1024**2)
-        check_coverage(decoded, required_structures(scheme, settings.required_structures))
+        decoded.check_coverage(required_structures(scheme, settings.required_structures))
         states, note = _states(workspace, decoded, geometry, presegmentation)
         report = decoded.report() | ({"draft": note} if note else {})
         if params and isinstance(params.get("model"), str):
@@ -107,19 +108,34 @@ def upload_suffix(file_name: str) -> str:
     )
 
 
-def final_mask(workspace: OpenedWorkspace, examination: Examination) -> tuple[Path, Annotation]:
-    """Find the mask of an examination, whichever channel of its acquisition it was drawn on, and its annotation.
+def structure_states(
+    scheme: LabelScheme, mask: LabelMap, voxels: Mapping[str, int], presegmentation: LabelMap | None
+) -> dict[str, StructureState]:
+    """Find the state of every structure of the scheme in a submission.
 
-    Raises
-    ------
-    NotFound
-        It has no accepted annotation.
+    Parameters
+    ----------
+    mask : (X, Y, Z) the submission in the label ids of the scheme.
+    voxels : number of voxels of the structures that were judged; zero means absent.
+    presegmentation : (X, Y, Z) what the reader started from, or None.
     """
-    with workspace.catalog.read() as session:
-        annotation = rows.final(session, examination.acquisition_id)
-    if annotation is None:
-        raise NotFound(f"examination {examination.id} has no accepted annotation yet")
-    return workspace.path(annotation.path), annotation
+    compared = None if presegmentation is None else joint_histogram(presegmentation, mask, len(scheme))
+    states = {}
+    for structure in scheme:
+        if structure.name not in voxels:
+            # Only voxels that the reader left to the background are filled.
+            filled = compared is not None and compared[structure.id, 0] > 0
+            state = StructureState.FILLED if filled else StructureState.NOT_ANNOTATED
+        elif voxels[structure.name] == 0:
+            state = StructureState.ABSENT
+        elif compared is None or compared[structure.id].sum() == 0:
+            state = StructureState.DRAWN
+        else:
+            same = compared[structure.id, structure.id]
+            untouched = same == compared[structure.id].sum() == compared[:, structure.id].sum()
+            state = StructureState.UNCHANGED if untouched else StructureState.CORRECTED
+        states[structure.name] = state
+    return states
 
 
 def _starting_presegmentation(session: Session, examination: Examination, reader: Reader) -> Presegmentation | None:

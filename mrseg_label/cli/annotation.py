@@ -18,9 +18,9 @@ from mrseg_label.cli.common import (
     opened,
     print_fields,
     print_json,
+    print_line,
     print_page,
     print_table,
-    say,
 )
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ def compare(
         [(name, item.dsc, item.hd95_mm) for name, item in document.structures.items()],
     )
     if document.mean_dsc is not None:
-        say(f"mean DSC {document.mean_dsc:.3f}")
+        print_line(f"mean DSC {document.mean_dsc:.3f}")
 
 
 def register(app: typer.Typer) -> None:

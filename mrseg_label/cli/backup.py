@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mrseg_label.cli.common import HERE, JsonOption, WorkspaceOption, opened, print_json, progress_bar, say
+from mrseg_label.cli.common import HERE, JsonOption, WorkspaceOption, opened, print_json, print_line, progress_bar
 
 
 def backup(
@@ -23,7 +23,7 @@ def backup(
     if as_json:
         print_json({"file": str(packed.file), "files": packed.files, "bytes": packed.bytes})
     else:
-        say(f"Wrote {packed.files:,} files to {packed.file} ({packed.bytes / 1e6:.1f} MB).")
+        print_line(f"Wrote {packed.files:,} files to {packed.file} ({packed.bytes / 1e6:.1f} MB).")
 
 
 def restore(
@@ -42,7 +42,7 @@ def restore(
     if as_json:
         print_json({"workspace": str(folder), "checked": packed.files})
     else:
-        say(f"Restored to {folder}; verified {packed.files:,} stored files and models.")
+        print_line(f"Restored to {folder}; verified {packed.files:,} stored files and models.")
 
 
 def register(app: typer.Typer) -> None:

@@ -15,7 +15,7 @@ from mrseg_label.cli.common import (
     opened,
     print_fields,
     print_json,
-    say,
+    print_line,
 )
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def return_to_queue(
     if as_json:
         print_json(document)
     else:
-        say(f"The case of {examination} was returned to the queue.")
+        print_line(f"The case of {examination} was returned to the queue.")
 
 
 @group.command("unusable")
@@ -112,7 +112,9 @@ def unusable(
     if as_json:
         print_json(document)
     else:
-        say(f"The case of {examination} is marked as unusable. Undo this with: mrseg-label include {examination}")
+        print_line(
+            f"The case of {examination} is marked as unusable. Undo this with: mrseg-label include {examination}"
+        )
 
 
 def register(app: typer.Typer) -> None:

@@ -59,7 +59,7 @@ def print_page(documents: Sequence[BaseModel]) -> None:
     print_json({"items": [document.model_dump(mode="json") for document in documents], "next": None})
 
 
-def say(text: str) -> None:
+def print_line(text: str) -> None:
     """Print a line for people on standard output."""
     typer.echo(text)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mrseg_label.cli.common import JsonOption
-from mrseg_label.simulation.watching import Watcher
+from mrseg_label.simulation.listener import DemoListener
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,7 +48,7 @@ def demo(
     options = DemoOptions(folder, rounds=rounds, round_size=round_size, port=_slicer_port() if serve else None)
 
     def finish(server: Server, result: dict[str, Any]) -> None:
-        watcher.close()
+        listener.close()
         text = json.dumps(result, indent=2) + "\n"
         if report is not None:
             report.write_text(text, encoding="utf-8")
@@ -58,10 +58,10 @@ def demo(
         if serve:
             _keep_serving(console, server)
 
-    watcher = ConsoleWatcher(console)
+    listener = ConsoleListener(console)
     signal.signal(signal.SIGTERM, _exit_on_signal)
-    with watcher:
-        run_demo(options, watcher, finish)
+    with listener:
+        run_demo(options, listener, finish)
 
 
 def register(app: typer.Typer) -> None:
@@ -74,7 +74,7 @@ def _exit_on_signal(number: int, _: object) -> None:
     raise SystemExit(128 + number)
 
 
-class ConsoleWatcher(Watcher):
+class ConsoleListener(DemoListener):
     """Show a progress bar for the present phase, and a line for each phase that has ended."""
 
     def __init__(self, console: Console) -> None:
@@ -93,7 +93,7 @@ class ConsoleWatcher(Watcher):
         self._task = self._progress.add_task("starting", total=None, note="", visible=False)
         self._title = ""
 
-    def __enter__(self) -> ConsoleWatcher:
+    def __enter__(self) -> ConsoleListener:
         self._progress.start()
         return self
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mrseg_label.cli.common import HERE, JsonOption, WorkspaceOption, opened, print_json, progress_bar, say
+from mrseg_label.cli.common import HERE, JsonOption, WorkspaceOption, opened, print_json, print_line, progress_bar
 
 if TYPE_CHECKING:
-    from mrseg_label.rounds.export import Exported
+    from mrseg_label.rounds.export import ExportResult
 
 
 def export(
@@ -42,7 +42,7 @@ def export(
     if as_json:
         print_json(_document(exported))
     else:
-        say(
+        print_line(
             f"Exported {exported.acquisitions} annotated cases ({exported.images} images) of {exported.participants} "
             f"participants, {exported.held_out_participants} of them held out, to {exported.folder}."
         )
@@ -53,7 +53,7 @@ def register(app: typer.Typer) -> None:
     app.command("export")(export)
 
 
-def _document(exported: Exported) -> dict[str, object]:
+def _document(exported: ExportResult) -> dict[str, object]:
     return {
         "format": str(exported.form),
         "folder": str(exported.folder),

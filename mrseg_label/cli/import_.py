@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mrseg_label.cli.common import HERE, JsonOption, WorkspaceOption, opened, print_json, print_table, progress_bar, say
+from mrseg_label.cli.common import (
+    HERE,
+    JsonOption,
+    WorkspaceOption,
+    opened,
+    print_json,
+    print_line,
+    print_table,
+    progress_bar,
+)
 from mrseg_label.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -113,7 +122,7 @@ def exclude(
     if as_json:
         print_json({"excluded": ids})
     else:
-        say(f"{subject}: {len(ids)} acquisitions excluded")
+        print_line(f"{subject}: {len(ids)} acquisitions excluded")
 
 
 def include(
@@ -130,7 +139,7 @@ def include(
     if as_json:
         print_json({"included": ids})
     else:
-        say(f"{subject}: {len(ids)} acquisitions included again")
+        print_line(f"{subject}: {len(ids)} acquisitions included again")
 
 
 def register(app: typer.Typer) -> None:
@@ -156,15 +165,15 @@ def _print(report: ImportReport) -> None:
         ]
         print_table(("examination", "participant", "station", "sequence", "voxels", "spacing, mm", "axes"), rows)
         if len(report.accepted) > _SHOWN:
-            say(f"... and {len(report.accepted) - _SHOWN} more")
+            print_line(f"... and {len(report.accepted) - _SHOWN} more")
     for entry in report.accepted:
         for warning in entry.warnings:
-            say(f"{entry.source}: {warning}")
+            print_line(f"{entry.source}: {warning}")
     for refusal in report.refused:
-        say(f"refused {refusal.source}: {refusal.reason}")
+        print_line(f"refused {refusal.source}: {refusal.reason}")
     for other in report.passed_over:
-        say(f"note: {other.source}: {other.reason}")
+        print_line(f"note: {other.source}: {other.reason}")
     if report.masks:
-        say(f"{report.masks} masks queued: a worker makes an annotation of each")
+        print_line(f"{report.masks} masks queued: a worker makes an annotation of each")
     verb = "would be accepted" if report.dry_run else "accepted"
-    say(f"{len(report.accepted)} {verb}, {len(report.refused)} refused, {report.unchanged} unchanged")
+    print_line(f"{len(report.accepted)} {verb}, {len(report.refused)} refused, {report.unchanged} unchanged")

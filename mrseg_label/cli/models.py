@@ -15,9 +15,9 @@ from mrseg_label.cli.common import (
     opened,
     print_fields,
     print_json,
+    print_line,
     print_page,
     print_table,
-    say,
 )
 
 group = typer.Typer(help="List, compare, promote, export and import model versions.", no_args_is_help=True)
@@ -98,7 +98,7 @@ def promote(version: Version, folder: WorkspaceOption = HERE, as_json: JsonOptio
     if as_json:
         print_json(document)
     else:
-        say(f"{version} now makes the drafts.")
+        print_line(f"{version} now makes the drafts.")
 
 
 @group.command("rollback")
@@ -112,7 +112,7 @@ def rollback(folder: WorkspaceOption = HERE, as_json: JsonOption = False) -> Non
     if as_json:
         print_json(document)
     else:
-        say(f"{document.version} makes the drafts again.")
+        print_line(f"{document.version} makes the drafts again.")
 
 
 @group.command("export")
@@ -136,7 +136,7 @@ def export(
     if as_json:
         print_json({"version": version, "file": str(written), "bytes": size})
     else:
-        say(f"Wrote {version} to {written} ({size / 1e6:.1f} MB).")
+        print_line(f"Wrote {version} to {written} ({size / 1e6:.1f} MB).")
 
 
 @group.command("import")
@@ -154,8 +154,10 @@ def import_model(
     if as_json:
         print_json(document)
         return
-    say(f"Imported {document.version}. To let it make the drafts: mrseg-label models promote {document.version}")
-    say("Loading a checkpoint runs the code in it. Promote this version only if you trust its source like a program's.")
+    print_line(f"Imported {document.version}. To let it make the drafts: mrseg-label models promote {document.version}")
+    print_line(
+        "Loading a checkpoint runs the code in it. Promote this version only if you trust its source like a program's."
+    )
 
 
 def register(app: typer.Typer) -> None:

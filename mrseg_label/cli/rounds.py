@@ -14,9 +14,9 @@ from mrseg_label.cli.common import (
     opened,
     print_fields,
     print_json,
+    print_line,
     print_page,
     print_table,
-    say,
 )
 
 group = typer.Typer(help="Start, follow, cancel and retry training rounds.", no_args_is_help=True)
@@ -94,7 +94,7 @@ def start(
     if as_json:
         print_json(document)
     else:
-        say(f"Round {document.number} is queued. Follow it with: mrseg-label rounds show {document.number}")
+        print_line(f"Round {document.number} is queued. Follow it with: mrseg-label rounds show {document.number}")
 
 
 @group.command("cancel")
@@ -109,9 +109,9 @@ def cancel(number: Number, folder: WorkspaceOption = HERE, as_json: JsonOption =
     if as_json:
         print_json(document)
     elif document.finished:
-        say(f"Round {number} is {document.state}.")
+        print_line(f"Round {number} is {document.state}.")
     else:
-        say(f"Round {number} will be cancelled as soon as its processes have ended.")
+        print_line(f"Round {number} will be cancelled as soon as its processes have ended.")
 
 
 @group.command("retry")
@@ -126,7 +126,7 @@ def retry(number: Number, folder: WorkspaceOption = HERE, as_json: JsonOption = 
     if as_json:
         print_json(document)
     else:
-        say(f"Round {number} is queued again (attempt {document.attempt}).")
+        print_line(f"Round {number} is queued again (attempt {document.attempt}).")
 
 
 @group.command("log")

@@ -8,7 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
-from mrseg_label.cli.common import HERE, JsonOption, WorkspaceOption, opened, print_json, print_page, print_table, say
+from mrseg_label.cli.common import (
+    HERE,
+    JsonOption,
+    WorkspaceOption,
+    opened,
+    print_json,
+    print_line,
+    print_page,
+    print_table,
+)
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the account.")]
 LabelOption = Annotated[
@@ -32,9 +41,9 @@ def add(name: NameArgument, role: RoleOption, workspace: WorkspaceOption = HERE,
     if as_json:
         print_json(made)
         return
-    say(f"created the account {made.name} with the role {made.role}")
+    print_line(f"created the account {made.name} with the role {made.role}")
     if chosen is Role.SERVICE:
-        say(f"create an API key for it with: mrseg-label users key {made.name}")
+        print_line(f"create an API key for it with: mrseg-label users key {made.name}")
 
 
 def list_users(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
@@ -47,7 +56,7 @@ def list_users(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -
         print_page(found)
         return
     if not found:
-        say("no accounts yet; create the first with: mrseg-label users add NAME --role admin")
+        print_line("no accounts yet; create the first with: mrseg-label users add NAME --role admin")
         return
     rows = [(item.name, item.role, item.signs_in_by, item.created, item.disabled) for item in found]
     print_table(("name", "role", "signs in with", "created", "disabled"), rows)
@@ -62,7 +71,7 @@ def disable(name: NameArgument, workspace: WorkspaceOption = HERE) -> None:
 
     with opened(workspace) as work:
         service.disable(work.catalog, name, actor=_ACTOR)
-    say(f"disabled {name}; enable it again with: mrseg-label users enable {name}")
+    print_line(f"disabled {name}; enable it again with: mrseg-label users enable {name}")
 
 
 def enable(name: NameArgument, workspace: WorkspaceOption = HERE) -> None:
@@ -71,7 +80,7 @@ def enable(name: NameArgument, workspace: WorkspaceOption = HERE) -> None:
 
     with opened(workspace) as work:
         service.enable(work.catalog, name, actor=_ACTOR)
-    say(f"enabled {name}")
+    print_line(f"enabled {name}")
 
 
 def password(name: NameArgument, workspace: WorkspaceOption = HERE) -> None:
@@ -80,7 +89,7 @@ def password(name: NameArgument, workspace: WorkspaceOption = HERE) -> None:
 
     with opened(workspace) as work:
         service.set_password(work.catalog, name, _new_password(), actor=_ACTOR)
-    say(f"changed the password of {name}")
+    print_line(f"changed the password of {name}")
 
 
 def role(name: NameArgument, role: RoleOption, workspace: WorkspaceOption = HERE) -> None:
@@ -90,7 +99,7 @@ def role(name: NameArgument, role: RoleOption, workspace: WorkspaceOption = HERE
 
     with opened(workspace) as work:
         service.set_role(work.catalog, name, Role(_role(role)), actor=_ACTOR)
-    say(f"{name} now has the role {role}")
+    print_line(f"{name} now has the role {role}")
 
 
 def sign_out(name: NameArgument, workspace: WorkspaceOption = HERE) -> None:
@@ -99,7 +108,7 @@ def sign_out(name: NameArgument, workspace: WorkspaceOption = HERE) -> None:
 
     with opened(workspace) as work:
         service.sign_out(work.catalog, name, actor=_ACTOR)
-    say(f"signed {name} out everywhere")
+    print_line(f"signed {name} out everywhere")
 
 
 def key(
@@ -125,7 +134,7 @@ def revoke(
 
     with opened(workspace) as work:
         credentials.revoke(work.catalog, credential, actor=_ACTOR)
-    say(f"revoked {credential}")
+    print_line(f"revoked {credential}")
 
 
 def audit(
@@ -175,7 +184,7 @@ def _create_credential(kind: str, name: str, label: str, workspace: Any, as_json
         print_json(CredentialOut.of(made).model_dump(mode="json") | {"secret": secret})
         return
     typer.echo("copy it now, it will not be shown again:", err=True)
-    say(secret)
+    print_line(secret)
 
 
 def _new_password() -> str:

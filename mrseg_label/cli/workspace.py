@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mrseg_label.cli.common import HERE, JsonOption, WorkspaceOption, opened, print_fields, print_json, say
+from mrseg_label.cli.common import HERE, JsonOption, WorkspaceOption, opened, print_fields, print_json, print_line
 
 if TYPE_CHECKING:
     from mrseg_label.reports.documents.status import StatusOut
@@ -58,7 +58,7 @@ def upgrade(folder: WorkspaceOption = HERE, as_json: JsonOption = False) -> None
     if as_json:
         print_json({"workspace": str(workspace.root), "migration": present})
     else:
-        say(f"The database of {workspace.root} is up to date (migration {present}).")
+        print_line(f"The database of {workspace.root} is up to date (migration {present}).")
 
 
 def register(app: typer.Typer) -> None:
@@ -69,15 +69,15 @@ def register(app: typer.Typer) -> None:
 
 
 def _print_next_steps(workspace: Workspace) -> None:
-    say(f"Created a workspace with {len(workspace.scheme)} structures in {workspace.root}.")
+    print_line(f"Created a workspace with {len(workspace.scheme)} structures in {workspace.root}.")
     if workspace.settings.auth == "on":
-        say("Sign-in is on. Create the first admin, then an account for each radiologist and reviewer:")
-        say(f"  mrseg-label users add NAME --role admin --workspace {workspace.root}")
-        say("To work without accounts, on this machine only, put this line into mrseg.toml:")
-        say('  AUTH = "off"')
-    say("Import images, then start the server:")
-    say(f"  mrseg-label import PATH --workspace {workspace.root}")
-    say(f"  mrseg-label serve --workspace {workspace.root}")
+        print_line("Sign-in is on. Create the first admin, then an account for each radiologist and reviewer:")
+        print_line(f"  mrseg-label users add NAME --role admin --workspace {workspace.root}")
+        print_line("To work without accounts, on this machine only, put this line into mrseg.toml:")
+        print_line('  AUTH = "off"')
+    print_line("Import images, then start the server:")
+    print_line(f"  mrseg-label import PATH --workspace {workspace.root}")
+    print_line(f"  mrseg-label serve --workspace {workspace.root}")
 
 
 def _print_status(document: StatusOut) -> None:

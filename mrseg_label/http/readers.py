@@ -34,7 +34,7 @@ def reader_of(request: Request) -> Reader:
     return Reader(ANONYMOUS) if identity is None else Reader.signed_in(identity.name, identity.role)
 
 
-SignedIn = Annotated[Identity | None, Depends(identity_of)]  # None without sign-in
+CurrentIdentity = Annotated[Identity | None, Depends(identity_of)]  # None without sign-in
 RequiredIdentity = Annotated[Identity, Depends(require_identity)]
 CurrentReader = Annotated[Reader, Depends(reader_of)]
 

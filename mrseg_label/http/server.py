@@ -9,7 +9,7 @@ from mrseg_label.accounts.oidc.settings import check_sign_in_settings
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.config import tls_files
 from mrseg_label.http.local_only import LOCAL_NAMES
-from mrseg_label.http.slow_clients import patient
+from mrseg_label.http.slow_clients import limited_protocol
 from mrseg_label.workspace import Workspace
 
 APPLICATION = "mrseg_monailabel.server:create_app"  # by its import string: nothing here imports the MONAI Label side
@@ -66,7 +66,7 @@ def run_server(workspace: Workspace, host: str, port: int) -> None:
         factory=True,
         host=host,
         port=port,
-        http=patient(workspace.settings.request_idle_seconds),
+        http=limited_protocol(workspace.settings.request_idle_seconds),
         ssl_certfile=certificate,
         ssl_keyfile=key,
         access_log=False,  # it would record query strings, and with them tickets
@@ -79,6 +79,6 @@ def run_server(workspace: Workspace, host: str, port: int) -> None:
 def _has_accounts(workspace: Workspace) -> bool:
     opened = open_workspace(workspace.root)
     try:
-        return bool(accounts.listing(opened.catalog))
+        return bool(accounts.list_accounts(opened.catalog))
     finally:
         opened.close()

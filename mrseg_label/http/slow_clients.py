@@ -117,6 +117,6 @@ class LimitedProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
-def patient(head_seconds: float) -> Any:
+def limited_protocol(head_seconds: float) -> Any:
     """Return the protocol class as uvicorn's option ``http`` takes it."""
     return partial(LimitedProtocol, head_seconds=head_seconds)

@@ -73,7 +73,7 @@ def equalize(volume: NDArray[Any], spacing_mm: ArrayLike, body: Mask | None = No
     return _assemble((low + rank * (high - low)).astype(np.float32)[bins], body, cavities)
 
 
-def raw(volume: NDArray[Any]) -> Volume:
+def round_to_int16(volume: NDArray[Any]) -> Volume:
     """Round the values of an image to int16, without converting them.
 
     Only if their range is so small that rounding would erase the image (floating-point images between 0 and 1), or so

@@ -66,7 +66,7 @@ class Placement:
         return placed, int(np.count_nonzero(moved)) - int(np.count_nonzero(inside))
 
 
-def placement(
+def find_placement(
     source: Geometry, target: Geometry, tolerance_voxels: float = CORNER_TOLERANCE_VOXELS
 ) -> Placement | None:
     """Find the position of a grid on the lattice of another; None if their voxels do not coincide.
@@ -91,10 +91,10 @@ def placement(
     distance = np.linalg.norm(source.corners_mm() - _corners(target.affine @ exact, source), axis=1).max()
     if not distance <= tolerance_voxels * min(*source.spacing_mm, *target.spacing_mm):  # also true for NaN
         return None
-    return _placement(turn, exact[:3, 3], source)
+    return _placement_of(turn, exact[:3, 3], source)
 
 
-def _placement(turn: NDArray[Any], start: NDArray[Any], source: Geometry) -> Placement:
+def _placement_of(turn: NDArray[Any], start: NDArray[Any], source: Geometry) -> Placement:
     axes = np.abs(turn).argmax(axis=1)
     flipped = turn[np.arange(3), axes] < 0
     shape = np.array(source.shape)[axes]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
-import secrets
 import zlib
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from mrseg_label.errors import GeometryError, InvalidInput
+from mrseg_label.files import replacing
 from mrseg_label.imaging.geometry import Affine, Geometry, axcodes_of
 from mrseg_label.imaging.header import Encoding, Header, plain_dtype, positive_shape
 from mrseg_label.imaging.streams import is_gzip
@@ -217,18 +216,13 @@ def write(path: Path, array: NDArray[Any], geometry: Geometry) -> None:
     header["scl_slope"], header["scl_inter"] = 1, 0
     header["vox_offset"] = 352
     header["magic"] = b"n+1"
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        with partial.open("wb") as file:
-            if path.name.lower().endswith(".gz"):
-                # No time and no name in the stream, so that equal images give equal bytes.
-                with gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=1, mtime=0) as packed:
-                    _write_to(packed, header, array)
-            else:
-                _write_to(file, header, array)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path, durable=False) as temporary, temporary.open("wb") as file:
+        if path.name.lower().endswith(".gz"):
+            # No time and no name in the stream, so that equal images give equal bytes.
+            with gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=1, mtime=0) as packed:
+                _write_to(packed, header, array)
+        else:
+            _write_to(file, header, array)
 
 
 def _write_to(file: Any, header: NiftiHeader, array: NDArray[Any]) -> None:

@@ -10,33 +10,32 @@ from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import audit, examinations, participants
+from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Examination
 from mrseg_label.errors import Conflict, InvalidInput
+from mrseg_label.files import sha256_of
 from mrseg_label.ids import check_alias, is_id
 from mrseg_label.intake.files.prepare import SCRATCH, prepare
 from mrseg_label.intake.images import NamedImage, PreparedImage, RefusedImage
 from mrseg_label.intake.names import strip_suffix
 from mrseg_label.intake.record import Recorder, log_import
 from mrseg_label.intake.sequences import PRIMARY_SEQUENCES, sequence_in_name
-from mrseg_label.workspace import sha256_of
 
 # Checking an image takes a multiple of its size in memory, so uploads are checked one after the other.
 _one_upload = threading.Lock()
 
 
-def register_upload(workspace: OpenedWorkspace, file: Path, *, alias: str, client: str, joins: bool = True) -> str:
+def register_upload(workspace: OpenedWorkspace, reader: Reader, file: Path, *, alias: str) -> str:
     """Register an uploaded image as an examination, under the reader's own name for it.
 
     The same image again, under whatever name, is the same examination; another image under the same name
-    is a new one, which the name then refers to.
+    is a new one, which the name then refers to. The name may refer to an image that somebody else imported only for
+    a reader who sees every case, since it opens that image's pre-segmentations and annotations.
 
     Parameters
     ----------
     file : the upload, with the suffix of an image.
     alias : the reader's name for it.
-    client : the reader, whose name it is.
-    joins : whether the name may refer to an image that somebody else imported, which opens that image's
-        pre-segmentations and annotations to the reader.
 
     Returns
     -------
@@ -71,20 +70,20 @@ def register_upload(workspace: OpenedWorkspace, file: Path, *, alias: str, clien
             if is_id(alias):
                 return _check_same(alias, present)
             if present:
-                examination_id = _choose_stored(session, present, client, joins)
+                examination_id = _choose_stored(session, present, reader)
             else:
-                examination_id = _record(workspace, session, image, client)
-            examinations.set_alias(session, client, alias, examination_id)
-            audit.record(session, client, "named", examination_id)
+                examination_id = _record(workspace, session, image, reader.name)
+            examinations.set_alias(session, reader.name, alias, examination_id)
+            audit.record(session, reader.name, "named", examination_id)
     return examination_id
 
 
-def _record(workspace: OpenedWorkspace, session: Session, image: PreparedImage, client: str) -> str:
+def _record(workspace: OpenedWorkspace, session: Session, image: PreparedImage, actor: str) -> str:
     """Record a new image; returns the examination's id."""
     recorder = Recorder(workspace, {}, PRIMARY_SEQUENCES)
     examination_id = recorder.record(session, image).id
     recorder.store_files()
-    log_import(session, client, [examination_id])
+    log_import(session, actor, [examination_id])
     return examination_id
 
 
@@ -105,9 +104,9 @@ def _check_same(alias: str, present: Sequence[Examination]) -> str:
     return alias
 
 
-def _choose_stored(session: Session, present: Sequence[Examination], client: str, joins: bool) -> str:
+def _choose_stored(session: Session, present: Sequence[Examination], reader: Reader) -> str:
     """Return the id of the stored examination that a name may refer to: one that the reader uploaded, if possible."""
-    own = [item for item in present if examinations.has_alias(session, item.id, client)]
-    if not own and not joins:
+    own = [item for item in present if examinations.has_alias(session, item.id, reader.name)]
+    if not own and not reader.sees_every_case:
         raise Conflict("this image is already in the catalogue and comes with the worklist; ask for the next case")
     return (own or present)[0].id

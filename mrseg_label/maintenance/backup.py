@@ -143,7 +143,7 @@ def verify_files(workspace: OpenedWorkspace, progress: Progress | None = None) -
     """Check every stored file against its digest; yields a message for each that is damaged or missing."""
     with workspace.catalog.read() as session:
         single = listings.stored_files(session)
-        versions = models.listing(session)
+        versions = models.list_all(session)
     total = len(single) + len(versions)
     checks: list[Callable[[], None]] = [_single(workspace, path, digest) for path, digest in single]
     checks += [_version(workspace, row.version) for row in versions]
@@ -180,7 +180,7 @@ def _verify(root: Path, progress: Progress | None) -> int:
         if damaged:
             raise StoredFileError(f"{len(damaged)} files of the backup are damaged or missing, the first: {damaged[0]}")
         with catalog.read() as session:
-            return len(listings.stored_files(session)) + len(models.listing(session))
+            return len(listings.stored_files(session)) + len(models.list_all(session))
     finally:
         catalog.close()
 

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from mrseg_label.errors import ConfigurationError
 from mrseg_label.imaging import Geometry, load_image, reorient, reorient_like
-from mrseg_label.imaging.intensity import equalize, invert, raw
+from mrseg_label.imaging.intensity import equalize, invert, round_to_int16
 from mrseg_label.labels import TOTALSEGMENTATOR_TOTAL, LabelScheme
 from mrseg_label.presegmentation.sources import Source
 from mrseg_label.presegmentation.weights import ENVIRONMENT, require_weights
@@ -155,7 +155,7 @@ def prepare(array: NDArray[Any], geometry: Geometry, source: Source) -> NDArray[
         return invert(array, geometry.spacing_mm)
     if source is Source.EQUALIZED:
         return equalize(array, geometry.spacing_mm)
-    return raw(array)
+    return round_to_int16(array)
 
 
 def _api_device(name: str) -> str:

@@ -9,10 +9,10 @@ from mrseg_label.reports.documents.accounts import AccountDetail, AppPasswordOut
 
 def read_accounts(catalog: Catalog) -> list[AccountDetail]:
     """Read all accounts, each with its API keys and app passwords that are in use."""
-    in_use = [item for item in credentials.listing(catalog) if item.revoked_at is None]
-    return [AccountDetail.of_detail(row, in_use) for row in service.listing(catalog)]
+    in_use = [item for item in credentials.list_credentials(catalog) if item.revoked_at is None]
+    return [AccountDetail.of_detail(row, in_use) for row in service.list_accounts(catalog)]
 
 
 def read_app_passwords(catalog: Catalog, account: str) -> list[AppPasswordOut]:
     """Read the app passwords of an account, newest first, revoked ones included."""
-    return [AppPasswordOut.of(row) for row in reversed(credentials.listing(catalog, account))]
+    return [AppPasswordOut.of(row) for row in reversed(credentials.list_credentials(catalog, account))]

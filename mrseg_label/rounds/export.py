@@ -18,7 +18,7 @@ from mrseg_label.catalog.tables import Acquisition, Annotation, Examination
 from mrseg_label.errors import Conflict, InvalidInput
 from mrseg_label.files import replacing
 from mrseg_label.nnunet.dataset import TrainingCase, write_raw_dataset
-from mrseg_label.rounds.filling import FilledMask, fill, not_annotated
+from mrseg_label.rounds.filling import FilledMask, fill_not_annotated, not_annotated
 from mrseg_label.rounds.training_labels import make_training_labels
 from mrseg_label.workspace import Workspace
 
@@ -40,7 +40,7 @@ class ExportFormat(StrEnum):
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportResult:
     """What an export wrote.
 
     Attributes
@@ -72,7 +72,7 @@ def export_dataset(
     primary_only: bool = False,
     filled: bool = False,
     progress: Progress | None = None,
-) -> Exported:
+) -> ExportResult:
     """Export every annotated acquisition with its newest accepted annotation.
 
     ``nnunet`` writes ``target/Dataset500_mrseg`` as a round trains on it
@@ -109,7 +109,7 @@ def export_dataset(
     participant_held_out = {
         case.acquisition.participant.code: bool(case.acquisition.participant.held_out) for case in cases
     }
-    return Exported(
+    return ExportResult(
         form=form,
         folder=folder,
         images=sum(len(case.channels) for case in cases),
@@ -199,7 +199,7 @@ def _write_nifti(
                 progress(done, len(cases))
                 mask = FilledMask(workspace.path(case.annotation.path), None)
                 if filled:
-                    mask = fill(workspace, session, case.annotation, Path(scratch))
+                    mask = fill_not_annotated(workspace, session, case.annotation, Path(scratch))
                 table.writerows(_copy_case(workspace, folder, case, mask))
         (folder / "labels.tsv").write_text(workspace.scheme.text, encoding="utf-8")
         # The table comes last, so that every file that it names exists.

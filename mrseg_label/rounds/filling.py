@@ -51,7 +51,7 @@ class FilledMask:
         return self.presegmentation.model_version if self.presegmentation is not None and self.structures else ""
 
 
-def fill(
+def fill_not_annotated(
     workspace: Workspace,
     session: Session,
     annotation: Annotation,

@@ -42,7 +42,7 @@ def start(workspace: OpenedWorkspace, *, actor: str = LOCAL, final: bool = False
         obstacle = find_obstacle(session)
         if obstacle is not None:
             raise Conflict(obstacle)
-        return start_in(session, settings, actor=actor, final=final).number
+        return start_in_transaction(session, settings, actor=actor, final=final).number
 
 
 def find_obstacle(session: Session) -> str | None:
@@ -59,7 +59,7 @@ def find_obstacle(session: Session) -> str | None:
     return None
 
 
-def start_in(session: Session, settings: Settings, *, actor: str, final: bool = False) -> Round:
+def start_in_transaction(session: Session, settings: Settings, *, actor: str, final: bool = False) -> Round:
     """Start a round within a transaction."""
     number = rows.next_number(session)
     parent = models.current(session).version
@@ -82,7 +82,7 @@ def start_if_due(session: Session, settings: Settings) -> int | None:
         return None
     if rows.active(session) is not None or find_obstacle(session) is not None:
         return None
-    return start_in(session, settings, actor="mrseg-label").number
+    return start_in_transaction(session, settings, actor="mrseg-label").number
 
 
 def cancel(workspace: OpenedWorkspace, number: int, *, actor: str = LOCAL) -> None:

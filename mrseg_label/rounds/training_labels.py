@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from mrseg_label.catalog.queries import presegmentations
 from mrseg_label.catalog.tables import Annotation
 from mrseg_label.errors import InvalidInput
-from mrseg_label.rounds.filling import TRAINED_STRUCTURES_KEY, FilledMask, fill
+from mrseg_label.rounds.filling import TRAINED_STRUCTURES_KEY, FilledMask, fill_not_annotated
 from mrseg_label.workspace import Workspace
 
 _NAMED_AT_MOST = 12
@@ -116,7 +116,7 @@ def make_training_labels(
         progress(done, len(annotations))
         presegmentation_id = (fill_from or {}).get(annotation.id)
         presegmentation = presegmentations.get(session, presegmentation_id) if presegmentation_id else None
-        mask = fill(workspace, session, annotation, folder, presegmentation)
+        mask = fill_not_annotated(workspace, session, annotation, folder, presegmentation)
         present = {item.structure for item in annotation.structures if item.voxels}.union(mask.structures)
         found |= present
         masks.append((annotation, mask, bool(present)))

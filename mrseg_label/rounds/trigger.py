@@ -6,7 +6,7 @@ from mrseg_label.catalog.queries import acquisitions, models, presegmentations
 from mrseg_label.catalog.queries import rounds as rows
 from mrseg_label.config import load_settings
 from mrseg_label.jobs import JobContext
-from mrseg_label.presegmentation.ahead import enqueue_pending_presegmentations
+from mrseg_label.presegmentation.presegment_pending import enqueue_pending_presegmentations
 from mrseg_label.rounds.service import start_if_due
 
 

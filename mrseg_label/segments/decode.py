@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mrseg_label.errors import InvalidInput, LabelError
+from mrseg_label.errors import ConfigurationError, InvalidInput, LabelError
 from mrseg_label.imaging.geometry import Geometry
 from mrseg_label.imaging.streams import MAX_VOXEL_BYTES
 from mrseg_label.labels import LabelScheme
@@ -51,10 +51,44 @@ class Decoded:
     overlaps: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
+    def check_coverage(self, required: Sequence[str]) -> None:
+        """Raise :class:`LabelError` unless a structure is judged, and every structure that is required."""
+        if not self.voxels:
+            raise LabelError(
+                "no segment of this submission is a structure of the label scheme, so the case would count as annotated "
+                "although no structure was judged; keep the segments of absent structures in the list, empty, "
+                "and mark a case that cannot be read as unusable"
+            )
+        missing = [name for name in required if name not in self.voxels]
+        if missing:
+            raise LabelError(
+                f"every submission must judge {', '.join(missing)}; add the missing segments, and leave them empty "
+                "if the structures are not in the image"
+            )
+
     def report(self) -> dict[str, Any]:
         """Summarise for people what decoding changed, as a JSON object."""
         parts = {"renamed": self.renamed, "ignored": self.ignored, "overlaps": self.overlaps, "notes": self.notes}
         return {key: value for key, value in parts.items() if value}
+
+
+def required_structures(scheme: LabelScheme, setting: str) -> tuple[str, ...]:
+    """Parse REQUIRED_STRUCTURES: names separated by commas, or ``all``; returned in the order of the ids.
+
+    Raises
+    ------
+    ConfigurationError
+        A name in the setting is not in the label scheme.
+    """
+    if setting.strip().casefold() == "all":
+        return scheme.names
+    wanted = {part.strip() for part in setting.split(",") if part.strip()}
+    unknown = sorted(wanted - set(scheme.names))
+    if unknown:
+        raise ConfigurationError(
+            f"REQUIRED_STRUCTURES names structures that are not in the label scheme: {', '.join(unknown)}"
+        )
+    return tuple(name for name in scheme.names if name in wanted)
 
 
 def listed_names(label_info: object) -> list[str]:

@@ -20,7 +20,7 @@ from mrseg_label.imaging import nrrd_file
 from mrseg_label.imaging.formats import read_header
 from mrseg_label.imaging.geometry import Geometry, resolve_affine
 from mrseg_label.imaging.header import Header
-from mrseg_label.imaging.lattice import Placement, placement
+from mrseg_label.imaging.lattice import Placement, find_placement
 from mrseg_label.imaging.streams import MAX_VOXEL_BYTES
 from mrseg_label.imaging.volume import grid_of
 from mrseg_label.segments.label_maps import MAX_LABEL, Layer, whole_labels
@@ -93,7 +93,7 @@ def read_segmentation(path: Path, image: Geometry, max_bytes: int = MAX_VOXEL_BY
         limit = min(max_bytes, LAYERED_BYTES_PER_VOXEL * voxels + _SMALL)
         return _read_layers(header, segments, image, limit)
     geometry, warnings = grid_of(header)
-    where = placement(geometry, image)
+    where = find_placement(geometry, image)
     if where is None or not where.covers_exactly(image):
         difference = geometry.difference(image) or f"the axes differ: {geometry}, against {image}"
         raise GeometryError(f"{path.name} does not lie on the grid of its image: {difference}")
@@ -113,7 +113,7 @@ def _read_layers(header: Header, segments: tuple[Segment, ...], image: Geometry,
         raise GeometryError(f"{name}: has no orientation; save it from Slicer again")
     affine, warnings = resolve_affine(header.affine)
     geometry = Geometry((shape[0], shape[1], shape[2]), affine)
-    where = placement(geometry, image)
+    where = find_placement(geometry, image)
     if where is None and geometry.shape == (1, 1, 1) and not header.read_voxels(max_bytes).any():
         # What Slicer writes when every segment is empty; its position has no meaning.
         return Segmentation((np.zeros(image.shape, dtype=np.uint16),), segments, header.warnings)

@@ -10,7 +10,6 @@ import numpy as np
 
 from mrseg_label.imaging import Geometry
 from mrseg_label.labels import LabelScheme
-from mrseg_label.segments.coverage import check_coverage
 from mrseg_label.segments.decode import decode, decode_segments
 from mrseg_label.segments.files import MAX_SEGMENTS, Segment, Segmentation, read_segmentation
 from mrseg_label.segments.label_maps import MAX_LABEL, Layer
@@ -115,7 +114,7 @@ def check_mask(
         segments = [Segment(name, 0, value) for value, name in enumerate(named.names, start=1)]
         decoded = decode_segments(scheme, Segmentation((named.layer,), None, segmentation.notes), segments)
         notes = named.notes
-    check_coverage(decoded, required)
+    decoded.check_coverage(required)
     overlaps = [f"{count:,} voxels of two structures: {pair}" for pair, count in decoded.overlaps.items()]
     empty = [name for name in decoded.ignored if not is_ignored(name)]
     ignored = [f"not in the label scheme, and without voxels: {', '.join(empty)}"] if empty else []

@@ -22,14 +22,14 @@ from mrseg_label.simulation.batch import correct_batch
 from mrseg_label.simulation.client import SlicerClient
 from mrseg_label.simulation.cohort import import_cohort, make_cohort
 from mrseg_label.simulation.held_out import choose_fixed_set, score_model
+from mrseg_label.simulation.listener import DemoListener
 from mrseg_label.simulation.pictures import choose_example, draw_case, draw_curve
 from mrseg_label.simulation.radiologist import CaseResult, TruthFile
 from mrseg_label.simulation.report import case_row, loop_notes, round_row, source_notes, sources_part
 from mrseg_label.simulation.rounds import FinishedRound, current_model, wait_for_round
 from mrseg_label.simulation.server import Server
 from mrseg_label.simulation.settings import fixed_settings, settings_text, stop_rounds
-from mrseg_label.simulation.sources import Comparison, make_trials
-from mrseg_label.simulation.watching import Watcher
+from mrseg_label.simulation.source_comparison import Comparison, make_trials
 from mrseg_label.workspace import Workspace
 
 SEED = 20240510
@@ -78,7 +78,7 @@ class DemoOptions:
 @dataclass
 class _Demo:
     options: DemoOptions
-    watcher: Watcher
+    listener: DemoListener
     scheme: LabelScheme = field(default_factory=LabelScheme.default)
     rows: list[dict[str, Any]] = field(default_factory=list)
     cases: list[dict[str, Any]] = field(default_factory=list)
@@ -89,22 +89,22 @@ class _Demo:
 
     def prepare(self) -> None:
         """Create the workspace, make the cohort and import it."""
-        options, watcher = self.options, self.watcher
+        options, listener = self.options, self.listener
         if options.cohort_folder.exists() and any(options.cohort_folder.iterdir()):
             raise ConfigurationError(
                 f"{options.cohort_folder} is not empty, but the demo writes its cohort there; "
                 "remove it or choose another --workspace"
             )
         workspace = Workspace.init(options.workspace, settings_text=settings_text(options.round_size, options.profile))
-        watcher.phase("Making the cohort")
+        listener.phase("Making the cohort")
         cohort = make_cohort(
             options.cohort_folder,
             options.cases,
             options.seed,
-            lambda done, total, name: watcher.advance(done, name, total),
+            lambda done, total, name: listener.advance(done, name, total),
         )
-        watcher.phase("Importing the images")
-        self.truths = import_cohort(workspace.root, cohort, lambda done, total: watcher.advance(done, total=total))
+        listener.phase("Importing the images")
+        self.truths = import_cohort(workspace.root, cohort, lambda done, total: listener.advance(done, total=total))
 
     def loop(self, server: Server) -> None:
         """Let the readers correct one batch of cases after another, with a training round between two batches."""
@@ -129,10 +129,10 @@ class _Demo:
 
     def _correct_batch(self, server: Server, number: int) -> list[CaseResult]:
         model = "TotalSegmentator" if self.current_version == BOOTSTRAP else f"model {self.current_version}"
-        self.watcher.phase(f"Batch {number + 1}: readers correct drafts by {model}", self.options.round_size)
+        self.listener.phase(f"Batch {number + 1}: readers correct drafts by {model}", self.options.round_size)
 
         def report(count: int, case: CaseResult) -> None:
-            self.watcher.advance(
+            self.listener.advance(
                 count,
                 f"{case.participant} {case.station}: draft DSC {case.mean_dsc:.2f}, {case.edited_voxels:,} voxels edited",
             )
@@ -145,9 +145,9 @@ class _Demo:
         if not self.held_out:
             self.held_out = choose_fixed_set(client, self.truths)
         version = self.current_version
-        self.watcher.phase(f"Evaluating model {version} on held-out participants", len(self.held_out))
+        self.listener.phase(f"Evaluating model {version} on held-out participants", len(self.held_out))
         return score_model(
-            client, self.held_out, self.truths, self.scheme, version, lambda count: self.watcher.advance(count)
+            client, self.held_out, self.truths, self.scheme, version, lambda count: self.listener.advance(count)
         ).mean_dsc
 
     def _add_row(
@@ -165,32 +165,32 @@ class _Demo:
         self.rows.append(row)
         self.cases += [case_row(number, case) for case in batch]
         self.examples.append(choose_example(batch))
-        self.watcher.row(row)
+        self.listener.row(row)
 
     def _wait_for_round(self, client: SlicerClient, server: Server, number: int) -> FinishedRound:
-        self.watcher.phase(f"Training round {number}")
+        self.listener.phase(f"Training round {number}")
         finished = wait_for_round(
-            client, number, server.check, lambda state, progress: self.watcher.round_progress(number, state, progress)
+            client, number, server.check, lambda state, progress: self.listener.round_progress(number, state, progress)
         )
         self.current_version = current_model(client)["version"]
         return finished
 
     def draw_pictures(self) -> dict[str, str]:
         """Draw the learning curve and a case of the first and of the last batch; return file names by picture."""
-        self.watcher.phase("Drawing the pictures", 3)
+        self.listener.phase("Drawing the pictures", 3)
         folder = self.options.reports
         names = {"learning_curve": draw_curve(self.rows, folder / "learning-curve.png").name}
-        self.watcher.advance(1)
+        self.listener.advance(1)
         for count, number in enumerate(sorted({0, len(self.rows) - 1}), start=2):
             path = folder / f"case-round-{number}.png"
             names[f"case_round_{number}"] = draw_case(self.examples[number], self.scheme, path).name
-            self.watcher.advance(count)
+            self.listener.advance(count)
         return names
 
 
 def run_demo(
     options: DemoOptions,
-    watcher: Watcher | None = None,
+    listener: DemoListener | None = None,
     on_finished: Callable[[Server, dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Run the demo and return its report, which is also written to ``reports/report.json`` of the workspace.
@@ -208,17 +208,17 @@ def run_demo(
         The server, a round or a reader failed.
     """
     started = time.monotonic()
-    demo = _Demo(options, watcher or Watcher())
+    demo = _Demo(options, listener or DemoListener())
     with fixed_settings(), ExitStack() as stack:
         demo.prepare()
         root = options.workspace.resolve()
         comparison = _start_comparison(demo, stack) if options.compare_sources else None
-        demo.watcher.phase("Starting the server")
+        demo.listener.phase("Starting the server")
         server = stack.enter_context(Server(root, root / "logs" / "server.log", options.port))
         demo.loop(server)
         sources = {}
         if comparison is not None:
-            demo.watcher.phase("Comparing the sources of pre-segmentations", comparison.total)
+            demo.listener.phase("Comparing the sources of pre-segmentations", comparison.total)
             sources = sources_part(comparison.scores())
         report: dict[str, Any] = {"sources": sources, "rounds": demo.rows}
         report["notes"] = [*loop_notes(demo.rows), *source_notes(sources)]

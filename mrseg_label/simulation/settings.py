@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mrseg_label.config import CONFIG_FILE
-from mrseg_label.workspace import write_atomically
+from mrseg_label.files import write_atomically
 
 # Settings that the environment must not change: the demo uses its own database and its own batches.
 FIXED = (

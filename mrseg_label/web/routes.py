@@ -73,7 +73,7 @@ def router(settings: Settings, catalog: Catalog, sign_in: SignIn | None) -> APIR
     def account_page(
         identity: Identity, status: int = 200, *, message: str = "", secret: str = "", label: str = ""
     ) -> Response:
-        in_use = [row for row in credentials.listing(catalog, identity.name) if row.revoked_at is None]
+        in_use = [row for row in credentials.list_credentials(catalog, identity.name) if row.revoked_at is None]
         values = {"identity": identity, "passwords": in_use[::-1], "message": message, "secret": secret, "label": label}
         return page("account.html", status, **values)
 
@@ -102,7 +102,7 @@ def router(settings: Settings, catalog: Catalog, sign_in: SignIn | None) -> APIR
     ) -> Response:
         assert sign_in is not None
         try:
-            token = await sign_in.sign_in_with_password_async(username, password, peer_of(request))
+            token = await sign_in.sign_in_with_password_in_thread(username, password, peer_of(request))
         except (Unauthorized, TooManyRequests) as error:
             reply = sign_in_page(error.http_status, message=sentence(error), name=username[:80])
             return add_retry_after(reply, error)
@@ -115,7 +115,7 @@ def router(settings: Settings, catalog: Catalog, sign_in: SignIn | None) -> APIR
     @routes.post(paths.APP_PASSWORDS, dependencies=OWN_PAGE)
     def create_app_password(identity: RequiredIdentity, label: Annotated[str, Form()] = "") -> Response:
         try:
-            credentials.check_may_manage(identity)
+            credentials.check_may_manage_app_passwords(identity)
             row, secret = credentials.make(
                 catalog, identity.name, CredentialKind.APP_PASSWORD, label, actor=identity.name
             )
@@ -126,7 +126,7 @@ def router(settings: Settings, catalog: Catalog, sign_in: SignIn | None) -> APIR
 
     @routes.post(paths.REVOKE, dependencies=OWN_PAGE)
     def revoke_app_password(identity: RequiredIdentity, credential: str) -> Response:
-        credentials.check_may_manage(identity)
+        credentials.check_may_manage_app_passwords(identity)
         with suppress(NotFound):  # a second click
             credentials.revoke(catalog, credential, actor=identity.name, owner=identity.name)
         return RedirectResponse(paths.ACCOUNT, 303)

@@ -9,8 +9,8 @@ from mrseg_label.jobs import JobContext, queue
 
 HANDLERS: dict[str, tuple[str, ...]] = {
     queue.PRESEGMENT: ("mrseg_label.presegmentation.presegment:run",),
-    queue.PRESEGMENT_PENDING: ("mrseg_label.presegmentation.ahead:run",),
-    queue.RENEW_PRESEGMENTATIONS: ("mrseg_label.presegmentation.ahead:run",),
+    queue.PRESEGMENT_PENDING: ("mrseg_label.presegmentation.presegment_pending:run",),
+    queue.RENEW_PRESEGMENTATIONS: ("mrseg_label.presegmentation.presegment_pending:run",),
     queue.MEASURE_EFFORT: ("mrseg_label.annotation.effort:run", "mrseg_label.rounds.trigger:run"),
     queue.IMPORT_MASK: ("mrseg_label.annotation.masks:run",),
     queue.TRAIN_ROUND: ("mrseg_label.rounds.run:run",),

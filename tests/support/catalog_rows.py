@@ -71,7 +71,7 @@ def add_annotation(
     *,
     model_version: str = "bootstrap",
     edited: int = 100,
-    draft_dsc: float = 0.5,
+    presegmentation_dsc: float = 0.5,
     structures: dict[str, float] | None = None,
     seconds: float | None = 60.0,
     number: int = 1,
@@ -108,14 +108,14 @@ def add_annotation(
         effort={
             "edited_voxels": edited,
             "edited_ml": edited * 0.012,
-            "mean_dsc": draft_dsc,
+            "mean_dsc": presegmentation_dsc,
             "draft": presegmentation.id,
             "sitting_seconds": seconds,
         },
     )
     row.structures = [
         AnnotationStructure(structure=name, state=StructureState.CORRECTED, voxels=100, edited_voxels=edited, dsc=dsc)
-        for name, dsc in (structures or {"liver": draft_dsc}).items()
+        for name, dsc in (structures or {"liver": presegmentation_dsc}).items()
     ]
     session.add(row)
     acquisition.annotated_at = acquisition.annotated_at or now()

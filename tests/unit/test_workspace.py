@@ -91,7 +91,7 @@ def test_no_stored_path_leaves_the_workspace(tmp_path: Path) -> None:
 def test_settings_from_file_and_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mrseg.toml").write_text('ROUND_SIZE = 8\nAUTH = "off"\n')
     assert load_settings(tmp_path).round_size == 8
-    assert load_settings(tmp_path).drafts_ahead == 16
+    assert load_settings(tmp_path).presegmentations_ahead == 16
     monkeypatch.setenv("MRSEG_ROUND_SIZE", "5")
     monkeypatch.setenv("TOTALSEG_WEIGHTS_PATH", str(tmp_path))
     settings = load_settings(tmp_path)

@@ -9,11 +9,12 @@ from fastapi import APIRouter, File, Form, Query, UploadFile
 from fastapi.responses import FileResponse, Response
 
 from mrseg_label.errors import InvalidInput, NotFound
-from mrseg_label.http.readers import SignedIn
+from mrseg_label.files import receive
+from mrseg_label.http.readers import CurrentIdentity
 from mrseg_monailabel.downloads import Download
 from mrseg_monailabel.params import parse_params, reader_of
 from mrseg_monailabel.protocol_app import ProtocolApp
-from mrseg_monailabel.routes.uploads import base_name, image_name, image_suffix, save
+from mrseg_monailabel.routes.uploads import base_name, image_name, image_suffix
 
 # Slicer downloads by urlretrieve, which sends the address alone; other clients may name themselves.
 Client = Annotated[str, Query(description="client id, as in the params of the other routes")]
@@ -33,7 +34,7 @@ def router(app: ProtocolApp) -> APIRouter:
     store = app.datastore()
 
     @routes.get("/", summary="Get counts, the cases that are assigned now, or pairs to train on")
-    def datastore(identity: SignedIn, output: Output = Output.STATS) -> Any:
+    def datastore(identity: CurrentIdentity, output: Output = Output.STATS) -> Any:
         reader = reader_of(None, identity)
         if output is Output.ALL:
             return store.json(reader)
@@ -45,19 +46,22 @@ def router(app: ProtocolApp) -> APIRouter:
     @routes.put("/", summary="Upload an image of one's own", include_in_schema=False)
     @routes.put("/image", summary="Upload an image of one's own")
     def put_image(
-        identity: SignedIn, file: Annotated[UploadFile, File()], image: str = "", params: Annotated[str, Form()] = "{}"
+        identity: CurrentIdentity,
+        file: Annotated[UploadFile, File()],
+        image: str = "",
+        params: Annotated[str, Form()] = "{}",
     ) -> dict[str, str]:
         reader = reader_of(parse_params(params), identity)
         with app.workspace.scratch("upload-") as folder:
-            upload = save(file, folder / f"image{image_suffix(file)}")
-            return {"image": store.upload(image or image_name(file), upload, reader)}
+            upload = receive(file.file, folder / f"image{image_suffix(file.filename)}")
+            return {"image": store.upload(image or image_name(file.filename), upload, reader)}
 
     @routes.get("/image", summary="Download an image", response_class=FileResponse)
-    def get_image(identity: SignedIn, image: str, client_id: Client = "") -> Response:
+    def get_image(identity: CurrentIdentity, image: str, client_id: Client = "") -> Response:
         return _send(store.image_file(image, reader_of({"client_id": client_id}, identity)))
 
     @routes.head("/image", summary="Check that an image exists, and its checksum", include_in_schema=False)
-    def head_image(identity: SignedIn, image: str, check_sum: str = "", client_id: Client = "") -> Response:
+    def head_image(identity: CurrentIdentity, image: str, check_sum: str = "", client_id: Client = "") -> Response:
         stored = store.image_file(image, reader_of({"client_id": client_id}, identity))
         algorithm, _, digest = check_sum.rpartition(":")
         if algorithm.upper() not in ("", "SHA256"):
@@ -67,12 +71,12 @@ def router(app: ProtocolApp) -> APIRouter:
         return _send(stored)
 
     @routes.get("/image/info", summary="Describe an image")
-    def image_info(identity: SignedIn, image: str, client_id: Client = "") -> dict[str, Any]:
+    def image_info(identity: CurrentIdentity, image: str, client_id: Client = "") -> dict[str, Any]:
         return store.image_info(image, reader_of({"client_id": client_id}, identity))
 
     @routes.put("/label", summary="Submit an annotation")
     def put_label(
-        identity: SignedIn,
+        identity: CurrentIdentity,
         image: str,
         label: Annotated[UploadFile, File()],
         params: Annotated[str, Form()] = "{}",
@@ -83,7 +87,7 @@ def router(app: ProtocolApp) -> APIRouter:
         with app.workspace.scratch("upload-") as folder:
             # Only the suffix of the client's name is used: it names the format.
             identifier = store.submit(
-                image, save(label, folder / "label"), base_name(label), tag or "final", reader, parsed
+                image, receive(label.file, folder / "label"), base_name(label.filename), tag or "final", reader, parsed
             )
         return {"image": identifier, "label": identifier}
 
@@ -92,15 +96,17 @@ def router(app: ProtocolApp) -> APIRouter:
         summary="Download a pre-segmentation (original) or the newest accepted annotation (final)",
         response_class=FileResponse,
     )
-    def get_label(identity: SignedIn, label: str, tag: str = "final", client_id: Client = "") -> Response:
+    def get_label(identity: CurrentIdentity, label: str, tag: str = "final", client_id: Client = "") -> Response:
         return _send(store.label_file(label, tag, reader_of({"client_id": client_id}, identity)))
 
     @routes.head("/label", summary="Check that a label exists", include_in_schema=False)
-    def head_label(identity: SignedIn, tag: str, image: str = "", label: str = "", client_id: Client = "") -> Response:
+    def head_label(
+        identity: CurrentIdentity, tag: str, image: str = "", label: str = "", client_id: Client = ""
+    ) -> Response:
         return _send(store.label_file(image or label, tag, reader_of({"client_id": client_id}, identity)))
 
     @routes.get("/label/info", summary="Describe a label")
-    def label_info(identity: SignedIn, label: str, tag: str = "final", client_id: Client = "") -> dict[str, Any]:
+    def label_info(identity: CurrentIdentity, label: str, tag: str = "final", client_id: Client = "") -> dict[str, Any]:
         return store.label_info(label, tag, reader_of({"client_id": client_id}, identity))
 
     return routes

@@ -15,10 +15,11 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from requests_toolbelt import MultipartEncoder
 
 from mrseg_label.errors import InvalidInput
-from mrseg_label.http.readers import SignedIn
+from mrseg_label.files import receive
+from mrseg_label.http.readers import CurrentIdentity
 from mrseg_monailabel.params import READER, check_no_paths, parse_params, reader_of
 from mrseg_monailabel.protocol_app import ProtocolApp
-from mrseg_monailabel.routes.uploads import image_name, image_suffix, save
+from mrseg_monailabel.routes.uploads import image_name, image_suffix
 
 # Requests that wait for a pre-segmentation have threads of their own and never take those of the other routes.
 WAITING_READERS = 64
@@ -43,7 +44,7 @@ def router(app: ProtocolApp) -> APIRouter:
     )
     async def infer(
         model: str,
-        identity: SignedIn,
+        identity: CurrentIdentity,
         image: str = "",
         session_id: str = "",
         params: Annotated[str, Form()] = "{}",
@@ -70,8 +71,8 @@ def _infer(app: ProtocolApp, request: dict[str, Any], file: UploadFile | None, o
         raise InvalidInput("nothing to segment: name an image or a session, or send a file")
     with app.workspace.scratch("infer-") as folder:
         if file is not None:
-            upload = save(file, folder / f"image{image_suffix(file)}")
-            image = app.datastore().upload(image or image_name(file), upload, reader_of(request))
+            upload = receive(file.file, folder / f"image{image_suffix(file.filename)}")
+            image = app.datastore().upload(image or image_name(file.filename), upload, reader_of(request))
         result = app.infer({**request, "image": image, "folder": str(folder)})
         if output is Output.JSON:
             return JSONResponse(result["params"])

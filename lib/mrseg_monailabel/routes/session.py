@@ -8,9 +8,10 @@ from fastapi import APIRouter, File, UploadFile
 from fastapi.responses import FileResponse
 
 from mrseg_label.errors import InvalidInput
-from mrseg_label.http.readers import SignedIn
+from mrseg_label.files import receive
+from mrseg_label.http.readers import CurrentIdentity
 from mrseg_monailabel.protocol_app import ProtocolApp
-from mrseg_monailabel.routes.uploads import image_suffix, save
+from mrseg_monailabel.routes.uploads import image_suffix
 
 
 def router(app: ProtocolApp) -> APIRouter:
@@ -20,20 +21,20 @@ def router(app: ProtocolApp) -> APIRouter:
 
     @routes.put("/", summary="Create a session with one image")
     def create(
-        identity: SignedIn, files: Annotated[list[UploadFile], File()], uncompress: bool = False, expiry: int = 0
+        identity: CurrentIdentity, files: Annotated[list[UploadFile], File()], uncompress: bool = False, expiry: int = 0
     ) -> dict[str, Any]:
         if len(files) != 1 or uncompress:
             raise InvalidInput(
                 "a session takes one NIfTI, NRRD or MetaImage file; DICOM series are imported with: mrseg-label import"
             )
-        suffix = image_suffix(files[0])
+        suffix = image_suffix(files[0].filename)
         with app.workspace.scratch("upload-") as folder:
-            session = sessions.add(save(files[0], folder / f"image{suffix}"), suffix, expiry, _owner(identity))
+            session = sessions.add(receive(files[0].file, folder / f"image{suffix}"), suffix, expiry, _owner(identity))
         return {"session_id": session.id, "session_info": session.to_json()}
 
     @routes.get("/{session_id}", summary="Get a session, or its image", response_model=None)
     def get(
-        identity: SignedIn,
+        identity: CurrentIdentity,
         session_id: str,
         update_ts: bool = False,  # noqa: ARG001 - MONAI Label's clients send it; every use keeps the session alive
         image: bool = False,
@@ -44,11 +45,11 @@ def router(app: ProtocolApp) -> APIRouter:
         return session.to_json()
 
     @routes.delete("/{session_id}", summary="End a session")
-    def remove(identity: SignedIn, session_id: str) -> dict[str, Any]:
+    def remove(identity: CurrentIdentity, session_id: str) -> dict[str, Any]:
         return sessions.remove(session_id, _owner(identity)).to_json()
 
     return routes
 
 
-def _owner(identity: SignedIn) -> str | None:
+def _owner(identity: CurrentIdentity) -> str | None:
     return identity.name if identity else None

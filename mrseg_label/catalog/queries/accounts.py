@@ -75,7 +75,7 @@ def revoke_tokens(session: Session, account_name: str, moment: datetime, credent
     session.execute(update(AccessToken).where(mine, AccessToken.revoked_at.is_(None)).values(revoked_at=moment))
 
 
-def forget_tokens(session: Session, before: datetime) -> None:
+def delete_expired_tokens(session: Session, before: datetime) -> None:
     """Delete tokens that expired, and failed sign-ins that no longer block, before a moment."""
     session.execute(delete(AccessToken).where(AccessToken.expires_at < before))
     over = or_(SignInAttempts.blocked_until.is_(None), SignInAttempts.blocked_until < before)
@@ -88,7 +88,7 @@ def attempts(session: Session, keys: Sequence[str]) -> dict[str, SignInAttempts]
     return {row.key: row for row in session.scalars(query)}
 
 
-def forget_attempts(session: Session, keys: Sequence[str]) -> None:
+def delete_attempts(session: Session, keys: Sequence[str]) -> None:
     """Delete failed sign-ins after a successful one."""
     session.execute(delete(SignInAttempts).where(SignInAttempts.key.in_(keys)))
 

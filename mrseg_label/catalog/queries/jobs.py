@@ -33,7 +33,7 @@ def newest(session: Session, kind: str, key: str) -> Job | None:
     ).one_or_none()
 
 
-def listing(session: Session, states: Sequence[JobState] = ACTIVE) -> Sequence[Job]:
+def list_in_states(session: Session, states: Sequence[JobState] = ACTIVE) -> Sequence[Job]:
     """All jobs in these states, oldest first."""
     return session.scalars(select(Job).where(Job.state.in_(states)).order_by(Job.created_at)).all()
 

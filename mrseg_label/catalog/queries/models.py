@@ -28,7 +28,7 @@ def current(session: Session) -> ModelVersion:
     return session.scalars(select(ModelVersion).where(ModelVersion.status == ModelStatus.CURRENT)).one()
 
 
-def listing(session: Session) -> Sequence[ModelVersion]:
+def list_all(session: Session) -> Sequence[ModelVersion]:
     """All versions, newest first."""
     return session.scalars(
         select(ModelVersion).order_by(ModelVersion.created_at.desc(), ModelVersion.version.desc())

@@ -38,9 +38,9 @@ class VersionSums:
     training_cases : in the snapshot of its round.
     """
 
-    drafted_cases: int = 0
+    presegmented_cases: int = 0
     unchanged_cases: int = 0
-    draft_dsc: float | None = None
+    presegmentation_dsc: float | None = None
     edited_voxels: float | None = None
     edited_ml: float | None = None
     seconds: float | None = None

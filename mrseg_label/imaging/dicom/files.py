@@ -36,7 +36,7 @@ class NotAnImage(InvalidInput):
     """The file is not an MR or CT image, but for example a report, a directory or a screenshot."""
 
 
-class Unusable(InvalidInput):
+class UnusableImage(InvalidInput):
     """The file is an image that cannot be used, so that its series lacks a slice.
 
     Attributes

@@ -12,7 +12,7 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from mrseg_label.errors import InvalidInput
-from mrseg_label.imaging.dicom.files import BROKEN, NotAnImage, Unusable, parse
+from mrseg_label.imaging.dicom.files import BROKEN, NotAnImage, UnusableImage, parse
 from mrseg_label.imaging.dicom.functional_groups import GROUPS, FunctionalGroups
 from mrseg_label.imaging.dicom.patient import Patient, patient_of
 from mrseg_label.imaging.dicom.values import first_number, many, number, numbers, text, whole
@@ -72,7 +72,7 @@ class Frame:
 
     file: str
     index: int
-    person: Patient
+    patient: Patient
     modality: str
     series: str
     study: str
@@ -135,11 +135,11 @@ def read_frames(data: bytes, name: str, description: str | None = None) -> list[
     try:
         return list(_frames(ds, data, name, description or ""))
     except InvalidInput as error:
-        raise Unusable(str(error), series) from error
+        raise UnusableImage(str(error), series) from error
     except AttributeError as error:  # its text names the missing attribute
-        raise Unusable(f"an attribute is missing: {error}"[:200], series) from error
+        raise UnusableImage(f"an attribute is missing: {error}"[:200], series) from error
     except BROKEN as error:  # its text is left out, since it may quote a patient's name
-        raise Unusable(f"the attributes of the file are invalid ({type(error).__name__})", series) from error
+        raise UnusableImage(f"the attributes of the file are invalid ({type(error).__name__})", series) from error
 
 
 def _frames(ds: Dataset, data: bytes, name: str, description: str) -> Iterator[Frame]:
@@ -204,7 +204,7 @@ def _frame(
     return Frame(
         file=name,
         index=index,
-        person=patient,
+        patient=patient,
         rows=rows,
         columns=columns,
         spacing_mm=(between_rows, between_columns),

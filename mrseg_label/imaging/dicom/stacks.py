@@ -55,7 +55,7 @@ def stacks_of(frames: Iterable[Frame], channel_of: Callable[[Frame], str]) -> li
     """
     series: dict[tuple[str, str, str], list[Frame]] = {}
     for frame in frames:
-        series.setdefault((frame.person.key, frame.study, frame.series), []).append(frame)
+        series.setdefault((frame.patient.key, frame.study, frame.series), []).append(frame)
     stacks = []
     for members in sorted(series.values(), key=lambda group: (group[0].study, group[0].number, group[0].series)):
         parts = _split(members, channel_of)

@@ -35,7 +35,7 @@ def name_export(
         report.refuse(export.found.shown, str(error))
         return
     stated = StatedNames(export, options)
-    redact = Redaction({frame.person for frame in scan.frames}, stated.codes)
+    redact = Redaction({frame.patient for frame in scan.frames}, stated.codes)
     scan.report_problems(export, redact, report)
     for other in export.beside:
         report.pass_over(redact(other.shown), "not a DICOM image")
@@ -45,7 +45,7 @@ def name_export(
     naming = _Naming(export, files, scan, stated, pseudonyms, redact, report)
     studies: dict[tuple[str, str], list[Stack]] = {}
     for stack in stacks_of(scan.usable_frames(), dixon_channel):
-        studies.setdefault((stack.first.person.key, stack.first.study), []).append(stack)
+        studies.setdefault((stack.first.patient.key, stack.first.study), []).append(stack)
     for stacks in studies.values():
         yield from naming.name_study(stacks)
 
@@ -84,7 +84,7 @@ class _Naming:
         return list(groups.values())
 
     def _name_stack(self, stack: Stack, sequence: str, station: Station) -> NamedImage:
-        frame, patient, warnings = stack.first, stack.first.person, []
+        frame, patient, warnings = stack.first, stack.first.patient, []
         fields = self.stated.fields_of(frame.file)
         code = fields.get("participant")
         if code is None:

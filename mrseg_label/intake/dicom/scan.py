@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from mrseg_label.errors import MrsegError
-from mrseg_label.imaging.dicom import Frame, NotAnImage, Unusable, read_frames
+from mrseg_label.imaging.dicom import Frame, NotAnImage, UnusableImage, read_frames
 from mrseg_label.intake.dicom.exports import Export, folder_of
 from mrseg_label.intake.dicom.redaction import Redaction
 from mrseg_label.intake.dicom.ukbiobank import is_manifest, read_manifest
@@ -76,7 +76,7 @@ def _scan_file(scan: Scan, name: str, read: ReadFile, descriptions: dict[str, st
         (scan.refused if is_damaged else scan.passed_over).setdefault(str(error), []).append(name)
     except DamagedZip:
         raise
-    except Unusable as error:
+    except UnusableImage as error:
         scan.broken_series.add(error.series)
         scan.refused.setdefault(f"{error}; the whole series is refused", []).append(name)
     except MrsegError as error:

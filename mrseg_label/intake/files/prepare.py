@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import examinations
 from mrseg_label.errors import InvalidInput, MrsegError
+from mrseg_label.files import sha256_of, sync
 from mrseg_label.imaging import Geometry, load_image, write_nifti
 from mrseg_label.imaging.streams import MAX_VOXEL_BYTES
 from mrseg_label.intake.images import NamedImage, PreparedImage, RefusedImage
 from mrseg_label.segments.files import SEGMENTATION_SUFFIX
-from mrseg_label.workspace import sha256_of, sync
 
 SCRATCH = "import-"
 """Prefix of the scratch folders of imports and uploads."""

@@ -15,14 +15,14 @@ import numpy as np
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import examinations
 from mrseg_label.errors import InvalidInput, LabelError, MrsegError
+from mrseg_label.files import sha256_of
 from mrseg_label.imaging import Geometry, write_nifti
 from mrseg_label.imaging.formats import SUFFIXES
 from mrseg_label.intake.images import MaskLabels, PreparedImage, PreparedMask, RefusedImage
 from mrseg_label.intake.names import strip_suffix
-from mrseg_label.segments.coverage import required_structures
+from mrseg_label.segments.decode import required_structures
 from mrseg_label.segments.files import SEGMENTATION_SUFFIX, read_segmentation
 from mrseg_label.segments.value_names import check_mask
-from mrseg_label.workspace import sha256_of
 
 
 @dataclass(frozen=True)

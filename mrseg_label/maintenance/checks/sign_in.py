@@ -24,7 +24,7 @@ def check_sign_in(workspace: Workspace) -> Check:
         return Check("sign-in", State.FAILED, str(error))
     catalog = Catalog(workspace.database_url)
     try:
-        active = [account for account in service.listing(catalog) if account.disabled_at is None]
+        active = [account for account in service.list_accounts(catalog) if account.disabled_at is None]
     finally:
         catalog.close()
     if not any(account.role is Role.ADMIN for account in active):

@@ -52,7 +52,7 @@ class LearningPoint(BaseModel):
     def of(cls, row: ModelVersion, sums: VersionSums) -> LearningPoint:
         """Fill the document from its row and what was measured of it."""
         dsc = {name: part.dsc for name, part in sums.structures.items() if part.dsc is not None}
-        presegmentations = ScoreOut(cases=sums.drafted_cases, mean_dsc=sums.draft_dsc, dsc=dsc)
+        presegmentations = ScoreOut(cases=sums.presegmented_cases, mean_dsc=sums.presegmentation_dsc, dsc=dsc)
         return cls(
             round=_round_of(row),
             model_version=row.version,
@@ -95,7 +95,7 @@ class EffortPoint(BaseModel):
         return cls(
             round=_round_of(row),
             model_version=row.version,
-            cases=sums.drafted_cases,
+            cases=sums.presegmented_cases,
             unchanged_cases=sums.unchanged_cases,
             edited_voxels_per_case=sums.edited_voxels,
             edited_ml_per_case=sums.edited_ml,

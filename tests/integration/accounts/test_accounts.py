@@ -103,7 +103,7 @@ def test_two_admins_cannot_disable_each_other_at_once(catalog: Catalog) -> None:
     names = iter(("chief", "deputy"))
     outcomes = at_once(2, lambda: service.disable(catalog, next(names), actor="test"))
     assert outcomes == {"done": 1, "Conflict": 1}
-    assert sum(a.role is Role.ADMIN and a.disabled_at is None for a in service.listing(catalog)) == 1
+    assert sum(a.role is Role.ADMIN and a.disabled_at is None for a in service.list_accounts(catalog)) == 1
 
 
 def test_the_last_admin_cannot_be_removed(catalog: Catalog) -> None:

@@ -37,7 +37,7 @@ from tests.support.identity_provider import CLIENT_SECRET, IdentityProvider
 
 
 def role_of(served: Running, name: str) -> Role:
-    return next(account.role for account in accounts.listing(served.catalog) if account.name == name)
+    return next(account.role for account in accounts.list_accounts(served.catalog) if account.name == name)
 
 
 def test_declining_at_the_provider_is_no_sign_in(hospital: IdentityProvider, browser: Browser) -> None:
@@ -98,7 +98,7 @@ def test_a_user_without_a_role_is_refused(served: Running, hospital: IdentityPro
         assert reply.status_code == 403
         assert "norah" in visible_text(reply) and "'groups'" in visible_text(reply) and READER in visible_text(reply)
         assert "mrseg_session" not in str(reply.headers)
-    assert "norah" not in [account.name for account in accounts.listing(served.catalog)]
+    assert "norah" not in [account.name for account in accounts.list_accounts(served.catalog)]
     hospital.set_user("norah", REVIEWER)  # who then loses it does not get in any more
     assert sign_in(browser, hospital, "norah").status_code == 303
     hospital.set_user("norah")

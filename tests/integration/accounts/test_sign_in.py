@@ -150,7 +150,7 @@ def test_api_keys_are_revocable_and_only_for_programs(guarded: Guarded, person: 
     credentials.revoke(catalog, made.id, actor="test")
     assert guarded.http.get("/api/v1/models", headers=bearer(key)).status_code == 401
     assert made.last_used_at is None  # the row as it was made; the table has noted the use
-    noted = {item.id: item.last_used_at for item in credentials.listing(catalog, "service")}
+    noted = {item.id: item.last_used_at for item in credentials.list_credentials(catalog, "service")}
     assert noted[made.id] is not None
     with pytest.raises(InvalidInput, match="programs"):
         credentials.make(catalog, person(), CredentialKind.API_KEY, "x", actor="test")
@@ -192,5 +192,5 @@ def test_names_and_passwords_have_rules(guarded: Guarded) -> None:
             accounts.add(catalog, "weak.", Role.ADMIN, password=bad, actor="test")
     with pytest.raises(Conflict, match="already"):
         accounts.add(catalog, "ADMIN", Role.RADIOLOGIST, password=PASSWORD, actor="test")
-    stored = {item.name: item.password_hash for item in accounts.listing(catalog)}
+    stored = {item.name: item.password_hash for item in accounts.list_accounts(catalog)}
     assert (stored["admin"] or "").startswith("$argon2id$")

@@ -18,6 +18,7 @@ from monailabel.client import MONAILabelClient
 from monailabel.client.client import MONAILabelClientException
 from numpy.typing import NDArray
 
+from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Acquisition, Annotation, AuditEvent, Job
 from mrseg_label.imaging import Geometry, write_nifti
 from mrseg_label.intake.service import register_upload
@@ -35,7 +36,7 @@ def add_image(running: Running, folder: Path, name: str, grid: Geometry) -> str:
     # The same content would be the same image.
     content = np.arange(np.prod(grid.shape), dtype=np.int16) + 100 * ord(name[0])
     write_nifti(image, content.reshape(grid.shape), grid)
-    return register_upload(running.workspace, image, alias=name, client="test")
+    return register_upload(running.workspace, Reader("test"), image, alias=name)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from mrseg_label.annotation import effort, service
+from mrseg_label.annotation import effort
 from mrseg_label.annotation.record import Submitted
 from mrseg_label.catalog.queries import annotations as rows
 from mrseg_label.catalog.queries import listings
@@ -19,10 +19,11 @@ from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Acquisition, Annotation, Assignment, Examination, ModelVersion, Presegmentation
 from mrseg_label.catalog.types import AnnotationState, AssignmentOutcome, ModelStatus, StructureState
 from mrseg_label.clock import now
-from mrseg_label.errors import GeometryError, LabelError, NotFound
+from mrseg_label.errors import GeometryError, LabelError
+from mrseg_label.files import sha256_of
 from mrseg_label.jobs import JobContext, claim, queue
+from mrseg_label.reports.masks import read_final
 from mrseg_label.worklist.service import assign_next_case, note_presegmentation_sent
-from mrseg_label.workspace import sha256_of
 from tests.support.annotation_house import GRID, House, draft_array, make_house
 
 
@@ -88,11 +89,11 @@ def test_submission_ends_the_assignment_counts_the_case_and_starts_a_job(house: 
 def test_final_mask_serves_every_channel(house: House) -> None:
     with house.catalog.read() as session:
         examination = session.get_one(Examination, house.other_channel)
-    with pytest.raises(NotFound, match="no accepted annotation"):
-        service.final_mask(house.workspace, examination)
+    assert read_final(house.catalog, examination.acquisition_id, Reader("user-xyz")) is None
     sent = house.send(draft_array(), *house.workspace.scheme.names[:5])
-    path, row = service.final_mask(house.workspace, examination)
-    assert row.id == sent.annotation_id and path.is_file()
+    row = read_final(house.catalog, examination.acquisition_id, Reader("user-xyz"))
+    assert row is not None and row.id == sent.annotation_id
+    assert house.workspace.path(row.path).is_file()
 
 
 def test_effort_is_measured_over_judged_structures_against_the_presegmentation(house: House) -> None:

@@ -214,18 +214,25 @@ def test_learning_curve_and_effort(opened: Opened) -> None:
         cases = [add_acquisition(session, add_participant(session, f"p{n}", held_out=n == 0)) for n in range(4)]
         first = [
             add_annotation(
-                session, case, edited=edited, draft_dsc=dsc, structures={"liver": dsc, "spleen": dsc / 2}, seconds=s
+                session,
+                case,
+                edited=edited,
+                presegmentation_dsc=dsc,
+                structures={"liver": dsc, "spleen": dsc / 2},
+                seconds=s,
             )
             for case, edited, dsc, s in zip(cases[:3], (100, 300, 0), (0.2, 0.4, 0.6), (60.0, 120.0, None), strict=True)
         ]
         # Submitted again: the case counts once, with its newest annotation.
-        add_annotation(session, cases[1], edited=500, draft_dsc=0.4, structures={"liver": 0.4, "spleen": 0.2}, number=2)
+        add_annotation(
+            session, cases[1], edited=500, presegmentation_dsc=0.4, structures={"liver": 0.4, "spleen": 0.2}, number=2
+        )
         add_round(
             session, 1, [(first[0], CaseRole.HELD_OUT), (first[1], CaseRole.TRAINING), (first[2], CaseRole.TRAINING)]
         )
     add_model(workspace, "round-1", round_number=1, parent="bootstrap")
     with workspace.catalog.begin() as session:
-        add_annotation(session, cases[3], model_version="round-1", edited=10, draft_dsc=0.9)
+        add_annotation(session, cases[3], model_version="round-1", edited=10, presegmentation_dsc=0.9)
         add_evaluation(session, "bootstrap", first[0], 0.2, {"liver": 0.2, "spleen": None})
         add_evaluation(session, "round-1", first[0], 0.8, {"liver": 0.8, "spleen": 0.5})
     newest, bootstrap = client.get("/api/v1/metrics/learning-curve").json()["items"]

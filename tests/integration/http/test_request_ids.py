@@ -15,7 +15,7 @@ from starlette.responses import StreamingResponse
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.errors import StoredFileError
 from mrseg_label.workspace import Workspace
-from mrseg_monailabel.loop import LoopApp
+from mrseg_monailabel.protocol_app import ProtocolApp
 from mrseg_monailabel.server import build
 from tests.integration.conftest import Guarded, Running
 
@@ -28,7 +28,7 @@ def application(tmp_path: Path) -> Iterator[FastAPI]:
     """The server's application with routes that fail, as a bug would make them fail."""
     Workspace.init(tmp_path / "ws", settings_text='AUTH = "off"\nWORKERS = 0\n')
     workspace = open_workspace(tmp_path / "ws")
-    application = build(LoopApp(workspace))
+    application = build(ProtocolApp(workspace))
 
     def divide(name: str) -> float:
         return len(name) / 0

@@ -22,14 +22,16 @@ from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 from sqlalchemy import func, select
 
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
+from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Acquisition, Alias, AuditEvent, Examination, Job, Participant
 from mrseg_label.errors import InvalidInput
+from mrseg_label.files import sha256_of
 from mrseg_label.imaging import write_nifti
 from mrseg_label.intake.options import ImportOptions, ImportReport
 from mrseg_label.intake.service import import_paths, register_upload
 from mrseg_label.jobs import queue
 from mrseg_label.nnunet.dataset import TrainingCase, write_raw_dataset
-from mrseg_label.workspace import Workspace, sha256_of
+from mrseg_label.workspace import Workspace
 from tests.support.paths import REAL_MR as REAL_MR_FOLDER
 
 DIXON = ImportOptions(pattern="{participant}/{station}_{sequence}.nii.gz")
@@ -368,10 +370,10 @@ def test_uploads_under_a_readers_own_name(opened: Opened, tmp_path: Path) -> Non
     workspace = opened
     first, second = write(tmp_path / "a.nii.gz", 1), write(tmp_path / "b.nii.gz", 2)
     name = "3: T1 VIBE dixon"
-    one = register_upload(workspace, first, alias=name, client="anna")
-    assert register_upload(workspace, first, alias=name, client="anna") == one
-    assert register_upload(workspace, first, alias="other", client="ben") == one
-    two = register_upload(workspace, second, alias=name, client="anna")
+    one = register_upload(workspace, Reader("anna"), first, alias=name)
+    assert register_upload(workspace, Reader("anna"), first, alias=name) == one
+    assert register_upload(workspace, Reader("ben"), first, alias="other") == one
+    two = register_upload(workspace, Reader("anna"), second, alias=name)
     assert two != one
     with workspace.catalog.read() as session:
         assert session.get_one(Alias, ("anna", name)).examination_id == two
@@ -383,10 +385,10 @@ def test_uploads_under_a_readers_own_name(opened: Opened, tmp_path: Path) -> Non
         assert session.scalar(select(func.count()).select_from(Job).where(Job.kind == queue.PRESEGMENT_PENDING)) == 1
     for bad in ("", "a/b", "x\\y", "..", "a\nb", "x" * 201):
         with pytest.raises(InvalidInput):
-            register_upload(workspace, first, alias=bad, client="anna")
+            register_upload(workspace, Reader("anna"), first, alias=bad)
     (tmp_path / "junk.nii.gz").write_bytes(b"junk")
     with pytest.raises(InvalidInput, match="junk name"):
-        register_upload(workspace, tmp_path / "junk.nii.gz", alias="junk name", client="anna")
+        register_upload(workspace, Reader("anna"), tmp_path / "junk.nii.gz", alias="junk name")
 
 
 def test_a_downloaded_image_that_is_uploaded_again_is_the_same(opened: Opened, tmp_path: Path) -> None:
@@ -395,7 +397,7 @@ def test_a_downloaded_image_that_is_uploaded_again_is_the_same(opened: Opened, t
     entry = report.accepted[0]
     saved = tmp_path / "saved.nrrd"
     sitk.WriteImage(sitk.ReadImage(str(workspace.path(entry.stored))), str(saved))
-    assert register_upload(workspace, saved, alias="mine", client="anna") == entry.id
+    assert register_upload(workspace, Reader("anna"), saved, alias="mine") == entry.id
 
 
 def test_killed_in_the_middle_and_run_again(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.tables import Annotation, Examination
 from mrseg_label.imaging import Geometry
 from mrseg_label.workspace import Workspace
-from mrseg_monailabel.loop import LoopApp
+from mrseg_monailabel.protocol_app import ProtocolApp
 from mrseg_monailabel.server import build
 
 MOST_FILES = 8
@@ -141,7 +141,7 @@ def workspace(tmp_path: Path) -> Iterator[OpenedWorkspace]:
 
 @pytest.fixture
 def application(workspace: OpenedWorkspace) -> FastAPI:
-    return build(LoopApp(workspace))
+    return build(ProtocolApp(workspace))
 
 
 def put(application: FastAPI, path: str, **request: Any) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import SimpleITK as sitk
 
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.catalog.queries import audit
+from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.types import Role
 from mrseg_label.errors import InvalidInput
 from mrseg_label.intake.service import register_upload
@@ -177,7 +178,7 @@ def test_an_upload_is_no_larger_than_is_allowed_when_it_is_unpacked(tmp_path: Pa
     image[0, 0, 0] = 1
     nibabel.save(nibabel.Nifti1Image(image, np.diag([1.0, 1.0, 1.0, 1.0])), tmp_path / "large.nii.gz")
     with pytest.raises(InvalidInput, match="cannot be used"):
-        register_upload(workspace, tmp_path / "large.nii.gz", alias="large", client="ada")
+        register_upload(workspace, Reader("ada"), tmp_path / "large.nii.gz", alias="large")
     nibabel.save(nibabel.Nifti1Image(image[:64, :64], np.diag([1.0, 1.0, 1.0, 1.0])), tmp_path / "small.nii.gz")
-    assert register_upload(workspace, tmp_path / "small.nii.gz", alias="small", client="ada")
+    assert register_upload(workspace, Reader("ada"), tmp_path / "small.nii.gz", alias="small")
     workspace.catalog.close()

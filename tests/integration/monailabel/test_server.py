@@ -22,6 +22,7 @@ from monailabel.client import MONAILabelClient
 
 from mrseg_label.catalog.queries import annotations as annotation_rows
 from mrseg_label.catalog.queries import examinations, presegmentations, rounds
+from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.types import RoundState
 from mrseg_label.intake.service import register_upload
 from mrseg_label.jobs import Claim, claim
@@ -166,7 +167,7 @@ def test_infer_waits_for_a_worker_while_others_are_served(running: Running, tmp_
 
 def test_a_server_that_ends_answers_those_who_wait(running: Running, tmp_path: Path) -> None:
     image = write_image(tmp_path / "stop.nii.gz", 101)
-    identifier = register_upload(running.workspace, image, alias="stop", client="test")
+    identifier = register_upload(running.workspace, Reader("test"), image, alias="stop")
     with Server(running.workspace.root, tmp_path / "serve.log") as server, ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(_infer, server.url, identifier, 600)
         _claim_draft(running, _acquisition(running, identifier), patience=60)  # so it waits, and no worker will come
@@ -233,7 +234,7 @@ def test_slicer_neither_starts_nor_stops_a_round(running: Running, client: MONAI
     """What "auto update model" sends after every submission."""
     assert client.train_status(check_if_running=True) is False
     with running.catalog.begin() as session:
-        number = rounds_service.start_in(session, running.workspace.settings, actor="test").number
+        number = rounds_service.start_in_transaction(session, running.workspace.settings, actor="test").number
     try:
         assert client.train_status(check_if_running=True) is True
         for status in (client.train_stop(), client.train_start("mrseg", {}), client.train_status()):

@@ -43,7 +43,7 @@ def annotate(opened: OpenedWorkspace, folder: Path, seed: int, names: list[str],
     write_nifti(folder / f"image{seed}.nii.gz", image, geometry)
     mask = folder / "mask.nii.gz"
     write_nifti(mask, np.where(labels <= len(names), labels, 0).astype(np.uint8), geometry)
-    examination = register_upload(opened, folder / f"image{seed}.nii.gz", alias=f"image {seed}", client="ada")
+    examination = register_upload(opened, Reader("ada"), folder / f"image{seed}.nii.gz", alias=f"image {seed}")
     sent = submit(opened, Reader("ada"), examination_id=examination, upload=mask, file_name=mask.name, label_info=[{"name": name} for name in names])  # fmt: skip
     with opened.catalog.begin() as session:
         case = session.get(Acquisition, sent.acquisition_id)

@@ -15,9 +15,10 @@ import pytest
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.queries import listings
 from mrseg_label.errors import ConfigurationError, Conflict, InvalidInput, StoredFileError
+from mrseg_label.files import sha256_of
 from mrseg_label.maintenance import backup
 from mrseg_label.rounds.export import ExportFormat, export_dataset
-from mrseg_label.workspace import Workspace, sha256_of
+from mrseg_label.workspace import Workspace
 from tests.support.stored_cases import AFFINE, SHAPE, store_case, stored_annotation_file
 from tests.unit.registry.test_registry import add_version
 

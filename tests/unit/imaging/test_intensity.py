@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from mrseg_label.imaging import load_image, reorient
 from mrseg_label.imaging.body import body_mask, fill_holes_per_slice, largest_component
-from mrseg_label.imaging.intensity import AIR_HU, CAVITY_HU, equalize, invert, raw
+from mrseg_label.imaging.intensity import AIR_HU, CAVITY_HU, equalize, invert, round_to_int16
 from mrseg_label.segments.label_maps import read_label_map
 from tests.support.paths import REAL_MR
 
@@ -90,12 +90,12 @@ def test_equalisation_spreads_the_tissue_and_keeps_its_order(image: np.ndarray[A
 
 
 def test_raw_values_stay_unless_rounding_would_erase_them(image: np.ndarray[Any, Any]) -> None:
-    np.testing.assert_array_equal(raw(image), image)
-    np.testing.assert_array_equal(raw(image + 0.2), image)
+    np.testing.assert_array_equal(round_to_int16(image), image)
+    np.testing.assert_array_equal(round_to_int16(image + 0.2), image)
     fraction = image / image.max()
-    scaled = raw(fraction)
+    scaled = round_to_int16(fraction)
     assert scaled.dtype == np.int16 and np.corrcoef(scaled.ravel(), image.ravel())[0, 1] > 0.9999
-    huge = raw(image.astype(np.float64) * 1e6)
+    huge = round_to_int16(image.astype(np.float64) * 1e6)
     assert np.corrcoef(huge.ravel(), image.ravel())[0, 1] > 0.9999
 
 

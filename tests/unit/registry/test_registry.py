@@ -56,7 +56,7 @@ def add_version(workspace: OpenedWorkspace, version: str, weights: bytes = b"wei
 
 def statuses(workspace: OpenedWorkspace) -> dict[str, str]:
     with workspace.catalog.read() as session:
-        return {row.version: str(row.status) for row in models.listing(session)}
+        return {row.version: str(row.status) for row in models.list_all(session)}
 
 
 def test_bootstrap_is_current_and_has_no_archive(workspace: OpenedWorkspace) -> None:

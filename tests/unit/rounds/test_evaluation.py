@@ -84,7 +84,7 @@ def test_effort_leaves_out_structures_that_were_not_annotated(opened: OpenedWork
         sums = performance.sums_by_version(session, [version])[BOOTSTRAP]
     # The spleen fills half of the pre-segmentation; not annotating it is not an edit.
     assert sums.edited_voxels == 1
-    assert sums.draft_dsc == pytest.approx(LIVER)
+    assert sums.presegmentation_dsc == pytest.approx(LIVER)
     assert list(sums.structures) == ["liver"]
 
 

@@ -1,6 +1,6 @@
 """Compare the sources of TotalSegmentator's pre-segmentations: raw, inverted and equalised images, on a few unseen cases.
 
-The comparison runs in a child process (``python -m mrseg_label.simulation.sources``), since it loads the model. The
+The comparison runs in a child process (``python -m mrseg_label.simulation.source_comparison``), since it loads the model. The
 child prints one JSON object a line for each measurement.
 """
 

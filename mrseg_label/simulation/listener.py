@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 
-class Watcher:
+class DemoListener:
     """Receives the progress of a demo; this base class ignores it."""
 
     def phase(self, title: str, total: float | None = None) -> None:

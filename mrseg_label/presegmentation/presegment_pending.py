@@ -29,7 +29,7 @@ def enqueue_pending_presegmentations(session: Session, settings: Settings, momen
     # The order of assignment depends on which participants are held out.
     participants.decide_held_out(session)
     version = models.current(session).version
-    missing = settings.drafts_ahead - presegmentations.count_ready(session, version, moment)
+    missing = settings.presegmentations_ahead - presegmentations.count_ready(session, version, moment)
     pending = presegmentations.waiting_without(session, version, moment, missing) if missing > 0 else []
     for acquisition_id in pending:
         enqueue_presegmentation(session, acquisition_id, version)
