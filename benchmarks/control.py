@@ -24,7 +24,7 @@ from mrseg_label.metrics import dice
 from mrseg_label.nnunet.predict import Predictor
 from mrseg_label.nnunet.run import TrainingRun
 from mrseg_label.nnunet.supervise import train
-from mrseg_label.segments.label_maps import read_label_map
+from mrseg_label.segments.files import read_label_map
 
 
 def train_control(workspace: OpenedWorkspace, folder: Path) -> Path:

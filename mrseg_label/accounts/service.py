@@ -193,7 +193,7 @@ def get(session: Session, name: str) -> Account:
 
 
 def _end_sign_ins(catalog: Catalog, session: Session, name: str) -> None:
-    """End the tokens and assignments of an account; a later submission for such a case is kept as a further reading."""
+    """End the tokens and assignments of an account; a later submission for such a case is kept as a second reading."""
     moment = catalog.now(session)
     rows.revoke_tokens(session, name, moment)
     assignments.return_all_of_account(session, name, moment)

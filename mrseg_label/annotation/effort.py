@@ -17,7 +17,7 @@ from mrseg_label.errors import NotFound
 from mrseg_label.jobs import JobContext
 from mrseg_label.labels import LabelScheme
 from mrseg_label.metrics import Effort, effort, per_structure
-from mrseg_label.segments.label_maps import read_label_map
+from mrseg_label.segments.files import read_label_map
 
 # Nobody works on one case for longer without a break: a longer time means that the reader was away.
 MAX_SITTING_SECONDS = 4 * 3600.0

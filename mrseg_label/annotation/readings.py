@@ -34,7 +34,7 @@ def compare(workspace: OpenedWorkspace, first_id: str, second_id: str) -> dict[s
         They are annotations of different acquisitions.
     """
     from mrseg_label.metrics import dice, hausdorff95, per_structure
-    from mrseg_label.segments.label_maps import read_label_map  # imported here: SciPy is behind both
+    from mrseg_label.segments.files import read_label_map  # imported here: SciPy is behind both
 
     with workspace.catalog.read() as session:
         first, second = rows.get(session, first_id), rows.get(session, second_id)

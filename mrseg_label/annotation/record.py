@@ -40,8 +40,8 @@ class Submitted:
 
     Attributes
     ----------
-    number : of the revision among those of its acquisition, from 1.
-    is_final : whether it is the acquisition's mask (once accepted), or a further reading beside another's.
+    number : of this annotation among those of its acquisition, from 1.
+    is_final : whether it is the acquisition's mask (once accepted), or a second reading beside another's.
     repeated : the reader had submitted the same before, and nothing new was recorded.
     seconds : from assignment to submission; None where the case was not assigned to this reader.
     report : what decoding changed: renamed, ignored and overlapping segments, moved voxels.

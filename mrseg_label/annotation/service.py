@@ -26,7 +26,7 @@ from mrseg_label.imaging import Geometry, write_nifti
 from mrseg_label.labels import LabelScheme
 from mrseg_label.metrics import joint_histogram
 from mrseg_label.segments.decode import Decoded, decode, required_structures
-from mrseg_label.segments.label_maps import read_label_map
+from mrseg_label.segments.files import read_label_map
 from mrseg_label.workspace import Workspace
 
 LabelMap = NDArray[np.integer[Any]]

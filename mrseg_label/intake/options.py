@@ -90,7 +90,7 @@ class ImportReport:
 
     Attributes
     ----------
-    passed_over : files beside DICOM images that are none, and remarks on masks; no failures.
+    passed_over : files beside DICOM images that are not images, and remarks on masks; not failures.
     masks : number of masks that were enqueued.
     unchanged : number of images that were in the catalogue already.
     """

@@ -21,7 +21,7 @@ from mrseg_label.imaging import Geometry, load_image, reorient, write_nifti
 from mrseg_label.labels import LabelScheme
 from mrseg_label.nnunet.environment import BACKGROUND, FILE_ENDING, IGNORE, READER
 from mrseg_label.nnunet.splits import make_splits
-from mrseg_label.segments.label_maps import read_label_map
+from mrseg_label.segments.files import read_label_map
 
 CASES_FILE = "cases.json"
 CHANNEL_NAME = "MR"  # any name but CT: nnU-Net then normalises each image by its own mean and standard deviation

@@ -31,7 +31,7 @@ def check_ready(workspace: OpenedWorkspace) -> None:
     Raises
     ------
     Unavailable
-        One of the two fails; the message says which.
+        The database or the workspace cannot be used; the message names it.
     """
     with workspace.catalog.read() as session:
         session.connection()

@@ -18,7 +18,7 @@ from mrseg_label.errors import InvalidInput
 from mrseg_label.metrics.overlap import dice
 from mrseg_label.presegmentation.loaded_models import LoadedModels
 from mrseg_label.rounds.snapshot import annotated_structures
-from mrseg_label.segments.label_maps import read_label_map
+from mrseg_label.segments.files import read_label_map
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from mrseg_label.catalog.queries import models, presegmentations, rounds
 from mrseg_label.catalog.tables import BOOTSTRAP, Annotation, Presegmentation
 from mrseg_label.imaging import write_nifti
 from mrseg_label.labels import TOTALSEGMENTATOR_TOTAL, LabelScheme
-from mrseg_label.segments.label_maps import read_label_map
+from mrseg_label.segments.files import read_label_map
 from mrseg_label.workspace import Workspace
 
 # Keys of Round.result: how the label maps of a round were made, and in there the structures it was trained on.

@@ -11,8 +11,7 @@ import numpy as np
 from mrseg_label.imaging import Geometry
 from mrseg_label.labels import LabelScheme
 from mrseg_label.segments.decode import decode, decode_segments
-from mrseg_label.segments.files import MAX_SEGMENTS, Segment, Segmentation, read_segmentation
-from mrseg_label.segments.label_maps import MAX_LABEL, Layer
+from mrseg_label.segments.files import MAX_LABEL, MAX_SEGMENTS, Layer, Segment, Segmentation, read_segmentation
 from mrseg_label.segments.names import NameTable, is_ignored
 
 

@@ -67,7 +67,7 @@ class Assigner:
 
         Parameters
         ----------
-        second_reading : beside another reader who may have the case; what is submitted is a further reading.
+        second_reading : beside another reader who may have the case; what is submitted is a second reading.
         base : the mask that the reader starts from instead of a pre-segmentation.
         requested : keep the case until the reader asks for the next one.
         """

@@ -29,7 +29,7 @@ def resolve_image(catalog: Catalog, image: str, reader: Reader, *, to_submit: bo
     Parameters
     ----------
     to_submit : for a submission. It is accepted for every case that was once assigned to this reader, since the
-        work is done and is kept as a further reading; it lets the reader see nothing.
+        work is done and is kept as a second reading; it lets the reader see nothing.
 
     Raises
     ------

@@ -32,7 +32,7 @@ def disagreement(newer: Path, older: Path, structures: int) -> float:
     Results are cached: stored files never change.
     """
     from mrseg_label.metrics import dice
-    from mrseg_label.segments.label_maps import read_label_map  # imported here: SciPy is behind metrics
+    from mrseg_label.segments.files import read_label_map  # imported here: SciPy is behind metrics
 
     scores = dice(read_label_map(newer)[0], read_label_map(older)[0], structures)
     present = scores[~np.isnan(scores)]

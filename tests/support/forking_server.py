@@ -16,7 +16,7 @@ import uvicorn.loops.uvloop
 import uvicorn.protocols.http.httptools_impl
 import uvicorn.protocols.websockets.auto  # noqa: F401
 
-import mrseg_label.segments.label_maps  # noqa: F401
+import mrseg_label.segments.files  # noqa: F401
 import mrseg_monailabel.server  # noqa: F401
 from mrseg_label.http.server import run_server
 from mrseg_label.workspace import Workspace

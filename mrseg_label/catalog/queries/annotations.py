@@ -12,7 +12,7 @@ from mrseg_label.catalog.queries import concepts
 from mrseg_label.catalog.tables import Acquisition, Annotation, Participant
 from mrseg_label.catalog.types import AnnotationState
 
-# The newest such annotation is the acquisition's mask: accepted, and not a further reading.
+# The newest such annotation is the acquisition's mask: accepted, and not a second reading.
 _MAY_BE_MASK = (Annotation.state == AnnotationState.ACCEPTED, Annotation.is_final)
 
 
@@ -30,7 +30,7 @@ def next_number(session: Session, acquisition_id: str) -> int:
 
 
 def final(session: Session, acquisition_id: str) -> Annotation | None:
-    """The annotation that is the acquisition's mask: the newest accepted one that is not a further reading."""
+    """The annotation that is the acquisition's mask: the newest accepted one that is not a second reading."""
     return _newest(session, Annotation.acquisition_id == acquisition_id, *_MAY_BE_MASK)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,7 +31,7 @@ class VersionSums:
     Attributes
     ----------
     drafted_cases : annotated cases whose reader started from a pre-segmentation by this version.
-    draft_dsc, edited_voxels, edited_ml, seconds : means over these cases; DSC of pre-segmentation and annotation.
+    presegmentation_dsc, edited_voxels, edited_ml, seconds : means over these cases; DSC of pre-segmentation and annotation.
     structures : the same by structure.
     held_out_cases, held_out_dsc : number of held-out cases that it was evaluated on, and mean DSC over these.
     held_out_structures : mean DSC by structure.
@@ -58,10 +58,7 @@ def sums_by_version(session: Session, versions: Sequence[ModelVersion]) -> dict[
     mask, which is the one that a round would train on.
     """
     names = [row.version for row in versions]
-    sums = {name: VersionSums() for name in names}
-    for name, values in _effort(session, names).items():
-        for key, value in values.items():
-            setattr(sums[name], key, value)
+    sums = {name: VersionSums() for name in names} | _effort(session, names)
     for name, structure, cases, edited, dsc in session.execute(_structures(names)):
         if name is not None:
             sums[name].structures[structure] = StructureEffort(cases, _float(edited), _float(dsc))
@@ -84,7 +81,7 @@ def _compared_masks(names: Sequence[str]) -> Select[Any]:
     )
 
 
-def _effort(session: Session, names: Sequence[str]) -> Mapping[str, dict[str, Any]]:
+def _effort(session: Session, names: Sequence[str]) -> dict[str, VersionSums]:
     edited = Annotation.effort["edited_voxels"].as_integer()
     query = (
         select(
@@ -100,14 +97,14 @@ def _effort(session: Session, names: Sequence[str]) -> Mapping[str, dict[str, An
         .group_by(Annotation.model_version)
     )
     return {
-        name: {
-            "drafted_cases": cases,
-            "unchanged_cases": int(unchanged or 0),
-            "draft_dsc": _float(dsc),
-            "edited_voxels": _float(voxels),
-            "edited_ml": _float(volume),
-            "seconds": _float(seconds),
-        }
+        name: VersionSums(
+            presegmented_cases=cases,
+            unchanged_cases=int(unchanged or 0),
+            presegmentation_dsc=_float(dsc),
+            edited_voxels=_float(voxels),
+            edited_ml=_float(volume),
+            seconds=_float(seconds),
+        )
         for name, cases, unchanged, dsc, voxels, volume, seconds in session.execute(query)
         if name is not None
     }

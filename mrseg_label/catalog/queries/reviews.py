@@ -50,7 +50,7 @@ def sent_back(session: Session, moment: datetime) -> list[SentBack]:
     is_assigned = exists().where(
         assignment.acquisition_id == Annotation.acquisition_id,
         concepts.is_open(assignment, moment),
-        assignment.second_reading != Annotation.is_final,  # a further reading goes back as a second reading
+        assignment.second_reading != Annotation.is_final,  # a second reading is returned as one
     )
     query = (
         select(Acquisition, Annotation, Review.created_at)

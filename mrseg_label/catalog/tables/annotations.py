@@ -87,7 +87,7 @@ class Annotation(Base):
     seconds: Mapped[float | None] = mapped_column(Float)  # from assignment to submission
     is_final: Mapped[bool] = mapped_column(
         default=True
-    )  # the newest such, once accepted, is the acquisition's mask; else a further reading
+    )  # the newest such, once accepted, is the acquisition's mask; else a second reading
     report: Mapped[dict[str, Any]] = mapped_column(default=dict)  # what decoding changed
     effort: Mapped[dict[str, Any] | None]  # edited voxels and DSC against the pre-segmentation; measured by a job
     created_at: Mapped[datetime] = mapped_column(default=now)

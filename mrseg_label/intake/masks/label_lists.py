@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mrseg_label.errors import InvalidInput, LabelError
 from mrseg_label.intake.images import MaskLabels
-from mrseg_label.segments.label_maps import MAX_LABEL
+from mrseg_label.segments.files import MAX_LABEL
 
 _VALUE_COLUMNS = ("id", "value", "label", "index", "labelvalue")
 _NAME_COLUMNS = ("name", "structure", "label_name", "labelname")

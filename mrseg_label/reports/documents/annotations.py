@@ -49,7 +49,7 @@ class AnnotationOut(BaseModel):
     examination: str = Field(description="the channel that it was drawn on")
     propagated: bool = Field(description="whether it was drawn on another channel than the requested examination")
     is_final: bool = Field(
-        description="whether it is the mask of its acquisition while it is the newest accepted one; false: a further reading"
+        description="whether it is the mask of its acquisition while it is the newest accepted one; false: a second reading"
     )
     model_version: str | None = Field(description="model version whose pre-segmentation the reader started from")
     presegmentation: str | None

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from mrseg_label.catalog.tables import Annotation
-from mrseg_label.segments.label_maps import read_label_map
+from mrseg_label.segments.files import read_label_map
 from tests.support.annotation_house import House, make_house
 
 # Three readers submit without end; a line is printed when a submission has been acknowledged.

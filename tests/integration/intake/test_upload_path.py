@@ -6,13 +6,15 @@ one of these (such as a prepared image), and finally the row. Every call is foll
 until it returns.
 
 Not counted are helpers that get only a name, an id or a digest (ids, queries, settings, the audit trail): they do not
-see the upload and cannot change it. The room ``imaging``, a library of pure functions, counts as one file: the module
-that is called first. The modules behind it (one for each format, streams, geometry) are noted separately.
+see the upload and cannot change it. Two libraries count as one file each, whichever of their modules is called first:
+the room ``imaging``, pure functions with a module for each format, and the storage of files, ``workspace`` with
+``files`` under it. Their other modules are noted separately.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,21 +38,31 @@ from mrseg_label.imaging import Geometry
 from mrseg_label.workspace import Workspace
 from mrseg_monailabel.protocol_app import ProtocolApp
 from mrseg_monailabel.server import build
+from tests.support.paths import ROOT
 
 MOST_FILES = 8
-MOST_FILES_OF_A_MASK = 11  # decoding by name and comparing with the pre-segmentation come on top
-# The table in docs/architecture.md shows this list.
+# The tables in docs/architecture.md show these lists.
 IMAGE_UPLOAD = (
     "mrseg_monailabel/routes/datastore.py",
-    "mrseg_monailabel/routes/uploads.py",
+    "mrseg_label/files.py",
     "mrseg_monailabel/datastore.py",
     "mrseg_label/intake/uploads.py",
-    "mrseg_label/workspace.py",
     "mrseg_label/intake/files/prepare.py",
     "mrseg_label/imaging/volume.py",
     "mrseg_label/intake/record.py",
 )
-IMAGING = "mrseg_label/imaging/"
+MASK_UPLOAD = (
+    "mrseg_monailabel/routes/datastore.py",
+    "mrseg_label/files.py",
+    "mrseg_monailabel/datastore.py",
+    "mrseg_label/annotation/service.py",
+    "mrseg_label/segments/decode.py",
+    "mrseg_label/segments/files.py",
+    "mrseg_label/imaging/formats.py",
+    "mrseg_label/annotation/record.py",
+)
+# Each counts as one file: whichever of its modules is crossed first.
+LIBRARIES = (("mrseg_label/imaging/",), ("mrseg_label/workspace.py", "mrseg_label/files.py"))
 PACKAGES = tuple(Path(package.__path__[0]) for package in (mrseg_label, mrseg_monailabel))
 
 
@@ -59,8 +71,8 @@ class Follower:
 
     Attributes
     ----------
-    crossed : in the order in which they were first crossed; of ``imaging`` the first module alone.
-    inner : the other modules of ``imaging``.
+    crossed : in the order in which they were first crossed; of a library the first module alone.
+    inner : the other modules of the libraries.
 
     Parameters
     ----------
@@ -102,7 +114,10 @@ class Follower:
     def _note(self, file: str) -> None:
         if file in self.crossed:
             return
-        is_inner = file.startswith(IMAGING) and any(other.startswith(IMAGING) for other in self.crossed)
+        is_inner = any(
+            file.startswith(library) and any(other.startswith(library) for other in self.crossed)
+            for library in LIBRARIES
+        )
         noted = self.inner if is_inner else self.crossed
         if file not in noted:
             noted.append(file)
@@ -167,7 +182,6 @@ def test_an_image_crosses_few_files(application: FastAPI, workspace: OpenedWorks
         workspace.verify(row.path, row.digest)
     assert tuple(follower.crossed) == IMAGE_UPLOAD
     assert len(follower.crossed) <= MOST_FILES
-    assert all(file.startswith(IMAGING) for file in follower.inner)
 
 
 def test_a_mask_goes_from_the_route_to_its_row(
@@ -188,6 +202,13 @@ def test_a_mask_goes_from_the_route_to_its_row(
             data={"params": params},
             files={"label": ("mask.nii.gz", file)},
         )
-    assert follower.crossed[0] == "mrseg_monailabel/routes/datastore.py"
-    assert follower.crossed[-1] == "mrseg_label/annotation/record.py"
-    assert len(follower.crossed) <= MOST_FILES_OF_A_MASK
+    assert tuple(follower.crossed) == MASK_UPLOAD
+    assert len(follower.crossed) <= MOST_FILES
+
+
+@pytest.mark.parametrize("path", [IMAGE_UPLOAD, MASK_UPLOAD], ids=["image", "mask"])
+def test_the_documentation_lists_the_same_files(path: tuple[str, ...]) -> None:
+    rows = [line for line in (ROOT / "docs/architecture.md").read_text().splitlines() if re.match(r"\| \d \|", line)]
+    listed = [re.findall(r"`([\w/]+\.py)`", row)[0] for row in rows]
+    count = len(path)
+    assert list(path) in (listed[:count], listed[-count:])

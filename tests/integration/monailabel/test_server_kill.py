@@ -27,7 +27,7 @@ from mrseg_label.catalog.tables import Annotation, Assignment, Examination
 from mrseg_label.files import TEMPORARY_SUFFIX
 from mrseg_label.intake.service import import_paths
 from mrseg_label.maintenance.sweep import FOLDERS, sweep
-from mrseg_label.segments.label_maps import read_label_map
+from mrseg_label.segments.files import read_label_map
 from mrseg_label.simulation.server import free_port
 from mrseg_label.workspace import Workspace
 from tests.integration.conftest import add_draft, write_image

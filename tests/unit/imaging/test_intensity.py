@@ -11,7 +11,7 @@ from scipy import ndimage
 from mrseg_label.imaging import load_image, reorient
 from mrseg_label.imaging.body import body_mask, fill_holes_per_slice, largest_component
 from mrseg_label.imaging.intensity import AIR_HU, CAVITY_HU, equalize, invert, round_to_int16
-from mrseg_label.segments.label_maps import read_label_map
+from mrseg_label.segments.files import read_label_map
 from tests.support.paths import REAL_MR
 
 SPACING = (3.0, 3.0, 4.0)

@@ -105,7 +105,7 @@ def test_labels_that_are_not_of_the_scheme_are_refused(tmp_path: Path) -> None:
             )
         assert list((tmp_path / "raw").iterdir()) == []
 
-    refused(np.full_like(labels, 4), "labels go up to 4; the label scheme ends at 3")
+    refused(np.full_like(labels, 4), "label ids up to 4; the label scheme ends at 3")
     refused(np.full(labels.shape, 0.5, np.float32), "whole numbers")
     refused(np.zeros_like(labels), "nothing to train on")
 

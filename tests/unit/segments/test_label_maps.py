@@ -10,7 +10,7 @@ import pytest
 
 from mrseg_label.errors import InvalidInput
 from mrseg_label.imaging import Geometry, write_nifti
-from mrseg_label.segments.label_maps import read_label_map
+from mrseg_label.segments.files import read_label_map
 
 
 def test_label_maps_keep_ids_and_geometry(tmp_path: Path) -> None:
