@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from mrseg_label.accounts.identity import Identity
-from mrseg_label.catalog.reader import Reader
+from mrseg_label.catalog.reader import MAX_CLIENT_LENGTH, Reader
 from mrseg_label.errors import InvalidInput
 
-MAX_CLIENT_LENGTH = 200
 FILE_PARAMS = ("image", "label", "file", "folder", "path", "model", "session_id")
 READER = "mrseg_reader"  # key of the reader in a request to the app object; no client can send a Reader
 

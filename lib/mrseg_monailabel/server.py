@@ -79,7 +79,7 @@ def build(app: ProtocolApp) -> FastAPI:
 
     def openapi() -> dict[str, Any]:
         if application.openapi_schema is None:
-            permissions.describe(without_permissions())
+            permissions.add_to_openapi(without_permissions())
         return application.openapi_schema or {}
 
     application.openapi = openapi  # type: ignore[method-assign]

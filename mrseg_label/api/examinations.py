@@ -7,7 +7,7 @@ from fastapi import APIRouter, status
 from mrseg_label.api import paging
 from mrseg_label.api.requests import AssignmentRequest, ReaderRequest, UnusableRequest
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries.listings import ExaminationFilter
+from mrseg_label.catalog.queries.examinations import ExaminationFilter
 from mrseg_label.http.readers import CurrentReader, with_client_name
 from mrseg_label.reports.cases import (
     read_acquisition_id,

@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, Field
 
 from mrseg_label.annotation.review import MAX_COMMENT
+from mrseg_label.catalog.reader import MAX_CLIENT_LENGTH
 from mrseg_label.worklist.requests import Purpose
 
 
@@ -25,7 +26,7 @@ def _without_control_characters(text: str) -> str:
 ClientName = Annotated[
     str | None,
     Field(
-        max_length=200,
+        max_length=MAX_CLIENT_LENGTH,
         description="name of the reader, as in Slicer's settings; required without sign-in, ignored with it",
     ),
     AfterValidator(lambda name: None if name is None else _printable(name)),

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from mrseg_label.catalog.types import DEFAULT_CLIENT, Role
 from mrseg_label.errors import Forbidden
 
+MAX_CLIENT_LENGTH = 200  # of the name that a client program sends
+
 
 @dataclass(frozen=True)
 class Reader:

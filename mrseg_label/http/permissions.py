@@ -62,7 +62,7 @@ class PermissionTable:
         """Whether the table has the path, with any method."""
         return any(item.pattern.match(path) for item in self.permissions)
 
-    def describe(self, openapi: dict[str, Any]) -> dict[str, Any]:
+    def add_to_openapi(self, openapi: dict[str, Any]) -> dict[str, Any]:
         """Add to an OpenAPI document how to sign in, and to each operation who may call it."""
         schemes = openapi.setdefault("components", {}).setdefault("securitySchemes", {})
         schemes["password"] = {"type": "oauth2", "flows": {"password": {"scopes": {}, "tokenUrl": "/auth/token"}}}

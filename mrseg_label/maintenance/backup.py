@@ -16,7 +16,7 @@ from pathlib import Path
 
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import listings, models
+from mrseg_label.catalog.queries import contents, models
 from mrseg_label.config import CONFIG_FILE
 from mrseg_label.errors import ConfigurationError, Conflict, InvalidInput, StoredFileError
 from mrseg_label.files import TEMPORARY_SUFFIX, replacing
@@ -142,7 +142,7 @@ def restore(file: Path, root: Path, progress: Progress | None = None) -> Packed:
 def verify_files(workspace: OpenedWorkspace, progress: Progress | None = None) -> Iterator[str]:
     """Check every stored file against its digest; yields a message for each that is damaged or missing."""
     with workspace.catalog.read() as session:
-        single = listings.stored_files(session)
+        single = contents.stored_files(session)
         versions = models.list_all(session)
     total = len(single) + len(versions)
     checks: list[Callable[[], None]] = [_single(workspace, path, digest) for path, digest in single]
@@ -180,7 +180,7 @@ def _verify(root: Path, progress: Progress | None) -> int:
         if damaged:
             raise StoredFileError(f"{len(damaged)} files of the backup are damaged or missing, the first: {damaged[0]}")
         with catalog.read() as session:
-            return len(listings.stored_files(session)) + len(models.list_all(session))
+            return len(contents.stored_files(session)) + len(models.list_all(session))
     finally:
         catalog.close()
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import jobs, listings
+from mrseg_label.catalog.queries import contents, jobs
 from mrseg_label.files import TEMPORARY_SUFFIX
 from mrseg_label.jobs import queue
 from mrseg_label.workspace import Workspace
@@ -70,7 +70,7 @@ def sweep(workspace: OpenedWorkspace, older_than: float = DAY_SECONDS) -> Leftov
     old = dict(_old_files(workspace, older_than))
     # After the listing, so that a row that was committed in the meantime is known.
     with workspace.catalog.read() as session:
-        known = {path for path, _ in listings.stored_files(session)}
+        known = {path for path, _ in contents.stored_files(session)}
         # Imported masks that are not decoded yet.
         known |= {str(job.payload["path"]) for job in jobs.of_kind(session, queue.IMPORT_MASK)}
     temporary = sorted(relative for relative, file in old.items() if file.name.endswith(TEMPORARY_SUFFIX))

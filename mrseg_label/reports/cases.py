@@ -11,8 +11,8 @@ from mrseg_label.annotation.readings import compare
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import annotations as annotation_rows
-from mrseg_label.catalog.queries import assignments, examinations, listings, reviews
-from mrseg_label.catalog.queries.listings import ExaminationFilter
+from mrseg_label.catalog.queries import assignments, examinations, reviews
+from mrseg_label.catalog.queries.examinations import ExaminationFilter
 from mrseg_label.catalog.tables import Annotation, Examination
 from mrseg_label.catalog.types import AnnotationState, Role
 from mrseg_label.errors import NotFound
@@ -37,7 +37,7 @@ def read_examinations(
         The cursor does not come from this list.
     """
     with catalog.read() as session:
-        rows = listings.examinations(session, wanted, limit + 1, decode_position(cursor))
+        rows = examinations.page(session, wanted, limit + 1, decode_position(cursor))
         found = _examination_documents(session, catalog, rows)
     return page_of([item.for_role(role) for item in found], limit, lambda item: (item.created, item.id))
 
@@ -76,7 +76,7 @@ def read_annotations_of(
     """
     with catalog.read() as session:
         acquisition_id = _examination(session, examination_id).acquisition_id
-        rows = listings.annotations_of_case(session, acquisition_id, limit + 1, decode_number(cursor), author)
+        rows = annotation_rows.page_of_acquisition(session, acquisition_id, limit + 1, decode_number(cursor), author)
         found = _annotation_documents(session, rows, examination_id)
     return page_of(found, limit, lambda item: (item.number,))
 
@@ -92,7 +92,7 @@ def read_annotations(
         The cursor does not come from this list.
     """
     with catalog.read() as session:
-        rows = listings.all_annotations(session, state, author, limit + 1, decode_position(cursor))
+        rows = annotation_rows.page(session, state, author, limit + 1, decode_position(cursor))
         found = _annotation_documents(session, rows)
     return page_of(found, limit, lambda item: (item.created, item.id))
 

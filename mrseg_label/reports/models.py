@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.queries import listings
+from mrseg_label.catalog.queries import models
 from mrseg_label.registry import service
 from mrseg_label.registry.compare import compare
 from mrseg_label.reports.documents.base import Page
@@ -20,7 +20,7 @@ def read_models(catalog: Catalog, limit: int, cursor: str | None = None) -> Page
         The cursor does not come from this list.
     """
     with catalog.read() as session:
-        rows = listings.models(session, limit + 1, decode_position(cursor))
+        rows = models.page(session, limit + 1, decode_position(cursor))
     return page_of([ModelOut.of(row) for row in rows], limit, lambda model: (model.created, model.version))
 
 

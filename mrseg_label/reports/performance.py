@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.queries import listings, performance
+from mrseg_label.catalog.queries import models, performance
 from mrseg_label.reports.documents.base import Page
 from mrseg_label.reports.documents.learning import EffortPoint, LearningPoint, PerformanceOut
 from mrseg_label.reports.paging import decode_position, encode_cursor, split_page
@@ -37,7 +37,7 @@ def read_performance(catalog: Catalog, limit: int, cursor: str | None = None) ->
     """Read both in one unit of work, newest model version first. Raises as :func:`read_learning_curve`."""
     with catalog.read() as session:
         # Sums are taken over the versions of this page alone: each costs a scan of its annotations.
-        shown, last = split_page(listings.models(session, limit + 1, decode_position(cursor)), limit)
+        shown, last = split_page(models.page(session, limit + 1, decode_position(cursor)), limit)
         sums = performance.sums_by_version(session, shown)
         items = [
             PerformanceOut(

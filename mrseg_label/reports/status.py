@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import jobs, listings
+from mrseg_label.catalog.queries import contents, jobs
 from mrseg_label.errors import ConfigurationError, Unavailable
 from mrseg_label.jobs.queue import IMPORT_MASK
 from mrseg_label.reports.documents.status import CountsOut, RefusedMaskOut, StatusOut
@@ -14,7 +14,7 @@ from mrseg_label.reports.progress import read_progress
 def read_status(workspace: OpenedWorkspace) -> StatusOut:
     """Read counts, the current model, progress to the next round, and imported masks that were refused."""
     with workspace.catalog.read() as session:
-        counts = listings.row_counts(session)
+        counts = contents.row_counts(session)
         refused = jobs.refused_masks(session, IMPORT_MASK)
     return StatusOut(
         workspace=str(workspace.root),

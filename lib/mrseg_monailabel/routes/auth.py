@@ -10,10 +10,10 @@ from pydantic import BaseModel, Field
 from starlette.requests import Request
 
 from mrseg_label.accounts import credentials, tokens
+from mrseg_label.accounts.identity import Identity
 from mrseg_label.accounts.tokens import role_claims
 from mrseg_label.catalog.types import ANONYMOUS, CredentialKind
-from mrseg_label.errors import Conflict
-from mrseg_label.http.readers import CurrentIdentity
+from mrseg_label.http.readers import CurrentIdentity, RequiredIdentity, peer_of
 from mrseg_label.reports.accounts import read_app_passwords
 from mrseg_label.reports.documents.accounts import AppPasswordOut
 from mrseg_label.reports.documents.base import Page
@@ -53,8 +53,7 @@ def router(app: ProtocolApp) -> APIRouter:
     async def token(request: Request, form: Annotated[OAuth2PasswordRequestForm, Depends()]) -> Token:
         if app.sign_in is None:  # as the stock server answers
             return Token(access_token=None, token_type=None)
-        peer = request.client.host if request.client else "unknown"
-        signed = await app.sign_in.sign_in_with_password_in_thread(form.username, form.password, peer)
+        signed = await app.sign_in.sign_in_with_password_in_thread(form.username, form.password, peer_of(request))
         return Token(access_token=signed, token_type="bearer", expires_in=app.sign_in.token_seconds)
 
     @routes.get("/token/valid", summary="Get the account of a token")
@@ -69,7 +68,7 @@ def router(app: ProtocolApp) -> APIRouter:
             tokens.revoke(catalog, identity.token_id, actor=identity.name)
 
     @routes.get("/app-passwords", summary="List one's own app passwords")
-    def list_app_passwords(identity: CurrentIdentity) -> Page[AppPasswordOut]:
+    def list_app_passwords(identity: RequiredIdentity) -> Page[AppPasswordOut]:
         return Page(items=read_app_passwords(catalog, _account(identity)), next=None)
 
     @routes.post(
@@ -77,7 +76,7 @@ def router(app: ProtocolApp) -> APIRouter:
         status_code=status.HTTP_201_CREATED,
         summary="Create an app password, for Slicer's sign-in form",
     )
-    def make_app_password(identity: CurrentIdentity, request: AppPasswordRequest) -> AppPasswordOut:
+    def make_app_password(identity: RequiredIdentity, request: AppPasswordRequest) -> AppPasswordOut:
         name = _account(identity)
         made, secret = credentials.make(catalog, name, CredentialKind.APP_PASSWORD, request.label, actor=name)
         return AppPasswordOut.of(made, secret)
@@ -87,16 +86,14 @@ def router(app: ProtocolApp) -> APIRouter:
         status_code=status.HTTP_204_NO_CONTENT,
         summary="Revoke an app password, and the tokens that it was exchanged for",
     )
-    def revoke_app_password(identity: CurrentIdentity, credential: str) -> None:
+    def revoke_app_password(identity: RequiredIdentity, credential: str) -> None:
         name = _account(identity)
         credentials.revoke(catalog, credential, actor=name, owner=name)
 
     return routes
 
 
-def _account(identity: CurrentIdentity) -> str:
-    """Return the account whose app passwords are managed. Raises :class:`Conflict`, :class:`Forbidden`."""
-    if identity is None:
-        raise Conflict("sign-in is off (AUTH=off), so there are no accounts that could have app passwords")
+def _account(identity: Identity) -> str:
+    """Return the account whose app passwords are managed. Raises :class:`Forbidden` if its role may have none."""
     credentials.check_may_manage_app_passwords(identity)
     return identity.name

@@ -9,8 +9,9 @@ from sqlalchemy import Subquery, func, select
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.queries import concepts
+from mrseg_label.catalog.queries.paging import newest_first
 from mrseg_label.catalog.tables import Acquisition, Annotation, Participant
-from mrseg_label.catalog.types import AnnotationState
+from mrseg_label.catalog.types import AnnotationState, Position
 
 # The newest such annotation is the acquisition's mask: accepted, and not a second reading.
 _MAY_BE_MASK = (Annotation.state == AnnotationState.ACCEPTED, Annotation.is_final)
@@ -103,6 +104,30 @@ def annotated_examinations(session: Session) -> Sequence[tuple[str, int]]:
         .order_by(Acquisition.created_at, Acquisition.id)
     )
     return [(identifier, number) for identifier, number in session.execute(query) if identifier]
+
+
+def page_of_acquisition(
+    session: Session, acquisition_id: str, limit: int, below: int | None = None, author: str | None = None
+) -> Sequence[Annotation]:
+    """Annotations of an acquisition, newest first; only those of an author, or with a number below the given one."""
+    query = select(Annotation).where(Annotation.acquisition_id == acquisition_id).order_by(Annotation.number.desc())
+    if author is not None:
+        query = query.where(Annotation.author == author)
+    if below is not None:
+        query = query.where(Annotation.number < below)
+    return session.scalars(query.limit(limit)).all()
+
+
+def page(
+    session: Session, state: AnnotationState | None, author: str | None, limit: int, after: Position | None = None
+) -> Sequence[Annotation]:
+    """Annotations of all acquisitions, newest first."""
+    query = select(Annotation)
+    if state is not None:
+        query = query.where(Annotation.state == state)
+    if author is not None:
+        query = query.where(Annotation.author == author)
+    return session.scalars(newest_first(query, Annotation.created_at, Annotation.id, after).limit(limit)).all()
 
 
 def _newest(session: Session, *conditions: Any) -> Annotation | None:

@@ -3,16 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import Session
 
-from mrseg_label.catalog.tables import Acquisition, Alias, Examination
+from mrseg_label.catalog.queries import concepts
+from mrseg_label.catalog.queries.paging import newest_first
+from mrseg_label.catalog.tables import Acquisition, Alias, Examination, Participant
+from mrseg_label.catalog.types import Position
+
+
+@dataclass(frozen=True)
+class ExaminationFilter:
+    """Which examinations are listed; None does not restrict."""
+
+    station: str | None = None
+    sequence: str | None = None
+    annotated: bool | None = None
+    excluded: bool | None = None
+
+    def conditions(self) -> list[concepts.Condition]:
+        """Translate the filter into SQL conditions."""
+        conditions: list[concepts.Condition] = []
+        if self.station is not None:
+            conditions.append(Acquisition.station == self.station)
+        if self.sequence is not None:
+            conditions.append(Examination.sequence == self.sequence)
+        if self.annotated is not None:
+            conditions.append(concepts.is_annotated() if self.annotated else ~concepts.is_annotated())
+        if self.excluded is not None:
+            conditions.append(~concepts.is_included() if self.excluded else concepts.is_included())
+        return conditions
 
 
 def get(session: Session, examination_id: str) -> Examination | None:
     """An examination by id, with its acquisition and participant."""
     return session.get(Examination, examination_id)
+
+
+def page(
+    session: Session, wanted: ExaminationFilter, limit: int, after: Position | None = None
+) -> Sequence[Examination]:
+    """Examinations with their acquisition and participant, newest first."""
+    query = (
+        select(Examination)
+        .join(Acquisition, Acquisition.id == Examination.acquisition_id)
+        .join(Participant, Participant.id == Acquisition.participant_id)
+        .where(*wanted.conditions())
+    )
+    query = newest_first(query, Examination.created_at, Examination.id, after)
+    return session.scalars(query.limit(limit)).unique().all()
 
 
 def has_source(session: Session, source_digest: str) -> bool:

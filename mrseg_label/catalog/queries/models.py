@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from mrseg_label.catalog.queries.paging import newest_first
 from mrseg_label.catalog.tables import BOOTSTRAP, Evaluation, ModelVersion
-from mrseg_label.catalog.types import ModelStatus
+from mrseg_label.catalog.types import ModelStatus, Position
 from mrseg_label.clock import now
 
 
@@ -28,11 +29,16 @@ def current(session: Session) -> ModelVersion:
     return session.scalars(select(ModelVersion).where(ModelVersion.status == ModelStatus.CURRENT)).one()
 
 
+def page(session: Session, limit: int, after: Position | None = None) -> Sequence[ModelVersion]:
+    """Versions, newest first."""
+    query = newest_first(select(ModelVersion), ModelVersion.created_at, ModelVersion.version, after)
+    return session.scalars(query.limit(limit)).all()
+
+
 def list_all(session: Session) -> Sequence[ModelVersion]:
     """All versions, newest first."""
-    return session.scalars(
-        select(ModelVersion).order_by(ModelVersion.created_at.desc(), ModelVersion.version.desc())
-    ).all()
+    query = newest_first(select(ModelVersion), ModelVersion.created_at, ModelVersion.version, None)
+    return session.scalars(query).all()
 
 
 def previously_promoted(session: Session, version: ModelVersion) -> ModelVersion | None:

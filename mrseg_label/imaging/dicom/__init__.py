@@ -8,10 +8,20 @@ https://dicom.nema.org/medical/dicom/current/output/html/part03.html
 
 from __future__ import annotations
 
-from mrseg_label.imaging.dicom.files import NotAnImage, UnusableImage
+from mrseg_label.imaging.dicom.files import NotAnImage, NotDicom, UnusableImage
 from mrseg_label.imaging.dicom.frames import Frame, read_frames
 from mrseg_label.imaging.dicom.patient import Patient
 from mrseg_label.imaging.dicom.stacks import Stack, stacks_of
 from mrseg_label.imaging.dicom.volume import load_stack
 
-__all__ = ["Frame", "NotAnImage", "Patient", "Stack", "UnusableImage", "load_stack", "read_frames", "stacks_of"]
+__all__ = [
+    "Frame",
+    "NotAnImage",
+    "NotDicom",
+    "Patient",
+    "Stack",
+    "UnusableImage",
+    "load_stack",
+    "read_frames",
+    "stacks_of",
+]

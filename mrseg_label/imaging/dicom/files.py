@@ -36,6 +36,10 @@ class NotAnImage(InvalidInput):
     """The file is not an MR or CT image, but for example a report, a directory or a screenshot."""
 
 
+class NotDicom(NotAnImage):
+    """The file is not DICOM."""
+
+
 class UnusableImage(InvalidInput):
     """The file is an image that cannot be used, so that its series lacks a slice.
 
@@ -54,14 +58,14 @@ def parse(data: bytes) -> Dataset:
 
     Raises
     ------
-    NotAnImage
+    NotDicom
         The file is not DICOM.
     InvalidInput
         The file is damaged.
     """
     bare = data[128:132] != b"DICM"
     if bare and not _looks_bare(data):
-        raise NotAnImage("not a DICOM file")
+        raise NotDicom("not a DICOM file")
     _check_deflated(data)
     try:
         ds = pydicom.dcmread(io.BytesIO(data), force=bare)

@@ -14,7 +14,6 @@ import pytest
 from mrseg_label.annotation import effort
 from mrseg_label.annotation.record import Submitted
 from mrseg_label.catalog.queries import annotations as rows
-from mrseg_label.catalog.queries import listings
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Acquisition, Annotation, Assignment, Examination, ModelVersion, Presegmentation
 from mrseg_label.catalog.types import AnnotationState, AssignmentOutcome, ModelStatus, StructureState
@@ -148,7 +147,7 @@ def test_late_submission_is_a_further_reading_where_another_has_the_final_mask(h
     with house.catalog.read() as session:
         final = rows.final(session, house.acquisition)
         assert final is not None and final.id == holder.annotation_id
-        assert [r.number for r in listings.annotations_of_case(session, house.acquisition, 9)] == [3, 2, 1]
+        assert [r.number for r in rows.page_of_acquisition(session, house.acquisition, 9)] == [3, 2, 1]
 
 
 def test_required_review_does_not_count_a_submission_yet(tmp_path: Path) -> None:

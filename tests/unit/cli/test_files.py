@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
-from mrseg_label.catalog.queries import listings
+from mrseg_label.catalog.queries import contents
 from mrseg_label.errors import ConfigurationError, Conflict, InvalidInput, StoredFileError
 from mrseg_label.files import sha256_of
 from mrseg_label.maintenance import backup
@@ -159,8 +159,8 @@ def test_backup_and_restore(opened: OpenedWorkspace, tmp_path: Path) -> None:
     backup.restore(tmp_path / "all.tar", tmp_path / "again")
     other = open_workspace(tmp_path / "again")
     with workspace.catalog.read() as ours, other.catalog.read() as theirs:
-        assert listings.row_counts(theirs) == listings.row_counts(ours)
-        assert listings.stored_files(theirs) == listings.stored_files(ours)
+        assert contents.row_counts(theirs) == contents.row_counts(ours)
+        assert contents.stored_files(theirs) == contents.stored_files(ours)
     other.catalog.close()
     assert sha256_of(stored_annotation_file(other, case)) == sha256_of(stored_annotation_file(workspace, case))
     with pytest.raises(Conflict):

@@ -77,7 +77,7 @@ def test_openapi_tells_who_may_call_an_operation() -> None:
             "/models/{version}/promote": {"post": {}},
         }
     }
-    TABLE.describe(document)
+    TABLE.add_to_openapi(document)
     paths = document["paths"]
     assert paths["/models"]["get"] == {"security": []}
     assert paths["/models/{version}"]["get"]["security"] == [{"password": []}, {"key": []}, {}]
