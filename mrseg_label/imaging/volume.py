@@ -174,7 +174,7 @@ def check_values(array: NDArray[Any], name: str) -> None:
         if nan or infinite:
             raise InvalidInput(f"{name} has {nan:,} NaN and {infinite:,} infinite of {array.size:,} voxels")
     if array.min() == array.max():
-        raise InvalidInput(f"{name} is constant: all {array.size:,} voxels have the value {array.flat[0]}")
+        raise InvalidInput(f"{name}: all {array.size:,} voxels have the value {array.flat[0]}")
 
 
 def _check_float32(array: NDArray[Any], name: str, warnings: list[str]) -> None:

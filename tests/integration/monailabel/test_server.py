@@ -173,7 +173,7 @@ def test_a_server_that_ends_answers_those_who_wait(running: Running, tmp_path: P
         _claim_draft(running, _acquisition(running, identifier), patience=60)  # so it waits, and no worker will come
         server.stop()
         answer = waiting.result(60)
-    assert answer.status_code == 503 and "stopped" in answer.json()["detail"]
+    assert answer.status_code == 503 and "shutting down" in answer.json()["detail"]
 
 
 def test_a_readers_own_image_goes_by_its_own_name(running: Running, client: MONAILabelClient, tmp_path: Path) -> None:
