@@ -28,7 +28,7 @@ class Settings(BaseSettings):
     )
     bootstrap_sources: str = Field(
         "",
-        description="how TotalSegmentator sees each sequence, such as 'T1=inverted,water=raw'; by contrast if empty",
+        description="what TotalSegmentator gets of each sequence, such as 'T1=inverted,water=raw'; chosen by contrast if empty",
     )
     prepare_ahead: int | None = Field(
         None, ge=0, description="number of drafts to make ahead; 2 x ROUND_SIZE by default"

@@ -51,8 +51,8 @@ def start_child(
     )
 
 
-def release(child: subprocess.Popen[bytes]) -> None:
-    """Close the pipe to a child, upon which it ends itself with everything that it started."""
+def end_child(child: subprocess.Popen[bytes]) -> None:
+    """End a child with everything that it started, by closing the pipe that it watches."""
     if child.stdin is not None:
         child.stdin.close()
 

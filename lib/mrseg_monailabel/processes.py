@@ -13,7 +13,7 @@ from functools import partial
 from types import FrameType
 from typing import Any
 
-from mrseg_label.jobs import recover_local
+from mrseg_label.jobs import requeue_of_dead_local_workers
 from mrseg_label.maintenance.sweep import remove_dead_scratch
 from mrseg_label.worker.supervise import WorkerPool
 from mrseg_monailabel.protocol_app import ProtocolApp
@@ -32,7 +32,7 @@ class ServerProcesses:
 
     def start(self) -> None:
         """Put the jobs of dead workers back into the queue, clean up after a killed server and start the workers."""
-        freed = recover_local(self._app.workspace.catalog)
+        freed = requeue_of_dead_local_workers(self._app.workspace.catalog)
         if freed:
             log.info("%d jobs of workers that died are back in the queue", freed)
         # Uploads of gigabytes are spooled to the disk of the workspace and not to a /tmp that may be memory.

@@ -26,7 +26,7 @@ _META = "session.json"
 
 
 @dataclass(frozen=True)
-class Session:
+class ImageSession:
     """A session: one image, and how long it is kept."""
 
     id: str
@@ -54,7 +54,7 @@ class SessionStore:
         self._root = workspace.path("tmp/sessions")
         self._budget = MAX_UPLOADS * workspace.settings.max_upload_mb * 1024 * 1024
 
-    def add(self, upload: Path, suffix: str, expiry: int = 0, owner: str | None = None) -> Session:
+    def add(self, upload: Path, suffix: str, expiry: int = 0, owner: str | None = None) -> ImageSession:
         """Move an uploaded file into a new session.
 
         Parameters
@@ -89,9 +89,9 @@ class SessionStore:
             (folder / _META).write_text(json.dumps(meta))
             self._record(owner, "session.add", size)
             os.rename(folder, self._root / identifier)
-        return Session(identifier, self._root / identifier / f"image{suffix}", created, expiry, owner)
+        return ImageSession(identifier, self._root / identifier / f"image{suffix}", created, expiry, owner)
 
-    def get(self, session_id: Any, owner: str | None = None) -> Session:
+    def get(self, session_id: Any, owner: str | None = None) -> ImageSession:
         """Find a session by id, for the account that made it; its time starts again.
 
         Raises
@@ -107,7 +107,7 @@ class SessionStore:
         os.utime(self._root / session_id)
         return session
 
-    def remove(self, session_id: str, owner: str | None = None) -> Session:
+    def remove(self, session_id: str, owner: str | None = None) -> ImageSession:
         """End a session. Raises as :meth:`get`."""
         session = self.get(session_id, owner)
         shutil.rmtree(self._root / session.id, ignore_errors=True)
@@ -128,14 +128,14 @@ class SessionStore:
         with self._workspace.catalog.begin() as session:
             audit.record(session, owner or ANONYMOUS, action, "session", **({} if size is None else {"bytes": size}))
 
-    def _read(self, folder: Path) -> Session | None:
+    def _read(self, folder: Path) -> ImageSession | None:
         try:
             meta = json.loads((folder / _META).read_text())
-            return Session(folder.name, folder / meta["image"], meta["created"], meta["expiry"], meta["owner"])
+            return ImageSession(folder.name, folder / meta["image"], meta["created"], meta["expiry"], meta["owner"])
         except (OSError, ValueError, KeyError):
             return None
 
-    def _expired(self, session: Session) -> bool:
+    def _expired(self, session: ImageSession) -> bool:
         try:
             used = session.image.parent.stat().st_mtime
         except OSError:

@@ -1,7 +1,7 @@
 """The trainer ``mrseg``: shows the progress of a round; nobody can start or stop one from Slicer.
 
 "Auto update model" sends, after every submission, a stop and a start of the training: taken literally it
-would end every round. Rounds start by themselves after ROUND_SIZE cases, or an admin starts them.
+would end every round. Rounds start automatically after ROUND_SIZE cases, or an admin starts them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class RoundTrainer(TrainTask):
     """Retraining rounds as MONAI Label's training."""
 
     def __init__(self, name: str, workspace: OpenedWorkspace) -> None:
-        super().__init__("retraining rounds; they start by themselves and are not started or stopped from Slicer")
+        super().__init__("retraining rounds; they start automatically and are not started or stopped from Slicer")
         self.name = name
         self._workspace = workspace
 
@@ -83,7 +83,7 @@ class RoundTrainer(TrainTask):
     def __call__(self, _request: dict[str, Any], _datastore: Any = None) -> dict[str, Any]:
         """Return the status, and how a round is started; nothing is started."""
         return self._status_with_advice(
-            "rounds start by themselves, or an admin starts one with: mrseg-label rounds start"
+            "rounds start automatically, or an admin starts one with: mrseg-label rounds start"
         )
 
     def stop(self) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from mrseg_label.errors import Conflict, Forbidden, InvalidInput, NotFound, Unau
 
 KEY_PREFIX = "mrseg-key-"  # lets secret scanners find a leaked key
 MAX_CREDENTIALS = 20  # in use at the same time, per account
-MAX_LABEL = 100
+MAX_LABEL_LENGTH = 100
 _USE_RECORDED_EVERY = timedelta(hours=1)
 
 
@@ -39,9 +39,9 @@ def make(catalog: Catalog, name: str, kind: CredentialKind, label: str, *, actor
         The account is disabled or has too many credentials.
     """
     label = label.strip()
-    if not 0 < len(label) <= MAX_LABEL or not label.isprintable():
+    if not 0 < len(label) <= MAX_LABEL_LENGTH or not label.isprintable():
         raise InvalidInput(
-            f"the label must have 1 to {MAX_LABEL} printable characters that say where it is used, such as 'Slicer, room 3'"
+            f"the label must have 1 to {MAX_LABEL_LENGTH} printable characters that say where it is used, such as 'Slicer, room 3'"
         )
     secret = KEY_PREFIX + new_secret() if kind is CredentialKind.API_KEY else new_app_password()
     with catalog.begin() as session:

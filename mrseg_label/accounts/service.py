@@ -13,12 +13,12 @@ from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.queries import accounts as rows
 from mrseg_label.catalog.queries import assignments, audit
 from mrseg_label.catalog.tables import Account
-from mrseg_label.catalog.types import ANONYMOUS, DEFAULT_CLIENT, IMPORT_AUTHOR, UNKNOWN, Role
+from mrseg_label.catalog.types import ANONYMOUS, DEFAULT_CLIENT, IMPORT_AUTHOR, LOCAL, PROGRAM, UNKNOWN, Role
 from mrseg_label.errors import Conflict, InvalidInput, NotFound
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
 # The audit trail and annotations use these names for requests without an account and for the program itself.
-RESERVED = frozenset({ANONYMOUS, DEFAULT_CLIENT, IMPORT_AUTHOR, UNKNOWN, "local", "monailabel"})
+RESERVED = frozenset({ANONYMOUS, DEFAULT_CLIENT, IMPORT_AUTHOR, UNKNOWN, LOCAL, PROGRAM, "monailabel"})
 
 
 def account_name(text: str) -> str:

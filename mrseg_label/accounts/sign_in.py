@@ -139,7 +139,7 @@ class SignIn:
                 if rows.account(session, name) is not None:
                     # The provider's user of that name need not be the person to whom an admin gave it here.
                     raise Unauthorized(
-                        f"the account {name} exists and is not of this identity provider; ask an administrator of this server"
+                        f"an account named {name} exists already and does not belong to this identity provider; ask an administrator of this server"
                     )
                 account = Account(name=name, role=role, issuer=issuer, subject=subject, created_by=issuer)
                 session.add(account)

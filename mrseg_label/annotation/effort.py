@@ -44,9 +44,9 @@ def run(context: JobContext) -> None:
     start = np.zeros_like(mask)
     compared_with = None
     if presegmentation is not None:
-        proposed, grid = read_label_map(workspace.path(presegmentation.path))
+        presegmented, grid = read_label_map(workspace.path(presegmentation.path))
         if geometry.matches(grid):
-            start, compared_with = _judged_part(scheme, proposed, judged), presegmentation.id
+            start, compared_with = _judged_part(scheme, presegmented, judged), presegmentation.id
     slice_axis = next(axis for axis, code in enumerate(geometry.axcodes) if code in "SI")
     measured = effort(start, mask, len(scheme), geometry.voxel_ml, slice_axis)
     context.check()

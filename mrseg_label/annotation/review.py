@@ -37,7 +37,7 @@ def accept(catalog: Catalog, annotation_id: str, *, reviewer: str, comment: str 
         annotation = _under_review(session, annotation_id, reviewer)
         _decide(session, catalog, annotation, reviewer, Verdict.ACCEPTED, comment)
         annotation.state = AnnotationState.ACCEPTED
-        _recount(session, catalog, annotation.acquisition_id)
+        _update_annotated_at(session, catalog, annotation.acquisition_id)
         # As after a submission: the job sees whether a round is due now.
         queue.enqueue(
             session,
@@ -82,7 +82,7 @@ def withdraw(catalog: Catalog, annotation_id: str, *, actor: str, comment: str) 
             raise Conflict(f"annotation {annotation_id} has already been rejected or withdrawn")
         _decide(session, catalog, annotation, actor, Verdict.WITHDRAWN, comment)
         annotation.state = AnnotationState.REJECTED
-        _recount(session, catalog, annotation.acquisition_id)
+        _update_annotated_at(session, catalog, annotation.acquisition_id)
 
 
 def restore(workspace: OpenedWorkspace, annotation_id: str, *, actor: str) -> Submitted:
@@ -130,7 +130,7 @@ def restore(workspace: OpenedWorkspace, annotation_id: str, *, actor: str) -> Su
         )
         session.add(new)
         session.flush()
-        _recount(session, workspace.catalog, old.acquisition_id)
+        _update_annotated_at(session, workspace.catalog, old.acquisition_id)
         audit.record(session, actor, "restored", old.id, annotation=new.id, number=new.number)
         queue.enqueue(session, queue.MEASURE_EFFORT, {"annotation": new.id}, key=new.id, priority=MEASURE_PRIORITY)
         return as_submitted(new, repeated=False)
@@ -173,7 +173,7 @@ def _decide(
     audit.record(session, actor, str(verdict), annotation.id, comment=comment)
 
 
-def _recount(session: Session, catalog: Catalog, acquisition_id: str) -> None:
+def _update_annotated_at(session: Session, catalog: Catalog, acquisition_id: str) -> None:
     """Set or clear the acquisition's date of annotation as it now has a mask or none."""
     session.flush()
     acquisition = acquisitions.get(session, acquisition_id)

@@ -150,11 +150,11 @@ def _states(
     workspace: Workspace, decoded: Decoded, geometry: Geometry, presegmentation: Presegmentation | None
 ) -> tuple[dict[str, StructureState], str | None]:
     """Find the state of every structure, and a note if the pre-segmentation could not be compared."""
-    proposed: NDArray[np.integer[Any]] | None = None
+    presegmented: NDArray[np.integer[Any]] | None = None
     note = None
     if presegmentation is not None:
-        proposed, grid = read_label_map(workspace.path(presegmentation.path))
+        presegmented, grid = read_label_map(workspace.path(presegmentation.path))
         difference = geometry.difference(grid)
         if difference is not None:  # no reason to refuse the reader's work
-            proposed, note = None, f"not compared with pre-segmentation {presegmentation.id}: {difference}"
-    return structure_states(workspace.scheme, decoded.mask, decoded.voxels, proposed), note
+            presegmented, note = None, f"not compared with pre-segmentation {presegmentation.id}: {difference}"
+    return structure_states(workspace.scheme, decoded.mask, decoded.voxels, presegmented), note

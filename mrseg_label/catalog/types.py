@@ -15,6 +15,8 @@ from sqlalchemy.types import TypeDecorator
 ANONYMOUS = "anonymous"  # a request without sign-in and without a client name
 DEFAULT_CLIENT = "user-xyz"  # what every Slicer calls itself unless it is told another name
 IMPORT_AUTHOR = "import"  # author and client of the masks that came with an import
+PROGRAM = "mrseg-label"  # the program itself, such as where it starts a round
+LOCAL = "local"  # the command line, unless it is told a name
 UNKNOWN = "unknown"  # a failed sign-in under a name that has no account
 
 Position = tuple[datetime, str]  # of the last row of a page: when it was created, and its id

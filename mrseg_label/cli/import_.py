@@ -9,6 +9,7 @@ import typer
 
 from mrseg_label.cli.common import (
     HERE,
+    LOCAL,
     JsonOption,
     WorkspaceOption,
     opened,
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
     from mrseg_label.intake.options import ImportReport
 
 _SHOWN = 20
-_ACTOR = "local"
-AuthorOption = Annotated[str, typer.Option(help="Author; kept with the exclusion.", show_default="local")]
+AuthorOption = Annotated[str, typer.Option(help="Name to record with the exclusion.", show_default="local")]
 
 
 def import_images(
@@ -35,7 +35,7 @@ def import_images(
         ),
     ],
     workspace: WorkspaceOption = HERE,
-    participant: Annotated[str | None, typer.Option(help="Participant code of all these images.")] = None,
+    participant: Annotated[str | None, typer.Option(help="Participant code for all these images.")] = None,
     pattern: Annotated[
         str | None,
         typer.Option(
@@ -88,7 +88,7 @@ def import_images(
         mask_labels=mask_labels,
         dry_run=dry_run,
         primary_sequences=(*preferred, *PRIMARY_SEQUENCES),
-        actor=_ACTOR,
+        actor=LOCAL,
     )
     try:
         check_options(options)
@@ -109,8 +109,8 @@ def exclude(
     subject: Annotated[
         str, typer.Argument(help="Id of an examination (its whole acquisition is excluded), or a participant code.")
     ],
-    reason: Annotated[str, typer.Option(help="Reason; kept with author and date.")],
-    author: AuthorOption = _ACTOR,
+    reason: Annotated[str, typer.Option(help="Reason; recorded with author and date.")],
+    author: AuthorOption = LOCAL,
     workspace: WorkspaceOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
@@ -127,7 +127,7 @@ def exclude(
 
 def include(
     subject: Annotated[str, typer.Argument(help="Id of an examination, or a participant code.")],
-    author: AuthorOption = _ACTOR,
+    author: AuthorOption = LOCAL,
     workspace: WorkspaceOption = HERE,
     as_json: JsonOption = False,
 ) -> None:

@@ -183,7 +183,7 @@ def _create_credential(kind: str, name: str, label: str, workspace: Any, as_json
     if as_json:
         print_json(CredentialOut.of(made).model_dump(mode="json") | {"secret": secret})
         return
-    typer.echo("copy it now, it will not be shown again:", err=True)
+    typer.echo("Copy the secret now; it is not shown again:", err=True)
     print_line(secret)
 
 
@@ -193,7 +193,7 @@ def _new_password() -> str:
     else:
         first, second = (sys.stdin.readline().rstrip("\r\n") for _ in range(2))
     if first != second:
-        raise typer.BadParameter("the two passwords differ", param_hint="password")
+        raise typer.BadParameter("the passwords do not match; enter the same password twice", param_hint="password")
     return first
 
 

@@ -96,7 +96,7 @@ class AuthenticationMiddleware:
             # The router answers if the path exists with another method, or with or without a slash at its end.
             twin = path.rstrip("/") if path.endswith("/") else f"{path}/"
             if not self._permissions.has_path(path) and not self._permissions.has_path(twin):
-                raise NotFound("this server has no such address")
+                raise NotFound("this server has no page or route at this address")
             permission = self._permissions.find(scope["method"], twin)
         if permission is not None and permission.roles is not None and identity.role not in permission.roles:
             raise Forbidden(
@@ -107,7 +107,7 @@ class AuthenticationMiddleware:
 def _ticket(scope: Scope) -> str | None:
     images = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True).get("image", [])
     if len(images) > 1:  # the image whose ticket is checked here must be the one that the route sends
-        raise InvalidInput(f"the address names {len(images)} images; name one")
+        raise InvalidInput(f"the query parameter 'image' occurs {len(images)} times; send it once")
     return images[0] if images else None
 
 

@@ -9,6 +9,11 @@ from mrseg_label.errors import Forbidden
 SESSION_COOKIE = "mrseg_session"
 
 
+def is_own_origin(origin: str, scheme: str, host: str) -> bool:
+    """Whether the origin that a browser states is this server, called by the name in its Host header."""
+    return origin.lower() == f"{'https' if scheme in ('https', 'wss') else 'http'}://{host}".lower()
+
+
 def is_same_origin(scheme: str, headers: Mapping[str, str]) -> bool:
     """Whether a request that changes something was sent by a page of this server.
 
@@ -21,7 +26,7 @@ def is_same_origin(scheme: str, headers: Mapping[str, str]) -> bool:
     site = headers.get("sec-fetch-site")
     if site is not None:  # set by the browser; a page can neither set nor remove it
         return site == "same-origin"
-    return headers.get("origin", "").lower() == f"{scheme}://{headers.get('host', '')}".lower()
+    return is_own_origin(headers.get("origin", ""), scheme, headers.get("host", ""))
 
 
 def check_same_origin(scheme: str, headers: Mapping[str, str]) -> None:

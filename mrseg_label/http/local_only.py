@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from mrseg_label.http.browsers import is_own_origin
 from mrseg_label.http.problems import problem
 
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -57,7 +58,7 @@ def reason_to_refuse(scope: Scope) -> str | None:
     if len(hosts) != 1 or _host_name(hosts[0]) not in LOCAL_NAMES:
         return f"the Host is {', '.join(hosts)!r:.120}, not localhost, 127.0.0.1 or [::1]"
     for origin in (value.decode("latin-1") for name, value in headers if name == b"origin"):
-        if not _same_origin(origin, hosts[0], scope.get("scheme", "http")):
+        if not is_own_origin(origin, scope.get("scheme", "http"), hosts[0]):
             return f"the Origin {origin!r:.120} is another site"
     return None
 
@@ -81,7 +82,3 @@ def _host_name(host: str) -> str | None:
     except ValueError:
         return None
     return (parts.hostname or "").lower()
-
-
-def _same_origin(origin: str, host: str, scheme: str) -> bool:
-    return origin.lower() == f"{'https' if scheme in ('https', 'wss') else 'http'}://{host}".lower()

@@ -146,7 +146,7 @@ class _Batch:
         mask, path = image.mask, image.named.mask
         if mask is None or path is None:
             return
-        acquisition_id = result.group if isinstance(result, Accepted) else result.acquisition_id
+        acquisition_id = result.acquisition_id
         received = self.acquisition_of_mask.setdefault(path, acquisition_id)
         if received != acquisition_id:
             self.report.refuse(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mrseg_label.catalog.types import LOCAL
 from mrseg_label.imaging import Geometry
 from mrseg_label.intake.sequences import PRIMARY_SEQUENCES
 
@@ -40,13 +41,13 @@ class ImportOptions:
     mask_labels: Path | None = None
     dry_run: bool = False
     primary_sequences: tuple[str, ...] = PRIMARY_SEQUENCES
-    actor: str = "local"
+    actor: str = LOCAL
     threads: int = 2
 
 
 @dataclass
 class Accepted:
-    """An image that is an examination now (or would be, in a dry run); ``group`` is the id of its acquisition."""
+    """An image that is an examination now (or would be, in a dry run)."""
 
     id: str
     source: str
@@ -54,7 +55,7 @@ class Accepted:
     participant: str
     station: str
     sequence: str
-    group: str
+    acquisition_id: str
     geometry: Geometry
     warnings: list[str]
 
@@ -67,7 +68,8 @@ class Accepted:
             "participant": self.participant,
             "station": self.station,
             "sequence": self.sequence,
-            "group": self.group,
+            "acquisition": self.acquisition_id,
+            "group": self.acquisition_id,  # deprecated: the same as acquisition
             "shape": list(self.geometry.shape),
             "spacing_mm": list(self.geometry.spacing_mm),
             "affine": self.geometry.affine.tolist(),

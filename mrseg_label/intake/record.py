@@ -98,7 +98,7 @@ class Recorder:
             participant=participant.code,
             station=acquisition.station,
             sequence=named.sequence,
-            group=acquisition.id,
+            acquisition_id=acquisition.id,
             geometry=image.geometry,
             warnings=warnings,
         )

@@ -119,7 +119,7 @@ def claim(catalog: Catalog, queues: Sequence[str]) -> Claim | None:
     """Claim the next job of these queues, if there is one."""
     with catalog.begin() as session:
         moment = catalog.now(session)
-        rows.settle_dead(session, moment)
+        rows.end_abandoned(session, moment)
         job = rows.next_claimable(session, queues, moment)
         if job is None:
             return None
@@ -137,7 +137,7 @@ def owner_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{start_time(os.getpid())}"
 
 
-def recover_local(catalog: Catalog) -> int:
+def requeue_of_dead_local_workers(catalog: Catalog) -> int:
     """Queue the jobs of dead workers of this host again, without waiting for their leases to expire.
 
     A worker takes its children with it (:mod:`mrseg_label.processes`), so if it is dead, nothing of the attempt still

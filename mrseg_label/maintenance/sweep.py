@@ -20,8 +20,9 @@ from mrseg_label.jobs import queue
 from mrseg_label.workspace import Workspace
 
 FOLDERS = ("images", "presegmentations", "annotations")
-# Temporary folders of requests and of imports. Others belong to jobs, of which a round resumes in its own.
-SCRATCH_PREFIXES = ("upload-", "infer-", "import-")
+# Folders in tmp/ that outlive a process: a round resumes in its own, image sessions have an expiry of their own, and
+# a worker may have written nothing for days into the folder of its TotalSegmentator.
+KEPT_PREFIXES = ("round-", "sessions", "totalsegmentator-")
 DAY_SECONDS = 24 * 3600.0
 
 
@@ -40,7 +41,7 @@ class Leftovers:
 
 
 def remove_dead_scratch(workspace: Workspace, older_than: float = DAY_SECONDS) -> tuple[str, ...]:
-    """Remove the temporary folders of requests and imports that were killed.
+    """Remove the temporary folders of requests and jobs that were killed.
 
     Parameters
     ----------
@@ -53,7 +54,8 @@ def remove_dead_scratch(workspace: Workspace, older_than: float = DAY_SECONDS) -
     before = time.time() - older_than
     removed = []
     for folder in (workspace.root / "tmp").iterdir():
-        if folder.name.startswith(SCRATCH_PREFIXES) and folder.stat().st_mtime < before:
+        is_kept = folder.name.startswith(KEPT_PREFIXES) or not folder.is_dir()
+        if not is_kept and folder.stat().st_mtime < before:
             shutil.rmtree(folder, ignore_errors=True)
             removed.append(folder.relative_to(workspace.root).as_posix())
     return tuple(sorted(removed))

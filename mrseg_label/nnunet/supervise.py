@@ -64,7 +64,7 @@ class SupervisedProcess:
 
     def kill(self) -> None:
         """Kill the command and everything that it started; returns when they are gone."""
-        processes.release(self._supervisor)
+        processes.end_child(self._supervisor)
         self.wait()
 
     def _ended(self, code: int | None) -> int | None:

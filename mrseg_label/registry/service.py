@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import audit, models
 from mrseg_label.catalog.tables import BOOTSTRAP, ModelVersion
-from mrseg_label.catalog.types import ModelStatus
+from mrseg_label.catalog.types import LOCAL, ModelStatus
 from mrseg_label.clock import now
 from mrseg_label.errors import Conflict, InvalidInput, NotFound, StoredFileError
 from mrseg_label.files import replacing
@@ -22,7 +22,6 @@ from mrseg_label.registry.archive import read_archive, write_archive
 from mrseg_label.registry.layout import check_scheme, read_model, tree_digest
 from mrseg_label.workspace import Workspace
 
-LOCAL = "local"
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -188,7 +187,7 @@ def _make_current(session: Session, row: ModelVersion) -> str:
     session.flush()  # so that two versions are never current at once
     row.status = ModelStatus.CURRENT
     session.flush()
-    enqueue(session, queue.RENEW_PRESEGMENTATIONS, {"version": row.version}, key=queue.RENEW_PRESEGMENTATIONS)
+    enqueue(session, queue.RENEW_PRESEGMENTATIONS, {}, key=queue.RENEW_PRESEGMENTATIONS)
     return present.version
 
 
@@ -206,8 +205,7 @@ def archive(workspace: OpenedWorkspace, version: str) -> Path:
         row = get(session, version)
     if row.path is None:
         raise NotFound(
-            f"model version {version} stands for TotalSegmentator and has no archive; the first round makes a version that "
-            "has one"
+            f"model version {version} is TotalSegmentator and cannot be exported; export a version that a round trained"
         )
     target = workspace.models / f"{version}.zip"
     if not target.exists():

@@ -153,5 +153,5 @@ def _annotation_documents(
 
 
 def _examination_documents(session: Session, catalog: Catalog, rows: Sequence[Examination]) -> list[ExaminationOut]:
-    ends = assignments.ends_of(session, [row.acquisition_id for row in rows], catalog.now(session))
+    ends = assignments.end_times(session, [row.acquisition_id for row in rows], catalog.now(session))
     return [ExaminationOut.of(row, ends.get(row.acquisition_id)) for row in rows]

@@ -81,9 +81,9 @@ def fill_not_annotated(
     if presegmentation is None:
         return FilledMask(stored, annotation.digest, unknown=missing)
     mask, geometry = read_label_map(stored)
-    proposed, proposed_geometry = read_label_map(workspace.path(presegmentation.path))
-    geometry.require(proposed_geometry, f"annotation {annotation.id} and pre-segmentation {presegmentation.id}")
-    free = np.where(mask == 0, proposed, 0)
+    presegmented, presegmented_geometry = read_label_map(workspace.path(presegmentation.path))
+    geometry.require(presegmented_geometry, f"annotation {annotation.id} and pre-segmentation {presegmentation.id}")
+    free = np.where(mask == 0, presegmented, 0)
     present = np.bincount(free.ravel(order="K"), minlength=len(scheme) + 1) > 0
     filled = tuple(name for name in missing if present[scheme[name].id])
     known = structures_known(scheme, session, presegmentation.model_version).union(filled)

@@ -9,7 +9,7 @@ from pathlib import Path
 from mrseg_label.catalog.queries import models
 from mrseg_label.catalog.queries import rounds as rows
 from mrseg_label.catalog.tables import Round
-from mrseg_label.catalog.types import RoundState
+from mrseg_label.catalog.types import PROGRAM, RoundState
 from mrseg_label.clock import now
 from mrseg_label.config import load_settings
 from mrseg_label.jobs import JobContext, enqueue, queue
@@ -19,7 +19,6 @@ from mrseg_label.rounds.evaluation import Scores, evaluation_rows
 from mrseg_label.rounds.service import start_if_due
 
 log = logging.getLogger("mrseg_label.rounds")
-_ACTOR = "mrseg-label"
 
 
 def publish(
@@ -70,7 +69,7 @@ def publish(
             session,
             new.model_version,
             stored,
-            actor=_ACTOR,
+            actor=PROGRAM,
             round_number=row.number,
             parent=row.parent,
             dataset_digest=row.snapshot_digest,
@@ -86,7 +85,7 @@ def publish(
             )
             result |= {"promoted": promoted, "reason": reason}
         if promoted:
-            registry.promote_in(session, new.model_version, actor=_ACTOR)
+            registry.promote_in(session, new.model_version, actor=PROGRAM)
         else:  # readers continue with the current model
             enqueue(session, queue.PRESEGMENT_PENDING, {}, key=queue.PRESEGMENT_PENDING)
         ended = rows.get(session, row.number)

@@ -12,14 +12,12 @@ from mrseg_label.catalog.queries import annotations as annotation_rows
 from mrseg_label.catalog.queries import jobs as job_rows
 from mrseg_label.catalog.queries import rounds as rows
 from mrseg_label.catalog.tables import Round
-from mrseg_label.catalog.types import ENDED_ROUNDS, JobState, RoundState
+from mrseg_label.catalog.types import ENDED_ROUNDS, LOCAL, PROGRAM, JobState, RoundState
 from mrseg_label.clock import now
 from mrseg_label.config import Settings, load_settings
 from mrseg_label.errors import Conflict, NotFound
 from mrseg_label.jobs import enqueue, queue, request_cancel
 from mrseg_label.workspace import Workspace
-
-LOCAL = "local"
 
 
 def start(workspace: OpenedWorkspace, *, actor: str = LOCAL, final: bool = False) -> int:
@@ -82,7 +80,7 @@ def start_if_due(session: Session, settings: Settings) -> int | None:
         return None
     if rows.active(session) is not None or find_obstacle(session) is not None:
         return None
-    return start_in_transaction(session, settings, actor="mrseg-label").number
+    return start_in_transaction(session, settings, actor=PROGRAM).number
 
 
 def cancel(workspace: OpenedWorkspace, number: int, *, actor: str = LOCAL) -> None:

@@ -70,10 +70,10 @@ class TrainingLabels:
         if usable and not any(label_map.background_known for label_map in usable):
             missing = sorted({name for label_map in usable for name in label_map.hidden})
             raise InvalidInput(
-                "the background is unknown in every case: each leaves a structure unannotated that occurs in another "
-                f"({', '.join(missing[:_NAMED_AT_MOST])}), and there is no draft of it by a model that knows this "
-                "structure. Check that the weights for drafts are installed (mrseg-label doctor), or submit one case "
-                "with all of them in the list of segments (empty where absent), then start a new round"
+                "no case shows what background looks like: in every case a structure is not annotated that another case "
+                f"contains ({', '.join(missing[:_NAMED_AT_MOST])}), and there is no draft of it. Check that the weights "
+                "for drafts are installed (mrseg-label doctor), or submit one case that lists all of these structures "
+                "(empty where absent), then start a new round"
             )
 
     def record(self) -> dict[str, Any]:

@@ -91,7 +91,9 @@ def read_label_map(
     labels = whole_labels(header.read_voxels(max_bytes).reshape(geometry.shape, order="F"), header)
     largest = int(labels.max())
     if highest is not None and largest > highest:
-        raise InvalidInput(f"{header.path.name}: label ids up to {largest}; the label scheme ends at {highest}")
+        raise InvalidInput(
+            f"{header.path.name}: contains the label id {largest}, but those of the label scheme are 1 to {highest}"
+        )
     return labels.astype(np.uint8 if largest <= 255 else np.uint16), geometry
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 
 from mrseg_label.errors import Unavailable
-from mrseg_label.processes import release, start_child
+from mrseg_label.processes import end_child, start_child
 
 START_SECONDS = 180.0
 STOP_SECONDS = 30.0
@@ -81,7 +81,7 @@ class Server:
         except subprocess.TimeoutExpired:
             process.kill()  # its workers end with it: their standard input closes
             process.wait()
-        release(process)
+        end_child(process)
 
     @property
     def pid(self) -> int:

@@ -120,7 +120,7 @@ def router(settings: Settings, catalog: Catalog, sign_in: SignIn | None) -> APIR
                 catalog, identity.name, CredentialKind.APP_PASSWORD, label, actor=identity.name
             )
         except (InvalidInput, Conflict, Forbidden) as error:
-            shown = label[: credentials.MAX_LABEL]
+            shown = label[: credentials.MAX_LABEL_LENGTH]
             return account_page(identity, error.http_status, message=sentence(error), label=shown)
         return account_page(identity, 201, secret=secret, label=row.label)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from mrseg_label.processes import release
+from mrseg_label.processes import end_child
 from mrseg_label.worker.supervise import start_worker
 
 
@@ -27,7 +27,7 @@ def run_worker(root: Path, queues: Sequence[str]) -> int:
     def end(_number: int, _frame: FrameType | None) -> None:
         nonlocal told_to_end
         if told_to_end:
-            release(worker)
+            end_child(worker)
         else:
             told_to_end = True
             worker.terminate()
@@ -38,5 +38,5 @@ def run_worker(root: Path, queues: Sequence[str]) -> int:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        release(worker)
+        end_child(worker)
     return 0 if told_to_end and code in (0, -signal.SIGTERM) else abs(code)

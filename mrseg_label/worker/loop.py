@@ -89,7 +89,7 @@ class Worker:
         text = str(error) if isinstance(error, MrsegError) else "".join(traceback.format_exception(error))
         # A message about bad input names the file, which may be named after a patient: it is not for a log.
         bad_input = isinstance(error, InvalidInput)
-        shown = "its input cannot be used; the reason is in its row (mrseg-label status)" if bad_input else text
+        shown = "its input cannot be used; the reason is stored with the job, not in this log" if bad_input else text
         log.error("%s %s failed: %s", claimed.kind, claimed.job_id, shown)
         catalog = self.workspace.catalog
         with catalog.begin() as session:

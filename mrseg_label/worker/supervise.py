@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from mrseg_label.jobs.queue import DRAFTS, LIGHT, ROUNDS
-from mrseg_label.processes import kill_group, release, start_child
+from mrseg_label.processes import end_child, kill_group, start_child
 from mrseg_label.workspace import Workspace
 
 log = logging.getLogger("mrseg_label.worker")
@@ -65,7 +65,7 @@ class WorkerPool:
         self._thread.join()
         workers = [slot.process for slot in self._slots if slot.process is not None]
         for worker in workers:
-            release(worker)
+            end_child(worker)
         deadline = time.monotonic() + STOP_SECONDS
         for worker in workers:
             try:

@@ -96,8 +96,8 @@ def _assign_sent_back(assigner: Assigner, sent_back: Sequence[reviews.SentBack])
 def _assign_waiting(assigner: Assigner, choice: Choice, reserved: Collection[str]) -> Assignment | None:
     """Assign the waiting case that comes next and is not reserved for another reader."""
     account = assigner.reader.account
-    given_up = () if account is None else rows.given_up(assigner.session, account)
-    case = choice.next_case(assigner.session, assigner.moment, given_up, reserved)
+    returned_or_expired = () if account is None else rows.returned_or_expired(assigner.session, account)
+    case = choice.next_case(assigner.session, assigner.moment, returned_or_expired, reserved)
     return None if case is None else assigner.assign(case)
 
 

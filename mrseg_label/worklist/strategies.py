@@ -46,7 +46,11 @@ class Choice:
     round_size: int
 
     def next_case(
-        self, session: Session, moment: datetime, given_up: Collection[str] = (), reserved: Collection[str] = ()
+        self,
+        session: Session,
+        moment: datetime,
+        returned_or_expired: Collection[str] = (),
+        reserved: Collection[str] = (),
     ) -> Acquisition | None:
         """Choose the waiting case that comes next; None if no case is waiting.
 
@@ -55,8 +59,8 @@ class Choice:
         given_up : ids of acquisitions that this reader had and did not submit; they come after all others.
         reserved : ids of acquisitions that wait for another reader; they are left out.
         """
-        case = self._first(session, moment, [*given_up, *reserved])
-        if case is None and given_up:
+        case = self._first(session, moment, [*returned_or_expired, *reserved])
+        if case is None and returned_or_expired:
             case = self._first(session, moment, reserved)
         return case
 
@@ -66,7 +70,7 @@ class Choice:
         if self.strategy == RANDOM:
             return acquisitions.first_shuffled(session, moment, without)
         for acquisition_id in self.ranking:
-            case = acquisitions.if_waiting(session, moment, acquisition_id, without)
+            case = acquisitions.get_waiting(session, moment, acquisition_id, without)
             if case is not None:
                 return case
         return _first_balanced(session, moment, self.round_size, without)
@@ -91,11 +95,13 @@ def _first_balanced(
 ) -> Acquisition | None:
     decide_held_out(session)
     wants_held_out = acquisitions.held_out_in_batch(session, moment) < min(HELD_OUT_PER_BATCH, round_size // 2)
-    counts = acquisitions.begun_by_group(session, moment)
+    counts = acquisitions.begun_by_station_and_sequence(session, moment)
     for held_out in (wants_held_out, not wants_held_out):
-        groups = acquisitions.waiting_groups(session, moment, held_out=held_out)
+        groups = acquisitions.waiting_stations_and_sequences(session, moment, held_out=held_out)
         for group in sorted(groups, key=lambda group: (counts.get(group, 0), group)):
-            case = acquisitions.first_in_group(session, moment, group, held_out=held_out, without=without)
+            case = acquisitions.first_of_station_and_sequence(
+                session, moment, group, held_out=held_out, excluding=without
+            )
             if case is not None:
                 return case
     return None

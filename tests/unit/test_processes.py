@@ -46,7 +46,7 @@ def test_a_child_takes_its_own_children_along(tmp_path: Path) -> None:
     ids = tmp_path / "ids"
     child = start(ids, "0")
     assert all(map(is_running, ids_in(ids)))
-    processes.release(child)
+    processes.end_child(child)
     assert child.wait(20) == -signal.SIGKILL
     wait_until(lambda: not any_running(ids_in(ids)), 10)
 
@@ -68,7 +68,7 @@ def test_a_child_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
 def test_a_child_with_grace_may_end_by_itself(tmp_path: Path) -> None:
     ids = tmp_path / "ids"
     child = start(ids, "30", "end")
-    processes.release(child)
+    processes.end_child(child)
     assert child.wait(20) == 0
     assert (tmp_path / "ids.term").exists()
     processes.kill_group(child.pid)  # what it left behind
@@ -78,7 +78,7 @@ def test_a_child_with_grace_may_end_by_itself(tmp_path: Path) -> None:
 def test_a_child_with_grace_is_killed_if_it_does_not_end(tmp_path: Path) -> None:
     ids = tmp_path / "ids"
     child = start(ids, "0.5", "stay")
-    processes.release(child)
+    processes.end_child(child)
     assert child.wait(20) == -signal.SIGKILL
     assert (tmp_path / "ids.term").exists()
     wait_until(lambda: not any_running(ids_in(ids)), 10)
@@ -121,12 +121,13 @@ def test_start_times_tell_processes_of_one_id_apart() -> None:
 
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
 def test_a_module_that_runs_with_its_parent_ends_by_signals_too(signal_number: signal.Signals) -> None:
-    code = "import sys; sys.argv = ['x', 'http.server', '0', '--bind', '127.0.0.1'];"
+    code = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"  # ignored in background jobs
+    code += "sys.argv = ['x', 'http.server', '0', '--bind', '127.0.0.1'];"
     code += "from mrseg_label.simulation.with_parent import main; print('started', flush=True); main()"
     child = processes.start_child([sys.executable, "-c", code], stdout=subprocess.PIPE)
     assert child.stdout is not None and child.stdout.readline() == b"started\n"
     time.sleep(0.5)
     child.send_signal(signal_number)
     assert child.wait(20) in (0, -signal_number)
-    processes.release(child)
+    processes.end_child(child)
     child.stdout.close()

@@ -34,7 +34,7 @@ class AppPasswordRequest(BaseModel):
     model_config = {"extra": "forbid"}
     label: str = Field(
         min_length=1,
-        max_length=credentials.MAX_LABEL,
+        max_length=credentials.MAX_LABEL_LENGTH,
         description="what it is for",
         examples=["Slicer, reading room 3"],
     )
@@ -67,7 +67,7 @@ def router(app: ProtocolApp) -> APIRouter:
         if identity is not None and identity.token_id is not None:
             tokens.revoke(catalog, identity.token_id, actor=identity.name)
 
-    @routes.get("/app-passwords", summary="List one's own app passwords")
+    @routes.get("/app-passwords", summary="List your app passwords")
     def list_app_passwords(identity: RequiredIdentity) -> Page[AppPasswordOut]:
         return Page(items=read_app_passwords(catalog, _account(identity)), next=None)
 

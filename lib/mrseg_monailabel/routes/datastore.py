@@ -43,8 +43,8 @@ def router(app: ProtocolApp) -> APIRouter:
             return store.datalist()
         return store.status()
 
-    @routes.put("/", summary="Upload an image of one's own", include_in_schema=False)
-    @routes.put("/image", summary="Upload an image of one's own")
+    @routes.put("/", summary="Upload an image", include_in_schema=False)
+    @routes.put("/image", summary="Upload an image")
     def put_image(
         identity: CurrentIdentity,
         file: Annotated[UploadFile, File()],

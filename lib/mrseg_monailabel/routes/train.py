@@ -27,7 +27,7 @@ def router(app: ProtocolApp) -> APIRouter:
     ) -> dict[str, Any]:
         return {MODEL: {"result": app.train({"model": MODEL}), "detail": None}}
 
-    @routes.post("/{model}", summary="Get the status; nothing is started, since rounds start by themselves")
+    @routes.post("/{model}", summary="Get the status; nothing is started, since rounds start automatically")
     def run(model: str, params: Annotated[dict[str, Any] | None, Body()] = None) -> dict[str, Any]:
         return app.train({**(params or {}), "model": model})
 

@@ -20,7 +20,7 @@ from mrseg_label.catalog.tables import (
     Presegmentation,
 )
 
-Group = tuple[str, str]  # station, sequence
+StationAndSequence = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def annotated_since_round(session: Session) -> int:
     return _count(session, concepts.is_new_for_round())
 
 
-def begun_by_group(session: Session, moment: datetime) -> dict[Group, int]:
+def begun_by_station_and_sequence(session: Session, moment: datetime) -> dict[StationAndSequence, int]:
     """How many acquisitions of each station and sequence are annotated or being annotated."""
     query = (
         select(Acquisition.station, Acquisition.sequence, func.count())
@@ -134,7 +134,9 @@ def begun_by_group(session: Session, moment: datetime) -> dict[Group, int]:
     return {(station, sequence): count for station, sequence, count in session.execute(query)}
 
 
-def waiting_groups(session: Session, moment: datetime, *, held_out: bool) -> Sequence[Group]:
+def waiting_stations_and_sequences(
+    session: Session, moment: datetime, *, held_out: bool
+) -> Sequence[StationAndSequence]:
     """Stations and sequences with waiting cases of held-out, or of other, participants."""
     groups = _waiting_of(moment, held_out).with_only_columns(Acquisition.station, Acquisition.sequence).distinct()
     return [(station, sequence) for station, sequence in session.execute(groups)]
@@ -152,27 +154,29 @@ def held_out_in_batch(session: Session, moment: datetime) -> int:
     return session.scalars(query).one()
 
 
-def first_in_group(
-    session: Session, moment: datetime, group: Group, *, held_out: bool, without: Collection[str]
+def first_of_station_and_sequence(
+    session: Session, moment: datetime, group: StationAndSequence, *, held_out: bool, excluding: Collection[str]
 ) -> Acquisition | None:
     """The first waiting case of that station and sequence in the order drawn at import."""
     query = _waiting_of(moment, held_out).where(Acquisition.station == group[0], Acquisition.sequence == group[1])
-    return _first(session, query.order_by(Acquisition.shuffle, Acquisition.id), without)
+    return _first(session, query.order_by(Acquisition.shuffle, Acquisition.id), excluding)
 
 
-def first_imported(session: Session, moment: datetime, without: Collection[str]) -> Acquisition | None:
+def first_imported(session: Session, moment: datetime, excluding: Collection[str]) -> Acquisition | None:
     """The waiting case that was imported first."""
-    return _first(session, _waiting(moment).order_by(Acquisition.created_at, Acquisition.id), without)
+    return _first(session, _waiting(moment).order_by(Acquisition.created_at, Acquisition.id), excluding)
 
 
-def first_shuffled(session: Session, moment: datetime, without: Collection[str]) -> Acquisition | None:
+def first_shuffled(session: Session, moment: datetime, excluding: Collection[str]) -> Acquisition | None:
     """The waiting case that comes first in the order drawn at import."""
-    return _first(session, _waiting(moment).order_by(Acquisition.shuffle, Acquisition.id), without)
+    return _first(session, _waiting(moment).order_by(Acquisition.shuffle, Acquisition.id), excluding)
 
 
-def if_waiting(session: Session, moment: datetime, acquisition_id: str, without: Collection[str]) -> Acquisition | None:
+def get_waiting(
+    session: Session, moment: datetime, acquisition_id: str, excluding: Collection[str]
+) -> Acquisition | None:
     """That acquisition if it waits for a reader."""
-    return _first(session, _waiting(moment).where(Acquisition.id == acquisition_id), without)
+    return _first(session, _waiting(moment).where(Acquisition.id == acquisition_id), excluding)
 
 
 def for_second_reading(
@@ -210,10 +214,10 @@ def _waiting_of(moment: datetime, held_out: bool) -> Select[Acquisition]:
     return of_participants.where(Participant.held_out.is_(held_out))
 
 
-def _first(session: Session, query: Select[Acquisition], without: Collection[str]) -> Acquisition | None:
+def _first(session: Session, query: Select[Acquisition], excluding: Collection[str]) -> Acquisition | None:
     """The first acquisition that a query finds, apart from some and from those that another process just chose."""
-    if without:
-        query = query.where(Acquisition.id.not_in(without))
+    if excluding:
+        query = query.where(Acquisition.id.not_in(excluding))
     # Other server processes that choose at the same moment skip this row (PostgreSQL); SQLite has one writer anyway.
     query = query.limit(1).with_for_update(skip_locked=True, of=Acquisition)
     return session.scalars(query).unique().one_or_none()

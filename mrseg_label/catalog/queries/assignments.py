@@ -88,7 +88,7 @@ def requested(session: Session, reader: Reader, moment: datetime) -> Assignment 
     return session.scalars(query.with_for_update(skip_locked=True, of=Assignment)).one_or_none()
 
 
-def given_up(session: Session, account: str) -> Sequence[str]:
+def returned_or_expired(session: Session, account: str) -> Sequence[str]:
     """Acquisitions that this account was assigned and did not submit."""
     over = Assignment.outcome.in_((AssignmentOutcome.RETURNED, AssignmentOutcome.EXPIRED))
     return session.scalars(
@@ -96,7 +96,7 @@ def given_up(session: Session, account: str) -> Sequence[str]:
     ).all()
 
 
-def ends_of(session: Session, acquisition_ids: Sequence[str], moment: datetime) -> dict[str, datetime]:
+def end_times(session: Session, acquisition_ids: Sequence[str], moment: datetime) -> dict[str, datetime]:
     """Those of these acquisitions that are assigned now, with the moment at which the last assignment ends."""
     query = (
         select(Assignment.acquisition_id, func.max(Assignment.expires_at))

@@ -56,7 +56,7 @@ def running(session: Session) -> Sequence[Job]:
     return session.scalars(select(Job).where(Job.state == JobState.RUNNING)).all()
 
 
-def settle_dead(session: Session, moment: datetime) -> None:
+def end_abandoned(session: Session, moment: datetime) -> None:
     """End jobs that no worker runs any more: as cancelled if that was requested, as failed if no attempt is left."""
     gone = and_(Job.state == JobState.RUNNING, Job.lease_expires_at < moment)
     cancelled = or_(gone, Job.state == JobState.QUEUED)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ from packaging.requirements import Requirement
 
 from mrseg_label.errors import MrsegError
 from mrseg_label.maintenance.checks.check import Check, State
+from mrseg_label.nnunet.environment import available_cores
 from mrseg_label.presegmentation.weights import find_weights
 
 DISTRIBUTION = "mrseg-label"
@@ -25,7 +25,9 @@ SHOWN = ("torch", "monai", "monailabel", "nnunetv2", "TotalSegmentator", "Simple
 def check_installation() -> Iterator[Check]:
     """Check Python, the packages and the GPU."""
     yield Check(
-        "python", State.OK, f"{platform.python_version()} on {platform.system()} {platform.machine()}, {_cores()} cores"
+        "python",
+        State.OK,
+        f"{platform.python_version()} on {platform.system()} {platform.machine()}, {available_cores()} cores",
     )
     yield check_packages()
     yield check_gpu()
@@ -82,10 +84,6 @@ def check_weights(configured: Path | None) -> Check:
         return Check("weights", State.FAILED, str(error))
     state = State.WARNING if found.advice else State.OK
     return Check("weights", state, f"{found.kind}: {found.description}", found.advice)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _output(command: list[str]) -> str | None:

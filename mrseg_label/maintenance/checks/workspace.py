@@ -102,7 +102,7 @@ def check_leftovers(workspace: OpenedWorkspace) -> Check:
         return Check("leftovers", State.FAILED, str(error))
     removed = f"; removed {len(left.removed)} temporary files older than a day" if left.removed else ""
     if not left.without_row:
-        return Check("leftovers", State.OK, f"every file older than a day has a row{removed}")
+        return Check("leftovers", State.OK, f"no leftover files older than a day{removed}")
     shown = ", ".join(left.without_row[:SHOWN_FILES])
     more = f" and {len(left.without_row) - SHOWN_FILES} more" if len(left.without_row) > SHOWN_FILES else ""
     return Check(

@@ -47,16 +47,20 @@ class AnnotationOut(BaseModel):
     client: str = Field(description="name that the client program gave itself")
     created: Moment
     examination: str = Field(description="the channel that it was drawn on")
-    propagated: bool = Field(description="whether it was drawn on another channel than the requested examination")
+    propagated: bool = Field(
+        description="whether it was drawn on another channel of the acquisition than the requested examination"
+    )
     is_final: bool = Field(
-        description="whether it is the mask of its acquisition while it is the newest accepted one; false: a second reading"
+        description="false for a second reading; of the others the newest accepted one is the mask of the acquisition"
     )
     model_version: str | None = Field(description="model version whose pre-segmentation the reader started from")
     presegmentation: str | None
     seconds: float | None = Field(description="from assignment to submission")
     effort: JsonObject | None = Field(description="edited voxels and DSC against the pre-segmentation")
     structures: list[StructureOut]
-    report: JsonObject = Field(description="what was noticed when it was read; the annotation that it was made from")
+    report: JsonObject = Field(
+        description="notes from decoding the submission; for a corrected or restored annotation, the id of the earlier one"
+    )
     digest: str = Field(description="SHA-256 of the mask")
     reviews: list[ReviewOut] = Field(description="decisions about it, oldest first")
 

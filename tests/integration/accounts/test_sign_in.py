@@ -184,7 +184,7 @@ def test_app_passwords_work_in_slicers_form_until_they_are_revoked(
 
 def test_names_and_passwords_have_rules(guarded: Guarded) -> None:
     catalog = guarded.catalog
-    for bad in ("", "a b", "ä", "../x", "anonymous", "user-xyz", "x" * 65, "a\nb", "-x"):
+    for bad in ("", "a b", "ä", "../x", "anonymous", "user-xyz", "local", "mrseg-label", "x" * 65, "a\nb", "-x"):
         with pytest.raises(InvalidInput, match="cannot be the name"):
             accounts.add(catalog, bad, Role.ADMIN, password=PASSWORD, actor="test")
     for bad in ("short", "x" * 300, "aaaaaaaaaaaaaaaa", "weak.weak.weak.weak"):

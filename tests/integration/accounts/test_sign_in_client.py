@@ -67,7 +67,7 @@ def test_a_working_day(guarded: Guarded, reader: MONAILabelClient, tmp_path: Pat
     np.testing.assert_array_equal(stored, np.where(edited == 2, labels["liver"], 0))
 
     # "Auto update model" after each submission.
-    assert "by themselves" in str(reader.train_start("mrseg", {}))
+    assert "automatically" in str(reader.train_start("mrseg", {}))
     assert reader.train_stop()
     following = reader.next_sample("sequential", {})
     assert following["id"] != sample["id"]

@@ -82,7 +82,7 @@ def test_six_stations_of_four_channels(opened: Opened, tmp_path: Path) -> None:
     for entry in report.accepted:
         tops.setdefault(entry.station, set()).add(round(float(entry.geometry.affine[2, 3])))
     assert [tops[f"station{n}"] for n in range(1, 7)] == [{1000 - 60 * place - 60} for place in range(1, 7)]
-    groups = Counter((entry.station, entry.group) for entry in report.accepted)
+    groups = Counter((entry.station, entry.acquisition_id) for entry in report.accepted)
     assert sorted(groups.values()) == [4] * 6
     assert not any("swapped" in warning for entry in report.accepted for warning in entry.warnings)
     assert import_paths(opened, [zipped]).unchanged == 24
@@ -102,7 +102,7 @@ def test_repeated_stations_are_told_apart(opened: Opened, tmp_path: Path) -> Non
     assert not report.refused
     by_group: dict[str, list[str]] = {}
     for entry in report.accepted:
-        by_group.setdefault(entry.group, []).append(f"{entry.station} {entry.sequence}")
+        by_group.setdefault(entry.acquisition_id, []).append(f"{entry.station} {entry.sequence}")
     assert sorted(Counter(names[0].split()[0] for names in by_group.values()).items()) == [
         ("station1", 1),
         ("station2", 3),

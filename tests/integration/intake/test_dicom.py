@@ -156,10 +156,10 @@ def test_one_series_is_split_by_orientation_channel_echo_and_time(opened: Opened
     }
     by_seed = {seed: stored[dcm.noise(seed).astype(np.int16).tobytes()] for seed in range(1, 9)}
     assert (by_seed[1].sequence, by_seed[2].sequence) == ("water", "fat")
-    assert by_seed[1].group == by_seed[2].group != by_seed[3].group
+    assert by_seed[1].acquisition_id == by_seed[2].acquisition_id != by_seed[3].acquisition_id
     assert by_seed[3].geometry.axcodes == "LIP"
     assert (by_seed[4].sequence, by_seed[5].sequence) == ("t2 echo 1", "t2 echo 2")
-    assert by_seed[6].group != by_seed[7].group
+    assert by_seed[6].acquisition_id != by_seed[7].acquisition_id
     assert by_seed[6].sequence == by_seed[7].sequence == "t1"
     assert by_seed[8].sequence == "t2"
 
@@ -382,7 +382,7 @@ def test_time_points_without_a_number_are_acquisitions_of_their_own(opened: Open
         dcm.save(tmp_path / "d", files, f"{seed}-")
     report = import_paths(opened, [tmp_path / "d"])
     assert [entry.sequence for entry in report.accepted] == ["t1"] * 3
-    assert len({entry.group for entry in report.accepted}) == 3
+    assert len({entry.acquisition_id for entry in report.accepted}) == 3
 
 
 def test_dicom_sources_of_a_bids_data_set_are_left_out(opened: Opened, tmp_path: Path) -> None:
@@ -441,7 +441,7 @@ def test_only_images_of_one_frame_of_reference_and_grid_are_one_acquisition(open
         dcm.save(tmp_path / "d" / name, files)
     seen: list[tuple[int, int]] = []
     report = import_paths(opened, [tmp_path / "d"], progress=lambda done, known: seen.append((done, known)))
-    groups = {entry.sequence: entry.group for entry in report.accepted}
+    groups = {entry.sequence: entry.acquisition_id for entry in report.accepted}
     assert groups.keys() == {"in", "opp", "t2", "t1fs"}
     assert groups["in"] == groups["opp"]
     assert len(set(groups.values())) == 3

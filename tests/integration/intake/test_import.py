@@ -115,8 +115,10 @@ def test_channels_are_one_acquisition_with_the_preferred_one_first(opened: Opene
     workspace = opened
     report = import_paths(workspace, [dixon(tmp_path / "data")], DIXON)
     assert not report.refused
-    assert Counter(entry.group for entry in report.accepted) == Counter({entry.group: 4 for entry in report.accepted})
-    assert len({entry.group for entry in report.accepted}) == 4
+    assert Counter(entry.acquisition_id for entry in report.accepted) == Counter(
+        {entry.acquisition_id: 4 for entry in report.accepted}
+    )
+    assert len({entry.acquisition_id for entry in report.accepted}) == 4
     with workspace.catalog.read() as session:
         for acquisition in session.scalars(select(Acquisition)):
             primary = session.get_one(Examination, acquisition.primary_examination_id)
@@ -143,7 +145,7 @@ def test_another_grid_is_another_acquisition(opened: Opened, tmp_path: Path) -> 
     write(tmp_path / "d/P/abdomen_T1.nii.gz", 3, shift=1.0)
     write(tmp_path / "d/P/abdomen_T2.nii.gz", 4, shape=(6, 7, 9))
     report = import_paths(workspace, [tmp_path / "d"], DIXON)
-    group = {entry.sequence: entry.group for entry in report.accepted}
+    group = {entry.sequence: entry.acquisition_id for entry in report.accepted}
     assert group["in"] == group["opp"]
     assert len(set(group.values())) == 3
 
@@ -156,9 +158,9 @@ def test_the_same_sequence_again_is_reported_as_a_repeat(opened: Opened, tmp_pat
     write(tmp_path / "b/P/abdomen_opp.nii.gz", 4)
     first = import_paths(workspace, [tmp_path / "a"], DIXON)
     second = import_paths(workspace, [tmp_path / "b"], DIXON)
-    assert len({entry.group for entry in (*first.accepted, *second.accepted)}) == 2
+    assert len({entry.acquisition_id for entry in (*first.accepted, *second.accepted)}) == 2
     assert any("repeat" in warning for warning in second.accepted[0].warnings)
-    assert second.accepted[0].group == second.accepted[1].group
+    assert second.accepted[0].acquisition_id == second.accepted[1].acquisition_id
 
 
 def test_again_changes_nothing_and_new_files_join_their_acquisition(opened: Opened, tmp_path: Path) -> None:
@@ -171,7 +173,10 @@ def test_again_changes_nothing_and_new_files_join_their_acquisition(opened: Open
     second = import_paths(workspace, [folder], DIXON)
     assert (len(first.accepted), len(second.accepted), second.unchanged) == (7, 1, 7)
     with workspace.catalog.read() as session:
-        assert session.get_one(Acquisition, second.accepted[0].group).primary_examination_id == second.accepted[0].id
+        assert (
+            session.get_one(Acquisition, second.accepted[0].acquisition_id).primary_examination_id
+            == second.accepted[0].id
+        )
     assert import_paths(workspace, [folder], DIXON).unchanged == 8
     assert len(list((workspace.root / "images").iterdir())) == 8
     assert not list((workspace.root / "tmp").iterdir())
@@ -238,7 +243,7 @@ def test_without_anything_stated_each_file_is_a_participant_of_its_own(opened: O
     (tmp_path / "d/old.hdr").write_bytes(b"x")
     report = import_paths(workspace, [tmp_path / "d"])
     assert {entry.participant for entry in report.accepted} == {"one/scan.v1.2", "two/scan.v1.2", "Jürgen Groß"}
-    assert len({entry.group for entry in report.accepted}) == 3
+    assert len({entry.acquisition_id for entry in report.accepted}) == 3
     assert "convert" in reasons(report)["old.hdr"]
     # The files one by one, and from another folder on: the same files, the same participants.
     files = sorted((tmp_path / "d").rglob("*.nii.gz"))
@@ -314,7 +319,7 @@ def test_a_table_without_a_pattern_names_participants_by_folder_or_beginning(ope
         "P10_T1.nii.gz": ("P10", "t1"),
         "stranger.nii.gz": ("stranger", ""),
     }
-    groups = {entry.sequence: entry.group for entry in report.accepted}
+    groups = {entry.sequence: entry.acquisition_id for entry in report.accepted}
     assert groups["in"] == groups["opp"]
 
 
@@ -449,6 +454,7 @@ def test_report_as_json(opened: Opened, tmp_path: Path) -> None:
             "participant",
             "station",
             "sequence",
+            "acquisition",
             "group",
             "shape",
             "spacing_mm",

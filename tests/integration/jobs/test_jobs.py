@@ -19,7 +19,7 @@ from mrseg_label.catalog.tables import Base, Job
 from mrseg_label.catalog.types import JobState
 from mrseg_label.clock import now
 from mrseg_label.errors import ConfigurationError, LeaseLost
-from mrseg_label.jobs import claim, enqueue, queue, recover_local, request_cancel
+from mrseg_label.jobs import claim, enqueue, queue, request_cancel, requeue_of_dead_local_workers
 from mrseg_label.workspace import Workspace
 from tests.support.process_trees import is_running, wait_until
 
@@ -160,10 +160,10 @@ def test_jobs_of_a_killed_worker_are_free_at_once_and_its_attempt_does_not_count
     job_id = _add(catalog, "a")
     process = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path / "w")], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stdout.readline().strip() == job_id
-    assert recover_local(catalog) == 0  # alive: it keeps its job
+    assert requeue_of_dead_local_workers(catalog) == 0  # alive: it keeps its job
     process.kill()
     process.wait()
-    assert recover_local(catalog) == 1
+    assert requeue_of_dead_local_workers(catalog) == 1
     held = claim(catalog, [queue.DRAFTS])
     assert held is not None and held.job_id == job_id and held.attempt == 1
 

@@ -51,14 +51,17 @@ def test_old_temporary_files_are_removed_and_files_without_a_row_are_named(house
 
 def test_temporary_folders_of_dead_requests_and_imports_are_removed(house: House) -> None:
     tmp = house.workspace.root / "tmp"
-    folders = {name: tmp / name for name in ("upload-a", "infer-b", "import-c", "import-young", "round-1", "session-d")}
+    folders = {
+        name: tmp / name
+        for name in ("upload-a", "infer-b", "submit-c", "import-young", "round-1", "sessions", "totalsegmentator-7")
+    }
     for name, folder in folders.items():
         (folder / "inner").mkdir(parents=True)
         os.utime(folder, (time.time() - (60 if name == "import-young" else TWO_DAYS),) * 2)
-    assert remove_dead_scratch(house.workspace) == ("tmp/import-c", "tmp/infer-b", "tmp/upload-a")
+    assert remove_dead_scratch(house.workspace) == ("tmp/infer-b", "tmp/submit-c", "tmp/upload-a")
     # A round resumes from its own folder, and sessions expire by themselves.
-    assert {path.name for path in tmp.iterdir()} >= {"import-young", "round-1", "session-d"}
-    assert not any(folders[name].exists() for name in ("upload-a", "infer-b", "import-c"))
+    assert {path.name for path in tmp.iterdir()} >= {"import-young", "round-1", "sessions", "totalsegmentator-7"}
+    assert not any(folders[name].exists() for name in ("upload-a", "infer-b", "submit-c"))
 
 
 def test_doctor_reports_them(house: House) -> None:

@@ -105,7 +105,7 @@ def test_labels_that_are_not_of_the_scheme_are_refused(tmp_path: Path) -> None:
             )
         assert list((tmp_path / "raw").iterdir()) == []
 
-    refused(np.full_like(labels, 4), "label ids up to 4; the label scheme ends at 3")
+    refused(np.full_like(labels, 4), "contains the label id 4, but those of the label scheme are 1 to 3")
     refused(np.full(labels.shape, 0.5, np.float32), "whole numbers")
     refused(np.zeros_like(labels), "nothing to train on")
 
