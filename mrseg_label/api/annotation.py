@@ -34,7 +34,7 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
     @routes.get("/{annotation}", summary="Get an annotation")
     def get_annotation(annotation: str, reader: CurrentReader) -> AnnotationOut:
         found = read_annotation(catalog, annotation)
-        reader.check_own(found.author)
+        reader.check_may_see_annotations_of(found.author)
         return found
 
     @routes.get(
@@ -44,7 +44,7 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
         responses={200: {"content": {"application/gzip": {}}, "description": "The mask"}},
     )
     def get_mask(annotation: str, reader: CurrentReader) -> FileResponse:
-        reader.check_own(read_annotation(catalog, annotation).author)
+        reader.check_may_see_annotations_of(read_annotation(catalog, annotation).author)
         path = mask_file(workspace, annotation)
         return FileResponse(path, media_type="application/gzip", filename=f"{annotation}.nii.gz")
 
@@ -68,7 +68,7 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
         "/{annotation}/withdraw", summary="Withdraw an annotation: it no longer counts, and nothing is deleted"
     )
     def withdraw(annotation: str, reader: CurrentReader, request: ReviewRequest) -> AnnotationOut:
-        reader.check_own(read_annotation(catalog, annotation).author)
+        reader.check_may_see_annotations_of(read_annotation(catalog, annotation).author)
         actor = with_client_name(reader, request.client).name
         review.withdraw(catalog, annotation, actor=actor, comment=request.comment)
         return read_annotation(catalog, annotation)

@@ -45,7 +45,7 @@ class Reader:
     @property
     def may_review(self) -> bool:
         """Whether this reader may review the annotations of others."""
-        return self.role is not Role.RADIOLOGIST
+        return self.role in (None, Role.REVIEWER, Role.ADMIN)
 
     @property
     def sees_annotations_of(self) -> str | None:
@@ -57,12 +57,12 @@ class Reader:
         if not self.may_review:
             raise Forbidden("only reviewers and admins may review annotations")
 
-    def check_own(self, author: str) -> None:
+    def check_may_see_annotations_of(self, author: str) -> None:
         """Raise :class:`Forbidden` unless this reader may see the annotations of an author."""
         if self.sees_annotations_of not in (None, author):
             raise Forbidden("another reader submitted this annotation; only reviewers and admins may see it")
 
-    def check_admin(self, what: str) -> None:
+    def check_admin_or_program(self, what: str) -> None:
         """Raise :class:`Forbidden` unless this is an admin or a program, or sign-in is off.
 
         Parameters

@@ -131,7 +131,7 @@ class Verdict(StrEnum):
 
     ACCEPTED = "accepted"
     REJECTED = "rejected"  # by a reviewer; its author gets the case again
-    WITHDRAWN = "withdrawn"  # by its author or an admin: it no longer counts
+    WITHDRAWN = "withdrawn"  # by its author, a reviewer or an admin: it no longer counts
 
 
 class StructureState(StrEnum):

@@ -39,7 +39,7 @@ def router(app: ProtocolApp) -> APIRouter:
         if output is Output.ALL:
             return store.json(reader)
         if output is Output.TRAIN:
-            reader.check_admin("the list of annotated cases")
+            reader.check_admin_or_program("the list of annotated cases")
             return store.datalist()
         return store.status()
 

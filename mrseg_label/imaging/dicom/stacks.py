@@ -12,7 +12,7 @@ from mrseg_label.imaging.dicom.frames import Frame
 
 # Directions of one stack agree to this; other stacks of a localizer or a tilted block differ by degrees.
 _SAME_DIRECTION = 0.01
-_SAME_PLACE_MM = 1e-2
+SAME_PLACE_MM = 1e-2
 
 Key = Callable[[Frame], Any]
 # Attributes that may distinguish frames in the same place, tried in this order, with their meaning.
@@ -118,7 +118,7 @@ def _conflicts(frames: Sequence[Frame]) -> bool:
 
 
 def _place(frame: Frame) -> tuple[int, ...]:
-    return tuple(round(value / _SAME_PLACE_MM) for value in frame.position)
+    return tuple(round(value / SAME_PLACE_MM) for value in frame.position)
 
 
 def _orientation(frame: Frame, known: list[np.ndarray[Any, Any]]) -> int:

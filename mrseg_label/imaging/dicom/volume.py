@@ -16,11 +16,11 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossl
 from mrseg_label.errors import GeometryError, InvalidInput, TooLarge
 from mrseg_label.imaging.dicom.files import BROKEN, parse
 from mrseg_label.imaging.dicom.frames import Frame
+from mrseg_label.imaging.dicom.stacks import SAME_PLACE_MM
 from mrseg_label.imaging.geometry import ROUNDING_TOLERANCE, SHEAR_TOLERANCE, Geometry, resolve_affine
 from mrseg_label.imaging.streams import MAX_VOXEL_BYTES
 from mrseg_label.imaging.volume import check_values, compact
 
-_SAME_PLACE_MM = 1e-2
 # A slice may be off its place on an even grid by this fraction of the spacing; from the first value on with a warning.
 _ROUNDING_SLICES, _UNEVEN_SLICES = 5e-3, 5e-2
 _UNIT_TOLERANCE = 1e-2
@@ -123,7 +123,7 @@ def _without_duplicates(placed: list[Frame], normal: NDArray[np.float64]) -> tup
     kept: list[Frame] = []
     dropped = 0
     for frame in placed:
-        if kept and np.linalg.norm(np.subtract(frame.position, kept[-1].position)) < _SAME_PLACE_MM:
+        if kept and np.linalg.norm(np.subtract(frame.position, kept[-1].position)) < SAME_PLACE_MM:
             same = frame.pixels == kept[-1].pixels and (frame.slope, frame.intercept) == (
                 kept[-1].slope,
                 kept[-1].intercept,
@@ -142,7 +142,7 @@ def _without_duplicates(placed: list[Frame], normal: NDArray[np.float64]) -> tup
 def _check_even(along: NDArray[np.float64], warnings: list[str]) -> None:
     gaps = np.diff(along)
     usual = float(np.median(gaps))
-    if usual < _SAME_PLACE_MM:
+    if usual < SAME_PLACE_MM:
         raise GeometryError("the slices lie in one plane and do not form a stack")
     wide = [index for index, gap in enumerate(gaps) if gap > 1.5 * usual]
     if wide:
