@@ -23,7 +23,9 @@ WorkspaceOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output, nothing else.")]
 HERE = Path()
-LOCAL = "local"  # name in histories of whoever decides at the command line and gives no other name
+LOCAL = (
+    "local"  # actor at the command line: no account, since whoever can write the workspace can change everything anyway
+)
 NO_LIMIT = 1_000_000  # rows; the command line prints whole lists, not pages
 _PIPE_WIDTH = 1000  # in a pipe nothing is folded to the width of a terminal that is not there
 

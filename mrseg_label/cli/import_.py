@@ -122,7 +122,7 @@ def exclude(
     if as_json:
         print_json({"excluded": ids})
     else:
-        print_line(f"{subject}: {len(ids)} acquisitions excluded")
+        print_line(f"Excluded {subject}: {len(ids)} acquisitions.")
 
 
 def include(
@@ -139,7 +139,7 @@ def include(
     if as_json:
         print_json({"included": ids})
     else:
-        print_line(f"{subject}: {len(ids)} acquisitions included again")
+        print_line(f"Included {subject} again: {len(ids)} acquisitions.")
 
 
 def register(app: typer.Typer) -> None:
@@ -174,6 +174,6 @@ def _print(report: ImportReport) -> None:
     for other in report.passed_over:
         print_line(f"note: {other.source}: {other.reason}")
     if report.masks:
-        print_line(f"{report.masks} masks queued: a worker makes an annotation of each")
+        print_line(f"Queued {report.masks} masks; a worker imports each as an annotation.")
     verb = "would be accepted" if report.dry_run else "accepted"
     print_line(f"{len(report.accepted)} {verb}, {len(report.refused)} refused, {report.unchanged} unchanged")

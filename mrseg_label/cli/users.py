@@ -10,6 +10,7 @@ import typer
 
 from mrseg_label.cli.common import (
     HERE,
+    LOCAL,
     JsonOption,
     WorkspaceOption,
     opened,
@@ -23,7 +24,6 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the a
 LabelOption = Annotated[
     str, typer.Option(help="Where it is used, such as 'Slicer, room 3' or 'nightly download of models'.")
 ]
-_ACTOR = "command line"  # no account: whoever can write the workspace's files can change everything anyway
 _ROLES = ("radiologist", "reviewer", "admin", "service")
 RoleOption = Annotated[str, typer.Option(help=f"One of {', '.join(_ROLES)}.")]
 
@@ -37,13 +37,13 @@ def add(name: NameArgument, role: RoleOption, workspace: WorkspaceOption = HERE,
     chosen = Role(_role(role))
     with opened(workspace) as work:
         password = None if chosen is Role.SERVICE else _new_password()
-        made = AccountOut.of(service.add(work.catalog, name, chosen, password=password, actor=_ACTOR))
+        made = AccountOut.of(service.add(work.catalog, name, chosen, password=password, actor=LOCAL))
     if as_json:
         print_json(made)
         return
-    print_line(f"created the account {made.name} with the role {made.role}")
+    print_line(f"Created the account {made.name} with the role {made.role}.")
     if chosen is Role.SERVICE:
-        print_line(f"create an API key for it with: mrseg-label users key {made.name}")
+        print_line(f"Create an API key for it with: mrseg-label users key {made.name}")
 
 
 def list_users(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
@@ -56,7 +56,7 @@ def list_users(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -
         print_page(found)
         return
     if not found:
-        print_line("no accounts yet; create the first with: mrseg-label users add NAME --role admin")
+        print_line("There are no accounts yet. Create the first with: mrseg-label users add NAME --role admin")
         return
     rows = [(item.name, item.role, item.signs_in_by, item.created, item.disabled) for item in found]
     print_table(("name", "role", "signs in with", "created", "disabled"), rows)
@@ -70,8 +70,8 @@ def disable(name: NameArgument, workspace: WorkspaceOption = HERE) -> None:
     from mrseg_label.accounts import service
 
     with opened(workspace) as work:
-        service.disable(work.catalog, name, actor=_ACTOR)
-    print_line(f"disabled {name}; enable it again with: mrseg-label users enable {name}")
+        service.disable(work.catalog, name, actor=LOCAL)
+    print_line(f"Disabled the account {name}. Enable it again with: mrseg-label users enable {name}")
 
 
 def enable(name: NameArgument, workspace: WorkspaceOption = HERE) -> None:
@@ -79,8 +79,8 @@ def enable(name: NameArgument, workspace: WorkspaceOption = HERE) -> None:
     from mrseg_label.accounts import service
 
     with opened(workspace) as work:
-        service.enable(work.catalog, name, actor=_ACTOR)
-    print_line(f"enabled {name}")
+        service.enable(work.catalog, name, actor=LOCAL)
+    print_line(f"Enabled the account {name}.")
 
 
 def password(name: NameArgument, workspace: WorkspaceOption = HERE) -> None:
@@ -88,8 +88,8 @@ def password(name: NameArgument, workspace: WorkspaceOption = HERE) -> None:
     from mrseg_label.accounts import service
 
     with opened(workspace) as work:
-        service.set_password(work.catalog, name, _new_password(), actor=_ACTOR)
-    print_line(f"changed the password of {name}")
+        service.set_password(work.catalog, name, _new_password(), actor=LOCAL)
+    print_line(f"Changed the password of {name}.")
 
 
 def role(name: NameArgument, role: RoleOption, workspace: WorkspaceOption = HERE) -> None:
@@ -98,8 +98,8 @@ def role(name: NameArgument, role: RoleOption, workspace: WorkspaceOption = HERE
     from mrseg_label.catalog.types import Role
 
     with opened(workspace) as work:
-        service.set_role(work.catalog, name, Role(_role(role)), actor=_ACTOR)
-    print_line(f"{name} now has the role {role}")
+        service.set_role(work.catalog, name, Role(_role(role)), actor=LOCAL)
+    print_line(f"{name} now has the role {role}.")
 
 
 def sign_out(name: NameArgument, workspace: WorkspaceOption = HERE) -> None:
@@ -107,8 +107,8 @@ def sign_out(name: NameArgument, workspace: WorkspaceOption = HERE) -> None:
     from mrseg_label.accounts import service
 
     with opened(workspace) as work:
-        service.sign_out(work.catalog, name, actor=_ACTOR)
-    print_line(f"signed {name} out everywhere")
+        service.sign_out(work.catalog, name, actor=LOCAL)
+    print_line(f"Signed {name} out everywhere.")
 
 
 def key(
@@ -133,8 +133,8 @@ def revoke(
     from mrseg_label.accounts import credentials
 
     with opened(workspace) as work:
-        credentials.revoke(work.catalog, credential, actor=_ACTOR)
-    print_line(f"revoked {credential}")
+        credentials.revoke(work.catalog, credential, actor=LOCAL)
+    print_line(f"Revoked {credential}.")
 
 
 def audit(
@@ -179,7 +179,7 @@ def _create_credential(kind: str, name: str, label: str, workspace: Any, as_json
     from mrseg_label.reports.documents.accounts import CredentialOut
 
     with opened(workspace) as work:
-        made, secret = credentials.make(work.catalog, name, CredentialKind(kind), label, actor=_ACTOR)
+        made, secret = credentials.make(work.catalog, name, CredentialKind(kind), label, actor=LOCAL)
     if as_json:
         print_json(CredentialOut.of(made).model_dump(mode="json") | {"secret": secret})
         return

@@ -120,8 +120,8 @@ def test_a_life_of_an_account(users: Any, folder: Path) -> None:
     assert "last admin" in users("disable", "chief")[2]
     trail = json.loads(users("audit", "--json", "--limit", "500", group="")[1])["items"]
     actions = [(event["actor"], event["action"], event["subject"]) for event in trail]
-    assert ("command line", "account.disable", "ada") in actions
-    assert ("command line", "api_key.revoke", "robot") in actions
+    assert ("local", "account.disable", "ada") in actions
+    assert ("local", "api_key.revoke", "robot") in actions
     assert not any(secret in json.dumps(trail) for secret in (PASSWORD, shown, key["secret"]))
 
 
