@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO
 
 _POLL_SECONDS = 0.01
-_ENDED = "ZX"  # states of a process that does not run any more
+_ENDED = "ZX"  # states of a thread that does not run any more
 
 
 def start_child(
@@ -111,7 +111,7 @@ def session_members(leader: int) -> list[int]:
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         fields = _stat_fields(int(entry.name))
-        if fields and fields[0] not in _ENDED and int(fields[3]) == leader:
+        if _is_running(fields) and int(fields[3]) == leader:
             found.append(int(entry.name))
     return found
 
@@ -122,7 +122,13 @@ def start_time(pid: int) -> str:
     With the id it identifies a process, since the system uses ids again.
     """
     fields = _stat_fields(pid)
-    return fields[19] if fields and fields[0] not in _ENDED else ""
+    return fields[19] if _is_running(fields) else ""
+
+
+def _is_running(fields: Sequence[str]) -> bool:
+    # The first thread of a process that is being killed can be a zombie while another one still ends. Until the last
+    # has, the process keeps its open files and the locks on them.
+    return bool(fields) and (fields[0] not in _ENDED or int(fields[17]) > 1)
 
 
 def _stat_fields(pid: int) -> list[str]:

@@ -15,6 +15,8 @@ import pytest
 from mrseg_label import processes
 from tests.support.process_trees import FAMILY, any_running, ids_in, is_running, wait_until
 
+EXIT_OF_A_THREAD = {"x86_64": 60, "aarch64": 93}  # the system call exit, which ends one thread
+
 # A child of ours that watches its parent and has children of its own; it writes all ids.
 CHILD = """
 import os, signal, subprocess, sys, time
@@ -117,6 +119,23 @@ def test_start_times_tell_processes_of_one_id_apart() -> None:
     wait_until(lambda: processes.start_time(child.pid) == "")  # ended, though nobody has waited for it yet
     child.wait()
     assert processes.start_time(child.pid) == ""
+
+
+@pytest.mark.skipif(os.uname().machine not in EXIT_OF_A_THREAD, reason="the number of the system call is not known")
+def test_a_process_runs_until_its_last_thread_has_ended() -> None:
+    number = EXIT_OF_A_THREAD[os.uname().machine]
+    code = f"""
+import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(300,)).start()
+ctypes.CDLL(None).syscall({number}, 0)
+"""
+    child = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    stat = Path(f"/proc/{child.pid}/stat")
+    wait_until(lambda: ") Z " in stat.read_text())  # its first thread has ended
+    assert processes.start_time(child.pid) != ""
+    assert processes.session_members(child.pid) == [child.pid]
+    processes.kill_session(child.pid)
+    assert child.wait(0.1) == -signal.SIGKILL  # at once: nothing of it is left
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])

@@ -145,9 +145,9 @@ def test_an_account_of_the_identity_provider(catalog: Catalog) -> None:
         "eve.example@hospital.example",
         Role.RADIOLOGIST,
     )
-    with pytest.raises(Unauthorized, match="not of this identity provider"):
+    with pytest.raises(Unauthorized, match="does not belong to this identity provider"):
         sign_in.sign_in_with_provider(issuer, "subject-2", "ada", Role.ADMIN, "10.0.0.1")
-    with pytest.raises(Unauthorized, match="not of this identity provider"):
+    with pytest.raises(Unauthorized, match="does not belong to this identity provider"):
         sign_in.sign_in_with_provider(
             "https://other.example", "subject-1", "eve.example@hospital.example", Role.ADMIN, "x"
         )

@@ -110,7 +110,7 @@ def test_the_name_of_a_local_account_cannot_be_taken_over(
 ) -> None:
     hospital.set_user("house", ADMIN)
     reply = sign_in(browser, hospital, "house")
-    assert reply.status_code == 401 and "not of this identity provider" in visible_text(reply)
+    assert reply.status_code == 401 and "does not belong to this identity provider" in visible_text(reply)
     assert role_of(served, "house") is Role.RADIOLOGIST
     assert browser.get("/account").headers["location"] == "/account/sign-in"
 

@@ -96,7 +96,7 @@ def test_a_fresh_workspace(opened: Opened) -> None:
     progress = client.get("/api/v1/progress").json()
     assert (progress["annotated_total"], progress["annotated_since_round"], progress["round_size"]) == (0, 0, 2)
     assert progress["queues"] == {}
-    assert "archive" in problem_of(client.get("/api/v1/models/bootstrap/archive"), 404)["detail"]
+    assert "cannot be exported" in problem_of(client.get("/api/v1/models/bootstrap/archive"), 404)["detail"]
 
 
 def test_model_is_promoted_rolled_back_and_downloaded(opened: Opened) -> None:

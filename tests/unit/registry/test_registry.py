@@ -61,7 +61,7 @@ def statuses(workspace: OpenedWorkspace) -> dict[str, str]:
 
 def test_bootstrap_is_current_and_has_no_archive(workspace: OpenedWorkspace) -> None:
     assert statuses(workspace) == {"bootstrap": "current"}
-    with pytest.raises(NotFound, match="no archive"):
+    with pytest.raises(NotFound, match="cannot be exported"):
         service.archive(workspace, "bootstrap")
     with pytest.raises(Conflict, match="nothing to roll back"):
         service.rollback(workspace)
