@@ -6,7 +6,8 @@ sessions, a gigabyte of memory and fifteen seconds at every start, for methods t
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import mrseg_label
 from mrseg_label.accounts.sign_in import SignIn
@@ -22,6 +23,7 @@ from mrseg_monailabel.train import RoundTrainer
 
 MODEL = "mrseg"  # of the infer model and of the trainer
 NAME = "mrseg-label"
+_Task = TypeVar("_Task")
 
 
 class ProtocolApp:
@@ -105,10 +107,7 @@ class ProtocolApp:
         NotFound
             There is no such strategy.
         """
-        name = request.get("strategy")
-        strategy = self._strategies.get(name) if isinstance(name, str) else None
-        if strategy is None:
-            raise NotFound(f"there is no strategy {name!r:.80}; use one of {', '.join(self._strategies)}")
+        strategy = _find(self._strategies, "strategy", request.get("strategy"))
         return strategy(request, self._datastore)
 
     def infer(self, request: dict[str, Any], _datastore: Any = None) -> dict[str, Any]:
@@ -119,10 +118,7 @@ class ProtocolApp:
         NotFound
             There is no such model.
         """
-        name = request.get("model")
-        task = self._infers.get(name) if isinstance(name, str) else None
-        if task is None:
-            raise NotFound(f"there is no model {name!r:.80}; use {', '.join(self._infers)}")
+        task = _find(self._infers, "model", request.get("model"))
         if request.get("session_id"):
             request = {**request, "image": self._import_session(request)}
         file, params = task(request)
@@ -136,10 +132,7 @@ class ProtocolApp:
         NotFound
             There is no such trainer.
         """
-        name = request.get("model")
-        task = self._trainers.get(name) if isinstance(name, str) else None
-        if task is None:
-            raise NotFound(f"there is no trainer {name!r:.80}; use {', '.join(self._trainers)}")
+        task = _find(self._trainers, "trainer", request.get("model"))
         return task(request, self._datastore)
 
     def _import_session(self, request: dict[str, Any]) -> str:
@@ -147,3 +140,11 @@ class ProtocolApp:
         reader = reader_of(request)
         session = self._sessions.get(request["session_id"], reader.account)
         return self._datastore.upload(f"session {session.id}", session.image, reader)
+
+
+def _find(tasks: Mapping[str, _Task], kind: str, name: object) -> _Task:
+    """Return the strategy, model or trainer of that name. Raises :class:`NotFound`."""
+    task = tasks.get(name) if isinstance(name, str) else None
+    if task is None:
+        raise NotFound(f"there is no {kind} {name!r:.80}; use one of {', '.join(tasks)}")
+    return task
