@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.engine import URL
 
 from mrseg_label.config import CONFIG_FILE, Settings, load_settings
 from mrseg_label.errors import ConfigurationError, StoredFileError
 from mrseg_label.files import TEMPORARY_SUFFIX, make_folder, replacing, sha256_of, sync, write_durably
 from mrseg_label.labels import LabelScheme
+from mrseg_label.paths import absolute, check_new_database, configured_url, quoted, sqlite_url
 
 DATABASE = "mrseg.db"
 FOLDERS = (
@@ -37,6 +37,7 @@ FOLDERS = (
     "logs",
     "tmp",
 )
+STORED = ("images", "presegmentations", "annotations", "models")  # what the rows of the database point to
 PSEUDONYM_KEY = "pseudonyms.key"
 _TOML = """\
 # Settings of this workspace; docs/configuration.md explains each. The environment variable MRSEG_<KEY> overrides a key.
@@ -70,6 +71,7 @@ class Workspace:
         LabelError
             ``labels`` is not a usable label scheme.
         """
+        root = absolute(root)
         scheme = LabelScheme.read(labels) if labels else LabelScheme.default()
         if root.exists() and (not root.is_dir() or any(root.iterdir())):
             raise ConfigurationError(f"{root} is not an empty folder; choose another")
@@ -89,10 +91,10 @@ class Workspace:
         ConfigurationError
             The folder is not a workspace, or its settings cannot be used.
         """
-        root = root.resolve()
+        root = absolute(root)
         if not (root / CONFIG_FILE).is_file():
             raise ConfigurationError(
-                f"{root} is not a workspace (it has no {CONFIG_FILE}); create one with: mrseg-label init {root}"
+                f"{root} is not a workspace (it has no {CONFIG_FILE}); create one with: mrseg-label init {quoted(root)}"
             )
         for folder in FOLDERS:
             (root / folder).mkdir(parents=True, exist_ok=True)
@@ -110,14 +112,14 @@ class Workspace:
         Raises
         ------
         ConfigurationError
-            DATABASE_URL is not a URL.
+            DATABASE_URL cannot be used, or the workspace has files but no database.
         """
-        if self.settings.database_url is None:
-            return sqlite_url(self.root / DATABASE)
-        try:
-            return make_url(self.settings.database_url)
-        except ArgumentError as error:
-            raise ConfigurationError(f"DATABASE_URL cannot be used: {error}") from error
+        if self.settings.database_url is not None:
+            return configured_url(self.settings.database_url)
+        file = self.root / DATABASE
+        if not file.exists():
+            check_new_database(file, [self.root / folder for folder in STORED])
+        return sqlite_url(file)
 
     @property
     def nnunet(self) -> Path:
@@ -290,8 +292,3 @@ class Workspace:
         if found != digest:
             raise StoredFileError(f"{target} exists already with other content; stored files are never overwritten")
         return digest
-
-
-def sqlite_url(file: Path) -> URL:
-    """URL of an SQLite database, whatever characters its path has."""
-    return URL.create("sqlite", database=str(file))

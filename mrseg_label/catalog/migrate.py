@@ -16,14 +16,15 @@ from mrseg_label.errors import ConfigurationError
 
 __all__ = ["Base", "check_current", "config", "migration_state", "upgrade"]
 
+MIGRATIONS = Path(__file__).with_name("migrations")
 # Alembic's context is global to the process, so that threads take turns here; processes do so by the database's lock.
 _ONE_THREAD = threading.Lock()
 
 
-def config(engine: Engine | None = None) -> Config:
+def config(engine: Engine | None = None, folder: Path = MIGRATIONS) -> Config:
     """Make Alembic's configuration for our migrations."""
     settings = Config()
-    settings.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+    settings.set_main_option("script_location", str(folder).replace("%", "%%"))  # a "%" begins a name in ConfigParser
     settings.attributes["engine"] = engine
     return settings
 

@@ -69,15 +69,17 @@ def register(app: typer.Typer) -> None:
 
 
 def _print_next_steps(workspace: Workspace) -> None:
+    from mrseg_label.paths import quoted
+
     print_line(f"Created a workspace with {len(workspace.scheme)} structures in {workspace.root}.")
     if workspace.settings.auth == "on":
         print_line("Sign-in is on. Create the first admin, then an account for each radiologist and reviewer:")
-        print_line(f"  mrseg-label users add NAME --role admin --workspace {workspace.root}")
+        print_line(f"  mrseg-label users add NAME --role admin --workspace {quoted(workspace.root)}")
         print_line("To work without accounts, on this machine only, put this line into mrseg.toml:")
         print_line('  AUTH = "off"')
     print_line("Import images, then start the server:")
-    print_line(f"  mrseg-label import PATH --workspace {workspace.root}")
-    print_line(f"  mrseg-label serve --workspace {workspace.root}")
+    print_line(f"  mrseg-label import PATH --workspace {quoted(workspace.root)}")
+    print_line(f"  mrseg-label serve --workspace {quoted(workspace.root)}")
 
 
 def _print_status(document: StatusOut) -> None:

@@ -10,6 +10,7 @@ from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.config import tls_files
 from mrseg_label.http.local_only import LOCAL_NAMES
 from mrseg_label.http.slow_clients import limited_protocol
+from mrseg_label.paths import quoted
 from mrseg_label.workspace import Workspace
 
 APPLICATION = "mrseg_monailabel.server:create_app"  # by its import string: nothing here imports the MONAI Label side
@@ -38,7 +39,7 @@ def find_warnings(workspace: Workspace, host: str) -> list[str]:
     if not _has_accounts(workspace):
         found.append(
             "There are no accounts yet. Create the first admin, also while the server runs: "
-            f"mrseg-label users add NAME --role admin --workspace {workspace.root}"
+            f"mrseg-label users add NAME --role admin --workspace {quoted(workspace.root)}"
         )
     if beyond_this_machine and settings.tls_certificate is None and not settings.trusted_proxies:
         found.append(

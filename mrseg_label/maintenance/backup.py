@@ -20,8 +20,9 @@ from mrseg_label.catalog.queries import contents, models
 from mrseg_label.config import CONFIG_FILE
 from mrseg_label.errors import ConfigurationError, Conflict, InvalidInput, StoredFileError
 from mrseg_label.files import TEMPORARY_SUFFIX, replacing
+from mrseg_label.paths import sqlite_url
 from mrseg_label.registry.service import check_files
-from mrseg_label.workspace import DATABASE, PSEUDONYM_KEY, Workspace, sqlite_url
+from mrseg_label.workspace import DATABASE, PSEUDONYM_KEY, Workspace
 
 # Not nnunet/, which a round makes again, nor temporary files.
 FOLDERS = ("images", "presegmentations", "annotations", "models", "logs")

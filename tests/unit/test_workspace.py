@@ -1,16 +1,23 @@
 """Folders, settings and stored files."""
 
+import os
+import re
+import shutil
 from pathlib import Path
 
 import pytest
+from alembic.script import ScriptDirectory
 
+from mrseg_label.catalog.migrate import MIGRATIONS, config
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.catalog.queries import participants
+from mrseg_label.catalog.tables import Participant
 from mrseg_label.config import load_settings
 from mrseg_label.errors import ConfigurationError, InvalidInput, StoredFileError
 from mrseg_label.files import sha256_of
 from mrseg_label.ids import check_alias, is_id, is_ticket, new_id, new_ticket
 from mrseg_label.maintenance.backup import backup, restore
+from mrseg_label.paths import quoted
 from mrseg_label.workspace import Workspace
 from tests.support.catalog_rows import add_participant
 
@@ -48,6 +55,63 @@ def test_stored_files_are_verified_and_never_overwritten(tmp_path: Path) -> None
 
 
 ODD_NAME = "study %20 ü#?&"
+# Each means something else in a URL, a shell, a setting of Alembic's or SQLite's, or an option of a command.
+ODD_NAMES = ["a%20b", "a?mode=ro", "file:x", "-x", "%(here)s", "q'\"", "a\nb", "a@b#c;d"]
+
+
+def test_workspaces_whose_paths_differ_by_an_escape_share_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = [*ODD_NAMES, "a b", "a"]
+    for name in names:
+        Workspace.init(Path(name))
+        opened = open_workspace(Path(name))
+        with opened.catalog.begin() as session:
+            add_participant(session, name.strip())
+        opened.close()
+        assert quoted(opened.root).startswith(("/", "'/"))
+    for name in names:
+        opened = open_workspace(tmp_path / name)
+        with opened.catalog.read() as session:
+            assert [row.code for row in session.query(Participant)] == [name.strip()]
+        opened.close()
+        assert (tmp_path / name / "mrseg.db").stat().st_size > 0
+    assert {path.name for path in tmp_path.iterdir()} == set(names)
+
+
+def test_a_database_that_an_earlier_version_put_elsewhere_is_named(tmp_path: Path) -> None:
+    for name, read_as in (("a%20b", "a b/mrseg.db"), ("c?d", "c"), ("e%2Ff", "e/f/mrseg.db")):
+        workspace = Workspace.init(tmp_path / name)
+        (tmp_path / read_as).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / read_as).write_bytes(b"database")
+        with pytest.raises(
+            ConfigurationError, match=f"lies in {re.escape(str(tmp_path / read_as))}: .* move that file"
+        ):
+            open_workspace(workspace.root)
+        assert not (workspace.root / "mrseg.db").exists()
+        (tmp_path / read_as).unlink()
+        open_workspace(workspace.root).close()
+
+
+def test_a_missing_database_is_not_replaced_by_an_empty_one(tmp_path: Path) -> None:
+    workspace = Workspace.init(tmp_path / "w")
+    workspace.put_bytes("annotations/a/1.bin", b"one")
+    with pytest.raises(ConfigurationError, match="restore the database from a backup, or set DATABASE_URL"):
+        open_workspace(workspace.root)
+    assert not (workspace.root / "mrseg.db").exists()
+
+
+def test_a_path_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"xfc.* is not valid UTF-8"):
+        Workspace.init(Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xfc")))
+    assert not list(tmp_path.iterdir())
+
+
+def test_migrations_are_found_wherever_the_package_is_installed(tmp_path: Path) -> None:
+    for name in ("100%", "%(here)s", "a%20b:c"):
+        shutil.copytree(MIGRATIONS, tmp_path / name)
+        assert ScriptDirectory.from_config(config(folder=tmp_path / name)).get_current_head()
 
 
 def test_the_database_lies_in_the_workspace_whatever_that_is_called(tmp_path: Path) -> None:
@@ -68,9 +132,18 @@ def test_the_database_lies_in_the_workspace_whatever_that_is_called(tmp_path: Pa
     assert {path.name for path in (tmp_path / "again").iterdir()} == {ODD_NAME}
 
 
-def test_a_database_url_that_is_none_is_refused(tmp_path: Path) -> None:
-    workspace = Workspace.init(tmp_path / "w", settings_text='DATABASE_URL = "mrseg.db"\n')
-    with pytest.raises(ConfigurationError, match="DATABASE_URL cannot be used"):
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("mrseg.db", "DATABASE_URL cannot be used"),
+        ("sqlite:///mrseg.db", "names the file mrseg.db, which is another one in every folder"),
+        ("sqlite://", ":memory:"),
+        ("sqlite:////data/a?b/mrseg.db", "the file /data/a with options after a '\\?'"),
+    ],
+)
+def test_a_database_url_that_cannot_be_used_is_refused(tmp_path: Path, url: str, message: str) -> None:
+    workspace = Workspace.init(tmp_path / "w", settings_text=f'DATABASE_URL = "{url}"\n')
+    with pytest.raises(ConfigurationError, match=message):
         assert workspace.database_url
 
 

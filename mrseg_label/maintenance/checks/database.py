@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,14 +76,15 @@ def _check_sqlite(file: Path) -> Iterator[Check]:
 def file_system(path: Path, mounts: Path = Path("/proc/mounts")) -> str | None:
     """Return the kind of file system that a file is on; None where the operating system does not list them."""
     try:
-        lines = mounts.read_text().splitlines()
+        lines = mounts.read_bytes().splitlines()
     except OSError:
         return None
     best: tuple[int, str | None] = (-1, None)
     real = path.resolve()
     for line in lines:
-        fields = line.split(" ")
-        mount = fields[1].encode().decode("unicode_escape")
+        fields = line.split(b" ")
+        # The kernel writes blanks, tabs, newlines and backslashes as three octal digits.
+        mount = os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), fields[1]))
         if real.is_relative_to(mount) and len(mount) > best[0]:
-            best = (len(mount), fields[2])
+            best = (len(mount), os.fsdecode(fields[2]))
     return best[1]

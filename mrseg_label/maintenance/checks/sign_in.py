@@ -9,6 +9,7 @@ from mrseg_label.catalog.types import Role
 from mrseg_label.config import tls_files
 from mrseg_label.errors import ConfigurationError
 from mrseg_label.maintenance.checks.check import Check, State
+from mrseg_label.paths import quoted
 from mrseg_label.workspace import Workspace
 
 
@@ -28,7 +29,7 @@ def check_sign_in(workspace: Workspace) -> Check:
     finally:
         catalog.close()
     if not any(account.role is Role.ADMIN for account in active):
-        advice = f"mrseg-label users add NAME --role admin --workspace {workspace.root}"
+        advice = f"mrseg-label users add NAME --role admin --workspace {quoted(workspace.root)}"
         return Check("sign-in", State.WARNING, "no admin can sign in", advice)
     how = "HTTPS" if certificate else "HTTP behind a proxy" if settings.trusted_proxies else "plain HTTP"
     return Check("sign-in", State.OK, f"{len(active)} accounts can sign in, over {how}")

@@ -106,7 +106,7 @@ def test_versions_of_packages_are_compared(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_file_system_is_that_of_the_innermost_mount(tmp_path: Path) -> None:
     mounts = tmp_path / "mounts"
-    mounts.write_text(f"/dev/sda / ext4 rw 0 0\nserver:/x {tmp_path}/shared\\040folder nfs4 rw 0 0\n")
-    assert file_system(tmp_path / "shared folder" / "mrseg.db", mounts) == "nfs4"
+    mounts.write_text(f"/dev/sda / ext4 rw 0 0\nserver:/x {tmp_path}/Zürich\\040%20\\134x nfs4 rw 0 0\n")
+    assert file_system(tmp_path / "Zürich %20\\x" / "mrseg.db", mounts) == "nfs4"
     assert file_system(tmp_path / "own" / "mrseg.db", mounts) == "ext4"
     assert file_system(tmp_path, tmp_path / "nothing") is None
