@@ -61,7 +61,7 @@ def check_new_database(file: Path, stored: Sequence[Path]) -> None:
     misplaced = make_url(f"sqlite:///{file}").database
     if misplaced and misplaced != str(file) and Path(misplaced).is_file():
         raise ConfigurationError(
-            f"the database of {file.parent} lies in {misplaced}: an earlier version of mrseg-label misread the '%' or '?' "
+            f"the database of {file.parent} lies in {misplaced}: an earlier version misread the '%' or '?' "
             "in the path, and a workspace whose path differs only there may have written into the same database. Stop all "
             f"servers and workers; then move that file, with those beside it that end in -wal and -shm, to {file} if it "
             "holds this workspace alone, and ask for help if it does not"
