@@ -18,8 +18,8 @@ from mrseg_label.segments.value_names import name_values
 def run(context: JobContext) -> None:
     """Submit the mask of an ``import_mask`` job for its examination.
 
-    Names are matched as in a submission. Classes of TotalSegmentator that are parts of one structure of the scheme
-    (vertebrae, lobes) are merged. Running again records nothing twice.
+    Names are matched as in a submission. Classes of TotalSegmentator that make up one structure of the scheme
+    (vertebrae, lobes) are merged, also where some are missing. Running again records nothing twice.
 
     Raises
     ------
@@ -55,6 +55,7 @@ def run(context: JobContext) -> None:
             upload=upload,
             file_name=upload.name,
             label_info=[{"name": name} for name in names],
+            partial=True,
         )
     with context.publish({"annotation": submitted.annotation_id, "repeated": submitted.repeated, "notes": notes}):
         pass

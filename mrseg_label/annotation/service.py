@@ -42,6 +42,7 @@ def submit(
     file_name: str,
     label_info: object,
     params: Mapping[str, Any] | None = None,
+    partial: bool = False,
 ) -> Submitted:
     """Decode and store a reader's annotation of an examination.
 
@@ -51,6 +52,7 @@ def submit(
     file_name : the client's name of the file, perhaps with a path on the reader's machine; only its suffix is used.
     label_info : the reader's segments in the order of the list on the screen (:mod:`mrseg_label.segments.decode`).
     params : what else the client sent; its ``model`` is kept in the report.
+    partial : take a structure also where only some of its classes are listed, as imports do.
 
     Raises
     ------
@@ -70,7 +72,7 @@ def submit(
     with workspace.scratch("submit-") as folder:
         named = folder / f"upload{suffix}"
         named.symlink_to(upload.resolve())
-        decoded = decode(scheme, geometry, named, label_info, settings.max_upload_mb * 1024**2)
+        decoded = decode(scheme, geometry, named, label_info, settings.max_upload_mb * 1024**2, partial=partial)
         decoded.check_coverage(required_structures(scheme, settings.required_structures))
         states, note = _states(workspace, decoded, geometry, presegmentation)
         report = decoded.report() | ({"draft": note} if note else {})

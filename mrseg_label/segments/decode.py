@@ -19,6 +19,7 @@ from mrseg_label.errors import ConfigurationError, InvalidInput, LabelError
 from mrseg_label.imaging.geometry import Geometry
 from mrseg_label.imaging.streams import MAX_VOXEL_BYTES
 from mrseg_label.labels import LabelScheme
+from mrseg_label.segments.classes import assign_structures
 from mrseg_label.segments.files import (
     MAX_SEGMENTS,
     SEGMENTATION_SUFFIX,
@@ -42,6 +43,7 @@ class Decoded:
     ignored : segments that were left out: background, scribbles, and empty ones of unknown name.
     overlaps : number of voxels in two segments, by ``"first < second"``; they went to the second.
     notes : what was reoriented, padded, cropped or rounded.
+    incomplete : structures that only some of their classes make up, in words.
     """
 
     mask: NDArray[np.uint8]
@@ -50,6 +52,7 @@ class Decoded:
     ignored: list[str] = field(default_factory=list)
     overlaps: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    incomplete: tuple[str, ...] = ()
 
     def check_coverage(self, required: Sequence[str]) -> None:
         """Raise :class:`LabelError` unless a structure is judged, and every structure that is required."""
@@ -68,7 +71,8 @@ class Decoded:
 
     def report(self) -> dict[str, Any]:
         """Summarise for people what decoding changed, as a JSON object."""
-        parts = {"renamed": self.renamed, "ignored": self.ignored, "overlaps": self.overlaps, "notes": self.notes}
+        notes = [*self.notes, *self.incomplete]
+        parts = {"renamed": self.renamed, "ignored": self.ignored, "overlaps": self.overlaps, "notes": notes}
         return {key: value for key, value in parts.items() if value}
 
 
@@ -113,7 +117,13 @@ def listed_names(label_info: object) -> list[str]:
 
 
 def decode(
-    scheme: LabelScheme, image: Geometry, path: Path, label_info: object, max_bytes: int = MAX_VOXEL_BYTES
+    scheme: LabelScheme,
+    image: Geometry,
+    path: Path,
+    label_info: object,
+    max_bytes: int = MAX_VOXEL_BYTES,
+    *,
+    partial: bool = False,
 ) -> Decoded:
     """Decode an uploaded file.
 
@@ -122,6 +132,8 @@ def decode(
     path : the upload; its suffix tells its format. A ``.seg.nrrd`` names its own segments; in every other file
         value k is the k-th entry of ``label_info``.
     label_info : as the client sends it, ``[{"name", "idx"}...]``; ``idx`` is not used.
+    partial : take a structure also where only some of its classes are listed, as
+        :func:`mrseg_label.segments.classes.assign_structures` does.
 
     Raises
     ------
@@ -135,15 +147,19 @@ def decode(
     segments = segmentation.segments
     if segments is None or (listed and not path.name.lower().endswith(SEGMENTATION_SUFFIX)):
         segments = tuple(Segment(name, 0, value) for value, name in enumerate(listed, start=1))
-    return decode_segments(scheme, segmentation, segments)
+    return decode_segments(scheme, segmentation, segments, partial=partial)
 
 
-def decode_segments(scheme: LabelScheme, segmentation: Segmentation, segments: Sequence[Segment]) -> Decoded:
+def decode_segments(
+    scheme: LabelScheme, segmentation: Segmentation, segments: Sequence[Segment], *, partial: bool = False
+) -> Decoded:
     """Decode label maps by the segments that name their values; see :func:`decode`."""
-    structures, ignored, renamed = _structures(scheme, segments)
-    merged, sent, overlaps = _merge(segmentation, segments, ignored)
+    meaning = _structures(scheme, segments, partial=partial)
+    structures, ignored = meaning.structures, meaning.ignored
+    merged, sent, overlaps = _merge(segmentation, segments, meaning.places)
     kept = np.bincount(merged.ravel(order="K"), minlength=len(segments) + 1)
-    unknown = [p for p in range(1, len(segments) + 1) if p not in structures and p not in ignored]
+    known = {*np.flatnonzero(np.isin(meaning.places, list(structures))).tolist(), *ignored}
+    unknown = [p for p in range(1, len(segments) + 1) if p not in known]
     if filled := [p for p in unknown if sent[p]]:
         listing = ", ".join(f"{segments[p - 1].name!r} ({sent[p]:,} voxels)" for p in filled)
         raise LabelError(
@@ -160,56 +176,74 @@ def decode_segments(scheme: LabelScheme, segmentation: Segmentation, segments: S
     return Decoded(
         mask=table[merged],
         voxels={s.name: judged[s.name] for s in scheme if s.name in judged},
-        renamed=renamed,
+        renamed=meaning.renamed,
         ignored=[segments[p - 1].name for p in sorted([*ignored, *unknown])],
         overlaps=overlaps,
         notes=[*segmentation.notes, *notes],
+        incomplete=meaning.incomplete,
     )
 
 
-def _structures(scheme: LabelScheme, segments: Sequence[Segment]) -> tuple[dict[int, str], set[int], dict[str, str]]:
-    """Find the structure of each position in the list, the positions that are ignored, and what was renamed."""
-    found: dict[int, str] = {}
-    ignored: set[int] = set()
-    renamed: dict[str, str] = {}
-    taken: dict[str, str] = {}
-    table = NameTable(scheme)
-    for position, segment in enumerate(segments, start=1):
-        name = table.match(check_name(segment.name))
-        if name is None:
-            if is_ignored(segment.name):
-                ignored.add(position)
-            elif segment.name in taken:
-                raise LabelError(f"two segments have the name {segment.name!r}; rename or merge them")
-            else:
-                taken[segment.name] = segment.name
-            continue
-        if name in taken:
-            raise LabelError(
-                f"two segments stand for {name}: {taken[name]!r} and {segment.name!r}; merge them or delete one"
-            )
-        taken[name] = segment.name
-        found[position] = name
-        if segment.name != name:
-            renamed[segment.name] = name
-    return found, ignored, renamed
+@dataclass(frozen=True)
+class _Meaning:
+    """What the positions of a list of segments (from 1) mean.
+
+    Attributes
+    ----------
+    structures : structure of each position that stands for one; of several classes the first.
+    places : the position that stands for each position; 0 for what is left out.
+    ignored : positions of background and scribbles.
+    renamed : structure of each name that is not the scheme's own.
+    incomplete : structures that only some of their classes make up, in words.
+    """
+
+    structures: dict[int, str]
+    places: NDArray[np.uint16]
+    ignored: set[int]
+    renamed: dict[str, str]
+    incomplete: tuple[str, ...]
+
+
+def _structures(scheme: LabelScheme, segments: Sequence[Segment], *, partial: bool) -> _Meaning:
+    """Find what each position in the list (from 1) means."""
+    names = [check_name(segment.name) for segment in segments]
+    assigned = assign_structures(NameTable(scheme), names, partial=partial)
+    first: dict[str, int] = {}
+    meaning = _Meaning({}, np.arange(len(names) + 1, dtype=np.uint16), set(), {}, assigned.incomplete)
+    unknown: set[str] = set()
+    for position, name in enumerate(names, start=1):
+        structure = assigned.structures.get(position - 1)
+        if structure is not None:
+            meaning.places[position] = first.setdefault(structure, position)
+            meaning.structures[first[structure]] = structure
+            if name != structure:
+                meaning.renamed[name] = structure
+        elif is_ignored(name):
+            meaning.ignored.add(position)
+        elif name in unknown:
+            raise LabelError(f"two segments have the name {name!r}; rename or merge them")
+        else:
+            unknown.add(name)
+    meaning.places[list(meaning.ignored)] = 0
+    return meaning
 
 
 def _merge(
-    segmentation: Segmentation, segments: Sequence[Segment], ignored: set[int]
+    segmentation: Segmentation, segments: Sequence[Segment], places: NDArray[np.uint16]
 ) -> tuple[NDArray[np.uint16], NDArray[np.int64], dict[str, int]]:
-    """Merge layers into positions in the list (the later of overlapping segments); count voxels and overlaps."""
+    """Merge layers into positions in the list (the later of overlapping segments); count voxels and overlaps.
+
+    Parameters
+    ----------
+    places : position that stands for each position of the list: the first of the same structure, 0 to leave it out.
+    """
     merged = np.zeros_like(segmentation.layers[0])
     sent = np.zeros(len(segments) + 1, dtype=np.int64)
     overlaps: dict[str, int] = {}
     for index, layer in enumerate(segmentation.layers):
-        positions = _positions(layer, index, segments)
-        if ignored:
-            kept = np.arange(len(segments) + 1, dtype=np.uint16)
-            kept[list(ignored)] = 0
-            positions = kept[positions]
+        positions = places[_positions(layer, index, segments)]
         sent += np.bincount(positions.ravel(order="K"), minlength=len(segments) + 1)
-        both = (merged > 0) & (positions > 0)
+        both = (merged > 0) & (positions > 0) & (merged != positions)
         if both.any():
             first, second = np.minimum(merged[both], positions[both]), np.maximum(merged[both], positions[both])
             pairs, counts = np.unique(first.astype(np.int64) * MAX_SEGMENTS * 2 + second, return_counts=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -52,6 +53,7 @@ class NameTable:
         self._scheme = scheme
         self._structures: dict[_Key, str | None] = {}  # None: the name could mean several
         self._classes: dict[str, str] = {}
+        self._parts: dict[tuple[str, str], set[str]] = {}  # names of the classes of a structure in a label set
         for structure in scheme:
             key = _key(structure.name)
             self._structures[key] = None if key in self._structures else structure.name
@@ -66,6 +68,7 @@ class NameTable:
             if owner is None:
                 continue
             self._classes.setdefault(foreign.casefold(), owner)
+            self._parts.setdefault((owner, label_set), set()).add(foreign)
             if classes == 1:
                 key = _key(foreign)
                 self._structures[key] = owner if self._structures.get(key, owner) == owner else None
@@ -77,6 +80,16 @@ class NameTable:
     def structure_around(self, name: str) -> str | None:
         """The structure that a class of TotalSegmentator is, or is a part of, by the name of the class in any case."""
         return self._classes.get(name.casefold())
+
+    def missing_classes(self, structure: str, present: Sequence[str]) -> list[str]:
+        """The classes that a structure lacks, in the label set of which the fewest are missing."""
+        known = {name.casefold() for name in present}
+        absent = [
+            sorted(name for name in classes if name.casefold() not in known)
+            for (owner, _), classes in self._parts.items()
+            if owner == structure and not known.isdisjoint(map(str.casefold, classes))
+        ]
+        return min(absent, key=len, default=[])
 
 
 def _key(name: str) -> _Key:

@@ -10,6 +10,7 @@ import numpy as np
 
 from mrseg_label.imaging import Geometry
 from mrseg_label.labels import LabelScheme
+from mrseg_label.segments.classes import assign_structures
 from mrseg_label.segments.decode import decode, decode_segments
 from mrseg_label.segments.files import MAX_LABEL, MAX_SEGMENTS, Layer, Segment, Segmentation, read_segmentation
 from mrseg_label.segments.names import NameTable, is_ignored
@@ -24,16 +25,19 @@ class NamedLayer:
     layer : (X, Y, Z) uint16; 0 is background.
     names : of the values 1, 2, ...
     left_out : names of values that became background, since the label scheme does not have them.
+    incomplete : structures that only some of their classes make up, in words.
     """
 
     layer: Layer
     names: tuple[str, ...]
     left_out: tuple[str, ...]
+    incomplete: tuple[str, ...] = ()
 
     @property
     def notes(self) -> list[str]:
         """What a person should know about the conversion."""
-        return [f"not in the label scheme and left out: {', '.join(self.left_out)}"] if self.left_out else []
+        left_out = [f"not in the label scheme and left out: {', '.join(self.left_out)}"] if self.left_out else []
+        return [*left_out, *self.incomplete]
 
 
 def name_values(
@@ -41,40 +45,44 @@ def name_values(
 ) -> NamedLayer:
     """Bring a label map whose values a list names into the form of a submission.
 
-    Classes of another label set that are parts of one structure of the scheme (vertebrae, lobes) are merged.
+    Classes of another label set that make up one structure of the scheme (vertebrae, lobes) are merged.
 
     Parameters
     ----------
     layer : (X, Y, Z) uint16.
     value_names : pairs of a value and its name.
     lenient : leave out values whose names are not in the scheme; otherwise decoding refuses them.
+
+    Raises
+    ------
+    LabelError
+        Two values stand for the same structure, or for the same class of it.
     """
-    table = NameTable(scheme)
-    named = {int(str(value)): str(name) for value, name in value_names}
+    named = dict(sorted((int(str(value)), str(name)) for value, name in value_names))
+    listed = list(named.values())
+    assigned = assign_structures(NameTable(scheme), listed, partial=True)
     names: list[str] = []
     left_out: list[str] = []
-    merged: dict[str, int] = {}  # new value of each structure that classes are merged into
+    new_value: dict[str, int] = {}  # of each structure
     lookup = np.zeros(MAX_LABEL + 1, dtype=np.uint16)
-    for value, name in sorted(named.items()):
-        known = table.match(name) is not None
-        whole = None if known else table.structure_around(name)
-        if whole is None and not known and lenient:
+    for position, (value, name) in enumerate(named.items()):
+        structure = assigned.structures.get(position)
+        if structure is None and lenient:
             left_out.append(name)
-        elif whole is None:
-            names.append(name)
-            lookup[value] = len(names)
+        elif structure in new_value:
+            lookup[value] = new_value[structure]
         else:
-            if whole not in merged:
-                names.append(whole)
-                merged[whole] = len(names)
-            lookup[value] = merged[whole]
+            names.append(assigned.name_of(position, listed))
+            lookup[value] = len(names)
+            if structure is not None:
+                new_value[structure] = len(names)
     for value in np.unique(layer).tolist():
         if value and value not in named:  # a name that no scheme has: decoding refuses it with its voxels
             names.append(f"value {value}")
             lookup[value] = len(names)
         if len(names) > MAX_SEGMENTS:
             break
-    return NamedLayer(lookup[layer], tuple(names), tuple(left_out))
+    return NamedLayer(lookup[layer], tuple(names), tuple(left_out), assigned.incomplete)
 
 
 def check_mask(
@@ -106,7 +114,8 @@ def check_mask(
     """
     notes: list[str] = []
     if value_names is None:
-        decoded = decode(scheme, image, mask, [])
+        decoded = decode(scheme, image, mask, [], partial=True)
+        notes = list(decoded.incomplete)
     else:
         segmentation = read_segmentation(mask, image)
         named = name_values(scheme, segmentation.layers[0], value_names, lenient=lenient)

@@ -22,6 +22,7 @@ _COLUMNS = {
         "patient",
         "patientid",
         "eid",
+        "imageid",
         "id",
     ),
     "sex": ("sex", "gender"),

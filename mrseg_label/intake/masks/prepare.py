@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import examinations
@@ -20,9 +21,14 @@ from mrseg_label.imaging import Geometry, write_nifti
 from mrseg_label.imaging.formats import SUFFIXES
 from mrseg_label.intake.images import MaskLabels, PreparedImage, PreparedMask, RefusedImage
 from mrseg_label.intake.names import strip_suffix
+from mrseg_label.labels import LabelScheme
+from mrseg_label.segments.classes import assign_structures
 from mrseg_label.segments.decode import required_structures
 from mrseg_label.segments.files import SEGMENTATION_SUFFIX, read_segmentation
+from mrseg_label.segments.names import NameTable
 from mrseg_label.segments.value_names import check_mask
+
+_LISTED = 10
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,7 @@ class MaskPreparer:
             return replace(image, reason=f"{image.reason} (its mask {redact(mask.name)} is not imported either)")
         try:
             geometry = image.geometry or self._stored_geometry(image.source_digest)
-            prepared = prepare_mask(mask, geometry, self.labels, self.scratch)
+            prepared = prepare_mask(mask, geometry, self.labels, self.workspace.scheme, self.scratch)
             remarks = check_mask(
                 self.workspace.scheme,
                 geometry,
@@ -80,7 +86,7 @@ class MaskPreparer:
                 prepared,
                 shown=redact(str(mask)),
                 notes=tuple(map(redact, prepared.notes)),
-                remarks=tuple(map(redact, remarks)),
+                remarks=tuple(map(redact, (*prepared.remarks, *remarks))),
             ),
         )
 
@@ -93,7 +99,9 @@ class MaskPreparer:
             return Geometry.from_json(present[0].geometry)
 
 
-def prepare_mask(mask: Path, image: Geometry, labels: MaskLabels | None, scratch: Path) -> PreparedMask:
+def prepare_mask(
+    mask: Path, image: Geometry, labels: MaskLabels | None, scheme: LabelScheme, scratch: Path
+) -> PreparedMask:
     """Check a mask against the grid of its image; a folder with one file per structure becomes one label map.
 
     Raises
@@ -102,7 +110,7 @@ def prepare_mask(mask: Path, image: Geometry, labels: MaskLabels | None, scratch
         It is not a label map on the grid of the image, or its values have no names.
     """
     if mask.is_dir():
-        return _merge_folder(mask, image, scratch)
+        return _merge_folder(mask, image, scheme, scratch)
     segmentation = read_segmentation(mask, image)
     has_names = mask.name.lower().endswith(SEGMENTATION_SUFFIX)
     if labels is None and not has_names:
@@ -118,28 +126,51 @@ def prepare_mask(mask: Path, image: Geometry, labels: MaskLabels | None, scratch
     )
 
 
-def _merge_folder(folder: Path, image: Geometry, scratch: Path) -> PreparedMask:
-    """Merge the files of a folder, one per structure, into one label map in the order of their names."""
+def _merge_folder(folder: Path, image: Geometry, scheme: LabelScheme, scratch: Path) -> PreparedMask:
+    """Merge the files of a folder, one per class, into one label map in the order of their names.
+
+    Files of classes that make up one structure of the scheme are united. Those of other classes are not read, so that
+    they do not cover a structure.
+    """
     files = sorted(path for path in folder.iterdir() if path.name.lower().endswith(SUFFIXES) and path.name[0] != ".")
-    if not files:
-        raise InvalidInput(f"{folder.name} contains no files of structures")
+    names = [strip_suffix(file.name) for file in files]
+    assigned = assign_structures(NameTable(scheme), names, partial=True)
+    if not assigned.structures:
+        raise InvalidInput(
+            f"{folder.name} contains no file that is named after a structure of the label scheme; it has "
+            f"{', '.join(names[:_LISTED]) or 'no image files'}"
+        )
     merged = np.zeros(image.shape, dtype=np.float32)  # whole numbers: written as uint8 or int16
-    labels: MaskLabels = []
-    notes: list[str] = []
-    for value, file in enumerate(files, start=1):
-        layer = read_segmentation(file, image).layers[0]
-        if int(layer.max()) > 1:
-            raise InvalidInput(
-                f"{file.name} has voxels with the value {int(layer.max())}; a file of one structure has only 0 and 1"
-            )
-        inside = layer > 0
-        covered = int((merged[inside] > 0).sum())
+    values: dict[str, int] = {}
+    notes = list(assigned.incomplete)
+    for position, structure in sorted(assigned.structures.items()):
+        value = values.setdefault(structure, len(values) + 1)
+        inside = _inside(files[position], image)
+        covered = int(((merged[inside] > 0) & (merged[inside] != value)).sum())
         if covered:
-            notes.append(f"{strip_suffix(file.name)} replaced {covered:,} voxels of earlier structures")
+            notes.append(f"{names[position]} replaced {covered:,} voxels of earlier structures")
         merged[inside] = value
-        labels.append((value, strip_suffix(file.name)))
+    left_out = [name for position, name in enumerate(names) if position not in assigned.structures]
+    if left_out:
+        notes.insert(0, f"not in the label scheme and left out: {', '.join(left_out)}")
     file = scratch / f"{secrets.token_hex(8)}.nii.gz"
-    write_nifti(file, merged.astype(np.uint8) if len(labels) < 256 else merged, image)
+    write_nifti(file, merged.astype(np.uint8) if len(values) < 256 else merged, image)
     return PreparedMask(
-        file=file, suffix=".nii.gz", digest=sha256_of(file), labels=labels, lenient=True, notes=tuple(notes)
+        file=file,
+        suffix=".nii.gz",
+        digest=sha256_of(file),
+        labels=[(value, structure) for structure, value in values.items()],
+        lenient=False,
+        notes=tuple(notes),
+        remarks=tuple(notes),
     )
+
+
+def _inside(file: Path, image: Geometry) -> NDArray[np.bool_]:
+    """Read the file of one structure: which voxels (X, Y, Z) lie inside."""
+    layer = read_segmentation(file, image).layers[0]
+    highest = int(layer.max())
+    # Some tools write 255 for inside.
+    if highest > 1 and (highest != 255 or not set(np.unique(layer).tolist()) <= {0, 255}):
+        raise InvalidInput(f"{file.name} has voxels with the value {highest}; a file of one structure has only 0 and 1")
+    return layer > 0

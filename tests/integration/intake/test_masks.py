@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from numpy.typing import NDArray
 from sqlalchemy import select
 from typer.testing import CliRunner
 
@@ -27,60 +23,12 @@ from mrseg_label.errors import InvalidInput
 from mrseg_label.intake.options import ImportOptions
 from mrseg_label.intake.service import import_paths
 from mrseg_label.jobs import queue
-from mrseg_label.worker.loop import Worker
 from mrseg_label.workspace import Workspace
 from tests.support import dicom_files as dcm
-
-SHAPE = (8, 9, 10)
-AFFINE = np.array([[-2.0, 0, 0, 8], [0, -2.0, 0, 9], [0, 0, 3.0, -4], [0, 0, 0, 1]])
-Opened = OpenedWorkspace
+from tests.support.intake_files import AFFINE, SHAPE, boxes, picture, save, stored, work
 
 
-@pytest.fixture
-def opened(tmp_path: Path) -> Iterator[Opened]:
-    Workspace.init(tmp_path / "ws")
-    workspace = open_workspace(tmp_path / "ws")
-    yield workspace
-    workspace.catalog.close()
-
-
-def save(path: Path, array: NDArray[Any], affine: NDArray[np.float64] = AFFINE) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image = nib.Nifti1Image(array, affine)
-    image.header.set_xyzt_units("mm")
-    nib.save(image, path)
-    return path
-
-
-def picture(seed: int) -> NDArray[np.int16]:
-    return np.random.default_rng(seed).integers(0, 900, SHAPE).astype(np.int16)
-
-
-def boxes(*values: int) -> NDArray[np.uint8]:
-    """A slab of each value, in the order of the third axis."""
-    mask = np.zeros(SHAPE, np.uint8)
-    for place, value in enumerate(values):
-        mask[1:6, 2:7, 2 * place + 1 : 2 * place + 3] = value
-    return mask
-
-
-def work(workspace: OpenedWorkspace) -> None:
-    """Do the jobs of masks."""
-    worker = Worker(workspace, (queue.LIGHT,))
-    while worker.run_one():
-        pass
-
-
-def stored(workspace: OpenedWorkspace) -> dict[str, NDArray[Any]]:
-    """The structures of each examination's annotations, as label maps of the scheme."""
-    with workspace.catalog.read() as session:
-        return {
-            annotation.examination_id: np.asarray(nib.load(workspace.path(annotation.path)).dataobj)
-            for annotation in session.scalars(select(Annotation))
-        }
-
-
-def test_an_nnunet_data_set_with_its_labels(opened: Opened, tmp_path: Path) -> None:
+def test_an_nnunet_data_set_with_its_labels(opened: OpenedWorkspace, tmp_path: Path) -> None:
     workspace = opened
     scheme = workspace.scheme
     data = tmp_path / "Dataset001"
@@ -112,7 +60,7 @@ def test_an_nnunet_data_set_with_its_labels(opened: Opened, tmp_path: Path) -> N
     assert len(list((workspace.root / "annotations").rglob("*.upload.nii.gz"))) == 2
 
 
-def test_a_mask_serves_its_acquisition_and_is_reoriented(opened: Opened, tmp_path: Path) -> None:
+def test_a_mask_serves_its_acquisition_and_is_reoriented(opened: OpenedWorkspace, tmp_path: Path) -> None:
     workspace = opened
     for seed, channel in enumerate(("in", "F", "W")):
         save(tmp_path / f"d/P1/{channel}.nii.gz", picture(seed))
@@ -134,7 +82,7 @@ def test_a_mask_serves_its_acquisition_and_is_reoriented(opened: Opened, tmp_pat
         assert session.get_one(Examination, examination).sequence == "in"
 
 
-def test_a_folder_with_one_file_per_structure(opened: Opened, tmp_path: Path) -> None:
+def test_a_folder_with_one_file_per_structure(opened: OpenedWorkspace, tmp_path: Path) -> None:
     workspace = opened
     folder = tmp_path / "d/s0001"
     save(folder / "mri.nii.gz", picture(1))
@@ -163,7 +111,7 @@ def test_a_folder_with_one_file_per_structure(opened: Opened, tmp_path: Path) ->
         assert "brain" in job.result["notes"][0]
 
 
-def test_an_unusable_mask_is_refused_and_its_image_imported(opened: Opened, tmp_path: Path) -> None:
+def test_an_unusable_mask_is_refused_and_its_image_imported(opened: OpenedWorkspace, tmp_path: Path) -> None:
     workspace = opened
     save(tmp_path / "d/a.nii.gz", picture(1))
     save(tmp_path / "d/masks/a.nii.gz", boxes(1), AFFINE + np.diag((0.5, 0, 0, 0)))
@@ -181,7 +129,7 @@ def test_an_unusable_mask_is_refused_and_its_image_imported(opened: Opened, tmp_
     assert any("--mask-labels" in entry.reason for entry in without.refused)
 
 
-def test_an_import_reports_at_once_what_the_decoder_refuses(opened: Opened, tmp_path: Path) -> None:
+def test_an_import_reports_at_once_what_the_decoder_refuses(opened: OpenedWorkspace, tmp_path: Path) -> None:
     workspace = opened
     masks = {"unknown": boxes(1, 2), "nameless": boxes(1, 9), "fine": boxes(1), "nothing": boxes(2) * 0}
     for seed, (name, mask) in enumerate(masks.items()):
@@ -207,7 +155,7 @@ def test_an_import_reports_at_once_what_the_decoder_refuses(opened: Opened, tmp_
     assert len(stored(workspace)) == 2
 
 
-def test_masks_without_an_image_are_not_imported_as_images(opened: Opened, tmp_path: Path) -> None:
+def test_masks_without_an_image_are_not_imported_as_images(opened: OpenedWorkspace, tmp_path: Path) -> None:
     for seed, case in enumerate(("a", "b")):
         save(tmp_path / f"d/imagesTr/{case}_0000.nii.gz", picture(seed))
     for case in ("a", "lonely"):
@@ -221,7 +169,7 @@ def test_masks_without_an_image_are_not_imported_as_images(opened: Opened, tmp_p
     assert "no imported image has this mask" in refused.reason
 
 
-def test_one_mask_for_two_acquisitions_is_given_to_one_and_reported(opened: Opened, tmp_path: Path) -> None:
+def test_one_mask_for_two_acquisitions_is_given_to_one_and_reported(opened: OpenedWorkspace, tmp_path: Path) -> None:
     for seed, station in enumerate(("chest", "pelvis")):
         save(tmp_path / f"d/P1/{station}_T1.nii.gz", picture(seed))
     save(tmp_path / "d/P1/seg.nii.gz", boxes(1))
@@ -237,7 +185,7 @@ def test_one_mask_for_two_acquisitions_is_given_to_one_and_reported(opened: Open
 
 
 @pytest.mark.parametrize("zipped", [False, True])
-def test_masks_beside_dicom(opened: Opened, tmp_path: Path, zipped: bool) -> None:
+def test_masks_beside_dicom(opened: OpenedWorkspace, tmp_path: Path, zipped: bool) -> None:
     workspace = opened
     array = dcm.noise(1, SHAPE)
     files = dcm.series(array, directions=dcm.CORONAL, SeriesDescription="t1_tse")
@@ -278,7 +226,7 @@ def test_masks_beside_dicom(opened: Opened, tmp_path: Path, zipped: bool) -> Non
     assert any("grid" in refused.reason for refused in wrong.refused)
 
 
-def test_a_mask_beside_dicom_may_be_named_after_the_patient(opened: Opened, tmp_path: Path) -> None:
+def test_a_mask_beside_dicom_may_be_named_after_the_patient(opened: OpenedWorkspace, tmp_path: Path) -> None:
     workspace = opened
     dcm.save(tmp_path / "d/Musterfrau", dcm.series(dcm.noise(1, SHAPE)))
     save(tmp_path / "d/Musterfrau/Musterfrau.nii.gz", boxes(1))
@@ -290,7 +238,7 @@ def test_a_mask_beside_dicom_may_be_named_after_the_patient(opened: Opened, tmp_
     assert "uster" not in json.dumps(report.to_json())
 
 
-def test_dicom_segmentations_are_passed_over_with_advice(opened: Opened, tmp_path: Path) -> None:
+def test_dicom_segmentations_are_passed_over_with_advice(opened: OpenedWorkspace, tmp_path: Path) -> None:
     folder = dcm.save(tmp_path / "d", dcm.series(dcm.noise(1)))
     (folder / "seg.dcm").write_bytes(dcm.as_bytes(dcm.empty("1.2.840.10008.5.1.4.1.1.66.4")))
     report = import_paths(opened, [folder])
@@ -298,7 +246,9 @@ def test_dicom_segmentations_are_passed_over_with_advice(opened: Opened, tmp_pat
     assert "--masks" in report.passed_over[0].reason
 
 
-def test_names_that_the_scheme_does_not_have_end_the_job_with_the_reason(opened: Opened, tmp_path: Path) -> None:
+def test_names_that_the_scheme_does_not_have_end_the_job_with_the_reason(
+    opened: OpenedWorkspace, tmp_path: Path
+) -> None:
     workspace = opened
     save(tmp_path / "d/a.nii.gz", picture(1))
     save(tmp_path / "d/masks/a.nii.gz", boxes(1, 2))
@@ -337,7 +287,7 @@ def test_names_that_the_scheme_does_not_have_end_the_job_with_the_reason(opened:
     assert json.loads(again.stdout)["masks_refused"] == []
 
 
-def test_a_slicer_segmentation_brings_its_own_names(opened: Opened, tmp_path: Path) -> None:
+def test_a_slicer_segmentation_brings_its_own_names(opened: OpenedWorkspace, tmp_path: Path) -> None:
     workspace = opened
     save(tmp_path / "d/a.nii.gz", picture(1))
     image = sitk.GetImageFromArray(boxes(9, 4).transpose())
@@ -360,12 +310,12 @@ def test_a_slicer_segmentation_brings_its_own_names(opened: Opened, tmp_path: Pa
 
 
 @pytest.mark.parametrize("masks", ["../{name}.nii.gz", "/{name}.nii.gz", "{who}.nii.gz", "{participant}_seg.nii.gz"])
-def test_patterns_of_masks_that_cannot_be_used(opened: Opened, tmp_path: Path, masks: str) -> None:
+def test_patterns_of_masks_that_cannot_be_used(opened: OpenedWorkspace, tmp_path: Path, masks: str) -> None:
     with pytest.raises(InvalidInput, match="pattern of masks"):
         import_paths(opened, [tmp_path], ImportOptions(masks=masks))
 
 
-def test_imported_masks_are_trained_on_and_start_no_round(opened: Opened, tmp_path: Path) -> None:
+def test_imported_masks_are_trained_on_and_start_no_round(opened: OpenedWorkspace, tmp_path: Path) -> None:
     workspace = opened
     for seed, name in enumerate(("a", "b")):
         save(tmp_path / f"d/{name}.nii.gz", picture(seed))
@@ -394,7 +344,7 @@ def test_imported_masks_are_trained_on_and_start_no_round(opened: Opened, tmp_pa
 
 
 @pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".nrrd", ".mha"])
-def test_masks_of_any_suffix(opened: Opened, tmp_path: Path, suffix: str) -> None:
+def test_masks_of_any_suffix(opened: OpenedWorkspace, tmp_path: Path, suffix: str) -> None:
     workspace = opened
     save(tmp_path / "d/ä b.1.nii.gz", picture(1))
     image = sitk.ReadImage(str(save(tmp_path / "mask.nii.gz", boxes(3, 4))))
@@ -410,7 +360,7 @@ def test_masks_of_any_suffix(opened: Opened, tmp_path: Path, suffix: str) -> Non
     assert np.array_equal(mask == workspace.scheme["spleen"].id, boxes(3, 4) == 4)
 
 
-def test_the_folder_of_an_image_is_not_its_mask(opened: Opened, tmp_path: Path) -> None:
+def test_the_folder_of_an_image_is_not_its_mask(opened: OpenedWorkspace, tmp_path: Path) -> None:
     save(tmp_path / "d/P1/T1.nii.gz", picture(1))
     dcm.save(tmp_path / "e/P1/T1", dcm.series(dcm.noise(1)))
     for folder in ("d", "e"):

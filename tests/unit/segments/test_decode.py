@@ -140,3 +140,14 @@ def test_scaled_integers_are_labels(tmp_path: Path) -> None:
     path = tmp_path / "scaled.nii.gz"
     nib.save(image, path)
     assert decode(SCHEME, GRID, path, info("liver", "spleen")).voxels == {"spleen": 1, "liver": 1}
+
+
+def test_classes_that_make_up_a_structure_together_are_merged(tmp_path: Path) -> None:
+    result = decoded(tmp_path, mask(1, 2, 3), "vertebrae_S1", "liver", "sacrum")
+    assert result.voxels == {"liver": 1, "sacrum": 2}
+    assert result.mask.reshape(-1)[:3].tolist() == [SCHEME[n].id for n in ("sacrum", "liver", "sacrum")]
+    assert result.renamed == {"vertebrae_S1": "sacrum"}
+    lobes = decoded(tmp_path, mask(1, 2), "lung_upper_lobe_left", "lung_lower_lobe_left")
+    assert lobes.voxels == {"left_lung": 2} and lobes.incomplete == ()
+    with pytest.raises(LabelError, match="two segments stand for sacrum"):
+        decoded(tmp_path, mask(1, 2), "vertebrae_S1", "Vertebrae_S1")

@@ -37,6 +37,14 @@ def test_classes_that_are_parts_of_a_structure_are_merged() -> None:
     assert named.layer.reshape(-1)[:3].tolist() == [1, 2, 1]
 
 
+def test_a_structure_and_a_class_of_it_are_merged() -> None:
+    named = name_values(SCHEME, layer(1, 2), [(1, "sacrum"), (2, "vertebrae_S1")], lenient=False)
+    assert named.names == ("sacrum",) and named.layer.reshape(-1)[:2].tolist() == [1, 1]
+    assert named.notes == []
+    with pytest.raises(LabelError, match="two segments stand for left_kidney"):
+        name_values(SCHEME, layer(1, 2), [(1, "kidney_left"), (2, "left kidney")], lenient=False)
+
+
 def test_names_that_the_scheme_lacks_are_left_out_only_on_request() -> None:
     strict = name_values(SCHEME, layer(1, 2), [(1, "brain"), (2, "liver")], lenient=False)
     assert strict.names == ("brain", "liver")
