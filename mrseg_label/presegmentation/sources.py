@@ -40,6 +40,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from mrseg_label.errors import ConfigurationError
+from mrseg_label.imaging.fat_suppression import is_fat_suppressed
 
 
 class Source(StrEnum):
@@ -67,8 +68,6 @@ DEFAULT_SOURCES: Mapping[str, Source] = {
 }
 UNKNOWN_SOURCE = Source.INVERTED
 _ANY = "*"
-# "T1 FLASH fatsat", "t2_haste_fs": words by which scanners mark fat suppression.
-_FAT_SUPPRESSED = re.compile(r"(?<![a-z])(fs|fatsat|fat[\s_.-]?(sat|sup)\w*|spair|spir|stir)(?![a-z])", re.IGNORECASE)
 
 
 def choose_source(sequence: str, configured: str = "") -> Source:
@@ -92,7 +91,7 @@ def choose_source(sequence: str, configured: str = "") -> Source:
         return DEFAULT_SOURCES[name]
     if _ANY in chosen:
         return chosen[_ANY]
-    return Source.EQUALIZED if _FAT_SUPPRESSED.search(sequence) else UNKNOWN_SOURCE
+    return Source.EQUALIZED if is_fat_suppressed(sequence) else UNKNOWN_SOURCE
 
 
 def parse_sources(text: str) -> dict[str, Source]:

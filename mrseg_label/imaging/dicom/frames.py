@@ -15,7 +15,7 @@ from mrseg_label.errors import InvalidInput
 from mrseg_label.imaging.dicom.files import BROKEN, NotAnImage, UnusableImage, parse
 from mrseg_label.imaging.dicom.functional_groups import GROUPS, FunctionalGroups
 from mrseg_label.imaging.dicom.patient import Patient, patient_of
-from mrseg_label.imaging.dicom.values import first_number, many, number, numbers, text, whole
+from mrseg_label.imaging.dicom.values import first_number, many, number, number_if_valid, numbers, text, whole
 
 # Enhanced MR, enhanced CT, and legacy MR and CT converted to the enhanced form.
 _ENHANCED = (
@@ -63,6 +63,7 @@ class Frame:
     slope, intercept : real value = stored value * slope + intercept.
     component : "M" for magnitude, "P" phase, "R" real, "I" imaginary.
     echo, time_point, acquisition, b_value, trigger, echo_time_ms : as in the file, or empty.
+    field_tesla : MagneticFieldStrength; some scanners write gauss.
     image_type : values of ImageType and FrameType.
     scan : scanning sequence, variant, options and sequence name.
     description, protocol : series description and protocol name.
@@ -95,6 +96,7 @@ class Frame:
     echo_time_ms: float | None
     repetition_time_ms: float | None
     flip_angle: float | None
+    field_tesla: float | None
     image_type: tuple[str, ...]
     scan: tuple[str, ...]
     description: str
@@ -222,6 +224,7 @@ def _frame(
         echo_time_ms=first_number(source, "EffectiveEchoTime", "EchoTime"),
         repetition_time_ms=number(source, "RepetitionTime"),
         flip_angle=number(source, "FlipAngle"),
+        field_tesla=number_if_valid(source, "MagneticFieldStrength"),
         image_type=image_type,
         fat_suppressed=text(source, "SpectrallySelectedSuppression").upper() in ("FAT", "FAT_AND_WATER"),
         pixels=pixels,

@@ -8,13 +8,15 @@ from functools import lru_cache
 
 from pydicom.dataset import Dataset
 
-from mrseg_label.imaging.dicom.values import many, text
+from mrseg_label.imaging.dicom.values import many, spellings, text
 
 MAX_AGE = 90.0
 _PATIENT_KEYS = (
     *("PatientID", "IssuerOfPatientID", "PatientName", "PatientBirthDate", "PatientSex", "PatientAge"),
     *("StudyDate", "StudyInstanceUID"),
 )
+# Names in paths are spelt as they should be, even where a file states the wrong character set for them.
+_NAMES = ("PatientName", "PatientID", "ReferringPhysicianName", "PerformingPhysicianName", "OperatorsName")
 _OTHER_IDENTIFYING_KEYS = (
     *(
         "AccessionNumber",
@@ -28,6 +30,8 @@ _OTHER_IDENTIFYING_KEYS = (
 )
 # Values that replace an id which was removed.
 _ANONYMOUS = ("", "anon", "anonymous", "anonymized", "anonymised", "unknown", "none")
+# What separates the parts of a name, or stands for bytes that could not be decoded.
+_NAME_PARTS = r"[\s^=,\ufffd\x00-\x1f]+"
 _PER_YEAR = {"Y": 1.0, "M": 12.0, "W": 52.18, "D": 365.25}
 
 
@@ -53,7 +57,10 @@ class Patient:
 
 def patient_of(ds: Dataset) -> Patient:
     """Read the patient from a data set."""
-    other = tuple(sorted({*many(ds, "OtherPatientIDs"), *(text(ds, key) for key in _OTHER_IDENTIFYING_KEYS)}))
+    found = {spelling for key in _NAMES for spelling in spellings(ds, key)}
+    found |= {part for spelling in spellings(ds, "PatientName") for part in re.split(_NAME_PARTS, spelling)}
+    found |= {*many(ds, "OtherPatientIDs"), *(text(ds, key) for key in _OTHER_IDENTIFYING_KEYS)}
+    other = tuple(sorted(found))
     return _patient(*(text(ds, key) for key in _PATIENT_KEYS), other)
 
 
@@ -69,7 +76,7 @@ def _patient(
     study: str,
     other: tuple[str, ...],
 ) -> Patient:
-    texts = {patient_id, name, birth_date, study_date, study, *other, *re.split(r"[\s^=,]+", name)}
+    texts = {patient_id, name, birth_date, study_date, study, *other, *re.split(_NAME_PARTS, name)}
     if patient_id.strip(" 0").casefold() not in _ANONYMOUS:
         key, known = f"id\0{issuer}\0{patient_id}", True
     elif birth_date and name and name.strip(" ^").casefold() not in _ANONYMOUS:
@@ -77,10 +84,15 @@ def _patient(
     else:
         key, known = f"study\0{study}", False
     sex = sex.upper()
-    identifiers = frozenset(part for part in texts if len(part) >= 3 and part.casefold() not in _ANONYMOUS)
+    identifiers = frozenset(part for part in texts if identifies(part) and part.casefold() not in _ANONYMOUS)
     return Patient(
         key, identifiers, sex if sex in ("M", "F", "O") else None, _age(age.upper(), birth_date, study_date), known
     )
+
+
+def identifies(part: str) -> bool:
+    """Whether a text is long enough to tell people apart: two letters of a script without an alphabet are."""
+    return len(part) >= 3 or (len(part) == 2 and min(part) >= "\u2e80")
 
 
 def _age(stated: str, birth_date: str, study_date: str) -> float | None:

@@ -11,23 +11,57 @@ from pydicom.dataset import Dataset
 
 from mrseg_label.errors import GeometryError, InvalidInput
 
+# What pydicom raises for a text that the file's character set cannot decode, or for a value of another form.
+_UNDECODABLE = (LookupError, ValueError, TypeError, AttributeError, NotImplementedError, AssertionError)
+# Tried in this order where the character set of a file is missing or wrong; the last decodes any bytes.
+_ENCODINGS = ("utf-8", "latin-1")
+
 
 def text(source: Any, key: str) -> str:
-    """Return a value as text without padding; empty if there is none."""
-    value = source.get(key)
-    return "" if value is None else str(value).strip(" \0")
+    """Return a value as text without padding; empty if there is none.
+
+    A text never costs an image: one that cannot be decoded as the file states is read as UTF-8 or Latin-1.
+    """
+    try:
+        value = source.get(key)
+        return "" if value is None else _storable(str(value)).strip(" \0")
+    except _UNDECODABLE:
+        return next(iter(spellings(source, key)), "")
 
 
 def many(source: Any, key: str) -> list[str]:
-    """Return all values as texts."""
-    value = source.get(key)
-    if value is None or value == "":
+    """Return all values as texts, decoded as :func:`text` does."""
+    try:
+        value = source.get(key)
+        if value is None or value == "":
+            return []
+        values = value if isinstance(value, pydicom.multival.MultiValue) else [value]
+        return [_storable(str(part)).strip() for part in values]
+    except _UNDECODABLE:
+        return [part.strip() for part in next(iter(spellings(source, key)), "").split("\\") if part.strip()]
+
+
+def spellings(source: Any, key: str) -> list[str]:
+    """Return a text as each encoding decodes its bytes, whatever character set the file states; empty without bytes.
+
+    Call it before the value is read otherwise: pydicom keeps the bytes only until then.
+    """
+    try:
+        raw = source.get_item(key).value
+    except _UNDECODABLE:
         return []
-    return (
-        [str(part).strip() for part in value]
-        if isinstance(value, pydicom.multival.MultiValue)
-        else [str(value).strip()]
-    )
+    found = []
+    for encoding in _ENCODINGS if isinstance(raw, bytes) else ():
+        try:
+            found.append(raw.decode(encoding).strip(" \0"))
+        except UnicodeDecodeError:
+            continue
+    return found
+
+
+def _storable(value: str) -> str:
+    """Replace what is no character (half of a surrogate pair), which no file or database takes."""
+    return value.encode("utf-8", "replace").decode("utf-8")
 
 
 def number(source: Any, key: str) -> float | None:
@@ -47,15 +81,23 @@ def number(source: Any, key: str) -> float | None:
     return found
 
 
+def number_if_valid(source: Any, key: str) -> float | None:
+    """Return a number, or None if there is none or it is invalid: for attributes that an image can do without."""
+    try:
+        return number(source, key)
+    except (InvalidInput, *_UNDECODABLE):
+        return None
+
+
 def first_number(source: Any, *keys: str) -> float | None:
     """Return the number of the first attribute that has one."""
     return next((found for found in (number(source, key) for key in keys) if found is not None), None)
 
 
 def whole(ds: Dataset, key: str) -> int:
-    """Return an integer, or 0 if there is none."""
-    value = ds.get(key)
-    return 0 if value is None or value == "" else int(value)
+    """Return an integer, or 0 if there is none or it is invalid: for attributes that an image can do without."""
+    found = number_if_valid(ds, key)
+    return 0 if found is None else int(found)
 
 
 def numbers(source: Any, key: str, count: int) -> tuple[float, ...]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from functools import cached_property
 
 from mrseg_label.imaging.dicom import Patient
+from mrseg_label.imaging.dicom.patient import identifies
 
 HIDDEN = "***"
 # Files are often named by the UID of their slice.
@@ -40,7 +41,7 @@ class Redaction:
                 texts.add(" ".join(words))
             if len(text) == 8 and text.isdigit():  # a date, which is also written with dashes or dots
                 texts |= {f"{text[:4]}-{text[4:6]}-{text[6:]}", f"{text[6:]}.{text[4:6]}.{text[:4]}"}
-        texts = {text for text in texts if len(text) >= 3 and text not in self._stated}
+        texts = {text for text in texts if identifies(text) and text not in self._stated}
         if not texts:
             return None
         choices: dict[bool, list[str]] = {True: [], False: []}

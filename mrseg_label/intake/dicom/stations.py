@@ -9,7 +9,7 @@ from mrseg_label.errors import MrsegError
 from mrseg_label.imaging import Geometry
 from mrseg_label.imaging.dicom import Stack
 from mrseg_label.imaging.dicom.volume import arrange
-from mrseg_label.intake.dicom.sequence_names import DIXON
+from mrseg_label.intake.dicom.dixon import DIXON
 
 # Channels of one scan share its time; the next scan of the same place begins later than this.
 _ONE_SCAN_SECONDS = 5.0

@@ -191,6 +191,27 @@ def test_enhanced_multiframe_in_any_order(opened: Opened, tmp_path: Path) -> Non
     assert np.array_equal(nib.load(opened.path(entry.stored)).get_fdata(), array * 2.0 - 5)
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("InPhase: Ax LAVA Flex", "OutPhase: Ax LAVA Flex", "FAT: Ax LAVA Flex", "WATER: Ax LAVA Flex"),
+        ("IP mDIXON tra", "OP mDIXON tra", "F mDIXON tra", "W mDIXON tra"),
+        ("t1_vibe_dixon_in_tra", "t1_vibe_dixon_opp_tra", "t1_vibe_dixon_F_tra", "t1_vibe_dixon_W_tra"),
+    ],
+)
+def test_four_dixon_series_on_one_grid_are_one_acquisition(
+    opened: Opened, tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    for number, name in enumerate(names):
+        files = dcm.series(dcm.noise(number), SeriesDescription=name, SeriesNumber=number)
+        dcm.save(tmp_path / "d" / str(number), files)
+    report = import_paths(opened, [tmp_path / "d"])
+    assert [entry.sequence for entry in report.accepted] == ["in", "opp", "fat", "water"]
+    assert len({entry.acquisition_id for entry in report.accepted}) == 1
+    for number, entry in enumerate(report.accepted):
+        assert np.array_equal(nib.load(opened.path(entry.stored)).get_fdata(), dcm.noise(number))
+
+
 def test_run_length_encoding_is_read(opened: Opened, tmp_path: Path) -> None:
     array = dcm.noise(3)
     files = dcm.series(array)
