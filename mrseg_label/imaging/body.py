@@ -169,7 +169,10 @@ def robust_range(volume: NDArray[Any], low: float = 1.0, high: float = 99.5) -> 
 
 
 def _sample(volume: NDArray[Any]) -> NDArray[Any]:
-    """Sample voxels evenly, enough for a histogram. An odd stride avoids sampling only one half of an axis."""
-    flat = volume.ravel(order="K")
+    """Sample voxels evenly, enough for a histogram. An odd stride avoids sampling only one half of an axis.
+
+    The voxels are counted by their indices and not by their place in memory, which depends on how the file lies.
+    """
+    flat = volume.ravel(order="F")
     stride = max(1, flat.size // _SAMPLE)
     return flat[:: stride | 1] if stride > 1 else flat

@@ -148,8 +148,27 @@ class Geometry:
 
 def axcodes_of(affine: ArrayLike) -> str:
     """Return the axis codes of an affine, for example ``"RAS"``."""
-    codes = nibo.aff2axcodes(np.asarray(affine))
-    return "".join(code or "?" for code in codes)
+    return "".join(code or "?" for code in nibo.ornt2axcodes(orientation_of(affine)))
+
+
+def orientation_of(affine: ArrayLike) -> NDArray[np.float64]:
+    """Find the nearest world axis of each image axis, and its direction, in the form of ``nibabel.orientations``.
+
+    nibabel's own function decides by the order of the axes where two are equally near (an image that is tilted by 45
+    degrees). Here an image gets the same world axes in whatever order and direction its axes are stored.
+    """
+    columns = np.asarray(affine, dtype=np.float64)[:3, :3]
+    lengths = np.linalg.norm(columns, axis=0)
+    directions = (columns / np.where(lengths > 0, lengths, 1)).round(6)
+    leading = directions[(directions != 0).argmax(axis=0), range(3)]
+    signs = np.where(leading < 0, -1.0, 1.0)
+    order = np.lexsort((directions * signs)[::-1])
+    ordered = np.eye(4)
+    ordered[:3, :3] = (directions * signs)[:, order]
+    orientation = np.empty((3, 2))
+    orientation[order] = nibo.io_orientation(ordered)
+    orientation[:, 1] *= signs
+    return orientation
 
 
 def parse_axcodes(text: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrseg_label.errors import GeometryError
-from mrseg_label.imaging.geometry import CORNER_TOLERANCE_VOXELS, Geometry, parse_axcodes
+from mrseg_label.imaging.geometry import CORNER_TOLERANCE_VOXELS, Geometry, orientation_of, parse_axcodes
 
 Voxel = TypeVar("Voxel", bound=np.generic)
 
@@ -31,6 +31,47 @@ def reorient(array: NDArray[Voxel], geometry: Geometry, axcodes: str = "RAS") ->
     _check_shape(array, geometry)
     transform = _transform_to(geometry, axcodes)
     return nibo.apply_orientation(array, transform), _transformed(geometry, transform)
+
+
+def canonical(
+    array: NDArray[Voxel], geometry: Geometry, axcodes: str = "RAS"
+) -> tuple[NDArray[Voxel], tuple[float, float, float]]:
+    """Bring an image into the one form that a network gets, in whatever order and direction its axes are stored.
+
+    Sums and samples of voxels depend on their order in memory, so that is fixed too; and lengths are rounded to
+    float32, as NIfTI stores them, so that no rounding of an affine remains.
+
+    Returns
+    -------
+    array : (X, Y, Z) with the axes ``axcodes``; the first axis varies fastest in memory.
+    spacing_mm : of the three axes.
+    """
+    reoriented, grid = reorient(array, geometry, axcodes)
+    x, y, z = (float(np.float32(value)) for value in grid.spacing_mm)
+    return np.asfortranarray(reoriented), (x, y, z)
+
+
+def from_canonical(array: NDArray[Voxel], axcodes: str, geometry: Geometry) -> NDArray[Voxel]:
+    """Reorient an array with the axes ``axcodes`` back to an image's own axes; the inverse of :func:`canonical`.
+
+    Parameters
+    ----------
+    array : (X, Y, Z), made from the image's canonical form.
+    geometry : the image's grid.
+
+    Returns
+    -------
+    The array on the image's grid; the first axis varies fastest in memory.
+
+    Raises
+    ------
+    GeometryError
+        The array does not have the image's shape.
+    """
+    back = nibo.ornt_transform(nibo.axcodes2ornt(parse_axcodes(axcodes)), orientation_of(geometry.affine))
+    restored: NDArray[Voxel] = nibo.apply_orientation(array, back)
+    _check_shape(restored, geometry)
+    return np.asfortranarray(restored)
 
 
 def reorient_like(
@@ -59,7 +100,7 @@ def reorient_like(
 
 def _transform_to(geometry: Geometry, axcodes: str) -> NDArray[np.float64]:
     transform: NDArray[np.float64] = nibo.ornt_transform(
-        nibo.io_orientation(geometry.affine), nibo.axcodes2ornt(parse_axcodes(axcodes))
+        orientation_of(geometry.affine), nibo.axcodes2ornt(parse_axcodes(axcodes))
     )
     return transform
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from mrseg_label.imaging.geometry import Geometry
+from mrseg_label.imaging.orientation import reorient
 
 _GRID_MM, _BETWEEN_PLANES_MM = 4.0, 12.0  # fine enough for the rim, coarse enough to cost nothing
 _RIM_MM, _CORE_MM = 12.0, 28.0
@@ -40,6 +41,8 @@ def swapped_parts(fat: NDArray[Any], water: NDArray[Any], geometry: Geometry) ->
     -------
     ``["whole image"]``, a half such as ``["left half"]``, or an empty list.
     """
+    # In one orientation, since which voxels are sampled depends on where the axes begin.
+    fat, water, geometry = reorient(fat, geometry)[0], *reorient(water, geometry)
     axial = _axial(geometry)
     grid = [_BETWEEN_PLANES_MM if axis == axial else _GRID_MM for axis in range(3)]
     steps = [max(1, round(target / spacing)) for target, spacing in zip(grid, geometry.spacing_mm, strict=True)]

@@ -1,34 +1,26 @@
 """Predict label maps on exactly the grid of the image, with a trained network that stays loaded.
 
-The label maps are those of nnU-Net's own command: its reader, preprocessor, sliding window and resampling do the
-work, in this process. Only workers use it, since it imports torch and nnU-Net.
+The label maps are those of nnU-Net's own command: its preprocessor, sliding window and resampling do the work, in this
+process. Its readers are left out: several hand the network an image as its file lies, whereas here every image comes in
+the orientation that the model was trained on. Only workers use it, since it imports torch and nnU-Net.
 """
 
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import nibabel
-import nibabel.orientations as nibo
 import numpy as np
 from numpy.typing import NDArray
 
 from mrseg_label.errors import InvalidInput
 from mrseg_label.files import replacing
-from mrseg_label.imaging import Geometry, load_image, reorient_like, write_nifti
-from mrseg_label.nnunet.environment import (
-    BACKGROUND,
-    IGNORE,
-    READER,
-    STOCK_TRAINER,
-    available_cores,
-    prepare_for_prediction,
-    quiet,
-)
+from mrseg_label.imaging import Geometry, canonical, from_canonical, load_image, write_nifti
+from mrseg_label.nnunet.conventions import ModelConventions, plain_labels
+from mrseg_label.nnunet.environment import STOCK_TRAINER, available_cores, prepare_for_prediction, quiet
 from mrseg_label.nnunet.warm_start import find_configuration_folder
 
 _NIFTI = (".nii", ".nii.gz")
@@ -47,13 +39,15 @@ class Predictor:
     Raises
     ------
     InvalidInput
-        The folder does not hold exactly one complete nnU-Net model, or lacks a fold.
+        The folder does not hold exactly one complete nnU-Net model, lacks a fold, or does not say how the images of its
+        training lay.
     """
 
     def __init__(
         self, model: Path, device: str = "auto", folds: Sequence[int] | None = None, threads: int | None = None
     ) -> None:
         self.folder = find_configuration_folder(model)
+        self.conventions = ModelConventions.read(self.folder)
         prepare_for_prediction()
         import torch
         from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
@@ -78,10 +72,10 @@ class Predictor:
     def labels(self) -> dict[str, int]:
         """Label id of each structure of the model, without background and nnU-Net's label ``ignore``."""
         labels: dict[str, Any] = self._predictor.dataset_json["labels"]
-        return {name: number for name, number in labels.items() if name not in (BACKGROUND, IGNORE)}
+        return plain_labels(labels)
 
     def segment(self, image: Path) -> NDArray[np.uint8]:
-        """Segment an image.
+        """Segment an image file.
 
         Parameters
         ----------
@@ -97,12 +91,22 @@ class Predictor:
             The image cannot be used.
         """
         array, geometry, _ = load_image(image)
-        if image.name.endswith(_NIFTI) and nibabel.load(image).ndim == 3:
-            return self._segment_nifti(image, geometry)
-        with tempfile.TemporaryDirectory() as folder:
-            converted = Path(folder) / "image.nii.gz"
-            write_nifti(converted, array, geometry)
-            return self._segment_nifti(converted, geometry)
+        return self.segment_array(array, geometry)
+
+    def segment_array(self, array: NDArray[Any], geometry: Geometry) -> NDArray[np.uint8]:
+        """Segment an image (X, Y, Z) on the grid of ``geometry``; result as in :meth:`segment`."""
+        import torch
+
+        data, properties = network_input(array, geometry, self.conventions.orientation)
+        threads = torch.get_num_threads()
+        torch.set_num_threads(self._threads)
+        try:
+            with quiet():
+                segmentation = self._predictor.predict_single_npy_array(data, properties)
+        finally:
+            torch.set_num_threads(threads)
+        mask: NDArray[np.uint8] = np.asarray(segmentation, dtype=np.uint8).transpose(2, 1, 0)
+        return from_canonical(mask, self.conventions.orientation, geometry)
 
     def segment_to(self, image: Path, target: Path) -> None:
         """Segment an image and write the label map as NIfTI, with the very header of a NIfTI image."""
@@ -116,36 +120,6 @@ class Predictor:
         header["cal_min"] = header["cal_max"] = 0
         with replacing(target, durable=False, suffix="".join(target.suffixes)) as partial:
             nibabel.save(nibabel.Nifti1Image(mask, None, header), partial)
-
-    def _segment_nifti(self, image: Path, geometry: Geometry) -> NDArray[np.uint8]:
-        import torch
-
-        threads = torch.get_num_threads()
-        torch.set_num_threads(self._threads)
-        try:
-            with quiet():
-                if self._predictor.plans_manager.plans["image_reader_writer"] == READER:
-                    return self._canonical(image)
-                return self._through_its_writer(image, geometry)
-        finally:
-            torch.set_num_threads(threads)
-
-    def _canonical(self, image: Path) -> NDArray[np.uint8]:
-        """Predict with the reader that reorients to RAS, and reorient back in memory as nnU-Net's writer would."""
-        segmentation = self._predictor.predict_from_files_sequential([[str(image)]], None)[0]
-        to_file = nibo.ornt_transform(nibo.axcodes2ornt("RAS"), nibo.io_orientation(nibabel.load(image).affine))
-        in_file_order = nibo.apply_orientation(segmentation.transpose(2, 1, 0), to_file)
-        return np.asfortranarray(in_file_order, dtype=np.uint8)
-
-    def _through_its_writer(self, image: Path, geometry: Geometry) -> NDArray[np.uint8]:
-        """Predict with any other reader: only its own writer can undo what it did, so the mask goes through a file."""
-        with tempfile.TemporaryDirectory() as folder:
-            truncated = Path(folder) / "mask"
-            self._predictor.predict_from_files_sequential([[str(image)]], [str(truncated)])
-            written = nibabel.load(f"{truncated}{self._predictor.dataset_json['file_ending']}")
-            mask = np.asarray(written.dataobj, dtype=np.uint8)
-            grid = Geometry(written.shape, written.affine)
-            return np.asfortranarray(reorient_like(mask, grid, geometry))
 
     def _initialize(self, folds: Sequence[str]) -> None:
         """Load the weights; trainers that may build a network of their own are left to nnU-Net's own loader."""
@@ -175,3 +149,23 @@ class Predictor:
         weights = [checkpoint["network_weights"] for checkpoint in checkpoints]
         network.load_state_dict(weights[0])
         self._predictor.manual_initialization(network, plans, configuration, weights, dataset_json, trainer, None)
+
+
+def network_input(
+    array: NDArray[Any], geometry: Geometry, orientation: str
+) -> tuple[NDArray[np.float32], dict[str, list[float]]]:
+    """Bring an image into the form in which nnU-Net's readers hand it over, in the orientation that a model expects.
+
+    The result is the same, bit by bit, however the image's axes are stored.
+
+    Parameters
+    ----------
+    array : (X, Y, Z) in any axis order, on the grid of ``geometry``.
+
+    Returns
+    -------
+    data : (1, Z, Y, X) float32.
+    properties : the spacing in mm, in the same order.
+    """
+    turned, spacing_mm = canonical(array, geometry, orientation)
+    return turned.transpose(2, 1, 0)[None].astype(np.float32), {"spacing": list(spacing_mm[::-1])}

@@ -154,7 +154,11 @@ class _Fold:
                 self.resumed_at_epoch = trainer.current_epoch
             elif self.run.warm_start is not None:
                 state, report = warm_start(
-                    trainer.network.state_dict(), self.run.warm_start, dataset_json["labels"], self.run.warm_start_heads
+                    trainer.network.state_dict(),
+                    self.run.warm_start,
+                    dataset_json["labels"],
+                    self.run.warm_start_heads,
+                    plans.get("transpose_forward") or (0, 1, 2),
                 )
                 trainer.network.load_state_dict(state)
                 self.warm_start = report.to_json()

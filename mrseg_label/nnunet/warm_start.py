@@ -13,7 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import nibabel.orientations as nibo
+import numpy as np
+
 from mrseg_label.errors import InvalidInput
+from mrseg_label.nnunet.conventions import CANONICAL, ModelConventions, network_axes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -103,6 +107,7 @@ def warm_start(
     source_folder: Path,
     labels: Mapping[str, int],
     heads: Mapping[int, Sequence[int]] | None = None,
+    transpose_forward: Sequence[int] = (0, 1, 2),
 ) -> tuple[dict[str, Tensor], WarmStartReport]:
     """Make the initial weights of a network from another model.
 
@@ -113,6 +118,8 @@ def warm_start(
     labels : class of each structure of the new network, background included.
     heads : classes of the other network for each of ours; by default those of the same name. Background is
         always copied from background.
+    transpose_forward : permutation of the axes in the new network's plans. Where the other network was trained on
+        images in another orientation, its kernels are turned.
 
     Returns
     -------
@@ -120,7 +127,7 @@ def warm_start(
     the tensors that do not fit.
     """
     folder = find_configuration_folder(source_folder)
-    source = load_weights(folder)
+    source = turned_weights(load_weights(folder), folder, transpose_forward)
     if heads is None:
         heads = heads_by_name(labels, json.loads((folder / "dataset.json").read_text())["labels"])
     head_map = {0: (0,), **{ours: tuple(theirs) for ours, theirs in heads.items() if ours != 0}}
@@ -150,6 +157,32 @@ def warm_start(
             report.copied += 1
     report.heads_without_source = [name for name, number in labels.items() if number in without_source]
     return state, report
+
+
+def turned_weights(weights: Mapping[str, Tensor], folder: Path, transpose_forward: Sequence[int]) -> dict[str, Tensor]:
+    """Turn the kernels of a network for images in our orientation, so that it finds in them what it found in its own.
+
+    Parameters
+    ----------
+    folder : of the other model, whose plans and conventions say how the axes of its images lay.
+    transpose_forward : permutation of the axes in the plans of the new network.
+    """
+    plans = json.loads((folder / "plans.json").read_text(encoding="utf-8"))
+    try:
+        orientation = ModelConventions.read(folder).orientation
+    except InvalidInput:  # nobody stated it: as a start, the kernels serve as they are
+        orientation = CANONICAL
+    theirs = network_axes(orientation, plans.get("transpose_forward"))
+    ours = network_axes(CANONICAL, list(transpose_forward))
+    transform = nibo.ornt_transform(theirs, ours)
+    if np.array_equal(transform, [[0, 1], [1, 1], [2, 1]]):
+        return dict(weights)
+    flipped = [axis + 2 for axis in range(3) if transform[axis, 1] < 0]
+    order = [int(axis) + 2 for axis in np.argsort(transform[:, 0])]
+    return {
+        name: tensor.flip(flipped).permute(0, 1, *order).contiguous() if tensor.ndim == 5 else tensor
+        for name, tensor in weights.items()
+    }
 
 
 def _heads(

@@ -43,7 +43,9 @@ class LoadedModels:
         if model.version == BOOTSTRAP:
             source = choose_source(examination.sequence, self.workspace.settings.bootstrap_sources)
             return self._load_totalsegmentator().segment(image, source, self.workspace.scheme), str(source)
-        return self._load_network(model).segment(image), NNUNET_SOURCE
+        network = self._load_network(model)
+        table = network.conventions.lookup(network.labels, self.workspace.scheme)
+        return table[network.segment(image)], NNUNET_SOURCE
 
     def _load_totalsegmentator(self) -> TotalSegmentatorRuntime:
         if self._totalsegmentator is None:

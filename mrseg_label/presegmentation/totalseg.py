@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrseg_label.errors import ConfigurationError
-from mrseg_label.imaging import Geometry, load_image, reorient, reorient_like
+from mrseg_label.imaging import Geometry, canonical, from_canonical, load_image
 from mrseg_label.imaging.intensity import equalize, invert, round_to_int16
 from mrseg_label.labels import TOTALSEGMENTATOR_TOTAL, LabelScheme
 from mrseg_label.presegmentation.sources import Source
@@ -95,10 +95,9 @@ class TotalSegmentatorRuntime:
             array, geometry = image
         else:
             array, geometry, _ = load_image(image)
-        reoriented, reoriented_geometry = reorient(array, geometry, NETWORK_AXCODES)
-        total_ids = self.total_ids(prepare(reoriented, reoriented_geometry, Source(source)), reoriented_geometry)
-        labels = scheme.lookup_from(TOTALSEGMENTATOR_TOTAL)[total_ids]
-        return np.asfortranarray(reorient_like(labels, reoriented_geometry, geometry))
+        prepared, grid = network_input(array, geometry, Source(source))
+        labels = scheme.lookup_from(TOTALSEGMENTATOR_TOTAL)[self.total_ids(prepared, grid)]
+        return from_canonical(labels, NETWORK_AXCODES, geometry)
 
     def total_ids(self, array: NDArray[np.int16], geometry: Geometry) -> NDArray[np.uint8]:
         """Run the API on a prepared image.
@@ -147,6 +146,24 @@ class TotalSegmentatorRuntime:
             for name in set(os.environ) - set(saved):
                 del os.environ[name]
             os.environ.update(saved)
+
+
+def network_input(array: NDArray[Any], geometry: Geometry, source: Source) -> tuple[NDArray[np.int16], Geometry]:
+    """Prepare an image for the CT network; the result is the same, bit by bit, however the image's axes are stored.
+
+    Parameters
+    ----------
+    array : (X, Y, Z) in any axis order, on the grid of ``geometry``.
+
+    Returns
+    -------
+    prepared : (X, Y, Z) int16, axes RAS.
+    grid : its spacing without tilt and place, which TotalSegmentator does not use.
+    """
+    turned, spacing_mm = canonical(array, geometry, NETWORK_AXCODES)
+    x, y, z = turned.shape
+    grid = Geometry((x, y, z), np.diag((*spacing_mm, 1.0)))
+    return prepare(turned, grid, source), grid
 
 
 def prepare(array: NDArray[Any], geometry: Geometry, source: Source) -> NDArray[np.int16]:

@@ -16,6 +16,7 @@ from mrseg_label.catalog.queries import models, presegmentations, rounds
 from mrseg_label.catalog.tables import BOOTSTRAP, Annotation, Presegmentation
 from mrseg_label.imaging import write_nifti
 from mrseg_label.labels import TOTALSEGMENTATOR_TOTAL, LabelScheme
+from mrseg_label.nnunet.conventions import stated_conventions
 from mrseg_label.segments.files import read_label_map
 from mrseg_label.workspace import Workspace
 
@@ -86,7 +87,7 @@ def fill_not_annotated(
     free = np.where(mask == 0, presegmented, 0)
     present = np.bincount(free.ravel(order="K"), minlength=len(scheme) + 1) > 0
     filled = tuple(name for name in missing if present[scheme[name].id])
-    known = structures_known(scheme, session, presegmentation.model_version).union(filled)
+    known = structures_known(workspace, session, presegmentation.model_version).union(filled)
     unknown = tuple(name for name in missing if name not in known)
     if not filled:
         return FilledMask(stored, annotation.digest, presegmentation=presegmentation, unknown=unknown)
@@ -109,16 +110,19 @@ def not_annotated(annotation: Annotation, scheme: LabelScheme) -> tuple[str, ...
     return tuple(name for name in scheme.names if name in missing)
 
 
-def structures_known(scheme: LabelScheme, session: Session, version: str) -> frozenset[str]:
+def structures_known(workspace: Workspace, session: Session, version: str) -> frozenset[str]:
     """List the structures that a model can segment, so that leaving one out means that it is absent.
 
     TotalSegmentator knows those for which the scheme names one of its classes, a round's model those that its
-    training data contained, and an imported model all of them.
+    training data contained, and an imported model those that its labels mean.
     """
+    scheme = workspace.scheme
     if version == BOOTSTRAP:
         return frozenset(scheme.ids_in(TOTALSEGMENTATOR_TOTAL))
     model = models.get(session, version)
     training_round = None if model is None or model.round_number is None else rounds.get(session, model.round_number)
-    if training_round is None:
-        return frozenset(scheme.names)
-    return frozenset(training_round.result.get(LABELS_KEY, {}).get(TRAINED_STRUCTURES_KEY, scheme.names))
+    if training_round is not None:
+        return frozenset(training_round.result.get(LABELS_KEY, {}).get(TRAINED_STRUCTURES_KEY, scheme.names))
+    stated = stated_conventions(workspace.path(model.path)) if model is not None and model.path else {}
+    structures = stated.get("structures")
+    return frozenset(scheme.names) if structures is None else frozenset(filter(None, structures.values()))

@@ -40,7 +40,7 @@ def make_missing_presegmentations(
     """
     with workspace.catalog.read() as session:
         model = models.current(session)
-        known = structures_known(workspace.scheme, session, model.version)
+        known = structures_known(workspace, session, model.version)
         pending = [
             annotation.acquisition_id
             for annotation, participant in annotation_rows.snapshot_candidates(session)

@@ -12,6 +12,7 @@ from mrseg_label.catalog.queries import models
 from mrseg_label.catalog.tables import BOOTSTRAP, Round
 from mrseg_label.errors import MrsegError
 from mrseg_label.labels import TOTALSEGMENTATOR_TOTAL
+from mrseg_label.nnunet.conventions import stated_heads
 from mrseg_label.nnunet.dataset import TrainingCase, write_raw_dataset
 from mrseg_label.nnunet.environment import NnunetFolders
 from mrseg_label.nnunet.profiles import profile_named
@@ -73,7 +74,10 @@ def _first_weights(workspace: OpenedWorkspace, row: Round) -> WarmStart:
     if parent != BOOTSTRAP:
         with workspace.catalog.read() as session:
             model = models.get(session, parent)
-        return (workspace.path(model.path), None) if model is not None and model.path else (None, None)
+        if model is None or not model.path:
+            return None, None
+        folder = workspace.path(model.path)
+        return folder, stated_heads(folder, workspace.scheme)
     try:
         weights = find_weights(workspace.settings.totalseg_weights_path)
     except MrsegError as error:

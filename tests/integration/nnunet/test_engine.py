@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,8 @@ import numpy as np
 import pytest
 
 from mrseg_label.errors import Conflict, InvalidInput, MrsegError
-from mrseg_label.imaging import Geometry, reorient, write_nifti
+from mrseg_label.imaging import Geometry, load_image, reorient, write_nifti
+from mrseg_label.nnunet.conventions import ModelConventions
 from mrseg_label.nnunet.dataset import write_raw_dataset
 from mrseg_label.nnunet.lock import folder_lock
 from mrseg_label.nnunet.predict import Predictor
@@ -206,6 +208,33 @@ def test_stock_commands_install_the_archive_and_predict_the_same_mask(world: Wor
     stock = nibabel.load(world.root / "outputs" / "eight.nii.gz")
     np.testing.assert_array_equal(np.asanyarray(stock.dataobj), predictor.segment(inputs / "eight_0000.nii.gz"))
     assert np.asanyarray(stock.dataobj).any()
+
+
+@pytest.mark.parametrize("orientation", ["LPS", "SAR"])
+def test_a_model_whose_reader_takes_files_as_they_lie_gets_its_own_orientation(
+    world: World, orientation: str, tmp_path: Path
+) -> None:
+    """The same mask as nnU-Net's own reader gives for a file that lies so, whatever the order of the file's axes."""
+    model = tmp_path / "model"
+    shutil.copytree(world.model, model)
+    (plans_file,) = model.rglob("plans.json")
+    plans = json.loads(plans_file.read_text()) | {"image_reader_writer": "SimpleITKIO"}
+    plans_file.write_text(json.dumps(plans))
+    with pytest.raises(InvalidInput, match="SimpleITKIO, takes an image as its file lies.*--orientation"):
+        Predictor(model, device="cpu")
+    ModelConventions(orientation).write(plans_file.parent)
+    predictor = Predictor(model, device="cpu")
+    image, _, geometry = image_and_labels(9)
+    array, grid = reorient(image, geometry, orientation)
+    write_nifti(tmp_path / "nine.nii.gz", array, grid)
+    stock = predictor._predictor.predict_from_files_sequential([[str(tmp_path / "nine.nii.gz")]], None)[0]
+    expected = stock.transpose(2, 1, 0)
+    assert expected.any()
+    for axcodes in (orientation, "RAS", "PIR"):
+        write_nifti(tmp_path / "nine.nii.gz", *reorient(array, grid, axcodes))
+        found = predictor.segment(tmp_path / "nine.nii.gz")
+        lying = load_image(tmp_path / "nine.nii.gz")[1]
+        np.testing.assert_array_equal(reorient(found, lying, orientation)[0], expected)
 
 
 def in_process(run: TrainingRun, monkeypatch: pytest.MonkeyPatch) -> TrainingReport:

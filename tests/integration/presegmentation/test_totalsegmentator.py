@@ -21,6 +21,7 @@ from mrseg_label.labels import LabelScheme
 from mrseg_label.presegmentation.sources import Source
 from mrseg_label.presegmentation.totalseg import TotalSegmentatorRuntime, prepare
 from mrseg_label.presegmentation.weights import CHECKPOINT, DATASET, MODEL
+from tests.support.axis_orders import as_stored, large_image
 from tests.support.paths import REAL_MR
 from tests.support.tiny_weights import write_tiny_weights
 
@@ -114,6 +115,20 @@ def test_labels_are_on_the_grid_of_the_image(
     write_nifti(tmp_path / "x.nii.gz", sideways, other)
     from_file = runtime.segment(tmp_path / "x.nii.gz", source, SCHEME)
     np.testing.assert_array_equal(reorient_like(from_file, other, geometry), labels)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("source", list(Source))
+def test_drafts_are_the_same_in_all_orders_of_axes(
+    runtime: TotalSegmentatorRuntime, source: Source, tmp_path: Path
+) -> None:
+    array, geometry = large_image()
+    expected = runtime.segment((array, geometry), source, SCHEME)
+    assert expected.any()
+    for stored, grid in as_stored((array, geometry)):
+        write_nifti(tmp_path / "x.nii", stored, grid)
+        labels = runtime.segment(tmp_path / "x.nii", source, SCHEME)
+        np.testing.assert_array_equal(reorient_like(labels, grid, geometry), expected)
 
 
 def test_nothing_is_sent_loaded_again_or_left_behind(
