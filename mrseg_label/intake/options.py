@@ -118,11 +118,7 @@ class ImportReport:
             "accepted": [entry.to_json() for entry in self.accepted],
             "refused": [{"source": entry.source, "reason": entry.reason} for entry in self.refused],
             "unchanged": self.unchanged,
-            **(
-                {"passed_over": [{"source": entry.source, "reason": entry.reason} for entry in self.passed_over]}
-                if self.passed_over
-                else {}
-            ),
+            "passed_over": [{"source": entry.source, "reason": entry.reason} for entry in self.passed_over],
             **({"masks": self.masks} if self.masks else {}),
             **({"dry_run": True} if self.dry_run else {}),
         }

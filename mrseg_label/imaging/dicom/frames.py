@@ -138,8 +138,8 @@ def read_frames(data: bytes, name: str, description: str | None = None) -> list[
         return list(_frames(ds, data, name, description or ""))
     except InvalidInput as error:
         raise UnusableImage(str(error), series) from error
-    except AttributeError as error:  # its text names the missing attribute
-        raise UnusableImage(f"an attribute is missing: {error}"[:200], series) from error
+    except AttributeError as error:
+        raise UnusableImage(f"the attribute {error.name} is missing", series) from error
     except BROKEN as error:  # its text is left out, since it may quote a patient's name
         raise UnusableImage(f"the attributes of the file are invalid ({type(error).__name__})", series) from error
 

@@ -89,6 +89,8 @@ def reason_to_refuse(frames: Sequence[Frame]) -> str | None:
         return "a localizer"
     if any(value in first.image_type for value in _PROJECTIONS):
         return "a projection, not a stack of slices"
+    if "MOSAIC" in first.image_type:
+        return "a mosaic: each file shows all slices of a volume side by side; convert the series to NIfTI, for example with dcm2niix"
     found = next((value for value in first.image_type[2:] if value in _MAPS), None)
     if found is not None:
         return f"a computed map ({found.lower().replace('_', ' ')}), not an image"

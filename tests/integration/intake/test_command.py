@@ -36,7 +36,9 @@ def test_import_as_json_then_exclude_and_include(app: typer.Typer, tmp_path: Pat
     command = ["import", str(tmp_path / "d"), "--pattern", "{participant}/{station}_{sequence}.nii.gz", *at]
     result = run(app, command)
     assert result.exit_code == 0, result.output
-    (entry,) = json.loads(result.stdout)["accepted"]
+    document = json.loads(result.stdout)
+    assert document["refused"] == document["passed_over"] == []
+    (entry,) = document["accepted"]
     assert (entry["participant"], entry["station"], entry["sequence"], entry["axcodes"]) == (
         "P 1",
         "pelvis",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mrseg_label.imaging.dicom import read_frames
+from mrseg_label.imaging.dicom import UnusableImage, read_frames
 from mrseg_label.intake.dicom.dixon import channel_by_echo, channel_in_text, is_map
 from mrseg_label.intake.dicom.sequence_names import reason_to_refuse, sequence_of
 from tests.support import dicom_files as dcm
@@ -162,3 +162,26 @@ def test_the_four_channels_of_a_vendor_are_told_apart_without_a_telling_image_ty
         for pattern in patterns
     ]
     assert named == ["in", "opp", "fat", "water"]
+
+
+@pytest.mark.parametrize(
+    ("image_type", "word"),
+    [
+        (["ORIGINAL", "PRIMARY", "LOCALIZER"], "localizer"),
+        (["DERIVED", "SECONDARY", "MIP"], "projection"),
+        (["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"], "mosaic"),
+        (["DERIVED", "PRIMARY", "ADC"], "computed map (adc)"),
+    ],
+)
+def test_what_is_no_stack_of_slices_is_refused_with_its_kind(image_type: list[str], word: str) -> None:
+    (ds, *_) = dcm.series(dcm.noise(1), ImageType=image_type)
+    reason = reason_to_refuse(read_frames(dcm.as_bytes(ds), "f"))
+    assert reason is not None
+    assert word in reason
+
+
+def test_a_missing_attribute_is_named() -> None:
+    (ds, *_) = dcm.series(dcm.noise(1))
+    del ds.Rows
+    with pytest.raises(UnusableImage, match="the attribute Rows is missing$"):
+        read_frames(dcm.as_bytes(ds), "f")
