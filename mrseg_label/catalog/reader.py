@@ -38,6 +38,11 @@ class Reader:
         return self.account or self.client
 
     @property
+    def is_known(self) -> bool:
+        """Whether requests under this name come from one reader: an account, or a name that Slicer was told."""
+        return self.account is not None or self.client != DEFAULT_CLIENT
+
+    @property
     def sees_every_case(self) -> bool:
         """Whether this reader may open every case by its id, and not only assigned ones."""
         return self.role is not Role.RADIOLOGIST

@@ -1,7 +1,8 @@
 """Assign cases to readers, and return them to the queue.
 
-Without sign-in readers cannot be told apart: every Slicer has the same default client name. So two requests under
-one name get different cases, and assignments end only by submission, return or time.
+Without sign-in readers cannot be told apart under Slicer's default client name: two requests under it get different
+cases, and assignments end only by submission, return or time. To a reader who is known by another name, or by an
+account, an open case comes back first (:mod:`mrseg_label.worklist.open_cases`).
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from mrseg_label.catalog.queries import assignments as rows
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Annotation, Assignment
 from mrseg_label.catalog.types import AssignmentOutcome
-from mrseg_label.clock import iso
 from mrseg_label.errors import Conflict, Forbidden, InvalidInput, NotFound, Unavailable
 from mrseg_label.worklist.assignments import AssignedCase, Assigner, describe_assignment
+from mrseg_label.worklist.open_cases import bring_back, explain_none_left
 from mrseg_label.worklist.requests import assign_review, fetch_requested
 from mrseg_label.worklist.strategies import Choice, prepare
 
@@ -30,6 +31,8 @@ _ATTEMPTS = 20
 
 def assign_next_case(workspace: OpenedWorkspace, reader: Reader, strategy: str) -> AssignedCase | None:
     """Assign the next case to a reader; None if nothing is left to annotate.
+
+    A case that the reader requested comes first, then one that they have open, then one that was sent back to them.
 
     Parameters
     ----------
@@ -40,7 +43,7 @@ def assign_next_case(workspace: OpenedWorkspace, reader: Reader, strategy: str) 
     InvalidInput
         There is no such strategy.
     Conflict
-        All cases that are left are assigned to others; the message says until when.
+        All cases that are left are assigned; the message says to whom and until when.
     Unavailable
         Too many others chose at the same moment.
     """
@@ -51,38 +54,39 @@ def assign_next_case(workspace: OpenedWorkspace, reader: Reader, strategy: str) 
         try:
             with workspace.catalog.begin() as session:
                 assigner = Assigner(session, workspace.catalog.now(session), reader, duration)
-                return _assign_next(assigner, choice, reviews_others=reviews_others)
+                found = _assign_next(assigner, choice, reviews_others=reviews_others)
         except IntegrityError:  # another server process assigned the same case first
             continue
+        if isinstance(found, str):  # raised after the transaction, which it would undo
+            raise Conflict(found)
+        return found
     raise Unavailable("many readers asked for a case at the same moment; ask again")
 
 
-def _assign_next(assigner: Assigner, choice: Choice, *, reviews_others: bool) -> AssignedCase | None:
+def _assign_next(assigner: Assigner, choice: Choice, *, reviews_others: bool) -> AssignedCase | str | None:
+    """Assign the next case, or say why there is none; None if nothing is left to annotate."""
     session, moment = assigner.session, assigner.moment
     rows.expire(session, moment)
-    requested = fetch_requested(assigner)
-    if requested is not None:
-        return describe_assignment(session, requested)
-    assigner.return_oldest()
-    # A case that was sent back is reserved for its author, for as long as an assignment lasts.
+    own = fetch_requested(assigner) or bring_back(assigner)
+    if own is not None:
+        return describe_assignment(session, own)
+    # A case without a mask that was sent back is reserved for its author, for as long as an assignment lasts.
     sent_back = reviews.sent_back(session, moment)
     reserved = {
         entry.case.id: entry.rejected_at + assigner.duration
         for entry in sent_back
-        if entry.case.annotated_at is None and entry.rejected_at + assigner.duration > moment
+        if entry.case.annotated_at is None
+        and entry.annotation.is_final
+        and entry.rejected_at + assigner.duration > moment
     }
     assignment = _assign_sent_back(assigner, sent_back) or _assign_waiting(assigner, choice, reserved)
     if assignment is None and reviews_others:
         assignment = assign_review(assigner)
     if assignment is not None:
+        assigner.return_oldest(keep=assignment.acquisition_id)
         return describe_assignment(session, assignment)
     ends = [*reserved.values(), *filter(None, [rows.first_end(session, moment)])]
-    if not ends:
-        return None
-    raise Conflict(
-        f"all remaining cases are assigned to other readers until {iso(min(ends))} or until they submit them; "
-        "ask again then"
-    )
+    return explain_none_left(session, assigner.reader, moment, ends)
 
 
 def _assign_sent_back(assigner: Assigner, sent_back: Sequence[reviews.SentBack]) -> Assignment | None:

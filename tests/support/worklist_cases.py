@@ -43,6 +43,14 @@ def take(
     return case
 
 
+def take_several(
+    workspace: OpenedWorkspace, count: int, client: str = "user-xyz", user: str = "ada"
+) -> list[AssignedCase]:
+    """Assign several cases to a signed-in reader, who asks again whenever the case before comes back."""
+    cases = [take(workspace, client=client, user=user) for _ in range(2 * count - 1)]
+    return cases[::2]
+
+
 def annotate(catalog: Catalog, case: AssignedCase) -> None:
     """Annotate an assigned case."""
     with catalog.begin() as session:

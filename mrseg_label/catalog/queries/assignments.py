@@ -88,6 +88,18 @@ def requested(session: Session, reader: Reader, moment: datetime) -> Assignment 
     return session.scalars(query.with_for_update(skip_locked=True, of=Assignment)).one_or_none()
 
 
+def left_open(session: Session, reader: Reader, moment: datetime) -> Sequence[tuple[Assignment, Examination]]:
+    """Open assignments of usable cases that this reader has fetched, with the examination; oldest first."""
+    query = (
+        select(Assignment, Examination)
+        .join(Acquisition, Acquisition.id == Assignment.acquisition_id)
+        .join(Examination, Examination.id == Acquisition.primary_examination_id)
+        .where(concepts.is_open(Assignment, moment), of_reader(reader), ~Assignment.requested, concepts.is_usable())
+        .order_by(Assignment.created_at, Assignment.id)
+    )
+    return [(assignment, examination) for assignment, examination in session.execute(query).unique()]
+
+
 def returned_or_expired(session: Session, account: str) -> Sequence[str]:
     """Acquisitions that this account was assigned and did not submit."""
     over = Assignment.outcome.in_((AssignmentOutcome.RETURNED, AssignmentOutcome.EXPIRED))

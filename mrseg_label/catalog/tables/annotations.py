@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Float, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import Float, ForeignKey, Index, String, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from mrseg_label.catalog.tables.base import Base
@@ -47,6 +47,8 @@ class Assignment(Base):
     presegmentation_id: Mapped[str | None] = mapped_column(ForeignKey("presegmentations.id"))
     annotation_id: Mapped[str | None]  # the mask that the reader starts from instead of a pre-segmentation
     requested: Mapped[bool] = mapped_column(default=False)  # by the reader, and not yet fetched as the next case
+    # It came back to its reader, who asked for a case and still had this one; the next request gets another case.
+    came_back: Mapped[bool] = mapped_column(default=False, server_default=false())
     created_at: Mapped[datetime] = mapped_column(default=now)
     expires_at: Mapped[datetime] = mapped_column(index=True)
     ended_at: Mapped[datetime | None]

@@ -122,7 +122,10 @@ def submit_refused(guarded: Guarded, token: str, image: str) -> bool:
 
 def test_a_reader_holds_three_cases_at_most(guarded: Guarded, person: Callable[..., str], tmp_path: Path) -> None:
     token = guarded.sign_in(person())
-    tickets = [take(guarded, token)["id"] for _ in range(4)]
+    # The case before comes back whenever she asks for another: Slicer may have crashed.
+    tickets = [take(guarded, token)["id"] for _ in range(7)]
+    assert tickets[:-1:2] == tickets[1::2]
+    tickets = tickets[::2]
     with pytest.raises(HTTPError):
         urlretrieve(url(guarded, tickets[0]), tmp_path / "none")
     for ticket in tickets[1:]:
@@ -135,7 +138,7 @@ def test_a_submission_under_an_ended_ticket_is_kept_as_a_further_reading(
     """Next, Next, Next, Next in Slicer, and then back to the first case."""
     late, other = person(), person()
     token = guarded.sign_in(late)
-    first, *_ = (take(guarded, token) for _ in range(4))
+    first, *_ = (take(guarded, token) for _ in range(7))
     examination = first["name"].removesuffix(".nii.gz")
     mask = guarded.http.get(url(guarded, examination), headers=guarded.as_(Role.REVIEWER)).content
     (tmp_path / "image.nii.gz").write_bytes(mask)

@@ -19,7 +19,7 @@ from mrseg_label.intake.exclusion import exclude
 from mrseg_label.worklist.assignments import MAX_OPEN_CASES
 from mrseg_label.worklist.requests import Purpose, request_case
 from mrseg_label.worklist.service import assign_next_case
-from tests.support.worklist_cases import annotate, fill, make_queue, take
+from tests.support.worklist_cases import annotate, fill, make_queue, take, take_several
 
 ADA, BOB = (Reader("c", name, Role.RADIOLOGIST) for name in ("ada", "bob"))
 
@@ -73,7 +73,7 @@ def test_requested_case_comes_once_and_before_all_others(opened: OpenedWorkspace
 
 def test_request_returns_the_oldest_of_too_many_cases(opened: OpenedWorkspace) -> None:
     fill(opened.catalog, 5, ("abdomen",))
-    cases = [take(opened, client="c", user="ada") for _ in range(MAX_OPEN_CASES)]
+    cases = take_several(opened, MAX_OPEN_CASES, client="c")
     # The requested case is one of them, and no other has to go.
     request_case(opened, ADA, Purpose.CORRECT, cases[0].acquisition_id)
     assert open_cases(opened) == {case.acquisition_id for case in cases}

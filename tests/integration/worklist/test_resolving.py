@@ -17,7 +17,7 @@ from mrseg_label.errors import Forbidden, InvalidInput, NotFound
 from mrseg_label.intake.exclusion import exclude
 from mrseg_label.worklist import service
 from mrseg_label.worklist.resolving import account_of_ticket, resolve_image
-from tests.support.worklist_cases import fill, make_queue, take
+from tests.support.worklist_cases import fill, make_queue, take, take_several
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_image_is_found_by_id_ticket_and_alias(opened: OpenedWorkspace) -> None:
 
 def test_ticket_stays_valid_after_submission_but_not_after_return(opened: OpenedWorkspace) -> None:
     fill(opened.catalog, 2, ("abdomen",))
-    first, second = (take(opened, client="c", user="ada") for _ in range(2))
+    first, second = take_several(opened, 2, client="c")
     assert account_of_ticket(opened.catalog, first.ticket) == "ada"
     with opened.catalog.begin() as session:
         assignment = session.query(Assignment).filter_by(ticket=first.ticket).one()
