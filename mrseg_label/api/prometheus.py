@@ -55,6 +55,11 @@ class WorkspaceCollector(Collector):
         cases.add_metric(["excluded"], progress.excluded)
         yield cases
         yield GaugeMetricFamily(
+            "mrseg_annotations_awaiting_review",
+            "Annotations that await review; a case may have several",
+            value=progress.annotations_awaiting_review,
+        )
+        yield GaugeMetricFamily(
             "mrseg_annotated_since_round",
             "Cases annotated since the snapshot of the last round",
             value=progress.annotated_since_round,

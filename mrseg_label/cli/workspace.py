@@ -97,6 +97,7 @@ def _print_status(document: StatusOut) -> None:
             f"{progress.waiting} waiting, {progress.assigned} assigned, {progress.awaiting_review} awaiting review, "
             f"{progress.excluded} excluded",
         ),
+        ("to review", f"{progress.annotations_awaiting_review} annotations"),
         ("stored", ", ".join(f"{count:,} {name}" for name, count in counts.items())),
     ]
     for queue, states in sorted(progress.queues.items()):

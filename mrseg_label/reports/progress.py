@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import acquisitions, jobs, models, rounds
+from mrseg_label.catalog.queries import acquisitions, jobs, models, reviews, rounds
 from mrseg_label.config import load_settings
 from mrseg_label.reports.documents.learning import ProgressOut
 
@@ -23,6 +23,7 @@ def read_progress(workspace: OpenedWorkspace) -> ProgressOut:
             assigned=counts.assigned,
             handed_out=counts.assigned,
             awaiting_review=counts.awaiting_review,
+            annotations_awaiting_review=reviews.count_awaiting(session),
             excluded=counts.excluded,
             current_model=models.current(session).version,
             round=active.number if active else None,

@@ -2,6 +2,14 @@
 
 Every query that counts, lists or chooses cases is made of these conditions, so that assignment, progress and
 pre-segmentation ahead agree. Included cases with an image to open are annotated, being annotated, or waiting.
+
+An annotation is submitted, accepted or rejected, and one that was withdrawn counts no more than if there had never
+been one. Of all annotations of a case together this follows:
+
+- Its mask is the newest accepted one that is not a second reading. With a mask it is annotated.
+- Without a mask it is being annotated while any annotation awaits review, and waits otherwise.
+- A rejected annotation comes back to its author until the author, or for a mask anybody, submits a newer one,
+  whatever becomes of older ones and of second readings by others (:func:`is_sent_back`).
 """
 
 from __future__ import annotations
@@ -11,8 +19,8 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, exists, or_
 from sqlalchemy.orm import aliased
 
-from mrseg_label.catalog.tables import Acquisition, Annotation, Assignment, RoundCase
-from mrseg_label.catalog.types import IMPORT_AUTHOR, AnnotationState
+from mrseg_label.catalog.tables import Acquisition, Annotation, Assignment, Review, RoundCase
+from mrseg_label.catalog.types import IMPORT_AUTHOR, AnnotationState, Verdict
 
 Condition = ColumnElement[bool]
 
@@ -56,6 +64,28 @@ def is_awaiting_review() -> Condition:
     """An annotation of it has been submitted and not yet reviewed."""
     annotation = aliased(Annotation)
     return exists().where(annotation.acquisition_id == Acquisition.id, annotation.state == AnnotationState.SUBMITTED)
+
+
+def is_rejected_by_reviewer(annotation: type[Annotation]) -> Condition:
+    """A reviewer rejected an annotation; it was not withdrawn."""
+    review = aliased(Review)
+    rejected = exists().where(review.annotation_id == annotation.id, review.verdict == Verdict.REJECTED)
+    return and_(annotation.state == AnnotationState.REJECTED, rejected)
+
+
+def is_sent_back() -> Condition:
+    """An :class:`Annotation` comes back to its author: a reviewer rejected it, and nothing has taken its place.
+
+    Its place is taken by a newer annotation of the case by the same author or, unless either is a second reading,
+    by anybody. One that was withdrawn takes no place.
+    """
+    newer = aliased(Annotation)
+    replaces = or_(newer.author == Annotation.author, and_(newer.is_final, Annotation.is_final))
+    counts = or_(newer.state != AnnotationState.REJECTED, is_rejected_by_reviewer(newer))
+    is_replaced = exists().where(
+        newer.acquisition_id == Annotation.acquisition_id, newer.number > Annotation.number, replaces, counts
+    )
+    return and_(is_rejected_by_reviewer(Annotation), ~is_replaced)
 
 
 def is_being_annotated(moment: datetime) -> Condition:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from mrseg_label.catalog.queries import concepts
@@ -16,7 +16,7 @@ from mrseg_label.catalog.types import AnnotationState, Verdict
 
 
 class SentBack(NamedTuple):
-    """A case whose newest annotation was rejected."""
+    """A case with a rejected annotation that comes back to its author."""
 
     case: Acquisition
     annotation: Annotation
@@ -44,28 +44,34 @@ def reason_of_rejection(session: Session, annotation_id: str) -> str:
 
 
 def sent_back(session: Session, moment: datetime) -> list[SentBack]:
-    """Cases whose newest annotation a reviewer rejected and that nobody has now, the oldest rejection first."""
-    later, assignment = aliased(Annotation), aliased(Assignment)
-    is_newest = ~exists().where(later.acquisition_id == Annotation.acquisition_id, later.number > Annotation.number)
+    """Cases that come back to the author of a rejected annotation and that nobody has now, the oldest rejection first."""
+    assignment = aliased(Assignment)
     is_assigned = exists().where(
         assignment.acquisition_id == Annotation.acquisition_id,
         concepts.is_open(assignment, moment),
         assignment.second_reading != Annotation.is_final,  # a second reading is returned as one
+        # A review of another annotation of the case hinders nobody from reading it again.
+        or_(Annotation.is_final, assignment.annotation_id.is_(None), assignment.annotation_id == Annotation.id),
     )
     query = (
         select(Acquisition, Annotation, Review.created_at)
         .join(Annotation, Annotation.acquisition_id == Acquisition.id)
         .join(Review, Review.annotation_id == Annotation.id)
-        .where(
-            Review.verdict == Verdict.REJECTED,
-            Annotation.state == AnnotationState.REJECTED,
-            concepts.is_usable(),
-            is_newest,
-            ~is_assigned,
-        )
+        .where(Review.verdict == Verdict.REJECTED, concepts.is_sent_back(), concepts.is_usable(), ~is_assigned)
         .order_by(Review.created_at, Review.id)
     )
     return [SentBack(*row) for row in session.execute(query).unique()]
+
+
+def count_awaiting(session: Session) -> int:
+    """Number of annotations of included cases that await review."""
+    query = (
+        select(func.count())
+        .select_from(Annotation)
+        .join(Acquisition, Acquisition.id == Annotation.acquisition_id)
+        .where(Annotation.state == AnnotationState.SUBMITTED, concepts.is_included())
+    )
+    return session.scalars(query).one()
 
 
 def next_to_review(session: Session, moment: datetime, reader: Reader, acquisition_id: str | None) -> Annotation | None:

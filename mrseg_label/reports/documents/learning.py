@@ -21,6 +21,7 @@ class ProgressOut(BaseModel):
     assigned: int = Field(description="cases that are assigned to readers now")
     handed_out: int = Field(deprecated="use assigned", description="Deprecated: use `assigned`.")
     awaiting_review: int = Field(description="cases with an annotation that awaits review")
+    annotations_awaiting_review: int = Field(description="annotations that await review; a case may have several")
     excluded: int
     current_model: str = Field(description="model version that makes the pre-segmentations")
     round: int | None = Field(description="number of the round that is queued or running")

@@ -119,6 +119,27 @@ def test_rejected_second_reading_goes_back_as_a_second_reading(reviewed: House) 
     assert not again.is_final and final_of(reviewed) == first.annotation_id
 
 
+@pytest.mark.parametrize("older_first", [True, False])
+@pytest.mark.parametrize("rejected", ["ada", "bob"])
+def test_rejected_one_of_two_readings_goes_back_to_its_author(
+    reviewed: House, rejected: str, older_first: bool
+) -> None:
+    sent = {"ada": send(reviewed, "ada"), "bob": send(reviewed, "bob", 1)}  # Bob's is kept as a second reading
+    for author in ("ada", "bob") if older_first else ("bob", "ada"):
+        if author == rejected:
+            review.reject(reviewed.catalog, sent[author].annotation_id, reviewer="eve", comment="no")
+        else:
+            review.accept(reviewed.catalog, sent[author].annotation_id, reviewer="eve")
+    case = ask(reviewed, rejected)
+    assert case is not None and case.annotation_id == sent[rejected].annotation_id
+    assert starts_from(reviewed, rejected) == (sent[rejected].annotation_id, "no")
+    again = send(reviewed, rejected, 2)
+    assert again.is_final == (rejected == "ada")
+    review.accept(reviewed.catalog, again.annotation_id, reviewer="eve")
+    assert final_of(reviewed) == (again if rejected == "ada" else sent["ada"]).annotation_id
+    assert ask(reviewed, "ada") is ask(reviewed, "bob") is None
+
+
 def test_submission_is_assigned_for_review_before_it_counts(reviewed: House) -> None:
     assert ask(reviewed, "ada")
     sent = send(reviewed, "ada")
@@ -275,11 +296,10 @@ def test_second_reading_is_a_further_reading_and_both_are_compared(house: House)
     assert case.acquisition_id == house.acquisition and case.annotation_id is None
     with pytest.raises(NotFound, match="being read a second time"):
         request(house, "eve", Purpose.SECOND_READ, named=True)
-    # It comes with the next request for a case, once.
+    # It comes with the next request for a case.
     assert ask(house, "eve") is None
     fetched = ask(house, "bob")
     assert fetched is not None and fetched.ticket == case.ticket
-    assert ask(house, "bob") is None
     second = send(house, "bob", 1)
     assert not second.is_final and second.seconds is not None and final_of(house) == first.annotation_id
     with house.catalog.read() as session:
