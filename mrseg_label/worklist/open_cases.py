@@ -1,6 +1,6 @@
-"""The cases that a reader has open: they come back to a reader who asks for the next case and has not submitted.
+"""The cases that a reader has open: they come back with the next request by a reader who has not submitted.
 
-Slicer says nothing when it crashes or when its scene is closed. A reader who asks for a case and still has one may
+Slicer says nothing when it crashes or when its scene is closed. A reader who requests a case and still has one may
 have lost it, so it comes back first. Whoever then asks again wants another case. So no reader loses a case to a
 crash, and none is kept on a case that they would rather leave for later.
 

@@ -47,7 +47,7 @@ class Assignment(Base):
     presegmentation_id: Mapped[str | None] = mapped_column(ForeignKey("presegmentations.id"))
     annotation_id: Mapped[str | None]  # the mask that the reader starts from instead of a pre-segmentation
     requested: Mapped[bool] = mapped_column(default=False)  # by the reader, and not yet fetched as the next case
-    # It came back to its reader, who asked for a case and still had this one; the next request gets another case.
+    # It came back to its reader, who requested a case and still had this one; the next request gets another case.
     came_back: Mapped[bool] = mapped_column(default=False, server_default=false())
     created_at: Mapped[datetime] = mapped_column(default=now)
     expires_at: Mapped[datetime] = mapped_column(index=True)
