@@ -18,6 +18,16 @@ from tests.support.postgresql import new_database, program, temporary_server
 DATABASES = ("sqlite", pytest.param("postgresql", marks=pytest.mark.soak))
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two processes for the whole quick suite, none beside pytest's own for a selection and for ``-m soak``.
+
+    A server, a worker or a training under test has processes of its own, so more of them than two would only wait for each other.
+    The tests of ``-m soak`` need both cores for themselves.
+    """
+    selected = config.args_source is pytest.Config.ArgsSource.ARGS or config.option.keyword
+    return 2 if not selected and config.option.markexpr == "not soak" else 0
+
+
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
     """A PostgreSQL for this session."""
