@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -48,6 +48,12 @@ def import_images(
             help="Table with the columns participant, sex, age; by default participants.csv or participants.tsv of an imported folder."
         ),
     ] = None,
+    match_ids: Annotated[
+        Literal["exact", "loose"],
+        typer.Option(
+            help="'loose' also takes rows of the table whose code differs from the participant's in leading zeros, case, blanks, hyphens, underscores or a 'sub-', where only one fits."
+        ),
+    ] = "exact",
     orientation: Annotated[
         str | None, typer.Option(help="Direction of the axes in files that give no orientation, such as LPS.")
     ] = None,
@@ -72,7 +78,7 @@ def import_images(
     as_json: JsonOption = False,
 ) -> None:
     """Import images into the catalogue; exit code 1 if any was refused."""
-    from mrseg_label.intake.options import ImportOptions
+    from mrseg_label.intake.options import ImportOptions, MatchIds
     from mrseg_label.intake.sequences import PRIMARY_SEQUENCES
     from mrseg_label.intake.service import check_options, import_paths
     from mrseg_label.maintenance.sweep import remove_dead_scratch
@@ -82,6 +88,7 @@ def import_images(
         pattern=pattern,
         participant=participant,
         csv=csv,
+        match_ids=MatchIds(match_ids),
         orientation=orientation,
         reference=reference,
         masks=masks,
@@ -173,7 +180,30 @@ def _print(report: ImportReport) -> None:
         print_line(f"refused {refusal.source}: {refusal.reason}")
     for other in report.passed_over:
         print_line(f"note: {other.source}: {other.reason}")
+    _print_rows(report)
     if report.masks:
         print_line(f"Queued {report.masks} masks; a worker imports each as an annotation.")
     verb = "would be accepted" if report.dry_run else "accepted"
     print_line(f"{len(report.accepted)} {verb}, {len(report.refused)} refused, {report.unchanged} unchanged")
+
+
+def _print_rows(report: ImportReport) -> None:
+    """Print which rows of tables were taken for another spelling, and which are of no participant."""
+    for matched in report.matched_rows[:_SHOWN]:
+        print_line(f"note: {matched.source}: row {matched.row!r} was taken for participant {matched.participant!r}")
+    if len(report.matched_rows) > _SHOWN:
+        print_line(f"note: {len(report.matched_rows) - _SHOWN} more rows were taken for another spelling of their code")
+    likely = [row for row in report.unmatched_rows if row.likely]
+    for row in likely[:_SHOWN]:
+        names = " or ".join(repr(code) for code in row.likely)
+        advice = "take it with --match-ids loose" if row.unique else "several fit, so correct the code in the table"
+        print_line(f"note: {row.source}: no participant {row.row!r}; the likely match is {names}: {advice}")
+    if len(likely) > _SHOWN:
+        print_line(f"note: {len(likely) - _SHOWN} more rows with a likely match (--json lists all)")
+    others = [row for row in report.unmatched_rows if not row.likely]
+    for row in others[:_SHOWN]:
+        print_line(f"note: {row.source}: no participant {row.row!r} in this import or in the catalogue")
+    if len(others) > _SHOWN:
+        print_line(f"note: {len(others) - _SHOWN} more rows of no participant (--json lists all)")
+    if report.participants_without_row:
+        print_line(f"note: {report.participants_without_row} participants of this import have no row in the table")

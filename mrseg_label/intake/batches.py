@@ -13,6 +13,7 @@ from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import participants
 from mrseg_label.catalog.tables import Examination
 from mrseg_label.errors import Conflict, InvalidInput
+from mrseg_label.intake.files.matching import ParticipantTable
 from mrseg_label.intake.images import NamedImage, PreparedGroup, PreparedImage, RefusedImage
 from mrseg_label.intake.masks.enqueue import enqueue_mask
 from mrseg_label.intake.options import Accepted, ImportOptions, ImportReport
@@ -33,8 +34,9 @@ def record_groups(
     groups: Iterator[PreparedGroup],
     options: ImportOptions,
     report: ImportReport,
+    table: ParticipantTable,
 ) -> None:
-    """Record groups of prepared images.
+    """Record groups of prepared images, and match the rows of the table of participants with them.
 
     Raises
     ------
@@ -43,7 +45,7 @@ def record_groups(
     """
     # A dry run makes its one transaction after all the reading, so that it does not block other writers.
     size = sys.maxsize if options.dry_run else _IMAGES_PER_TRANSACTION
-    run = _ImportRun(workspace, recorder, options, report)
+    run = _ImportRun(workspace, recorder, options, report, table)
     batch: PreparedGroup = []
     for group in groups:
         batch += group
@@ -52,18 +54,26 @@ def record_groups(
             batch = []
     if batch:
         run.record_batch(batch)
+    run.match_table()
 
 
 class _ImportRun:
     """The recording of one import; its report has only what was committed."""
 
     def __init__(
-        self, workspace: OpenedWorkspace, recorder: Recorder, options: ImportOptions, report: ImportReport
+        self,
+        workspace: OpenedWorkspace,
+        recorder: Recorder,
+        options: ImportOptions,
+        report: ImportReport,
+        table: ParticipantTable,
     ) -> None:
         self._workspace = workspace
         self._recorder = recorder
         self._options = options
         self._report = report
+        self._table = table
+        self._participants: set[str] = set()
         self._acquisition_of_mask: dict[Path, str] = {}
 
     def record_batch(self, batch: PreparedGroup) -> None:
@@ -87,12 +97,35 @@ class _ImportRun:
                 continue
             break
         self._acquisition_of_mask = part.acquisition_of_mask
+        self._participants |= part.participants
         self._report.accepted += part.report.accepted
         self._report.refused += part.report.refused
         self._report.unchanged += part.report.unchanged
         self._report.masks += part.report.masks
         self._report.passed_over += part.report.passed_over
         _remove_scratch_files(batch)
+
+    def match_table(self) -> None:
+        """Add to the report which rows of the table are of no participant; take the likely ones where that is wanted."""
+        if not self._table.rows:
+            return
+        unseen = [code for code in self._table.rows if code not in self._participants]
+        with self._workspace.catalog.read() as session:
+            stored = participants.known_codes(session, unseen)
+        taken, matched, unmatched = self._table.match(self._participants, stored)
+        self._report.matched_rows += matched
+        self._report.unmatched_rows += unmatched
+        self._report.participants_without_row += self._table.count_without_row(self._participants, taken)
+        if not taken:
+            return
+        try:
+            with self._workspace.catalog.begin() as session:
+                for where, reason in complete_participants(session, taken, sorted(taken)):
+                    self._report.refuse(where, reason)
+                if self._options.dry_run:
+                    raise _DryRun
+        except _DryRun:
+            pass
 
 
 class _Batch:
@@ -102,12 +135,17 @@ class _Batch:
     ----------
     accepted : images of the same import that were recorded before.
     acquisition_of_mask : acquisition that received each mask.
+
+    Attributes
+    ----------
+    participants : codes of the participants of the images.
     """
 
     def __init__(self, recorder: Recorder, accepted: Sequence[Accepted], acquisition_of_mask: dict[Path, str]) -> None:
         self._recorder = recorder
         self._accepted_before = accepted
         self.acquisition_of_mask = acquisition_of_mask
+        self.participants: set[str] = set()
         self.report = ImportReport()
 
     def record(self, session: Session, batch: PreparedGroup, actor: str) -> None:
@@ -119,7 +157,7 @@ class _Batch:
             else:
                 self._record_image(session, image)
         table = self._recorder.table
-        codes = {image.named.participant for image in batch} & table.keys()
+        codes = self.participants & table.keys()
         for where, reason in complete_participants(session, table, sorted(codes)):
             self.report.refuse(where, reason)
         session.flush()
@@ -135,8 +173,10 @@ class _Batch:
             return
         self._record_mask(session, image, result)
         if isinstance(result, Accepted):
+            self.participants.add(result.participant)
             self.report.accepted.append(result)
             return
+        self.participants.add(result.acquisition.participant.code)
         self.report.unchanged += 1
         self._note_duplicate(image.named, result)
 

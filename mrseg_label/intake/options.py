@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from mrseg_label.catalog.types import LOCAL
 from mrseg_label.imaging import Geometry
 from mrseg_label.intake.sequences import PRIMARY_SEQUENCES
+
+
+class MatchIds(StrEnum):
+    """How the codes of a table of participants are compared with those of the import."""
+
+    EXACT = "exact"
+    LOOSE = "loose"
 
 
 @dataclass(frozen=True)
@@ -22,6 +30,7 @@ class ImportOptions:
     participant : participant code of every file; takes precedence over the pattern.
     csv : table of participants (columns participant, sex, age); by default ``participants.csv`` or ``.tsv``
         of an imported folder.
+    match_ids : whether codes of the table that differ in leading zeros, case, blanks, hyphens or a ``sub-`` match.
     orientation : axis codes for files that give no orientation, such as ``"LPS"``.
     reference : link to files instead of copying them, if they need no conversion.
     masks : pattern of the paths of masks (:class:`mrseg_label.intake.masks.finding.MaskFinder`).
@@ -35,6 +44,7 @@ class ImportOptions:
     pattern: str | None = None
     participant: str | None = None
     csv: Path | None = None
+    match_ids: MatchIds = MatchIds.EXACT
     orientation: str | None = None
     reference: bool = False
     masks: str | None = None
@@ -86,6 +96,31 @@ class Refused:
     reason: str
 
 
+@dataclass(frozen=True)
+class MatchedRow:
+    """A row of a table that was taken for a participant whose code is spelt differently."""
+
+    source: str
+    row: str
+    participant: str
+
+
+@dataclass(frozen=True)
+class UnmatchedRow:
+    """A row of a table that is of no participant.
+
+    Attributes
+    ----------
+    likely : codes of participants that it may stand for.
+    unique : whether only one does, and no other row does.
+    """
+
+    source: str
+    row: str
+    likely: tuple[str, ...] = ()
+    unique: bool = False
+
+
 @dataclass
 class ImportReport:
     """What an import did.
@@ -95,6 +130,8 @@ class ImportReport:
     passed_over : files beside DICOM images that are not images, and remarks on masks; not failures.
     masks : number of masks that were enqueued.
     unchanged : number of images that were in the catalogue already.
+    matched_rows, unmatched_rows : rows of tables of participants that were taken for, or are of, no participant as spelt.
+    participants_without_row : number of participants of the import that no row of the tables is about.
     """
 
     accepted: list[Accepted] = field(default_factory=list)
@@ -102,6 +139,9 @@ class ImportReport:
     passed_over: list[Refused] = field(default_factory=list)
     masks: int = 0
     unchanged: int = 0
+    matched_rows: list[MatchedRow] = field(default_factory=list)
+    unmatched_rows: list[UnmatchedRow] = field(default_factory=list)
+    participants_without_row: int = 0
     dry_run: bool = False
 
     def refuse(self, source: str, reason: str) -> None:
@@ -120,5 +160,8 @@ class ImportReport:
             "unchanged": self.unchanged,
             "passed_over": [{"source": entry.source, "reason": entry.reason} for entry in self.passed_over],
             **({"masks": self.masks} if self.masks else {}),
+            **({"matched_rows": [asdict(entry) for entry in self.matched_rows]} if self.matched_rows else {}),
+            **({"unmatched_rows": [asdict(entry) for entry in self.unmatched_rows]} if self.unmatched_rows else {}),
+            **({"participants_without_row": self.participants_without_row} if self.participants_without_row else {}),
             **({"dry_run": True} if self.dry_run else {}),
         }

@@ -12,6 +12,7 @@ from mrseg_label.imaging.geometry import parse_axcodes
 from mrseg_label.intake.batches import record_groups
 from mrseg_label.intake.fat_water import warn_of_swaps
 from mrseg_label.intake.files.discover import Findings, discover
+from mrseg_label.intake.files.matching import ParticipantTable
 from mrseg_label.intake.files.naming import name_images
 from mrseg_label.intake.files.participants import ParticipantRow, read_participants
 from mrseg_label.intake.files.pattern import Pattern
@@ -20,7 +21,7 @@ from mrseg_label.intake.images import NamedImage, PreparedImage, RefusedImage
 from mrseg_label.intake.masks.finding import MaskFinder
 from mrseg_label.intake.masks.prepare import MaskPreparer
 from mrseg_label.intake.names import clean_code
-from mrseg_label.intake.options import ImportOptions, ImportReport
+from mrseg_label.intake.options import ImportOptions, ImportReport, MatchIds
 from mrseg_label.intake.pipeline import Progress, prepare_groups
 from mrseg_label.intake.record import Recorder
 from mrseg_label.intake.uploads import register_upload
@@ -59,7 +60,7 @@ def import_paths(
     finder = MaskFinder(options.masks, options.mask_labels, options.pattern) if options.masks else None
     images = finder.separate_masks(findings) if finder else findings.images
     file_groups = name_images(images, options, table, report)
-    recorder = Recorder(workspace, table, options.primary_sequences, store=not options.dry_run)
+    recorder = Recorder(workspace, table.rows, options.primary_sequences, store=not options.dry_run)
     with workspace.scratch(SCRATCH) as scratch:
         masks = MaskPreparer.create(workspace, finder.labels, scratch) if finder else None
 
@@ -73,7 +74,7 @@ def import_paths(
         total = sum(len(group) for group in file_groups)
         prepared_groups = prepare_groups(groups, prepare_one, options.threads, progress, total)
         checked_groups = (warn_of_swaps(group, workspace) for group in prepared_groups)
-        record_groups(workspace, recorder, checked_groups, options, report)
+        record_groups(workspace, recorder, checked_groups, options, report, table)
     for found in finder.masks_without_image() if finder else ():
         report.refuse(
             found.shown, f"matches the pattern of masks {options.masks!r}, but no imported image has this mask"
@@ -120,7 +121,7 @@ def _with_dicom(
         yield from name_export(export, options, pseudonyms, report)
 
 
-def _read_tables(findings: Findings, options: ImportOptions, report: ImportReport) -> dict[str, ParticipantRow]:
+def _read_tables(findings: Findings, options: ImportOptions, report: ImportReport) -> ParticipantTable:
     table: dict[str, ParticipantRow] = {}
     for path in [options.csv] if options.csv else findings.tables:
         try:
@@ -132,4 +133,4 @@ def _read_tables(findings: Findings, options: ImportOptions, report: ImportRepor
             continue
         report.refused += refused
         table |= rows
-    return table
+    return ParticipantTable(table, loose=options.match_ids is MatchIds.LOOSE)

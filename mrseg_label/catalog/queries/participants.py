@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -12,6 +13,7 @@ from mrseg_label.catalog.tables import Participant
 
 HELD_OUT_SHARE = 0.2
 MIN_HELD_OUT = 2
+_CODES_PER_QUERY = 500  # databases limit the number of values in a query
 # Any number that is used for no other lock.
 _IMPORT_LOCK = 0x6D727367
 
@@ -20,6 +22,15 @@ def by_code(session: Session, code: str, *, lock: bool = False) -> Participant |
     """A participant by code; ``lock`` makes other imports of this participant wait (PostgreSQL)."""
     query = select(Participant).where(Participant.code == code)
     return session.scalars(query.with_for_update() if lock else query).one_or_none()
+
+
+def known_codes(session: Session, codes: Sequence[str]) -> set[str]:
+    """Those of some codes that participants have."""
+    found: set[str] = set()
+    for start in range(0, len(codes), _CODES_PER_QUERY):
+        query = select(Participant.code).where(Participant.code.in_(codes[start : start + _CODES_PER_QUERY]))
+        found |= set(session.scalars(query))
+    return found
 
 
 def lock_imports(session: Session) -> None:

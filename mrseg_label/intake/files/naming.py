@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mrseg_label.errors import InvalidInput
 from mrseg_label.intake.files import bids
 from mrseg_label.intake.files.discover import FoundFile
+from mrseg_label.intake.files.matching import ParticipantTable
 from mrseg_label.intake.files.pattern import Pattern
 from mrseg_label.intake.images import NamedImage
 from mrseg_label.intake.names import check_name, clean_code, codes_from_path, strip_suffix
@@ -18,7 +18,7 @@ from mrseg_label.intake.sequences import canonical_sequence, sequence_in_name
 
 
 def name_images(
-    files: Sequence[FoundFile], options: ImportOptions, codes: Collection[str], report: ImportReport
+    files: Sequence[FoundFile], options: ImportOptions, table: ParticipantTable, report: ImportReport
 ) -> list[list[NamedImage]]:
     """Name files and group them by participant, session and station.
 
@@ -26,7 +26,7 @@ def name_images(
 
     Parameters
     ----------
-    codes : participant codes of the table.
+    table : the table of participants; empty where there is none.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def name_images(
                     raise InvalidInput(f"the path does not match the pattern {pattern.text}")
                 image = _name_by_fields(found, fields, participant)
             else:
-                image = _name_by_table(found, participant, codes, own_codes[found.path])
+                image = _name_by_table(found, participant, table, own_codes[found.path])
         except InvalidInput as error:
             report.refuse(found.shown, str(error))
             continue
@@ -75,11 +75,11 @@ def _name_by_fields(found: FoundFile, fields: Mapping[str, str], participant: st
     )
 
 
-def _name_by_table(found: FoundFile, participant: str | None, codes: Collection[str], own_code: str) -> NamedImage:
+def _name_by_table(found: FoundFile, participant: str | None, table: ParticipantTable, own_code: str) -> NamedImage:
     warnings: tuple[str, ...] = ()
     code = participant
-    if code is None and codes:
-        code = _listed_code(found, codes)
+    if code is None and table.rows:
+        code = table.listed_code(found)
         if code is None:
             warnings = ("the path names no participant of the table; the file is a participant of its own",)
     return NamedImage(
@@ -104,16 +104,3 @@ def _distinct_codes(files: Sequence[FoundFile]) -> dict[Path, str]:
             return codes
         for path in shared:
             codes[path] = next(choices[path])
-
-
-def _listed_code(found: FoundFile, codes: Collection[str]) -> str | None:
-    """Find the participant of the table whose code is the name of a folder, or the beginning of the file name."""
-    # Only the imported folder and those below it: what lies above does not tell participants apart.
-    depth = len(found.relative.parts)
-    folders = [clean_code(part) for part in found.path.parts[1:][-depth - 1 : -1]]
-    name = clean_code(strip_suffix(found.path.name))
-    folders = [part for part in reversed(folders) if part in codes]
-    if folders:
-        return folders[0]
-    beginnings = [code for code in codes if re.match(re.escape(code) + r"(?:$|[\s._-])", name)]
-    return max(beginnings, key=len) if beginnings else None

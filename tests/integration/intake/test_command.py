@@ -65,6 +65,28 @@ def test_import_as_json_then_exclude_and_include(app: typer.Typer, tmp_path: Pat
     assert json.loads(run(app, ["include", "P 1", *at]).stdout) == {"included": [entry["group"]]}
 
 
+def test_the_printed_report_names_rows_that_match_no_participant(app: typer.Typer, tmp_path: Path) -> None:
+    Workspace.init(tmp_path / "ws")
+    (tmp_path / "d/0001").mkdir(parents=True)
+    array = np.random.default_rng(1).integers(0, 100, (4, 5, 6)).astype(np.int16)
+    nib.save(nib.Nifti1Image(array, np.diag([-1.0, -2.0, 3.0, 1.0])), tmp_path / "d/0001/T1.nii.gz")
+    table = tmp_path / "d/participants.csv"
+    table.write_text("participant,sex,age\n1,F,50\n77,M,40\n")
+    command = ["import", str(tmp_path / "d"), "--workspace", str(tmp_path / "ws"), "--pattern", "{participant}/*"]
+    strict = CliRunner().invoke(app, command)
+    assert strict.exit_code == 0, strict.output
+    assert (
+        f"{table}, line 2: no participant '1'; the likely match is '0001': take it with --match-ids loose"
+        in strict.output
+    )
+    assert f"{table}, line 3: no participant '77' in this import" in strict.output
+    assert "1 participants of this import have no row" in strict.output
+    loose = CliRunner().invoke(app, [*command, "--match-ids", "loose", "--json"])
+    assert json.loads(loose.stdout)["matched_rows"] == [
+        {"source": f"{table}, line 2", "row": "1", "participant": "0001"}
+    ]
+
+
 def test_the_printed_report_has_the_reason_of_a_refusal(app: typer.Typer, tmp_path: Path) -> None:
     Workspace.init(tmp_path / "ws")
     (tmp_path / "d").mkdir()

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -27,7 +28,7 @@ from mrseg_label.catalog.tables import Acquisition, Alias, AuditEvent, Examinati
 from mrseg_label.errors import InvalidInput
 from mrseg_label.files import sha256_of
 from mrseg_label.imaging import write_nifti
-from mrseg_label.intake.options import ImportOptions, ImportReport
+from mrseg_label.intake.options import ImportOptions, ImportReport, MatchIds
 from mrseg_label.intake.service import import_paths, register_upload
 from mrseg_label.jobs import queue
 from mrseg_label.nnunet.dataset import TrainingCase, write_raw_dataset
@@ -303,6 +304,49 @@ def test_participants_of_a_table(opened: Opened, tmp_path: Path) -> None:
     with workspace.catalog.read() as session:
         people = {person.code: (person.sex, person.age) for person in session.scalars(select(Participant))}
     assert people == {"P1": ("M", 61.5), "P2": ("F", 44.0)}
+
+
+NUMBERED = ("0001", "0002", "0003", "0004")
+
+
+def numbered(folder: Path) -> Path:
+    """Four folders of an image each, beside a table that numbers them 1 to 4, and a fifth that nobody has."""
+    for seed, code in enumerate(NUMBERED):
+        write(folder / code / "T1.nii.gz", seed)
+    (folder / "participants.csv").write_text("participant,sex,age\n1,F,61\n2,M,44\n3,F,50\n4,M,70\n5,M,9\n")
+    return folder
+
+
+def people(workspace: Opened) -> dict[str, tuple[str | None, float | None]]:
+    with workspace.catalog.read() as session:
+        return {person.code: (person.sex, person.age) for person in session.scalars(select(Participant))}
+
+
+@pytest.mark.parametrize("pattern", ["{participant}/{sequence}.nii.gz", None])
+def test_rows_that_match_no_participant_are_named_and_taken_loosely(
+    opened: Opened, tmp_path: Path, pattern: str | None
+) -> None:
+    folder = numbered(tmp_path / "d")
+    strict = import_paths(opened, [folder], ImportOptions(pattern=pattern, dry_run=True))
+    assert {row.row: row.likely for row in strict.unmatched_rows} == {
+        **{str(int(code)): (code,) for code in NUMBERED},
+        "5": (),
+    }
+    assert strict.unmatched_rows[0].source == f"{folder / 'participants.csv'}, line 2"
+    assert strict.participants_without_row == 4
+    options = ImportOptions(pattern=pattern, match_ids=MatchIds.LOOSE)
+    dry = import_paths(opened, [folder], replace(options, dry_run=True))
+    report = import_paths(opened, [folder], options)
+    assert [(row.row, row.participant) for row in report.matched_rows] == [(str(int(code)), code) for code in NUMBERED]
+    assert [row.row for row in report.unmatched_rows] == ["5"]
+    assert (dry.matched_rows, dry.unmatched_rows) == (report.matched_rows, report.unmatched_rows)
+    assert "participants_without_row" not in report.to_json()
+    assert people(opened) == {"0001": ("F", 61), "0002": ("M", 44), "0003": ("F", 50), "0004": ("M", 70)}
+    # A row of a participant who was imported before is not missing; a contradiction is named and changes nothing.
+    (folder / "participants.csv").write_text("participant,sex,age\n1,M,61\n0002,M,44\n")
+    again = import_paths(opened, [folder / "0001"], replace(options, csv=folder / "participants.csv"))
+    assert again.unmatched_rows == []
+    assert ["the sex of participant 0001 is F" in entry.reason for entry in again.refused] == [True]
 
 
 def test_a_table_without_a_pattern_names_participants_by_folder_or_beginning(opened: Opened, tmp_path: Path) -> None:

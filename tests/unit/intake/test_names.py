@@ -10,8 +10,9 @@ import pytest
 from mrseg_label.errors import InvalidInput
 from mrseg_label.ids import derived_id, is_id
 from mrseg_label.intake.files.discover import FoundFile, discover
+from mrseg_label.intake.files.matching import ParticipantTable
 from mrseg_label.intake.files.naming import name_images
-from mrseg_label.intake.files.participants import read_participants
+from mrseg_label.intake.files.participants import ParticipantRow, read_participants
 from mrseg_label.intake.files.pattern import Pattern
 from mrseg_label.intake.names import clean_code, strip_suffix
 from mrseg_label.intake.options import ImportOptions, ImportReport
@@ -88,8 +89,11 @@ def test_pattern_fits_the_path_below_the_folder() -> None:
     assert Pattern("{participant}.nii").match(found("/data/P1xnii")) is None
 
 
-def names(paths: list[FoundFile], options: ImportOptions | None = None, codes: tuple[str, ...] = ()) -> list[str]:
-    groups = name_images(paths, options or ImportOptions(), codes, ImportReport())
+def names(
+    paths: list[FoundFile], options: ImportOptions | None = None, codes: tuple[str, ...] = (), loose: bool = False
+) -> list[str]:
+    table = ParticipantTable({code: ParticipantRow(code, None, None, "") for code in codes}, loose=loose)
+    groups = name_images(paths, options or ImportOptions(), table, ImportReport())
     return [image.participant for group in groups for image in group]
 
 
@@ -118,7 +122,7 @@ def test_names_in_a_bids_data_set(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
     report = ImportReport()
-    groups = name_images(discover([tmp_path], tmp_path / "ws").images, ImportOptions(), (), report)
+    groups = name_images(discover([tmp_path], tmp_path / "ws").images, ImportOptions(), ParticipantTable(), report)
     named = {
         image.path.relative_to(tmp_path).as_posix(): (
             image.participant,
