@@ -18,6 +18,7 @@ from mrseg_label.errors import ConfigurationError
 from mrseg_label.http import paths, problems
 from mrseg_label.http.middleware import middleware_stack
 from mrseg_label.http.permission_table import permission_table
+from mrseg_label.http.public_address import public_prefix
 from mrseg_monailabel import routes
 from mrseg_monailabel.processes import ServerProcesses
 from mrseg_monailabel.protocol_app import ProtocolApp
@@ -55,12 +56,15 @@ def build(app: ProtocolApp) -> FastAPI:
 
     workspace = app.workspace
     permissions = permission_table()
+    prefix = public_prefix(workspace.settings)
     application = FastAPI(
         title="mrseg-label",
         version=mrseg_label.__version__,
         description="Annotation server for whole-body MR segmentation: MONAI Label protocol at the root, REST under /api/v1.",
         docs_url=None,  # its pages would load scripts from the network
         redoc_url=None,
+        redirect_slashes=False,  # the middleware redirects, to the public address
+        servers=[{"url": prefix}] if prefix else None,
         lifespan=lifespan,
         middleware=middleware_stack(workspace.settings, workspace.catalog, app.sign_in, permissions),
     )
@@ -69,7 +73,7 @@ def build(app: ProtocolApp) -> FastAPI:
     @application.get("/", include_in_schema=False)
     def describe_server() -> dict[str, Any]:
         what = "annotation server: enter this address in the MONAI Label module of 3D Slicer"
-        return {"name": app.name, "what": what, "rest": paths.REST, "openapi": "/openapi.json"}
+        return {"name": app.name, "what": what, "rest": prefix + paths.REST, "openapi": f"{prefix}/openapi.json"}
 
     application.include_router(web.router(workspace.settings, workspace.catalog, app.sign_in))
     application.include_router(api.root_router(workspace))
@@ -79,7 +83,7 @@ def build(app: ProtocolApp) -> FastAPI:
 
     def openapi() -> dict[str, Any]:
         if application.openapi_schema is None:
-            permissions.add_to_openapi(without_permissions())
+            permissions.add_to_openapi(without_permissions(), prefix)
         return application.openapi_schema or {}
 
     application.openapi = openapi  # type: ignore[method-assign]

@@ -98,7 +98,7 @@ class SignIn:
         if stale:
             raise Unauthorized(
                 f"{name} has not signed in through the hospital's identity provider for {self._provider_days.days} days; "
-                "sign in once on the page /account of this server, and the app password will work again"
+                "sign in once on the account page of this server, and the app password will work again"
             )
         raise Unauthorized(disabled_message(name))
 

@@ -24,6 +24,8 @@ def serve(
         typer.echo(f"warning: {warning}", err=True)
     url = server.server_url(workspace, host, port)
     typer.echo(f"Serving {workspace.root} at {url} (Ctrl-C stops the server).", err=True)
+    if workspace.settings.public_url is not None:
+        typer.echo(f"Browsers and 3D Slicer reach it at {workspace.settings.public_url}.", err=True)
     server.run_server(workspace, host, port)
 
 

@@ -16,8 +16,9 @@ from mrseg_label.accounts.sign_in import SignIn
 from mrseg_label.catalog import Catalog
 from mrseg_label.errors import Forbidden, InvalidInput, MrsegError, NotFound, Unauthorized
 from mrseg_label.http.browsers import SESSION_COOKIE, accepts_html, check_same_origin
-from mrseg_label.http.permissions import Permission, PermissionTable
+from mrseg_label.http.permissions import Permission, PermissionTable, other_ending
 from mrseg_label.http.problems import error_response
+from mrseg_label.http.public_address import public_path, stated_origin
 from mrseg_label.worklist.resolving import account_of_ticket
 
 _SAFE = ("GET", "HEAD")
@@ -58,7 +59,7 @@ class AuthenticationMiddleware:
         except MrsegError as error:
             page = permission.sign_in_page if permission is not None and isinstance(error, Unauthorized) else ""
             if page and accepts_html(Headers(scope=scope)):
-                await RedirectResponse(page, 303)(scope, receive, send)
+                await RedirectResponse(public_path(Request(scope), page), 303)(scope, receive, send)
                 return
             await error_response(Request(scope), error)(scope, receive, send)
             return
@@ -81,7 +82,7 @@ class AuthenticationMiddleware:
         if cookie is not None:
             identity = self._sign_in.identify(cookie)
             if scope["method"] not in _SAFE:
-                check_same_origin(scope.get("scheme", "http"), headers)
+                check_same_origin(scope.get("scheme", "http"), headers, stated_origin(scope))
             return identity
         if ticket is not None:
             raise Unauthorized(
@@ -93,11 +94,10 @@ class AuthenticationMiddleware:
     def _check(self, scope: Scope, permission: Permission | None, identity: Identity) -> None:
         path = scope["path"]
         if permission is None:
-            # The router answers if the path exists with another method, or with or without a slash at its end.
-            twin = path.rstrip("/") if path.endswith("/") else f"{path}/"
-            if not self._permissions.has_path(path) and not self._permissions.has_path(twin):
+            # Others answer if the path exists with another method, or with or without a slash at its end.
+            if not self._permissions.has_route(path):
                 raise NotFound("this server has no page or route at this address")
-            permission = self._permissions.find(scope["method"], twin)
+            permission = self._permissions.find(scope["method"], other_ending(path))
         if permission is not None and permission.roles is not None and identity.role not in permission.roles:
             raise Forbidden(
                 f"{identity.name} has the role {identity.role}, which is not permitted here. {permission.explain()}"

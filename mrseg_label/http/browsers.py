@@ -14,7 +14,7 @@ def is_own_origin(origin: str, scheme: str, host: str) -> bool:
     return origin.lower() == f"{'https' if scheme in ('https', 'wss') else 'http'}://{host}".lower()
 
 
-def is_same_origin(scheme: str, headers: Mapping[str, str]) -> bool:
+def is_same_origin(scheme: str, headers: Mapping[str, str], public_origin: str = "") -> bool:
     """Whether a request that changes something was sent by a page of this server.
 
     Browsers state the origin of every such request, so one without an origin was not sent by a page.
@@ -22,16 +22,18 @@ def is_same_origin(scheme: str, headers: Mapping[str, str]) -> bool:
     Parameters
     ----------
     headers : of the request; looked up by names in lower case.
+    public_origin : origin of the server's pages behind a proxy, which may pass on another Host or scheme.
     """
     site = headers.get("sec-fetch-site")
     if site is not None:  # set by the browser; a page can neither set nor remove it
         return site == "same-origin"
-    return is_own_origin(headers.get("origin", ""), scheme, headers.get("host", ""))
+    origin = headers.get("origin", "")
+    return is_own_origin(origin, scheme, headers.get("host", "")) or origin.lower() == (public_origin.lower() or None)
 
 
-def check_same_origin(scheme: str, headers: Mapping[str, str]) -> None:
+def check_same_origin(scheme: str, headers: Mapping[str, str], public_origin: str = "") -> None:
     """Raise :class:`Forbidden` unless a page of this server sent the request."""
-    if not is_same_origin(scheme, headers):
+    if not is_same_origin(scheme, headers, public_origin):
         raise Forbidden("this request was sent by a page of another site; use the pages of this server")
 
 

@@ -18,6 +18,7 @@ from mrseg_label.http.authentication import AuthenticationMiddleware
 from mrseg_label.http.limits import LimitsMiddleware, SecurityHeadersMiddleware
 from mrseg_label.http.local_only import LocalOnlyMiddleware
 from mrseg_label.http.permissions import PermissionTable
+from mrseg_label.http.public_address import PublicAddressMiddleware, TrailingSlashMiddleware, public_prefix
 from mrseg_label.http.request_ids import RequestIdMiddleware
 
 
@@ -33,7 +34,7 @@ def middleware_stack(
     Raises
     ------
     ConfigurationError
-        TRUSTED_PROXIES is not a list of addresses and networks.
+        TRUSTED_PROXIES is not a list of addresses and networks, or PUBLIC_URL is not an address.
     """
     limits = Middleware(
         LimitsMiddleware,
@@ -43,16 +44,20 @@ def middleware_stack(
     )
     proxies = trusted_proxies(settings.trusted_proxies)
     request_ids, headers = Middleware(RequestIdMiddleware), Middleware(SecurityHeadersMiddleware)
+    public = Middleware(PublicAddressMiddleware, settings=settings, permissions=permissions)
+    slashes = Middleware(TrailingSlashMiddleware, permissions=permissions)
     if sign_in is None:
-        return [request_ids, headers, Middleware(LocalOnlyMiddleware), limits]
+        return [request_ids, public, headers, Middleware(LocalOnlyMiddleware), limits, slashes]
     forwarded = [Middleware(ProxyHeadersMiddleware, trusted_hosts=proxies)] if proxies else []
     return [
         request_ids,
         *forwarded,
+        public,
         headers,
         Middleware(AuthenticationMiddleware, catalog=catalog, sign_in=sign_in, permissions=permissions),
-        Middleware(OidcStateMiddleware, signing_secret(catalog), is_https(settings)),
+        Middleware(OidcStateMiddleware, signing_secret(catalog), is_https(settings), public_prefix(settings)),
         limits,
+        slashes,
     ]
 
 

@@ -48,6 +48,11 @@ class Permission:
         return f"Permitted: {roles}.{ticket}{note}"
 
 
+def other_ending(path: str) -> str:
+    """Return a path without the slash at its end, or with one if it has none."""
+    return path.rstrip("/") if path.endswith("/") else f"{path}/"
+
+
 class PermissionTable:
     """All permissions of an application. A route without a permission answers nobody."""
 
@@ -62,10 +67,20 @@ class PermissionTable:
         """Whether the table has the path, with any method."""
         return any(item.pattern.match(path) for item in self.permissions)
 
-    def add_to_openapi(self, openapi: dict[str, Any]) -> dict[str, Any]:
-        """Add to an OpenAPI document how to sign in, and to each operation who may call it."""
+    def has_route(self, path: str) -> bool:
+        """Whether the table has the path, with or without a slash at its end."""
+        return self.has_path(path) or self.has_path(other_ending(path))
+
+    def add_to_openapi(self, openapi: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+        """Add to an OpenAPI document how to sign in, and to each operation who may call it.
+
+        Parameters
+        ----------
+        prefix : path under which a proxy serves all routes.
+        """
         schemes = openapi.setdefault("components", {}).setdefault("securitySchemes", {})
-        schemes["password"] = {"type": "oauth2", "flows": {"password": {"scopes": {}, "tokenUrl": "/auth/token"}}}
+        flow = {"scopes": {}, "tokenUrl": f"{prefix}/auth/token"}
+        schemes["password"] = {"type": "oauth2", "flows": {"password": flow}}
         schemes["key"] = {
             "type": "http",
             "scheme": "bearer",

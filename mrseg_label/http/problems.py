@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from mrseg_label.errors import MrsegError, TooManyRequests, Unauthorized
+from mrseg_label.http.public_address import public_path
 from mrseg_label.http.request_ids import HEADER, describe_request, request_id_of
 
 log = logging.getLogger("mrseg_label.http")
@@ -67,7 +68,8 @@ def problem(request: Request, status: int, detail: str, *, headers: Any = None, 
     """
     if not request.url.path.startswith(API_PREFIX):
         return JSONResponse({"detail": detail}, status_code=status, headers=headers)
-    content = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, instance=request.url.path, **more)
+    instance = public_path(request, request.url.path)
+    content = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, instance=instance, **more)
     body = content.model_dump(mode="json", exclude_none=True)
     return JSONResponse(body, status_code=status, headers=headers, media_type=MEDIA_TYPE)
 

@@ -6,7 +6,7 @@ import base64
 import hashlib
 from collections.abc import Callable, Coroutine
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from typing import Any
 
@@ -19,18 +19,19 @@ from starlette.responses import HTMLResponse, Response
 from mrseg_label.errors import MrsegError, TooManyRequests
 from mrseg_label.http import paths
 from mrseg_label.http.browsers import accepts_html
+from mrseg_label.http.public_address import public_path
 
 
-def page(template: str, status: int = 200, **values: Any) -> HTMLResponse:
+def page(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
     """Render a template of this package as a page."""
-    html = _templates().get_template(template).render(**values)
+    html = _templates().get_template(template).render(link=partial(public_path, request), **values)
     return HTMLResponse(html, status, headers={"Content-Security-Policy": _content_security_policy()})
 
 
-def error_page(error: MrsegError) -> HTMLResponse:
+def error_page(request: Request, error: MrsegError) -> HTMLResponse:
     """Render an error as a page."""
     title = "Temporarily unavailable" if error.http_status >= 500 else "That did not work"
-    return page("error.html", error.http_status, title=title, message=sentence(error))
+    return page(request, "error.html", error.http_status, title=title, message=sentence(error))
 
 
 def sentence(error: MrsegError) -> str:
@@ -59,7 +60,7 @@ class PageRoute(APIRoute):
             except MrsegError as error:
                 if not accepts_html(request.headers):
                     raise
-                return error_page(error)
+                return error_page(request, error)
 
         return handler_with_pages
 

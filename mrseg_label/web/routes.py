@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Any
 
 import anyio.to_thread
 from fastapi import APIRouter, Depends, Form
@@ -23,10 +22,9 @@ from mrseg_label.errors import Conflict, Forbidden, InvalidInput, NotFound, TooM
 from mrseg_label.http import paths
 from mrseg_label.http.browsers import SESSION_COOKIE, check_same_origin
 from mrseg_label.http.limits import FORM_LIMITS
+from mrseg_label.http.public_address import public_address, public_path, stated_origin
 from mrseg_label.http.readers import SIGN_IN_IS_OFF, RequiredIdentity, peer_of
 from mrseg_label.web.pages import PageRoute, add_retry_after, page, sentence
-
-_HOST = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?")
 
 
 def _refuse() -> None:
@@ -34,7 +32,7 @@ def _refuse() -> None:
 
 
 def _check_own_page(request: Request) -> None:
-    check_same_origin(request.scope.get("scheme", "http"), request.headers)
+    check_same_origin(request.scope.get("scheme", "http"), request.headers, stated_origin(request.scope))
 
 
 OWN_PAGE = [Depends(_check_own_page)]
@@ -62,20 +60,27 @@ def router(settings: Settings, catalog: Catalog, sign_in: SignIn | None) -> APIR
 
     def redirect_with_session(request: Request, token: str) -> Response:
         assert sign_in is not None
-        reply = RedirectResponse(paths.ACCOUNT, 303)
-        max_age = sign_in.token_seconds
-        reply.set_cookie(SESSION_COOKIE, token, max_age, secure=https(request), httponly=True, samesite="lax")
+        reply = redirect(request, paths.ACCOUNT)
+        reply.set_cookie(SESSION_COOKIE, token, sign_in.token_seconds, **cookie_attributes(request))
         return reply
 
-    def sign_in_page(status: int = 200, *, message: str = "", note: str = "", name: str = "") -> Response:
-        return page("sign_in.html", status, sso=provider is not None, message=message, note=note, name=name)
+    def cookie_attributes(request: Request) -> dict[str, Any]:
+        # Other servers behind the same proxy, or a second one of ours, must not get or replace the cookie.
+        path = public_path(request, "/")
+        return {"path": path, "secure": https(request), "httponly": True, "samesite": "lax"}
+
+    def sign_in_page(
+        request: Request, status: int = 200, *, message: str = "", note: str = "", name: str = ""
+    ) -> Response:
+        values = {"sso": provider is not None, "message": message, "note": note, "name": name}
+        return page(request, "sign_in.html", status, **values)
 
     def account_page(
-        identity: Identity, status: int = 200, *, message: str = "", secret: str = "", label: str = ""
+        request: Request, identity: Identity, status: int = 200, *, message: str = "", secret: str = "", label: str = ""
     ) -> Response:
         in_use = [row for row in credentials.list_credentials(catalog, identity.name) if row.revoked_at is None]
         values = {"identity": identity, "passwords": in_use[::-1], "message": message, "secret": secret, "label": label}
-        return page("account.html", status, **values)
+        return page(request, "account.html", status, address=public_address(settings, request), **values)
 
     @routes.get(paths.OIDC_LOGIN)
     async def redirect_to_provider(request: Request) -> Response:
@@ -90,11 +95,11 @@ def router(settings: Settings, catalog: Catalog, sign_in: SignIn | None) -> APIR
         return redirect_with_session(request, token)
 
     @routes.get(paths.SIGN_IN)
-    def get_sign_in(signed_out: str = "") -> Response:
+    def get_sign_in(request: Request, signed_out: str = "") -> Response:
         note = "You have signed out of this server." if signed_out else ""
         if signed_out and provider is not None:
             note += " You may still be signed in to your hospital account: on a shared computer, close the browser."
-        return sign_in_page(note=note)
+        return sign_in_page(request, note=note)
 
     @routes.post(paths.SIGN_IN, dependencies=OWN_PAGE)
     async def post_sign_in(
@@ -104,16 +109,18 @@ def router(settings: Settings, catalog: Catalog, sign_in: SignIn | None) -> APIR
         try:
             token = await sign_in.sign_in_with_password_in_thread(username, password, peer_of(request))
         except (Unauthorized, TooManyRequests) as error:
-            reply = sign_in_page(error.http_status, message=sentence(error), name=username[:80])
+            reply = sign_in_page(request, error.http_status, message=sentence(error), name=username[:80])
             return add_retry_after(reply, error)
         return redirect_with_session(request, token)
 
     @routes.get(paths.ACCOUNT)
-    def get_account(identity: RequiredIdentity) -> Response:
-        return account_page(identity)
+    def get_account(request: Request, identity: RequiredIdentity) -> Response:
+        return account_page(request, identity)
 
     @routes.post(paths.APP_PASSWORDS, dependencies=OWN_PAGE)
-    def create_app_password(identity: RequiredIdentity, label: Annotated[str, Form()] = "") -> Response:
+    def create_app_password(
+        request: Request, identity: RequiredIdentity, label: Annotated[str, Form()] = ""
+    ) -> Response:
         try:
             credentials.check_may_manage_app_passwords(identity)
             row, secret = credentials.make(
@@ -121,25 +128,30 @@ def router(settings: Settings, catalog: Catalog, sign_in: SignIn | None) -> APIR
             )
         except (InvalidInput, Conflict, Forbidden) as error:
             shown = label[: credentials.MAX_LABEL_LENGTH]
-            return account_page(identity, error.http_status, message=sentence(error), label=shown)
-        return account_page(identity, 201, secret=secret, label=row.label)
+            return account_page(request, identity, error.http_status, message=sentence(error), label=shown)
+        return account_page(request, identity, 201, secret=secret, label=row.label)
 
     @routes.post(paths.REVOKE, dependencies=OWN_PAGE)
-    def revoke_app_password(identity: RequiredIdentity, credential: str) -> Response:
+    def revoke_app_password(request: Request, identity: RequiredIdentity, credential: str) -> Response:
         credentials.check_may_manage_app_passwords(identity)
         with suppress(NotFound):  # a second click
             credentials.revoke(catalog, credential, actor=identity.name, owner=identity.name)
-        return RedirectResponse(paths.ACCOUNT, 303)
+        return redirect(request, paths.ACCOUNT)
 
     @routes.post(paths.SIGN_OUT, dependencies=OWN_PAGE)
     def sign_out(request: Request, identity: RequiredIdentity) -> Response:
         if identity.token_id is not None:
             tokens.revoke(catalog, identity.token_id, actor=identity.name)
-        reply = RedirectResponse(f"{paths.SIGN_IN}?signed_out=1", 303)
-        reply.delete_cookie(SESSION_COOKIE, secure=https(request), httponly=True, samesite="lax")
+        reply = redirect(request, f"{paths.SIGN_IN}?signed_out=1")
+        reply.delete_cookie(SESSION_COOKIE, **cookie_attributes(request))
         return reply
 
     return routes
+
+
+def redirect(request: Request, path: str) -> Response:
+    """Redirect a browser to one of the server's own pages."""
+    return RedirectResponse(public_path(request, path), 303)
 
 
 def redirect_uri(settings: Settings, request: Request) -> str:
@@ -150,12 +162,11 @@ def redirect_uri(settings: Settings, request: Request) -> str:
     InvalidInput
         PUBLIC_URL is not set and the header Host is not the name of a server.
     """
-    if settings.public_url is not None:
-        return settings.public_url.rstrip("/") + paths.OIDC_CALLBACK
-    host = request.headers.get("host", "")
-    if not _HOST.fullmatch(host):
+    address = public_address(settings, request)
+    if address is None:
+        host = request.headers.get("host", "")
         raise InvalidInput(f"the header Host is {host!r:.120}, which is not the name of a server")
-    return f"{request.scope.get('scheme', 'http')}://{host}{paths.OIDC_CALLBACK}"
+    return address + paths.OIDC_CALLBACK
 
 
 def _configured(provider: Provider | None) -> Provider:

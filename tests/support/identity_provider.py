@@ -67,7 +67,7 @@ class IdentityProvider:
             self._process = None
 
     def register_client(self, redirect_uri: str) -> None:
-        """Register the annotation server."""
+        """Register the annotation server, or one more address of it."""
         self._send_command({"redirect_uri": redirect_uri})
 
     def set_user(self, name: str, *groups: str) -> str:
@@ -149,6 +149,11 @@ def main(port: int) -> None:
     application = create_app(config=config, backend=None, env_file=None, wrap_asgi=False)
 
     def carry_out(command: dict[str, Any]) -> None:
+        known = Backend.instance.get(models.Client, client_id=CLIENT_ID)
+        if "redirect_uri" in command and known is not None:
+            known.redirect_uris = [*known.redirect_uris, command["redirect_uri"]]
+            Backend.instance.save(known)
+            return
         if "redirect_uri" in command:
             made = models.Client(
                 client_id=CLIENT_ID,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from urllib.parse import urlsplit
 
 from mrseg_label.catalog.types import Role
 from mrseg_label.config import Settings
 from mrseg_label.errors import ConfigurationError
+
+_PUBLIC_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")  # what needs no quoting in an address, a cookie or a page
 
 
 def check_sign_in_settings(settings: Settings) -> None:
@@ -18,8 +21,7 @@ def check_sign_in_settings(settings: Settings) -> None:
     ConfigurationError
         The settings contradict each other; the message names the keys.
     """
-    if settings.public_url is not None:
-        check_address("PUBLIC_URL", settings.public_url, path=False)
+    check_public_url(settings)
     if settings.oidc_issuer is None:
         given = [key.upper() for key in ("oidc_client_id", "oidc_client_secret") if getattr(settings, key) is not None]
         if given:
@@ -27,7 +29,7 @@ def check_sign_in_settings(settings: Settings) -> None:
                 f"{' and '.join(given)} without OIDC_ISSUER: set OIDC_ISSUER to the provider's address too"
             )
         return
-    check_address("OIDC_ISSUER", settings.oidc_issuer)
+    check_address("OIDC_ISSUER", settings.oidc_issuer, "https://id.hospital.example/realms/radiology")
     if not is_secure(settings.oidc_issuer):
         raise ConfigurationError(
             f"OIDC_ISSUER is {settings.oidc_issuer!r}; it must be an https address, or an eavesdropper could sign in as anyone"
@@ -48,16 +50,29 @@ def check_sign_in_settings(settings: Settings) -> None:
         )
 
 
-def check_address(key: str, address: str, *, path: bool = True) -> None:
+def check_public_url(settings: Settings) -> None:
+    """Raise :class:`ConfigurationError` unless PUBLIC_URL, if set, is an address under which a proxy can serve us."""
+    if settings.public_url is None:
+        return
+    example = "https://mrseg.hospital.example or https://pacs.hospital.example/mrseg"
+    check_address("PUBLIC_URL", settings.public_url, example)
+    path = urlsplit(settings.public_url).path.rstrip("/")
+    if not _PUBLIC_PATH.fullmatch(path) or {".", ".."} & set(path.split("/")):
+        raise ConfigurationError(
+            f"PUBLIC_URL is {settings.public_url!r:.200}; its path may have letters, digits and . _ ~ - between single "
+            f"slashes; it must be an address such as {example}"
+        )
+
+
+def check_address(key: str, address: str, example: str) -> None:
     """Raise :class:`ConfigurationError` unless this is an http(s) address without a query."""
     try:
         parts = urlsplit(address)
         fine = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        extra = parts.query or parts.fragment or parts.username or (not path and parts.path not in ("", "/"))
+        extra = parts.query or parts.fragment or parts.username
     except ValueError:
         fine, extra = False, ""
-    if not fine or extra:
-        example = "https://id.hospital.example/realms/radiology" if path else "https://mrseg.hospital.example"
+    if not fine or extra or not address.isprintable() or " " in address:
         raise ConfigurationError(f"{key} is {address!r:.200}; it must be an address such as {example}")
 
 

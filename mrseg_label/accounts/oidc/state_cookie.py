@@ -26,14 +26,17 @@ class OidcStateMiddleware:
     Parameters
     ----------
     secure : whether browsers reach the server by https, even if the request itself did not.
+    prefix : path under which browsers reach the server behind a proxy.
     """
 
-    def __init__(self, app: ASGIApp, signing_secret: str, secure: bool) -> None:
+    def __init__(self, app: ASGIApp, signing_secret: str, secure: bool, prefix: str = "") -> None:
         self.app = app
         self._secure = secure
         key = state_key(signing_secret)
         self._with_cookie = {
-            https: SessionMiddleware(app, key, COOKIE, max_age=SECONDS, path=PATH, same_site="lax", https_only=https)
+            https: SessionMiddleware(
+                app, key, COOKIE, max_age=SECONDS, path=prefix + PATH, same_site="lax", https_only=https
+            )
             for https in (False, True)
         }
 

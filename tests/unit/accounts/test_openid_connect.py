@@ -25,6 +25,8 @@ def test_the_provider_leads_back_to_the_public_address() -> None:
     assert redirect_uri(Settings(), Request(scope)) == f"http://10.0.0.7:8000{CALLBACK}"
     settings = Settings(public_url="https://mrseg.hospital.example/")
     assert redirect_uri(settings, Request(scope)) == f"https://mrseg.hospital.example{CALLBACK}"
+    settings = Settings(public_url="https://pacs.hospital.example/mrseg/")
+    assert redirect_uri(settings, Request(scope)) == f"https://pacs.hospital.example/mrseg{CALLBACK}"
 
 
 @pytest.mark.parametrize(
@@ -38,7 +40,13 @@ def test_the_provider_leads_back_to_the_public_address() -> None:
         ({"oidc_issuer": "https://id.example", "oidc_client_id": "x", "oidc_role_admin": ""}, "OIDC_ROLE_ADMIN"),
         ({"oidc_issuer": "https://id.example", "oidc_client_id": "x", "oidc_name_claim": ""}, "OIDC_NAME_CLAIM"),
         ({"public_url": "mrseg.example"}, "PUBLIC_URL"),
-        ({"public_url": "https://mrseg.example/sub"}, "PUBLIC_URL"),
+        ({"public_url": "https://mrseg.example/a/../b"}, "PUBLIC_URL"),
+        ({"public_url": "https://mrseg.example//sub"}, "PUBLIC_URL"),
+        ({"public_url": "https://mrseg.example/a%20b"}, "PUBLIC_URL"),
+        ({"public_url": "https://mrseg.example/a;b"}, "PUBLIC_URL"),
+        ({"public_url": "https://mrseg.example/sub?x=1"}, "PUBLIC_URL"),
+        ({"public_url": "https://mrseg.example/sub "}, "PUBLIC_URL"),
+        ({"public_url": "https://ada@mrseg.example/sub"}, "PUBLIC_URL"),
     ],
 )
 def test_settings_that_cannot_work_name_their_keys(values: dict[str, str], named: str) -> None:
@@ -47,6 +55,7 @@ def test_settings_that_cannot_work_name_their_keys(values: dict[str, str], named
     check_sign_in_settings(
         Settings(oidc_issuer="https://id.example/realms/x", oidc_client_id="x", public_url="https://m.example/")
     )
+    check_sign_in_settings(Settings(public_url="https://pacs.hospital.example/radiology/mrseg-2/"))
 
 
 def test_roles_are_found_where_providers_put_them() -> None:

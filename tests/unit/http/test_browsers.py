@@ -49,6 +49,17 @@ def test_any_other_page_is_refused(scheme: str, headers: dict[str, str]) -> None
         check_same_origin(scheme, Headers(HOST | headers))
 
 
+def test_behind_a_proxy_a_page_has_the_public_origin() -> None:
+    behind = {"host": "127.0.0.1:8000", "origin": "https://pacs.hospital.example"}
+    assert is_same_origin("http", Headers(behind), "https://pacs.hospital.example")
+    assert not is_same_origin("http", Headers(behind), "https://mrseg.hospital.example")
+    assert not is_same_origin(
+        "http", Headers(behind | {"sec-fetch-site": "cross-site"}), "https://pacs.hospital.example"
+    )
+    assert not is_same_origin("http", Headers({"host": "127.0.0.1:8000"}), "")
+    assert not is_same_origin("http", Headers({"host": "127.0.0.1:8000", "origin": ""}), "")
+
+
 def test_browsers_want_a_page_and_programs_do_not() -> None:
     assert accepts_html(Headers({"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}))
     assert not accepts_html(Headers({"accept": "application/json"}))

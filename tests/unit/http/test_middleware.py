@@ -28,21 +28,31 @@ def stack(folder: Path, settings_text: str, *, signs_in: bool) -> list[str]:
 def test_requests_get_their_id_first_and_are_limited_last(tmp_path: Path) -> None:
     assert stack(tmp_path, "", signs_in=True) == [
         "RequestIdMiddleware",
+        "PublicAddressMiddleware",
         "SecurityHeadersMiddleware",
         "AuthenticationMiddleware",
         "OidcStateMiddleware",
         "LimitsMiddleware",
+        "TrailingSlashMiddleware",
     ]
 
 
 def test_forwarding_headers_are_read_before_the_peer_is_checked(tmp_path: Path) -> None:
     made = stack(tmp_path, 'TRUSTED_PROXIES = "10.1.2.3"\n', signs_in=True)
-    assert made[:3] == ["RequestIdMiddleware", "ProxyHeadersMiddleware", "SecurityHeadersMiddleware"]
+    assert made[:2] == ["RequestIdMiddleware", "ProxyHeadersMiddleware"]
+    assert made.index("AuthenticationMiddleware") > 2
 
 
 def test_without_sign_in_no_forwarding_header_is_believed(tmp_path: Path) -> None:
     made = stack(tmp_path, 'AUTH = "off"\nTRUSTED_PROXIES = "10.1.2.3"\n', signs_in=False)
-    assert made == ["RequestIdMiddleware", "SecurityHeadersMiddleware", "LocalOnlyMiddleware", "LimitsMiddleware"]
+    assert made == [
+        "RequestIdMiddleware",
+        "PublicAddressMiddleware",
+        "SecurityHeadersMiddleware",
+        "LocalOnlyMiddleware",
+        "LimitsMiddleware",
+        "TrailingSlashMiddleware",
+    ]
 
 
 def test_proxies_are_addresses_or_networks() -> None:
