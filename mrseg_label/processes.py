@@ -15,9 +15,10 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import IO
 
 _POLL_SECONDS = 0.01
@@ -75,6 +76,32 @@ def _end_with_parent(grace_seconds: float) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(grace_seconds)
     kill_own_group()
+
+
+@contextmanager
+def signals_as_bytes(*numbers: int) -> Iterator[int]:
+    """Yield the reading end of a pipe in which each of these signals that comes is a byte, its number.
+
+    A handler written in Python can interrupt anything, another call of itself too, and waits for ever for a lock that
+    what it interrupts holds. Here nothing runs in a handler: whoever reads the pipe does the work, where it may take
+    locks. Only the main thread may call this; what the signals did before is restored at the end.
+    """
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    wakeup = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    before = {number: signal.signal(number, _ignore) for number in numbers}
+    try:
+        yield reading
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(wakeup)
+        os.close(reading)
+        os.close(writing)
+
+
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing; without a handler in Python the signal would not become a byte."""
 
 
 def lead_group() -> None:

@@ -29,12 +29,13 @@ class ServerProcesses:
     def __init__(self, app: ProtocolApp) -> None:
         self._app = app
         self._pool = WorkerPool(app.workspace)
+        self._is_ending = False
 
     def start(self) -> None:
         """Put the jobs of dead workers back into the queue, clean up after a killed server and start the workers."""
         freed = requeue_of_dead_local_workers(self._app.workspace.catalog)
         if freed:
-            log.info("%d jobs of workers that died are back in the queue", freed)
+            log.warning("%d jobs were running when their workers died; mrseg-label jobs list shows them", freed)
         # Uploads of gigabytes are spooled to the disk of the workspace and not to a /tmp that may be memory.
         tempfile.tempdir = str(self._app.workspace.path("tmp"))
         self._app.sessions().remove_expired()
@@ -42,7 +43,7 @@ class ServerProcesses:
         self._pool.start()
 
     def handle_signals(self) -> None:
-        """Answer requests that wait for a pre-segmentation as soon as the server is told to end.
+        """Answer requests that wait for a pre-segmentation, and end the workers, once the server is told to end.
 
         uvicorn first waits for the requests under way, which would wait for pre-segmentations, and then drops them.
         Must be called within the event loop of the server; outside the main thread, which alone gets signals, it
@@ -54,7 +55,18 @@ class ServerProcesses:
         for number in (signal.SIGTERM, signal.SIGINT):
             previous = signal.getsignal(number)
             if callable(previous):
-                signal.signal(number, partial(_schedule, loop, self._app.stop_waiting, previous))
+                signal.signal(number, partial(_schedule, loop, self._begin_to_end, previous))
+
+    def _begin_to_end(self) -> None:
+        """Let waiting requests go, and end the workers beside the requests under way: jobs go back to the queue.
+
+        uvicorn would end the workers last, and not at all after the second interrupt.
+        """
+        self._app.stop_waiting()
+        if self._is_ending:  # signals may come by the hundred
+            return
+        self._is_ending = True
+        threading.Thread(target=self._pool.stop, name="worker-pool-end").start()
 
     def stop(self) -> None:
         """End the workers and close the catalogue."""

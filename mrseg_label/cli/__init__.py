@@ -19,6 +19,7 @@ from mrseg_label.cli import (
     doctor,
     export,
     import_,
+    jobs,
     models,
     rounds,
     serving,
@@ -38,7 +39,7 @@ app = typer.Typer(
 _PANELS = {
     "Workspace": (workspace, demo, doctor, backup),
     "Data": (import_, export),
-    "Server and accounts": (serving, users),
+    "Server and accounts": (serving, jobs, users),
     "Annotation": (cases, annotation),
     "Training": (rounds, models),
 }

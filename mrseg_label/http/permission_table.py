@@ -90,6 +90,8 @@ REST = (
     Permission("POST", f"{paths.REST}/rounds/{{number}}/cancel", ADMINS),
     Permission("POST", f"{paths.REST}/rounds/{{number}}/retry", ADMINS),
     Permission("GET", f"{paths.REST}/rounds/{{number}}/log", ADMINS),
+    Permission("GET", f"{paths.REST}/jobs", ADMINS),
+    Permission("POST", f"{paths.REST}/jobs/{{job}}/retry", ADMINS),
     Permission("GET", f"{paths.REST}/examinations", EVERY_ROLE),
     Permission("POST", f"{paths.REST}/examinations/assign", READERS, note="For a review: reviewers and admins"),
     Permission("POST", f"{paths.REST}/examinations/hand-out", READERS, note="Deprecated: use `assign`"),

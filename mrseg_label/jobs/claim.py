@@ -6,9 +6,7 @@ publishes nothing.
 
 from __future__ import annotations
 
-import os
 import secrets
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,12 +18,11 @@ from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.queries import jobs as rows
 from mrseg_label.catalog.types import JobState
 from mrseg_label.errors import LeaseLost
-from mrseg_label.processes import start_time
+from mrseg_label.jobs.deaths import RETRY_SECONDS, end_abandoned, owner_name
 
 LEASE_SECONDS = 60
 RENEW_SECONDS = 15
 GIVE_UP_SECONDS = 40  # without a renewal, a worker ends before its lease does
-RETRY_SECONDS = 5  # before the second attempt; doubled for each further one
 
 
 @dataclass(frozen=True)
@@ -119,7 +116,8 @@ def claim(catalog: Catalog, queues: Sequence[str]) -> Claim | None:
     """Claim the next job of these queues, if there is one."""
     with catalog.begin() as session:
         moment = catalog.now(session)
-        rows.end_abandoned(session, moment)
+        for abandoned in rows.abandoned(session, moment):
+            end_abandoned(session, abandoned, moment)
         job = rows.next_claimable(session, queues, moment)
         if job is None:
             return None
@@ -128,37 +126,6 @@ def claim(catalog: Catalog, queues: Sequence[str]) -> Claim | None:
         job.lease_token = secrets.token_hex(16)
         job.lease_expires_at = moment + timedelta(seconds=LEASE_SECONDS)
         job.owner = owner_name()
+        job.not_before = None
         job.started_at = moment
         return Claim(job.id, job.kind, dict(job.payload), job.attempt, job.attempt >= job.max_attempts, job.lease_token)
-
-
-def owner_name() -> str:
-    """Name of this process: host, process id and start time, since the system uses process ids again."""
-    return f"{socket.gethostname()}:{os.getpid()}:{start_time(os.getpid())}"
-
-
-def requeue_of_dead_local_workers(catalog: Catalog) -> int:
-    """Queue the jobs of dead workers of this host again, without waiting for their leases to expire.
-
-    A worker takes its children with it (:mod:`mrseg_label.processes`), so if it is dead, nothing of the attempt still
-    runs. The attempt does not count, since the machine failed and not the job.
-
-    Returns
-    -------
-    Number of jobs that were freed.
-    """
-    freed = 0
-    host = socket.gethostname()
-    with catalog.begin() as session:
-        moment = catalog.now(session)
-        for job in rows.running(session):
-            owner_host, pid, started = (job.owner or "::").rsplit(":", 2)
-            if owner_host != host or not pid.isdigit() or start_time(int(pid)) == started:
-                continue
-            job.lease_token = None
-            job.lease_expires_at = None
-            job.attempt -= 1
-            job.state = JobState.CANCELLED if job.cancel_requested else JobState.QUEUED
-            job.finished_at = moment if job.cancel_requested else None
-            freed += 1
-    return freed

@@ -6,10 +6,13 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from mrseg_label.catalog import Catalog
+from mrseg_label.catalog.queries import audit
 from mrseg_label.catalog.queries import jobs as rows
 from mrseg_label.catalog.tables import Job
-from mrseg_label.catalog.types import JobKind, JobState
+from mrseg_label.catalog.types import LOCAL, JobKind, JobState
 from mrseg_label.clock import now
+from mrseg_label.errors import Conflict, NotFound
 
 DRAFTS = "drafts"
 ROUNDS = "rounds"
@@ -62,6 +65,33 @@ def enqueue(
     session.add(job)
     session.flush()
     return job
+
+
+def retry(catalog: Catalog, job_id: str, *, actor: str = LOCAL) -> None:
+    """Queue a job that failed or was cancelled again; its attempts and deaths are counted anew.
+
+    Raises
+    ------
+    NotFound, Conflict
+        There is no such job, it has not failed, the same work is queued already, or it belongs to a round.
+    """
+    with catalog.begin() as session:
+        job = rows.get(session, job_id)
+        if job is None:
+            raise NotFound(f"job {job_id!r} does not exist; list the jobs with: mrseg-label jobs list")
+        if job.kind == TRAIN_ROUND:
+            raise Conflict(
+                f"job {job_id} runs a round; retry the round instead: mrseg-label rounds retry {job.payload['round']}"
+            )
+        if job.state not in (JobState.FAILED, JobState.CANCELLED):
+            raise Conflict(f"job {job_id} is {job.state}; only a failed or cancelled job can be retried")
+        if (present := rows.active(session, job.kind, job.key)) is not None:
+            raise Conflict(f"the work of job {job_id} is {present.state} already, as job {present.id}")
+        job.state = JobState.QUEUED
+        job.attempt = job.deaths = 0
+        job.cancel_requested = False
+        job.error = job.not_before = job.finished_at = None
+        audit.record(session, actor, "job.retry", job_id, kind=job.kind)
 
 
 def request_cancel(job: Job) -> None:

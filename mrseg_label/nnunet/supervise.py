@@ -21,7 +21,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 
 from mrseg_label import errors, processes
 from mrseg_label.nnunet.run import ERROR_FILE, LOG_FILE, TrainingProgress, TrainingReport, TrainingRun
@@ -125,26 +124,18 @@ def _failure(folder: Path, code: int) -> errors.MrsegError:
 
 def _supervise(command: Sequence[str]) -> int:
     """Run a command in a process group of its own until it ends or standard input closes."""
-    # In this session, where the worker finds it if this process is killed.
-    child = processes.start_child(command, own_session=False)
-    wake_read, wake_write = os.pipe()
-    os.set_blocking(wake_write, False)
-    signal.set_wakeup_fd(wake_write)
-
-    def kill_group(_signal: int = 0, _frame: FrameType | None = None) -> None:
+    told_to_end = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+    with processes.signals_as_bytes(signal.SIGCHLD, *told_to_end) as received:
+        # In this session, where the worker finds it if this process is killed.
+        child = processes.start_child(command, own_session=False)
+        while child.poll() is None:
+            ready, _, _ = select.select([0, received], [], [])
+            if received in ready and told_to_end.intersection(os.read(received, 4096)):
+                break
+            if 0 in ready and not os.read(0, 4096):
+                break
         processes.kill_group(child.pid)  # with what the training left behind, if it has ended itself
-
-    signal.signal(signal.SIGCHLD, lambda *_: None)  # wakes up the loop below
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, kill_group)
-    while child.poll() is None:
-        ready, _, _ = select.select([0, wake_read], [], [])
-        if wake_read in ready:
-            os.read(wake_read, 4096)
-        if 0 in ready and not os.read(0, 4096):
-            break
-    kill_group()
-    code = child.wait()
+        code = child.wait()
     return code if code >= 0 else 128 - code
 
 

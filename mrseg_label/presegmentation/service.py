@@ -58,7 +58,12 @@ def presegmentation_for(
     if presegmentation is not None:
         return presegmentation
     with workspace.catalog.begin() as session:
-        job_id = enqueue_presegmentation(session, examination.acquisition_id, version, REQUESTED_PRIORITY)
+        key = presegmentations.job_key(examination.acquisition_id, version)
+        put_aside = job_rows.put_aside(session, queue.PRESEGMENT, key)
+        if put_aside is not None and job_rows.active(session, queue.PRESEGMENT, key) is None:
+            job_id = put_aside.id  # what killed a process three times is not begun again because a reader waits for it
+        else:
+            job_id = enqueue_presegmentation(session, examination.acquisition_id, version, REQUESTED_PRIORITY)
     reason = _wait(workspace.catalog, job_id, wait_seconds, stop or threading.Event())
     with workspace.catalog.read() as session:
         presegmentation = presegmentations.best(session, examination.acquisition_id)
@@ -78,11 +83,12 @@ def _wait(catalog: Catalog, job_id: str, wait_seconds: float, stop: threading.Ev
             last_line = ((job.error or "").strip().splitlines() or ["no reason given"])[-1]
             return f"making it {'failed' if job.state is JobState.FAILED else 'was cancelled'}: {last_line}"
         if time.monotonic() >= deadline:
-            situation = (
-                "a worker is making it"
-                if job.state is JobState.RUNNING
-                else "no worker has started on it; see mrseg-label status"
-            )
+            if job.state is JobState.RUNNING:
+                situation = "a worker is making it"
+            elif job.deaths:
+                situation = f"{job.error}; it is tried again after other work"
+            else:
+                situation = "no worker has started on it; see mrseg-label status"
             return f"it was not ready within {wait_seconds:.0f} s ({situation}); try again in a moment"
         if stop.wait(POLL_SECONDS):
             return "the server is shutting down; try again when it is back"

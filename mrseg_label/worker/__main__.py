@@ -10,14 +10,16 @@ from pathlib import Path
 
 from mrseg_label.catalog.database import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.jobs import requeue_of_dead_local_workers
 from mrseg_label.jobs.queue import QUEUES
-from mrseg_label.processes import end_with_parent, lead_group
+from mrseg_label.processes import lead_group, signals_as_bytes
+from mrseg_label.worker.ending import Ending
 from mrseg_label.worker.loop import Worker
 from mrseg_label.workspace import Workspace
 
 
 def main() -> None:
-    """Parse the arguments and work until SIGTERM."""
+    """Parse the arguments and work until told to end."""
     parser = argparse.ArgumentParser(description="Run the jobs of a workspace")
     parser.add_argument("--workspace", type=Path, required=True)
     parser.add_argument("--queues", default=",".join(QUEUES))
@@ -25,16 +27,18 @@ def main() -> None:
     arguments = parser.parse_args()
     lead_group()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s", stream=sys.stderr)
-    if arguments.with_parent:
-        end_with_parent()
-    workspace = Workspace.open(arguments.workspace)
-    opened = OpenedWorkspace.of(workspace, Catalog(workspace.database_url))
-    opened.catalog.check_current()
-    worker = Worker(opened, arguments.queues.split(","))
-    signal.signal(signal.SIGTERM, lambda *_: worker.stopping.set())
     # Ctrl-C at the terminal is for the server, which then ends its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    worker.run()
+    with signals_as_bytes(signal.SIGTERM) as signals:
+        ending = Ending(signals, with_parent=arguments.with_parent)
+        workspace = Workspace.open(arguments.workspace)
+        opened = OpenedWorkspace.of(workspace, Catalog(workspace.database_url))
+        opened.catalog.check_current()
+        requeue_of_dead_local_workers(opened.catalog)
+        worker = Worker(opened, arguments.queues.split(","))
+        ending.attach(worker)
+        worker.run()
+    opened.close()
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Any
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries.jobs import cancel_requested
 from mrseg_label.errors import Cancelled, InvalidInput, LeaseLost, MrsegError
-from mrseg_label.jobs import Claim, JobContext, claim
+from mrseg_label.jobs import Claim, JobContext, claim, give_back
 from mrseg_label.jobs.claim import GIVE_UP_SECONDS, RENEW_SECONDS
 from mrseg_label.processes import kill_own_group
 from mrseg_label.worker.handlers import handlers_of
@@ -37,6 +37,7 @@ class Worker:
         self.queues = tuple(queues)
         self.stopping = threading.Event()
         self.state: dict[str, Any] = {}
+        self._claiming = threading.Lock()
 
     def run(self) -> None:
         """Work until :attr:`stopping` is set."""
@@ -51,7 +52,8 @@ class Worker:
 
     def run_one(self) -> bool:
         """Run one job if there is one; returns whether there was."""
-        claimed = claim(self.workspace.catalog, self.queues)
+        with self._claiming:
+            claimed = None if self.stopping.is_set() else claim(self.workspace.catalog, self.queues)
         if claimed is None:
             return False
         context = JobContext(self.workspace, claimed, self.state)
@@ -68,6 +70,12 @@ class Worker:
             renewal.join()
         log.info("%s %s: %.1f s", claimed.kind, claimed.job_id, time.monotonic() - started)
         return True
+
+    def give_back(self) -> None:
+        """Give the present job back to the queue, from another thread, before this process is ended."""
+        self.stopping.set()
+        with self._claiming:  # what is being claimed is given back too, and nothing is claimed any more
+            give_back(self.workspace.catalog)
 
     def _run_job(self, context: JobContext) -> None:
         try:

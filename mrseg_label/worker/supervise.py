@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import IO
 
 from mrseg_label.jobs.queue import DRAFTS, LIGHT, ROUNDS
-from mrseg_label.processes import end_child, kill_group, start_child
+from mrseg_label.processes import kill_group, start_child
+from mrseg_label.worker.ending import tell_to_end
 from mrseg_label.workspace import Workspace
 
 log = logging.getLogger("mrseg_label.worker")
 RESTART_SECONDS = 2.0
+HEALTHY_SECONDS = 600.0
 STOP_SECONDS = 10.0
 
 
@@ -39,6 +41,7 @@ class _Slot:
     queues: tuple[str, ...]
     process: subprocess.Popen[bytes] | None = None
     restart_at: float = 0.0
+    started_at: float = 0.0
     failures: int = 0
 
 
@@ -53,6 +56,7 @@ class WorkerPool:
         if count:
             self._slots.append(_Slot("rounds", (ROUNDS,)))
         self._stopping = threading.Event()
+        self._ending = threading.Lock()
         self._thread = threading.Thread(target=self._watch, name="worker-pool", daemon=True)
 
     def start(self) -> None:
@@ -60,18 +64,20 @@ class WorkerPool:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the workers; their jobs are resumed when the server comes back."""
+        """End the workers and return when they are gone; their jobs go back to the queue. May be called again."""
         self._stopping.set()
-        self._thread.join()
-        workers = [slot.process for slot in self._slots if slot.process is not None]
-        for worker in workers:
-            end_child(worker)
-        deadline = time.monotonic() + STOP_SECONDS
-        for worker in workers:
-            try:
-                worker.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                kill_group(worker.pid)
+        with self._ending:
+            if self._thread.is_alive():
+                self._thread.join()
+            workers = [slot.process for slot in self._slots if slot.process is not None]
+            for worker in workers:
+                tell_to_end(worker)
+            deadline = time.monotonic() + STOP_SECONDS
+            for worker in workers:
+                try:
+                    worker.wait(max(0.1, deadline - time.monotonic()))
+                except subprocess.TimeoutExpired:
+                    kill_group(worker.pid)
 
     def _watch(self) -> None:
         while not self._stopping.is_set():
@@ -86,9 +92,11 @@ class WorkerPool:
                 "worker %s ended with exit code %s; see %s", slot.name, slot.process.returncode, self._log_path(slot)
             )
             slot.process = None
-            slot.failures += 1
+            # One that had worked for long starts again soon, however often its like have ended before.
+            slot.failures = 1 if moment - slot.started_at > HEALTHY_SECONDS else slot.failures + 1
             slot.restart_at = moment + min(60.0, RESTART_SECONDS * slot.failures)
         if slot.process is None and moment >= slot.restart_at:
+            slot.started_at = moment
             # Threads that spin while they wait take the cores from the drafts or the training beside them.
             environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
             with self._log_path(slot).open("ab") as output:

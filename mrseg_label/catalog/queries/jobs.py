@@ -9,10 +9,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
+from mrseg_label.catalog.queries.paging import newest_first
 from mrseg_label.catalog.tables import Job
-from mrseg_label.catalog.types import JobState
+from mrseg_label.catalog.types import JobState, Position
 
 ACTIVE = (JobState.QUEUED, JobState.RUNNING)
+MAX_DEATHS = 3  # a job in which the process died so often is put aside
 
 
 def get(session: Session, job_id: str) -> Job | None:
@@ -51,41 +53,56 @@ def refused_masks(session: Session, kind: str) -> list[tuple[str, str]]:
     return [(examination, job.error or "") for (examination, _), job in newest.items() if job.state is JobState.FAILED]
 
 
+def page(
+    session: Session, limit: int, after: Position | None = None, states: Sequence[JobState] | None = None
+) -> Sequence[Job]:
+    """Jobs, newest first; only those in these states."""
+    query = newest_first(select(Job), Job.created_at, Job.id, after)
+    if states is not None:
+        query = query.where(Job.state.in_(states))
+    return session.scalars(query.limit(limit)).all()
+
+
 def running(session: Session) -> Sequence[Job]:
     """Jobs that workers have claimed."""
-    return session.scalars(select(Job).where(Job.state == JobState.RUNNING)).all()
+    query = select(Job).where(Job.state == JobState.RUNNING)
+    return session.scalars(query.with_for_update(skip_locked=True)).all()
 
 
-def end_abandoned(session: Session, moment: datetime) -> None:
-    """End jobs that no worker runs any more: as cancelled if that was requested, as failed if no attempt is left."""
-    gone = and_(Job.state == JobState.RUNNING, Job.lease_expires_at < moment)
-    cancelled = or_(gone, Job.state == JobState.QUEUED)
-    session.execute(
-        update(Job)
-        .where(cancelled, Job.cancel_requested)
-        .values(state=JobState.CANCELLED, finished_at=moment, lease_token=None)
-    )
-    session.execute(
-        update(Job)
-        .where(gone, Job.attempt >= Job.max_attempts)
-        .values(state=JobState.FAILED, finished_at=moment, lease_token=None, error="the worker died in every attempt")
-    )
+def owned_by(session: Session, owner: str) -> Sequence[Job]:
+    """Jobs that a worker has claimed."""
+    return session.scalars(select(Job).where(Job.state == JobState.RUNNING, Job.owner == owner)).all()
+
+
+def abandoned(session: Session, moment: datetime) -> Sequence[Job]:
+    """Running jobs whose lease has expired, and queued ones that are to be cancelled; no other transaction gets them."""
+    expired = and_(Job.state == JobState.RUNNING, Job.lease_expires_at < moment)
+    query = select(Job).where(or_(expired, and_(Job.state == JobState.QUEUED, Job.cancel_requested)))
+    return session.scalars(query.with_for_update(skip_locked=True)).all()
 
 
 def next_claimable(session: Session, queues: Sequence[str], moment: datetime) -> Job | None:
-    """The job that is done next: of those with the highest priority the oldest."""
-    free: ColumnElement[bool] = or_(
-        and_(Job.state == JobState.QUEUED, or_(Job.not_before.is_(None), Job.not_before <= moment)),
-        and_(Job.state == JobState.RUNNING, Job.lease_expires_at < moment),
-    )
+    """The job that is done next: of those that killed no process, and have the highest priority, the oldest."""
+    due: ColumnElement[bool] = or_(Job.not_before.is_(None), Job.not_before <= moment)
     query = (
         select(Job)
-        .where(free, Job.queue.in_(queues))
-        .order_by(Job.priority.desc(), Job.created_at)
+        .where(Job.state == JobState.QUEUED, ~Job.cancel_requested, due, Job.queue.in_(queues))
+        .order_by(Job.deaths, Job.priority.desc(), Job.created_at)
         .limit(1)
         .with_for_update(skip_locked=True)
     )
     return session.scalars(query).one_or_none()
+
+
+def put_aside(session: Session, kind: str, key: str) -> Job | None:
+    """The job of that kind and key that was put aside because its process died too often, if there is one."""
+    query = select(Job).where(Job.kind == kind, Job.key == key, is_put_aside())
+    return session.scalars(query.order_by(Job.created_at.desc()).limit(1)).one_or_none()
+
+
+def is_put_aside() -> ColumnElement[bool]:
+    """Whether a job ended because its process died too often. Only an admin has it tried again."""
+    return and_(Job.state == JobState.FAILED, Job.deaths >= MAX_DEATHS)
 
 
 def guarded_update(session: Session, job_id: str, token: str, **values: Any) -> bool:

@@ -9,7 +9,7 @@ from sqlalchemy import and_, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
 from mrseg_label.catalog.queries import concepts
-from mrseg_label.catalog.queries.jobs import ACTIVE
+from mrseg_label.catalog.queries.jobs import ACTIVE, is_put_aside
 from mrseg_label.catalog.tables import Acquisition, Job, ModelVersion, Participant, Presegmentation
 from mrseg_label.catalog.types import JobKind, ModelStatus
 
@@ -59,11 +59,14 @@ def count_ready(session: Session, model_version: str, moment: datetime) -> int:
 def waiting_without(session: Session, model_version: str, moment: datetime, limit: int) -> Sequence[str]:
     """Ids of waiting acquisitions without a pre-segmentation by this version, in about the order of assignment.
 
+    Those whose pre-segmentation was put aside, because making it killed the worker too often, are left out.
     As the balanced strategy does, it mixes stations and sequences equally, and takes held-out participants first.
     """
     made = exists().where(
         Presegmentation.acquisition_id == Acquisition.id, Presegmentation.model_version == model_version
     )
+    killed = select(Job.key).where(Job.kind == JobKind.PRESEGMENT, is_put_aside())
+    put_aside = (Acquisition.id + job_key("", model_version)).in_(killed)
     place = func.row_number().over(
         partition_by=(Acquisition.station, Acquisition.sequence),
         order_by=(func.coalesce(Participant.held_out, False).desc(), Acquisition.shuffle),
@@ -71,7 +74,7 @@ def waiting_without(session: Session, model_version: str, moment: datetime, limi
     ranked = (
         select(Acquisition.id, Acquisition.station, place.label("place"))
         .join(Participant, Participant.id == Acquisition.participant_id)
-        .where(concepts.is_waiting(moment), ~made)
+        .where(concepts.is_waiting(moment), ~made, ~put_aside)
         .subquery()
     )
     return session.scalars(select(ranked.c.id).order_by(ranked.c.place, ranked.c.station).limit(limit)).all()

@@ -21,6 +21,11 @@ def newest(session: Session) -> Round | None:
     return session.scalars(select(Round).order_by(Round.number.desc()).limit(1)).one_or_none()
 
 
+def of_job(session: Session, job_id: str) -> Round | None:
+    """The round that a job runs, if it runs one."""
+    return session.scalars(select(Round).where(Round.job_id == job_id)).one_or_none()
+
+
 def active(session: Session) -> Round | None:
     """The round that is queued or running, if there is one."""
     query = select(Round).where(Round.state.not_in(ENDED_ROUNDS)).order_by(Round.number).limit(1)

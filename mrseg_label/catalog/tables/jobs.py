@@ -25,7 +25,8 @@ class Job(Base):
     payload: Mapped[dict[str, Any]]
     priority: Mapped[int] = mapped_column(default=0)
     state: Mapped[JobState] = mapped_column(Coded(JobState))
-    attempt: Mapped[int] = mapped_column(default=0)
+    attempt: Mapped[int] = mapped_column(default=0)  # attempts that began, without those that were given back
+    deaths: Mapped[int] = mapped_column(default=0, server_default="0")  # attempts in which the process died
     max_attempts: Mapped[int] = mapped_column(default=3)
     lease_token: Mapped[str | None] = mapped_column(String(64))
     lease_expires_at: Mapped[datetime | None]

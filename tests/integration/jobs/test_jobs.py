@@ -49,6 +49,13 @@ def _expire(catalog: Catalog, job_id: str) -> None:
         job.lease_expires_at = now() - timedelta(seconds=1)
 
 
+def _due_now(catalog: Catalog, job_id: str) -> None:
+    with catalog.begin() as session:
+        job = rows.get(session, job_id)
+        assert job is not None
+        job.not_before = now()
+
+
 def test_migrations_make_what_the_tables_say(catalog: Catalog) -> None:
     with catalog.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
@@ -96,6 +103,9 @@ def test_a_stale_attempt_publishes_nothing(catalog: Catalog) -> None:
     stale = claim(catalog, [queue.DRAFTS])
     assert stale is not None
     _expire(catalog, job_id)
+    assert claim(catalog, [queue.DRAFTS]) is None  # waits before the second attempt
+    assert (_job(catalog, job_id).state, _job(catalog, job_id).deaths) == (JobState.QUEUED, 1)
+    _due_now(catalog, job_id)
     fresh = claim(catalog, [queue.DRAFTS])
     assert fresh is not None and fresh.job_id == job_id and fresh.attempt == 2
     with pytest.raises(LeaseLost), catalog.begin() as session:
@@ -115,10 +125,7 @@ def test_failures_are_tried_again_and_end(catalog: Catalog) -> None:
     with catalog.begin() as session:
         assert held.fail(catalog, session, "boom", retry=True)
     assert claim(catalog, [queue.DRAFTS]) is None  # waits before the second attempt
-    with catalog.begin() as session:
-        job = rows.get(session, job_id)
-        assert job is not None
-        job.not_before = now()
+    _due_now(catalog, job_id)
     held = claim(catalog, [queue.DRAFTS])
     assert held is not None and held.last_attempt
     with catalog.begin() as session:
@@ -154,9 +161,21 @@ time.sleep(600)
 """
 
 
-def test_jobs_of_a_killed_worker_are_free_at_once_and_its_attempt_does_not_count(
-    catalog: Catalog, tmp_path: Path
-) -> None:
+def test_a_job_that_failed_while_it_was_to_be_cancelled_ends(catalog: Catalog) -> None:
+    job_id = _add(catalog, "a")
+    held = claim(catalog, [queue.DRAFTS])
+    assert held is not None
+    with catalog.begin() as session:
+        job = rows.get(session, job_id)
+        assert job is not None
+        request_cancel(job)
+    with catalog.begin() as session:
+        held.fail(catalog, session, "boom", retry=True)
+    assert claim(catalog, [queue.DRAFTS]) is None
+    assert _job(catalog, job_id).state is JobState.CANCELLED
+
+
+def test_jobs_of_a_killed_worker_are_free_at_once_and_its_death_counts(catalog: Catalog, tmp_path: Path) -> None:
     job_id = _add(catalog, "a")
     process = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path / "w")], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stdout.readline().strip() == job_id
@@ -164,8 +183,10 @@ def test_jobs_of_a_killed_worker_are_free_at_once_and_its_attempt_does_not_count
     process.kill()
     process.wait()
     assert requeue_of_dead_local_workers(catalog) == 1
+    _due_now(catalog, job_id)
     held = claim(catalog, [queue.DRAFTS])
-    assert held is not None and held.job_id == job_id and held.attempt == 1
+    assert held is not None and held.job_id == job_id and held.attempt == 2
+    assert _job(catalog, job_id).deaths == 1
 
 
 @pytest.mark.usefixtures("catalog")

@@ -22,8 +22,16 @@ from mrseg_monailabel.protocol_app import ProtocolApp
 from tests.integration.conftest import write_image
 from tests.integration.monailabel.test_server_kill import forker, start
 
-BURSTS = 6
-SIGNALS = 1_000  # in each burst
+MANY = 500
+# What hits the server, as fast as it goes: the next signal must come while the last is being handled.
+BURSTS = {
+    "two SIGTERM": [signal.SIGTERM] * 2,
+    "two SIGINT": [signal.SIGINT] * 2,
+    "SIGTERM, SIGINT": [signal.SIGTERM, signal.SIGINT],
+    "SIGINT, SIGTERM": [signal.SIGINT, signal.SIGTERM],
+    "many SIGTERM": [signal.SIGTERM] * MANY * 2,
+    "many of both": [signal.SIGTERM, signal.SIGINT] * MANY,
+}
 END_SECONDS = 20.0
 
 
@@ -42,17 +50,17 @@ def test_a_server_ends_after_a_burst_of_signals(root: Path) -> None:
     """Each burst hits a server with a request that waits, so that the handler has something to do."""
     port = free_port()
     with forker(root, root.parent / "serve.log") as process, ThreadPoolExecutor(1) as pool:
-        for burst in range(BURSTS):
+        for name, burst in BURSTS.items():
             pid, _ = start(process, port)
             waiting = pool.submit(_infer, port)
             time.sleep(0.3)
-            for _ in range(SIGNALS):  # as fast as they go: the next must come while the last is being handled
-                os.kill(pid, signal.SIGTERM)
+            for number in burst:
+                os.kill(pid, number)
             deadline = time.monotonic() + END_SECONDS
             while not _has_ended(pid):
                 if time.monotonic() > deadline:
                     os.kill(pid, signal.SIGKILL)
-                    pytest.fail(f"the server still ran {END_SECONDS:.0f} s after burst {burst}")
+                    pytest.fail(f"the server still ran {END_SECONDS:.0f} s after {name}")
                 time.sleep(0.05)
             assert waiting.result(30) in (503, None)
         assert process.stdin is not None

@@ -1,0 +1,22 @@
+"""How often the process of a job died.
+
+Revision ID: 0004
+Revises: 0003
+Create Date: 2026-11-27
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = '0004'
+down_revision = '0003'
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column('jobs', sa.Column('deaths', sa.Integer(), server_default='0', nullable=False))
+
+
+def downgrade() -> None:
+    raise NotImplementedError('restore a backup that the version before made')

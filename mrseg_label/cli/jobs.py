@@ -1,0 +1,79 @@
+"""``jobs``: the work of the workers."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mrseg_label.catalog.types import JobState
+from mrseg_label.cli.common import (
+    HERE,
+    NO_LIMIT,
+    JsonOption,
+    WorkspaceOption,
+    opened,
+    print_json,
+    print_line,
+    print_page,
+    print_table,
+)
+
+group = typer.Typer(help="List the work of the workers, and have failed work tried again.", no_args_is_help=True)
+
+
+@group.command("list")
+def list_jobs(
+    state: Annotated[
+        JobState | None,
+        typer.Option(help="Only jobs in this state.", show_default="queued, running and failed"),
+    ] = None,
+    folder: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """List jobs, newest first, with the reason why one failed or was put aside."""
+    from mrseg_label.reports.jobs import read_jobs
+
+    with opened(folder) as workspace:
+        documents = read_jobs(workspace.catalog, NO_LIMIT, state=state).items
+    if as_json:
+        print_page(documents)
+        return
+    columns = ("job", "work", "on", "state", "attempt", "deaths", "reason")
+    rows = [
+        (
+            item.id,
+            item.kind,
+            " ".join(str(value) for value in item.subject.values()),
+            "put aside" if item.put_aside else item.state,
+            f"{item.attempt} of {item.max_attempts}",
+            item.deaths,
+            (item.error or "").strip().rpartition("\n")[2],
+        )
+        for item in documents
+    ]
+    print_table(columns, rows)
+
+
+@group.command("retry")
+def retry(
+    job: Annotated[str, typer.Argument(metavar="JOB", help="Id of the job, from `jobs list`.")],
+    folder: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Have a job that failed, was put aside or was cancelled tried again; attempts are counted anew."""
+    from mrseg_label.jobs import queue
+    from mrseg_label.reports.jobs import read_job
+
+    with opened(folder) as workspace:
+        queue.retry(workspace.catalog, job)
+        document = read_job(workspace.catalog, job)
+    if as_json:
+        print_json(document)
+    else:
+        print_line(f"Job {job} is queued again.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group to the application."""
+    app.add_typer(group, name="jobs")

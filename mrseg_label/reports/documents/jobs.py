@@ -1,0 +1,49 @@
+"""Jobs: the work of the workers."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field
+
+from mrseg_label.catalog.queries.jobs import MAX_DEATHS
+from mrseg_label.catalog.tables import Job
+from mrseg_label.catalog.types import JobKind, JobState
+from mrseg_label.reports.documents.base import JsonObject, Moment
+
+
+class JobOut(BaseModel):
+    """A piece of work."""
+
+    id: str
+    kind: JobKind
+    queue: str
+    state: JobState
+    subject: JsonObject = Field(
+        description="what it works on: an acquisition and a model version, an annotation, a round"
+    )
+    attempt: int = Field(description="attempts that began; one that a worker gave back in good order does not count")
+    max_attempts: int
+    deaths: int = Field(description="attempts in which the process of the worker died")
+    put_aside: bool = Field(description="the process died so often that only an admin has it tried again")
+    error: str | None = Field(description="why the last attempt ended")
+    created: Moment
+    started: Moment | None
+    finished: Moment | None
+
+    @classmethod
+    def of(cls, row: Job) -> JobOut:
+        """Fill the document from its row."""
+        return cls(
+            id=row.id,
+            kind=JobKind(row.kind),
+            queue=row.queue,
+            state=row.state,
+            subject={name: value for name, value in row.payload.items() if isinstance(value, str | int)},
+            attempt=row.attempt,
+            max_attempts=row.max_attempts,
+            deaths=row.deaths,
+            put_aside=row.state is JobState.FAILED and row.deaths >= MAX_DEATHS,
+            error=row.error,
+            created=row.created_at,
+            started=row.started_at,
+            finished=row.finished_at,
+        )

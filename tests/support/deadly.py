@@ -1,0 +1,17 @@
+"""Work that kills its process, or that never ends, for tests of the workers that run it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from mrseg_label.jobs import JobContext
+
+
+def run(context: JobContext) -> None:
+    """Do what ``payload["how"]`` says: ``die``, ``stay`` or anything else, which is done at once."""
+    if context.payload.get("how") == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if context.payload.get("how") == "stay":
+        time.sleep(600)
