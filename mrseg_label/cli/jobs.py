@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from mrseg_label.catalog.types import JobState
 from mrseg_label.cli.common import (
     HERE,
     NO_LIMIT,
@@ -25,17 +24,24 @@ group = typer.Typer(help="List the work of the workers, and have failed work tri
 @group.command("list")
 def list_jobs(
     state: Annotated[
-        JobState | None,
-        typer.Option(help="Only jobs in this state.", show_default="queued, running and failed"),
+        str | None,
+        typer.Option(metavar="STATE", help="Only jobs in this state.", show_default="queued, running and failed"),
     ] = None,
     folder: WorkspaceOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
     """List jobs, newest first, with the reason why one failed or was put aside."""
+    from mrseg_label.catalog.types import JobState
     from mrseg_label.reports.jobs import read_jobs
 
+    try:
+        wanted = JobState(state) if state else None
+    except ValueError:
+        raise typer.BadParameter(
+            f"there is no state {state!r}; choose from {', '.join(JobState)}", param_hint="--state"
+        ) from None
     with opened(folder) as workspace:
-        documents = read_jobs(workspace.catalog, NO_LIMIT, state=state).items
+        documents = read_jobs(workspace.catalog, NO_LIMIT, state=wanted).items
     if as_json:
         print_page(documents)
         return
