@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -24,8 +24,8 @@ group = typer.Typer(help="List the work of the workers, and have failed work tri
 @group.command("list")
 def list_jobs(
     state: Annotated[
-        str | None,
-        typer.Option(metavar="STATE", help="Only jobs in this state.", show_default="queued, running and failed"),
+        Literal["queued", "running", "done", "failed", "cancelled"] | None,
+        typer.Option(help="Only jobs in this state.", show_default="queued, running and failed"),
     ] = None,
     folder: WorkspaceOption = HERE,
     as_json: JsonOption = False,
@@ -34,14 +34,8 @@ def list_jobs(
     from mrseg_label.catalog.types import JobState
     from mrseg_label.reports.jobs import read_jobs
 
-    try:
-        wanted = JobState(state) if state else None
-    except ValueError:
-        raise typer.BadParameter(
-            f"there is no state {state!r}; choose from {', '.join(JobState)}", param_hint="--state"
-        ) from None
     with opened(folder) as workspace:
-        documents = read_jobs(workspace.catalog, NO_LIMIT, state=wanted).items
+        documents = read_jobs(workspace.catalog, NO_LIMIT, state=JobState(state) if state else None).items
     if as_json:
         print_page(documents)
         return
