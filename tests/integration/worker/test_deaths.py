@@ -129,9 +129,9 @@ def test_a_round_whose_process_died_three_times_ends(
         if death < 3:
             _due_now(workspace, job_id)
     with workspace.catalog.read() as session:
-        row = round_rows.get(session, number)
-        assert row is not None and row.state is RoundState.FAILED and row.finished_at is not None
-        assert row.error is not None and f"mrseg-label rounds retry {number}" in row.error
+        ended = round_rows.get(session, number)
+        assert ended is not None and ended.state is RoundState.FAILED and ended.finished_at is not None
+        assert ended.error is not None and f"mrseg-label rounds retry {number}" in ended.error
         assert round_rows.active(session) is None  # the next round may start
     with pytest.raises(Conflict, match=f"rounds retry {number}"):
         retry(workspace.catalog, job_id)
