@@ -17,11 +17,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from mrseg_label.errors import LabelError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 MAX_STRUCTURES = 254  # label maps are uint8, and nnU-Net needs one more value for voxels that were not annotated
 TOTALSEGMENTATOR_TOTAL = "totalsegmentator_total"
@@ -105,6 +107,8 @@ class LabelScheme:
         -------
         (65536,) uint8, so that every uint16 label map can be looked up; ids without a structure become background.
         """
+        import numpy as np  # here, because every command reads a scheme and few look up label maps
+
         table = np.zeros(65536, dtype=np.uint8)
         for structure in self.structures:
             for foreign in structure.foreign_ids.get(label_set, ()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,13 @@ import pytest
 
 # Read when torch loads: threads that spin while they wait take the cores from the processes that tests start.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+    # Every server and worker that a test starts would compile its libraries again, torch alone for twelve seconds.
+    # The wish is respected beside the sources: what is compiled goes to pytest's own folder.
+    bytecode = Path(__file__).parents[1] / ".pytest_cache" / "bytecode"
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = str(bytecode)
+    sys.dont_write_bytecode = False
 
 from tests.support.postgresql import new_database, program, temporary_server
 

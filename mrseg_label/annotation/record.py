@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -26,7 +26,9 @@ from mrseg_label.catalog.types import AnnotationState, AssignmentOutcome, Struct
 from mrseg_label.errors import Unavailable
 from mrseg_label.ids import new_id
 from mrseg_label.jobs import queue
-from mrseg_label.segments.decode import Decoded
+
+if TYPE_CHECKING:
+    from mrseg_label.segments.decode import Decoded  # NumPy and NiBabel are behind it, and a review needs neither
 
 MEASURE_PRIORITY = 50  # of the job that measures effort
 RESTORED_FROM = "restored_from"  # keys of Annotation.report

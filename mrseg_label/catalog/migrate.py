@@ -1,18 +1,21 @@
-"""Run Alembic from code, with the migrations that are in the package."""
+"""Run Alembic from code, with the migrations that are in the package.
+
+Alembic is imported only where a migration is missing: it takes a third of a second, and every command asks here.
+"""
 
 from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Engine
+from sqlalchemy import Engine, inspect, text
 
 from mrseg_label.catalog.tables import Base
 from mrseg_label.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 __all__ = ["Base", "check_current", "config", "migration_state", "upgrade"]
 
@@ -23,17 +26,26 @@ _ONE_THREAD = threading.Lock()
 
 def config(engine: Engine | None = None, folder: Path = MIGRATIONS) -> Config:
     """Make Alembic's configuration for our migrations."""
+    from alembic.config import Config
+
     settings = Config()
     settings.set_main_option("script_location", str(folder).replace("%", "%%"))  # a "%" begins a name in ConfigParser
     settings.attributes["engine"] = engine
     return settings
 
 
-def migration_state(engine: Engine) -> tuple[str | None, str | None]:
+def migration_state(engine: Engine) -> tuple[str | None, str]:
     """Read the migration that a database is at, and the newest one."""
     with engine.connect() as connection:
-        present = MigrationContext.configure(connection).get_current_revision()
-    return present, ScriptDirectory.from_config(config()).get_current_head()
+        present = None
+        if inspect(connection).has_table("alembic_version"):
+            present = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return present, max(_known())
+
+
+def _known() -> set[str]:
+    """The ids of all migrations; each file's name begins with the id of its migration."""
+    return {path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*.py")}
 
 
 def upgrade(engine: Engine) -> None:
@@ -55,12 +67,13 @@ def _upgrade(engine: Engine) -> None:
     present, head = migration_state(engine)  # again: another thread may have been here
     if present == head:
         return
-    known = {script.revision for script in ScriptDirectory.from_config(config()).walk_revisions()}
-    if present is not None and present not in known:
+    if present is not None and present not in _known():
         raise ConfigurationError(
             f"the database is at migration {present}, which this version of mrseg-label does not know; "
             "install the newer version that made it"
         )
+    from alembic import command
+
     command.upgrade(config(engine), "head")
 
 

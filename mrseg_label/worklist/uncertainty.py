@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
-
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import presegmentations
 
@@ -31,8 +29,10 @@ def disagreement(newer: Path, older: Path, structures: int) -> float:
 
     Results are cached: stored files never change.
     """
+    import numpy as np  # imported here: this strategy alone reads masks
+
     from mrseg_label.metrics import dice
-    from mrseg_label.segments.files import read_label_map  # imported here: SciPy is behind metrics
+    from mrseg_label.segments.files import read_label_map
 
     scores = dice(read_label_map(newer)[0], read_label_map(older)[0], structures)
     present = scores[~np.isnan(scores)]

@@ -12,10 +12,11 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.migrate import config
+from mrseg_label.catalog.migrate import config, migration_state
 from mrseg_label.catalog.tables import Annotation, Assignment, Base, Evaluation, Job, Review, RoundCase
 from mrseg_label.catalog.types import AssignmentOutcome, JobKind, StructureState
 from mrseg_label.errors import ConfigurationError
@@ -72,6 +73,14 @@ def test_migrations_make_what_the_tables_say(empty: Catalog) -> None:
     empty.upgrade()
     with empty.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+
+
+def test_migrations_are_known_without_alembic(empty: Catalog) -> None:
+    empty.upgrade()
+    with empty.engine.connect() as connection:
+        present = MigrationContext.configure(connection).get_current_revision()
+    head = ScriptDirectory.from_config(config()).get_current_head()
+    assert migration_state(empty.engine) == (present, head) == (head, head)
 
 
 def test_database_of_a_newer_version_is_refused(empty: Catalog) -> None:
