@@ -5,6 +5,7 @@ Each module has a ``register(app)``. Heavy imports stand inside the commands, so
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -68,6 +69,9 @@ def _version(
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line; the exit code is 0 for done, 1 for failed, 2 for wrong usage or settings."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show must not end a command
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(args=None if arguments is None else list(arguments), prog_name="mrseg-label")
     except MrsegError as error:

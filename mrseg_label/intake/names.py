@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mrseg_label.errors import InvalidInput
 from mrseg_label.imaging.formats import SUFFIXES
+from mrseg_label.text import readable
 
 MAX_NAME_LENGTH = 255
 
@@ -23,11 +24,14 @@ def strip_suffix(name: str) -> str:
 def clean_code(text: str) -> str:
     """Normalise a participant code: composed Unicode (macOS writes names decomposed), no outer blanks.
 
+    Bytes of a file name that are not UTF-8 are read as :func:`mrseg_label.text.readable` does.
+
     Raises
     ------
     InvalidInput
         Empty, longer than 255 characters, or with control characters.
     """
+    text = readable(text)
     code = unicodedata.normalize("NFC", text).strip()
     if not code or len(code) > MAX_NAME_LENGTH or not code.isprintable():
         raise InvalidInput(
@@ -44,6 +48,7 @@ def check_name(text: str) -> str:
     InvalidInput
         Longer than 255 characters, or with control characters.
     """
+    text = readable(text)
     if len(text) > MAX_NAME_LENGTH or not text.isprintable():
         raise InvalidInput(
             f"{text[:80]!r} cannot be used as a session, station or sequence: such a name has at most "

@@ -10,6 +10,7 @@ from typing import Any
 from mrseg_label.catalog.types import LOCAL
 from mrseg_label.imaging import Geometry
 from mrseg_label.intake.sequences import PRIMARY_SEQUENCES
+from mrseg_label.text import readable
 
 
 class MatchIds(StrEnum):
@@ -90,10 +91,14 @@ class Accepted:
 
 @dataclass(frozen=True)
 class Refused:
-    """A file or a line of a table that was not imported, and why."""
+    """A file or a line of a table that was not imported, and why; both are text that can be printed."""
 
     source: str
     reason: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "source", readable(self.source))
+        object.__setattr__(self, "reason", readable(self.reason))
 
 
 @dataclass(frozen=True)

@@ -237,7 +237,7 @@ def _choose_free_code(session: Session, named: NamedImage) -> tuple[str, Partici
     """Choose a code for a file that is a participant of its own: the first that no other file has."""
     for code in codes_from_path(named.path, named.participant):
         participant = participants.by_code(session, code, lock=True)
-        if participant is None or set(examinations.sources_of(session, participant.id)) <= {str(named.path)}:
+        if participant is None or set(examinations.sources_of(session, participant.id)) <= {named.origin}:
             return code, participant
     raise InvalidInput(
         f"there is already another participant {named.participant}; give the participant of this image with --participant"

@@ -25,6 +25,7 @@ from mrseg_label.intake.options import ImportOptions, ImportReport, MatchIds
 from mrseg_label.intake.pipeline import Progress, prepare_groups
 from mrseg_label.intake.record import Recorder
 from mrseg_label.intake.uploads import register_upload
+from mrseg_label.text import is_foreign
 from mrseg_label.workspace import PSEUDONYM_KEY, Workspace
 
 __all__ = ["check_options", "import_paths", "register_upload"]
@@ -131,6 +132,8 @@ def _read_tables(findings: Findings, options: ImportOptions, report: ImportRepor
                 raise
             report.refuse(str(path), str(error))  # it may be another file of that name
             continue
+        if is_foreign(path.read_bytes()):
+            report.pass_over(str(path), "the table is not UTF-8; it was read as Windows-1252")
         report.refused += refused
         table |= rows
     return ParticipantTable(table, loose=options.match_ids is MatchIds.LOOSE)

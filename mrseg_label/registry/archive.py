@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
+from mrseg_label.companions import is_companion
 from mrseg_label.errors import InvalidInput, TooLarge
 from mrseg_label.files import replacing
 from mrseg_label.registry.layout import files_of
@@ -16,6 +19,7 @@ _MOMENT = (1980, 1, 1, 0, 0, 0)
 _BLOCK = 1 << 20
 MAX_UNPACKED = 64 << 30
 MAX_FILES = 10_000
+_MAX_NAME = 255  # bytes, on every common file system
 
 
 def write_archive(root: Path, target: Path) -> None:
@@ -55,8 +59,10 @@ def read_archive(file: Path, target: Path) -> None:
                     f"{MAX_FILES:,} files and {MAX_UNPACKED / 1e9:.1f} GB"
                 )
             for entry in entries:
-                _unpack(archive, entry, target, file.name)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+                path = _checked_path(entry, file.name)
+                if not is_companion(path):
+                    _unpack(archive, entry, target / path, file.name)
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, UnicodeDecodeError) as error:
         raise InvalidInput(
             f"{file.name} is not a complete zip archive ({error}); export or download it again"
         ) from error
@@ -64,7 +70,7 @@ def read_archive(file: Path, target: Path) -> None:
         raise InvalidInput(f"{file.name} cannot be unpacked ({error}); export it without a password") from error
 
 
-def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, archive_name: str) -> None:
+def _checked_path(entry: zipfile.ZipInfo, archive_name: str) -> PurePosixPath:
     path = PurePosixPath(entry.filename)
     mode = entry.external_attr >> 16
     unsafe = (
@@ -73,13 +79,22 @@ def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, arch
         or "\\" in entry.filename
         or "\0" in entry.filename
         or ":" in entry.filename
+        or max(map(len, map(os.fsencode, path.parts)), default=0) > _MAX_NAME
     )
     if unsafe or not path.parts or (stat.S_IFMT(mode) not in (0, stat.S_IFREG)):
         raise InvalidInput(
             f"{archive_name} has the entry {entry.filename!r}, which must not be in a model's archive; nothing was "
             "imported. Export the model again"
         )
-    destination = target.joinpath(*path.parts)
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    with archive.open(entry) as source, destination.open("xb") as sink:
-        shutil.copyfileobj(source, sink, _BLOCK)
+    return path
+
+
+def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, destination: Path, archive_name: str) -> None:
+    try:
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        with archive.open(entry) as source, destination.open("xb") as sink:
+            shutil.copyfileobj(source, sink, _BLOCK)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InvalidInput(
+            f"{archive_name} has two entries with the name {entry.filename!r}; export the model again"
+        ) from error

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mrseg_label.companions import is_companion, is_companion_folder
 from mrseg_label.errors import InvalidInput
 from mrseg_label.files import sha256_of
 from mrseg_label.labels import LabelScheme
@@ -54,7 +55,7 @@ def read_model(root: Path) -> TrainedModel:
     InvalidInput
         The folder is not in nnU-Net's results layout; the message names what is missing.
     """
-    datasets = sorted(entry for entry in root.iterdir() if entry.is_dir())
+    datasets = sorted(entry for entry in root.iterdir() if entry.is_dir() and not is_companion_folder(entry.name))
     if len(datasets) != 1 or not _DATASET.fullmatch(datasets[0].name):
         found = ", ".join(entry.name for entry in datasets) or "nothing"
         raise InvalidInput(
@@ -108,10 +109,9 @@ def tree_digest(root: Path) -> str:
 
 
 def files_of(root: Path) -> list[Path]:
-    """All files under ``root``, sorted by their path from there."""
-    return sorted(
-        (entry for entry in root.rglob("*") if entry.is_file()), key=lambda file: file.relative_to(root).as_posix()
-    )
+    """All files under ``root`` except companions of operating systems, sorted by their path from there."""
+    files = ((entry.relative_to(root), entry) for entry in root.rglob("*") if entry.is_file())
+    return [file for relative, file in sorted(files, key=lambda pair: pair[0].as_posix()) if not is_companion(relative)]
 
 
 def _dataset_json(path: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from functools import cached_property
 
 from mrseg_label.imaging.dicom import Patient
 from mrseg_label.imaging.dicom.patient import identifies
+from mrseg_label.text import readable
 
 HIDDEN = "***"
 # Files are often named by the UID of their slice.
@@ -54,8 +55,8 @@ class Redaction:
         return re.compile("|".join(bounded), re.IGNORECASE)
 
     def __call__(self, text: str) -> str:
-        """Return the text without what identifies a patient."""
-        text = _UID.sub(HIDDEN, text)
+        """Return the text, readable, without what identifies a patient."""
+        text = _UID.sub(HIDDEN, readable(text))  # a name in a foreign encoding is a name too
         return text if self._expression is None else self._expression.sub(HIDDEN, text)
 
 

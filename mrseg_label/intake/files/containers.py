@@ -13,16 +13,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from mrseg_label.companions import is_companion
 from mrseg_label.errors import InvalidInput, TooLarge
 from mrseg_label.imaging.streams import MAX_VOXEL_BYTES
 
 ReadFile = Callable[[str], bytes]
 MAX_MEMBERS = 200_000
+_MARKED_UTF_8 = 0x800
 MAX_ZIP_BYTES = 64 * 1024**3
 # Deflate packs zeros a thousandfold but images only a few times; only a small file may be mostly background.
 _MAX_RATIO, _SMALL_BYTES = 200, 64 * 1024**2
-# Files that operating systems add.
-_IGNORED = (".ds_store", "thumbs.db", "desktop.ini")
 
 
 class DamagedZip(InvalidInput):
@@ -55,10 +55,10 @@ class Folder:
 
 @dataclass(frozen=True)
 class Zip:
-    """Members of a zip that was checked."""
+    """Members of a zip that was checked: the name in the zip of each name that is shown."""
 
     path: Path
-    members: tuple[str, ...]
+    members: Mapping[str, str]
 
     @classmethod
     def open_checked(cls, path: Path) -> Zip:
@@ -74,6 +74,10 @@ class Zip:
         try:
             with zipfile.ZipFile(path) as archive:
                 infos = archive.infolist()
+        except UnicodeDecodeError as error:
+            raise InvalidInput(
+                f"the zip has a member whose name is marked as UTF-8 and is not ({error.object!r}); pack the files again"
+            ) from error
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
             raise InvalidInput(f"the zip cannot be read: {error}") from error
         if len(infos) > MAX_MEMBERS:
@@ -87,10 +91,11 @@ class Zip:
         packed = max(path.stat().st_size, 1)
         if total > _SMALL_BYTES and total / packed > _MAX_RATIO:
             raise TooLarge(f"the zip unpacks to {total / packed:,.0f} times its size, which images never do")
-        names = [info.filename for info in infos if not info.is_dir()]
-        if len(set(names)) != len(names):
+        wanted = [info for info in infos if not info.is_dir() and not is_companion(PurePosixPath(info.filename))]
+        members = {_shown_name(info): info.filename for info in wanted}
+        if len(members) != len(wanted):
             raise InvalidInput("the zip has two members with the same name, so it is refused as a whole")
-        return cls(path, tuple(name for name in names if PurePosixPath(name).name.lower() not in _IGNORED))
+        return cls(path, members)
 
     @property
     def names(self) -> list[str]:
@@ -105,7 +110,7 @@ class Zip:
 
                 def read(name: str) -> bytes:
                     try:
-                        return archive.read(name)
+                        return archive.read(self.members[name])
                     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError) as error:
                         raise DamagedZip(
                             f"the zip is damaged ({type(error).__name__} in a member), so it is refused as a whole; download it again"
@@ -114,6 +119,16 @@ class Zip:
                 yield read
         except zipfile.BadZipFile as error:
             raise InvalidInput("the zip changed while it was being read; import it again") from error
+
+
+def _shown_name(info: zipfile.ZipInfo) -> str:
+    """The name of a member as text: many programs write UTF-8 without the mark, which zipfile reads as code page 437."""
+    if info.flag_bits & _MARKED_UTF_8:
+        return info.filename
+    try:
+        return info.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return info.filename
 
 
 def _check_member(info: zipfile.ZipInfo) -> None:

@@ -7,9 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from mrseg_label.companions import is_companion, is_companion_folder
 from mrseg_label.config import CONFIG_FILE
 from mrseg_label.imaging.formats import SUFFIXES
 from mrseg_label.intake.options import Refused
+from mrseg_label.text import readable
 from mrseg_label.workspace import FOLDERS
 
 PARTICIPANT_TABLES = ("participants.csv", "participants.tsv")
@@ -25,14 +27,25 @@ class FoundFile:
 
     Attributes
     ----------
-    path : absolute; symbolic links are not resolved.
-    shown : the path as the report shows it, relative to how the import was called.
+    path : absolute; symbolic links are not resolved. It may have bytes that are no text.
+    shown : the path as the report shows it, relative to how the import was called; always text.
     relative : path below the imported folder, or the bare name of an imported file.
     """
 
     path: Path
     shown: str
     relative: PurePosixPath
+
+    @property
+    def origin(self) -> str:
+        """The path as text, as the catalogue stores it: bytes that are not UTF-8 as their codes, so that no two are equal."""
+        return os.fsencode(self.path).decode("utf-8", "backslashreplace")
+
+    @property
+    def encoding_warning(self) -> tuple[str, ...]:
+        """What to say of an image whose name, below the imported folder, is not UTF-8."""
+        name = readable(str(self.relative))
+        return () if name == str(self.relative) else (f"its name is not UTF-8; it was read as {name}",)
 
 
 @dataclass
@@ -67,13 +80,13 @@ def discover(paths: Sequence[Path], workspace_root: Path) -> Findings:
         base = Path(os.path.abspath(given))  # noqa: PTH100 - resolve() would follow symbolic links
         if base.is_dir():
             findings.tables += [base / name for name in PARTICIPANT_TABLES if (base / name).is_file()]
-            dicom = DicomFolder(FoundFile(base, str(given), PurePosixPath(base.name)))
-            for file in _walk(base, own):
+            dicom = DicomFolder(FoundFile(base, readable(str(given)), PurePosixPath(base.name)))
+            for file in _walk(base, own, findings):
                 relative = PurePosixPath(file.relative_to(base).as_posix())
-                _sort(FoundFile(file, str(given / relative), relative), findings, seen, dicom)
+                _sort(FoundFile(file, readable(str(given / relative)), relative), findings, seen, dicom)
             _add_dicom(dicom, findings)
         elif base.is_file():
-            found = FoundFile(base, str(given), PurePosixPath(base.name))
+            found = FoundFile(base, readable(str(given)), PurePosixPath(base.name))
             dicom = DicomFolder(found)
             _sort(found, findings, seen, dicom)
             if dicom.files:
@@ -91,7 +104,7 @@ def _sort(found: FoundFile, findings: Findings, seen: set[Path], dicom: DicomFol
     if found.path in seen:
         return
     seen.add(found.path)
-    if not found.path.is_file():  # opening a pipe would block
+    if not _is_file(found.path):  # opening a pipe would block
         if name.endswith((*SUFFIXES, ".zip", *DICOM_SUFFIXES)):
             what = "a broken symbolic link" if found.path.is_symlink() else "not a regular file"
             findings.refused.append(Refused(found.shown, what))
@@ -116,6 +129,13 @@ def _add_dicom(dicom: DicomFolder, findings: Findings) -> None:
         findings.dicom.append(dicom)
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # in a folder that may be listed, but whose files may not be used
+        return False
+
+
 def _is_dicom(path: Path) -> bool:
     """Whether the content of a file is DICOM: ``DICM`` after the preamble."""
     try:
@@ -130,17 +150,21 @@ def _is_workspace(folder: Path, own: set[Path]) -> bool:
     return folder.resolve() in own or (folder / CONFIG_FILE).is_file()
 
 
-def _walk(base: Path, own: set[Path]) -> Iterator[Path]:
+def _walk(base: Path, own: set[Path], findings: Findings) -> Iterator[Path]:
     visited: set[tuple[int, int]] = set()  # a link to a folder above must not loop
-    for folder, subfolders, files in os.walk(base, followlinks=True):
+
+    def refuse(error: OSError) -> None:
+        findings.refused.append(Refused(str(error.filename), f"the folder cannot be read: {error.strerror}"))
+
+    for folder, subfolders, files in os.walk(base, onerror=refuse, followlinks=True):
         status = Path(folder).stat()
         if (status.st_dev, status.st_ino) in visited:
             subfolders.clear()
             continue
         visited.add((status.st_dev, status.st_ino))
         subfolders[:] = sorted(
-            name for name in subfolders if not name.startswith(".") and not _is_workspace(Path(folder, name), own)
+            name for name in subfolders if not is_companion_folder(name) and not _is_workspace(Path(folder, name), own)
         )
         for name in sorted(files):
-            if not name.startswith("."):
+            if not is_companion(PurePosixPath(name)):
                 yield Path(folder, name)

@@ -64,7 +64,7 @@ def _name_by_fields(found: FoundFile, fields: Mapping[str, str], participant: st
     return NamedImage(
         path=found.path,
         shown=found.shown,
-        origin=str(found.path),
+        origin=found.origin,
         participant=participant or clean_code(fields["participant"]),
         stated=True,
         session=check_name(fields.get("session", "")),
@@ -72,20 +72,26 @@ def _name_by_fields(found: FoundFile, fields: Mapping[str, str], participant: st
         sequence=check_name(
             canonical_sequence(sequence) if sequence else sequence_in_name(strip_suffix(found.path.name))
         ),
+        warnings=found.encoding_warning,
     )
 
 
 def _name_by_table(found: FoundFile, participant: str | None, table: ParticipantTable, own_code: str) -> NamedImage:
-    warnings: tuple[str, ...] = ()
+    warnings = found.encoding_warning
     code = participant
     if code is None and table.rows:
         code = table.listed_code(found)
         if code is None:
-            warnings = ("the path names no participant of the table; the file is a participant of its own",)
+            warnings += ("the path names no participant of the table; the file is a participant of its own",)
+    if not code and not own_code:
+        raise InvalidInput(
+            "no participant code can be made of this path: it is too long, has control characters, or equals another "
+            "apart from its encoding; rename the file, or give --participant or --pattern"
+        )
     return NamedImage(
         path=found.path,
         shown=found.shown,
-        origin=str(found.path),
+        origin=found.origin,
         participant=code or clean_code(own_code),
         stated=code is not None,
         sequence=sequence_in_name(strip_suffix(found.path.name)),
@@ -94,13 +100,19 @@ def _name_by_table(found: FoundFile, participant: str | None, table: Participant
 
 
 def _distinct_codes(files: Sequence[FoundFile]) -> dict[Path, str]:
-    """Derive a code from the path of each file: the path below the imported folder, or longer to be unique."""
+    """Derive a code from the path of each file: the path below the imported folder, or longer to be unique.
+
+    The code is empty where no code tells the file from another.
+    """
     choices = {found.path: codes_from_path(found.path, strip_suffix(found.relative.as_posix())) for found in files}
     codes = {path: next(choice) for path, choice in choices.items()}
     while True:
         counts = Counter(codes.values())
-        shared = [path for path, code in codes.items() if counts[code] > 1]
+        shared = [path for path, code in codes.items() if code and counts[code] > 1]
         if not shared:
             return codes
         for path in shared:
-            codes[path] = next(choices[path])
+            try:
+                codes[path] = next(choices[path], "")
+            except InvalidInput:
+                codes[path] = ""

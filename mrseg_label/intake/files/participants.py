@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import re
@@ -13,6 +12,7 @@ from pathlib import Path
 from mrseg_label.errors import InvalidInput
 from mrseg_label.intake.names import clean_code
 from mrseg_label.intake.options import Refused
+from mrseg_label.text import decode_text
 
 # Names of columns without case, accents, blanks and marks; the first that a table has is taken.
 _COLUMNS = {
@@ -38,7 +38,6 @@ _UNKNOWN = ("", "n/a", "na", "nan", "none", "null", "unknown", "?", "u", "-", ".
 _AGE = re.compile(
     r"0*(\d+(?:[.,]\d+)?)\s*(?:(y|yr|yrs|years?|j|jahre?|\+)|(m|mo|mon|months?|monate?))?\.?", re.IGNORECASE
 )
-_BYTE_ORDER_MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
 @dataclass(frozen=True)
@@ -105,16 +104,12 @@ def _skip_empty(lines: list[str], start: int) -> int:
 
 
 def _read_text(path: Path) -> str:
-    """Read a table as text. What is no UTF-8 is Windows-1252, in which Excel saves; every byte has a meaning there."""
+    """Read a table as text."""
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InvalidInput(f"{path}: cannot read the table of participants: {error.strerror}") from error
-    encoding = next((name for mark, name in _BYTE_ORDER_MARKS.items() if data.startswith(mark)), "utf-8-sig")
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError:
-        text = data.decode("cp1252", "replace")
+        text = decode_text(path.read_bytes())
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InvalidInput(f"{path}: cannot read the table of participants: {reason}") from error
     if "\0" in text:
         raise InvalidInput(
             f"{path}: not a table of participants as text; save it as CSV with commas, semicolons or tabs"

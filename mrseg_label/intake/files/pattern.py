@@ -11,6 +11,7 @@ from mrseg_label.errors import InvalidInput
 from mrseg_label.imaging.formats import SUFFIXES
 from mrseg_label.intake.files.discover import FoundFile
 from mrseg_label.intake.names import strip_suffix
+from mrseg_label.text import readable
 
 FIELDS = ("participant", "session", "station", "sequence")
 _PART = re.compile(r"\{(\w*)\}|(\*)")
@@ -65,5 +66,6 @@ class Pattern:
         text = relative.as_posix()
         if not self._with_suffix:
             text = strip_suffix(text)
-        matched = self._expression.fullmatch(text)
+        # The bytes as they are, so that a mask is found by them; else the text that the pattern's own umlauts mean.
+        matched = self._expression.fullmatch(text) or self._expression.fullmatch(readable(text))
         return None if matched is None else matched.groupdict()

@@ -17,6 +17,7 @@ from mrseg_label.imaging import Geometry, load_image, write_nifti
 from mrseg_label.imaging.streams import MAX_VOXEL_BYTES
 from mrseg_label.intake.images import NamedImage, PreparedImage, RefusedImage
 from mrseg_label.segments.files import SEGMENTATION_SUFFIX
+from mrseg_label.text import readable
 
 SCRATCH = "import-"
 """Prefix of the scratch folders of imports and uploads."""
@@ -50,7 +51,7 @@ def prepare(
             if examinations.has_source(session, source_digest):
                 return PreparedImage(image, source_digest)
         array, geometry, found = _load(image, orientation, max_bytes)
-        warnings = [*image.warnings, *found]
+        warnings = [*image.warnings, *map(readable, found)]
         if reference and image.series is not None:
             warnings.append("DICOM cannot be imported by reference: a converted copy was stored")
         if reference and image.series is None:

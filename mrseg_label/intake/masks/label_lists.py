@@ -10,6 +10,7 @@ from pathlib import Path
 from mrseg_label.errors import InvalidInput, LabelError
 from mrseg_label.intake.images import MaskLabels
 from mrseg_label.segments.files import MAX_LABEL
+from mrseg_label.text import decode_text
 
 _VALUE_COLUMNS = ("id", "value", "label", "index", "labelvalue")
 _NAME_COLUMNS = ("name", "structure", "label_name", "labelname")
@@ -34,9 +35,9 @@ def read_label_list(path: Path) -> MaskLabels:
     if not path.is_file():
         raise InvalidInput(f"{path}: no such label map")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = decode_text(path.read_bytes())
     except (OSError, UnicodeDecodeError) as error:
-        raise LabelError(f"{path}: cannot read the label map as UTF-8 text: {error}") from error
+        raise LabelError(f"{path}: cannot read the label map: {error}") from error
     pairs = _from_json(text, path) if path.suffix.lower() == ".json" else _from_table(text, path)
     labels = [(value, name) for value, name in pairs if value != 0]
     values, names = [value for value, _ in labels], [name.casefold() for _, name in labels]

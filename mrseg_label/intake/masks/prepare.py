@@ -27,6 +27,7 @@ from mrseg_label.segments.decode import required_structures
 from mrseg_label.segments.files import SEGMENTATION_SUFFIX, read_segmentation
 from mrseg_label.segments.names import NameTable
 from mrseg_label.segments.value_names import check_mask
+from mrseg_label.text import readable
 
 _LISTED = 10
 
@@ -64,7 +65,7 @@ class MaskPreparer:
         mask, series = image.named.mask, image.named.series
         if mask is None:
             return image
-        redact = series.redact if series is not None else str  # beside DICOM a file may be named after the patient
+        redact = series.redact if series is not None else readable  # beside DICOM a file may be named after the patient
         if isinstance(image, RefusedImage):
             return replace(image, reason=f"{image.reason} (its mask {redact(mask.name)} is not imported either)")
         try:
@@ -133,7 +134,7 @@ def _merge_folder(folder: Path, image: Geometry, scheme: LabelScheme, scratch: P
     they do not cover a structure.
     """
     files = sorted(path for path in folder.iterdir() if path.name.lower().endswith(SUFFIXES) and path.name[0] != ".")
-    names = [strip_suffix(file.name) for file in files]
+    names = [readable(strip_suffix(file.name)) for file in files]
     assigned = assign_structures(NameTable(scheme), names, partial=True)
     if not assigned.structures:
         raise InvalidInput(

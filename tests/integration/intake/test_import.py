@@ -489,7 +489,7 @@ def test_killed_in_the_middle_and_run_again(tmp_path: Path) -> None:
 def test_report_as_json(opened: Opened, tmp_path: Path) -> None:
     report = import_paths(opened, [dixon(tmp_path / "data", ("P1",))], DIXON)
     document = json.loads(json.dumps(report.to_json()))
-    assert set(document) == {"accepted", "refused", "unchanged"}
+    assert set(document) == {"accepted", "refused", "unchanged", "passed_over"}
     assert set(document["accepted"][0]) == {
         *(
             "id",

@@ -22,7 +22,7 @@ from mrseg_label.jobs import queue
 from mrseg_label.labels import LabelScheme
 from mrseg_label.registry import archive, service
 from mrseg_label.registry.compare import compare
-from mrseg_label.registry.layout import read_model, tree_digest
+from mrseg_label.registry.layout import files_of, read_model, tree_digest
 from mrseg_label.workspace import Workspace
 from tests.support.catalog_rows import add_acquisition, add_annotation, add_evaluation, add_participant
 
@@ -244,3 +244,38 @@ def test_compare_uses_only_cases_that_both_have(workspace: OpenedWorkspace) -> N
         assert result.structures == {"liver": (0.5, 0.7)}
         with pytest.raises(NotFound):
             compare(session, "a", "nobody")
+
+
+def test_companions_of_operating_systems_are_no_part_of_a_model(workspace: OpenedWorkspace, tmp_path: Path) -> None:
+    folder = make_model(tmp_path / "model")
+    expected = tree_digest(folder)
+    (folder / ".DS_Store").write_bytes(b"x")
+    (folder / "Thumbs.db").write_bytes(b"x")
+    assert tree_digest(folder) == expected
+    with zipfile.ZipFile(tmp_path / "model.zip", "w") as file:
+        for path in files_of(folder):
+            file.write(path, path.relative_to(folder).as_posix())
+        for name in (f"__MACOSX/{TRAINED}/._plans.json", f"{TRAINED}/._fold_0", ".DS_Store", f"{TRAINED}/desktop.ini"):
+            file.writestr(name, b"x")
+    row = service.import_zip(workspace, tmp_path / "model.zip")
+    assert row.weights_digest == expected
+    assert sorted(path.name for path in (workspace.models / row.version).rglob("*") if path.is_file()) == [
+        "checkpoint_final.pth",
+        "dataset.json",
+        "plans.json",
+    ]
+
+
+def test_an_archive_with_names_that_no_file_can_have_is_refused(workspace: OpenedWorkspace, tmp_path: Path) -> None:
+    for name in (f"{TRAINED}/{'x' * 300}", f"{TRAINED}/plans.json/x", "__MACOSX/../../x"):
+        with zipfile.ZipFile(tmp_path / "model.zip", "w") as file:
+            file.writestr(f"{TRAINED}/plans.json", b"{}")
+            file.writestr(name, b"x")
+        with pytest.raises(InvalidInput):
+            service.import_zip(workspace, tmp_path / "model.zip")
+    with zipfile.ZipFile(tmp_path / "model.zip", "w") as file:
+        file.writestr("Müller/plans.json", b"{}")
+    broken = (tmp_path / "model.zip").read_bytes().replace("Müller".encode(), b"M\xfcller_")
+    (tmp_path / "model.zip").write_bytes(broken)
+    with pytest.raises(InvalidInput, match="not a complete zip"):
+        service.import_zip(workspace, tmp_path / "model.zip")

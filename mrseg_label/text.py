@@ -1,0 +1,48 @@
+"""Names and tables that are not UTF-8: old Windows shares, archives and spreadsheets."""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+# A byte of a file name that is not UTF-8, as Python represents it.
+_FOREIGN_BYTES = re.compile("[\udc80-\udcff]+")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def readable(text: str) -> str:
+    r"""Return a file name as text that can be printed and stored.
+
+    Bytes that are not UTF-8 are read as Windows-1252; one that is undefined there becomes its code (``\x81``). The
+    result is for people and for participant codes; it does not open the file.
+    """
+    if text.isascii():
+        return text
+    text = _FOREIGN_BYTES.sub(lambda match: _decode(match[0].encode("utf-8", "surrogateescape")), text)
+    return _LONE_SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def decode_text(data: bytes) -> str:
+    """Decode the content of a table: UTF-8, UTF-16 with its mark (spreadsheets), otherwise Windows-1252.
+
+    Raises
+    ------
+    UnicodeDecodeError
+        It begins as UTF-16 and is not.
+    """
+    if data.startswith(_UTF_16):
+        return data.decode("utf-16")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return _decode(data)
+
+
+def is_foreign(data: bytes) -> bool:
+    """Whether :func:`decode_text` reads this as Windows-1252."""
+    return not data.isascii() and not data.startswith(_UTF_16) and decode_text(data) == _decode(data)
+
+
+def _decode(data: bytes) -> str:
+    return data.decode("cp1252", "backslashreplace")

@@ -1,0 +1,36 @@
+"""Names and tables that are not UTF-8 become text."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from mrseg_label.text import decode_text, is_foreign, readable
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (b"M\xfcller", "Müller"),
+        ("Müller/scan 1".encode(), "Müller/scan 1"),
+        ("ä/".encode() + b"\xe4\x80", "ä/ä€"),
+        (b"a\x81b", "a\\x81b"),
+        (b"plain", "plain"),
+    ],
+)
+def test_a_file_name_is_readable(name: bytes, text: str) -> None:
+    shown = readable(os.fsdecode(name))
+    assert shown == text and shown.encode()
+    assert readable(shown) == shown
+
+
+def test_half_of_a_pair_is_readable_too() -> None:
+    assert readable("a\ud83d") == "a\\ud83d"
+
+
+def test_the_encoding_of_a_table() -> None:
+    text = "participant,sex\r\nMüller,F\r\n"
+    for encoding in ("utf-8", "utf-8-sig", "utf-16", "cp1252", "latin-1"):
+        assert decode_text(text.encode(encoding)) == text
+        assert is_foreign(text.encode(encoding)) == (encoding in ("cp1252", "latin-1"))
