@@ -77,6 +77,9 @@ class Settings(BaseSettings):
     totalseg_weights_path: Path | None = Field(
         None, description="folder of TotalSegmentator's weights; the stand-in by default"
     )
+    shared_with_group: bool = Field(
+        False, description="whether the group of the workspace's folder may read and write it too"
+    )
     workers: int = Field(1, ge=0, description="worker processes for drafts that serve starts, with one more for rounds")
 
     @property

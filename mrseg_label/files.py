@@ -1,7 +1,7 @@
 """Write files so that a name that exists always stands for a whole file, and tell files apart by SHA-256.
 
 Whatever is written gets a temporary name beside its target first, and the target's name by one rename: a reader
-sees the file of before or the new one, never a part of it. Where the content must survive a loss of power too, the
+sees the file of before or the new one, never a part of it. From its first byte on only its owner can read it. Where the content must survive a loss of power too, the
 file is fsynced before the rename and its folder afterwards.
 """
 
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mrseg_label.errors import InvalidInput
+from mrseg_label.private import create, folder_mode
 
 TEMPORARY_SUFFIX = ".part"
 _CHUNK = 1024 * 1024
@@ -37,6 +38,7 @@ def replacing(target: Path, *, durable: bool, one_writer: bool = False, suffix: 
     unique = "" if one_writer else f".{os.getpid()}.{os.urandom(4).hex()}"
     temporary = target.with_name(f".{target.name}{unique}{TEMPORARY_SUFFIX}{suffix}")
     try:
+        create(temporary)
         yield temporary
         if durable:
             sync(temporary)
@@ -55,7 +57,7 @@ def new_folder(target: Path) -> Iterator[Path]:
     """
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    make_folder(partial)
     try:
         yield partial
         os.rename(partial, target)
@@ -95,7 +97,7 @@ def make_folder(folder: Path) -> None:
     if folder.is_dir():
         return
     make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(mode=folder_mode(), exist_ok=True)
     sync(folder.parent)
 
 

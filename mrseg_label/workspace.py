@@ -24,6 +24,7 @@ from mrseg_label.errors import ConfigurationError, StoredFileError
 from mrseg_label.files import TEMPORARY_SUFFIX, make_folder, replacing, sha256_of, sync, write_durably
 from mrseg_label.labels import LabelScheme
 from mrseg_label.paths import absolute, check_new_database, configured_url, quoted, sqlite_url
+from mrseg_label.private import close_folder, mend, share_with_group
 
 DATABASE = "mrseg.db"
 FOLDERS = (
@@ -75,12 +76,13 @@ class Workspace:
         scheme = LabelScheme.read(labels) if labels else LabelScheme.default()
         if root.exists() and (not root.is_dir() or any(root.iterdir())):
             raise ConfigurationError(f"{root} is not an empty folder; choose another")
-        for folder in FOLDERS:
-            (root / folder).mkdir(parents=True, exist_ok=True)
+        make_folder(root)
         write_durably(root / "labels.tsv", scheme.text.encode())
         # Last, since a folder with this file counts as a workspace.
         write_durably(root / CONFIG_FILE, (settings_text or _TOML).encode())
-        return cls.open(root)
+        workspace = cls.open(root)
+        mend(root, workspace.settings.shared_with_group)  # the folder may have been there already
+        return workspace
 
     @classmethod
     def open(cls, root: Path) -> Workspace:
@@ -96,9 +98,12 @@ class Workspace:
             raise ConfigurationError(
                 f"{root} is not a workspace (it has no {CONFIG_FILE}); create one with: mrseg-label init {quoted(root)}"
             )
+        settings = load_settings(root)
+        if settings.shared_with_group:
+            share_with_group()
         for folder in FOLDERS:
-            (root / folder).mkdir(parents=True, exist_ok=True)
-        return cls(root, load_settings(root))
+            make_folder(root / folder)
+        return cls(root, settings)
 
     @cached_property
     def scheme(self) -> LabelScheme:
@@ -226,6 +231,7 @@ class Workspace:
             sync(file)
         make_folder(target.parent)
         os.rename(source, target)
+        close_folder(target)
         sync(target.parent)
 
     def adopt(self, files: Mapping[str, tuple[Path, str]]) -> None:

@@ -15,6 +15,8 @@ from fastapi import FastAPI
 from monailabel.interfaces.app import MONAILabelApp
 
 from mrseg_label.errors import ConfigurationError
+from mrseg_label.maintenance.permissions import close_workspace
+from mrseg_label.private import keep_private
 from mrseg_monailabel.processes import ServerProcesses
 from mrseg_monailabel.protocol_app import NAME, ProtocolApp
 from mrseg_monailabel.server import build
@@ -38,7 +40,10 @@ class MRSegApp(ProtocolApp, MONAILabelApp):
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
+        keep_private()
         workspace, self._images = open_studies(studies)
+        for warning in close_workspace(workspace):
+            log.warning("%s", warning)
         ProtocolApp.__init__(self, workspace)
         MONAILabelApp.__init__(
             self,

@@ -19,6 +19,7 @@ from mrseg_label.http import paths, problems
 from mrseg_label.http.middleware import middleware_stack
 from mrseg_label.http.permission_table import permission_table
 from mrseg_label.http.public_address import public_prefix
+from mrseg_label.private import keep_private
 from mrseg_monailabel import routes
 from mrseg_monailabel.processes import ServerProcesses
 from mrseg_monailabel.protocol_app import ProtocolApp
@@ -34,6 +35,7 @@ def create_app() -> FastAPI:
     ConfigurationError
         The variable is not set, or there is no workspace in the folder that it names.
     """
+    keep_private()
     folder = os.environ.get(WORKSPACE_VARIABLE)
     if not folder:
         raise ConfigurationError(

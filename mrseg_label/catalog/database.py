@@ -19,6 +19,8 @@ from mrseg_label.catalog import tables
 from mrseg_label.catalog.types import json_text
 from mrseg_label.clock import now
 from mrseg_label.errors import ConfigurationError, InvalidInput, Unavailable
+from mrseg_label.files import make_folder
+from mrseg_label.private import create
 
 WRITES = "mrseg_writes"
 BUSY_SECONDS = 30
@@ -114,8 +116,9 @@ def _engine(url: str | URL) -> Engine:
         if parsed.drivername == "postgresql":
             parsed = parsed.set(drivername="postgresql+psycopg")
         return create_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=20, **common)
-    if parsed.database:
-        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    if parsed.database and parsed.database != ":memory:":
+        make_folder(Path(parsed.database).parent)
+        create(Path(parsed.database))  # SQLite gives the files beside it the permissions of this one
     engine = create_engine(parsed, connect_args={"timeout": BUSY_SECONDS}, pool_size=10, max_overflow=30, **common)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

@@ -58,6 +58,7 @@ for panel, modules in _PANELS.items():
 
 @app.callback(invoke_without_command=True)
 def _version(
+    context: typer.Context,
     version: bool = typer.Option(False, "--version", help="Print the version and exit.", is_eager=True),
 ) -> None:
     if version:
@@ -65,6 +66,9 @@ def _version(
 
         typer.echo(mrseg_label.__version__)
         raise typer.Exit
+    from mrseg_label.private import access_of_this_process
+
+    context.with_resource(access_of_this_process())
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -18,13 +18,17 @@ _COLORS = {"ok": "green", "warning": "yellow", "failed": "red"}
 def doctor(
     folder: WorkspaceOption = HERE,
     verify: Annotated[bool, typer.Option("--verify", help="Recheck the digest of every stored file.")] = False,
+    mend: Annotated[
+        bool, typer.Option("--mend", help="Close what others on this machine can read in the workspace.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Check installation and workspace, and show how to fix what is missing; exit with 1 if a check fails."""
     from mrseg_label.maintenance import checks
 
     with progress_bar("checking files", quiet=as_json or not verify) as progress:
-        done = [*checks.check_installation(), *checks.check_workspace(folder, verify=verify, progress=progress)]
+        found = checks.check_workspace(folder, verify=verify, progress=progress, mend=mend)
+        done = [*checks.check_installation(), *found]
     failed = any(check.state is checks.State.FAILED for check in done)
     if as_json:
         documents = [{"name": c.name, "state": str(c.state), "detail": c.detail, "advice": c.advice} for c in done]

@@ -16,11 +16,12 @@ def serve(
 ) -> None:
     """Start the server (MONAI Label protocol, REST, web pages) with the workers of this machine."""
     from mrseg_label.http import server
+    from mrseg_label.maintenance.permissions import close_workspace
     from mrseg_label.workspace import Workspace
 
     workspace = Workspace.open(folder)
     server.check_settings(workspace)
-    for warning in server.find_warnings(workspace, host):
+    for warning in (*close_workspace(workspace), *server.find_warnings(workspace, host)):
         typer.echo(f"warning: {warning}", err=True)
     url = server.server_url(workspace, host, port)
     typer.echo(f"Serving {workspace.root} at {url} (Ctrl-C stops the server).", err=True)

@@ -17,10 +17,11 @@ from pathlib import Path
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import contents, models
-from mrseg_label.config import CONFIG_FILE
+from mrseg_label.config import CONFIG_FILE, load_settings
 from mrseg_label.errors import ConfigurationError, Conflict, InvalidInput, StoredFileError
-from mrseg_label.files import TEMPORARY_SUFFIX, replacing
+from mrseg_label.files import TEMPORARY_SUFFIX, make_folder, replacing
 from mrseg_label.paths import sqlite_url
+from mrseg_label.private import close_folder, mend
 from mrseg_label.registry.service import check_files
 from mrseg_label.workspace import DATABASE, PSEUDONYM_KEY, Workspace
 
@@ -122,7 +123,7 @@ def restore(file: Path, root: Path, progress: Progress | None = None) -> Packed:
     """
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise ConfigurationError(f"{root} is not an empty folder; choose another")
-    root.absolute().parent.mkdir(parents=True, exist_ok=True)
+    make_folder(root.absolute().parent)
     with tempfile.TemporaryDirectory(prefix=".restore-", dir=root.absolute().parent) as scratch:
         unpacked = Path(scratch) / "workspace"
         unpacked.mkdir()
@@ -135,6 +136,7 @@ def restore(file: Path, root: Path, progress: Progress | None = None) -> Packed:
             raise InvalidInput(
                 f"{file} is not a complete backup of a workspace: {CONFIG_FILE} or {DATABASE} is missing"
             )
+        mend(unpacked, load_settings(unpacked).shared_with_group)
         count = _verify(unpacked, progress)
         _move_into(unpacked, root)
     return Packed(file, count, file.stat().st_size)
@@ -187,7 +189,8 @@ def _verify(root: Path, progress: Progress | None) -> int:
 
 
 def _move_into(unpacked: Path, root: Path) -> None:
-    root.mkdir(exist_ok=True)
+    make_folder(root.absolute())
+    close_folder(root)
     # The settings last, since a folder with them counts as a workspace.
     for entry in sorted(unpacked.iterdir(), key=lambda entry: entry.name == CONFIG_FILE):
         entry.rename(root / entry.name)

@@ -22,6 +22,7 @@ from mrseg_label.catalog.types import CredentialKind, Role
 from mrseg_label.clock import now
 from tests.integration.conftest import PASSWORD, SETTINGS, Running, serving
 from tests.support.hostile import Body, Reply, State, exchange, files
+from tests.support.signed_in import token_id
 
 IDLE_SECONDS = 1.5  # REQUEST_IDLE_SECONDS of the server; in production half a minute
 
@@ -127,7 +128,7 @@ def spoiled_tokens(server: Running, given: dict[str, str]) -> dict[str, str]:
         server.http.post("/auth/token", data={"username": "root", "password": PASSWORD}).json()["access_token"]
         for _ in range(2)
     )
-    identifiers = [jwt.decode(token, options={"verify_signature": False})["jti"] for token in (ended, signed_out)]
+    identifiers = [token_id(token) for token in (ended, signed_out)]
     with catalog.begin() as session:
         session.get_one(AccessToken, identifiers[0]).expires_at = now() - timedelta(seconds=1)
         session.get_one(AccessToken, identifiers[1]).revoked_at = now()

@@ -36,6 +36,12 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
+def umask_of(pid: int) -> str:
+    """The umask of a process, as the system writes it."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(line.split()[1] for line in lines if line.startswith("Umask:"))
+
+
 def ids_in(path: Path) -> list[int]:
     """Process ids that were written to a file, one a line."""
     return [int(line) for line in path.read_text().split()] if path.exists() else []

@@ -6,9 +6,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import jwt
 import pytest
 
 from mrseg_label.accounts import service as accounts
+from mrseg_label.accounts.passwords import digest
 from mrseg_label.catalog.types import Role
 from mrseg_label.ids import new_id
 from tests.integration.conftest import PASSWORD, Guarded
@@ -22,6 +24,11 @@ def person(guarded: Guarded) -> Callable[..., str]:
         return accounts.add(guarded.catalog, new_id("u").replace("-", "."), role, password=PASSWORD, actor="test").name
 
     return make
+
+
+def token_id(token: str) -> str:
+    """Id of a token's row."""
+    return digest(jwt.decode(token, options={"verify_signature": False})["jti"])
 
 
 def bearer(token: str) -> dict[str, str]:

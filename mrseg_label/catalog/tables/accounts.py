@@ -51,7 +51,7 @@ class AccessToken(Base):
     """A token that was issued at a sign-in; valid until its row says that it expired or was revoked."""
 
     __tablename__ = "access_tokens"
-    id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("tk"))
+    id: Mapped[str] = mapped_column(primary_key=True)  # SHA-256 of the token's own id, which is not stored
     account_name: Mapped[str] = mapped_column(ForeignKey("accounts.name"), index=True)
     credential_id: Mapped[str | None] = mapped_column(
         ForeignKey("credentials.id")
@@ -73,7 +73,7 @@ class SignInAttempts(Base):
 
 
 class Secret(Base):
-    """A secret that all server processes of the workspace share, such as the key that signs tokens."""
+    """A secret that all server processes of the workspace share, such as the key that signs tokens; alone it makes none."""
 
     __tablename__ = "secrets"
     name: Mapped[str] = mapped_column(String(64), primary_key=True)

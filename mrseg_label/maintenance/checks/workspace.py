@@ -14,6 +14,7 @@ from mrseg_label.maintenance.backup import verify_files
 from mrseg_label.maintenance.checks.check import Check, State
 from mrseg_label.maintenance.checks.database import check_database
 from mrseg_label.maintenance.checks.installation import check_weights
+from mrseg_label.maintenance.checks.permissions import check_permissions, check_tls_key
 from mrseg_label.maintenance.checks.sign_in import check_sign_in
 from mrseg_label.maintenance.sweep import sweep
 from mrseg_label.workspace import Workspace
@@ -22,13 +23,16 @@ LOW_DISK_GB = 20.0
 SHOWN_FILES = 10
 
 
-def check_workspace(root: Path, *, verify: bool, progress: Callable[[int, int], None]) -> Iterator[Check]:
+def check_workspace(
+    root: Path, *, verify: bool, progress: Callable[[int, int], None], mend: bool = False
+) -> Iterator[Check]:
     """Check a workspace.
 
     Parameters
     ----------
     verify : compare every stored file with its digest too, and clear away what killed processes left behind.
     progress : called with the number of files that were verified and of all files.
+    mend : close what others on the machine can read.
     """
     if not (root / CONFIG_FILE).is_file():
         yield check_weights(None)
@@ -48,6 +52,8 @@ def check_workspace(root: Path, *, verify: bool, progress: Callable[[int, int], 
     yield check_weights(workspace.settings.totalseg_weights_path)
     profile = workspace.settings.training_profile
     yield Check("workspace", State.OK, f"{workspace.root}, {structures} structures, profile {profile}")
+    yield check_permissions(workspace, mend=mend)
+    yield from check_tls_key(workspace)
     yield _check_disk(workspace.root)
     usable, exists = True, False
     for check in check_database(workspace):

@@ -17,7 +17,7 @@ from mrseg_label.clock import now
 from mrseg_label.errors import Conflict, InvalidInput
 from mrseg_label.ids import new_id
 from tests.integration.conftest import PASSWORD, Guarded
-from tests.support.signed_in import bearer
+from tests.support.signed_in import bearer, token_id
 
 
 def test_a_token_names_the_account_and_lasts_a_working_day(guarded: Guarded) -> None:
@@ -87,6 +87,7 @@ def test_forged_tokens_are_refused(guarded: Guarded) -> None:
         "expired": jwt.encode({**claims, "exp": moment - 1}, secret, algorithm="HS256"),
         "another issuer": jwt.encode({**claims, "iss": "https://evil.example"}, secret, algorithm="HS256"),
         "another audience": jwt.encode({**claims, "aud": "other"}, secret, algorithm="HS256"),
+        "the id of its row": jwt.encode({**claims, "jti": token_id(good)}, secret, algorithm="HS256"),
         "no row": jwt.encode(unknown, secret, algorithm="HS256"),
         "another subject": jwt.encode({**claims, "sub": "radiologist"}, secret, algorithm="HS256"),
         "no end": jwt.encode({k: v for k, v in claims.items() if k != "exp"}, secret, algorithm="HS256"),
@@ -109,7 +110,7 @@ def test_tokens_end_by_time_sign_out_password_and_disabling(guarded: Guarded, pe
 
     old, other = guarded.sign_in(name), guarded.sign_in(name)
     with catalog.begin() as session:
-        row = session.get_one(AccessToken, jwt.decode(old, options={"verify_signature": False})["jti"])
+        row = session.get_one(AccessToken, token_id(old))
         row.expires_at = now() - timedelta(seconds=1)
     assert not works(old) and works(other)
     assert guarded.http.delete("/auth/token", headers=bearer(other)).status_code == 204

@@ -33,6 +33,7 @@ from mrseg_label.simulation.server import free_port
 from mrseg_label.workspace import Workspace
 from mrseg_monailabel.studies import FOLDER, import_studies, open_studies, workspace_of
 from tests.integration.conftest import PASSWORD, write_image
+from tests.support.process_trees import umask_of
 
 START_SECONDS = 480  # MONAI Label alone imports for 20 s, and much longer on a busy machine
 
@@ -81,6 +82,7 @@ def launching(tmp_path: Path, studies: Path, settings: dict[str, str]) -> Iterat
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as http:
             _wait(http, process, log)
+            assert umask_of(process.pid) == "0077"
             yield http
     finally:
         process.send_signal(signal.SIGTERM)

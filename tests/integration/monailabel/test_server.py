@@ -30,6 +30,7 @@ from mrseg_label.jobs.queue import DRAFTS
 from mrseg_label.rounds import service as rounds_service
 from mrseg_label.simulation.server import Server
 from tests.integration.conftest import Running, add_draft, write_image
+from tests.support.process_trees import umask_of
 
 INFER = {"result_extension": ".nrrd", "result_dtype": "uint8"}
 
@@ -54,6 +55,10 @@ def test_the_server_loads_monai_labels_interfaces_and_not_its_app() -> None:
         "assert not {'torch', 'monai', 'monailabel.app', 'monailabel.interfaces.app', 'nnunetv2'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_the_server_writes_only_its_user_can_read(running: Running) -> None:
+    assert umask_of(running.pid) == "0077"
 
 
 def test_info_has_what_the_module_reads(running: Running, client: MONAILabelClient) -> None:

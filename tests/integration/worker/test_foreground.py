@@ -16,7 +16,7 @@ from mrseg_label.catalog.queries import jobs as rows
 from mrseg_label.catalog.types import JobState
 from mrseg_label.jobs import enqueue, queue
 from mrseg_label.workspace import Workspace
-from tests.support.process_trees import children_of, is_running, wait_until
+from tests.support.process_trees import children_of, is_running, umask_of, wait_until
 
 Started = subprocess.Popen[bytes]
 
@@ -68,6 +68,7 @@ def started(tmp_path: Path) -> Iterator[tuple[Started, int]]:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_when_it_is_told_to(started: tuple[Started, int], number: int) -> None:
     process, worker = started
+    assert umask_of(worker) == "0077"
     process.send_signal(number)
     assert process.wait(30) == 0
     assert not is_running(worker)
