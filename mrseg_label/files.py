@@ -7,6 +7,7 @@ file is fsynced before the rename and its folder afterwards.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -26,7 +27,8 @@ _CHUNK = 1024 * 1024
 def replacing(target: Path, *, durable: bool, one_writer: bool = False, suffix: str = "") -> Iterator[Path]:
     """Yield a temporary name beside ``target``; the file written there takes the target's place at the end.
 
-    If the block raises, the temporary file is removed and the target stays as it was.
+    If the block raises, the temporary file is removed and the target stays as it was. It is there already, empty, so
+    that no writer makes it with the permissions of its own.
 
     Parameters
     ----------
@@ -39,7 +41,11 @@ def replacing(target: Path, *, durable: bool, one_writer: bool = False, suffix: 
     temporary = target.with_name(f".{target.name}{unique}{TEMPORARY_SUFFIX}{suffix}")
     try:
         create(temporary)
+        os.utime(temporary, (0, 0))
         yield temporary
+        left = temporary.stat()
+        if left.st_size == 0 and left.st_mtime == 0:
+            raise FileNotFoundError(errno.ENOENT, "nothing was written", str(target))
         if durable:
             sync(temporary)
         os.replace(temporary, target)
