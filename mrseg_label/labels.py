@@ -1,6 +1,6 @@
-"""The label scheme: the structures that a workspace annotates, read from a TSV file.
+"""The label scheme: the structures that a workspace annotates, read from a TSV file or nnU-Net's ``dataset.json``.
 
-Columns: ``id`` (1 to N without gaps), ``name``, ``region``, ``paired_with`` (the structure on the other side),
+Columns: ``id`` (1 to N without gaps), ``name`` (as people write it; files and documents use a key made from it), ``region``, ``paired_with`` (the structure on the other side),
 ``color`` (``#rrggbb``; optional), and any number of columns ``<label set>_ids`` or ``<label set>_id`` with the ids
 of the same structure in another label set, separated by commas. The default is Table 2 of Häntze et al. 2024
 (arXiv 2405.06463). Outside of tests and the phantom no code depends on the number or the names of structures.
@@ -12,9 +12,11 @@ import colorsys
 import csv
 import hashlib
 import io
+import json
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,7 +30,11 @@ if TYPE_CHECKING:
 MAX_STRUCTURES = 254  # label maps are uint8, and nnU-Net needs one more value for voxels that were not annotated
 TOTALSEGMENTATOR_TOTAL = "totalsegmentator_total"
 TOTALSEGMENTATOR_MR = "totalsegmentator_total_mr"
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
+MAX_NAME_LENGTH = 200
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
+_NOT_IN_KEYS = re.compile(r"[^a-z0-9.+-]+")
+_MAX_KEY_LENGTH = 64
+_RESERVED = ("background", "ignore")  # names with a meaning for nnU-Net
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
@@ -39,6 +45,9 @@ class Structure:
     Attributes
     ----------
     id : value of its voxels in every stored label map.
+    name : key by which files, documents and settings name it: the display name itself if it has only letters, digits
+        and ``_ . + -``, else made from it (``Left Kidney`` becomes ``left_kidney``).
+    display_name : the name as people write it; empty where it is the key.
     region : part of the body, as in the paper's tables; may be empty.
     paired_with : name of the structure on the other side of the body, or None.
     color : red, green, blue, 0 to 255.
@@ -51,6 +60,12 @@ class Structure:
     paired_with: str | None = None
     color: tuple[int, int, int] = (128, 128, 128)
     foreign_ids: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    display_name: str = ""
+
+    @property
+    def shown_name(self) -> str:
+        """The name for people."""
+        return self.display_name or self.name
 
 
 @dataclass(frozen=True)
@@ -87,8 +102,13 @@ class LabelScheme:
 
     @property
     def label_names(self) -> dict[str, int]:
-        """Ids by name, in the order of the ids; MONAI Label calls them ``labels``."""
+        """Ids by key, in the order of the ids."""
         return {structure.name: structure.id for structure in self.structures}
+
+    @property
+    def shown_names(self) -> dict[str, int]:
+        """Ids by the names for people, in the order of the ids; MONAI Label calls them ``labels``."""
+        return {structure.shown_name: structure.id for structure in self.structures}
 
     @cached_property
     def digest(self) -> str:
@@ -122,7 +142,7 @@ class LabelScheme:
 
     @classmethod
     def read(cls, path: Path) -> LabelScheme:
-        """Read a scheme from a TSV file.
+        """Read a scheme from a TSV file, or from nnU-Net's ``dataset.json``, whose labels become the structures.
 
         Raises
         ------
@@ -133,7 +153,7 @@ class LabelScheme:
             text = path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise LabelError(f"label scheme {path} cannot be read as UTF-8 text: {error}") from error
-        return cls.parse(text, str(path))
+        return cls.parse(_table_of_dataset(text, str(path)) if path.suffix.lower() == ".json" else text, str(path))
 
     @classmethod
     def parse(cls, text: str, source: str = "labels.tsv") -> LabelScheme:
@@ -149,6 +169,7 @@ class LabelScheme:
             for line, row in enumerate(reader, start=2)
             if any(row.values())
         ]
+        structures = _with_pairs(structures)
         _check(structures, source)
         return cls(tuple(structures), text)
 
@@ -159,11 +180,14 @@ def _structure(row: dict[str, str | None], columns: Sequence[str], where: str) -
 
     if not cell("id").isdigit():
         raise LabelError(f"{where}: id must be a whole number from 1, not {cell('id')!r}")
-    if not _NAME.fullmatch(cell("name")):
-        raise LabelError(
-            f"{where}: name {cell('name')!r} must be 1 to 64 letters, digits or _ . + - and begin with a letter or digit"
-        )
     number = int(cell("id"))
+    name = _tidy(cell("name"))
+    if not name or len(name) > MAX_NAME_LENGTH or not name.isprintable():
+        raise LabelError(
+            f"{where}: name {cell('name')[:60]!r} must have 1 to {MAX_NAME_LENGTH} characters, none of them a control "
+            "character"
+        )
+    key = _key_of(name, number)
     color = cell("color")
     if color and not _COLOR.fullmatch(color):
         raise LabelError(f"{where}: color must look like #a0b1c2, not {color!r}")
@@ -183,12 +207,57 @@ def _structure(row: dict[str, str | None], columns: Sequence[str], where: str) -
         foreign[label_set] = ids
     return Structure(
         id=number,
-        name=cell("name"),
+        name=key,
+        display_name=name if name != key else "",
         region=cell("region"),
         paired_with=cell("paired_with") or None,
         color=_rgb(color) if color else _spread_color(number),
         foreign_ids=foreign,
     )
+
+
+def _key_of(name: str, number: int) -> str:
+    """Make the key of a structure from its name; a name without a Latin letter or digit is known by its number."""
+    if _KEY.fullmatch(name):
+        return name
+    plain = unicodedata.normalize("NFKD", name.replace("œ", "oe").replace("Œ", "oe")).casefold()
+    bare = "".join(character for character in plain if not unicodedata.combining(character))
+    key = _NOT_IN_KEYS.sub("_", bare).strip("_.+-")[:_MAX_KEY_LENGTH].rstrip("_.+-")
+    return key or f"structure_{number}"
+
+
+def _with_pairs(structures: list[Structure]) -> list[Structure]:
+    """Translate the names of opposite structures to keys; they may be written in either form."""
+    keys = {structure.shown_name: structure.name for structure in structures}
+    return [
+        replace(structure, paired_with=keys.get(_tidy(structure.paired_with), structure.paired_with))
+        if structure.paired_with
+        else structure
+        for structure in structures
+    ]
+
+
+def _tidy(name: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", name).split())
+
+
+def _table_of_dataset(text: str, source: str) -> str:
+    """Make the TSV of a scheme from nnU-Net's ``dataset.json``."""
+    try:
+        labels = json.loads(text)["labels"]
+        # Version 1 of nnU-Net has numbers as keys.
+        pairs = [
+            (name, int(value)) if not str(name).isdigit() else (str(value), int(name)) for name, value in labels.items()
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LabelError(
+            f"{source}: not a dataset.json of nnU-Net that gives one number to each label ({error!r})"
+        ) from error
+    rows = sorted((value, _tidy(name)) for name, value in pairs if value != 0 and name.casefold() not in _RESERVED)
+    table = io.StringIO()
+    writer = csv.writer(table, delimiter="\t", lineterminator="\n")
+    writer.writerows([("id", "name"), *rows])
+    return table.getvalue()
 
 
 def _rgb(color: str) -> tuple[int, int, int]:
@@ -210,12 +279,17 @@ def _check(structures: list[Structure], source: str) -> None:
             raise LabelError(
                 f"{source}: ids must be 1 to N without gaps and in order; {structure.name} has {structure.id} in place {position}"
             )
-    seen: set[str] = set()
+    seen: dict[str, Structure] = {}
     for structure in structures:
-        # nnU-Net reserves these two names.
-        if structure.name.casefold() in {*seen, "background", "ignore"}:
-            raise LabelError(f"{source}: the name {structure.name!r} is used twice or reserved")
-        seen.add(structure.name.casefold())
+        if structure.name.casefold() in _RESERVED:
+            raise LabelError(f"{source}: the name {structure.shown_name!r} is reserved by nnU-Net; choose another one")
+        first = seen.setdefault(structure.name.casefold(), structure)
+        if first is not structure:
+            raise LabelError(
+                f"{source}: the name {structure.name!r} is used twice: {first.shown_name!r} (id {first.id}) and "
+                f"{structure.shown_name!r} (id {structure.id}) differ in capitals, blanks or punctuation alone; "
+                "rename one of them"
+            )
     by_name = {structure.name: structure for structure in structures}
     for structure in structures:
         pair = structure.paired_with

@@ -122,7 +122,7 @@ class MRSegDatastore(Datastore):
             There is none, or none that this reader may see.
         """
         examination = self.examination(label, reader)
-        catalog, names = self._workspace.catalog, self._workspace.scheme.label_names
+        catalog, names = self._workspace.catalog, self._workspace.scheme.shown_names
         if check_tag(tag) == ORIGINAL:
             presegmentation = masks.read_presegmentation(catalog, examination.acquisition_id)
             if presegmentation is not None:
@@ -158,7 +158,7 @@ class MRSegDatastore(Datastore):
         With sign-in these are the reader's own, each under its ticket.
         """
         cases = masks.read_open_cases(self._workspace.catalog, reader or Reader())
-        objects = {case.key: describe_case(case, self._workspace.scheme.label_names) for case in cases}
+        objects = {case.key: describe_case(case, self._workspace.scheme.shown_names) for case in cases}
         return {"name": self.name(), "description": self.description(), "objects": objects}
 
     def datalist(self) -> list[dict[str, Any]]:

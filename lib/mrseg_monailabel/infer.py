@@ -32,7 +32,7 @@ class MRSegInfer(InferTask):
     def __init__(self, workspace: OpenedWorkspace, datastore: MRSegDatastore) -> None:
         super().__init__(
             type=InferType.SEGMENTATION,
-            labels=workspace.scheme.label_names,
+            labels=workspace.scheme.shown_names,
             dimension=3,
             description="pre-segmentation by the newest model",
             config={"wait_seconds": WAIT_SECONDS},
@@ -78,7 +78,7 @@ class MRSegInfer(InferTask):
         target = folder / f"{examination.id}-draft{extension}"
         self._write(self._workspace.path(presegmentation.path), examination, target)
         params = {
-            "label_names": self._workspace.scheme.label_names,
+            "label_names": self._workspace.scheme.shown_names,
             "model_version": presegmentation.model_version,
             "source": presegmentation.source,
             "presegmentation": presegmentation.id,
@@ -98,7 +98,7 @@ class MRSegInfer(InferTask):
         target = folder / f"{examination.id}-revision-{annotation.number}{extension}"
         self._write(mask.path, examination, target)
         params = {
-            "label_names": self._workspace.scheme.label_names,
+            "label_names": self._workspace.scheme.shown_names,
             "model_version": annotation.model_version,
             "source": "revision",  # and no source of pre-segmentations; clients know it by this name
             "presegmentation": annotation.presegmentation_id,

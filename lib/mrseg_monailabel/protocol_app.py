@@ -33,7 +33,7 @@ class ProtocolApp:
         self.workspace = workspace
         self.name = NAME
         self.version = mrseg_label.__version__
-        self.labels = workspace.scheme.label_names
+        self.labels = workspace.scheme.shown_names
         self._datastore = self.init_datastore()
         self._infers = self.init_infers()
         self._trainers = self.init_trainers()

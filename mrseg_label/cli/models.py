@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +19,9 @@ from mrseg_label.cli.common import (
     print_page,
     print_table,
 )
+
+if TYPE_CHECKING:
+    from mrseg_label.catalog.opening import OpenedWorkspace
 
 group = typer.Typer(help="List, compare, promote, export and import model versions.", no_args_is_help=True)
 Version = Annotated[str, typer.Argument(metavar="VERSION", help="Name of the version, from `models list`.")]
@@ -59,6 +62,8 @@ def show(version: Version, folder: WorkspaceOption = HERE, as_json: JsonOption =
         ("parent", document.parent),
         ("created", document.created),
         ("promoted", document.promoted),
+        ("tried", document.tried),
+        ("problem", document.problem),
         ("data set", document.dataset_digest),
         ("weights", document.weights_digest),
         ("mean DSC", document.metrics.get("mean_dsc")),
@@ -142,22 +147,56 @@ def export(
 @group.command("import")
 def import_model(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Zip file that nnU-Net or another workspace exported.")],
+    orientation: Annotated[
+        str | None,
+        typer.Option(
+            metavar="AXES",
+            help="How the images of its training lay, such as LPS; needed if its reader is not nnU-Net's NibabelIOWithReorient.",
+        ),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Lines LABEL = STRUCTURE for labels of the model that are named otherwise here."
+        ),
+    ] = None,
     folder: WorkspaceOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
-    """Import a model from a zip file. Loading its weights runs code: import only what you trust like a program."""
-    from mrseg_label.registry import service
-    from mrseg_label.reports.documents.models import ModelOut
+    """Import a model from a zip file and try it once. Loading its weights runs code: import only what you trust like a program."""
+    from mrseg_label.registry.importing import import_zip
+    from mrseg_label.registry.label_names import read_label_map
 
     with opened(folder) as workspace:
-        document = ModelOut.of(service.import_zip(workspace, file))
+        chosen = read_label_map(labels) if labels is not None else None
+        row = import_zip(workspace, file, orientation=orientation, labels=chosen)
+        if not as_json:
+            print_line(f"Imported {row.version}; trying it on one image ...")
+        _try(workspace, row.version, as_json=as_json)
+
+
+@group.command("try")
+def try_model(version: Version, folder: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
+    """Try a version on one image, as is done at its import; exit with 1 if it does not work."""
+    with opened(folder) as workspace:
+        _try(workspace, version, as_json=as_json)
+
+
+def _try(workspace: OpenedWorkspace, version: str, *, as_json: bool) -> None:
+    from mrseg_label.registry.importing import try_version
+    from mrseg_label.reports.documents.models import ModelOut
+
+    document = ModelOut.of(try_version(workspace, version))
     if as_json:
         print_json(document)
-        return
-    print_line(f"Imported {document.version}. To let it make the drafts: mrseg-label models promote {document.version}")
-    print_line(
-        "Loading a checkpoint runs the code in it. Promote this version only if you trust its source like a program's."
-    )
+    elif document.problem is None:
+        print_line(f"{version} works. To let it make the drafts: mrseg-label models promote {version}")
+        print_line(
+            "Loading a checkpoint runs the code in it. Promote this version only if you trust its source like a program's."
+        )
+    if document.problem is not None:
+        typer.echo(f"{version} does not work here: {document.problem}. It cannot be promoted.", err=True)
+        raise typer.Exit(1)
 
 
 def register(app: typer.Typer) -> None:

@@ -74,6 +74,32 @@ class Predictor:
         labels: dict[str, Any] = self._predictor.dataset_json["labels"]
         return plain_labels(labels)
 
+    @property
+    def patch_mm(self) -> float:
+        """Largest extent of the patches that the network sees, mm."""
+        configuration = self._predictor.configuration_manager
+        pairs = zip(configuration.patch_size[-3:], configuration.spacing[-3:], strict=False)
+        return max(float(count) * float(mm) for count, mm in pairs)
+
+    def check_weights(self) -> None:
+        """Check that the network gets one image and that its weights are numbers.
+
+        Raises
+        ------
+        InvalidInput
+            A weight is not finite, so that every prediction is empty, or the network needs another one's prediction.
+        """
+        import torch
+
+        if self._predictor.configuration_manager.previous_stage_name is not None:
+            raise InvalidInput(
+                "the model is the second stage of a cascade and needs the prediction of the first; use 3d_fullres"
+            )
+        for weights in self._predictor.list_of_parameters:
+            for name, tensor in weights.items():
+                if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+                    raise InvalidInput(f"the weights {name} of the model have values that are not finite numbers")
+
     def segment(self, image: Path) -> NDArray[np.uint8]:
         """Segment an image file.
 

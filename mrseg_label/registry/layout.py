@@ -17,7 +17,7 @@ from typing import Any
 from mrseg_label.companions import is_companion, is_companion_folder
 from mrseg_label.errors import InvalidInput
 from mrseg_label.files import sha256_of
-from mrseg_label.labels import LabelScheme
+from mrseg_label.nnunet.conventions import plain_labels
 
 _DATASET = re.compile(r"Dataset\d{3}_[A-Za-z0-9_.-]+")
 _TRAINED = re.compile(r"[A-Za-z0-9_.-]+?__[A-Za-z0-9_.-]+?__[A-Za-z0-9_.-]+")
@@ -43,8 +43,7 @@ class TrainedModel:
     @property
     def label_names(self) -> dict[str, int]:
         """Label id of each structure by name, without background and nnU-Net's label ``ignore``."""
-        labels: dict[str, int] = {name: int(value) for name, value in self.dataset["labels"].items()}
-        return {name: value for name, value in labels.items() if name not in ("background", "ignore")}
+        return plain_labels(self.dataset["labels"])
 
 
 def read_model(root: Path) -> TrainedModel:
@@ -81,23 +80,23 @@ def read_model(root: Path) -> TrainedModel:
     return TrainedModel(folder, tuple(folds), _dataset_json(folder / "dataset.json"))
 
 
-def check_scheme(model: TrainedModel, scheme: LabelScheme) -> None:
-    """Check that the model's labels are those of the scheme, name for name and id for id.
+def check_channels(model: TrainedModel) -> None:
+    """Check that the model takes one image, as ours are.
 
     Raises
     ------
     InvalidInput
-        They differ; the message has the first differences.
+        It takes several, or its files do not say how many.
     """
-    theirs = model.label_names
-    if theirs == scheme.label_names:
-        return
-    wrong = sorted(set(theirs.items()) ^ set(scheme.label_names.items()), key=lambda item: item[1])
-    names = ", ".join(dict.fromkeys(f"{name} ({value})" for name, value in wrong[:6]))
-    raise InvalidInput(
-        f"the model's labels differ from this workspace's label scheme in {len(wrong)} entries, such as {names}; "
-        "import the model into a workspace that was created with its labels (init --labels)"
-    )
+    channels = model.dataset.get("channel_names", model.dataset.get("modality"))
+    if not isinstance(channels, dict) or not channels:
+        raise InvalidInput("dataset.json of the model has no channel_names; export the model again")
+    if len(channels) != 1:
+        names = ", ".join(map(str, channels.values()))
+        raise InvalidInput(
+            f"the model takes {len(channels)} channels ({names}), but a draft is made from one image; train a model on "
+            "single images"
+        )
 
 
 def tree_digest(root: Path) -> str:

@@ -1,4 +1,4 @@
-"""Register, promote, roll back, export and import model versions."""
+"""Register, promote, roll back and export model versions."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from mrseg_label.clock import now
 from mrseg_label.errors import Conflict, InvalidInput, NotFound, StoredFileError
 from mrseg_label.files import replacing
 from mrseg_label.jobs import enqueue, queue
-from mrseg_label.registry.archive import read_archive, write_archive
-from mrseg_label.registry.layout import check_scheme, read_model, tree_digest
+from mrseg_label.registry.archive import write_archive
+from mrseg_label.registry.layout import read_model, tree_digest
 from mrseg_label.workspace import Workspace
 
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -107,8 +107,14 @@ def register(
     dataset_digest: str | None = None,
     metrics: dict[str, Any] | None = None,
     status: ModelStatus = ModelStatus.CANDIDATE,
+    tried: bool = True,
 ) -> ModelVersion:
     """Add a version within an open transaction; its files must be stored already (:func:`store_files`).
+
+    Parameters
+    ----------
+    tried : whether it has made a prediction here, as the model of a round has; another must be tried before it can be
+        promoted (:func:`mrseg_label.registry.importing.try_version`).
 
     Raises
     ------
@@ -126,6 +132,7 @@ def register(
         dataset_digest=dataset_digest,
         weights_digest=stored.weights_digest,
         metrics=metrics or {},
+        tried_at=now() if tried else None,
     )
     session.add(row)
     session.flush()
@@ -143,13 +150,20 @@ def promote_in(session: Session, version: str, *, actor: str) -> ModelVersion:
     NotFound
         The version does not exist.
     Conflict
-        The version failed, or is the current one.
+        The version failed, has not been tried, or is the current one.
     """
     row = get(session, version)
     if row.status is ModelStatus.CURRENT:
         raise Conflict(f"model version {version} is already the current one")
+    again = f"mrseg-label models try {version}"
+    if row.problem:
+        raise Conflict(f"model version {version} does not work here: {row.problem}. Try it again with: {again}")
     if row.status is ModelStatus.FAILED:
         raise Conflict(f"model version {version} failed and cannot make pre-segmentations; promote another one")
+    if row.tried_at is None and row.path is not None:
+        raise Conflict(
+            f"model version {version} has not been tried here, so nobody knows whether it works; try it with: {again}"
+        )
     before = _make_current(session, row)
     row.promoted_at = now()
     audit.record(session, actor, "model.promote", version, before=before)
@@ -254,37 +268,6 @@ def export(workspace: OpenedWorkspace, version: str, target: Path) -> Path:
     with replacing(target, durable=True) as temporary:
         shutil.copyfile(source, temporary)
     return target
-
-
-def import_zip(workspace: OpenedWorkspace, file: Path, *, actor: str = LOCAL) -> ModelVersion:
-    """Register a model that nnU-Net or another workspace exported, as a candidate.
-
-    Its checkpoints are Python pickles, and loading one runs the code in it. Only an admin may import a model, and
-    only from a source that is trusted like a program.
-
-    Raises
-    ------
-    InvalidInput
-        The file is not an archive of one trained model, or its labels are not those of this workspace.
-    Conflict
-        The same weights are registered already.
-    """
-    if not file.is_file():
-        raise InvalidInput(f"{file} is not a file; give the zip that was exported")
-    with workspace.scratch("import-") as folder:
-        unpacked = folder / "model"
-        unpacked.mkdir()
-        read_archive(file, unpacked)
-        check_scheme(read_model(unpacked), workspace.scheme)
-        digest = tree_digest(unpacked)
-        with workspace.catalog.read() as session:
-            same = models.with_weights(session, digest)
-        if same is not None:
-            raise Conflict(f"{file.name} holds the same weights as model version {same.version}; nothing was imported")
-        version = f"import-{digest[:12]}"
-        stored = store_files(workspace, version, unpacked)
-    with workspace.catalog.begin() as session:
-        return register(session, version, stored, actor=actor)
 
 
 def _root(workspace: Workspace, version: str) -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -86,12 +87,16 @@ def required_structures(scheme: LabelScheme, setting: str) -> tuple[str, ...]:
     """
     if setting.strip().casefold() == "all":
         return scheme.names
-    wanted = {part.strip() for part in setting.split(",") if part.strip()}
-    unknown = sorted(wanted - set(scheme.names))
+    table = NameTable(scheme)
+    named = {part: table.match(part) for part in map(str.strip, setting.split(",")) if part}
+    unknown = sorted(part for part, structure in named.items() if structure is None)
     if unknown:
+        nearest = [near for part in unknown for near in get_close_matches(part.casefold(), scheme.names, 1)]
+        advice = f"did you mean {', '.join(nearest)}?" if nearest else f"it has: {', '.join(scheme.names)}"
         raise ConfigurationError(
-            f"REQUIRED_STRUCTURES names structures that are not in the label scheme: {', '.join(unknown)}"
+            f"REQUIRED_STRUCTURES names structures that are not in the label scheme: {', '.join(unknown)}; {advice}"
         )
+    wanted = set(named.values())
     return tuple(name for name in scheme.names if name in wanted)
 
 

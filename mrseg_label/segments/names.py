@@ -45,7 +45,7 @@ def is_ignored(name: str) -> bool:
 class NameTable:
     """The names by which the structures of a scheme are known.
 
-    A structure is known by its own name in any case, with any spaces and punctuation, with the side first or last,
+    A structure is known by its key and by its name for people, in any case, with any spaces and punctuation, with the side first or last,
     and in British or American spelling; and by TotalSegmentator's name of a class that is this structure.
     """
 
@@ -54,9 +54,10 @@ class NameTable:
         self._structures: dict[_Key, str | None] = {}  # None: the name could mean several
         self._classes: dict[str, str] = {}
         self._parts: dict[tuple[str, str], set[str]] = {}  # names of the classes of a structure in a label set
+        self._shown = {structure.shown_name: structure.name for structure in scheme}
         for structure in scheme:
-            key = _key(structure.name)
-            self._structures[key] = None if key in self._structures else structure.name
+            for key in {_key(structure.name), _key(structure.shown_name)}:
+                self._structures[key] = None if key in self._structures else structure.name
         owners = {
             (label_set, number): (s.name, len(ids))
             for s in scheme
@@ -75,7 +76,9 @@ class NameTable:
 
     def match(self, name: str) -> str | None:
         """The structure that a name means; None if it means none, or could mean several."""
-        return name if name in self._scheme else self._structures.get(_key(name))
+        if name in self._scheme:
+            return name
+        return self._shown.get(unicodedata.normalize("NFC", name)) or self._structures.get(_key(name))
 
     def structure_around(self, name: str) -> str | None:
         """The structure that a class of TotalSegmentator is, or is a part of, by the name of the class in any case."""

@@ -108,3 +108,52 @@ def write_tiny_weights(root: Path, seed: int = 0) -> Path:
     }
     torch.save(checkpoint, folder / CHECKPOINT)
     return root
+
+
+def write_tiny_model(
+    root: Path,
+    labels: dict[str, int],
+    reader: str = "NibabelIOWithReorient",
+    channels: int = 1,
+    trainer: str = "nnUNetTrainerNoMirroring",
+    seed: int = 0,
+) -> Path:
+    """Write a model with random weights in nnU-Net's results layout under ``root``, and return ``root``.
+
+    Its normalisation is that of MR, so that it works on images in any units.
+    """
+    import torch
+    from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
+
+    torch.manual_seed(seed)
+    plan = plans() | {"dataset_name": "Dataset123_Own", "image_reader_writer": reader}
+    plan["configurations"]["3d_fullres"]["normalization_schemes"] = ["ZScoreNormalization"] * channels
+    plan["configurations"]["3d_fullres"]["use_mask_for_norm"] = [False] * channels
+    arch = plan["configurations"]["3d_fullres"]["architecture"]
+    heads = len(labels) + 1
+    network = get_network_from_plans(
+        arch["network_class_name"],
+        arch["arch_kwargs"],
+        arch["_kw_requires_import"],
+        channels,
+        heads,
+        deep_supervision=False,
+    )
+    dataset = {
+        "channel_names": {str(number): "MR" for number in range(channels)},
+        "labels": {"background": 0} | labels,
+        "numTraining": 1,
+        "file_ending": ".nii.gz",
+    }
+    folder = root / "Dataset123_Own" / f"{trainer}__nnUNetPlans__3d_fullres"
+    (folder / "fold_0").mkdir(parents=True)
+    (folder / "dataset.json").write_text(json.dumps(dataset))
+    (folder / "plans.json").write_text(json.dumps(plan))
+    checkpoint = {
+        "network_weights": network.state_dict(),
+        "trainer_name": trainer,
+        "init_args": {"configuration": "3d_fullres", "fold": 0},
+        "inference_allowed_mirroring_axes": None,
+    }
+    torch.save(checkpoint, folder / "fold_0" / "checkpoint_final.pth")
+    return root

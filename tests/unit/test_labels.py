@@ -6,6 +6,7 @@ import pytest
 
 from mrseg_label.errors import LabelError
 from mrseg_label.labels import TOTALSEGMENTATOR_TOTAL, LabelScheme
+from mrseg_label.segments.names import NameTable
 
 HEAD = "id\tname\tregion\tpaired_with\tother_ids\n"
 
@@ -50,7 +51,13 @@ def test_another_scheme_of_two(tmp_path: Path) -> None:
         ("1\tbackground\t\t\t\n", "reserved"),
         ("1\tIgnore\t\t\t\n", "reserved"),
         ("one\tliver\t\t\t\n", "whole number"),
-        ("1\tmy liver!\t\t\t\n", "name"),
+        ("1\t\t\t\t\n", "name '' must have 1 to 200 characters"),
+        ("1\tli\x07ver\t\t\t\n", "control character"),
+        (
+            "1\tLeft Kidney\t\t\t\n2\tleft-kidney \t\t\t\n3\tLeft  kidney\t\t\t\n",
+            "'Left Kidney' .id 1. and 'Left kidney' .id 3.",
+        ),
+        ("1\tBackground\t\t\t\n", "'Background' is reserved"),
         ("1\tliver\t\tspleen\t\n", "paired"),
         ("1\tliver\t\t\tx\n", "whole numbers"),
         ("1\tliver\t\t\t3\n2\tspleen\t\t\t3\n", "stands for both"),
@@ -77,3 +84,36 @@ def test_a_scheme_leaves_a_value_for_what_is_not_known() -> None:
     assert len(LabelScheme.parse("id\tname\n" + head)) == 254
     with pytest.raises(LabelError, match="1 to 254"):
         LabelScheme.parse("id\tname\n" + last)
+
+
+def test_names_may_be_written_as_people_write_them() -> None:
+    rows = ["Left Kidney", "Right Kidney", "Niere, transplantiert (links)", "Wirbelsäule", "肝臓", "Large intestine / colon", "Vertebra T12+", "Liver"]  # fmt: skip
+    pairs = {1: "Right Kidney", 2: "left_kidney"}
+    text = "".join(f"{number}\t{name}\t\t{pairs.get(number, '')}\t\n" for number, name in enumerate(rows, start=1))
+    scheme = LabelScheme.parse(HEAD + text)
+    assert scheme.names == (
+        "left_kidney", "right_kidney", "niere_transplantiert_links", "wirbelsaule", "structure_5",
+        "large_intestine_colon", "vertebra_t12", "Liver",
+    )  # fmt: skip
+    assert list(scheme.shown_names) == rows
+    assert list(scheme.shown_names.values()) == list(scheme.label_names.values())
+    assert scheme["left_kidney"].paired_with == "right_kidney" and scheme["right_kidney"].paired_with == "left_kidney"
+    table = NameTable(scheme)
+    for name, key in zip(rows, scheme.names, strict=True):
+        assert {table.match(form) for form in (name, key, name.upper(), f" {name} ", key.replace("_", " "))} == {key}
+    assert table.match("Kidney (left)") == "left_kidney"
+    assert LabelScheme.default().shown_names == LabelScheme.default().label_names
+
+
+def test_the_labels_of_an_nnunet_data_set_are_a_scheme(tmp_path: Path) -> None:
+    path = tmp_path / "dataset.json"
+    path.write_text('{"labels": {"background": 0, "Left Kidney": 2, "liver": 1, "ignore": 3}, "channel_names": {}}')
+    scheme = LabelScheme.read(path)
+    assert scheme.shown_names == {"liver": 1, "Left Kidney": 2}
+    assert LabelScheme.parse(scheme.text) == scheme
+    path.write_text('{"labels": {"0": "background", "1": "liver"}}')
+    assert LabelScheme.read(path).names == ("liver",)
+    for text in ('{"labels": {"liver": [1, 2]}}', "[]", "{"):
+        path.write_text(text)
+        with pytest.raises(LabelError, match=r"dataset\.json"):
+            LabelScheme.read(path)

@@ -42,6 +42,13 @@ def get(session: Session, examination_id: str) -> Examination | None:
     return session.get(Examination, examination_id)
 
 
+def newest(session: Session) -> Examination | None:
+    """The examination that was stored last, if there is one."""
+    return session.scalars(
+        newest_first(select(Examination), Examination.created_at, Examination.id, None).limit(1)
+    ).one_or_none()
+
+
 def page(
     session: Session, wanted: ExaminationFilter, limit: int, after: Position | None = None
 ) -> Sequence[Examination]:

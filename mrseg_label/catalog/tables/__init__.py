@@ -4,7 +4,7 @@ from mrseg_label.catalog.tables.accounts import AccessToken, Account, Credential
 from mrseg_label.catalog.tables.annotations import Annotation, AnnotationStructure, Assignment, Presegmentation, Review
 from mrseg_label.catalog.tables.base import Base
 from mrseg_label.catalog.tables.examinations import Acquisition, Alias, Examination, Participant
-from mrseg_label.catalog.tables.jobs import AuditEvent, Job
+from mrseg_label.catalog.tables.jobs import AuditEvent, Heartbeat, Job
 from mrseg_label.catalog.tables.rounds import BOOTSTRAP, Evaluation, ModelVersion, Round, RoundCase
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Credential",
     "Evaluation",
     "Examination",
+    "Heartbeat",
     "Job",
     "ModelVersion",
     "Participant",

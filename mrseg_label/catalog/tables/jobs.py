@@ -1,4 +1,4 @@
-"""Tables of jobs and of the audit trail."""
+"""Tables of jobs, of the signs of life of servers, and of the audit trail."""
 
 from __future__ import annotations
 
@@ -50,6 +50,15 @@ class Job(Base):
         ),
         Index("ix_jobs_claim", "queue", "state", "priority"),
     )
+
+
+class Heartbeat(Base):
+    """When a server process of this workspace started, and when it was last alive."""
+
+    __tablename__ = "heartbeats"
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    started_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
 
 
 class AuditEvent(Base):

@@ -30,6 +30,8 @@ class ModelVersion(Base):
     metrics: Mapped[dict[str, Any]] = mapped_column(default=dict)
     created_at: Mapped[datetime] = mapped_column(default=now)
     promoted_at: Mapped[datetime | None]
+    tried_at: Mapped[datetime | None]  # when a prediction was tried, or made by its round; only then it can be promoted
+    problem: Mapped[str | None] = mapped_column(Text)  # why it does not work here
     __table_args__ = (
         Index(
             "uq_model_versions_current",

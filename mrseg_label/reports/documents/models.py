@@ -19,6 +19,8 @@ class ModelOut(BaseModel):
     created: Moment
     promoted: Moment | None
     status: ModelStatus
+    tried: Moment | None = Field(description="when it was shown that it works here; before that it cannot be promoted")
+    problem: str | None = Field(description="why it does not work here")
     metrics: JsonObject = Field(description="what its round measured, such as DSC by structure")
     dataset_digest: str | None = Field(description="SHA-256 of the snapshot that it was trained on")
     weights_digest: str | None = Field(description="SHA-256 over all files of the version")
@@ -33,6 +35,8 @@ class ModelOut(BaseModel):
             created=row.created_at,
             promoted=row.promoted_at,
             status=row.status,
+            tried=row.tried_at,
+            problem=row.problem,
             metrics=row.metrics or {},
             dataset_digest=row.dataset_digest,
             weights_digest=row.weights_digest,

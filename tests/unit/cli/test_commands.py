@@ -66,7 +66,7 @@ def test_every_command_takes_a_workspace_and_speaks_json() -> None:
     promised = {
         "demo", "init", "serve", "worker", "import", "status", "rounds list", "rounds show", "rounds start", "rounds cancel",
         "rounds retry", "rounds log", "models list", "models show", "models compare", "models promote", "models rollback",
-        "models export", "models import", "cases assign", "cases return", "users add", "users list", "users disable", "users password", "users key", "export", "doctor", "backup", "restore", "upgrade",
+        "models export", "models import", "models try", "cases assign", "cases return", "users add", "users list", "users disable", "users password", "users key", "export", "doctor", "backup", "restore", "upgrade",
     }  # fmt: skip
     assert promised <= {" ".join(words) for words in found}
     for words, command in found.items():
@@ -189,11 +189,15 @@ def test_models(run: Run, opened: OpenedWorkspace, tmp_path: Path) -> None:
     assert run("models", "export", "r1", tmp_path / "r1.zip", *here)[0] == 0
     Workspace.init(tmp_path / "other")
     other = ("--workspace", tmp_path / "other")
-    version = document(run("models", "import", tmp_path / "r1.zip", *other, "--json"))["version"]
+    code, out, err = run("models", "import", tmp_path / "r1.zip", *other, "--json")  # its weights are no weights
+    assert code == 1 and "does not work here: its files cannot be loaded" in err
+    version = json.loads(out)["version"]
+    assert json.loads(out)["status"] == "failed"
     code, _, err = run("models", "import", tmp_path / "r1.zip", *other)
     assert code == 1
     assert version in err
-    assert run("models", "promote", version, *other)[0] == 0
+    assert run("models", "promote", version, *other)[0] == 1
+    assert run("models", "try", "bootstrap", *other)[0] == 1
 
 
 def test_models_compare(run: Run, opened: OpenedWorkspace) -> None:

@@ -20,8 +20,10 @@ from mrseg_label.catalog.types import ModelStatus
 from mrseg_label.errors import Conflict, InvalidInput, NotFound, StoredFileError
 from mrseg_label.jobs import queue
 from mrseg_label.labels import LabelScheme
-from mrseg_label.registry import archive, service
+from mrseg_label.nnunet.conventions import ModelConventions
+from mrseg_label.registry import archive, importing, service
 from mrseg_label.registry.compare import compare
+from mrseg_label.registry.label_names import read_label_map
 from mrseg_label.registry.layout import files_of, read_model, tree_digest
 from mrseg_label.workspace import Workspace
 from tests.support.catalog_rows import add_acquisition, add_annotation, add_evaluation, add_participant
@@ -34,8 +36,9 @@ def make_model(root: Path, weights: bytes = b"weights", labels: dict[str, int] |
     folder = root / TRAINED
     (folder / "fold_0").mkdir(parents=True)
     labels = LabelScheme.default().label_names if labels is None else labels
-    (folder / "dataset.json").write_text(json.dumps({"labels": {"background": 0} | labels, "file_ending": ".nii.gz"}))
-    (folder / "plans.json").write_text("{}")
+    dataset = {"labels": {"background": 0} | labels, "file_ending": ".nii.gz", "channel_names": {"0": "MR"}}
+    (folder / "dataset.json").write_text(json.dumps(dataset))
+    (folder / "plans.json").write_text('{"image_reader_writer": "NibabelIOWithReorient"}')
     (folder / "fold_0" / "checkpoint_final.pth").write_bytes(weights)
     return root
 
@@ -164,26 +167,106 @@ def test_export_and_import_into_another_workspace(workspace: OpenedWorkspace, tm
     with pytest.raises(Conflict, match="exists already"):
         service.export(workspace, "round-1", file)
     with pytest.raises(Conflict, match="round-1"):
-        service.import_zip(workspace, file)
+        importing.import_zip(workspace, file)
     Workspace.init(tmp_path / "other")
     other = open_workspace(tmp_path / "other")
-    row = service.import_zip(other, file, actor="anna")
+    row = importing.import_zip(other, file, actor="anna")
     assert row.status is ModelStatus.CANDIDATE
     service.check_files(other, row)
     assert tree_digest(other.models / row.version) == tree_digest(workspace.models / "round-1")
-    service.promote(other, row.version)
+    with pytest.raises(Conflict, match=f"has not been tried here.*models try {row.version}"):
+        service.promote(other, row.version)
+    tried = importing.try_version(other, row.version)
+    assert (tried.status, tried.tried_at is not None) == (ModelStatus.FAILED, True)
+    assert tried.problem is not None and "cannot be loaded" in tried.problem
+    with pytest.raises(Conflict, match=r"does not work here: its files cannot be loaded.*models try"):
+        service.promote(other, row.version)
     assert list((other.root / "tmp").iterdir()) == []
     other.close()
 
 
-def test_import_refuses_a_model_of_another_scheme(workspace: OpenedWorkspace, tmp_path: Path) -> None:
+def test_labels_of_a_model_are_matched_by_name(workspace: OpenedWorkspace, tmp_path: Path) -> None:
     names = LabelScheme.default().label_names
     swapped = names | {"right_kidney": names["left_kidney"], "left_kidney": names["right_kidney"]}
-    make_model(tmp_path / "m", labels=swapped)
+    renamed = {
+        name.replace("_", " ").title() if name != "liver" else "Leber": number for name, number in swapped.items()
+    }
+    make_model(tmp_path / "m", labels=renamed | {"L1/fat": 41})
     archive.write_archive(tmp_path / "m", tmp_path / "m.zip")
-    with pytest.raises(InvalidInput, match="left_kidney"):
-        service.import_zip(workspace, tmp_path / "m.zip")
+    with pytest.raises(
+        InvalidInput, match=r"2 of the model's labels .* 'Leber', 'L1/fat'.*'Leber = spleen'.*--labels FILE"
+    ):
+        importing.import_zip(workspace, tmp_path / "m.zip")
     assert list(workspace.models.iterdir()) == []
+    for given, message in (
+        ({"Leber": "livver"}, "'Leber' the structure 'livver', which this workspace's label scheme lacks"),
+        ({"Leber": "liver", "Milz": "spleen"}, "names the label 'Milz', which the model lacks"),
+        ({"Leber": "liver"}, "'L1/fat = -'"),
+    ):
+        with pytest.raises(InvalidInput, match=message):
+            importing.import_zip(workspace, tmp_path / "m.zip", labels=given)
+    row = importing.import_zip(workspace, tmp_path / "m.zip", labels={"leber": "Liver", "*": "-"})
+    assert row.path is not None
+    folder = workspace.path(row.path)
+    found = ModelConventions.read(folder).label_ids(
+        read_model(workspace.models / row.version).label_names, workspace.scheme
+    )
+    assert found[swapped["left_kidney"]] == names["left_kidney"] and found[names["liver"]] == names["liver"]
+    assert 41 not in found and len(found) == 40
+    # What was stated leaves with the model, and is taken from there.
+    service.export(workspace, row.version, tmp_path / "again.zip")
+    Workspace.init(tmp_path / "other")
+    other = open_workspace(tmp_path / "other")
+    again = importing.import_zip(other, tmp_path / "again.zip")
+    assert again.weights_digest == row.weights_digest
+    other.close()
+
+
+def test_a_model_that_cannot_work_on_our_images_is_refused(workspace: OpenedWorkspace, tmp_path: Path) -> None:
+    def changed(name: str, file: str, **values: object) -> Path:
+        make_model(tmp_path / name)
+        path = tmp_path / name / TRAINED / file
+        path.write_text(json.dumps(json.loads(path.read_text()) | values))
+        archive.write_archive(tmp_path / name, tmp_path / f"{name}.zip")
+        return tmp_path / f"{name}.zip"
+
+    two = changed("two", "dataset.json", channel_names={"0": "water", "1": "fat"})
+    with pytest.raises(InvalidInput, match=r"takes 2 channels \(water, fat\)"):
+        importing.import_zip(workspace, two)
+    with pytest.raises(InvalidInput, match="no channel_names"):
+        importing.import_zip(workspace, changed("none", "dataset.json", channel_names={}))
+    lying = changed("lying", "plans.json", image_reader_writer="SimpleITKIO")
+    with pytest.raises(InvalidInput, match="SimpleITKIO, takes an image as its file lies.*--orientation LPS"):
+        importing.import_zip(workspace, lying)
+    with pytest.raises(InvalidInput, match="'ABC' is not an orientation"):
+        importing.import_zip(workspace, lying, orientation="ABC")
+    row = importing.import_zip(workspace, lying, orientation="lps")
+    assert row.path is not None and ModelConventions.read(workspace.path(row.path)).orientation == "LPS"
+    same = "'Spleen' and 'spleen' both mean spleen"
+    with pytest.raises(InvalidInput, match=same):
+        importing.import_zip(
+            workspace, changed("same", "dataset.json", labels={"background": 0, "Spleen": 1, "spleen": 2})
+        )
+    with pytest.raises(InvalidInput, match="drafts would be empty"):
+        importing.import_zip(
+            workspace, changed("other", "dataset.json", labels={"background": 0, "tumour": 1}), labels={"*": "-"}
+        )
+
+
+def test_maps_of_labels_are_read_in_every_common_form(tmp_path: Path) -> None:
+    expected = {"Leber": "liver", "fat": "-", "Niere (links)": "left_kidney"}
+    for text in (
+        "# ours\nLeber = liver\n\nfat=-\nNiere (links) = left_kidney\n",
+        "Leber\tliver\nfat\t-\nNiere (links)\tleft_kidney\n",
+        "\ufeffLeber;liver\r\nfat;-\r\nNiere (links);left_kidney\r\n",
+        '{"Leber": "liver", "fat": null, "Niere (links)": "left_kidney"}',
+    ):
+        (tmp_path / "map").write_text(text, encoding="utf-8")
+        assert read_label_map(tmp_path / "map") == expected
+    for text in ("Leber\n", "Leber = liver\nLeber = spleen\n", '{"a": 1}', "{"):
+        (tmp_path / "map").write_text(text)
+        with pytest.raises(InvalidInput, match="map"):
+            read_label_map(tmp_path / "map")
 
 
 @pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a/../../evil", "C:/evil", "a\\..\\evil"])
@@ -193,7 +276,7 @@ def test_import_refuses_entries_that_would_leave_the_folder(
     with zipfile.ZipFile(tmp_path / "m.zip", "w") as archive_file:
         archive_file.writestr(name, "x")
     with pytest.raises(InvalidInput, match="must not be in"):
-        service.import_zip(workspace, tmp_path / "m.zip")
+        importing.import_zip(workspace, tmp_path / "m.zip")
 
 
 def test_import_refuses_links_damage_and_strangers(workspace: OpenedWorkspace, tmp_path: Path) -> None:
@@ -202,17 +285,17 @@ def test_import_refuses_links_damage_and_strangers(workspace: OpenedWorkspace, t
     with zipfile.ZipFile(tmp_path / "link.zip", "w") as archive_file:
         archive_file.writestr(link, "/etc/passwd")
     with pytest.raises(InvalidInput, match="must not be in"):
-        service.import_zip(workspace, tmp_path / "link.zip")
+        importing.import_zip(workspace, tmp_path / "link.zip")
     archive.write_archive(make_model(tmp_path / "m"), tmp_path / "m.zip")
     (tmp_path / "cut.zip").write_bytes((tmp_path / "m.zip").read_bytes()[:-40])
     with pytest.raises(InvalidInput, match="not a complete zip"):
-        service.import_zip(workspace, tmp_path / "cut.zip")
+        importing.import_zip(workspace, tmp_path / "cut.zip")
     (tmp_path / "empty").mkdir()
     archive.write_archive(tmp_path / "empty", tmp_path / "empty.zip")
     with pytest.raises(InvalidInput, match="Dataset123_Name"):
-        service.import_zip(workspace, tmp_path / "empty.zip")
+        importing.import_zip(workspace, tmp_path / "empty.zip")
     with pytest.raises(InvalidInput, match="not a file"):
-        service.import_zip(workspace, tmp_path / "missing.zip")
+        importing.import_zip(workspace, tmp_path / "missing.zip")
 
 
 def test_layout_says_what_is_missing(tmp_path: Path) -> None:
@@ -257,7 +340,7 @@ def test_companions_of_operating_systems_are_no_part_of_a_model(workspace: Opene
             file.write(path, path.relative_to(folder).as_posix())
         for name in (f"__MACOSX/{TRAINED}/._plans.json", f"{TRAINED}/._fold_0", ".DS_Store", f"{TRAINED}/desktop.ini"):
             file.writestr(name, b"x")
-    row = service.import_zip(workspace, tmp_path / "model.zip")
+    row = importing.import_zip(workspace, tmp_path / "model.zip")
     assert row.weights_digest == expected
     assert sorted(path.name for path in (workspace.models / row.version).rglob("*") if path.is_file()) == [
         "checkpoint_final.pth",
@@ -272,10 +355,10 @@ def test_an_archive_with_names_that_no_file_can_have_is_refused(workspace: Opene
             file.writestr(f"{TRAINED}/plans.json", b"{}")
             file.writestr(name, b"x")
         with pytest.raises(InvalidInput):
-            service.import_zip(workspace, tmp_path / "model.zip")
+            importing.import_zip(workspace, tmp_path / "model.zip")
     with zipfile.ZipFile(tmp_path / "model.zip", "w") as file:
         file.writestr("Müller/plans.json", b"{}")
     broken = (tmp_path / "model.zip").read_bytes().replace("Müller".encode(), b"M\xfcller_")
     (tmp_path / "model.zip").write_bytes(broken)
     with pytest.raises(InvalidInput, match="not a complete zip"):
-        service.import_zip(workspace, tmp_path / "model.zip")
+        importing.import_zip(workspace, tmp_path / "model.zip")

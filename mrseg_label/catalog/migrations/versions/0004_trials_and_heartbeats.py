@@ -1,0 +1,31 @@
+"""Model versions are tried before they are promoted; a server writes down when it was last alive."""
+
+from alembic import op
+import sqlalchemy as sa
+
+
+revision = '0004'
+down_revision = '0003'
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    with op.batch_alter_table('model_versions', schema=None) as batch_op:
+        batch_op.add_column(sa.Column('tried_at', sa.DateTime(timezone=True), nullable=True))
+        batch_op.add_column(sa.Column('problem', sa.Text(), nullable=True))
+    # A round has predicted with its model, and a version that was promoted has made drafts.
+    op.execute(
+        'UPDATE model_versions SET tried_at = created_at'
+        ' WHERE round_number IS NOT NULL OR promoted_at IS NOT NULL OR path IS NULL'
+    )
+    op.create_table('heartbeats',
+    sa.Column('name', sa.String(length=64), nullable=False),
+    sa.Column('started_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('seen_at', sa.DateTime(timezone=True), nullable=False),
+    sa.PrimaryKeyConstraint('name', name=op.f('pk_heartbeats'))
+    )
+
+
+def downgrade() -> None:
+    raise NotImplementedError('restore a backup that the version before made')

@@ -1,0 +1,122 @@
+"""Import a model that nnU-Net or another workspace exported, and try it before it can be promoted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.queries import audit, examinations, models
+from mrseg_label.catalog.tables import ModelVersion
+from mrseg_label.catalog.types import LOCAL, ModelStatus
+from mrseg_label.clock import now
+from mrseg_label.errors import Conflict, InvalidInput
+from mrseg_label.labels import LabelScheme
+from mrseg_label.nnunet.conventions import ModelConventions, require_orientation, stated_conventions
+from mrseg_label.nnunet.trial import try_model
+from mrseg_label.registry import service
+from mrseg_label.registry.archive import read_archive
+from mrseg_label.registry.label_names import match_labels
+from mrseg_label.registry.layout import TrainedModel, check_channels, read_model, tree_digest
+
+
+def import_zip(
+    workspace: OpenedWorkspace,
+    file: Path,
+    *,
+    actor: str = LOCAL,
+    orientation: str | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> ModelVersion:
+    """Register a model that nnU-Net or another workspace exported, as a candidate that :func:`try_version` tries.
+
+    Its checkpoints are Python pickles, and loading one runs the code in it. Only an admin may import a model, and
+    only from a source that is trusted like a program.
+
+    Parameters
+    ----------
+    orientation : axis codes of the images that it was trained on; needed where its reader takes files as they lie and
+        the archive does not say it.
+    labels : structure by label of the model, from :func:`mrseg_label.registry.label_names.read_label_map`, for labels
+        that are not named as structures of the scheme are.
+
+    Raises
+    ------
+    InvalidInput
+        The file is not an archive of one trained model, the model needs several channels, a label of it means no
+        structure, or nobody says in which orientation it was trained.
+    Conflict
+        The same model is registered already.
+    """
+    if not file.is_file():
+        raise InvalidInput(f"{file} is not a file; give the zip that was exported")
+    with workspace.scratch("import-") as folder:
+        unpacked = folder / "model"
+        unpacked.mkdir()
+        read_archive(file, unpacked)
+        model = read_model(unpacked)
+        conventions = conventions_of(model, workspace.scheme, orientation, labels or {})
+        conventions.write(model.folder)
+        digest = tree_digest(unpacked)
+        with workspace.catalog.read() as session:
+            same = models.with_weights(session, digest)
+        if same is not None:
+            raise Conflict(f"{file.name} holds the same weights as model version {same.version}; nothing was imported")
+        version = f"import-{digest[:12]}"
+        stored = service.store_files(workspace, version, unpacked)
+    with workspace.catalog.begin() as session:
+        return service.register(session, version, stored, actor=actor, tried=False)
+
+
+def conventions_of(
+    model: TrainedModel, scheme: LabelScheme, orientation: str | None, labels: Mapping[str, str]
+) -> ModelConventions:
+    """Find out what a model expects of its images, and what its labels mean in a scheme.
+
+    Raises
+    ------
+    InvalidInput
+        It needs several channels, a label means no structure, or its orientation is not known.
+    """
+    check_channels(model)
+    stated = stated_conventions(model.folder)
+    return ModelConventions(
+        require_orientation(model.folder, orientation or stated.get("orientation")),
+        match_labels(model.label_names, scheme, labels, stated.get("structures") or {}),
+    )
+
+
+def try_version(workspace: OpenedWorkspace, version: str, *, actor: str = LOCAL) -> ModelVersion:
+    """Try a version in a process of its own, on a stored image if there is one, and record how that ended.
+
+    Raises
+    ------
+    NotFound
+        The version does not exist.
+    Conflict
+        It is the bootstrap, which has no files.
+    StoredFileError
+        Its files differ from those that were registered.
+    """
+    with workspace.catalog.read() as session:
+        row = service.get(session, version)
+        newest = examinations.newest(session)
+    if row.path is None:
+        raise Conflict(f"model version {version} is TotalSegmentator; mrseg-label doctor checks its weights")
+    service.check_files(workspace, row)
+    with workspace.scratch("trial-") as folder:
+        report = try_model(
+            workspace.path(row.path),
+            workspace.path(newest.path) if newest is not None else None,
+            workspace.settings.device,
+            folder,
+        )
+    with workspace.catalog.begin() as session:
+        row = service.get(session, version)
+        row.tried_at, row.problem = now(), report.problem
+        if report.problem is not None and row.status is ModelStatus.CANDIDATE:
+            row.status = ModelStatus.FAILED
+        elif report.problem is None and row.status is ModelStatus.FAILED:
+            row.status = ModelStatus.CANDIDATE
+        audit.record(session, actor, "model.try", version, problem=report.problem)
+        return row

@@ -1,0 +1,107 @@
+"""Models are tried once on an image: in a process of its own, with the real nnU-Net."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mrseg_label.imaging import load_image, reorient, write_nifti
+from mrseg_label.labels import LabelScheme
+from mrseg_label.nnunet.conventions import ModelConventions
+from mrseg_label.nnunet.predict import Predictor
+from mrseg_label.nnunet.trial import run_trial, try_model
+from tests.support.axis_orders import as_stored
+from tests.support.nnunet_cases import image_and_labels
+from tests.support.tiny_weights import write_tiny_model
+
+LABELS = {"Liver": 1, "spleen": 2}
+SCHEME = LabelScheme.parse("id\tname\n1\tspleen\n2\tliver\n")
+
+
+def model_in(folder: Path) -> Path:
+    (plans,) = folder.rglob("plans.json")
+    return plans.parent
+
+
+def test_a_model_that_works_in_a_process_of_its_own(tmp_path: Path) -> None:
+    folder = model_in(write_tiny_model(tmp_path / "m", LABELS))
+    image, _, geometry = image_and_labels(3)
+    write_nifti(tmp_path / "image.nii.gz", *reorient(image, geometry, "LPS"))
+    report = try_model(folder, tmp_path / "image.nii.gz", "cpu", tmp_path)
+    assert report.problem is None and report.seconds > 0
+    assert run_trial(folder, None, "cpu").problem is None
+
+
+def with_plans(**values: object) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        path = folder / "plans.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+    return change
+
+
+def with_checkpoint(**values: object) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        path = folder / "fold_0" / "checkpoint_final.pth"
+        torch.save(torch.load(path, weights_only=False) | values, path)
+
+    return change
+
+
+def not_finite(folder: Path) -> None:
+    path = folder / "fold_0" / "checkpoint_final.pth"
+    checkpoint = torch.load(path, weights_only=False)
+    next(iter(checkpoint["network_weights"].values())).fill_(float("nan"))
+    torch.save(checkpoint, path)
+
+
+def more_labels(folder: Path) -> None:
+    path = folder / "dataset.json"
+    content = json.loads(path.read_text())
+    content["labels"]["spine"] = 3
+    path.write_text(json.dumps(content))
+
+
+def cut(folder: Path) -> None:
+    path = folder / "fold_0" / "checkpoint_final.pth"
+    path.write_bytes(path.read_bytes()[:2000])
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (with_checkpoint(trainer_name="nnUNetTrainerOfAnotherGroup"), "nnUNetTrainerOfAnotherGroup"),
+        (with_checkpoint(init_args={"configuration": "3d_lowres"}), "3d_lowres"),
+        (with_plans(image_reader_writer="SimpleITKIO"), "--orientation"),
+        (not_finite, "not finite"),
+        (more_labels, "cannot be loaded: RuntimeError"),
+        (cut, "cannot be loaded"),
+    ],
+    ids=("trainer", "configuration", "reader", "weights", "labels", "checkpoint"),
+)
+def test_what_does_not_work_is_named(tmp_path: Path, change: Callable[[Path], None], reason: str) -> None:
+    folder = model_in(write_tiny_model(tmp_path / "m", LABELS))
+    change(folder)
+    problem = run_trial(folder, None, "cpu").problem
+    assert problem is not None and reason in problem
+
+
+def test_a_model_draws_the_same_draft_in_all_orders_of_axes(tmp_path: Path) -> None:
+    """In the orientation that was stated at its import, with labels that are named and numbered otherwise."""
+    folder = model_in(write_tiny_model(tmp_path / "m", LABELS, reader="SimpleITKIO"))
+    ModelConventions("LPS", {"Liver": "liver", "spleen": "spleen"}).write(folder)
+    predictor = Predictor(folder, "cpu")
+    table = predictor.conventions.lookup(predictor.labels, SCHEME)
+    assert table[:3].tolist() == [0, 2, 1]
+    image, _, geometry = image_and_labels(4)
+    expected = predictor.segment_array(image, geometry)
+    assert set(np.unique(expected)) >= {1, 2}
+    for array, grid in as_stored((image, geometry), ("LPS", "SLP", "PIR", "AIL")):
+        write_nifti(tmp_path / "x.nii", array, grid)
+        found = predictor.segment(tmp_path / "x.nii")
+        np.testing.assert_array_equal(reorient(found, load_image(tmp_path / "x.nii")[1], "RAS")[0], expected)
