@@ -229,12 +229,8 @@ def _key_of(name: str, number: int) -> str:
 def _with_pairs(structures: list[Structure]) -> list[Structure]:
     """Translate the names of opposite structures to keys; they may be written in either form."""
     keys = {structure.shown_name: structure.name for structure in structures}
-    return [
-        replace(structure, paired_with=keys.get(_tidy(structure.paired_with), structure.paired_with))
-        if structure.paired_with
-        else structure
-        for structure in structures
-    ]
+    pairs = [_tidy(structure.paired_with or "") for structure in structures]
+    return [replace(s, paired_with=keys.get(pair, pair) or None) for s, pair in zip(structures, pairs, strict=True)]
 
 
 def _tidy(name: str) -> str:
@@ -273,7 +269,7 @@ def _spread_color(number: int) -> tuple[int, int, int]:
 def _check(structures: list[Structure], source: str) -> None:
     if not structures or len(structures) > MAX_STRUCTURES:
         raise LabelError(f"{source}: a scheme has 1 to {MAX_STRUCTURES} structures, this one has {len(structures)}")
-    # Slicer fills segments by position (value v is the v-th name), so ids must be 1 to N in order.
+    # Slicer fills segments by position: value v is the v-th name.
     for position, structure in enumerate(structures, start=1):
         if structure.id != position:
             raise LabelError(

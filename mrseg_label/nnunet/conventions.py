@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from mrseg_label.errors import GeometryError, InvalidInput
 from mrseg_label.imaging.geometry import parse_axcodes
 from mrseg_label.labels import LabelScheme
-from mrseg_label.nnunet.environment import BACKGROUND, IGNORE, READER
+from mrseg_label.nnunet.environment import READER, plain_labels
 
 CONVENTIONS_FILE = "mrseg_model.json"
 CANONICAL = "RAS"  # what READER brings every image to
@@ -172,11 +172,6 @@ def stated_heads(folder: Path, scheme: LabelScheme) -> dict[int, tuple[int, ...]
     for theirs, ours in ModelConventions(CANONICAL, structures).label_ids(labels, scheme).items():
         heads[ours] = (*heads.get(ours, ()), theirs)
     return heads
-
-
-def plain_labels(labels: Mapping[str, Any]) -> dict[str, int]:
-    """Drop background and nnU-Net's label ``ignore`` from the labels of a data set."""
-    return {name: int(number) for name, number in labels.items() if name not in (BACKGROUND, IGNORE)}
 
 
 def network_axes(orientation: str, transpose_forward: tuple[int, ...] | list[int] | None) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ import contextlib
 import io
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,11 @@ class NnunetFolders:
         for folder in (self.raw, self.preprocessed, self.results):
             folder.mkdir(parents=True, exist_ok=True)
         os.environ.update(self.variables(processes, augmentation_processes))
+
+
+def plain_labels(labels: Mapping[str, Any]) -> dict[str, int]:
+    """Drop background and nnU-Net's label ``ignore`` from the labels of a data set."""
+    return {name: int(number) for name, number in labels.items() if name not in (BACKGROUND, IGNORE)}
 
 
 def prepare_for_prediction() -> None:

@@ -19,8 +19,14 @@ from numpy.typing import NDArray
 from mrseg_label.errors import InvalidInput
 from mrseg_label.files import replacing
 from mrseg_label.imaging import Geometry, canonical, from_canonical, load_image, write_nifti
-from mrseg_label.nnunet.conventions import ModelConventions, plain_labels
-from mrseg_label.nnunet.environment import STOCK_TRAINER, available_cores, prepare_for_prediction, quiet
+from mrseg_label.nnunet.conventions import ModelConventions
+from mrseg_label.nnunet.environment import (
+    STOCK_TRAINER,
+    available_cores,
+    plain_labels,
+    prepare_for_prediction,
+    quiet,
+)
 from mrseg_label.nnunet.warm_start import find_configuration_folder
 
 _NIFTI = (".nii", ".nii.gz")

@@ -17,7 +17,7 @@ from typing import Any
 from mrseg_label.companions import is_companion, is_companion_folder
 from mrseg_label.errors import InvalidInput
 from mrseg_label.files import sha256_of
-from mrseg_label.nnunet.conventions import plain_labels
+from mrseg_label.nnunet.environment import plain_labels
 
 _DATASET = re.compile(r"Dataset\d{3}_[A-Za-z0-9_.-]+")
 _TRAINED = re.compile(r"[A-Za-z0-9_.-]+?__[A-Za-z0-9_.-]+?__[A-Za-z0-9_.-]+")

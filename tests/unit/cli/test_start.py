@@ -20,7 +20,16 @@ SLOW = (
     "numpy", "pandas", "pydicom", "scipy", "skimage", "starlette", "torch", "totalsegmentator", "uvicorn",
 )  # fmt: skip
 # Commands that work on voxels, train, or serve; they load what that takes.
-HEAVY = {"annotations compare", "annotations restore", "demo", "export", "import", "serve"}
+HEAVY = {
+    "annotations compare",
+    "annotations restore",
+    "demo",
+    "export",
+    "import",
+    "models import",
+    "models try",
+    "serve",
+}
 # Every other command, with arguments that lead it to the end or to the row that it does not find.
 LIGHT: dict[str, tuple[str, ...]] = {
     "annotations accept": ("none",),
@@ -41,7 +50,6 @@ LIGHT: dict[str, tuple[str, ...]] = {
     "init": ("--workspace", "."),
     "models compare": ("bootstrap", "bootstrap"),
     "models export": ("none", "model.zip"),
-    "models import": ("none.zip",),
     "models list": (),
     "models promote": ("none",),
     "models rollback": (),
