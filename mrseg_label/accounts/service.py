@@ -16,7 +16,8 @@ from mrseg_label.catalog.tables import Account
 from mrseg_label.catalog.types import ANONYMOUS, DEFAULT_CLIENT, IMPORT_AUTHOR, LOCAL, PROGRAM, UNKNOWN, Role
 from mrseg_label.errors import Conflict, InvalidInput, NotFound
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,63}")
+MAX_NAME_LENGTH = 64
+_NAME = re.compile(rf"[a-z0-9][a-z0-9._@+-]{{0,{MAX_NAME_LENGTH - 1}}}")
 # The audit trail and annotations use these names for requests without an account and for the program itself.
 RESERVED = frozenset({ANONYMOUS, DEFAULT_CLIENT, IMPORT_AUTHOR, UNKNOWN, LOCAL, PROGRAM, "monailabel"})
 

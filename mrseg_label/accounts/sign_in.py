@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from mrseg_label.accounts import throttle
 from mrseg_label.accounts.credentials import KEY_PREFIX, identify_key, record_use
+from mrseg_label.accounts.derived_names import derived_names, printable
 from mrseg_label.accounts.identity import Identity
 from mrseg_label.accounts.passwords import digest, verify
 from mrseg_label.accounts.service import account_name
@@ -114,38 +115,42 @@ class SignIn:
 
         Parameters
         ----------
-        issuer, subject : the provider, and its own unchanging identifier of the user.
-        name : the provider's name for the user, which becomes the name of the account.
+        issuer, subject : the provider, and its own unchanging identifier of the user, to which the account is bound.
+        name : the provider's present name for the user, or "". The name of a new account is derived from it and never
+            changes; it is never that of an account which somebody else has, whatever the provider calls its users.
         role : the present role, according to the provider.
 
         Raises
         ------
         Unauthorized
-            The account is disabled, or the name cannot be used or belongs to another account.
+            The account is disabled.
         """
-        try:
-            name = account_name(name)
-        except InvalidInput as error:
-            raise Unauthorized(f"the identity provider's name for you cannot be used here: {error}") from error
-        try:
-            return self._sign_in_provider_user(issuer, subject, name, role, peer)
-        except IntegrityError:  # two first sign-ins at once
-            return self._sign_in_provider_user(issuer, subject, name, role, peer)
+        for last in (False, False, True):
+            try:
+                return self._sign_in_provider_user(issuer, subject, printable(name), role, peer)
+            except IntegrityError:  # others take the name, or sign in as the same user, for the first time at once
+                if last:
+                    raise
+        raise AssertionError("unreachable")
 
     def _sign_in_provider_user(self, issuer: str, subject: str, name: str, role: Role, peer: str) -> str:
         with self._catalog.begin() as session:
             account = rows.by_subject(session, issuer, subject)
             if account is None:
-                if rows.account(session, name) is not None:
-                    # The provider's user of that name need not be the person to whom an admin gave it here.
-                    raise Unauthorized(
-                        f"an account named {name} exists already and does not belong to this identity provider; ask an administrator of this server"
-                    )
-                account = Account(name=name, role=role, issuer=issuer, subject=subject, created_by=issuer)
+                names = derived_names(name, issuer, subject)
+                # The provider's user of a name need not be the person who has an account of that name here.
+                free = next(derived for derived in names if rows.account(session, derived) is None)
+                account = Account(name=free, role=role, issuer=issuer, subject=subject, created_by=issuer)
+                account.provider_name = name or None
                 session.add(account)
                 session.flush()
-                audit.record(session, name, "account.add", name, role=str(role), issuer=issuer)
+                audit.record(session, free, "account.add", free, role=str(role), issuer=issuer, provider_name=name)
             check_enabled(account)
+            if name and account.provider_name != name:
+                if account.provider_name is not None:
+                    change = {"before": account.provider_name, "provider_name": name}
+                    audit.record(session, issuer, "account.provider-name", account.name, **change)
+                account.provider_name = name
             account.provider_seen_at = self._catalog.now(session)
             if account.role is not role:
                 audit.record(session, issuer, "account.role", account.name, before=str(account.role), role=str(role))

@@ -58,8 +58,8 @@ def list_users(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -
     if not found:
         print_line("There are no accounts yet. Create the first with: mrseg-label users add NAME --role admin")
         return
-    rows = [(item.name, item.role, item.signs_in_by, item.created, item.disabled) for item in found]
-    print_table(("name", "role", "signs in with", "created", "disabled"), rows)
+    rows = [(item.name, item.role, item.signs_in_by, item.provider_name, item.created, item.disabled) for item in found]
+    print_table(("name", "role", "signs in with", "name there", "created", "disabled"), rows)
     shown = [(key.id, key.account, key.kind, key.label, key.last_used) for item in found for key in item.credentials]
     if shown:
         print_table(("credential", "account", "kind", "label", "last used"), shown)

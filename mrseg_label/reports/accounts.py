@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from mrseg_label.accounts import credentials, service
 from mrseg_label.catalog import Catalog
-from mrseg_label.reports.documents.accounts import AccountDetail, AppPasswordOut
+from mrseg_label.reports.documents.accounts import AccountDetail, AccountOut, AppPasswordOut
 
 
 def read_accounts(catalog: Catalog) -> list[AccountDetail]:
     """Read all accounts, each with its API keys and app passwords that are in use."""
     in_use = [item for item in credentials.list_credentials(catalog) if item.revoked_at is None]
     return [AccountDetail.of_detail(row, in_use) for row in service.list_accounts(catalog)]
+
+
+def read_account(catalog: Catalog, name: str) -> AccountOut:
+    """Read an account. Raises :class:`~mrseg_label.errors.NotFound`."""
+    with catalog.read() as session:
+        return AccountOut.of(service.get(session, name))
 
 
 def read_app_passwords(catalog: Catalog, account: str) -> list[AppPasswordOut]:

@@ -24,6 +24,7 @@ from mrseg_label.http.browsers import SESSION_COOKIE, check_same_origin
 from mrseg_label.http.limits import FORM_LIMITS
 from mrseg_label.http.public_address import public_address, public_path, stated_origin
 from mrseg_label.http.readers import SIGN_IN_IS_OFF, RequiredIdentity, peer_of
+from mrseg_label.reports.accounts import read_account
 from mrseg_label.web.pages import PageRoute, add_retry_after, page, sentence
 
 
@@ -79,7 +80,15 @@ def router(settings: Settings, catalog: Catalog, sign_in: SignIn | None) -> APIR
         request: Request, identity: Identity, status: int = 200, *, message: str = "", secret: str = "", label: str = ""
     ) -> Response:
         in_use = [row for row in credentials.list_credentials(catalog, identity.name) if row.revoked_at is None]
-        values = {"identity": identity, "passwords": in_use[::-1], "message": message, "secret": secret, "label": label}
+        known_as = read_account(catalog, identity.name).provider_name
+        values = {
+            "identity": identity,
+            "known_as": known_as,
+            "passwords": in_use[::-1],
+            "message": message,
+            "secret": secret,
+            "label": label,
+        }
         return page(request, "account.html", status, address=public_address(settings, request), **values)
 
     @routes.get(paths.OIDC_LOGIN)

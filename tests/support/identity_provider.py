@@ -70,9 +70,12 @@ class IdentityProvider:
         """Register the annotation server, or one more address of it."""
         self._send_command({"redirect_uri": redirect_uri})
 
-    def set_user(self, name: str, *groups: str) -> str:
-        """Create a user if needed, and make them a member of exactly these groups; returns the name."""
-        self._send_command({"user": name, "groups": groups})
+    def set_user(self, name: str, *groups: str, called: str | None = None) -> str:
+        """Create a user if needed, and make them a member of exactly these groups; returns the name.
+
+        ``called`` is what the provider tells others as the name; empty: it tells none.
+        """
+        self._send_command({"user": name, "groups": groups, "called": called})
         return name
 
     def _send_command(self, command: dict[str, Any]) -> None:
@@ -129,7 +132,10 @@ def main(port: int) -> None:
         },
         "CANAILLE_OIDC": {
             "TRUSTED_DOMAINS": [],
-            "USERINFO_MAPPING": {"PREFERRED_USERNAME": "{{ user.user_name }}", "SUB": "{{ user.identifier }}-id"},
+            "USERINFO_MAPPING": {
+                "PREFERRED_USERNAME": "{{ called.get(user.user_name, user.user_name) | safe }}",
+                "SUB": "{{ user.identifier }}-id",
+            },
         },
         "CANAILLE_HYPERCORN": {},
     }
@@ -147,6 +153,8 @@ def main(port: int) -> None:
 
     MemoryBackend.do_query = match_every_filter
     application = create_app(config=config, backend=None, env_file=None, wrap_asgi=False)
+    called: dict[str, str] = {}
+    application.jinja_env.globals["called"] = called
 
     def carry_out(command: dict[str, Any]) -> None:
         known = Backend.instance.get(models.Client, client_id=CLIENT_ID)
@@ -170,6 +178,8 @@ def main(port: int) -> None:
             made.audience = [made]
             Backend.instance.save(made)
             return
+        if command["called"] is not None:
+            called[command["user"]] = command["called"]
         user = Backend.instance.get(models.User, user_name=command["user"])
         if user is None:
             user = models.User(

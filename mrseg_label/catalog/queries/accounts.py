@@ -29,9 +29,14 @@ def accounts(session: Session) -> Sequence[Account]:
 
 
 def by_subject(session: Session, issuer: str, subject: str) -> Account | None:
-    """The account of a person by the identity provider and its id of them."""
-    query = select(Account).where(Account.issuer == issuer, Account.subject == subject)
-    return session.scalars(query).one_or_none()
+    """The account of a person by the identity provider and its id of them.
+
+    A provider's address with and without a slash at its end is the same provider.
+    """
+    same = (issuer, issuer.rstrip("/"), f"{issuer.rstrip('/')}/")
+    query = select(Account).where(Account.issuer.in_(same), Account.subject == subject).order_by(Account.created_at)
+    found = session.scalars(query).all()
+    return next((row for row in found if row.issuer == issuer), found[0] if found else None)
 
 
 def active_admins(session: Session) -> int:

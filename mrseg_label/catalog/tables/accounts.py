@@ -22,6 +22,7 @@ class Account(Base):
     password_hash: Mapped[str | None]  # argon2; None: signs in through the identity provider, or only with keys
     issuer: Mapped[str | None]  # the identity provider; ``subject`` is its own id of the person
     subject: Mapped[str | None]
+    provider_name: Mapped[str | None]  # what the provider calls the person now; the account's own name never changes
     provider_seen_at: Mapped[datetime | None]  # last sign-in through the provider
     created_at: Mapped[datetime] = mapped_column(default=now)
     created_by: Mapped[str]

@@ -63,6 +63,7 @@ class AccountOut(BaseModel):
     name: str
     role: Role
     signs_in_by: str = Field(description="password, key, or the address of the identity provider")
+    provider_name: str | None = Field(description="what the identity provider calls the person")
     created: Moment
     disabled: Moment | None
 
@@ -73,6 +74,7 @@ class AccountOut(BaseModel):
             name=row.name,
             role=row.role,
             signs_in_by=_signs_in_by(row),
+            provider_name=row.provider_name,
             created=row.created_at,
             disabled=row.disabled_at,
         )

@@ -145,12 +145,13 @@ def test_an_account_of_the_identity_provider(catalog: Catalog) -> None:
         "eve.example@hospital.example",
         Role.RADIOLOGIST,
     )
-    with pytest.raises(Unauthorized, match="does not belong to this identity provider"):
-        sign_in.sign_in_with_provider(issuer, "subject-2", "ada", Role.ADMIN, "10.0.0.1")
-    with pytest.raises(Unauthorized, match="does not belong to this identity provider"):
-        sign_in.sign_in_with_provider(
-            "https://other.example", "subject-1", "eve.example@hospital.example", Role.ADMIN, "x"
-        )
+    # A name opens nobody else's account: neither a local one, nor that of another provider's user.
+    other = sign_in.sign_in_with_provider(issuer, "subject-2", "ada", Role.ADMIN, "10.0.0.1")
+    assert sign_in.identify(other).name == "ada-2"
+    other = sign_in.sign_in_with_provider(
+        "https://other.example", "subject-1", "eve.example@hospital.example", Role.ADMIN, "x"
+    )
+    assert sign_in.identify(other).name == "eve.example@hospital.example-2"
     with pytest.raises(Unauthorized, match="wrong name"):
         sign_in.sign_in_with_password("eve.example@hospital.example", "", "10.0.0.1")
     _, secret = credentials.make(
@@ -170,7 +171,18 @@ def test_an_account_of_the_identity_provider(catalog: Catalog) -> None:
     with pytest.raises(Unauthorized, match="disabled"):
         sign_in.sign_in_with_provider(issuer, "subject-1", "eve", Role.ADMIN, "10.0.0.1")
     with catalog.read() as session:
-        assert session.query(Account).count() == 2
+        assert session.query(Account).count() == 4
+
+
+def test_first_sign_ins_at_once_make_one_account_for_each_person(catalog: Catalog) -> None:
+    sign_in = SignIn(catalog, 1.0)
+    subjects = iter(["1", "2", "1", "2"])
+    outcomes = at_once(
+        4, lambda: sign_in.sign_in_with_provider("https://i", next(subjects), "o'hara", Role.REVIEWER, "x")
+    )
+    assert outcomes == {"done": 4}
+    found = sorted(row.name for row in service.list_accounts(catalog) if row.issuer is not None)
+    assert found == ["ohara", "ohara-2"]
 
 
 def test_a_first_sign_in_in_two_windows_makes_one_account(catalog: Catalog) -> None:

@@ -109,10 +109,12 @@ def test_the_name_of_a_local_account_cannot_be_taken_over(
     served: Running, hospital: IdentityProvider, browser: Browser
 ) -> None:
     hospital.set_user("house", ADMIN)
-    reply = sign_in(browser, hospital, "house")
-    assert reply.status_code == 401 and "does not belong to this identity provider" in visible_text(reply)
-    assert role_of(served, "house") is Role.RADIOLOGIST
-    assert browser.get("/account").headers["location"] == "/account/sign-in"
+    assert sign_in(browser, hospital, "house").status_code == 303
+    assert "house-2 Signed in as admin Your hospital account is called house." in visible_text(browser.get("/account"))
+    assert (role_of(served, "house"), role_of(served, "house-2")) == (Role.RADIOLOGIST, Role.ADMIN)
+    with open_browser(served) as other:  # whose password still belongs to the local account alone
+        assert post_form(other, "/account/sign-in", username="house", password=PASSWORD).status_code == 303
+        assert "house Signed in as radiologist" in visible_text(other.get("/account"))
 
 
 def test_a_disabled_account_is_refused(served: Running, hospital: IdentityProvider, browser: Browser) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from starlette.requests import Request
 
@@ -11,7 +9,7 @@ from mrseg_label.accounts.oidc.claims import claim_entries, provider_user_of
 from mrseg_label.accounts.oidc.settings import check_sign_in_settings
 from mrseg_label.catalog.types import Role
 from mrseg_label.config import Settings
-from mrseg_label.errors import ConfigurationError, MrsegError
+from mrseg_label.errors import ConfigurationError, Forbidden
 from mrseg_label.web.routes import redirect_uri
 from tests.support.browsers import (
     CALLBACK,
@@ -67,9 +65,22 @@ def test_roles_are_found_where_providers_put_them() -> None:
     settings = Settings(oidc_issuer="https://id.example", oidc_client_id="x")
     claims = {"sub": "1", "preferred_username": "ada", "realm_access": {"roles": [REVIEWER, READER]}}
     assert provider_user_of(claims, settings, "i").role is Role.REVIEWER
-    nameless: list[Callable[[], dict[str, object]]] = [
-        lambda: {**claims, "sub": ""}, lambda: {**claims, "preferred_username": ["ada"]}, lambda: {"sub": "1"},
-    ]  # fmt: skip
-    for make in nameless:
-        with pytest.raises(MrsegError, match="preferred_username"):
-            provider_user_of(make(), settings, "i")
+    for subject in ("", None, 7, "x" * 256, "a\x00b", "\ud800"):
+        with pytest.raises(Forbidden, match="'sub'"):
+            provider_user_of({**claims, "sub": subject}, settings, "i")
+
+
+def test_a_name_is_found_where_providers_put_it_or_is_empty() -> None:
+    settings = Settings(oidc_issuer="https://id.example", oidc_client_id="x", oidc_name_claim="unique_name")
+    claims = {"sub": "1", "realm_access": {"roles": [READER]}}
+    for further, name in (
+        ({"unique_name": "HOSPITAL\\ada", "preferred_username": "other"}, "HOSPITAL\\ada"),
+        ({"unique_name": " \t", "preferred_username": "ada"}, "ada"),
+        ({"unique_name": ["ada"], "email": "ada@hospital.example", "name": "Ada"}, "ada@hospital.example"),
+        ({"name": " Ada\n\u202e  King\x00\ud800 "}, "Ada King"),
+        ({"unique_name": "\u200b", "name": 7}, ""),
+        ({}, ""),
+    ):
+        assert provider_user_of({**claims, **further}, settings, "i").name == name
+    with pytest.raises(Forbidden, match="a user without a name but gives you no role"):
+        provider_user_of({"sub": "1"}, settings, "i")
