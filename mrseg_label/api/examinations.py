@@ -8,6 +8,7 @@ from mrseg_label.api import paging
 from mrseg_label.api.requests import AssignmentRequest, ReaderRequest, UnusableRequest
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries.examinations import ExaminationFilter
+from mrseg_label.catalog.types import CaseState
 from mrseg_label.http.readers import CurrentReader, with_client_name
 from mrseg_label.reports.cases import (
     read_acquisition_id,
@@ -34,11 +35,12 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
         sequence: paging.Filter = None,
         annotated: bool | None = None,
         excluded: bool | None = None,
+        state: CaseState | None = None,
         limit: paging.Limit = paging.LIMIT,
         cursor: paging.Cursor = None,
     ) -> Page[ExaminationOut]:
         # No filter by participant: nothing that identifies a person belongs in an address.
-        wanted = ExaminationFilter(station, sequence, annotated, excluded)
+        wanted = ExaminationFilter(station, sequence, annotated, excluded, state)
         return read_examinations(catalog, wanted, limit, cursor, reader.role)
 
     @routes.post(

@@ -150,6 +150,17 @@ class StructureState(StrEnum):
         return self not in (StructureState.NOT_ANNOTATED, StructureState.FILLED)
 
 
+class CaseState(StrEnum):
+    """Where a case is; of several that hold the first of these."""
+
+    EXCLUDED = "excluded"  # by itself or with its participant
+    ASSIGNED = "assigned"  # a reader has it, also for a second reading or a review
+    AWAITING_REVIEW = "awaiting_review"
+    ANNOTATED = "annotated"
+    WAITING = "waiting"  # for a reader
+    NO_IMAGE = "no_image"  # has none that a reader could open
+
+
 class CaseRole(StrEnum):
     """What a case in a snapshot is used for."""
 

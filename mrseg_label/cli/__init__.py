@@ -21,6 +21,7 @@ from mrseg_label.cli import (
     export,
     import_,
     jobs,
+    lists,
     models,
     rounds,
     serving,
@@ -39,7 +40,7 @@ app = typer.Typer(
 # The panels of --help, in its order, and the modules whose commands they show.
 _PANELS = {
     "Workspace": (workspace, demo, doctor, backup),
-    "Data": (import_, export),
+    "Data": (import_, lists, export),
     "Server and accounts": (serving, jobs, users),
     "Annotation": (cases, annotation),
     "Training": (rounds, models),

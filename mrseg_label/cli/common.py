@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from mrseg_label.catalog.opening import OpenedWorkspace
+    from mrseg_label.reports.documents.base import Page
 
 # A command's parameter is the folder; the value that `opened` makes of it is the workspace.
 WorkspaceOption = Annotated[
@@ -26,7 +27,15 @@ HERE = Path()
 LOCAL = (
     "local"  # actor at the command line: no account, since whoever can write the workspace can change everything anyway
 )
-NO_LIMIT = 1_000_000  # rows; the command line prints whole lists, not pages
+NO_LIMIT = 1_000_000  # rows; what programs read is whole lists, not pages
+_SHOWN = 50  # rows of a table, unless more are asked for
+LimitOption = Annotated[
+    int | None,
+    typer.Option("--limit", min=1, metavar="N", help="Number of rows.", show_default="50; all with --json"),
+]
+CursorOption = Annotated[
+    str | None, typer.Option("--cursor", metavar="CURSOR", help="Begin behind the rows that were printed before.")
+]
 _PIPE_WIDTH = 1000  # in a pipe nothing is folded to the width of a terminal that is not there
 
 Command = Callable[..., Any]
@@ -56,9 +65,28 @@ def print_json(document: BaseModel | dict[str, Any]) -> None:
     typer.echo(json.dumps(content, ensure_ascii=False, indent=2))
 
 
-def print_page(documents: Sequence[BaseModel]) -> None:
-    """Print a whole list in the form of the REST interface."""
-    print_json({"items": [document.model_dump(mode="json") for document in documents], "next": None})
+def rows_of(limit: int | None, as_json: bool) -> int:
+    """Return how many rows a list prints."""
+    return limit or (NO_LIMIT if as_json else _SHOWN)
+
+
+def print_page(documents: Sequence[BaseModel], cursor: str | None = None) -> None:
+    """Print a list in the form of the REST interface; ``cursor`` is that of the next page, if there is one."""
+    print_json({"items": [document.model_dump(mode="json") for document in documents], "next": cursor})
+
+
+def print_rest(page: Page[Any], total: int, *, is_first: bool) -> None:
+    """Print below a table how many rows it leaves out, and how to get them.
+
+    Parameters
+    ----------
+    total : rows of the whole list.
+    is_first : whether the table began with the first of them.
+    """
+    if page.next is None:
+        return
+    left_out = f"{total - len(page.items):,} more" if is_first else "more"
+    print_line(f"... and {left_out}. All of them: --limit {total}; the next: --cursor {page.next}")
 
 
 def print_line(text: str) -> None:

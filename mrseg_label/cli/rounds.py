@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +19,9 @@ from mrseg_label.cli.common import (
     print_page,
     print_table,
 )
+
+if TYPE_CHECKING:
+    from mrseg_label.reports.documents.rounds import RoundOut
 
 group = typer.Typer(help="Start, follow, cancel and retry training rounds.", no_args_is_help=True)
 Number = Annotated[int, typer.Argument(min=1, metavar="NUMBER", help="Number of the round, from `rounds list`.")]
@@ -94,7 +98,40 @@ def start(
     if as_json:
         print_json(document)
     else:
-        print_line(f"Round {document.number} is queued. Follow it with: mrseg-label rounds show {document.number}")
+        print_line(f"Round {document.number} is queued. Follow it with: mrseg-label rounds follow {document.number}")
+
+
+@group.command("follow")
+def follow(
+    number: Annotated[
+        int | None,
+        typer.Argument(
+            min=1,
+            metavar="[NUMBER]",
+            help="Number of the round.",
+            show_default="the round in progress, else the newest",
+        ),
+    ] = None,
+    folder: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Follow a round until it has ended; exit with 1 if it failed or was cancelled. Ctrl-C leaves the round running."""
+    from mrseg_label.reports.rounds import follow_round, read_followed_round
+
+    with opened(folder) as workspace:
+        document = read_followed_round(workspace.catalog, number)
+        try:
+            document = _show_progress(follow_round(workspace.catalog, document.number), document)
+        except KeyboardInterrupt:
+            again = f"mrseg-label rounds follow {document.number}"
+            typer.echo(f"Stopped following; round {document.number} goes on. Follow it again with: {again}", err=True)
+            raise typer.Exit(130) from None
+    if as_json:
+        print_json(document)
+    else:
+        print_line(_outcome(document))
+    if document.state != "done":
+        raise typer.Exit(1)
 
 
 @group.command("cancel")
@@ -147,6 +184,49 @@ def log(number: Number, folder: WorkspaceOption = HERE, as_json: JsonOption = Fa
 def register(app: typer.Typer) -> None:
     """Add the group to the application."""
     app.add_typer(group, name="rounds")
+
+
+def _show_progress(changes: Iterable[RoundOut], document: RoundOut) -> RoundOut:
+    """Show a round on standard error: a bar on a terminal, elsewhere a line for each step. Returns its last state."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    step = ""
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(step, total=1.0)
+        for document in changes:
+            before, step = step, _step(document)
+            bar.update(task, description=step, completed=document.progress.get("fraction") or 0.0)
+            if not console.is_terminal and step != before:
+                typer.echo(step, err=True)
+    return document
+
+
+def _step(document: RoundOut) -> str:
+    """Say where a round is, such as ``round 3: training, fold 0, epoch 12 of 50``."""
+    progress = document.progress
+    parts = [f"round {document.number}: {document.state}"]
+    if document.state == "queued":
+        parts.append("a worker of mrseg-label serve begins it")
+    elif document.state == "training":
+        parts += [f"fold {progress['fold']}"] if progress.get("fold") is not None else []
+        parts += [f"epoch {progress.get('epoch', 0)} of {progress['epochs']}"] if progress.get("epochs") else []
+    elif progress.get("cases"):
+        parts.append(f"{progress['cases']} cases")
+    return ", ".join(parts)
+
+
+def _outcome(document: RoundOut) -> str:
+    """Say how a round ended."""
+    if document.state != "done":
+        reason = (document.error or "").strip().rpartition("\n")[2]
+        again = f"Try again with: mrseg-label rounds retry {document.number}"
+        return f"Round {document.number}: {document.state}{': ' if reason else ''}{reason}. {again}"
+    verdict = "makes the drafts now" if document.result.get("promoted") else "was not promoted"
+    why = f" ({document.result['reason']})" if document.result.get("reason") else ""
+    return f"Round {document.number} is done. {document.model_version} {verdict}{why}."
 
 
 def _model(version: str | None, promoted: object) -> str | None:

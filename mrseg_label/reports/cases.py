@@ -37,9 +37,15 @@ def read_examinations(
         The cursor does not come from this list.
     """
     with catalog.read() as session:
-        rows = examinations.page(session, wanted, limit + 1, decode_position(cursor))
+        rows = examinations.page(session, wanted, catalog.now(session), limit + 1, decode_position(cursor))
         found = _examination_documents(session, catalog, rows)
     return page_of([item.for_role(role) for item in found], limit, lambda item: (item.created, item.id))
+
+
+def count_examinations(catalog: Catalog, wanted: ExaminationFilter) -> int:
+    """Count the examinations of the kind that is wanted."""
+    with catalog.read() as session:
+        return examinations.count(session, wanted, catalog.now(session))
 
 
 def read_examination(catalog: Catalog, examination_id: str, role: Role | None = None) -> ExaminationOut:
@@ -153,5 +159,8 @@ def _annotation_documents(
 
 
 def _examination_documents(session: Session, catalog: Catalog, rows: Sequence[Examination]) -> list[ExaminationOut]:
-    ends = assignments.end_times(session, [row.acquisition_id for row in rows], catalog.now(session))
-    return [ExaminationOut.of(row, ends.get(row.acquisition_id)) for row in rows]
+    moment = catalog.now(session)
+    acquisition_ids = list({row.acquisition_id for row in rows})
+    ends = assignments.end_times(session, acquisition_ids, moment)
+    states = examinations.states(session, acquisition_ids, moment)
+    return [ExaminationOut.of(row, states[row.acquisition_id], ends.get(row.acquisition_id)) for row in rows]

@@ -81,6 +81,22 @@ def decode_number(cursor: str | None) -> int | None:
     raise _unknown_cursor(cursor)
 
 
+def decode_name(cursor: str | None) -> str | None:
+    """Decode a cursor that holds a name; None stays None.
+
+    Raises
+    ------
+    InvalidInput
+        The cursor does not come from such a list.
+    """
+    if cursor is None:
+        return None
+    match _decode(cursor):
+        case [str(name)] if name.isprintable():
+            return name
+    raise _unknown_cursor(cursor)
+
+
 def _decode(cursor: str) -> Any:
     try:
         return json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.queries import rounds
 from mrseg_label.catalog.tables import Round
+from mrseg_label.catalog.types import ENDED_ROUNDS
 from mrseg_label.errors import NotFound
 from mrseg_label.reports.documents.base import Page
 from mrseg_label.reports.documents.rounds import RoundDetail, RoundOut
@@ -17,6 +19,7 @@ from mrseg_label.rounds.service import log_path
 from mrseg_label.workspace import Workspace
 
 MAX_LOG_BYTES = 1 << 20
+FOLLOW_SECONDS = 1.0
 
 
 def read_rounds(catalog: Catalog, limit: int, cursor: str | None = None) -> Page[RoundOut]:
@@ -39,6 +42,41 @@ def read_newest_round(catalog: Catalog) -> RoundOut | None:
         return _documents(session, [newest])[0] if newest is not None else None
 
 
+def read_followed_round(catalog: Catalog, number: int | None) -> RoundOut:
+    """Read a round, by default the one that is queued or running, else the newest.
+
+    Raises
+    ------
+    NotFound
+        There is no such round, or none at all.
+    """
+    with catalog.read() as session:
+        row = rounds.get(session, number) if number else rounds.active(session) or rounds.newest(session)
+        if row is None:
+            raise NotFound(
+                _no_round(number) if number else "no round was started yet; start one with: mrseg-label rounds start"
+            )
+        return _documents(session, [row])[0]
+
+
+def follow_round(catalog: Catalog, number: int) -> Iterator[RoundOut]:
+    """Read a round until it has ended, and yield it whenever it has changed.
+
+    Raises
+    ------
+    NotFound
+        There is no such round.
+    """
+    before: RoundOut | None = None
+    while before is None or before.state not in ENDED_ROUNDS:
+        if before is not None:
+            time.sleep(FOLLOW_SECONDS)
+        present = read_followed_round(catalog, number)
+        if present != before:
+            yield present
+        before = present
+
+
 def read_round(catalog: Catalog, number: int) -> RoundDetail:
     """Read a round with the cases of its snapshot.
 
@@ -50,7 +88,7 @@ def read_round(catalog: Catalog, number: int) -> RoundDetail:
     with catalog.read() as session:
         row = rounds.get(session, number)
         if row is None:
-            raise NotFound(f"there is no round {number}; list the rounds with: mrseg-label rounds list")
+            raise NotFound(_no_round(number))
         counts = rounds.case_counts(session, [number]).get(number, {})
         return RoundDetail.of_detail(row, counts, rounds.versions_of(session, [number]).get(number))
 
@@ -80,3 +118,7 @@ def _documents(session: Session, rows: Sequence[Round]) -> list[RoundOut]:
     counts = rounds.case_counts(session, numbers)
     versions = rounds.versions_of(session, numbers)
     return [RoundOut.of(row, counts.get(row.number, {}), versions.get(row.number)) for row in rows]
+
+
+def _no_round(number: int) -> str:
+    return f"there is no round {number}; list the rounds with: mrseg-label rounds list"

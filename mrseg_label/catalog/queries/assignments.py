@@ -3,15 +3,74 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, select, update
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.queries import concepts
+from mrseg_label.catalog.queries.paging import newest_first
 from mrseg_label.catalog.reader import Reader
-from mrseg_label.catalog.tables import Acquisition, Assignment, Examination
-from mrseg_label.catalog.types import AssignmentOutcome
+from mrseg_label.catalog.tables import Acquisition, Assignment, Examination, Participant
+from mrseg_label.catalog.types import AssignmentOutcome, Position
+
+
+@dataclass(frozen=True)
+class AssignmentFilter:
+    """Which assignments are listed; None does not restrict.
+
+    Attributes
+    ----------
+    reader : name of an account or, without sign-in, of a client.
+    is_open : only those that have neither ended nor expired, or only the others.
+    outcome : how they ended; those whose time is over have expired, also before anything has recorded it.
+    """
+
+    reader: str | None = None
+    participant: str | None = None  # code
+    is_open: bool | None = None
+    outcome: AssignmentOutcome | None = None
+
+    def conditions(self, moment: datetime) -> list[ColumnElement[bool]]:
+        """Translate the filter into SQL conditions."""
+        conditions: list[ColumnElement[bool]] = []
+        if self.reader is not None:
+            conditions.append(func.coalesce(Assignment.account, Assignment.client) == self.reader)
+        if self.participant is not None:
+            conditions.append(Participant.code == self.participant)
+        if self.is_open is not None:
+            opened = concepts.is_open(Assignment, moment)
+            conditions.append(opened if self.is_open else ~opened)
+        if self.outcome is not None:
+            over = and_(Assignment.ended_at.is_(None), Assignment.expires_at <= moment)
+            ended = Assignment.outcome == self.outcome
+            conditions.append(or_(ended, over) if self.outcome is AssignmentOutcome.EXPIRED else ended)
+        return conditions
+
+
+def page(
+    session: Session, wanted: AssignmentFilter, moment: datetime, limit: int, after: Position | None = None
+) -> Sequence[tuple[Assignment, Acquisition]]:
+    """Assignments with their cases, newest first."""
+    query: Select[Any] = select(Assignment, Acquisition).join(  # type: ignore[assignment]
+        Acquisition, Acquisition.id == Assignment.acquisition_id
+    )
+    query = query.join(Participant, Participant.id == Acquisition.participant_id).where(*wanted.conditions(moment))
+    query = newest_first(query, Assignment.created_at, Assignment.id, after).limit(limit)
+    return [(assignment, case) for assignment, case in session.execute(query).unique()]
+
+
+def count(session: Session, wanted: AssignmentFilter, moment: datetime) -> int:
+    """How many assignments there are of the kind that is wanted."""
+    query = (
+        select(func.count())
+        .select_from(Assignment)
+        .join(Acquisition, Acquisition.id == Assignment.acquisition_id)
+        .join(Participant, Participant.id == Acquisition.participant_id)
+    )
+    return session.scalars(query.where(*wanted.conditions(moment))).one()
 
 
 def of_reader(reader: Reader) -> ColumnElement[bool]:

@@ -16,11 +16,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, exists, or_
+from sqlalchemy import ColumnElement, and_, case, exists, or_
 from sqlalchemy.orm import aliased
 
 from mrseg_label.catalog.tables import Acquisition, Annotation, Assignment, Review, RoundCase
-from mrseg_label.catalog.types import IMPORT_AUTHOR, AnnotationState, Verdict
+from mrseg_label.catalog.types import IMPORT_AUTHOR, AnnotationState, CaseState, Verdict
 
 Condition = ColumnElement[bool]
 
@@ -99,6 +99,18 @@ def is_waiting(moment: datetime) -> Condition:
     A case that was sent back waits for its author for a while, and then for everybody.
     """
     return and_(is_usable(), ~is_annotated(), ~is_assigned(moment, second_reading=False), ~is_awaiting_review())
+
+
+def state(moment: datetime) -> ColumnElement[str]:
+    """The text of the :class:`CaseState` of a case: one for each, where the conditions above may hold together."""
+    return case(
+        (~is_included(), CaseState.EXCLUDED.value),
+        (is_assigned(moment), CaseState.ASSIGNED.value),
+        (is_awaiting_review(), CaseState.AWAITING_REVIEW.value),
+        (is_annotated(), CaseState.ANNOTATED.value),
+        (is_usable(), CaseState.WAITING.value),
+        else_=CaseState.NO_IMAGE.value,
+    )
 
 
 def is_annotated_by_reader() -> Condition:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
-from sqlalchemy import exists, or_, select
+from sqlalchemy import Select, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.queries import concepts
 from mrseg_label.catalog.queries.paging import newest_first
 from mrseg_label.catalog.tables import Acquisition, Alias, Examination, Participant
-from mrseg_label.catalog.types import Position
+from mrseg_label.catalog.types import CaseState, Position
 
 
 @dataclass(frozen=True)
@@ -22,10 +24,16 @@ class ExaminationFilter:
     sequence: str | None = None
     annotated: bool | None = None
     excluded: bool | None = None
+    state: CaseState | None = None
+    participant: str | None = None  # code
 
-    def conditions(self) -> list[concepts.Condition]:
-        """Translate the filter into SQL conditions."""
+    def conditions(self, moment: datetime) -> list[concepts.Condition]:
+        """Translate the filter into SQL conditions; assignments end with time, so that the state needs the moment."""
         conditions: list[concepts.Condition] = []
+        if self.state is not None:
+            conditions.append(concepts.state(moment) == self.state.value)
+        if self.participant is not None:
+            conditions.append(Participant.code == self.participant)
         if self.station is not None:
             conditions.append(Acquisition.station == self.station)
         if self.sequence is not None:
@@ -50,17 +58,31 @@ def newest(session: Session) -> Examination | None:
 
 
 def page(
-    session: Session, wanted: ExaminationFilter, limit: int, after: Position | None = None
+    session: Session, wanted: ExaminationFilter, moment: datetime, limit: int, after: Position | None = None
 ) -> Sequence[Examination]:
     """Examinations with their acquisition and participant, newest first."""
-    query = (
-        select(Examination)
-        .join(Acquisition, Acquisition.id == Examination.acquisition_id)
-        .join(Participant, Participant.id == Acquisition.participant_id)
-        .where(*wanted.conditions())
-    )
+    query = _of_cases(select(Examination)).where(*wanted.conditions(moment))
     query = newest_first(query, Examination.created_at, Examination.id, after)
     return session.scalars(query.limit(limit)).unique().all()
+
+
+def count(session: Session, wanted: ExaminationFilter, moment: datetime) -> int:
+    """How many examinations there are of the kind that is wanted."""
+    query = _of_cases(select(func.count()).select_from(Examination)).where(*wanted.conditions(moment))
+    found: int = session.scalars(query).one()
+    return found
+
+
+def states(session: Session, acquisition_ids: Sequence[str], moment: datetime) -> dict[str, CaseState]:
+    """The state of each of these cases."""
+    query = select(Acquisition.id, concepts.state(moment)).where(Acquisition.id.in_(acquisition_ids))
+    return {acquisition_id: CaseState(state) for acquisition_id, state in session.execute(query)}
+
+
+def _of_cases(query: Select[Any]) -> Select[Any]:
+    return query.join(Acquisition, Acquisition.id == Examination.acquisition_id).join(
+        Participant, Participant.id == Acquisition.participant_id
+    )
 
 
 def has_source(session: Session, source_digest: str) -> bool:

@@ -5,17 +5,79 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session
 
-from mrseg_label.catalog.tables import Participant
+from mrseg_label.catalog.queries import concepts
+from mrseg_label.catalog.tables import Acquisition, Examination, Participant
 
 HELD_OUT_SHARE = 0.2
 MIN_HELD_OUT = 2
 _CODES_PER_QUERY = 500  # databases limit the number of values in a query
 # Any number that is used for no other lock.
 _IMPORT_LOCK = 0x6D727367
+
+
+@dataclass(frozen=True)
+class ParticipantFilter:
+    """Which participants are listed; None does not restrict.
+
+    Attributes
+    ----------
+    incomplete : only those whose sex or age is unknown, or only the others.
+    """
+
+    held_out: bool | None = None
+    excluded: bool | None = None
+    incomplete: bool | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """Translate the filter into SQL conditions."""
+        conditions: list[ColumnElement[bool]] = []
+        if self.held_out is not None:
+            conditions.append(Participant.held_out.is_(self.held_out))
+        if self.excluded is not None:
+            out = Participant.excluded_at.is_not(None)
+            conditions.append(out if self.excluded else ~out)
+        if self.incomplete is not None:
+            unknown = or_(Participant.sex.is_(None), Participant.age.is_(None))
+            conditions.append(unknown if self.incomplete else ~unknown)
+        return conditions
+
+
+@dataclass(frozen=True)
+class ParticipantCounts:
+    """A participant, and how many cases and images there are of them."""
+
+    participant: Participant
+    cases: int
+    annotated: int
+    examinations: int
+
+
+def page(
+    session: Session, wanted: ParticipantFilter, limit: int, after: str | None = None
+) -> Sequence[ParticipantCounts]:
+    """Participants by code, from behind a code on, with what there is of them."""
+    cases = select(func.count()).select_from(Acquisition).where(Acquisition.participant_id == Participant.id)
+    images = select(func.count()).select_from(Examination).join(Acquisition)
+    query = select(
+        Participant,
+        cases.correlate(Participant).scalar_subquery(),
+        cases.where(concepts.is_annotated()).correlate(Participant).scalar_subquery(),
+        images.where(Acquisition.participant_id == Participant.id).correlate(Participant).scalar_subquery(),
+    ).where(*wanted.conditions())
+    if after is not None:
+        query = query.where(Participant.code > after)
+    return [ParticipantCounts(*row) for row in session.execute(query.order_by(Participant.code).limit(limit))]
+
+
+def count(session: Session, wanted: ParticipantFilter) -> int:
+    """How many participants there are of the kind that is wanted."""
+    query = select(func.count()).select_from(Participant).where(*wanted.conditions())
+    return session.scalars(query).one()
 
 
 def by_code(session: Session, code: str, *, lock: bool = False) -> Participant | None:

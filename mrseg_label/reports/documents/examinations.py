@@ -7,7 +7,7 @@ from datetime import datetime
 from pydantic import BaseModel, Field
 
 from mrseg_label.catalog.tables import Examination
-from mrseg_label.catalog.types import Role
+from mrseg_label.catalog.types import CaseState, Role
 from mrseg_label.reports.documents.base import Moment
 
 
@@ -30,6 +30,9 @@ class ExaminationOut(BaseModel):
     )
     digest: str = Field(description="SHA-256 of the stored image")
     warnings: list[str] = Field(description="what was converted or repaired at the import")
+    state: CaseState = Field(
+        description="where its case is: excluded, else assigned, else awaiting review, else annotated, else waiting"
+    )
     held_out: bool | None = Field(
         description="whether models are tested on its participant and not trained; null: not yet decided"
     )
@@ -46,7 +49,7 @@ class ExaminationOut(BaseModel):
         return self if role in (None, Role.ADMIN) else self.model_copy(update={"source": None})
 
     @classmethod
-    def of(cls, row: Examination, assigned_until: datetime | None) -> ExaminationOut:
+    def of(cls, row: Examination, state: CaseState, assigned_until: datetime | None) -> ExaminationOut:
         """Fill the document from its row, with acquisition and participant loaded."""
         acquisition = row.acquisition
         return cls(
@@ -64,6 +67,7 @@ class ExaminationOut(BaseModel):
             source=row.source,
             digest=row.digest,
             warnings=[str(warning) for warning in row.warnings],
+            state=state,
             held_out=acquisition.participant.held_out,
             annotated=acquisition.annotated_at,
             assigned_until=assigned_until,

@@ -1,0 +1,182 @@
+"""``examinations``, ``assignments`` and ``participants``: what a workspace holds."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from mrseg_label.cli.common import (
+    HERE,
+    CursorOption,
+    JsonOption,
+    LimitOption,
+    WorkspaceOption,
+    opened,
+    print_page,
+    print_rest,
+    print_table,
+    rows_of,
+)
+
+examinations = typer.Typer(help="List the images of a workspace.", no_args_is_help=True)
+assignments = typer.Typer(help="List who has which case.", no_args_is_help=True)
+participants = typer.Typer(help="List participants.", no_args_is_help=True)
+ParticipantOption = Annotated[
+    str | None, typer.Option("--participant", metavar="CODE", help="Only those of this participant.")
+]
+
+
+@examinations.command("list")
+def list_examinations(
+    participant: ParticipantOption = None,
+    station: Annotated[str | None, typer.Option(metavar="NAME", help="Only images of this station.")] = None,
+    sequence: Annotated[str | None, typer.Option(metavar="NAME", help="Only images of this sequence.")] = None,
+    state: Annotated[
+        Literal["waiting", "assigned", "awaiting_review", "annotated", "excluded", "no_image"] | None,
+        typer.Option(help="Only images whose case is in this state."),
+    ] = None,
+    limit: LimitOption = None,
+    cursor: CursorOption = None,
+    folder: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """List images, newest first, with the state of their case."""
+    from mrseg_label.catalog.queries.examinations import ExaminationFilter
+    from mrseg_label.catalog.types import CaseState
+    from mrseg_label.reports.cases import count_examinations, read_examinations
+
+    wanted = ExaminationFilter(station, sequence, state=CaseState(state) if state else None, participant=participant)
+    with opened(folder) as workspace:
+        page = read_examinations(workspace.catalog, wanted, rows_of(limit, as_json), cursor)
+        total = count_examinations(workspace.catalog, wanted) if page.next and not as_json else 0
+    if as_json:
+        print_page(page.items, page.next)
+        return
+    columns = (
+        "examination",
+        "participant",
+        "station",
+        "sequence",
+        "opened",
+        "state",
+        "voxels",
+        "spacing, mm",
+        "imported",
+    )
+    rows = [
+        (
+            item.id,
+            item.participant,
+            item.station,
+            item.sequence,
+            item.primary,
+            item.state.replace("_", " "),
+            " x ".join(map(str, item.shape)),
+            " x ".join(f"{value:.4g}" for value in item.spacing_mm),
+            item.created,
+        )
+        for item in page.items
+    ]
+    print_table(columns, rows)
+    print_rest(page, total, is_first=cursor is None)
+
+
+@assignments.command("list")
+def list_assignments(
+    reader: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Only those of this account; without sign-in, of this user name in Slicer."),
+    ] = None,
+    participant: ParticipantOption = None,
+    state: Annotated[
+        Literal["open", "submitted", "returned", "expired", "all"],
+        typer.Option(help="Cases that readers have now, or assignments that ended in this way."),
+    ] = "open",
+    limit: LimitOption = None,
+    cursor: CursorOption = None,
+    folder: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """List assignments, newest first: by default the cases that readers have now."""
+    from mrseg_label.catalog.queries.assignments import AssignmentFilter
+    from mrseg_label.catalog.types import AssignmentOutcome
+    from mrseg_label.reports.worklist import count_assignments, read_assignments
+
+    outcome = AssignmentOutcome(state) if state not in ("open", "all") else None
+    wanted = AssignmentFilter(reader, participant, True if state == "open" else None, outcome)
+    with opened(folder) as workspace:
+        page = read_assignments(workspace.catalog, wanted, rows_of(limit, as_json), cursor)
+        total = count_assignments(workspace.catalog, wanted) if page.next and not as_json else 0
+    if as_json:
+        print_page(page.items, page.next)
+        return
+    columns = ("reader", "examination", "participant", "station", "purpose", "state", "since", "until", "ended")
+    rows = [
+        (
+            item.reader,
+            item.examination,
+            item.participant,
+            item.station,
+            item.purpose.replace("_", " "),
+            item.state,
+            item.created,
+            item.until,
+            item.ended,
+        )
+        for item in page.items
+    ]
+    print_table(columns, rows)
+    print_rest(page, total, is_first=cursor is None)
+
+
+@participants.command("list")
+def list_participants(
+    held_out: Annotated[
+        bool | None, typer.Option("--held-out/--training", help="Only those that models are tested on, or trained on.")
+    ] = None,
+    excluded: Annotated[
+        bool | None, typer.Option("--excluded/--included", help="Only those that are excluded, or that are not.")
+    ] = None,
+    incomplete: Annotated[
+        bool | None, typer.Option("--incomplete/--complete", help="Only those whose sex or age is unknown, or known.")
+    ] = None,
+    limit: LimitOption = None,
+    cursor: CursorOption = None,
+    folder: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """List participants by code, with what there is of each."""
+    from mrseg_label.catalog.queries.participants import ParticipantFilter
+    from mrseg_label.reports.worklist import count_participants, read_participants
+
+    wanted = ParticipantFilter(held_out, excluded, incomplete)
+    with opened(folder) as workspace:
+        page = read_participants(workspace.catalog, wanted, rows_of(limit, as_json), cursor)
+        total = count_participants(workspace.catalog, wanted) if page.next and not as_json else 0
+    if as_json:
+        print_page(page.items, page.next)
+        return
+    columns = ("participant", "sex", "age", "held out", "cases", "annotated", "images", "excluded")
+    rows = [
+        (
+            item.code,
+            item.sex,
+            None if item.age is None else f"{item.age:g}",
+            item.held_out,
+            item.cases,
+            item.annotated,
+            item.examinations,
+            item.excluded,
+        )
+        for item in page.items
+    ]
+    print_table(columns, rows)
+    print_rest(page, total, is_first=cursor is None)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the groups to the application."""
+    app.add_typer(examinations, name="examinations")
+    app.add_typer(participants, name="participants")
+    app.add_typer(assignments, name="assignments")

@@ -1,0 +1,185 @@
+"""The lists of examinations, assignments and participants, and following a round."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.queries import rounds
+from mrseg_label.catalog.tables import Assignment, Round
+from mrseg_label.catalog.types import AssignmentOutcome, RoundState
+from mrseg_label.clock import now
+from mrseg_label.reports import rounds as reports
+from tests.support.catalog_rows import add_acquisition, add_annotation, add_participant
+from tests.unit.cli.test_commands import Run, document, opened, run
+
+__all__ = ["opened", "run"]
+
+
+@pytest.fixture
+def filled(opened: OpenedWorkspace) -> OpenedWorkspace:
+    """Four participants with two stations each: one annotated, one assigned, one excluded, and an assignment that expired."""
+    moment = now()
+    with opened.catalog.begin() as session:
+        people = [add_participant(session, f"p{number}", held_out=number == 3) for number in range(4)]
+        cases = [add_acquisition(session, person, station=name) for person in people for name in ("abdomen", "pelvis")]
+        people[0].sex, people[0].age = "female", 61.5
+        add_annotation(session, cases[0])
+        cases[2].excluded_at, cases[2].excluded_reason = moment, "metal"
+        people[3].excluded_at, people[3].excluded_reason = moment, "consent"
+        for case, reader, hours, ended in (
+            (cases[4], "ada", 5, None),
+            (cases[5], "ben", -5, None),
+            (cases[1], "ada", 5, moment),
+        ):
+            session.add(
+                Assignment(
+                    ticket=f"t-{case.id}",
+                    acquisition_id=case.id,
+                    client=reader,
+                    account=reader,
+                    created_at=moment - timedelta(hours=6),
+                    expires_at=moment + timedelta(hours=hours),
+                    ended_at=ended,
+                    outcome=AssignmentOutcome.RETURNED if ended else None,
+                )
+            )
+    return opened
+
+
+def test_examinations_are_listed_by_participant_and_state(run: Run, filled: OpenedWorkspace) -> None:
+    def found(*options: object) -> list[tuple[str, str, str]]:
+        listed = document(run("examinations", "list", "--workspace", filled.root, "--json", *options))
+        assert listed["next"] is None
+        return sorted((i["participant"], i["station"], i["state"]) for i in listed["items"] if i["primary"])
+
+    assert len(found()) == 8
+    assert found("--participant", "p0") == [("p0", "abdomen", "annotated"), ("p0", "pelvis", "waiting")]
+    assert found("--state", "annotated") == [("p0", "abdomen", "annotated")]
+    assert found("--state", "assigned") == [("p2", "abdomen", "assigned")]
+    assert found("--state", "excluded") == [("p1", "abdomen", "excluded")]
+    assert ("p2", "pelvis", "waiting") in found("--state", "waiting", "--station", "pelvis")
+    assert found("--sequence", "in", "--participant", "nobody") == []
+    code, _, err = run("examinations", "list", "--state", "lost", "--workspace", filled.root)
+    assert code == 2 and "awaiting_review" in err
+
+
+def test_a_table_that_is_cut_says_how_much_is_left(run: Run, filled: OpenedWorkspace) -> None:
+    here = ("--workspace", filled.root)
+    code, text, _ = run("examinations", "list", "--limit", 10, *here)
+    assert code == 0 and "... and 22 more. All of them: --limit 32; the next: --cursor " in text
+    cursor = text.split()[-1]
+    code, rest, _ = run("examinations", "list", "--limit", 40, "--cursor", cursor, *here)
+    assert code == 0 and "more" not in rest
+    assert sum(line.count(" abdomen ") + line.count(" pelvis ") for line in rest.splitlines()) == 22
+    first = document(run("examinations", "list", "--limit", 20, *here, "--json"))
+    second = document(run("examinations", "list", "--cursor", first["next"], *here, "--json"))
+    assert len({item["id"] for item in first["items"] + second["items"]}) == 32 and second["next"] is None
+    assert "all of them" not in run("participants", "list", *here)[1].lower()
+    page = document(run("participants", "list", "--limit", 3, *here, "--json"))
+    assert [
+        i["code"] for i in document(run("participants", "list", "--cursor", page["next"], *here, "--json"))["items"]
+    ] == ["p3"]
+    assert run("assignments", "list", "--cursor", "nonsense", *here)[0] == 1
+
+
+def test_assignments_are_those_that_are_open_unless_asked(run: Run, filled: OpenedWorkspace) -> None:
+    def found(*options: object) -> list[tuple[str, str]]:
+        listed = document(run("assignments", "list", "--workspace", filled.root, "--json", *options))
+        assert "t-" not in str(listed), "a ticket opens the case"
+        return sorted((item["reader"], item["state"]) for item in listed["items"])
+
+    assert found() == [("ada", "open")]
+    assert found("--state", "all") == [("ada", "open"), ("ada", "returned"), ("ben", "expired")]
+    assert found("--state", "expired") == [("ben", "expired")]
+    assert found("--state", "all", "--reader", "ada") == [("ada", "open"), ("ada", "returned")]
+    assert found("--state", "all", "--participant", "p0") == [("ada", "returned")]
+    assert "correct" in run("assignments", "list", "--workspace", filled.root)[1]
+
+
+def test_participants_are_listed_with_what_there_is_of_them(run: Run, filled: OpenedWorkspace) -> None:
+    def found(*options: object) -> list[str]:
+        listed = document(run("participants", "list", "--workspace", filled.root, "--json", *options))
+        return [item["code"] for item in listed["items"]]
+
+    assert found() == ["p0", "p1", "p2", "p3"]
+    assert found("--held-out") == found("--excluded") == ["p3"]
+    assert found("--training", "--incomplete") == ["p1", "p2"]
+    assert found("--complete") == ["p0"]
+    first = document(run("participants", "list", "--workspace", filled.root, "--json"))["items"][0]
+    assert (first["cases"], first["annotated"], first["examinations"], first["age"]) == (2, 1, 8, 61.5)
+    assert "consent" in run("participants", "list", "--workspace", filled.root)[1]
+
+
+def change(workspace: OpenedWorkspace, *steps: Callable[[Round], None]) -> threading.Thread:
+    """Take the first round through some steps, beside the test."""
+
+    def work() -> None:
+        for step in steps:
+            time.sleep(0.1)
+            with workspace.catalog.begin() as session:
+                row = rounds.get(session, 1)
+                assert row is not None
+                step(row)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
+
+
+def training(row: Round) -> None:
+    row.state, row.progress = (
+        RoundState.TRAINING,
+        {"stage": "training", "fold": 0, "epoch": 3, "epochs": 10, "fraction": 0.3},
+    )
+
+
+def done(row: Round) -> None:
+    row.state, row.result = RoundState.DONE, {"promoted": False, "reason": "not better"}
+
+
+def failed(row: Round) -> None:
+    row.state, row.error = RoundState.FAILED, "the disk is full"
+
+
+def interrupt(_row: Round) -> None:
+    import _thread
+
+    _thread.interrupt_main()
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "says"),
+    [(done, 0, "was not promoted (not better)"), (failed, 1, "the disk is full"), (interrupt, 130, "round 1 goes on")],
+)
+def test_a_round_is_followed_to_its_end(
+    run: Run,
+    opened: OpenedWorkspace,
+    monkeypatch: pytest.MonkeyPatch,
+    end: Callable[[Round], None],
+    code: int,
+    says: str,
+) -> None:
+    monkeypatch.setattr(reports, "FOLLOW_SECONDS", 0.02)
+    here = ("--workspace", opened.root)
+    assert run("rounds", "follow", *here)[0] == 1
+    with opened.catalog.begin() as session:
+        for number in range(3):
+            add_annotation(
+                session, add_acquisition(session, add_participant(session, f"p{number}", held_out=number == 0))
+            )
+    assert "rounds follow 1" in run("rounds", "start", *here)[1]
+    thread = change(opened, training, end)
+    ended, out, err = run("rounds", "follow", *here)
+    thread.join()
+    assert ended == code
+    assert "round 1: training, fold 0, epoch 3 of 10" in err
+    assert says in out + err
+    with opened.catalog.read() as session:
+        row = rounds.get(session, 1)
+        assert row is not None and (row.state is RoundState.TRAINING) == (end is interrupt)
