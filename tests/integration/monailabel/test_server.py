@@ -411,3 +411,14 @@ def _acquisition(running: Running, examination_id: str) -> str:
         examination = examinations.get(session, examination_id)
     assert examination is not None
     return examination.acquisition_id
+
+
+def test_parameters_that_no_client_sends_are_refused(running: Running) -> None:
+    refused = running.http.get("/datastore/", params={"ouput": "all"})
+    assert refused.status_code == 422
+    assert "no query parameter 'ouput'; did you mean 'output'?" in refused.json()["detail"]
+    image = next(iter(running.images))
+    assert running.http.get(f"/datastore/image/info?image={image}&image=other").status_code == 422
+    # These have no meaning here, and clients send them.
+    assert running.http.post("/train/mrseg", params={"run_sync": "true", "enqueue": "true"}, json={}).status_code == 200
+    assert running.http.get("/datastore/image/info", params={"image": image, "user": "ada"}).status_code == 200
