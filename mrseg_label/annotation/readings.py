@@ -17,10 +17,12 @@ class Agreement:
     ----------
     dsc : None where it is absent in both.
     hd95_mm : None where it is absent in one of the two, or in both.
+    counts : whether it counts in the mean (:func:`mrseg_label.metrics.scoring.agreement`).
     """
 
     dsc: float | None
     hd95_mm: float | None
+    counts: bool
 
 
 def compare(workspace: OpenedWorkspace, first_id: str, second_id: str) -> dict[str, Agreement]:
@@ -33,7 +35,7 @@ def compare(workspace: OpenedWorkspace, first_id: str, second_id: str) -> dict[s
     Conflict
         They are annotations of different acquisitions.
     """
-    from mrseg_label.metrics import dice, hausdorff95, per_structure
+    from mrseg_label.metrics import agreement, dice, hausdorff95, per_structure
     from mrseg_label.segments.files import read_label_map  # imported here: SciPy is behind both
 
     with workspace.catalog.read() as session:
@@ -46,10 +48,13 @@ def compare(workspace: OpenedWorkspace, first_id: str, second_id: str) -> dict[s
     other, _ = read_label_map(workspace.path(second.path))
     structures = len(workspace.scheme)
     dsc = per_structure(workspace.scheme, dice(mask, other, structures))
+    counted = per_structure(workspace.scheme, agreement(mask, other, structures))
     hd95 = per_structure(workspace.scheme, hausdorff95(mask, other, geometry.spacing_mm, structures))
     both = first.judged & second.judged
     return {
-        name: Agreement(dsc[name], None if hd95[name] in (None, float("inf")) else hd95[name])
+        name: Agreement(
+            dsc[name], None if hd95[name] in (None, float("inf")) else hd95[name], counted[name] is not None
+        )
         for name in workspace.scheme.names
         if name in both
     }

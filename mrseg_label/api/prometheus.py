@@ -13,8 +13,20 @@ from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.types import JobState
 from mrseg_label.reports.performance import read_performance
 from mrseg_label.reports.progress import read_progress
+from mrseg_label.scoring import MEAN_OF_CASES
 
 MAX_VERSIONS = 20  # the newest model versions have figures of their own
+_OF_MODELS = {
+    "mrseg_model_held_out_dsc": f"Mean DSC on the held-out cases that the version was evaluated on: {MEAN_OF_CASES}",
+    "mrseg_model_held_out_cases": "Number of cases that mrseg_model_held_out_dsc is over",
+    "mrseg_model_held_out_false_positives": "Structures found in held-out cases that do not have them",
+    "mrseg_model_held_out_common_dsc": "The same as mrseg_model_held_out_dsc over the cases that all versions have in common",
+    "mrseg_model_held_out_common_cases": "Number of cases that mrseg_model_held_out_common_dsc is over",
+    "mrseg_model_draft_dsc": f"Mean DSC of pre-segmentations and the annotations made from them: {MEAN_OF_CASES}",
+    "mrseg_model_draft_cases": "Number of cases that mrseg_model_draft_dsc is over",
+    "mrseg_model_edited_voxels": "Edited voxels per case, mean over the cases annotated from the version's pre-segmentations",
+    "mrseg_model_edited_cases": "Number of cases that mrseg_model_edited_voxels is over",
+}
 
 
 def registry(workspace: OpenedWorkspace) -> CollectorRegistry:
@@ -78,17 +90,23 @@ class WorkspaceCollector(Collector):
         yield from self._models()
 
     def _models(self) -> Iterator[GaugeMetricFamily]:
-        held_out = GaugeMetricFamily("mrseg_model_held_out_dsc", "Mean DSC on held-out cases", labels=["model_version"])
-        presegmentations = GaugeMetricFamily(
-            "mrseg_model_draft_dsc", "Mean DSC of pre-segmentations and annotations", labels=["model_version"]
-        )
-        edited = GaugeMetricFamily("mrseg_model_edited_voxels", "Edited voxels per case", labels=["model_version"])
+        families = {name: GaugeMetricFamily(name, text, labels=["model_version"]) for name, text in _OF_MODELS.items()}
         for item in read_performance(self._workspace.catalog, MAX_VERSIONS).items:
-            for family, value in (
-                (held_out, item.learning.held_out.mean_dsc),
-                (presegmentations, item.learning.presegmentations.mean_dsc),
-                (edited, item.effort.edited_voxels_per_case),
-            ):
+            held_out, common = item.learning.held_out, item.learning.held_out_common
+            drafts, effort = item.learning.presegmentations, item.effort
+            stray = sum(found.cases for found in held_out.false_positives.values())
+            values = {
+                "mrseg_model_held_out_dsc": held_out.mean_dsc,
+                "mrseg_model_held_out_cases": held_out.cases,
+                "mrseg_model_held_out_false_positives": stray if held_out.cases else None,
+                "mrseg_model_held_out_common_dsc": common.mean_dsc if common else None,
+                "mrseg_model_held_out_common_cases": common.cases if common else None,
+                "mrseg_model_draft_dsc": drafts.mean_dsc,
+                "mrseg_model_draft_cases": drafts.cases,
+                "mrseg_model_edited_voxels": effort.edited_voxels_per_case,
+                "mrseg_model_edited_cases": effort.cases,
+            }
+            for name, value in values.items():
                 if value is not None:
-                    family.add_metric([item.learning.model_version], value)
-        yield from (held_out, presegmentations, edited)
+                    families[name].add_metric([item.learning.model_version], value)
+        yield from families.values()

@@ -26,6 +26,7 @@ from mrseg_label.cli.common import (
 if TYPE_CHECKING:
     from mrseg_label.catalog import Catalog
     from mrseg_label.reports.documents.annotations import AnnotationOut
+from mrseg_label.scoring import MIN_REFERENCE_VOXELS
 
 group = typer.Typer(help="List, review, compare, withdraw and restore annotations.", no_args_is_help=True)
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the annotation, from `annotations list`.")]
@@ -169,7 +170,10 @@ def compare(
         [(name, item.dsc, item.hd95_mm) for name, item in document.structures.items()],
     )
     if document.mean_dsc is not None:
-        print_line(f"mean DSC {document.mean_dsc:.3f}")
+        print_line(
+            f"mean DSC {document.mean_dsc:.3f} of {document.mean_structures} structures, those of which a reader drew at "
+            f"least {MIN_REFERENCE_VOXELS} voxels"
+        )
 
 
 def register(app: typer.Typer) -> None:

@@ -165,7 +165,7 @@ def result_table(rows: Sequence[Mapping[str, Any]]) -> Table:
             row["model_version"] + ("" if row["promoted"] else " (not promoted)"),
             str(row["cases"]),
             f"{row['mean_dsc']:.3f}",
-            "" if held_out is None else f"{held_out:.3f}",
+            "" if held_out is None else f"{held_out:.3f} ({row['heldout_cases']} cases)",
             f"{row['edited_voxels_per_case']:,}",
             f"{row['edited_voxels_per_case'] / first:.0%}" if first else "",
             f"{row['training_seconds']:.0f}",
@@ -183,6 +183,7 @@ def _print_result(console: Console, result: Mapping[str, Any], reports: Path) ->
 
         console = Console(stderr=console.stderr, width=max(console.width, _PIPE_WIDTH))
     console.print(table)
+    console.print(f"Mean DSC: {result['rule']}.", soft_wrap=True)
     for note in result["notes"]:
         console.print(escape(note), soft_wrap=True)
     console.print(

@@ -19,6 +19,7 @@ from mrseg_label.cli.common import (
     print_page,
     print_table,
 )
+from mrseg_label.scoring import MEAN_OF_CASES
 
 if TYPE_CHECKING:
     from mrseg_label.catalog.opening import OpenedWorkspace
@@ -37,12 +38,25 @@ def list_models(folder: WorkspaceOption = HERE, as_json: JsonOption = False) -> 
     if as_json:
         print_page(documents)
         return
-    columns = ("version", "status", "round", "parent", "mean DSC", "created", "promoted")
+    columns = ("version", "status", "round", "parent", "mean DSC", "held-out cases", "created", "promoted")
     rows = [
-        (item.version, item.status, item.round, item.parent, item.metrics.get("mean_dsc"), item.created, item.promoted)
+        (
+            item.version,
+            item.status,
+            item.round,
+            item.parent,
+            item.metrics.get("mean_dsc"),
+            item.metrics.get("held_out_cases"),
+            item.created,
+            item.promoted,
+        )
         for item in documents
     ]
     print_table(columns, rows)
+    print_line(f"Mean DSC: {MEAN_OF_CASES}.")
+    print_line(
+        "The versions may have been evaluated on different cases; to compare two, use: mrseg-label models compare"
+    )
 
 
 @group.command("show")
@@ -67,8 +81,18 @@ def show(version: Version, folder: WorkspaceOption = HERE, as_json: JsonOption =
         ("data set", document.dataset_digest),
         ("weights", document.weights_digest),
         ("mean DSC", document.metrics.get("mean_dsc")),
+        ("held-out cases", document.metrics.get("held_out_cases")),
+        ("rule", document.metrics.get("rule")),
     ]
-    fields += [(f"DSC {name}", value) for name, value in (document.metrics.get("dsc") or {}).items()]
+    cases = document.metrics.get("cases") or {}
+    fields += [
+        (f"DSC {name}", value if value is None or name not in cases else f"{value:.3f} ({cases[name]} cases)")
+        for name, value in (document.metrics.get("dsc") or {}).items()
+    ]
+    fields += [
+        (f"not there {name}", _false_positives(found["cases"], found["ml"]))
+        for name, found in (document.metrics.get("false_positives") or {}).items()
+    ]
     print_fields(fields)
 
 
@@ -87,9 +111,25 @@ def compare(
     if as_json:
         print_json(document)
         return
-    rows: list[tuple[object, ...]] = [("mean", *document.mean_dsc, _difference(*document.mean_dsc))]
-    rows += [(name, *values, _difference(*values)) for name, values in document.structures.items()]
-    print_table(("DSC", first, second, "difference"), rows, title=f"{document.cases} held-out cases")
+    rows: list[tuple[object, ...]] = [
+        ("mean", document.cases, *document.mean_dsc, _difference(*document.mean_dsc)),
+    ]
+    rows += [
+        (name, document.structure_cases[name], *values, _difference(*values))
+        for name, values in document.structures.items()
+    ]
+    print_table(
+        ("DSC", "cases", first, second, "difference"),
+        rows,
+        title=f"{document.cases} held-out cases that both were evaluated on",
+    )
+    if document.false_positives:
+        print_table(
+            ("structures that are not there", first, second),
+            [(name, *cases) for name, cases in document.false_positives.items()],
+            title="Cases with false positives",
+        )
+    print_line(f"Mean DSC: {document.rule}.")
 
 
 @group.command("promote")
@@ -206,3 +246,7 @@ def register(app: typer.Typer) -> None:
 
 def _difference(first: float | None, second: float | None) -> float | None:
     return None if first is None or second is None else second - first
+
+
+def _false_positives(cases: int, ml: float | None) -> str:
+    return f"found in {cases} cases" + ("" if ml is None else f", {ml:.1f} ml")

@@ -37,7 +37,18 @@ def list_rounds(folder: WorkspaceOption = HERE, as_json: JsonOption = False) -> 
     if as_json:
         print_page(documents)
         return
-    columns = ("round", "state", "profile", "training", "held out", "model", "mean DSC", "started", "finished")
+    columns = (
+        "round",
+        "state",
+        "profile",
+        "training",
+        "held out",
+        "model",
+        "mean DSC",
+        "of cases",
+        "started",
+        "finished",
+    )
     rows = [
         (
             item.number,
@@ -47,6 +58,7 @@ def list_rounds(folder: WorkspaceOption = HERE, as_json: JsonOption = False) -> 
             item.snapshot.held_out,
             _model(item.model_version, item.result.get("promoted")),
             item.result.get("mean_dsc"),
+            item.result.get("held_out_cases"),
             item.started,
             item.finished,
         )

@@ -10,6 +10,7 @@ import typer
 from mrseg_label.cli.common import HERE, JsonOption, WorkspaceOption, opened, print_fields, print_json, print_line
 
 if TYPE_CHECKING:
+    from mrseg_label.reports.documents.models import ModelOut
     from mrseg_label.reports.documents.status import StatusOut
     from mrseg_label.workspace import Workspace
 
@@ -89,7 +90,7 @@ def _print_status(document: StatusOut) -> None:
     counts = document.counts.model_dump(exclude={"revisions"})
     rows: list[tuple[str, object]] = [
         ("workspace", document.workspace),
-        ("current model", f"{model.version} (mean DSC {_dsc(model.metrics.get('mean_dsc'))})"),
+        ("current model", f"{model.version} ({_score(model)})"),
         ("annotated", f"{progress.annotated_total} cases; {to_next}"),
         ("round", round_line if progress.auto_round else f"{round_line}; AUTO_ROUND is off"),
         (
@@ -106,5 +107,8 @@ def _print_status(document: StatusOut) -> None:
     print_fields(rows)
 
 
-def _dsc(value: object) -> str:
-    return f"{value:.3f}" if isinstance(value, float) else "not measured"
+def _score(model: ModelOut) -> str:
+    value, cases = model.metrics.get("mean_dsc"), model.metrics.get("held_out_cases")
+    if not isinstance(value, float):
+        return "not measured"
+    return f"mean DSC {value:.3f} on {cases} held-out cases; `models show {model.version}` says how it is taken"

@@ -8,6 +8,17 @@ from __future__ import annotations
 
 from mrseg_label.metrics.effort import Effort, effort
 from mrseg_label.metrics.overlap import dice, dice_from_histogram, joint_histogram, per_structure
+from mrseg_label.metrics.scoring import agreement, score_case
 from mrseg_label.metrics.surface import hausdorff95
 
-__all__ = ["Effort", "dice", "dice_from_histogram", "effort", "hausdorff95", "joint_histogram", "per_structure"]
+__all__ = [
+    "Effort",
+    "agreement",
+    "dice",
+    "dice_from_histogram",
+    "effort",
+    "hausdorff95",
+    "joint_histogram",
+    "per_structure",
+    "score_case",
+]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mrseg_label.errors import InvalidInput
 from mrseg_label.metrics.overlap import LabelMap, dice_from_histogram, joint_histogram
+from mrseg_label.metrics.scoring import score_histogram
 from mrseg_label.metrics.surface import boundary_voxels
 
 
@@ -25,6 +26,8 @@ class Effort:
     added_path_by_structure : (N,) int64; voxels of the correction's in-plane contour that are not on the
         contour of the pre-segmentation (added path length, in voxels).
     dice_by_structure : (N,) float64; DSC of pre-segmentation and correction, NaN where a structure is in neither.
+    mean_dice : mean over the structures that count (:mod:`mrseg_label.scoring`), with the correction as the
+        reference; NaN if there are none.
     accepted_unchanged : no voxel was changed.
     """
 
@@ -33,13 +36,8 @@ class Effort:
     edited_by_structure: NDArray[np.int64]
     added_path_by_structure: NDArray[np.int64]
     dice_by_structure: NDArray[np.float64]
+    mean_dice: float
     accepted_unchanged: bool
-
-    @property
-    def mean_dice(self) -> float:
-        """Mean DSC over the structures in the pre-segmentation or the correction; NaN if there are none."""
-        present = self.dice_by_structure[~np.isnan(self.dice_by_structure)]
-        return float(present.mean()) if present.size else float("nan")
 
     @property
     def added_path_voxels(self) -> int:
@@ -78,6 +76,7 @@ def effort(
     histogram = joint_histogram(presegmentation, corrected, structures)
     agreeing = np.diagonal(histogram)
     edited = int(histogram.sum() - agreeing.sum())
+    mean = score_histogram(histogram.T).mean  # rows are the reference's
     lost_or_gained = histogram.sum(axis=0) + histogram.sum(axis=1) - 2 * agreeing
     return Effort(
         edited_voxels=edited,
@@ -85,6 +84,7 @@ def effort(
         edited_by_structure=lost_or_gained[1:],
         added_path_by_structure=_added_path(presegmentation, corrected, structures, slice_axis),
         dice_by_structure=dice_from_histogram(histogram),
+        mean_dice=float("nan") if mean is None else mean,
         accepted_unchanged=edited == 0,
     )
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from sqlalchemy.orm import Session
+
 from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.queries import models
+from mrseg_label.catalog.queries import held_out, models
+from mrseg_label.catalog.tables import ModelVersion
 from mrseg_label.registry import service
 from mrseg_label.registry.compare import compare
 from mrseg_label.reports.documents.base import Page
@@ -21,7 +24,10 @@ def read_models(catalog: Catalog, limit: int, cursor: str | None = None) -> Page
     """
     with catalog.read() as session:
         rows = models.page(session, limit + 1, decode_position(cursor))
-    return page_of([ModelOut.of(row) for row in rows], limit, lambda model: (model.created, model.version))
+        scores = held_out.scores_of(session, [row.version for row in rows])
+    return page_of(
+        [ModelOut.of(row, scores[row.version]) for row in rows], limit, lambda model: (model.created, model.version)
+    )
 
 
 def read_model(catalog: Catalog, version: str) -> ModelOut:
@@ -33,13 +39,13 @@ def read_model(catalog: Catalog, version: str) -> ModelOut:
         There is no such version.
     """
     with catalog.read() as session:
-        return ModelOut.of(service.get(session, version))
+        return _with_score(session, service.get(session, version))
 
 
 def read_current_model(catalog: Catalog) -> ModelOut:
     """Read the model version that makes the pre-segmentations now."""
     with catalog.read() as session:
-        return ModelOut.of(service.current(session))
+        return _with_score(session, service.current(session))
 
 
 def read_comparison(catalog: Catalog, first: str, second: str) -> ComparisonOut:
@@ -52,3 +58,7 @@ def read_comparison(catalog: Catalog, first: str, second: str) -> ComparisonOut:
     """
     with catalog.read() as session:
         return ComparisonOut.of(compare(session, first, second))
+
+
+def _with_score(session: Session, row: ModelVersion) -> ModelOut:
+    return ModelOut.of(row, held_out.scores_of(session, [row.version])[row.version])

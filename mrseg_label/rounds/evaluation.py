@@ -12,10 +12,13 @@ from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import acquisitions, examinations, models, presegmentations
 from mrseg_label.catalog.queries import rounds as rows
+from mrseg_label.catalog.queries.held_out import HeldOutScore, summarise
 from mrseg_label.catalog.tables import Annotation, Evaluation, ModelVersion
 from mrseg_label.catalog.types import CaseRole
 from mrseg_label.errors import InvalidInput
-from mrseg_label.metrics.overlap import dice
+from mrseg_label.labels import LabelScheme
+from mrseg_label.metrics.overlap import per_structure
+from mrseg_label.metrics.scoring import CaseScore, score_case
 from mrseg_label.presegmentation.loaded_models import LoadedModels
 from mrseg_label.rounds.snapshot import annotated_structures
 from mrseg_label.segments.files import read_label_map
@@ -27,29 +30,16 @@ class Scores:
 
     Attributes
     ----------
-    annotations : ids of the reference annotations, one a case.
-    dsc : (cases, structures); NaN where a structure is in neither mask or was not annotated.
+    cases : the evaluation of each case, as it is stored.
     """
 
     model_version: str
-    annotations: tuple[str, ...]
-    dsc: NDArray[np.float64]
+    cases: tuple[Evaluation, ...]
 
     @property
-    def mean(self) -> float | None:
-        """Mean over the cases of each case's mean over its structures; None without any value."""
-        with np.errstate(invalid="ignore"):
-            scored = [float(np.nanmean(case)) for case in self.dsc if np.isfinite(case).any()]
-        return float(np.mean(scored)) if scored else None
-
-    def per_structure(self, names: Sequence[str]) -> dict[str, float | None]:
-        """Mean DSC of each structure over the cases that have a value for it."""
-        result: dict[str, float | None] = {}
-        for index, name in enumerate(names):
-            column = self.dsc[:, index] if len(self.dsc) else np.empty(0)
-            column = column[np.isfinite(column)]
-            result[name] = float(column.mean()) if column.size else None
-        return result
+    def measured(self) -> HeldOutScore:
+        """Means over the cases."""
+        return summarise(self.cases)
 
 
 def held_out_annotations(catalog: Catalog, number: int) -> list[Annotation]:
@@ -75,7 +65,7 @@ def evaluate(
     ignore_stored : the model is new, so that anything stored under its name is left over from a failed attempt.
     """
     scheme = workspace.scheme
-    values = []
+    cases = []
     for annotation in annotations:
         check()
         with workspace.catalog.read() as session:
@@ -87,7 +77,7 @@ def evaluate(
                 session, annotation.examination_id
             )
         if known is not None:
-            values.append([np.nan if known.dsc.get(name) is None else known.dsc[name] for name in scheme.names])
+            cases.append(known)
             continue
         if presegmentation is not None:
             prediction, _ = read_label_map(workspace.path(presegmentation.path))
@@ -95,36 +85,42 @@ def evaluate(
             if examination is None:
                 raise InvalidInput(f"the examination of annotation {annotation.id} is not in the catalogue")
             prediction, _ = loaded_models.segment(model, examination)
-        reference, _ = read_label_map(workspace.path(annotation.path))
-        values.append(list(case_dsc(reference, prediction, annotated_structures(annotation, scheme))))
-    array = np.array(values, dtype=np.float64).reshape(len(annotations), len(scheme))
-    return Scores(model.version, tuple(annotation.id for annotation in annotations), array)
+        reference, geometry = read_label_map(workspace.path(annotation.path))
+        score = score_case(reference, prediction, len(scheme))
+        cases.append(
+            evaluation_of(
+                model.version, annotation.id, score, scheme, annotated_structures(annotation, scheme), geometry.voxel_ml
+            )
+        )
+    return Scores(model.version, tuple(cases))
 
 
-def case_dsc(
-    reference: NDArray[np.uint8], prediction: NDArray[np.uint8], annotated: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    """Compute the DSC of one case.
+def evaluation_of(
+    version: str,
+    annotation_id: str,
+    score: CaseScore,
+    scheme: LabelScheme,
+    annotated: NDArray[np.bool_],
+    voxel_ml: float,
+) -> Evaluation:
+    """Make the catalogue row of a case's score.
 
     Parameters
     ----------
-    reference, prediction : (X, Y, Z) uint8 label maps on one grid.
-    annotated : (structures,) whether each structure was annotated.
-
-    Returns
-    -------
-    (structures,), by label id - 1; NaN where a structure is in neither mask or was not annotated.
+    annotated : (structures,) whether each structure was annotated; the others are left out.
+    voxel_ml : volume of a voxel, millilitres.
     """
-    return np.where(annotated, dice(reference, prediction, len(annotated)), np.nan)
-
-
-def evaluation_rows(scores: Scores, names: Sequence[str]) -> list[Evaluation]:
-    """Make the catalogue rows of scores, one a case."""
-    result = []
-    for annotation_id, case in zip(scores.annotations, scores.dsc, strict=True):
-        dsc = {name: (float(value) if np.isfinite(value) else None) for name, value in zip(names, case, strict=True)}
-        mean = float(np.nanmean(case)) if np.isfinite(case).any() else None
-        result.append(
-            Evaluation(model_version=scores.model_version, annotation_id=annotation_id, mean_dsc=mean, dsc=dsc)
-        )
-    return result
+    dsc = per_structure(scheme, np.where(annotated, score.dsc, np.nan))
+    remnants = per_structure(scheme, np.where(annotated, score.remnant_dsc, np.nan))
+    stray = dict(zip(scheme.names, np.where(annotated, score.false_positive_voxels, 0).tolist(), strict=True))
+    counted = [value for value in dsc.values() if value is not None]
+    return Evaluation(
+        model_version=version,
+        annotation_id=annotation_id,
+        mean_dsc=sum(counted) / len(counted) if counted else None,
+        dsc=dsc,
+        apart={
+            "remnant_dsc": {name: value for name, value in remnants.items() if value is not None},
+            "false_positive_ml": {name: count * voxel_ml for name, count in stray.items() if count},
+        },
+    )

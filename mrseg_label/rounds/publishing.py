@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mrseg_label.catalog.queries import models
 from mrseg_label.catalog.queries import rounds as rows
+from mrseg_label.catalog.queries.held_out import HeldOutScore, over_same_cases
 from mrseg_label.catalog.tables import Round
 from mrseg_label.catalog.types import PROGRAM, RoundState
 from mrseg_label.clock import now
@@ -15,8 +16,10 @@ from mrseg_label.config import load_settings
 from mrseg_label.jobs import JobContext, enqueue, queue
 from mrseg_label.nnunet.run import TrainingReport
 from mrseg_label.registry import service as registry
-from mrseg_label.rounds.evaluation import Scores, evaluation_rows
+from mrseg_label.registry.scores import held_out_metrics
+from mrseg_label.rounds.evaluation import Scores
 from mrseg_label.rounds.service import start_if_due
+from mrseg_label.scoring import MEAN_OF_CASES
 
 log = logging.getLogger("mrseg_label.rounds")
 
@@ -45,20 +48,22 @@ def publish(
     workspace = context.workspace
     settings = load_settings(workspace.root)
     promoted, reason = decide_promotion(new, current)
+    both = over_same_cases({new.model_version: new.cases, current.model_version: current.cases})
+    ours, theirs = both.scores[new.model_version], both.scores[current.model_version]
     stored = registry.store_files(workspace, new.model_version, model_folder)
-    metrics = {
-        "mean_dsc": new.mean,
-        "dsc": new.per_structure(workspace.scheme.names),
-        "held_out_cases": len(new.annotations),
-        "compared_with": {"version": current.model_version, "mean_dsc": current.mean},
-    }
+    metrics = held_out_metrics(new.measured) | {
+        "compared_with": {
+            "version": current.model_version, "cases": both.cases, "mean_dsc": theirs.mean_dsc, "of_this": ours.mean_dsc
+        }
+    }  # fmt: skip
     result = {
         "model_version": new.model_version,
         "promoted": promoted,
         "reason": reason,
-        "mean_dsc": new.mean,
-        "current_mean_dsc": current.mean,
-        "held_out_cases": len(new.annotations),
+        "mean_dsc": ours.mean_dsc if both.cases else new.measured.mean_dsc,
+        "current_mean_dsc": theirs.mean_dsc,
+        "held_out_cases": both.cases or new.measured.cases,
+        "rule": MEAN_OF_CASES,
         "cases_reused": report.cases_reused,
         "cases_preprocessed": report.cases_made,
         "warm_start": report.warm_start,
@@ -76,7 +81,7 @@ def publish(
             metrics=metrics,
         )
         for scores in (new, current):
-            for evaluation in evaluation_rows(scores, workspace.scheme.names):
+            for evaluation in scores.cases:
                 session.merge(evaluation)
         if promoted and models.current(session).version != current.model_version:
             promoted = False
@@ -96,17 +101,23 @@ def publish(
             ended.finished_at = now()
         session.flush()
         start_if_due(session, settings)
-    log.info("round %d: mean DSC %s, current model %s; %s", row.number, new.mean, current.mean, reason)
+    log.info("round %d: mean DSC %s, current model %s; %s", row.number, ours.mean_dsc, theirs.mean_dsc, reason)
 
 
 def decide_promotion(new: Scores, current: Scores) -> tuple[bool, str]:
-    """Decide whether a new model replaces the current one, and give the reason."""
-    if new.mean is None:
+    """Decide whether a new model replaces the current one, over the cases that both have, and give the reason."""
+    if new.measured.mean_dsc is None:
         return False, "no case of a held-out participant is annotated, so the new model could not be compared"
-    if current.mean is None:
+    both = over_same_cases({"new": new.cases, "current": current.cases})
+    ours, theirs = both.scores["new"], both.scores["current"]
+    if ours.mean_dsc is None or theirs.mean_dsc is None:
         return False, f"{current.model_version} could not be evaluated on the held-out cases"
     comparison = (
-        f"mean DSC {new.mean:.3f} against {current.mean:.3f} of {current.model_version} "
-        f"on {len(new.annotations)} held-out cases"
+        f"mean DSC {ours.mean_dsc:.3f} against {theirs.mean_dsc:.3f} of {current.model_version} "
+        f"on {both.cases} held-out cases; {_false_positives(ours)} against {_false_positives(theirs)} false positives"
     )
-    return (True, f"better: {comparison}") if new.mean > current.mean else (False, f"not better: {comparison}")
+    return (True, f"better: {comparison}") if ours.mean_dsc > theirs.mean_dsc else (False, f"not better: {comparison}")
+
+
+def _false_positives(score: HeldOutScore) -> int:
+    return sum(found.cases for found in score.false_positives.values())

@@ -16,8 +16,7 @@ from mrseg_label.catalog.queries import rounds as rows
 from mrseg_label.catalog.tables import ModelVersion, Round
 from mrseg_label.catalog.types import ENDED_ROUNDS, RoundState
 from mrseg_label.clock import now
-from mrseg_label.errors import Cancelled, ConfigurationError, InvalidInput, LeaseLost, MachineFailure, Unavailable
-from mrseg_label.failures import explain_in
+from mrseg_label.errors import Cancelled, ConfigurationError, InvalidInput, LeaseLost, Unavailable
 from mrseg_label.jobs import JobContext
 from mrseg_label.nnunet.run import TrainingProgress, TrainingReport
 from mrseg_label.nnunet.supervise import train
@@ -49,8 +48,7 @@ def run(context: JobContext) -> None:
         _record_end(context, number, RoundState.CANCELLED, "cancelled by an admin")
         raise
     except Exception as error:
-        waits = isinstance(explain_in(context.workspace.root, error), MachineFailure)  # the worker tries again later
-        final = not waits and (context.claim.last_attempt or isinstance(error, InvalidInput))
+        final = context.claim.last_attempt or isinstance(error, InvalidInput)
         _record_end(context, number, RoundState.FAILED if final else RoundState.QUEUED, str(error) or repr(error))
         raise
 
@@ -140,7 +138,7 @@ class _RoundJob:
             current = evaluate(self.workspace, loaded, current_model, annotations, check)
         except (Unavailable, ConfigurationError) as error:  # TotalSegmentator's weights have been removed
             log.warning("round %d cannot be compared with %s: %s", self.number, current_model.version, error)
-            current = Scores(current_model.version, (), new.dsc[:0])
+            current = Scores(current_model.version, ())
         return new, current
 
     def _report_training(self, progress: TrainingProgress) -> None:

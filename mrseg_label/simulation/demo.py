@@ -18,10 +18,11 @@ from mrseg_label.config import load_settings
 from mrseg_label.errors import ConfigurationError, Conflict
 from mrseg_label.labels import LabelScheme
 from mrseg_label.presegmentation.weights import find_weights
+from mrseg_label.scoring import MEAN_OF_CASES
 from mrseg_label.simulation.batch import correct_batch
 from mrseg_label.simulation.client import SlicerClient
 from mrseg_label.simulation.cohort import import_cohort, make_cohort
-from mrseg_label.simulation.held_out import choose_fixed_set, score_model
+from mrseg_label.simulation.held_out import HeldOutScore, choose_fixed_set, score_model
 from mrseg_label.simulation.listener import DemoListener
 from mrseg_label.simulation.pictures import choose_example, draw_case, draw_curve
 from mrseg_label.simulation.radiologist import CaseResult, TruthFile
@@ -117,8 +118,8 @@ class _Demo:
                 batch = self._correct_batch(server, number)
                 seconds = time.monotonic() - started
                 # The current model is evaluated on the fixed set while the next round trains.
-                held_out_dsc = self._score_held_out(client)
-                self._add_row(number, batch, model, held_out_dsc, seconds)
+                held_out = self._score_held_out(client)
+                self._add_row(number, batch, model, held_out, seconds)
                 if number < self.options.rounds:
                     model = self._wait_for_round(client, server, number + 1)
             annotated = client.get("/api/v1/progress")["annotated_total"]
@@ -141,24 +142,25 @@ class _Demo:
             server.url, self.options.round_size, self.truths, self.scheme, self.options.seed, report, abort=server.stop
         )
 
-    def _score_held_out(self, client: SlicerClient) -> float:
+    def _score_held_out(self, client: SlicerClient) -> HeldOutScore:
         if not self.held_out:
             self.held_out = choose_fixed_set(client, self.truths)
         version = self.current_version
         self.listener.phase(f"Evaluating model {version} on held-out participants", len(self.held_out))
         return score_model(
             client, self.held_out, self.truths, self.scheme, version, lambda count: self.listener.advance(count)
-        ).mean_dsc
+        )
 
     def _add_row(
-        self, number: int, batch: list[CaseResult], model: FinishedRound, held_out_dsc: float, seconds: float
+        self, number: int, batch: list[CaseResult], model: FinishedRound, held_out: HeldOutScore, seconds: float
     ) -> None:
         row = round_row(
             number,
             batch,
             model_version=model.model_version,
             promoted=model.promoted,
-            heldout_dsc=held_out_dsc,
+            heldout_dsc=held_out.mean_dsc,
+            heldout_cases=held_out.cases,
             training_seconds=model.seconds,
             batch_seconds=seconds,
         )
@@ -223,6 +225,7 @@ def run_demo(
         report: dict[str, Any] = {"sources": sources, "rounds": demo.rows}
         report["notes"] = [*loop_notes(demo.rows), *source_notes(sources)]
         report["heldout_cases"] = len(demo.held_out)
+        report["rule"] = MEAN_OF_CASES
         report["pictures"] = demo.draw_pictures()
         report["cases"] = demo.cases
         report["seconds"] = round(time.monotonic() - started, 1)

@@ -43,6 +43,7 @@ def draw_curve(rows: Sequence[Mapping[str, Any]], path: Path) -> Path:
             cases=row["cases"],
             mean_dsc=row["mean_dsc"],
             heldout_dsc=row["heldout_dsc"],
+            heldout_cases=row["heldout_cases"],
             edited_voxels_per_case=row["edited_voxels_per_case"],
             promoted=row["promoted"],
         )

@@ -14,7 +14,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from mrseg_label.labels import LabelScheme
-from mrseg_label.metrics import dice
+from mrseg_label.metrics import per_structure, score_case
 from mrseg_label.simulation.client import Inference, Sample, SlicerClient
 from mrseg_label.simulation.editing import LabelMap, Skill, correct
 from mrseg_label.simulation.slicer import (
@@ -195,10 +195,9 @@ def truth_on(image: sitk.Image, path: Path) -> LabelMap:
 
 
 def dsc_of_present(truth: LabelMap, labels: LabelMap, scheme: LabelScheme) -> dict[str, float]:
-    """Compute the DSC of each structure that is present in the truth, by name."""
-    values = dice(truth, labels, len(scheme))
-    present = np.bincount(truth.ravel(), minlength=len(scheme) + 1)[1:] > 0
-    return {s.name: float(value) for s, value, there in zip(scheme, values, present, strict=True) if there}
+    """Compute the DSC of each structure that counts in the truth (:mod:`mrseg_label.scoring`), by name."""
+    found = per_structure(scheme, score_case(truth, labels, len(scheme)).dsc)
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def model_version_of(params: Mapping[str, Any]) -> str:

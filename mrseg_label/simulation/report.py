@@ -24,6 +24,7 @@ def round_row(
     heldout_dsc: float | None,
     training_seconds: float,
     batch_seconds: float,
+    heldout_cases: int = 0,
 ) -> dict[str, Any]:
     """Make a row of ``rounds``: the quality of a model's pre-segmentations and the work of correcting them.
 
@@ -33,7 +34,7 @@ def round_row(
     batch : the cases that were corrected afterwards.
     model_version : the version that the round registered. If it was not promoted, ``drafts_from`` in the row names
         the version that was used instead.
-    heldout_dsc : mean DSC of the model on the fixed set of held-out cases.
+    heldout_dsc, heldout_cases : mean DSC of the model on the fixed set of held-out cases, and their number.
     """
     structures = sorted({name for case in batch for name in case.dsc})
     dsc = {name: _mean([case.dsc[name] for case in batch if name in case.dsc]) for name in structures}
@@ -46,6 +47,7 @@ def round_row(
         "mix": dict(sorted(Counter(f"{case.station} {case.sequence}" for case in batch).items())),
         "mean_dsc": _mean([case.mean_dsc for case in batch]),
         "heldout_dsc": None if heldout_dsc is None else round(heldout_dsc, _DIGITS),
+        "heldout_cases": heldout_cases,
         "edited_voxels_per_case": round(_mean([case.edited_voxels for case in batch])),
         "edited_ml_per_case": round(_mean([case.edited_ml for case in batch]), 1),
         "wrong_voxels_per_case": round(_mean([case.wrong_voxels for case in batch])),
@@ -53,6 +55,7 @@ def round_row(
         "training_seconds": round(training_seconds, 1),
         "batch_seconds": round(batch_seconds, 1),
         "dsc": dsc,
+        "dsc_cases": {name: sum(name in case.dsc for case in batch) for name in structures},
     }
 
 
@@ -82,6 +85,7 @@ def sources_part(scores: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[st
     return {
         source: {
             "mean_dsc": _mean([value for values in by_sequence.values() for value in values]),
+            "cases": sum(len(values) for values in by_sequence.values()),
             "by_sequence": {sequence: _mean(values) for sequence, values in by_sequence.items()},
         }
         for source, by_sequence in scores.items()

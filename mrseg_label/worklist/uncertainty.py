@@ -25,15 +25,16 @@ def ranked(workspace: OpenedWorkspace) -> list[str]:
 
 @lru_cache(maxsize=4096)
 def disagreement(newer: Path, older: Path, structures: int) -> float:
-    """Compute one minus the mean DSC of two stored label maps on one grid, over structures that either has.
+    """Compute one minus the mean DSC of two stored label maps on one grid, over structures of which either has enough.
 
+    A few stray voxels are no disagreement (:func:`mrseg_label.metrics.scoring.agreement`).
     Results are cached: stored files never change.
     """
     import numpy as np  # imported here: this strategy alone reads masks
 
-    from mrseg_label.metrics import dice
+    from mrseg_label.metrics import agreement
     from mrseg_label.segments.files import read_label_map
 
-    scores = dice(read_label_map(newer)[0], read_label_map(older)[0], structures)
+    scores = agreement(read_label_map(newer)[0], read_label_map(older)[0], structures)
     present = scores[~np.isnan(scores)]
     return 1.0 - float(present.mean()) if present.size else 0.0

@@ -142,7 +142,9 @@ def add_round(
 
 def add_evaluation(
     session: Session, version: str, annotation: Annotation, mean_dsc: float, dsc: dict[str, float | None]
-) -> None:
+) -> Evaluation:
     """The evaluation of a model version on an annotation."""
-    session.add(Evaluation(model_version=version, annotation_id=annotation.id, mean_dsc=mean_dsc, dsc=dsc))
+    row = Evaluation(model_version=version, annotation_id=annotation.id, mean_dsc=mean_dsc, dsc=dsc)
+    session.add(row)
     session.flush()
+    return row

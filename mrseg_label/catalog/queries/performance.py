@@ -6,22 +6,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Select, case, func, or_, select
+from sqlalchemy import ColumnElement, Select, case, func, or_, select
 from sqlalchemy.orm import Session
 
+from mrseg_label.catalog.queries import held_out
 from mrseg_label.catalog.queries.annotations import newest_finals
+from mrseg_label.catalog.queries.held_out import HeldOutScore
 from mrseg_label.catalog.queries.rounds import case_counts
-from mrseg_label.catalog.tables import Annotation, AnnotationStructure, Evaluation, ModelVersion
+from mrseg_label.catalog.tables import Annotation, AnnotationStructure, ModelVersion
 from mrseg_label.catalog.types import CaseRole
+from mrseg_label.scoring import MIN_REFERENCE_VOXELS
 
 
 @dataclass(frozen=True)
 class StructureEffort:
-    """Effort of correcting one structure: the number of cases that judge it, and means over these."""
+    """Effort of correcting one structure: the number of cases that judge it, and means over these.
+
+    ``dsc`` is over the ``dsc_cases`` in which the structure counts (:mod:`mrseg_label.scoring`).
+    """
 
     cases: int
     edited_voxels: float | None
     dsc: float | None
+    dsc_cases: int
 
 
 @dataclass
@@ -30,24 +37,24 @@ class VersionSums:
 
     Attributes
     ----------
-    drafted_cases : annotated cases whose reader started from a pre-segmentation by this version.
-    presegmentation_dsc, edited_voxels, edited_ml, seconds : means over these cases; DSC of pre-segmentation and annotation.
+    presegmented_cases : annotated cases whose reader started from a pre-segmentation by this version.
+    edited_voxels, edited_ml, seconds : means over these cases.
+    presegmentation_dsc : of pre-segmentation and annotation, mean over those ``presegmentation_dsc_cases`` that have a
+        structure that counts (:mod:`mrseg_label.scoring`).
     structures : the same by structure.
-    held_out_cases, held_out_dsc : number of held-out cases that it was evaluated on, and mean DSC over these.
-    held_out_structures : mean DSC by structure.
+    held_out : on the held-out cases that it was evaluated on.
     training_cases : in the snapshot of its round.
     """
 
     presegmented_cases: int = 0
     unchanged_cases: int = 0
     presegmentation_dsc: float | None = None
+    presegmentation_dsc_cases: int = 0
     edited_voxels: float | None = None
     edited_ml: float | None = None
     seconds: float | None = None
     structures: dict[str, StructureEffort] = field(default_factory=dict)
-    held_out_cases: int = 0
-    held_out_dsc: float | None = None
-    held_out_structures: dict[str, float] = field(default_factory=dict)
+    held_out: HeldOutScore = field(default_factory=HeldOutScore)
     training_cases: int = 0
 
 
@@ -59,11 +66,14 @@ def sums_by_version(session: Session, versions: Sequence[ModelVersion]) -> dict[
     """
     names = [row.version for row in versions]
     sums = {name: VersionSums() for name in names} | _effort(session, names)
-    for name, structure, cases, edited, dsc in session.execute(_structures(names)):
+    for name, structure, cases, edited, dsc, counted in session.execute(_structures(names)):
         if name is not None:
-            sums[name].structures[structure] = StructureEffort(cases, _float(edited), _float(dsc))
-    for name in names:
-        _held_out(session, name, sums[name])
+            sums[name].structures[structure] = StructureEffort(cases, _float(edited), _float(dsc), counted)
+    for name, cases, dsc in session.execute(_mean_dsc(names)):
+        if name is not None:
+            sums[name].presegmentation_dsc_cases, sums[name].presegmentation_dsc = cases, _float(dsc)
+    for name, score in held_out.scores_of(session, names).items():
+        sums[name].held_out = score
     training = case_counts(session, [row.round_number for row in versions if row.round_number is not None])
     for row in versions:
         if row.round_number is not None:
@@ -88,7 +98,6 @@ def _effort(session: Session, names: Sequence[str]) -> dict[str, VersionSums]:
             Annotation.model_version,
             func.count(),
             func.sum(case((edited == 0, 1), else_=0)),
-            func.avg(Annotation.effort["mean_dsc"].as_float()),
             func.avg(edited),
             func.avg(Annotation.effort["edited_ml"].as_float()),
             func.avg(Annotation.effort["sitting_seconds"].as_float()),
@@ -100,12 +109,11 @@ def _effort(session: Session, names: Sequence[str]) -> dict[str, VersionSums]:
         name: VersionSums(
             presegmented_cases=cases,
             unchanged_cases=int(unchanged or 0),
-            presegmentation_dsc=_float(dsc),
             edited_voxels=_float(voxels),
             edited_ml=_float(volume),
             seconds=_float(seconds),
         )
-        for name, cases, unchanged, dsc, voxels, volume, seconds in session.execute(query)
+        for name, cases, unchanged, voxels, volume, seconds in session.execute(query)
         if name is not None
     }
 
@@ -117,7 +125,8 @@ def _structures(names: Sequence[str]) -> Select[Any]:
             AnnotationStructure.structure,
             func.count(),
             func.avg(AnnotationStructure.edited_voxels),
-            func.avg(AnnotationStructure.dsc),
+            func.avg(_counted_dsc()),
+            func.count(_counted_dsc()),
         )
         .join(Annotation, Annotation.id == AnnotationStructure.annotation_id)
         .where(
@@ -129,15 +138,22 @@ def _structures(names: Sequence[str]) -> Select[Any]:
     )
 
 
-def _held_out(session: Session, name: str, sums: VersionSums) -> None:
-    rows = session.scalars(select(Evaluation).where(Evaluation.model_version == name)).all()
-    means = [row.mean_dsc for row in rows if row.mean_dsc is not None]
-    sums.held_out_cases = len(rows)
-    sums.held_out_dsc = sum(means) / len(means) if means else None
-    for structure in sorted({key for row in rows for key in row.dsc}):
-        values = [row.dsc[structure] for row in rows if row.dsc.get(structure) is not None]
-        if values:
-            sums.held_out_structures[structure] = sum(values) / len(values)
+def _mean_dsc(names: Sequence[str]) -> Select[Any]:
+    """Mean over cases of each case's mean over the structures that count, by version, with the number of cases."""
+    case_means = (
+        select(Annotation.model_version, func.avg(_counted_dsc()).label("dsc"))
+        .join(AnnotationStructure, AnnotationStructure.annotation_id == Annotation.id)
+        .where(Annotation.id.in_(_compared_masks(names)))
+        .group_by(Annotation.id, Annotation.model_version)
+        .subquery()
+    )
+    query = select(case_means.c.model_version, func.count(case_means.c.dsc), func.avg(case_means.c.dsc))
+    return query.group_by(case_means.c.model_version)
+
+
+def _counted_dsc() -> ColumnElement[float | None]:
+    """The DSC of a structure where it counts, else NULL; the annotation is the reference."""
+    return case((AnnotationStructure.voxels >= MIN_REFERENCE_VOXELS, AnnotationStructure.dsc))
 
 
 def _float(value: Any) -> float | None:

@@ -10,6 +10,7 @@ from mrseg_label.annotation.readings import Agreement
 from mrseg_label.catalog.tables import Annotation, Review
 from mrseg_label.catalog.types import AnnotationState, StructureState, Verdict, finite
 from mrseg_label.reports.documents.base import JsonObject, Moment
+from mrseg_label.scoring import MIN_REFERENCE_VOXELS
 from mrseg_label.worklist.assignments import AssignedCase
 
 
@@ -142,7 +143,10 @@ class ReadingsOut(BaseModel):
 
     first: str
     second: str
-    mean_dsc: float | None
+    mean_dsc: float | None = Field(
+        description=f"over `mean_structures`, those of which a reader drew at least {MIN_REFERENCE_VOXELS} voxels"
+    )
+    mean_structures: int
     structures: dict[str, AgreementOut]
 
     @classmethod
@@ -151,6 +155,6 @@ class ReadingsOut(BaseModel):
         structures = {
             name: AgreementOut(dsc=finite(item.dsc), hd95_mm=finite(item.hd95_mm)) for name, item in found.items()
         }
-        values = [item.dsc for item in structures.values() if item.dsc is not None]
+        values = [item.dsc for item in found.values() if item.dsc is not None and item.counts]
         mean = sum(values) / len(values) if values else None
-        return cls(first=first, second=second, mean_dsc=mean, structures=structures)
+        return cls(first=first, second=second, mean_dsc=mean, mean_structures=len(values), structures=structures)

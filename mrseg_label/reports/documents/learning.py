@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
+from mrseg_label.catalog.queries.held_out import HeldOutScore
 from mrseg_label.catalog.queries.performance import VersionSums
 from mrseg_label.catalog.tables import BOOTSTRAP, ModelVersion
 from mrseg_label.catalog.types import ModelStatus, RoundState
 from mrseg_label.reports.documents.base import Moment
+from mrseg_label.scoring import MEAN_OF_CASES, STRUCTURES_THAT_COUNT
 
 
 class ProgressOut(BaseModel):
@@ -29,12 +31,46 @@ class ProgressOut(BaseModel):
     queues: dict[str, dict[str, int]] = Field(description="number of queued and running jobs by queue")
 
 
+class FalsePositivesOut(BaseModel):
+    """Voxels of a structure that is not there."""
+
+    cases: int = Field(description="cases in which the model found it")
+    ml: float | None = Field(description="volume in these cases together; null where it was not measured")
+
+
 class ScoreOut(BaseModel):
     """DSC over some cases."""
 
     cases: int
     mean_dsc: float | None
     dsc: dict[str, float] = Field(description="mean by structure")
+    structure_cases: dict[str, int] = Field(description="number of cases that the mean of a structure is over")
+    rule: str = Field(MEAN_OF_CASES, description="how the means are taken")
+
+
+class HeldOutOut(ScoreOut):
+    """DSC on held-out cases."""
+
+    false_positives: dict[str, FalsePositivesOut] = Field(
+        description="structures that are not there, apart from the means"
+    )
+    remnants: dict[str, int] = Field(
+        description="structures of which the reference has too little to count: number of such cases"
+    )
+
+    @classmethod
+    def of_score(cls, score: HeldOutScore) -> HeldOutOut:
+        """Fill the document from what was measured."""
+        return cls(
+            cases=score.cases,
+            mean_dsc=score.mean_dsc,
+            dsc={name: found.dsc for name, found in score.structures.items()},
+            structure_cases={name: found.cases for name, found in score.structures.items()},
+            false_positives={
+                name: FalsePositivesOut(cases=found.cases, ml=found.ml) for name, found in score.false_positives.items()
+            },
+            remnants=score.remnants,
+        )
 
 
 class LearningPoint(BaseModel):
@@ -45,22 +81,35 @@ class LearningPoint(BaseModel):
     status: ModelStatus
     created: Moment
     training_cases: int
-    held_out: ScoreOut = Field(description="on cases of participants that no model was trained on")
-    presegmentations: ScoreOut = Field(description="its pre-segmentations against the annotations made from them")
+    held_out: HeldOutOut = Field(
+        description="on all cases of participants that no model was trained on and that it was evaluated on"
+    )
+    held_out_common: HeldOutOut | None = Field(
+        description="on those that all evaluated versions have in common, so that versions can be compared; "
+        "null for one that was not evaluated"
+    )
+    presegmentations: ScoreOut = Field(
+        description="its pre-segmentations against the annotations made from them; `cases` are those with a mean"
+    )
     drafts: ScoreOut = Field(deprecated="use presegmentations", description="Deprecated: use `presegmentations`.")
 
     @classmethod
-    def of(cls, row: ModelVersion, sums: VersionSums) -> LearningPoint:
+    def of(cls, row: ModelVersion, sums: VersionSums, common: HeldOutScore | None) -> LearningPoint:
         """Fill the document from its row and what was measured of it."""
-        dsc = {name: part.dsc for name, part in sums.structures.items() if part.dsc is not None}
-        presegmentations = ScoreOut(cases=sums.presegmented_cases, mean_dsc=sums.presegmentation_dsc, dsc=dsc)
+        presegmentations = ScoreOut(
+            cases=sums.presegmentation_dsc_cases,
+            mean_dsc=sums.presegmentation_dsc,
+            dsc={name: part.dsc for name, part in sums.structures.items() if part.dsc is not None},
+            structure_cases={name: part.dsc_cases for name, part in sums.structures.items() if part.dsc_cases},
+        )
         return cls(
             round=_round_of(row),
             model_version=row.version,
             status=row.status,
             created=row.created_at,
             training_cases=sums.training_cases,
-            held_out=ScoreOut(cases=sums.held_out_cases, mean_dsc=sums.held_out_dsc, dsc=sums.held_out_structures),
+            held_out=HeldOutOut.of_score(sums.held_out),
+            held_out_common=None if common is None else HeldOutOut.of_score(common),
             presegmentations=presegmentations,
             drafts=presegmentations,
         )
@@ -71,7 +120,8 @@ class StructureEffortOut(BaseModel):
 
     cases: int
     edited_voxels_per_case: float | None
-    mean_dsc: float | None = Field(description="of pre-segmentation and annotation")
+    mean_dsc: float | None = Field(description="of pre-segmentation and annotation, over `dsc_cases`")
+    dsc_cases: int = Field(description=f"cases in which it is one of the {STRUCTURES_THAT_COUNT}")
 
 
 class EffortPoint(BaseModel):
@@ -90,7 +140,12 @@ class EffortPoint(BaseModel):
     def of(cls, row: ModelVersion, sums: VersionSums) -> EffortPoint:
         """Fill the document from its row and what was measured of it."""
         structures = {
-            name: StructureEffortOut(cases=part.cases, edited_voxels_per_case=part.edited_voxels, mean_dsc=part.dsc)
+            name: StructureEffortOut(
+                cases=part.cases,
+                edited_voxels_per_case=part.edited_voxels,
+                mean_dsc=part.dsc,
+                dsc_cases=part.dsc_cases,
+            )
             for name, part in sums.structures.items()
         }
         return cls(

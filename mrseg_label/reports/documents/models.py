@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
+from mrseg_label.catalog.queries.held_out import HeldOutScore
 from mrseg_label.catalog.tables import ModelVersion
 from mrseg_label.catalog.types import ModelStatus
 from mrseg_label.registry.compare import Comparison
+from mrseg_label.registry.scores import held_out_metrics
 from mrseg_label.reports.documents.base import JsonObject, Moment
+from mrseg_label.scoring import MEAN_OF_CASES
 
 
 class ModelOut(BaseModel):
@@ -21,13 +24,21 @@ class ModelOut(BaseModel):
     status: ModelStatus
     tried: Moment | None = Field(description="when it was shown that it works here; before that it cannot be promoted")
     problem: str | None = Field(description="why it does not work here")
-    metrics: JsonObject = Field(description="what its round measured, such as DSC by structure")
+    metrics: JsonObject = Field(
+        description="DSC on held-out cases: `mean_dsc` over `held_out_cases`, taken by `rule`; `dsc` by structure, over `cases`; "
+        "apart from these `false_positives` (structures that are not in the reference) and `remnants` (of which it has too little)"
+    )
     dataset_digest: str | None = Field(description="SHA-256 of the snapshot that it was trained on")
     weights_digest: str | None = Field(description="SHA-256 over all files of the version")
 
     @classmethod
-    def of(cls, row: ModelVersion) -> ModelOut:
-        """Fill the document from its row."""
+    def of(cls, row: ModelVersion, score: HeldOutScore | None = None) -> ModelOut:
+        """Fill the document from its row and its present score, which replaces the one that its round measured."""
+        metrics = row.metrics or {}
+        if score is not None and score.cases:
+            measured = held_out_metrics(score)
+            dsc = dict.fromkeys(metrics.get("dsc") or {}) | measured["dsc"]
+            metrics = metrics | measured | {"dsc": dsc}
         return cls(
             version=row.version,
             round=row.round_number,
@@ -37,7 +48,7 @@ class ModelOut(BaseModel):
             status=row.status,
             tried=row.tried_at,
             problem=row.problem,
-            metrics=row.metrics or {},
+            metrics=metrics,
             dataset_digest=row.dataset_digest,
             weights_digest=row.weights_digest,
         )
@@ -47,11 +58,31 @@ class ComparisonOut(BaseModel):
     """Two model versions compared on the held-out cases that both were evaluated on."""
 
     versions: tuple[str, str]
-    cases: int
+    cases: int = Field(description="number of these cases")
+    rule: str = Field(MEAN_OF_CASES, description="how the means are taken")
     mean_dsc: tuple[float | None, float | None]
-    structures: dict[str, tuple[float, float]] = Field(description="mean DSC of the two versions by structure")
+    structures: dict[str, tuple[float, float]] = Field(
+        description="mean DSC of the two versions by structure, over the same cases"
+    )
+    structure_cases: dict[str, int] = Field(description="number of cases that the mean of a structure is over")
+    false_positives: dict[str, tuple[int, int]] = Field(
+        description="number of cases in which each version found a structure that is not there"
+    )
 
     @classmethod
     def of(cls, found: Comparison) -> ComparisonOut:
         """Fill the document from a comparison."""
-        return cls(versions=found.versions, cases=found.cases, mean_dsc=found.mean_dsc, structures=found.structures)
+        first, second = found.scores
+        stray = sorted({*first.false_positives, *second.false_positives})
+        return cls(
+            versions=found.versions,
+            cases=found.cases,
+            mean_dsc=(first.mean_dsc, second.mean_dsc),
+            structures={name: (score.dsc, second.structures[name].dsc) for name, score in first.structures.items()},
+            structure_cases={name: score.cases for name, score in first.structures.items()},
+            false_positives={name: (_cases(first, name), _cases(second, name)) for name in stray},
+        )
+
+
+def _cases(score: HeldOutScore, name: str) -> int:
+    return score.false_positives[name].cases if name in score.false_positives else 0

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from mrseg_label.errors import InvalidInput
+from mrseg_label.scoring import MEAN_OF_CASES
 
 _INK = "#22262b"
 _FAINT = "#7a828c"
@@ -32,6 +33,7 @@ class CurvePoint:
     cases : number of annotations that were made from the round's pre-segmentations.
     mean_dsc : of the pre-segmentations that readers started from.
     heldout_dsc : of the round's model on a fixed set of held-out participants, if known.
+    heldout_cases : number of cases in that set.
     edited_voxels_per_case : mean number of voxels that readers changed.
     promoted : whether the round's model became the current one.
     """
@@ -43,6 +45,7 @@ class CurvePoint:
     heldout_dsc: float | None
     edited_voxels_per_case: float
     promoted: bool = True
+    heldout_cases: int = 0
 
 
 def curve(points: Sequence[CurvePoint], path: Path, title: str = "Drafts and annotations, round by round") -> None:
@@ -61,9 +64,10 @@ def curve(points: Sequence[CurvePoint], path: Path, title: str = "Drafts and ann
         raise InvalidInput("a learning curve needs at least one round")
     figure = Figure(figsize=(11.4, 4.9), dpi=130, facecolor="white")
     FigureCanvasAgg(figure)
+    figure.text(0.065, 0.025, f"Mean DSC: {MEAN_OF_CASES}", fontsize=7.5, color=_FAINT, va="center")
     figure.text(0.065, 0.945, title, fontsize=15, fontweight="bold", color=_INK, va="center")
     quality, effort = figure.subplots(
-        1, 2, gridspec_kw={"left": 0.065, "right": 0.975, "top": 0.82, "bottom": 0.16, "wspace": 0.2}
+        1, 2, gridspec_kw={"left": 0.065, "right": 0.975, "top": 0.82, "bottom": 0.18, "wspace": 0.2}
     )
     _draw_quality(quality, points)
     _draw_effort(effort, points)
@@ -90,7 +94,7 @@ def _draw_quality(axes: Axes, points: Sequence[CurvePoint]) -> None:
     held = [(k, point.heldout_dsc) for k, point in enumerate(points) if point.heldout_dsc is not None]
     if held:
         axes.plot(*zip(*held, strict=True), color=_HELD_OUT, linewidth=2, linestyle="--", marker="D", markersize=6,
-                  label="fixed set of held-out participants", zorder=2)  # fmt: skip
+                  label=_held_out_name(points), zorder=2)  # fmt: skip
     beside = dict(held)
     for k, value in enumerate(presegmentations):
         above = value >= beside.get(k, -1.0)
@@ -99,6 +103,12 @@ def _draw_quality(axes: Axes, points: Sequence[CurvePoint]) -> None:
             _label(axes, k, beside[k], not above, color=_HELD_OUT, fontsize=9.5)
     axes.set_ylim(0, min(1.0, max([*presegmentations, *(value for _, value in held)]) * 1.25 + 0.05))
     axes.legend(loc="lower right", frameon=False, fontsize=9.5, labelcolor=_INK)
+
+
+def _held_out_name(points: Sequence[CurvePoint]) -> str:
+    counts = sorted({point.heldout_cases for point in points if point.heldout_dsc is not None})
+    cases = f"{counts[0]} cases" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} cases, not all the same"
+    return f"held-out participants ({cases})"
 
 
 def _label(axes: Axes, k: int, value: float, above: bool, **style: Any) -> None:

@@ -22,6 +22,7 @@ from mrseg_label.http import problems
 from mrseg_label.ids import new_ticket
 from mrseg_label.registry import service
 from mrseg_label.rounds.service import log_path
+from mrseg_label.scoring import MEAN_OF_CASES
 from mrseg_label.workspace import Workspace
 from tests.support.catalog_rows import (
     CHANNELS,
@@ -223,6 +224,8 @@ def test_learning_curve_and_effort(opened: Opened) -> None:
             )
             for case, edited, dsc, s in zip(cases[:3], (100, 300, 0), (0.2, 0.4, 0.6), (60.0, 120.0, None), strict=True)
         ]
+        # Voxels of a spleen that is not there are not a spleen that was missed.
+        first[2].structures[1].voxels, first[2].structures[1].dsc = 0, 0.0
         # Submitted again: the case counts once, with its newest annotation.
         add_annotation(
             session, cases[1], edited=500, presegmentation_dsc=0.4, structures={"liver": 0.4, "spleen": 0.2}, number=2
@@ -234,15 +237,43 @@ def test_learning_curve_and_effort(opened: Opened) -> None:
     with workspace.catalog.begin() as session:
         add_annotation(session, cases[3], model_version="round-1", edited=10, presegmentation_dsc=0.9)
         add_evaluation(session, "bootstrap", first[0], 0.2, {"liver": 0.2, "spleen": None})
-        add_evaluation(session, "round-1", first[0], 0.8, {"liver": 0.8, "spleen": 0.5})
+        add_evaluation(session, "round-1", first[0], 0.65, {"liver": 0.8, "spleen": 0.5})
+        only_new = add_evaluation(session, "round-1", first[1], 0.1, {"liver": 0.1, "spleen": None})
+        only_new.apart = {"false_positive_ml": {"spleen": 1.5}, "remnant_dsc": {"colon": 0.0}}
     newest, bootstrap = client.get("/api/v1/metrics/learning-curve").json()["items"]
     assert (newest["round"], newest["model_version"], newest["training_cases"]) == (1, "round-1", 2)
-    assert newest["held_out"] == {"cases": 1, "mean_dsc": 0.8, "dsc": {"liver": 0.8, "spleen": 0.5}}
+    assert newest["held_out"] == {
+        "cases": 2,
+        "mean_dsc": pytest.approx((0.65 + 0.1) / 2),
+        "dsc": pytest.approx({"liver": 0.45, "spleen": 0.5}),
+        "structure_cases": {"liver": 2, "spleen": 1},
+        "rule": MEAN_OF_CASES,
+        "false_positives": {"spleen": {"cases": 1, "ml": 1.5}},
+        "remnants": {"colon": 1},
+    }
+    # Compared with the bootstrap: the one case, and the one structure in it, that both have.
+    assert (newest["held_out_common"]["cases"], newest["held_out_common"]["dsc"]) == (1, {"liver": 0.8})
+    assert (bootstrap["held_out_common"]["cases"], bootstrap["held_out_common"]["dsc"]) == (1, {"liver": 0.2})
     assert newest["presegmentations"]["cases"] == 1
     assert (bootstrap["round"], bootstrap["training_cases"]) == (0, 0)
     assert bootstrap["held_out"]["dsc"] == {"liver": 0.2}
-    assert bootstrap["presegmentations"]["mean_dsc"] == pytest.approx(0.4)
-    assert bootstrap["presegmentations"]["dsc"] == pytest.approx({"liver": 0.4, "spleen": 0.2})
+    assert bootstrap["presegmentations"]["mean_dsc"] == pytest.approx((0.15 + 0.3 + 0.6) / 3)
+    assert bootstrap["presegmentations"]["dsc"] == pytest.approx({"liver": 0.4, "spleen": 0.15})
+    assert bootstrap["presegmentations"]["structure_cases"] == {"liver": 3, "spleen": 2}
+    # The list of versions, one version and the figures for Prometheus have the same numbers.
+    listed = {item["version"]: item["metrics"] for item in client.get("/api/v1/models").json()["items"]}
+    families = {family.name: family for family in text_string_to_metric_families(client.get("/metrics").text)}
+    for point in (newest, bootstrap):
+        version, score = point["model_version"], point["held_out"]
+        one = client.get(f"/api/v1/models/{version}").json()["metrics"]
+        for metrics in (listed[version], one):
+            assert [metrics[key] for key in ("mean_dsc", "held_out_cases", "rule", "dsc", "cases")] == [
+                score[key] for key in ("mean_dsc", "cases", "rule", "dsc", "structure_cases")
+            ]
+        for name, value in (("held_out_dsc", score["mean_dsc"]), ("held_out_cases", score["cases"])):
+            found = {s.labels["model_version"]: s.value for s in families[f"mrseg_model_{name}"].samples}
+            assert found[version] == pytest.approx(value)
+    assert "at least 10 voxels" in families["mrseg_model_held_out_dsc"].documentation
     effort = client.get("/api/v1/metrics/effort").json()["items"][1]
     assert (effort["cases"], effort["unchanged_cases"]) == (3, 1)
     assert effort["edited_voxels_per_case"] == pytest.approx(200)

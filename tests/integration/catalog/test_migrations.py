@@ -17,6 +17,7 @@ from sqlalchemy import text
 
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.migrate import config, migration_state
+from mrseg_label.catalog.queries import held_out
 from mrseg_label.catalog.tables import Annotation, Assignment, Base, Evaluation, Job, Review, RoundCase
 from mrseg_label.catalog.types import AssignmentOutcome, JobKind, StructureState
 from mrseg_label.errors import ConfigurationError
@@ -100,15 +101,44 @@ def test_database_of_an_older_version_is_upgraded_on_demand(empty: Catalog) -> N
     empty.check_current()
 
 
-def test_renamed_tables_keep_their_rows(empty: Catalog) -> None:
+def test_absent_structures_leave_the_means_of_old_evaluations(empty: Catalog) -> None:
+    rows = ROWS | {
+        "revision_structures": [
+            {"revision_id": "rv-1", "structure": "liver", "state": "corrected", "voxels": 700},
+            {"revision_id": "rv-1", "structure": "spleen", "state": "absent", "voxels": 0},
+            {"revision_id": "rv-1", "structure": "colon", "state": "drawn", "voxels": 500},
+        ],
+        "evaluations": [
+            {"model_version": "bootstrap", "revision_id": "rv-1", "mean_dsc": 0.3,
+             "dsc": '{"liver": 0.9, "spleen": 0.0, "colon": 0.0, "heart": null}'},
+            {"model_version": "r1", "revision_id": "rv-1", "mean_dsc": 0.5, "dsc": '{"liver": 0.5, "spleen": null}'},
+        ],
+    }  # fmt: skip
+    fill_0002(empty, rows)
+    empty.upgrade()
+    with empty.read() as session:
+        old = session.get_one(Evaluation, ("bootstrap", "rv-1"))
+        assert old.dsc == {"liver": 0.9, "spleen": None, "colon": 0.0, "heart": None}  # the colon was missed
+        assert (old.mean_dsc, old.apart) == (0.45, {"false_positive_ml": {"spleen": None}})
+        assert session.get_one(Evaluation, ("r1", "rv-1")).apart == {}
+        measured = held_out.scores_of(session, ["bootstrap"])["bootstrap"]
+        assert measured.mean_dsc == 0.45 and measured.false_positives["spleen"].ml is None
+
+
+def fill_0002(empty: Catalog, tables: dict[str, list[dict[str, Any]]]) -> None:
+    """Fill a database of migration 0002."""
     command.upgrade(config(empty.engine), "0002")
     with empty.engine.execution_options(mrseg_writes=True).begin() as connection:
-        for table, rows in ROWS.items():
+        for table, rows in tables.items():
             for row in rows:
                 values = row | ({"created_at": MOMENT} if table in DATED else {})
                 names = ", ".join(f'"{name}"' for name in values)
                 places = ", ".join(f":{name}" for name in values)
                 connection.execute(text(f'INSERT INTO "{table}" ({names}) VALUES ({places})'), values)
+
+
+def test_renamed_tables_keep_their_rows(empty: Catalog) -> None:
+    fill_0002(empty, ROWS)
     empty.upgrade()
     with empty.read() as session:
         returned, submitted = session.get_one(Assignment, "ls-1"), session.get_one(Assignment, "ls-2")

@@ -210,7 +210,12 @@ def test_models_compare(run: Run, opened: OpenedWorkspace) -> None:
     found = document(run("models", "compare", "bootstrap", "r1", "--workspace", workspace.root, "--json"))
     assert found["mean_dsc"] == [0.25, 0.75]
     text = run("models", "compare", "bootstrap", "r1", "--workspace", workspace.root)[1]
-    assert "0.500" in text and "1 held-out cases" in text
+    assert "0.500" in text and "1 held-out cases" in text and "at least 10 voxels" in text
+    text = run("models", "list", "--workspace", workspace.root)[1]
+    assert "0.750" in text and "at least 10 voxels" in text
+    text = run("models", "show", "r1", "--workspace", workspace.root)[1]
+    assert "0.750 (1 cases)" in text and "at least 10 voxels" in text
+    assert "mean DSC 0.250 on 1 held-out cases" in run("status", "--workspace", workspace.root)[1]
 
 
 def test_errors_are_a_line_and_not_a_traceback(run: Run, opened: OpenedWorkspace) -> None:

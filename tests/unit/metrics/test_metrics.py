@@ -12,7 +12,8 @@ from scipy.spatial.distance import cdist
 
 from mrseg_label.errors import GeometryError, InvalidInput
 from mrseg_label.labels import LabelScheme
-from mrseg_label.metrics import dice, effort, hausdorff95, joint_histogram, per_structure
+from mrseg_label.metrics import agreement, dice, effort, hausdorff95, joint_histogram, per_structure, score_case
+from mrseg_label.scoring import MIN_REFERENCE_VOXELS
 
 SPACING = (1.5, 2.0, 4.0)
 
@@ -124,8 +125,35 @@ def test_effort_counts_what_changed() -> None:
     assert result.dice_by_structure[0] == pytest.approx(2 * 27 / (32 + 27))
     assert result.dice_by_structure[1] == 0
     assert np.isnan(result.dice_by_structure[2])
-    assert result.mean_dice == pytest.approx(27 / 59)
+    assert result.mean_dice == pytest.approx(2 * 27 / 59)  # one voxel is too little of structure 2 to count
     assert not result.accepted_unchanged
+
+
+@pytest.mark.parametrize(
+    ("there", "found", "dsc", "remnant", "stray"),
+    [
+        (0, 0, None, None, 0),
+        (0, 1, None, None, 1),
+        (0, 500, None, None, 500),  # however much: it is counted, and in no mean
+        (1, 0, None, 0.0, 0),
+        (MIN_REFERENCE_VOXELS - 1, MIN_REFERENCE_VOXELS - 1, None, 1.0, 0),
+        (MIN_REFERENCE_VOXELS, 0, 0.0, None, 0),  # it is there, and was missed
+        (500, 500, 1.0, None, 0),
+    ],
+)
+def test_what_counts_in_a_mean(there: int, found: int, dsc: float | None, remnant: float | None, stray: int) -> None:
+    reference, prediction = np.zeros((10, 10, 10), np.uint8), np.zeros((10, 10, 10), np.uint8)
+    reference.flat[:there], prediction.flat[:found] = 1, 1
+    score = score_case(reference, prediction, 2)
+    for value, expected in ((score.dsc[0], dsc), (score.remnant_dsc[0], remnant)):
+        assert np.isnan(value) if expected is None else value == expected
+    assert score.false_positive_voxels.tolist() == [stray, 0]
+    assert score.mean == dsc
+    # Of two readers neither is the reference: a few voxels are no disagreement, many are one.
+    both = agreement(reference, prediction, 2)[0]
+    assert np.isnan(both) == (max(there, found) < MIN_REFERENCE_VOXELS)
+    if 0 in (there, found) and not np.isnan(both):
+        assert both == 0
 
 
 def test_accepted_unchanged() -> None:

@@ -15,6 +15,7 @@ from sqlalchemy import select
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.queries import jobs as job_rows
 from mrseg_label.catalog.queries import models
+from mrseg_label.catalog.queries.held_out import StructureScore
 from mrseg_label.catalog.tables import AuditEvent
 from mrseg_label.catalog.types import ModelStatus
 from mrseg_label.errors import Conflict, InvalidInput, NotFound, StoredFileError
@@ -323,8 +324,10 @@ def test_compare_uses_only_cases_that_both_have(workspace: OpenedWorkspace) -> N
     with workspace.catalog.read() as session:
         result = compare(session, "a", "b")
         assert result.cases == 1
-        assert result.mean_dsc == (0.5, 0.7)
-        assert result.structures == {"liver": (0.5, 0.7)}
+        assert [score.mean_dsc for score in result.scores] == [0.5, 0.7]
+        assert [score.structures for score in result.scores] == [
+            {"liver": StructureScore(1, dsc)} for dsc in (0.5, 0.7)
+        ]
         with pytest.raises(NotFound):
             compare(session, "a", "nobody")
 

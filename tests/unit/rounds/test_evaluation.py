@@ -11,11 +11,15 @@ import pytest
 from mrseg_label.annotation import effort, readings
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.queries import models, performance
-from mrseg_label.catalog.tables import BOOTSTRAP, Annotation, AnnotationStructure
+from mrseg_label.catalog.queries.held_out import FalsePositives, StructureScore, over_same_cases, summarise
+from mrseg_label.catalog.tables import BOOTSTRAP, Annotation, AnnotationStructure, Evaluation
 from mrseg_label.catalog.types import StructureState
 from mrseg_label.jobs import JobContext, claim, queue
+from mrseg_label.labels import LabelScheme, Structure
+from mrseg_label.metrics import score_case
 from mrseg_label.presegmentation.loaded_models import LoadedModels
-from mrseg_label.rounds.evaluation import Scores, evaluate, evaluation_rows
+from mrseg_label.rounds.evaluation import Scores, evaluate, evaluation_of
+from mrseg_label.rounds.publishing import decide_promotion
 from mrseg_label.workspace import Workspace
 from tests.support.stored_cases import store_case
 
@@ -44,29 +48,66 @@ def test_a_structure_that_was_not_annotated_is_not_scored(opened: OpenedWorkspac
     workspace = opened
     store_case(workspace, "p1", not_annotated=("spleen",))
     found = scores(workspace)
-    names = workspace.scheme.names
-    assert found.per_structure(names)["liver"] == pytest.approx(LIVER)
-    assert found.per_structure(names)["spleen"] is None
-    assert found.mean == pytest.approx(LIVER)
-    (stored,) = evaluation_rows(found, names)
+    assert found.measured.structures == {"liver": StructureScore(1, LIVER)}
+    assert (found.measured.cases, found.measured.mean_dsc) == (1, LIVER)
+    (stored,) = found.cases
     assert stored.dsc["spleen"] is None and stored.mean_dsc == pytest.approx(LIVER)
+    assert stored.apart == {"remnant_dsc": {}, "false_positive_ml": {}}
     with workspace.catalog.begin() as session:
         session.add(stored)
-    again = scores(workspace)  # from the stored evaluation
-    np.testing.assert_array_equal(again.dsc, found.dsc)
+    assert scores(workspace).measured == found.measured  # from the stored evaluation
     with workspace.catalog.read() as session:
         version = models.get(session, BOOTSTRAP)
         assert version is not None
         sums = performance.sums_by_version(session, [version])[BOOTSTRAP]
-    assert sums.held_out_structures == {"liver": pytest.approx(LIVER)}
-    assert sums.held_out_dsc == pytest.approx(LIVER)
+    assert sums.held_out == found.measured
 
 
-def test_a_false_positive_of_an_absent_structure_counts_against_the_model(opened: OpenedWorkspace) -> None:
+def test_voxels_of_an_absent_structure_are_false_positives_and_leave_the_means(opened: OpenedWorkspace) -> None:
     workspace = opened
-    store_case(workspace, "p1")
-    assert scores(workspace).per_structure(workspace.scheme.names)["spleen"] == 0
-    assert scores(workspace).mean == pytest.approx(LIVER / 2)
+    store_case(workspace, "p1")  # the pre-segmentation has a spleen, the annotation has none
+    measured = scores(workspace).measured
+    assert measured.structures.keys() == {"liver"} and measured.mean_dsc == pytest.approx(LIVER)
+    (found,) = measured.false_positives.items()
+    assert found[0] == "spleen" and found[1].cases == 1
+    assert found[1].ml is not None and found[1].ml > 0
+
+
+def test_means_are_not_misled_by_what_is_not_there() -> None:
+    """Stray voxels in two of three cases, a tip of the liver in one, and a structure that was missed."""
+    grid = (20, 20, 20)
+    names = ("liver", "spleen")
+    evaluations = []
+    for index, (reference_voxels, predicted_voxels, spleen) in enumerate(((4000, 3800, 0), (0, 3, 400), (5, 0, 400))):
+        reference, prediction = np.zeros(grid, np.uint8), np.zeros(grid, np.uint8)
+        reference.flat[:reference_voxels], prediction.flat[:predicted_voxels] = 1, 1
+        reference.flat[7000 : 7000 + spleen] = 2  # never found
+        score = score_case(reference, prediction, 2)
+        scheme = LabelScheme(tuple(Structure(number, name, "") for number, name in enumerate(names, start=1)))
+        evaluations.append(evaluation_of("v", f"an-{index}", score, scheme, np.array([True, True]), 0.5))
+    measured = summarise(evaluations)
+    liver = 2 * 3800 / (4000 + 3800)
+    assert measured.structures == {"liver": StructureScore(1, liver), "spleen": StructureScore(2, 0.0)}
+    assert measured.cases == 3 and measured.mean_dsc == pytest.approx(liver / 3)
+    assert measured.false_positives == {"liver": FalsePositives(1, 1.5)}
+    assert measured.remnants == {"liver": 1}
+
+
+def test_versions_are_compared_over_the_same_cases_and_structures() -> None:
+    def row(version: str, case: str, **dsc: float | None) -> Evaluation:
+        return Evaluation(model_version=version, annotation_id=case, mean_dsc=None, dsc=dsc, apart={})
+
+    old = [row("old", "easy", liver=0.9), row("old", "both", liver=0.6, spleen=0.2), row("old", "empty", liver=None)]
+    new = [row("new", "hard", liver=0.1), row("new", "both", liver=0.7, spleen=None), row("new", "empty", liver=0.5)]
+    found = over_same_cases({"old": old, "new": new})
+    assert found.cases == 1
+    assert [found.scores[name].mean_dsc for name in ("old", "new")] == [0.6, 0.7]
+    assert found.scores["old"].structures == {"liver": StructureScore(1, 0.6)}
+    assert summarise(old).mean_dsc == pytest.approx((0.9 + 0.4) / 2) and summarise(new).mean_dsc < 0.5  # type: ignore[operator]
+    promoted, reason = decide_promotion(Scores("new", tuple(new)), Scores("old", tuple(old)))
+    assert promoted and "0.700 against 0.600 of old on 1 held-out cases" in reason
+    assert decide_promotion(Scores("new", tuple(new)), Scores("old", (old[0],)))[0] is False
+    assert over_same_cases({}).cases == over_same_cases({"old": old, "none": []}).cases == 0
 
 
 def test_effort_leaves_out_structures_that_were_not_annotated(opened: OpenedWorkspace) -> None:

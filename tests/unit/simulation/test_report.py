@@ -59,7 +59,7 @@ def test_the_notes_name_the_sequences_that_inversion_improves() -> None:
         "inverted": {"in": [0.2, 0.4], "water": [0.1]},
         "equalized": {"in": [0.1, 0.1], "water": [0.2]},
     })  # fmt: skip
-    assert sources["inverted"] == {"mean_dsc": 0.2333, "by_sequence": {"in": 0.3, "water": 0.1}}
+    assert sources["inverted"] == {"mean_dsc": 0.2333, "cases": 3, "by_sequence": {"in": 0.3, "water": 0.1}}
     helps, fails = source_notes(sources)
     assert "in (0.30 against 0.05)" in helps
     assert "water" not in helps

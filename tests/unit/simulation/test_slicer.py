@@ -98,9 +98,11 @@ def test_dsc_is_given_for_present_structures_only(labels: NDArray[np.uint8]) -> 
     from mrseg_label.labels import LabelScheme
 
     scheme = LabelScheme.parse("id\tname\n" + "\n".join(f"{number}\t{name}" for name, number in IDS.items()))
+    labels = labels.repeat(2, axis=1).repeat(2, axis=2)  # so that there is enough of each to count
     presegmentation = labels.copy()
     presegmentation[2] = 4  # a heart that does not exist is not a present structure
     presegmentation[labels == 3] = 0
+    labels[3, 0, 0] = 4  # and neither is one voxel of it
     assert dsc_of_present(labels, presegmentation, scheme) == {"liver": 1.0, "spleen": 1.0, "aorta": 0.0}
 
 
