@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import re
 import ssl
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,12 +16,15 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from mrseg_label.errors import ConfigurationError
 
 CONFIG_FILE = "mrseg.toml"
+_PREFIX = "MRSEG_"
+# For a service named mrseg, and for mrseg-anything, every container gets such variables.
+_OF_KUBERNETES = re.compile(r"(.+_)?(service_(host|port)(_.+)?|port(_\d+_(tcp|udp|sctp)(_(proto|port|addr))?)?)")
 
 
 class Settings(BaseSettings):
     """The settings of a workspace. The environment overrides the file, whose keys are in capitals."""
 
-    model_config = SettingsConfigDict(env_prefix="MRSEG_", extra="forbid", case_sensitive=False)
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="forbid", case_sensitive=False)
 
     database_url: str | None = Field(None, description="URL of the database; SQLite in the workspace by default")
     round_size: int = Field(50, ge=1, description="number of newly annotated cases that starts a round")
@@ -119,7 +125,9 @@ def load_settings(folder: Path, **overrides: Any) -> Settings:
         from_file = _TomlFile(Settings, path)() if path.is_file() else {}
     except ValueError as error:
         raise ConfigurationError(f"{path} is not valid TOML: {error}") from error
-    environment = {key.removeprefix("MRSEG_").lower() for key in os.environ if key.startswith("MRSEG_")}
+    environment = {key[len(_PREFIX) :].lower() for key in os.environ if key.upper().startswith(_PREFIX)}
+    _refuse_unknown([*from_file], f"in {path}", "")
+    _refuse_unknown([key for key in environment if not _is_foreign(key)], "in the environment", _PREFIX)
     kept = {key: value for key, value in from_file.items() if key not in environment}
     if "totalseg_weights_path" not in environment and os.environ.get("TOTALSEG_WEIGHTS_PATH"):
         kept["totalseg_weights_path"] = os.environ["TOTALSEG_WEIGHTS_PATH"]
@@ -133,6 +141,27 @@ def load_settings(folder: Path, **overrides: Any) -> Settings:
         raise ConfigurationError(
             f"settings in {path} or the environment cannot be used: {problems}; docs/configuration.md lists the keys"
         ) from error
+
+
+def nearest_setting(key: str) -> str | None:
+    """Return the setting whose name is nearest to an unknown key, in capitals; None if none is near."""
+    return next(iter(get_close_matches(key.upper(), [name.upper() for name in Settings.model_fields], 1, 0.7)), None)
+
+
+def _refuse_unknown(keys: list[str], where: str, prefix: str) -> None:
+    unknown = sorted(key for key in keys if key.lower() not in Settings.model_fields)
+    if not unknown:
+        return
+    nearest = {key: nearest_setting(key) for key in unknown}
+    named = ", ".join(
+        f"{prefix}{key.upper()}" + (f" (did you mean {prefix}{near}?)" if near else "") for key, near in nearest.items()
+    )
+    raise ConfigurationError(f"there is no such setting: {named} {where}; docs/configuration.md lists the keys")
+
+
+def _is_foreign(key: str) -> bool:
+    """Whether a variable ``MRSEG_<key>`` is no setting, but ours otherwise or one that Kubernetes makes for a service."""
+    return key == "workspace" or _OF_KUBERNETES.fullmatch(key) is not None
 
 
 def tls_files(settings: Settings) -> tuple[str | None, str | None]:
@@ -158,3 +187,24 @@ def tls_files(settings: Settings) -> tuple[str | None, str | None]:
             "give two PEM files that belong together, the key without a password"
         ) from error
     return str(certificate), str(key)
+
+
+def trusted_proxies(text: str) -> list[str]:
+    """Parse TRUSTED_PROXIES: addresses and networks, separated by commas.
+
+    Raises
+    ------
+    ConfigurationError
+        An entry is neither, or covers every address, so that anyone could forge a forwarding header.
+    """
+    found = [part.strip() for part in text.split(",") if part.strip()]
+    for part in found:
+        try:
+            network = ipaddress.ip_network(part)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"TRUSTED_PROXIES: {part!r} is not an address or network such as 10.1.2.3 or 10.1.2.0/24 ({error})"
+            ) from error
+        if network.prefixlen == 0:
+            raise ConfigurationError(f"TRUSTED_PROXIES: {part!r} covers every address; name the proxies")
+    return found

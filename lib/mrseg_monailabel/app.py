@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from monailabel.interfaces.app import MONAILabelApp
 
 from mrseg_label.errors import ConfigurationError
+from mrseg_label.maintenance.checks.settings import require_settings
 from mrseg_label.maintenance.permissions import close_workspace
 from mrseg_label.private import keep_private
 from mrseg_monailabel.processes import ServerProcesses
@@ -36,12 +37,14 @@ class MRSegApp(ProtocolApp, MONAILabelApp):
     Raises
     ------
     ConfigurationError
-        The studies cannot be used.
+        The studies cannot be used, or a setting of the workspace cannot work.
     """
 
     def __init__(self, app_dir: str, studies: str, conf: dict[str, str]) -> None:
         keep_private()
         workspace, self._images = open_studies(studies)
+        for warning in require_settings(workspace, computes=workspace.settings.workers > 0):
+            log.warning("%s", warning)
         for warning in close_workspace(workspace):
             log.warning("%s", warning)
         ProtocolApp.__init__(self, workspace)

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any
 
 from mrseg_label.jobs import requeue_of_dead_local_workers
+from mrseg_label.maintenance.heartbeat import ServerHeartbeat
 from mrseg_label.maintenance.sweep import remove_dead_scratch
 from mrseg_label.worker.supervise import WorkerPool
 from mrseg_monailabel.protocol_app import ProtocolApp
@@ -29,6 +30,7 @@ class ServerProcesses:
     def __init__(self, app: ProtocolApp) -> None:
         self._app = app
         self._pool = WorkerPool(app.workspace)
+        self._heartbeat = ServerHeartbeat(app.workspace.catalog)
         self._is_ending = False
 
     def start(self) -> None:
@@ -40,6 +42,7 @@ class ServerProcesses:
         tempfile.tempdir = str(self._app.workspace.path("tmp"))
         self._app.sessions().remove_expired()
         remove_dead_scratch(self._app.workspace)
+        self._heartbeat.start()
         self._pool.start()
 
     def handle_signals(self) -> None:
@@ -72,6 +75,7 @@ class ServerProcesses:
         """End the workers and close the catalogue."""
         self._app.stop_waiting()
         self._pool.stop()
+        self._heartbeat.stop()
         self._app.workspace.catalog.close()
 
 

@@ -25,8 +25,9 @@ from mrseg_label.files import sha256_of
 from mrseg_label.imaging import Geometry, write_nifti
 from mrseg_label.labels import LabelScheme
 from mrseg_label.metrics import joint_histogram
-from mrseg_label.segments.decode import Decoded, decode, required_structures
+from mrseg_label.segments.decode import Decoded, decode
 from mrseg_label.segments.files import read_label_map
+from mrseg_label.segments.names import required_structures
 from mrseg_label.workspace import Workspace
 
 LabelMap = NDArray[np.integer[Any]]

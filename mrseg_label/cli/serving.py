@@ -16,12 +16,13 @@ def serve(
 ) -> None:
     """Start the server (MONAI Label protocol, REST, web pages) with the workers of this machine."""
     from mrseg_label.http import server
+    from mrseg_label.maintenance.checks.settings import require_settings
     from mrseg_label.maintenance.permissions import close_workspace
     from mrseg_label.workspace import Workspace
 
     workspace = Workspace.open(folder)
-    server.check_settings(workspace)
-    for warning in (*close_workspace(workspace), *server.find_warnings(workspace, host)):
+    wrong = require_settings(workspace, computes=workspace.settings.workers > 0)
+    for warning in (*wrong, *close_workspace(workspace), *server.find_warnings(workspace, host)):
         typer.echo(f"warning: {warning}", err=True)
     url = server.server_url(workspace, host, port)
     typer.echo(f"Serving {workspace.root} at {url} (Ctrl-C stops the server).", err=True)
@@ -39,7 +40,8 @@ def worker(
 ) -> None:
     """Run a worker for a workspace that another machine serves; needs PostgreSQL and a shared folder."""
     from mrseg_label.catalog import Catalog
-    from mrseg_label.jobs.queue import QUEUES
+    from mrseg_label.jobs.queue import LIGHT, QUEUES
+    from mrseg_label.maintenance.checks.settings import require_settings
     from mrseg_label.worker.foreground import run_worker
     from mrseg_label.workspace import Workspace
 
@@ -50,6 +52,8 @@ def worker(
             f"there is no queue {', '.join(unknown)}; choose from {', '.join(QUEUES)}", param_hint="--queues"
         )
     workspace = Workspace.open(folder)
+    for warning in require_settings(workspace, computes=chosen != [LIGHT]):
+        typer.echo(f"warning: {warning}", err=True)
     catalog = Catalog(workspace.database_url)
     try:
         catalog.check_current()

@@ -104,6 +104,14 @@ def _print_status(document: StatusOut) -> None:
     for queue, states in sorted(progress.queues.items()):
         rows.append((f"queue {queue}", f"{states['queued']} queued, {states['running']} running"))
     rows += [("mask refused", f"{mask.examination}: {mask.reason}") for mask in document.masks_refused]
+    rows += [
+        (
+            f"{job.kind} failed",
+            f"{' '.join(map(str, job.subject.values()))}: {job.reason} (mrseg-label jobs retry {job.job})",
+        )
+        for job in document.jobs_failed
+    ]
+    rows.append(("server", _last_alive(document)))
     print_fields(rows)
 
 
@@ -112,3 +120,12 @@ def _score(model: ModelOut) -> str:
     if not isinstance(value, float):
         return "not measured"
     return f"mean DSC {value:.3f} on {cases} held-out cases; `models show {model.version}` says how it is taken"
+
+
+def _last_alive(document: StatusOut) -> str:
+    if document.server_last_alive is None or document.server_started is None:
+        return "never started"
+    seen, started = (
+        f"{moment.astimezone():%Y-%m-%d %H:%M}" for moment in (document.server_last_alive, document.server_started)
+    )
+    return f"last alive {seen}, started {started}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
-
 from starlette.middleware import Middleware
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -12,8 +10,7 @@ from mrseg_label.accounts.oidc.state_cookie import OidcStateMiddleware
 from mrseg_label.accounts.sign_in import SignIn
 from mrseg_label.accounts.tokens import signing_secret
 from mrseg_label.catalog import Catalog
-from mrseg_label.config import Settings
-from mrseg_label.errors import ConfigurationError
+from mrseg_label.config import Settings, trusted_proxies
 from mrseg_label.http.authentication import AuthenticationMiddleware
 from mrseg_label.http.limits import LimitsMiddleware, SecurityHeadersMiddleware
 from mrseg_label.http.local_only import LocalOnlyMiddleware
@@ -59,24 +56,3 @@ def middleware_stack(
         limits,
         slashes,
     ]
-
-
-def trusted_proxies(text: str) -> list[str]:
-    """Parse TRUSTED_PROXIES: addresses and networks, separated by commas.
-
-    Raises
-    ------
-    ConfigurationError
-        An entry is neither, or covers every address, so that anyone could forge a forwarding header.
-    """
-    found = [part.strip() for part in text.split(",") if part.strip()]
-    for part in found:
-        try:
-            network = ipaddress.ip_network(part)
-        except ValueError as error:
-            raise ConfigurationError(
-                f"TRUSTED_PROXIES: {part!r} is not an address or network such as 10.1.2.3 or 10.1.2.0/24 ({error})"
-            ) from error
-        if network.prefixlen == 0:
-            raise ConfigurationError(f"TRUSTED_PROXIES: {part!r} covers every address; name the proxies")
-    return found

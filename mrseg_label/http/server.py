@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 from mrseg_label.accounts import service as accounts
-from mrseg_label.accounts.oidc.settings import check_sign_in_settings
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.config import tls_files
 from mrseg_label.http.local_only import LOCAL_NAMES
@@ -14,18 +13,6 @@ from mrseg_label.paths import quoted
 from mrseg_label.workspace import Workspace
 
 APPLICATION = "mrseg_monailabel.server:create_app"  # by its import string: nothing here imports the MONAI Label side
-
-
-def check_settings(workspace: Workspace) -> None:
-    """Check that sign-in and TLS can work as they are configured.
-
-    Raises
-    ------
-    ConfigurationError
-        They cannot; the message names the keys.
-    """
-    check_sign_in_settings(workspace.settings)
-    tls_files(workspace.settings)
 
 
 def find_warnings(workspace: Workspace, host: str) -> list[str]:

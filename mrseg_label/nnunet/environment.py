@@ -10,10 +10,13 @@ import contextlib
 import io
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from mrseg_label.errors import ConfigurationError, InvalidInput
 
 READER = "NibabelIOWithReorient"
 CONFIGURATION = "3d_fullres"
@@ -61,6 +64,43 @@ class NnunetFolders:
         for folder in (self.raw, self.preprocessed, self.results):
             folder.mkdir(parents=True, exist_ok=True)
         os.environ.update(self.variables(processes, augmentation_processes))
+
+
+def find_configuration_folder(folder: Path) -> Path:
+    """Find the folder with plans.json, dataset.json and fold_*: ``folder`` itself, or one up to two levels below.
+
+    Raises
+    ------
+    InvalidInput
+        No such folder exists, or several do.
+    """
+    found = sorted({path.parent for depth in ("", "*/", "*/*/") for path in folder.glob(f"{depth}plans.json")})
+    found = [path for path in found if (path / "dataset.json").exists() and any(path.glob("fold_*/checkpoint_*.pth"))]
+    if len(found) != 1:
+        raise InvalidInput(
+            f"{folder} holds {len(found)} nnU-Net models; give a folder that holds one, with plans.json, dataset.json "
+            "and fold_0/checkpoint_final.pth"
+        )
+    return found[0]
+
+
+def parse_device(name: str) -> tuple[str, int | None]:
+    """Check the name of a device, as the setting DEVICE gives it.
+
+    Returns
+    -------
+    ``auto``, ``cpu`` or ``cuda``, and the number of the GPU if it is given.
+
+    Raises
+    ------
+    ConfigurationError
+        It is none of these.
+    """
+    match = re.fullmatch(r"(auto|cpu|cuda)(?::(\d+))?", name)
+    if match is None or (match[2] and match[1] != "cuda"):
+        advice = "use cuda" if name.strip().lower().startswith(("gpu", "nvidia", "cuda")) else "set it to auto, cpu"
+        raise ConfigurationError(f"DEVICE is {name!r}; {advice}, or cuda:N for the GPU number N")
+    return match[1], int(match[2]) if match[2] else None
 
 
 def plain_labels(labels: Mapping[str, Any]) -> dict[str, int]:

@@ -23,11 +23,11 @@ from mrseg_label.nnunet.conventions import ModelConventions
 from mrseg_label.nnunet.environment import (
     STOCK_TRAINER,
     available_cores,
+    find_configuration_folder,
     plain_labels,
     prepare_for_prediction,
     quiet,
 )
-from mrseg_label.nnunet.warm_start import find_configuration_folder
 
 _NIFTI = (".nii", ".nii.gz")
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from mrseg_label.errors import InvalidInput
 from mrseg_label.nnunet.conventions import CANONICAL, ModelConventions, network_axes
+from mrseg_label.nnunet.environment import find_configuration_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,24 +53,6 @@ class WarmStartReport:
             "skipped": self.skipped,
             "heads_without_source": self.heads_without_source,
         }
-
-
-def find_configuration_folder(folder: Path) -> Path:
-    """Find the folder with plans.json, dataset.json and fold_*: ``folder`` itself, or one up to two levels below.
-
-    Raises
-    ------
-    InvalidInput
-        No such folder exists, or several do.
-    """
-    found = sorted({path.parent for depth in ("", "*/", "*/*/") for path in folder.glob(f"{depth}plans.json")})
-    found = [path for path in found if (path / "dataset.json").exists() and any(path.glob("fold_*/checkpoint_*.pth"))]
-    if len(found) != 1:
-        raise InvalidInput(
-            f"{folder} holds {len(found)} nnU-Net models; give a folder that holds one, with plans.json, dataset.json "
-            "and fold_0/checkpoint_final.pth"
-        )
-    return found[0]
 
 
 def load_weights(configuration_folder: Path) -> dict[str, Tensor]:

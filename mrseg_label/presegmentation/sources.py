@@ -37,6 +37,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from enum import StrEnum
 
 from mrseg_label.errors import ConfigurationError
@@ -117,8 +118,10 @@ def parse_sources(text: str) -> dict[str, Source]:
         try:
             found = Source(source.strip().lower())
         except ValueError:
+            near = next(iter(get_close_matches(source.strip().lower(), list(Source), 1)), None)
+            advice = f"did you mean {near}? There are" if near else "use one of"
             raise ConfigurationError(
-                f"BOOTSTRAP_SOURCES: {source.strip()!r} is not a source; use one of {', '.join(Source)}"
+                f"BOOTSTRAP_SOURCES: {source.strip()!r} is not a source; {advice} {', '.join(Source)}"
             ) from None
         if name in chosen:
             raise ConfigurationError(f"BOOTSTRAP_SOURCES names {sequence.strip()!r} twice; remove one of the two")

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +28,7 @@ from mrseg_label.errors import ConfigurationError
 from mrseg_label.imaging import Geometry, canonical, from_canonical, load_image
 from mrseg_label.imaging.intensity import equalize, invert, round_to_int16
 from mrseg_label.labels import TOTALSEGMENTATOR_TOTAL, LabelScheme
+from mrseg_label.nnunet.environment import parse_device
 from mrseg_label.presegmentation.sources import Source
 from mrseg_label.presegmentation.weights import ENVIRONMENT, require_weights
 
@@ -177,16 +177,14 @@ def prepare(array: NDArray[Any], geometry: Geometry, source: Source) -> NDArray[
 
 def _api_device(name: str) -> str:
     """Translate a device to the names of TotalSegmentator's API: cpu, gpu or gpu:N."""
-    match = re.fullmatch(r"auto|cpu|cuda(?::(\d+))?", name)
-    if match is None:
-        raise ConfigurationError(f"DEVICE is {name!r}; set it to auto, cpu, cuda or cuda:N")
-    if name == "cpu":
+    kind, number = parse_device(name)
+    if kind == "cpu":
         return "cpu"
     import torch
 
-    if name == "auto":
+    if kind == "auto":
         return "gpu" if torch.cuda.is_available() else "cpu"
-    number = int(match[1] or 0)
+    number = number or 0
     if number >= torch.cuda.device_count():
         raise ConfigurationError(
             f"DEVICE is {name!r}, but torch finds {torch.cuda.device_count()} CUDA devices; set DEVICE=cpu"

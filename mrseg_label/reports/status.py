@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import contents, jobs
+from mrseg_label.catalog.queries import contents, heartbeats, jobs
 from mrseg_label.errors import ConfigurationError, Unavailable
 from mrseg_label.jobs.queue import IMPORT_MASK
-from mrseg_label.reports.documents.status import CountsOut, RefusedMaskOut, StatusOut
+from mrseg_label.reports.documents.jobs import JobOut
+from mrseg_label.reports.documents.status import CountsOut, FailedJobOut, RefusedMaskOut, StatusOut
 from mrseg_label.reports.models import read_current_model
 from mrseg_label.reports.progress import read_progress
 
+SHOWN_JOBS = 20
+
 
 def read_status(workspace: OpenedWorkspace) -> StatusOut:
-    """Read counts, the current model, progress to the next round, and imported masks that were refused."""
+    """Read counts, the current model, progress to the next round, what failed, and when the server was last alive."""
     with workspace.catalog.read() as session:
         counts = contents.row_counts(session)
         refused = jobs.refused_masks(session, IMPORT_MASK)
+        failed = jobs.failed(session, SHOWN_JOBS, IMPORT_MASK)
+        alive = heartbeats.latest(session)
     return StatusOut(
         workspace=str(workspace.root),
         current_model=read_current_model(workspace.catalog),
         progress=read_progress(workspace),
         counts=CountsOut(**counts, revisions=counts["annotations"]),
         masks_refused=[RefusedMaskOut(examination=name, reason=reason) for name, reason in refused],
+        jobs_failed=[_failed_job(JobOut.of(row)) for row in failed],
+        server_started=None if alive is None else alive.started_at,
+        server_last_alive=None if alive is None else alive.seen_at,
     )
+
+
+def _failed_job(job: JobOut) -> FailedJobOut:
+    lines = (job.error or "").strip().splitlines() or ["no reason was stored"]
+    return FailedJobOut(job=job.id, kind=job.kind, subject=job.subject, reason=lines[-1], finished=job.finished)
 
 
 def check_ready(workspace: OpenedWorkspace) -> None:

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mrseg_label.errors import ConfigurationError, InvalidInput, LabelError
+from mrseg_label.errors import InvalidInput, LabelError
 from mrseg_label.imaging.geometry import Geometry
 from mrseg_label.imaging.streams import MAX_VOXEL_BYTES
 from mrseg_label.labels import LabelScheme
@@ -75,29 +74,6 @@ class Decoded:
         notes = [*self.notes, *self.incomplete]
         parts = {"renamed": self.renamed, "ignored": self.ignored, "overlaps": self.overlaps, "notes": notes}
         return {key: value for key, value in parts.items() if value}
-
-
-def required_structures(scheme: LabelScheme, setting: str) -> tuple[str, ...]:
-    """Parse REQUIRED_STRUCTURES: names separated by commas, or ``all``; returned in the order of the ids.
-
-    Raises
-    ------
-    ConfigurationError
-        A name in the setting is not in the label scheme.
-    """
-    if setting.strip().casefold() == "all":
-        return scheme.names
-    table = NameTable(scheme)
-    named = {part: table.match(part) for part in map(str.strip, setting.split(",")) if part}
-    unknown = sorted(part for part, structure in named.items() if structure is None)
-    if unknown:
-        nearest = [near for part in unknown for near in get_close_matches(part.casefold(), scheme.names, 1)]
-        advice = f"did you mean {', '.join(nearest)}?" if nearest else f"it has: {', '.join(scheme.names)}"
-        raise ConfigurationError(
-            f"REQUIRED_STRUCTURES names structures that are not in the label scheme: {', '.join(unknown)}; {advice}"
-        )
-    wanted = set(named.values())
-    return tuple(name for name in scheme.names if name in wanted)
 
 
 def listed_names(label_info: object) -> list[str]:

@@ -6,10 +6,11 @@ import csv
 import re
 import unicodedata
 from collections.abc import Sequence
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 
-from mrseg_label.errors import LabelError
+from mrseg_label.errors import ConfigurationError, LabelError
 from mrseg_label.labels import LabelScheme
 
 _Key = tuple[tuple[str, ...], str]
@@ -93,6 +94,36 @@ class NameTable:
             if owner == structure and not known.isdisjoint(map(str.casefold, classes))
         ]
         return min(absent, key=len, default=[])
+
+
+def nearest_structure(name: str, scheme: LabelScheme) -> str | None:
+    """The structure whose name is nearest to one that means none, wherever either has its side; None if none is near."""
+    spelled = {" ".join((*sides, rest)): structure for structure in scheme.names for sides, rest in [_key(structure)]}
+    sides, rest = _key(name)
+    return next((spelled[near] for near in get_close_matches(" ".join((*sides, rest)), spelled, 1)), None)
+
+
+def required_structures(scheme: LabelScheme, setting: str) -> tuple[str, ...]:
+    """Parse REQUIRED_STRUCTURES: names separated by commas, or ``all``; returned in the order of the ids.
+
+    Raises
+    ------
+    ConfigurationError
+        A name in the setting is not in the label scheme.
+    """
+    if setting.strip().casefold() == "all":
+        return scheme.names
+    table = NameTable(scheme)
+    named = {part: table.match(part) for part in map(str.strip, setting.split(",")) if part}
+    unknown = sorted(part for part, structure in named.items() if structure is None)
+    if unknown:
+        nearest = [near for part in unknown if (near := nearest_structure(part, scheme)) is not None]
+        advice = f"did you mean {', '.join(nearest)}?" if nearest else f"it has: {', '.join(scheme.names)}"
+        raise ConfigurationError(
+            f"REQUIRED_STRUCTURES names structures that are not in the label scheme: {', '.join(unknown)}; {advice}"
+        )
+    wanted = set(named.values())
+    return tuple(name for name in scheme.names if name in wanted)
 
 
 def _key(name: str) -> _Key:

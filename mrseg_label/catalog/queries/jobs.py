@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from mrseg_label.catalog.queries.paging import newest_first
 from mrseg_label.catalog.tables import Job
@@ -116,6 +116,23 @@ def guarded_update(session: Session, job_id: str, token: str, **values: Any) -> 
 def cancel_requested(session: Session, job_id: str) -> bool:
     """Whether the job is to be cancelled."""
     return bool(session.scalars(select(Job.cancel_requested).where(Job.id == job_id)).one_or_none())
+
+
+def failed(session: Session, limit: int, without_kind: str) -> Sequence[Job]:
+    """Jobs that failed and that no later job made good, newest first, apart from those of one kind."""
+    later = aliased(Job)
+    made_good = (
+        select(later.id)
+        .where(
+            later.kind == Job.kind,
+            later.key == Job.key,
+            later.created_at > Job.created_at,
+            later.state.in_((*ACTIVE, JobState.DONE)),
+        )
+        .exists()
+    )
+    query = select(Job).where(Job.state == JobState.FAILED, Job.kind != without_kind, ~made_good)
+    return session.scalars(query.order_by(Job.finished_at.desc(), Job.id).limit(limit)).all()
 
 
 def queue_lengths(session: Session) -> dict[str, dict[str, int]]:

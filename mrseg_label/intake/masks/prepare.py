@@ -23,9 +23,8 @@ from mrseg_label.intake.images import MaskLabels, PreparedImage, PreparedMask, R
 from mrseg_label.intake.names import strip_suffix
 from mrseg_label.labels import LabelScheme
 from mrseg_label.segments.classes import assign_structures
-from mrseg_label.segments.decode import required_structures
 from mrseg_label.segments.files import SEGMENTATION_SUFFIX, read_segmentation
-from mrseg_label.segments.names import NameTable
+from mrseg_label.segments.names import NameTable, required_structures
 from mrseg_label.segments.value_names import check_mask
 from mrseg_label.text import readable
 

@@ -15,6 +15,7 @@ from mrseg_label.maintenance.checks.check import Check, State
 from mrseg_label.maintenance.checks.database import check_database
 from mrseg_label.maintenance.checks.installation import check_weights
 from mrseg_label.maintenance.checks.permissions import check_permissions, check_tls_key
+from mrseg_label.maintenance.checks.settings import check_settings
 from mrseg_label.maintenance.checks.sign_in import check_sign_in
 from mrseg_label.maintenance.sweep import sweep
 from mrseg_label.workspace import Workspace
@@ -52,6 +53,7 @@ def check_workspace(
     yield check_weights(workspace.settings.totalseg_weights_path)
     profile = workspace.settings.training_profile
     yield Check("workspace", State.OK, f"{workspace.root}, {structures} structures, profile {profile}")
+    yield from check_settings(workspace, computes=workspace.settings.workers > 0)
     yield check_permissions(workspace, mend=mend)
     yield from check_tls_key(workspace)
     yield _check_disk(workspace.root)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
+from mrseg_label.catalog.types import JobKind
+from mrseg_label.reports.documents.base import JsonObject, Moment
 from mrseg_label.reports.documents.learning import ProgressOut
 from mrseg_label.reports.documents.models import ModelOut
 
@@ -31,6 +33,16 @@ class RefusedMaskOut(BaseModel):
     reason: str
 
 
+class FailedJobOut(BaseModel):
+    """Work that failed, and that is not tried again by itself."""
+
+    job: str
+    kind: JobKind
+    subject: JsonObject = Field(description="what it worked on, such as an acquisition and a model version")
+    reason: str
+    finished: Moment | None
+
+
 class StatusOut(BaseModel):
     """State of a workspace."""
 
@@ -39,3 +51,8 @@ class StatusOut(BaseModel):
     progress: ProgressOut
     counts: CountsOut
     masks_refused: list[RefusedMaskOut]
+    jobs_failed: list[FailedJobOut] = Field(
+        description="the newest drafts and other jobs that failed, with the reasons"
+    )
+    server_started: Moment | None = Field(description="when the server that was alive last started")
+    server_last_alive: Moment | None = Field(description="when a server was last alive, to the minute; null: never")

@@ -8,8 +8,9 @@ import pytest
 
 from mrseg_label.accounts.sign_in import SignIn
 from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.config import trusted_proxies
 from mrseg_label.errors import ConfigurationError
-from mrseg_label.http.middleware import middleware_stack, trusted_proxies
+from mrseg_label.http.middleware import middleware_stack
 from mrseg_label.http.permission_table import permission_table
 from mrseg_label.workspace import Workspace
 

@@ -1,0 +1,82 @@
+"""What ``status`` tells of work that failed and of the server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
+from mrseg_label.catalog.queries import heartbeats
+from mrseg_label.catalog.tables import Job
+from mrseg_label.catalog.types import JobState
+from mrseg_label.cli import main
+from mrseg_label.clock import now
+from mrseg_label.jobs import enqueue, queue
+from mrseg_label.maintenance.heartbeat import ServerHeartbeat
+from mrseg_label.reports.status import read_status
+from mrseg_label.workspace import Workspace
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Iterator[OpenedWorkspace]:
+    Workspace.init(tmp_path / "ws")
+    opened = open_workspace(tmp_path / "ws")
+    yield opened
+    opened.close()
+
+
+def fail(workspace: OpenedWorkspace, kind: str, key: str, error: str) -> str:
+    with workspace.catalog.begin() as session:
+        payload = {"acquisition": key, "model_version": "r1"}
+        if kind == queue.IMPORT_MASK:
+            payload = {"examination": key, "digest": "d"}
+        job = enqueue(session, kind, payload, key=key)
+        job.state, job.error, job.finished_at = JobState.FAILED, error, now()
+        return job.id
+
+
+def test_status_names_what_failed_until_it_succeeds(
+    workspace: OpenedWorkspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert read_status(workspace).jobs_failed == []
+    first = fail(workspace, queue.PRESEGMENT, "ac-1", "Traceback ...\nInvalidInput: no space left on the GPU\n")
+    fail(workspace, queue.IMPORT_MASK, "ex-1", "a mask, which is listed elsewhere")
+    second = fail(workspace, queue.TRAIN_ROUND, "2", "the training was killed")
+    found = read_status(workspace).jobs_failed
+    assert [(job.job, job.kind, job.reason) for job in found] == [
+        (second, "train_round", "the training was killed"),
+        (first, "presegment", "InvalidInput: no space left on the GPU"),
+    ]
+    assert found[1].subject == {"acquisition": "ac-1", "model_version": "r1"}
+    with pytest.raises(SystemExit):
+        main(["status", "--workspace", str(workspace.root)])
+    text = capsys.readouterr().out
+    assert f"ac-1 r1: InvalidInput: no space left on the GPU (mrseg-label jobs retry {first})" in text
+    assert "server" in text and "never started" in text
+    with workspace.catalog.begin() as session:
+        again = enqueue(session, queue.PRESEGMENT, {}, key="ac-1")
+        again.created_at = session.get_one(Job, first).created_at + timedelta(seconds=1)
+        again.state = JobState.DONE
+    assert [job.job for job in read_status(workspace).jobs_failed] == [second]
+
+
+def test_status_says_when_the_server_was_last_alive(
+    workspace: OpenedWorkspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert read_status(workspace).server_last_alive is None
+    before = now()
+    heartbeat = ServerHeartbeat(workspace.catalog)
+    heartbeat.start()
+    heartbeat.stop()
+    status = read_status(workspace)
+    assert status.server_started is not None and status.server_last_alive is not None
+    assert before <= status.server_started <= status.server_last_alive <= now()
+    with workspace.catalog.begin() as session:
+        heartbeats.record(session, "server of yesterday", before - timedelta(days=2), before - timedelta(days=1))
+    assert read_status(workspace).server_last_alive == status.server_last_alive
+    with pytest.raises(SystemExit):
+        main(["status", "--workspace", str(workspace.root)])
+    assert f"last alive {status.server_last_alive.astimezone():%Y-%m-%d %H:%M}" in capsys.readouterr().out

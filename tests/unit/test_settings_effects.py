@@ -1,0 +1,242 @@
+"""Every setting changes what its description says: no key may be documented and unused.
+
+A new setting needs an entry in EFFECTS: lines for ``mrseg.toml``, and what the code that uses the setting does under
+each of them. The table is compared with the settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mrseg_label.accounts.oidc.claims import provider_user_of
+from mrseg_label.accounts.oidc.provider import Provider
+from mrseg_label.accounts.sign_in import SignIn
+from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
+from mrseg_label.catalog.tables import Assignment
+from mrseg_label.clock import now
+from mrseg_label.config import tls_files
+from mrseg_label.errors import MrsegError
+from mrseg_label.http import server
+from mrseg_label.http.middleware import middleware_stack
+from mrseg_label.http.permission_table import permission_table
+from mrseg_label.http.public_address import public_prefix
+from mrseg_label.maintenance.checks.settings import require_settings
+from mrseg_label.presegmentation.presegment_pending import enqueue_pending_presegmentations
+from mrseg_label.presegmentation.sources import choose_source
+from mrseg_label.presegmentation.weights import find_weights
+from mrseg_label.private import access_of_this_process
+from mrseg_label.rounds.service import start_if_due, start_in_transaction
+from mrseg_label.worker.supervise import WorkerPool
+from mrseg_label.workspace import Workspace
+from tests.support.annotation_house import draft_array, make_house
+from tests.support.catalog_rows import add_acquisition, add_annotation, add_participant
+from tests.support.worklist_cases import fill, take
+
+See = Callable[[OpenedWorkspace], Any]
+ISSUER = 'OIDC_ISSUER = "https://id.example"\nOIDC_CLIENT_ID = "mrseg"\n'
+CLAIMS = {
+    "sub": "1",
+    "preferred_username": "ada",
+    "email": "ada@hospital.example",
+    "realm_access": {"roles": ["staff", "monailabel-annotator"]},
+    "groups": ["monailabel-admin"],
+}
+
+
+def problem(run: Callable[[], object]) -> str:
+    """The message of the error that a call ends in; empty if there is none."""
+    try:
+        run()
+    except MrsegError as error:
+        return str(error)
+    return ""
+
+
+def due(workspace: OpenedWorkspace) -> int | None:
+    """The round that two newly annotated cases start."""
+    with workspace.catalog.begin() as session:
+        for number in range(2):
+            add_annotation(session, add_acquisition(session, add_participant(session, f"p{number}", held_out=False)))
+        return start_if_due(session, workspace.settings)
+
+
+def profile(workspace: OpenedWorkspace) -> str:
+    with workspace.catalog.begin() as session:
+        return start_in_transaction(session, workspace.settings, actor="test").profile
+
+
+def drafts_ahead(workspace: OpenedWorkspace) -> int:
+    fill(workspace.catalog, 4)
+    with workspace.catalog.begin() as session:
+        return enqueue_pending_presegmentations(session, workspace.settings, now())
+
+
+def hours_of_a_case(workspace: OpenedWorkspace) -> int:
+    fill(workspace.catalog, 1)
+    take(workspace)
+    with workspace.catalog.read() as session:
+        assignment = session.query(Assignment).one()
+    return round((assignment.expires_at - assignment.created_at).total_seconds() / 3600)
+
+
+def sent(workspace: OpenedWorkspace) -> str:
+    """What becomes of a submission that judges spleen and liver."""
+    text = (workspace.root / "mrseg.toml").read_text()
+    for house in make_house(workspace.root / "house", text):
+        try:
+            return str(house.send(draft_array(), "spleen", "a", "b", "c", "liver").state)
+        except MrsegError as error:
+            return str(error)
+    raise AssertionError
+
+
+def limits(workspace: OpenedWorkspace) -> tuple[object, object]:
+    stack = middleware_stack(workspace.settings, workspace.catalog, None, permission_table())
+    (found,) = [item for item in stack if item.kwargs.keys() >= {"megabytes", "idle_seconds"}]
+    return found.kwargs["megabytes"], found.kwargs["idle_seconds"]
+
+
+def person(workspace: OpenedWorkspace) -> tuple[str, str] | str:
+    try:
+        user = provider_user_of(CLAIMS, workspace.settings, "https://id.example")
+    except MrsegError as error:
+        return str(error)
+    return user.name, str(user.role)
+
+
+def setting(name: str) -> See:
+    """The value that the code which asks the identity provider is given."""
+
+    def see(workspace: OpenedWorkspace) -> object:
+        value = getattr(Provider(workspace.settings)._settings, name)
+        return value.get_secret_value() if name == "oidc_client_secret" else value
+
+    return see
+
+
+def image_limit(workspace: OpenedWorkspace) -> str:
+    from mrseg_label.catalog.reader import Reader
+    from mrseg_label.imaging import Geometry, write_nifti
+    from mrseg_label.intake.uploads import register_upload
+
+    voxels = np.random.default_rng(0).integers(0, 900, (90, 90, 90)).astype(np.int16)
+    file = workspace.root / "tmp" / "image.nii.gz"
+    write_nifti(file, voxels, Geometry((90, 90, 90), np.diag((2.0, 2.0, 2.0, 1.0))))
+    return problem(lambda: register_upload(workspace, Reader("ada", None), file, alias="image"))
+
+
+def group_reads(workspace: OpenedWorkspace) -> bool:
+    return bool((workspace.root / "images").stat().st_mode & 0o040)
+
+
+# For each setting: lines of mrseg.toml, and what is seen under them; a text is looked for in what is seen.
+EFFECTS: dict[str, tuple[See, dict[str, object]]] = {
+    "database_url": (
+        lambda w: Workspace(w.root, w.settings.model_copy(update={"database_url": "postgresql://db/x"})).database_url.host,
+        {"": "db"},
+    ),
+    "round_size": (due, {"ROUND_SIZE = 2": 1, "ROUND_SIZE = 3": None}),
+    "auto_round": (due, {"ROUND_SIZE = 2": 1, "ROUND_SIZE = 2\nAUTO_ROUND = false": None}),
+    "training_profile": (profile, {"": "full", 'TRAINING_PROFILE = "tiny"': "tiny"}),
+    "bootstrap_sources": (
+        lambda w: choose_source("T1", w.settings.bootstrap_sources),
+        {"": "inverted", 'BOOTSTRAP_SOURCES = "T1=raw"': "raw"},
+    ),
+    "prepare_ahead": (drafts_ahead, {"": 8, "PREPARE_AHEAD = 3": 3, "PREPARE_AHEAD = 0": 0}),
+    "lease_hours": (hours_of_a_case, {"": 24, "LEASE_HOURS = 3": 3}),
+    "review": (sent, {"": "accepted", 'REVIEW = "required"': "submitted"}),
+    "required_structures": (
+        sent,
+        {'REQUIRED_STRUCTURES = "liver"': "accepted", 'REQUIRED_STRUCTURES = "heart"': "must judge heart"},
+    ),
+    "auth": (
+        lambda w: " ".join(server.find_warnings(w, "10.0.0.1")),
+        {"": "There are no accounts yet", 'AUTH = "off"': "will answer requests from other machines to 10.0.0.1 with 403"},
+    ),
+    "token_hours": (
+        lambda w: SignIn(w.catalog, w.settings.token_hours, w.settings.app_password_days).token_seconds,
+        {"": 36_000, "TOKEN_HOURS = 2": 7_200},
+    ),
+    "app_password_days": (
+        lambda w: SignIn(w.catalog, w.settings.token_hours, w.settings.app_password_days)._provider_days.days,
+        {"": 30, "APP_PASSWORD_DAYS = 7": 7},
+    ),
+    "trusted_proxies": (
+        lambda w: " ".join(server.find_warnings(w, "10.0.0.1")),
+        {"": "Without TLS", 'TRUSTED_PROXIES = "10.0.0.2"': "There are no accounts yet"},
+    ),
+    "tls_certificate": (
+        lambda w: problem(lambda: tls_files(w.settings)),
+        {"": "", 'TLS_CERTIFICATE = "c.pem"\nTLS_KEY = "k.pem"': "TLS_CERTIFICATE c.pem"},
+    ),
+    "tls_key": (
+        lambda w: problem(lambda: tls_files(w.settings)),
+        {'TLS_CERTIFICATE = "c.pem"\nTLS_KEY = "k.pem"': "TLS_KEY k.pem", 'TLS_KEY = "k.pem"': "only one is set"},
+    ),
+    "public_url": (
+        lambda w: public_prefix(w.settings),
+        {"": "", 'PUBLIC_URL = "https://pacs.example/mrseg/"': "/mrseg"},
+    ),
+    "oidc_issuer": (setting("oidc_issuer"), {ISSUER: "https://id.example"}),
+    "oidc_client_id": (setting("oidc_client_id"), {ISSUER: "mrseg"}),
+    "oidc_client_secret": (setting("oidc_client_secret"), {ISSUER + 'OIDC_CLIENT_SECRET = "x"': "x"}),
+    "oidc_scopes": (setting("oidc_scopes"), {ISSUER + 'OIDC_SCOPES = "openid groups"': "openid groups"}),
+    "oidc_name_claim": (
+        person,
+        {"": ("ada", "radiologist"), 'OIDC_NAME_CLAIM = "email"': ("ada@hospital.example", "radiologist")},
+    ),
+    "oidc_role_claim": (person, {"": ("ada", "radiologist"), 'OIDC_ROLE_CLAIM = "groups"': ("ada", "admin")}),
+    "oidc_role_radiologist": (person, {'OIDC_ROLE_RADIOLOGIST = "readers"': "must list readers"}),
+    "oidc_role_reviewer": (person, {'OIDC_ROLE_REVIEWER = "staff"': ("ada", "reviewer")}),
+    "oidc_role_admin": (person, {'OIDC_ROLE_ADMIN = "staff"': ("ada", "admin")}),
+    "max_image_mb": (image_limit, {"": "", "MAX_IMAGE_MB = 1": "cannot be used"}),
+    "max_upload_mb": (limits, {"MAX_UPLOAD_MB = 4": (4, 30.0)}),
+    "request_idle_seconds": (limits, {"REQUEST_IDLE_SECONDS = 5": (2048, 5.0)}),
+    "device": (
+        lambda w: problem(lambda: require_settings(w, computes=True)),
+        {"": "", 'DEVICE = "gpu"': "use cuda"},
+    ),
+    "weights_path": (
+        lambda w: problem(lambda: require_settings(w, computes=True)),
+        {"": "", 'WEIGHTS_PATH = "/nowhere"': "not a folder"},
+    ),
+    "totalseg_weights_path": (
+        lambda w: problem(lambda: find_weights(w.settings.totalseg_weights_path)),
+        {"": "", 'TOTALSEG_WEIGHTS_PATH = "/nowhere"': "/nowhere"},
+    ),
+    "shared_with_group": (group_reads, {"": False, "SHARED_WITH_GROUP = true": True}),
+    "workers": (
+        lambda w: [slot.name for slot in WorkerPool(w)._slots],
+        {"WORKERS = 0": [], "WORKERS = 2": ["drafts-0", "drafts-1", "rounds"]},
+    ),
+}  # fmt: skip
+CASES = [(name, text, expected) for name, (_, cases) in EFFECTS.items() for text, expected in cases.items()]
+
+
+def test_every_setting_has_an_effect() -> None:
+    from mrseg_label.config import Settings
+
+    assert set(EFFECTS) == set(Settings.model_fields), "add an entry to EFFECTS that shows what the setting changes"
+    names = {name: " ".join(cases) for name, (_, cases) in EFFECTS.items()}
+    assert [name for name, text in names.items() if name.upper() not in text] == ["database_url"]
+
+
+@pytest.mark.parametrize(("name", "text", "expected"), CASES, ids=[f"{name}: {text[-40:]}" for name, text, _ in CASES])
+def test_settings_change_what_they_say(
+    tmp_path: Path, name: str, text: str, expected: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TOTALSEG_WEIGHTS_PATH", raising=False)
+    with access_of_this_process():  # which a workspace that a group shares changes
+        Workspace.init(tmp_path / "ws", settings_text=f"{text}\n")
+        with closing(open_workspace(tmp_path / "ws")) as workspace:
+            seen = EFFECTS[name][0](workspace)
+    if isinstance(expected, str) and expected:
+        assert expected in str(seen)
+    else:
+        assert seen == expected
