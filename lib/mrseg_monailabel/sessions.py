@@ -8,6 +8,7 @@ import re
 import secrets
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import audit
 from mrseg_label.catalog.types import ANONYMOUS
 from mrseg_label.errors import Conflict, NotFound
+from mrseg_label.intake.service import SentFile, check_single_image
 
 EXPIRY_SECONDS = 3600
 MAX_SESSIONS = 64
@@ -54,11 +56,12 @@ class SessionStore:
         self._root = workspace.path("tmp/sessions")
         self._budget = MAX_UPLOADS * workspace.settings.max_upload_mb * 1024 * 1024
 
-    def add(self, upload: Path, suffix: str, expiry: int = 0, owner: str | None = None) -> ImageSession:
-        """Move an uploaded file into a new session.
+    def add(self, sent: Sequence[SentFile], expiry: int = 0, owner: str | None = None) -> ImageSession:
+        """Make a session of uploaded files, which are judged as an import judges an image.
 
         Parameters
         ----------
+        sent : one image, or the DICOM files of one series, which become one image; the files are moved.
         expiry : seconds without use after which the session ends, at most an hour; 0 for an hour.
         owner : account that may use the session; None without sign-in.
 
@@ -66,15 +69,17 @@ class SessionStore:
         ------
         Conflict
             There are too many sessions, or too large ones; they end by themselves.
+        InvalidInput
+            The files are not an image that could be imported.
         """
         self.remove_expired()
-        self._root.mkdir(parents=True, exist_ok=True)
-        present = [session for folder in self._root.iterdir() if (session := self._read(folder)) is not None]
+        folders = self._root.iterdir() if self._root.is_dir() else ()
+        present = [session for folder in folders if (session := self._read(folder)) is not None]
         stored = sum(session.image.stat().st_size for session in present)
         own = sum(session.owner == owner for session in present)
         if owner is not None and own >= MAX_OWN_SESSIONS:
             raise Conflict(f"you have {own} open sessions; end some, or wait: each ends after an hour without use")
-        size = upload.stat().st_size
+        size = sum(file.path.stat().st_size for file in sent)
         if len(present) >= MAX_SESSIONS or stored + size > self._budget:
             raise Conflict(f"{len(present)} sessions are open; end some, or wait: each ends after an hour without use")
         identifier = secrets.token_hex(16)
@@ -82,14 +87,17 @@ class SessionStore:
         created = time.time()
         # Made elsewhere and moved as a whole: others who clean up must not find half a session.
         with self._workspace.scratch("session-") as scratch:
+            image, suffix = check_single_image(self._workspace, sent, scratch)
             folder = scratch / identifier
             folder.mkdir()
-            os.replace(upload, folder / f"image{suffix}")
-            meta = {"image": f"image{suffix}", "created": created, "expiry": expiry, "owner": owner}
+            name = f"image{suffix}"
+            os.replace(image, folder / name)
+            meta = {"image": name, "created": created, "expiry": expiry, "owner": owner}
             (folder / _META).write_text(json.dumps(meta))
             self._record(owner, "session.add", size)
+            self._root.mkdir(parents=True, exist_ok=True)
             os.rename(folder, self._root / identifier)
-        return ImageSession(identifier, self._root / identifier / f"image{suffix}", created, expiry, owner)
+        return ImageSession(identifier, self._root / identifier / name, created, expiry, owner)
 
     def get(self, session_id: Any, owner: str | None = None) -> ImageSession:
         """Find a session by id, for the account that made it; its time starts again.

@@ -24,11 +24,12 @@ from mrseg_label.intake.names import clean_code
 from mrseg_label.intake.options import ImportOptions, ImportReport, MatchIds
 from mrseg_label.intake.pipeline import Progress, prepare_groups
 from mrseg_label.intake.record import Recorder
+from mrseg_label.intake.single_image import SentFile, check_single_image
 from mrseg_label.intake.uploads import register_upload
 from mrseg_label.text import is_foreign
 from mrseg_label.workspace import PSEUDONYM_KEY, Workspace
 
-__all__ = ["check_options", "import_paths", "register_upload"]
+__all__ = ["SentFile", "check_options", "check_single_image", "import_paths", "register_upload"]
 
 
 def import_paths(

@@ -60,10 +60,7 @@ def register_upload(workspace: OpenedWorkspace, reader: Reader, file: Path, *, a
         sequence=sequence_in_name(strip_suffix(alias)),
     )
     with workspace.scratch(SCRATCH) as scratch:
-        with _one_upload:
-            image = prepare(workspace, named, scratch, max_bytes=workspace.settings.max_image_mb * 1024 * 1024)
-        if isinstance(image, RefusedImage):
-            raise InvalidInput(f"the image {alias!r} cannot be used: {image.reason.removeprefix(f'{file.name}: ')}")
+        image = prepare_upload(workspace, named, scratch)
         with workspace.catalog.begin() as session:
             participants.lock_imports(session)
             present = examinations.same_image(session, image.source_digest, image.digest)
@@ -76,6 +73,22 @@ def register_upload(workspace: OpenedWorkspace, reader: Reader, file: Path, *, a
             examinations.set_alias(session, reader.name, alias, examination_id)
             audit.record(session, reader.name, "named", examination_id)
     return examination_id
+
+
+def prepare_upload(workspace: OpenedWorkspace, image: NamedImage, scratch: Path) -> PreparedImage:
+    """Read, check and convert an image that a client sent, as :func:`~mrseg_label.intake.files.prepare.prepare` does.
+
+    Raises
+    ------
+    InvalidInput
+        The image cannot be used.
+    """
+    with _one_upload:
+        prepared = prepare(workspace, image, scratch, max_bytes=workspace.settings.max_image_mb * 1024 * 1024)
+    if isinstance(prepared, RefusedImage):
+        reason = prepared.reason.removeprefix(f"{image.path.name}: ")
+        raise InvalidInput(f"the image {image.shown!r} cannot be used: {reason}")
+    return prepared
 
 
 def _record(workspace: OpenedWorkspace, session: Session, image: PreparedImage, actor: str) -> str:

@@ -7,29 +7,35 @@ from typing import Annotated, Any
 from fastapi import APIRouter, File, UploadFile
 from fastapi.responses import FileResponse
 
-from mrseg_label.errors import InvalidInput
 from mrseg_label.files import receive
+from mrseg_label.http.limits import FORM_LIMITS
 from mrseg_label.http.readers import CurrentIdentity
+from mrseg_label.intake.service import SentFile
 from mrseg_monailabel.protocol_app import ProtocolApp
-from mrseg_monailabel.routes.uploads import image_suffix
+from mrseg_monailabel.routes.uploads import base_name
+
+# A file for each slice of a series; more come in a zip.
+_FORM_LIMITS: Any = {**FORM_LIMITS, "max_files": 512}
 
 
 def router(app: ProtocolApp) -> APIRouter:
     """Assemble the routes that make, read and end sessions."""
-    routes = APIRouter(prefix="/session", tags=["MONAI Label"])
+    routes = APIRouter(prefix="/session", tags=["MONAI Label"], form_limits=_FORM_LIMITS)
     sessions = app.sessions()
 
-    @routes.put("/", summary="Create a session with one image")
+    @routes.put("/", summary="Create a session with one image: a file, or the DICOM files of a series")
     def create(
-        identity: CurrentIdentity, files: Annotated[list[UploadFile], File()], uncompress: bool = False, expiry: int = 0
+        identity: CurrentIdentity,
+        files: Annotated[list[UploadFile], File()],
+        uncompress: bool = False,  # noqa: ARG001 - MONAI Label's clients send it; the content tells what is a zip
+        expiry: int = 0,
     ) -> dict[str, Any]:
-        if len(files) != 1 or uncompress:
-            raise InvalidInput(
-                "a session takes one NIfTI, NRRD or MetaImage file; DICOM series are imported with: mrseg-label import"
-            )
-        suffix = image_suffix(files[0].filename)
         with app.workspace.scratch("upload-") as folder:
-            session = sessions.add(receive(files[0].file, folder / f"image{suffix}"), suffix, expiry, _owner(identity))
+            sent = [
+                SentFile(base_name(file.filename), receive(file.file, folder / str(number)))
+                for number, file in enumerate(files)
+            ]
+            session = sessions.add(sent, expiry, _owner(identity))
         return {"session_id": session.id, "session_info": session.to_json()}
 
     @routes.get("/{session_id}", summary="Get a session, or its image", response_model=None)

@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 
 from mrseg_label.errors import InvalidInput
 from mrseg_label.imaging.formats import SUFFIXES
+from mrseg_label.segments.files import SEGMENTATION_SUFFIX
 
 
 def base_name(name: str | None) -> str:
@@ -22,7 +23,7 @@ def image_suffix(name: str | None) -> str:
         Images with this suffix cannot be read.
     """
     lower = base_name(name).lower()
-    for suffix in SUFFIXES:
+    for suffix in (SEGMENTATION_SUFFIX, *SUFFIXES):  # a segmentation is named as such, so that it is refused as one
         if lower.endswith(suffix):
             return suffix
     raise InvalidInput(f"an image must be one file whose name ends in {', '.join(SUFFIXES)}, not {lower[-60:]!r}")

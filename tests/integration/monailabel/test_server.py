@@ -221,7 +221,9 @@ def test_a_session_is_an_image_that_is_not_kept(running: Running, client: MONAIL
 
 
 def test_sessions_do_not_fill_the_disk(running: Running, tmp_path: Path) -> None:
-    (tmp_path / "large.nii").write_bytes(bytes(3 * 1024 * 1024))  # of the 4 MB that one upload may have
+    # 3 MB of the 4 MB that one upload may have.
+    large = sitk.GetImageFromArray(np.arange(96 * 128 * 128, dtype=np.int16).reshape(96, 128, 128))
+    sitk.WriteImage(large, str(tmp_path / "large.nii"))
     opened = []
     for _ in range(6):
         with (tmp_path / "large.nii").open("rb") as stream:
