@@ -80,6 +80,29 @@ class Unavailable(MrsegError):
     http_status = 503
 
 
+class MachineFailure(Unavailable):
+    """The machine, a disk or the database cannot work at present; the same request may succeed later.
+
+    Parameters
+    ----------
+    file : the file that was read or written, for the command line and the log: its name is not for every client.
+    """
+
+    def __init__(self, message: str, file: str | None = None) -> None:
+        super().__init__(message)
+        self.file = file
+
+
+class StorageFull(MachineFailure):
+    """There is no room for what was to be stored."""
+
+    http_status = 507
+
+
+class NoPermission(MachineFailure):
+    """The operating system does not let this user read or write a file; waiting does not help."""
+
+
 class ConfigurationError(MrsegError):
     """The workspace or its settings cannot be used."""
 

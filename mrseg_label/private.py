@@ -49,7 +49,8 @@ def file_mode() -> int:
 
 def create(file: Path) -> None:
     """Create an empty file with its permissions unless it is there, so that no byte is written before it has them."""
-    os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, file_mode()))
+    with suppress(FileExistsError):
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, file_mode()))
 
 
 def close_folder(folder: Path) -> None:

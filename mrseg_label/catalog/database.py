@@ -12,13 +12,23 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DataError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    NoSuchModuleError,
+    OperationalError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
 from mrseg_label.catalog import tables
 from mrseg_label.catalog.types import json_text
 from mrseg_label.clock import now
-from mrseg_label.errors import ConfigurationError, InvalidInput, Unavailable
+from mrseg_label.errors import ConfigurationError, InvalidInput, MachineFailure
+from mrseg_label.failures import explain
 from mrseg_label.files import make_folder
 from mrseg_label.private import create
 
@@ -37,7 +47,8 @@ class Catalog:
     def __init__(self, url: str | URL) -> None:
         try:
             parsed = make_url(url)
-            self.engine = _engine(url)
+            with _translated_errors():
+                self.engine = _engine(url)
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
             raise ConfigurationError(f"cannot connect to DATABASE_URL: {error}") from error
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
@@ -52,8 +63,8 @@ class Catalog:
 
         Raises
         ------
-        Unavailable
-            The database does not answer, or stayed locked for 30 seconds.
+        StorageFull, MachineFailure
+            The disk is full; the database does not answer, cannot be written or stayed locked for 30 seconds.
         InvalidInput
             The database cannot store a value.
         """
@@ -81,13 +92,15 @@ class Catalog:
         """Upgrade the database to the newest migration."""
         from mrseg_label.catalog.migrate import upgrade
 
-        upgrade(self.engine)
+        with _translated_errors():
+            upgrade(self.engine)
 
     def check_current(self) -> None:
         """Raise :class:`ConfigurationError` unless the database is at the newest migration."""
         from mrseg_label.catalog.migrate import check_current
 
-        check_current(self.engine)
+        with _translated_errors():
+            check_current(self.engine)
 
 
 def open_catalog(url: str | URL) -> Catalog:
@@ -102,10 +115,20 @@ def _translated_errors() -> Iterator[None]:
     """Raise errors of the driver as errors of ours."""
     try:
         yield
-    except OperationalError as error:
-        raise Unavailable(f"the database did not answer: {error.orig}; try again") from error
+    except IntegrityError:  # for those who know which rule they may have broken
+        raise
     except DataError as error:  # for example a NUL character on PostgreSQL
         raise InvalidInput(f"the database cannot store this value: {error.orig}") from error
+    except PoolTimeout as error:
+        raise MachineFailure("the database is busy with many requests; try again in a moment") from error
+    except (OSError, DBAPIError, sqlite3.Error) as error:
+        explained = explain(error)
+        if explained is None and isinstance(error, OperationalError | InterfaceError):
+            reason = " ".join(str(error.orig).split())
+            explained = MachineFailure(f"the database did not answer: {reason}; check that it runs, then try again")
+        if explained is None:
+            raise
+        raise explained from error
 
 
 def _engine(url: str | URL) -> Engine:

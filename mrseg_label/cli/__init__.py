@@ -73,13 +73,31 @@ def _version(
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line; the exit code is 0 for done, 1 for failed, 2 for wrong usage or settings."""
+    """Run the command line.
+
+    The exit code is 0 for done, 1 for failed, 2 for wrong usage or settings, 130 for ended by Ctrl-C.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a name that the terminal cannot show must not end a command
             stream.reconfigure(errors="backslashreplace")
     try:
         app(args=None if arguments is None else list(arguments), prog_name="mrseg-label")
-    except MrsegError as error:
-        typer.echo(f"mrseg-label: {error}", err=True)
-        sys.exit(error.exit_code)
+    except (MrsegError, OSError, MemoryError) as error:
+        sys.exit(_report(error))
     sys.exit(0)
+
+
+def _report(error: MrsegError | OSError | MemoryError) -> int:
+    """Print an error as a sentence; returns the exit code."""
+    from mrseg_label.failures import explain
+
+    explained = explain(error) or error
+    if isinstance(explained, OSError) and explained.filename is not None:
+        text = f"{explained.strerror}: {explained.filename}"
+    elif isinstance(explained, MrsegError):
+        file = getattr(explained, "file", None)
+        text = f"{explained} ({file})" if file else str(explained)
+    else:
+        raise error  # neither the user nor the machine can mend it: the traceback tells the programmer
+    typer.echo(f"mrseg-label: {text}", err=True)
+    return explained.exit_code if isinstance(explained, MrsegError) else 1

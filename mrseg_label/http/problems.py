@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from mrseg_label.errors import MrsegError, TooManyRequests, Unauthorized
+from mrseg_label.failures import explain
 from mrseg_label.http.public_address import public_path
 from mrseg_label.http.request_ids import HEADER, describe_request, request_id_of
 
@@ -77,6 +78,8 @@ def problem(request: Request, status: int, detail: str, *, headers: Any = None, 
 def install(app: FastAPI) -> None:
     """Register handlers that answer every error with a message, never with a traceback."""
     app.add_exception_handler(MrsegError, _answer_mrseg_error)
+    app.add_exception_handler(OSError, _answer_system_error)
+    app.add_exception_handler(MemoryError, _answer_system_error)
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid_request)
     app.add_exception_handler(Exception, _answer_unexpected_error)
@@ -84,7 +87,14 @@ def install(app: FastAPI) -> None:
 
 def _answer_mrseg_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, MrsegError)
-    return error_response(request, error)
+    return error_response(request, explain(error) or error)
+
+
+def _answer_system_error(request: Request, error: Exception) -> Response:
+    explained = explain(error)
+    if explained is None:
+        raise error
+    return error_response(request, explained)
 
 
 def error_response(request: Request, error: MrsegError) -> Response:
@@ -107,6 +117,9 @@ def error_response(request: Request, error: MrsegError) -> Response:
 
 def _answer_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    explained = explain(error)  # FastAPI calls a full disk, on which no body can be kept, an error in the body
+    if explained is not None:
+        return error_response(request, explained)
     return problem(request, error.status_code, str(error.detail), headers=error.headers)
 
 

@@ -22,6 +22,7 @@ from mrseg_label.jobs.deaths import RETRY_SECONDS, end_abandoned, owner_name
 
 LEASE_SECONDS = 60
 RENEW_SECONDS = 15
+MACHINE_SECONDS = 60  # before a job is tried again that failed because a disk is full, for example
 GIVE_UP_SECONDS = 40  # without a renewal, a worker ends before its lease does
 
 
@@ -99,6 +100,23 @@ class Claim:
         else:
             self._end(catalog, session, JobState.FAILED, error=error)
         return again
+
+    def put_back(self, catalog: Catalog, session: Session, error: str) -> None:
+        """Queue the job again for later without counting the attempt: the machine failed, and not the job.
+
+        Parameters
+        ----------
+        error : shown with the job while it waits.
+        """
+        self._update(
+            session,
+            state=JobState.QUEUED,
+            attempt=self.attempt - 1,
+            not_before=catalog.now(session) + timedelta(seconds=MACHINE_SECONDS),
+            error=error,
+            lease_token=None,
+            lease_expires_at=None,
+        )
 
     def _end(self, catalog: Catalog, session: Session, state: JobState, **values: Any) -> None:
         self._update(

@@ -16,7 +16,8 @@ from mrseg_label.catalog.queries import rounds as rows
 from mrseg_label.catalog.tables import ModelVersion, Round
 from mrseg_label.catalog.types import ENDED_ROUNDS, RoundState
 from mrseg_label.clock import now
-from mrseg_label.errors import Cancelled, ConfigurationError, InvalidInput, LeaseLost, Unavailable
+from mrseg_label.errors import Cancelled, ConfigurationError, InvalidInput, LeaseLost, MachineFailure, Unavailable
+from mrseg_label.failures import explain_in
 from mrseg_label.jobs import JobContext
 from mrseg_label.nnunet.run import TrainingProgress, TrainingReport
 from mrseg_label.nnunet.supervise import train
@@ -48,7 +49,8 @@ def run(context: JobContext) -> None:
         _record_end(context, number, RoundState.CANCELLED, "cancelled by an admin")
         raise
     except Exception as error:
-        final = context.claim.last_attempt or isinstance(error, InvalidInput)
+        waits = isinstance(explain_in(context.workspace.root, error), MachineFailure)  # the worker tries again later
+        final = not waits and (context.claim.last_attempt or isinstance(error, InvalidInput))
         _record_end(context, number, RoundState.FAILED if final else RoundState.QUEUED, str(error) or repr(error))
         raise
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries.jobs import cancel_requested
-from mrseg_label.errors import Cancelled, InvalidInput, LeaseLost, MrsegError
+from mrseg_label.errors import Cancelled, InvalidInput, LeaseLost, MachineFailure, MrsegError, NoPermission
+from mrseg_label.failures import explain_in
 from mrseg_label.jobs import Claim, JobContext, claim, give_back
 from mrseg_label.jobs.claim import GIVE_UP_SECONDS, RENEW_SECONDS
 from mrseg_label.processes import kill_own_group
@@ -19,6 +20,7 @@ from mrseg_label.worker.handlers import handlers_of
 
 log = logging.getLogger("mrseg_label.worker")
 IDLE_SECONDS = 0.3
+MAX_PAUSE_SECONDS = 30.0
 CANCEL_POLL_SECONDS = 0.5
 MAX_ERROR_LENGTH = 8000
 
@@ -41,14 +43,18 @@ class Worker:
 
     def run(self) -> None:
         """Work until :attr:`stopping` is set."""
+        pause = IDLE_SECONDS
         while not self.stopping.is_set():
             try:
                 worked = self.run_one()
-            except MrsegError as error:  # the database does not answer: try again
+                pause = IDLE_SECONDS
+            except (
+                MrsegError
+            ) as error:  # the database does not answer or cannot be written: try again, ever more slowly
                 log.warning("%s", error)
-                worked = False
+                worked, pause = False, min(2 * pause, MAX_PAUSE_SECONDS)
             if not worked:
-                self.stopping.wait(IDLE_SECONDS)
+                self.stopping.wait(pause)
 
     def run_one(self) -> bool:
         """Run one job if there is one; returns whether there was."""
@@ -94,6 +100,13 @@ class Worker:
             self._record_failure(context.claim, error)
 
     def _record_failure(self, claimed: Claim, error: Exception) -> None:
+        """Record why a job failed. One that failed with the machine is tried again as long as it takes."""
+        machine = explain_in(self.workspace.root, error)
+        if isinstance(machine, MachineFailure) and not isinstance(machine, NoPermission):
+            log.error("%s %s is back in the queue: %s", claimed.kind, claimed.job_id, machine)
+            with self.workspace.catalog.begin() as session:
+                claimed.put_back(self.workspace.catalog, session, str(machine))
+            return
         text = str(error) if isinstance(error, MrsegError) else "".join(traceback.format_exception(error))
         # A message about bad input names the file, which may be named after a patient: it is not for a log.
         bad_input = isinstance(error, InvalidInput)
