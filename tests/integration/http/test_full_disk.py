@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
-from mrseg_label.catalog.queries import annotations
+from mrseg_label.catalog.queries import annotations as annotation_rows
 from mrseg_label.catalog.tables import Job
 from mrseg_label.catalog.types import JobKind, JobState
 from mrseg_label.cli import main
@@ -108,7 +108,7 @@ def test_every_write_on_a_full_disk_answers_507_and_works_again_with_room(
     small_disk.empty()
     assert upload(send, case, mask).status_code == 200
     with workspace.catalog.read() as session:
-        assert len(annotations.snapshot_candidates(session)) == 1
+        assert len(annotation_rows.snapshot_candidates(session)) == 1
 
 
 @contextmanager
