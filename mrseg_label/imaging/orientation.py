@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import nibabel.orientations as nibo
@@ -88,14 +89,19 @@ def reorient_like(
     GeometryError
         The two are not the same grid in any axis order; the message has both geometries.
     """
+    for reordered, grid in every_orientation(array, geometry):
+        if grid.matches(target, tolerance_voxels):
+            return reordered
+    raise GeometryError(f"the grids differ in any order of axes: {geometry.difference(target) or geometry}")
+
+
+def every_orientation(array: NDArray[Voxel], geometry: Geometry) -> Iterator[tuple[NDArray[Voxel], Geometry]]:
+    """Yield views of an image with its axes in each of the 48 orders and directions, with their grids."""
     _check_shape(array, geometry)
     for order in itertools.permutations(range(3)):
         for flips in itertools.product((1.0, -1.0), repeat=3):
             transform = np.array(list(zip(order, flips, strict=True)))
-            if _transformed(geometry, transform).matches(target, tolerance_voxels):
-                reordered: NDArray[Voxel] = nibo.apply_orientation(array, transform)
-                return reordered
-    raise GeometryError(f"the grids differ in any order of axes: {geometry.difference(target) or geometry}")
+            yield nibo.apply_orientation(array, transform), _transformed(geometry, transform)
 
 
 def _transform_to(geometry: Geometry, axcodes: str) -> NDArray[np.float64]:

@@ -117,6 +117,7 @@ class PreparedImage:
         where the catalogue has an image with this ``source_digest`` already.
     digest : SHA-256 of the stored form, which the same voxels on the same grid share, whatever format they came in.
     geometry : grid of the stored form.
+    fingerprint : which the same scan has in every order of axes (:func:`mrseg_label.imaging.same_scan.fingerprint`).
     mask : the mask of the image.
     mask_refused : path of a mask that cannot be used, and the reason.
     """
@@ -126,6 +127,7 @@ class PreparedImage:
     file: Path | None = None
     digest: str = ""
     geometry: Geometry | None = None
+    fingerprint: str = ""
     warnings: tuple[str, ...] = ()
     in_place: bool = False
     mask: PreparedMask | None = None

@@ -20,6 +20,7 @@ from mrseg_label.intake.images import NamedImage, PreparedImage
 from mrseg_label.intake.names import codes_from_path
 from mrseg_label.intake.options import Accepted
 from mrseg_label.intake.sequences import most_preferred
+from mrseg_label.intake.twins import Twins
 from mrseg_label.jobs import queue
 from mrseg_label.workspace import Workspace
 
@@ -42,15 +43,23 @@ class Recorder:
         self.preference = preference
         self.store = store
         self._moves: dict[str, tuple[Path, str]] = {}
+        self._twins = Twins(workspace)
 
     def store_files(self) -> None:
         """Move the files of the recorded images into the workspace; call it before the transaction ends."""
         self.workspace.adopt(self._moves)
         self._moves = {}
+        self._twins.forget_files()
 
     def forget_files(self) -> None:
         """Forget the files of a transaction that was rolled back; they stay where they are."""
         self._moves = {}
+        self._twins.forget_files()
+
+    def find_stored(self, session: Session, image: PreparedImage) -> Sequence[Examination]:
+        """Find the examinations that an image is already: of these bytes, or of the same scan stored otherwise."""
+        present = examinations.same_image(session, image.source_digest, image.digest)
+        return present or self._twins.same_scan(session, image)
 
     def record(self, session: Session, image: PreparedImage) -> Accepted | Examination:
         """Record an image, or return the examination that it is already.
@@ -60,12 +69,12 @@ class Recorder:
         InvalidInput
             The same image is stored under another participant.
         """
-        present = examinations.same_image(session, image.source_digest, image.digest)
+        present = self.find_stored(session, image)
         if present:
             return _check_participant(image.named, present)
         if image.file is None or image.geometry is None:
             raise InvalidInput("the stored copy of this image was removed during the import; import it again")
-        named, warnings = image.named, list(image.warnings)
+        named, warnings = image.named, [*image.warnings, *self._twins.warn_of(session, image)]
         participant, stored_acquisitions = self._find_or_add_participant(session, named)
         acquisition, number = _find_acquisition(stored_acquisitions, named, image.geometry, warnings)
         if acquisition is None:
@@ -74,6 +83,7 @@ class Recorder:
         # its file again, and two imports at once cannot record an image twice.
         examination_id = derived_id("ex", participant.code, image.digest)
         stored = f"images/{examination_id}.nii.gz"
+        self._twins.add_file(stored, image.file)
         if self.store and image.in_place:
             self.workspace.put_link(stored, image.file, image.digest)
         elif self.store:
@@ -85,6 +95,7 @@ class Recorder:
             source_digest=image.source_digest,
             path=stored,
             digest=image.digest,
+            fingerprint=image.fingerprint or None,
             geometry=image.geometry.to_json(),
             warnings=warnings,
         )
@@ -135,9 +146,11 @@ class Recorder:
 
 
 def log_import(session: Session, actor: str, examination_ids: Sequence[str]) -> None:
-    """Add the new examinations to the audit trail, and enqueue the pre-segmentation of pending cases."""
+    """Add the new examinations to the audit trail, and enqueue the work that follows from them."""
     audit.record(session, actor, "import", "examinations", ids=list(examination_ids))
     queue.enqueue(session, queue.PRESEGMENT_PENDING, {}, key=queue.PRESEGMENT_PENDING)
+    if examinations.lack_fingerprint(session):
+        queue.enqueue(session, queue.COMPARE_SCANS, {}, key=queue.COMPARE_SCANS, priority=-1)
 
 
 def session_of(acquisition: Acquisition) -> str:
@@ -227,7 +240,7 @@ def _check_participant(named: NamedImage, present: Sequence[Examination]) -> Exa
             return examination
     other = present[0]
     raise InvalidInput(
-        f"the same image is already stored for participant {other.acquisition.participant.code} (examination {other.id}, "
+        f"the same scan is already stored for participant {other.acquisition.participant.code} (examination {other.id}, "
         f"from {Path(other.source).name}); under two participants it would leak from training into validation: leave "
         "it out, or give the same participant"
     )

@@ -25,6 +25,7 @@ from mrseg_label.intake.options import ImportOptions, ImportReport, MatchIds
 from mrseg_label.intake.pipeline import Progress, prepare_groups
 from mrseg_label.intake.record import Recorder
 from mrseg_label.intake.single_image import SentFile, check_single_image
+from mrseg_label.intake.twins import compare_earlier
 from mrseg_label.intake.uploads import register_upload
 from mrseg_label.text import is_foreign
 from mrseg_label.workspace import PSEUDONYM_KEY, Workspace
@@ -56,6 +57,10 @@ def import_paths(
     options = options or ImportOptions()
     check_options(options)
     report = ImportReport(dry_run=options.dry_run)
+    if not options.dry_run and compare_earlier(workspace):
+        report.pass_over(
+            str(workspace.root), "has images of an earlier version that were not compared yet; a worker compares them"
+        )
     findings = discover(paths, workspace.root)
     report.refused += findings.refused
     table = _read_tables(findings, options, report)

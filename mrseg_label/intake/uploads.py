@@ -63,13 +63,14 @@ def register_upload(workspace: OpenedWorkspace, reader: Reader, file: Path, *, a
         image = prepare_upload(workspace, named, scratch)
         with workspace.catalog.begin() as session:
             participants.lock_imports(session)
-            present = examinations.same_image(session, image.source_digest, image.digest)
+            recorder = Recorder(workspace, {}, PRIMARY_SEQUENCES)
+            present = recorder.find_stored(session, image)
             if is_id(alias):
                 return _check_same(alias, present)
             if present:
                 examination_id = _choose_stored(session, present, reader)
             else:
-                examination_id = _record(workspace, session, image, reader.name)
+                examination_id = _record(recorder, session, image, reader.name)
             examinations.set_alias(session, reader.name, alias, examination_id)
             audit.record(session, reader.name, "named", examination_id)
     return examination_id
@@ -91,9 +92,8 @@ def prepare_upload(workspace: OpenedWorkspace, image: NamedImage, scratch: Path)
     return prepared
 
 
-def _record(workspace: OpenedWorkspace, session: Session, image: PreparedImage, actor: str) -> str:
+def _record(recorder: Recorder, session: Session, image: PreparedImage, actor: str) -> str:
     """Record a new image; returns the examination's id."""
-    recorder = Recorder(workspace, {}, PRIMARY_SEQUENCES)
     examination_id = recorder.record(session, image).id
     recorder.store_files()
     log_import(session, actor, [examination_id])

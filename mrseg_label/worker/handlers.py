@@ -13,6 +13,7 @@ HANDLERS: dict[str, tuple[str, ...]] = {
     queue.RENEW_PRESEGMENTATIONS: ("mrseg_label.presegmentation.presegment_pending:run",),
     queue.MEASURE_EFFORT: ("mrseg_label.annotation.effort:run", "mrseg_label.rounds.trigger:run"),
     queue.IMPORT_MASK: ("mrseg_label.annotation.masks:run",),
+    queue.COMPARE_SCANS: ("mrseg_label.intake.twins:run",),
     queue.TRAIN_ROUND: ("mrseg_label.rounds.run:run",),
 }
 

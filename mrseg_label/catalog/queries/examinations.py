@@ -98,6 +98,22 @@ def same_image(session: Session, source_digest: str, digest: str = "") -> Sequen
     return session.scalars(select(Examination).where(same).order_by(Examination.created_at, Examination.id)).all()
 
 
+def with_fingerprint(session: Session, fingerprint: str) -> Sequence[Examination]:
+    """Examinations that may be the scan with this fingerprint; oldest first."""
+    query = select(Examination).where(Examination.fingerprint == fingerprint)
+    return session.scalars(query.order_by(Examination.created_at, Examination.id)).all()
+
+
+def without_fingerprint(session: Session, limit: int) -> Sequence[Examination]:
+    """Examinations of earlier versions whose fingerprint is not known yet."""
+    return session.scalars(select(Examination).where(Examination.fingerprint.is_(None)).limit(limit)).all()
+
+
+def lack_fingerprint(session: Session) -> bool:
+    """Whether any examination has no fingerprint yet."""
+    return session.scalar(select(Examination.id).where(Examination.fingerprint.is_(None)).limit(1)) is not None
+
+
 def sources_of(session: Session, participant_id: str) -> Sequence[str]:
     """The files from which a participant's examinations were imported."""
     query = select(Examination.source).join(Acquisition).where(Acquisition.participant_id == participant_id)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from mrseg_label.catalog.queries import concepts
 from mrseg_label.catalog.tables import Acquisition, Examination, Participant
@@ -109,6 +109,7 @@ def decide_held_out(session: Session) -> None:
 
     A fifth of all participants are held out, at least two but never all: the first in the order of the SHA-256 of
     their codes. A decision is final, so that no model is tested on cases that an earlier one was trained on.
+    Participants with images of one scan, which an import warns of, are decided alike.
     """
     undecided = session.scalars(select(Participant).where(Participant.held_out.is_(None))).all()
     if not undecided:
@@ -116,9 +117,49 @@ def decide_held_out(session: Session) -> None:
     total = session.scalars(select(func.count()).select_from(Participant)).one()
     held = session.scalars(select(func.count()).select_from(Participant).where(Participant.held_out.is_(True))).one()
     wanted = max(0, held_out_count(total) - held)
-    for rank, participant in enumerate(sorted(undecided, key=_rank)):
-        participant.held_out = rank < wanted
+    linked = linked_by_scan(session)
+    for participant in sorted(undecided, key=_rank):
+        if participant.held_out is not None:
+            continue  # decided with another
+        group = _group_of(participant, linked)
+        sides = {other.held_out for other in group if other.held_out is not None}
+        new = [other for other in group if other.held_out is None]
+        # A side that was decided wins; the training side where both were: no model is tested on what it was trained on.
+        is_held_out = sides == {True} if sides else len(new) <= wanted < total
+        for other in new:
+            other.held_out = is_held_out
+        wanted -= len(new) if is_held_out else 0
     session.flush()
+
+
+def linked_by_scan(session: Session) -> dict[str, set[Participant]]:
+    """Find for each undecided participant, by id, the others who have an image with the same voxels."""
+    mine, theirs = aliased(Examination), aliased(Examination)
+    my_acquisition, their_acquisition = aliased(Acquisition), aliased(Acquisition)
+    me, them = aliased(Participant), aliased(Participant)
+    query = (
+        select(me.id, them)
+        .join(my_acquisition, my_acquisition.participant_id == me.id)
+        .join(mine, mine.acquisition_id == my_acquisition.id)
+        .join(theirs, theirs.fingerprint == mine.fingerprint)
+        .join(their_acquisition, their_acquisition.id == theirs.acquisition_id)
+        .join(them, them.id == their_acquisition.participant_id)
+        .where(me.held_out.is_(None), mine.fingerprint != "", them.id != me.id)
+    )
+    linked: dict[str, set[Participant]] = {}
+    for identifier, other in session.execute(query):
+        linked.setdefault(identifier, set()).add(other)
+    return linked
+
+
+def _group_of(participant: Participant, linked: dict[str, set[Participant]]) -> set[Participant]:
+    """Return a participant with all who are linked to them, directly or through others."""
+    group, waiting = {participant}, [participant]
+    while waiting:
+        new = linked.get(waiting.pop().id, set()) - group
+        group |= new
+        waiting += new
+    return group
 
 
 def held_out_count(participants: int) -> int:

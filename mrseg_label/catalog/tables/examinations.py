@@ -71,6 +71,8 @@ class Examination(Base):
     source_digest: Mapped[str] = mapped_column(String(64), index=True)
     path: Mapped[str] = mapped_column(String(1024), unique=True)
     digest: Mapped[str] = mapped_column(String(64), index=True)
+    # imaging.same_scan.fingerprint(); None for images of earlier versions that no import was compared with yet.
+    fingerprint: Mapped[str | None] = mapped_column(String(64), index=True)
     geometry: Mapped[dict[str, Any]]  # imaging.geometry.Geometry.to_json()
     warnings: Mapped[list[Any]] = mapped_column(default=list)
     created_at: Mapped[datetime] = mapped_column(default=now)

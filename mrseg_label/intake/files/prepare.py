@@ -14,6 +14,7 @@ from mrseg_label.catalog.queries import examinations
 from mrseg_label.errors import InvalidInput, MrsegError
 from mrseg_label.files import sha256_of, sync
 from mrseg_label.imaging import Geometry, load_image, write_nifti
+from mrseg_label.imaging.same_scan import fingerprint
 from mrseg_label.imaging.streams import MAX_VOXEL_BYTES
 from mrseg_label.intake.images import NamedImage, PreparedImage, RefusedImage
 from mrseg_label.segments.files import SEGMENTATION_SUFFIX
@@ -52,19 +53,21 @@ def prepare(
                 return PreparedImage(image, source_digest)
         array, geometry, found = _load(image, orientation, max_bytes)
         warnings = [*image.warnings, *map(readable, found)]
+        known_by = fingerprint(array)
         if reference and image.series is not None:
             warnings.append("DICOM cannot be imported by reference: a converted copy was stored")
         if reference and image.series is None:
             reason = _reason_to_convert(image.path, geometry)
             if reason is None:
                 return PreparedImage(
-                    image, source_digest, image.path, source_digest, geometry, tuple(warnings), in_place=True
+                    *(image, source_digest, image.path, source_digest, geometry, known_by, tuple(warnings)),
+                    in_place=True,
                 )
             warnings.append(f"{reason}: a converted copy was stored instead of a reference")
         file = scratch / f"{secrets.token_hex(8)}.nii.gz"
         write_nifti(file, array, geometry)
         sync(file)  # here, where several images wait at the same time
-        return PreparedImage(image, source_digest, file, sha256_of(file), geometry, tuple(warnings))
+        return PreparedImage(image, source_digest, file, sha256_of(file), geometry, known_by, tuple(warnings))
     except MrsegError as error:
         return RefusedImage(image, str(error))
     except OSError as error:  # of DICOM without the path, which may contain the name of the patient

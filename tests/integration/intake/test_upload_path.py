@@ -50,6 +50,7 @@ IMAGE_UPLOAD = (
     "mrseg_label/intake/files/prepare.py",
     "mrseg_label/imaging/volume.py",
     "mrseg_label/intake/record.py",
+    "mrseg_label/intake/twins.py",
 )
 MASK_UPLOAD = (
     "mrseg_monailabel/routes/datastore.py",
