@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from mrseg_label.cli.common import HERE, JsonOption, WorkspaceOption, opened, print_json, print_line, progress_bar
+from mrseg_label.cli.common import (
+    HERE,
+    JsonOption,
+    WorkspaceOption,
+    interruptible,
+    opened,
+    print_json,
+    print_line,
+    progress_bar,
+)
 
 
 def backup(
@@ -18,7 +27,11 @@ def backup(
     """Back up the whole workspace to one file; the server may run meanwhile."""
     from mrseg_label.maintenance import backup as service
 
-    with opened(folder) as workspace, progress_bar("packing", quiet=as_json) as progress:
+    with (
+        interruptible("No backup was written, and the workspace is as it was. Run the same command again."),
+        opened(folder) as workspace,
+        progress_bar("packing", quiet=as_json) as progress,
+    ):
         packed = service.backup(workspace, file, progress)
     if as_json:
         print_json({"file": str(packed.file), "files": packed.files, "bytes": packed.bytes})
@@ -37,7 +50,10 @@ def restore(
     """Restore a backup into a new or empty folder, and verify every file in it."""
     from mrseg_label.maintenance import backup as service
 
-    with progress_bar("verifying", quiet=as_json) as progress:
+    with (
+        interruptible("Nothing was restored. Run the same command again."),
+        progress_bar("verifying", quiet=as_json) as progress,
+    ):
         packed = service.restore(file, folder, progress)
     if as_json:
         print_json({"workspace": str(folder), "checked": packed.files})

@@ -53,6 +53,21 @@ def opened(folder: Path) -> Iterator[OpenedWorkspace]:
         workspace.close()
 
 
+@contextmanager
+def interruptible(kept: str) -> Iterator[None]:
+    """On Ctrl-C say what was kept and how to go on, and exit with 130.
+
+    Parameters
+    ----------
+    kept : whole sentences.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"mrseg-label: stopped by Ctrl-C. {kept}", err=True)
+        raise typer.Exit(130) from None
+
+
 def deprecated_command(group: typer.Typer, name: str, *, use: str) -> Callable[[Command], Command]:
     """Keep an old name of a command: hidden from the help, with a warning on standard error that names the new one."""
     # Click takes a text here and adds it to its warning; Typer hands it on, but declares a bool.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mrseg_label.cli.common import HERE, JsonOption, WorkspaceOption, print_json, progress_bar
+from mrseg_label.cli.common import HERE, JsonOption, WorkspaceOption, interruptible, print_json, progress_bar
 
 if TYPE_CHECKING:
     from mrseg_label.maintenance import checks
@@ -26,7 +26,10 @@ def doctor(
     """Check installation and workspace, and show how to fix what is missing; exit with 1 if a check fails."""
     from mrseg_label.maintenance import checks
 
-    with progress_bar("checking files", quiet=as_json or not verify) as progress:
+    with (
+        interruptible("Nothing was changed but what a check had mended. Run the same command again."),
+        progress_bar("checking files", quiet=as_json or not verify) as progress,
+    ):
         found = checks.check_workspace(folder, verify=verify, progress=progress, mend=mend)
         done = [*checks.check_installation(), *found]
     failed = any(check.state is checks.State.FAILED for check in done)

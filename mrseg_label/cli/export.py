@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mrseg_label.cli.common import HERE, JsonOption, WorkspaceOption, opened, print_json, print_line, progress_bar
+from mrseg_label.cli.common import (
+    HERE,
+    JsonOption,
+    WorkspaceOption,
+    interruptible,
+    opened,
+    print_json,
+    print_line,
+    progress_bar,
+)
 
 if TYPE_CHECKING:
     from mrseg_label.rounds.export import ExportResult
@@ -30,7 +39,11 @@ def export(
     """Export the annotated data set: every annotated case with its current mask."""
     from mrseg_label.rounds.export import ExportFormat, export_dataset
 
-    with opened(folder) as workspace, progress_bar("exporting", quiet=as_json) as progress:
+    with (
+        interruptible("Nothing was exported, and the workspace is as it was. Run the same command again."),
+        opened(folder) as workspace,
+        progress_bar("exporting", quiet=as_json) as progress,
+    ):
         exported = export_dataset(
             workspace,
             target,

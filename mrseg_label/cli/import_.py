@@ -12,6 +12,7 @@ from mrseg_label.cli.common import (
     LOCAL,
     JsonOption,
     WorkspaceOption,
+    interruptible,
     opened,
     print_json,
     print_line,
@@ -101,7 +102,15 @@ def import_images(
         check_options(options)
     except InvalidInput as error:
         raise typer.BadParameter(str(error)) from error
-    with opened(workspace) as opened_workspace, progress_bar("importing", quiet=as_json) as progress:
+    kept = (
+        "The images that were imported by then are kept, each as a whole. Run the same command again to go on: it leaves out "
+        "what is in the catalogue"
+    )
+    with (
+        interruptible("Nothing was to be stored." if dry_run else f"{kept}."),
+        opened(workspace) as opened_workspace,
+        progress_bar("importing", quiet=as_json) as progress,
+    ):
         remove_dead_scratch(opened_workspace)
         report = import_paths(opened_workspace, paths, options, progress)
     if as_json:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mrseg_label.cli.common import HERE, WorkspaceOption
+from mrseg_label.cli.common import HERE, WorkspaceOption, print_line
 
 
 def serve(
@@ -22,13 +22,29 @@ def serve(
 
     workspace = Workspace.open(folder)
     wrong = require_settings(workspace, computes=workspace.settings.workers > 0)
+    server.check_can_start(workspace)
     for warning in (*wrong, *close_workspace(workspace), *server.find_warnings(workspace, host)):
         typer.echo(f"warning: {warning}", err=True)
     url = server.server_url(workspace, host, port)
-    typer.echo(f"Serving {workspace.root} at {url} (Ctrl-C stops the server).", err=True)
-    if workspace.settings.public_url is not None:
-        typer.echo(f"Browsers and 3D Slicer reach it at {workspace.settings.public_url}.", err=True)
-    server.run_server(workspace, host, port)
+
+    def on_ready() -> None:
+        typer.echo(f"Serving {workspace.root} at {url} (Ctrl-C stops the server).", err=True)
+        if workspace.settings.public_url is not None:
+            typer.echo(f"Browsers and 3D Slicer reach it at {workspace.settings.public_url}.", err=True)
+
+    server.run_server(workspace, host, port, on_ready)
+
+
+def health(
+    folder: WorkspaceOption = HERE,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address that the server listens on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port that the server listens on.")] = 8000,
+) -> None:
+    """Check that the server on this machine answers, by HTTPS if it has a certificate; for containers and monitoring."""
+    from mrseg_label.config import load_settings
+    from mrseg_label.maintenance.health import check_health
+
+    print_line(check_health(load_settings(folder), host, port))
 
 
 def worker(
@@ -65,4 +81,5 @@ def worker(
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
     app.command("serve")(serve)
+    app.command("health")(health)
     app.command("worker")(worker)

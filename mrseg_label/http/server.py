@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from mrseg_label.accounts import service as accounts
 from mrseg_label.catalog.opening import open_workspace
@@ -10,6 +11,7 @@ from mrseg_label.config import tls_files
 from mrseg_label.http.local_only import LOCAL_NAMES
 from mrseg_label.http.slow_clients import limited_protocol
 from mrseg_label.paths import quoted
+from mrseg_label.reports.status import check_ready
 from mrseg_label.workspace import Workspace
 
 APPLICATION = "mrseg_monailabel.server:create_app"  # by its import string: nothing here imports the MONAI Label side
@@ -42,18 +44,44 @@ def server_url(workspace: Workspace, host: str, port: int) -> str:
     return f"{scheme}://{host}:{port}"
 
 
-def run_server(workspace: Workspace, host: str, port: int) -> None:
-    """Run the application of a workspace until a signal ends it."""
+def check_can_start(workspace: Workspace) -> None:
+    """Check that the database answers, upgrading it if necessary, and that the workspace can be written.
+
+    Raises
+    ------
+    ConfigurationError, Unavailable
+        The server could not work.
+    """
+    opened = open_workspace(workspace.root)
+    try:
+        check_ready(opened)
+    finally:
+        opened.close()
+
+
+def run_server(workspace: Workspace, host: str, port: int, on_ready: Callable[[], None]) -> None:
+    """Run the application of a workspace until a signal ends it.
+
+    Parameters
+    ----------
+    on_ready : called as soon as requests are answered.
+
+    Raises
+    ------
+    Unavailable, ConfigurationError
+        The address cannot be used.
+    """
     import uvicorn
+
+    from mrseg_label.http.listening import Server, listen
 
     certificate, key = tls_files(workspace.settings)
     os.environ["MRSEG_WORKSPACE"] = str(workspace.root)
 
-    uvicorn.run(
+    sockets = listen(host, port)
+    config = uvicorn.Config(
         APPLICATION,
         factory=True,
-        host=host,
-        port=port,
         http=limited_protocol(workspace.settings.request_idle_seconds),
         ssl_certfile=certificate,
         ssl_keyfile=key,
@@ -62,6 +90,13 @@ def run_server(workspace: Workspace, host: str, port: int) -> None:
         server_header=False,
         timeout_graceful_shutdown=10,
     )
+    try:
+        Server(config, on_ready).run(sockets)
+    except KeyboardInterrupt:
+        pass  # Ctrl-C is how a server at a terminal ends
+    finally:
+        for one in sockets:
+            one.close()
 
 
 def _has_accounts(workspace: Workspace) -> bool:

@@ -31,7 +31,7 @@ def main(root: Path) -> None:
         child = os.fork()
         if child == 0:
             sys.stdin.close()
-            run_server(Workspace.open(root), "127.0.0.1", int(line))
+            run_server(Workspace.open(root), "127.0.0.1", int(line), lambda: None)
             os._exit(0)
         print(child, flush=True)
     if child:

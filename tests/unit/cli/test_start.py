@@ -48,6 +48,7 @@ LIGHT: dict[str, tuple[str, ...]] = {
     "doctor": (),
     "examinations list": (),
     "exclude": ("none", "--reason", "why"),
+    "health": ("--port", "1"),
     "include": ("none",),
     "init": ("--workspace", "."),
     "jobs list": (),
