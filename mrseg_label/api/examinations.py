@@ -5,11 +5,12 @@ from __future__ import annotations
 from fastapi import APIRouter, status
 
 from mrseg_label.api import paging
-from mrseg_label.api.requests import AssignmentRequest, ReaderRequest, UnusableRequest
+from mrseg_label.api.requests import AssignmentRequest, EditRequest, ReaderRequest, UnusableRequest
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries.examinations import ExaminationFilter
 from mrseg_label.catalog.types import CaseState
 from mrseg_label.http.readers import CurrentReader, with_client_name
+from mrseg_label.intake.editing import edit_examinations
 from mrseg_label.reports.cases import (
     read_acquisition_id,
     read_annotations_of,
@@ -18,7 +19,7 @@ from mrseg_label.reports.cases import (
 )
 from mrseg_label.reports.documents.annotations import AnnotationOut, AssignmentOut
 from mrseg_label.reports.documents.base import Page
-from mrseg_label.reports.documents.examinations import ExaminationOut
+from mrseg_label.reports.documents.examinations import EditOut, ExaminationOut
 from mrseg_label.worklist import service as worklist
 from mrseg_label.worklist.requests import Purpose, request_case
 
@@ -67,6 +68,14 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
     @routes.get("/{examination}", summary="Get an examination")
     def get_examination(examination: str, reader: CurrentReader) -> ExaminationOut:
         return read_examination(catalog, examination, reader.role)
+
+    @routes.patch(
+        "/{examination}",
+        summary="Correct participant, session, station and sequence, and sex and age of the participant",
+    )
+    def edit(examination: str, reader: CurrentReader, request: EditRequest) -> EditOut:
+        (edit,) = edit_examinations(catalog, [examination], request.values(), actor=reader.name, alone=request.alone)
+        return EditOut.of(edit, read_examination(catalog, examination, reader.role))
 
     @routes.get("/{examination}/annotations", summary="List the annotations of its acquisition, newest first")
     def list_annotations(

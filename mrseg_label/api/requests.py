@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field
 
 from mrseg_label.annotation.review import MAX_COMMENT
 from mrseg_label.catalog.reader import MAX_CLIENT_LENGTH
+from mrseg_label.intake.names import MAX_NAME_LENGTH
 from mrseg_label.worklist.requests import Purpose
 
 
@@ -60,6 +61,26 @@ class AssignmentRequest(ReaderRequest):
     examination: str | None = Field(
         None, description="id of the case; for a second reading or a review it may be left out"
     )
+
+
+class EditRequest(BaseModel):
+    """Corrections of an examination; what is left out stays, and null means unknown or none."""
+
+    model_config = {"extra": "forbid"}
+    participant: Annotated[str, Field(max_length=MAX_NAME_LENGTH)] | None = Field(
+        None, description="code of the participant, who is added if there is none"
+    )
+    session: Annotated[str, Field(max_length=MAX_NAME_LENGTH)] | None = None
+    station: Annotated[str, Field(max_length=MAX_NAME_LENGTH)] | None = None
+    sequence: Annotated[str, Field(max_length=MAX_NAME_LENGTH)] | None = None
+    sex: Literal["M", "F", "O"] | None = Field(None, description="of the participant")
+    age: Annotated[float, Field(ge=0, le=130)] | None = Field(None, description="of the participant, in years")
+    alone: bool = Field(False, description="take the image out of its acquisition, without the other channels")
+
+    def values(self) -> dict[str, str]:
+        """Return the fields that were sent, as texts."""
+        sent = self.model_dump(exclude_unset=True, exclude={"alone"})
+        return {name: "" if value is None else str(value) for name, value in sent.items()}
 
 
 class RoundRequest(BaseModel):

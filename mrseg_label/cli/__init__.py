@@ -18,6 +18,7 @@ from mrseg_label.cli import (
     cases,
     demo,
     doctor,
+    examinations,  # noqa: F401 - adds a command to the group of lists
     export,
     import_,
     jobs,

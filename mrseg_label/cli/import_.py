@@ -189,11 +189,19 @@ def _print(report: ImportReport) -> None:
         print_line(f"refused {refusal.source}: {refusal.reason}")
     for other in report.passed_over:
         print_line(f"note: {other.source}: {other.reason}")
+    for updated in report.updated:
+        changed = ", ".join(f"{name} {before!r} to {after!r}" for name, (before, after) in updated.changes.items())
+        print_line(f"{updated.source}: filled in {changed} (examination {updated.examination})")
+        for note in updated.notes:
+            print_line(f"{updated.source}: {note}")
     _print_rows(report)
     if report.masks:
         print_line(f"Queued {report.masks} masks; a worker imports each as an annotation.")
+    updated_count = f", {len(report.updated)} filled in" if report.updated else ""
     verb = "would be accepted" if report.dry_run else "accepted"
-    print_line(f"{len(report.accepted)} {verb}, {len(report.refused)} refused, {report.unchanged} unchanged")
+    print_line(
+        f"{len(report.accepted)} {verb}, {len(report.refused)} refused, {report.unchanged} unchanged{updated_count}"
+    )
 
 
 def _print_rows(report: ImportReport) -> None:

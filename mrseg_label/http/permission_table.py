@@ -96,6 +96,7 @@ REST = (
     Permission("POST", f"{paths.REST}/examinations/assign", READERS, note="For a review: reviewers and admins"),
     Permission("POST", f"{paths.REST}/examinations/hand-out", READERS, note="Deprecated: use `assign`"),
     Permission("GET", f"{paths.REST}/examinations/{{examination}}", EVERY_ROLE),
+    Permission("PATCH", f"{paths.REST}/examinations/{{examination}}", ADMINS),
     Permission("GET", f"{paths.REST}/examinations/{{examination}}/annotations", EVERY_ROLE),
     Permission("POST", f"{paths.REST}/examinations/{{examination}}/return", READERS),
     Permission("POST", f"{paths.REST}/examinations/{{examination}}/release", READERS, note="Deprecated: use `return`"),

@@ -16,7 +16,7 @@ from mrseg_label.errors import Conflict, InvalidInput
 from mrseg_label.intake.files.matching import ParticipantTable
 from mrseg_label.intake.images import NamedImage, PreparedGroup, PreparedImage, RefusedImage
 from mrseg_label.intake.masks.enqueue import enqueue_mask
-from mrseg_label.intake.options import Accepted, ImportOptions, ImportReport
+from mrseg_label.intake.options import Accepted, ImportOptions, ImportReport, Updated
 from mrseg_label.intake.record import Recorder, complete_participants, log_import
 
 # Small groups share a transaction, so that ten thousand images do not wait for ten thousand commits.
@@ -101,6 +101,7 @@ class _ImportRun:
         self._report.accepted += part.report.accepted
         self._report.refused += part.report.refused
         self._report.unchanged += part.report.unchanged
+        self._report.updated += part.report.updated
         self._report.masks += part.report.masks
         self._report.passed_over += part.report.passed_over
         _remove_scratch_files(batch)
@@ -171,22 +172,30 @@ class _Batch:
         except InvalidInput as error:
             self.report.refuse(image.named.shown, str(error))
             return
-        self._record_mask(session, image, result)
         if isinstance(result, Accepted):
+            self._record_mask(session, image, result.id, result.acquisition_id)
             self.participants.add(result.participant)
             self.report.accepted.append(result)
             return
-        self.participants.add(result.acquisition.participant.code)
+        examination = result.examination
+        self._record_mask(session, image, examination.id, examination.acquisition_id)
+        self.participants.add(examination.acquisition.participant.code)
+        for difference in result.differs:
+            self.report.pass_over(image.named.shown, difference)
+        if result.edit.changes:
+            self.report.updated.append(
+                Updated(image.named.shown, result.edit.examination, result.edit.changes, result.edit.notes)
+            )
+            return
         self.report.unchanged += 1
-        self._note_duplicate(image.named, result)
+        self._note_duplicate(image.named, examination)
 
-    def _record_mask(self, session: Session, image: PreparedImage, result: Accepted | Examination) -> None:
+    def _record_mask(self, session: Session, image: PreparedImage, examination_id: str, acquisition_id: str) -> None:
         if image.mask_refused:
             self.report.refuse(*image.mask_refused)
         mask, path = image.mask, image.named.mask
         if mask is None or path is None:
             return
-        acquisition_id = result.acquisition_id
         received = self.acquisition_of_mask.setdefault(path, acquisition_id)
         if received != acquisition_id:
             self.report.refuse(
@@ -202,7 +211,7 @@ class _Batch:
             session,
             self._recorder.workspace,
             mask,
-            examination_id=result.id,
+            examination_id=examination_id,
             acquisition_id=acquisition_id,
             store=self._recorder.store,
         )

@@ -11,8 +11,8 @@ from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import acquisitions, participants
 from mrseg_label.errors import MrsegError
 from mrseg_label.imaging import Geometry, load_image
+from mrseg_label.intake.grouping import session_of
 from mrseg_label.intake.images import PreparedGroup, PreparedImage
-from mrseg_label.intake.record import session_of
 
 _COUNTERPART = {"water": "fat", "fat": "water"}
 

@@ -102,6 +102,21 @@ class Refused:
 
 
 @dataclass(frozen=True)
+class Updated:
+    """An image that was in the catalogue already, of which this import filled in what was missing.
+
+    Attributes
+    ----------
+    changes : by field, the value before and after.
+    """
+
+    source: str
+    examination: str
+    changes: dict[str, tuple[Any, Any]]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
 class MatchedRow:
     """A row of a table that was taken for a participant whose code is spelt differently."""
 
@@ -135,6 +150,7 @@ class ImportReport:
     passed_over : files beside DICOM images that are not images, and remarks on masks; not failures.
     masks : number of masks that were enqueued.
     unchanged : number of images that were in the catalogue already.
+    updated : images that were in the catalogue already, of which something was filled in.
     matched_rows, unmatched_rows : rows of tables of participants that were taken for, or are of, no participant as spelt.
     participants_without_row : number of participants of the import that no row of the tables is about.
     """
@@ -144,6 +160,7 @@ class ImportReport:
     passed_over: list[Refused] = field(default_factory=list)
     masks: int = 0
     unchanged: int = 0
+    updated: list[Updated] = field(default_factory=list)
     matched_rows: list[MatchedRow] = field(default_factory=list)
     unmatched_rows: list[UnmatchedRow] = field(default_factory=list)
     participants_without_row: int = 0
@@ -164,6 +181,7 @@ class ImportReport:
             "refused": [{"source": entry.source, "reason": entry.reason} for entry in self.refused],
             "unchanged": self.unchanged,
             "passed_over": [{"source": entry.source, "reason": entry.reason} for entry in self.passed_over],
+            **({"updated": [asdict(entry) for entry in self.updated]} if self.updated else {}),
             **({"masks": self.masks} if self.masks else {}),
             **({"matched_rows": [asdict(entry) for entry in self.matched_rows]} if self.matched_rows else {}),
             **({"unmatched_rows": [asdict(entry) for entry in self.unmatched_rows]} if self.unmatched_rows else {}),

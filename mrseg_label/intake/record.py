@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import random
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -11,15 +9,15 @@ from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.queries import acquisitions, audit, examinations, participants
 from mrseg_label.catalog.tables import Acquisition, Examination, Participant
+from mrseg_label.catalog.types import LOCAL
 from mrseg_label.errors import InvalidInput
 from mrseg_label.ids import derived_id, new_id
-from mrseg_label.imaging import Geometry
-from mrseg_label.intake.exclusion import mark_excluded
 from mrseg_label.intake.files.participants import ParticipantRow
+from mrseg_label.intake.filling import Unchanged, fill_in
+from mrseg_label.intake.grouping import add_acquisition, choose_primary, find_acquisition
 from mrseg_label.intake.images import NamedImage, PreparedImage
 from mrseg_label.intake.names import codes_from_path
 from mrseg_label.intake.options import Accepted
-from mrseg_label.intake.sequences import most_preferred
 from mrseg_label.intake.twins import Twins
 from mrseg_label.jobs import queue
 from mrseg_label.workspace import Workspace
@@ -33,15 +31,22 @@ class Recorder:
     table : rows of the table of participants, by code.
     preference : sequences to pre-segment, best first.
     store : False in a dry run, whose transaction is rolled back: no file is moved into the workspace.
+    actor : name in the audit trail.
     """
 
     def __init__(
-        self, workspace: Workspace, table: Mapping[str, ParticipantRow], preference: Sequence[str], store: bool = True
+        self,
+        workspace: Workspace,
+        table: Mapping[str, ParticipantRow],
+        preference: Sequence[str],
+        store: bool = True,
+        actor: str = LOCAL,
     ) -> None:
         self.workspace = workspace
         self.table = table
         self.preference = preference
         self.store = store
+        self.actor = actor
         self._moves: dict[str, tuple[Path, str]] = {}
         self._twins = Twins(workspace)
 
@@ -61,8 +66,8 @@ class Recorder:
         present = examinations.same_image(session, image.source_digest, image.digest)
         return present or self._twins.same_scan(session, image)
 
-    def record(self, session: Session, image: PreparedImage) -> Accepted | Examination:
-        """Record an image, or return the examination that it is already.
+    def record(self, session: Session, image: PreparedImage) -> Accepted | Unchanged:
+        """Record an image, or fill in what is missing of the examination that it is already.
 
         Raises
         ------
@@ -71,14 +76,24 @@ class Recorder:
         """
         present = self.find_stored(session, image)
         if present:
-            return _check_participant(image.named, present)
+            return fill_in(session, image.named, present, self.actor)
         if image.file is None or image.geometry is None:
             raise InvalidInput("the stored copy of this image was removed during the import; import it again")
         named, warnings = image.named, [*image.warnings, *self._twins.warn_of(session, image)]
         participant, stored_acquisitions = self._find_or_add_participant(session, named)
-        acquisition, number = _find_acquisition(stored_acquisitions, named, image.geometry, warnings)
+        acquisition, number, is_repeat = find_acquisition(
+            stored_acquisitions, named.session, named.sequence, image.geometry
+        )
+        if is_repeat:
+            warnings.append(
+                f"there is already a {named.sequence} image of this participant and station on the same grid; this one "
+                "is kept as a repeat, an acquisition of its own"
+            )
         if acquisition is None:
-            acquisition = _add_acquisition(session, participant, named, number, warnings)
+            acquisition = add_acquisition(session, participant, named.session, named.station, named.sequence, number)
+            if participant.excluded_at is not None:
+                reason = participant.excluded_reason
+                warnings.append(f"the participant is excluded ({reason}), so this image is excluded too")
         # The id follows from participant and content: an import that was killed between file and row finds
         # its file again, and two imports at once cannot record an image twice.
         examination_id = derived_id("ex", participant.code, image.digest)
@@ -101,7 +116,7 @@ class Recorder:
         )
         acquisition.examinations.append(examination)
         session.flush()
-        self._choose_primary(session, acquisition)
+        choose_primary(session, acquisition, self.preference)
         return Accepted(
             id=examination_id,
             source=named.shown,
@@ -136,14 +151,6 @@ class Recorder:
         session.add(participant)
         return participant, ()
 
-    def _choose_primary(self, session: Session, acquisition: Acquisition) -> None:
-        channels = acquisition.examinations
-        if acquisition.primary_examination_id is not None and acquisitions.in_use(session, acquisition.id):
-            return  # a reader works on the channel that was chosen
-        primary = channels[most_preferred([channel.sequence for channel in channels], self.preference)]
-        acquisition.primary_examination_id = primary.id
-        acquisition.sequence = primary.sequence
-
 
 def log_import(session: Session, actor: str, examination_ids: Sequence[str]) -> None:
     """Add the new examinations to the audit trail, and enqueue the work that follows from them."""
@@ -151,11 +158,6 @@ def log_import(session: Session, actor: str, examination_ids: Sequence[str]) -> 
     queue.enqueue(session, queue.PRESEGMENT_PENDING, {}, key=queue.PRESEGMENT_PENDING)
     if examinations.lack_fingerprint(session):
         queue.enqueue(session, queue.COMPARE_SCANS, {}, key=queue.COMPARE_SCANS, priority=-1)
-
-
-def session_of(acquisition: Acquisition) -> str:
-    """Return the session of an acquisition, as its import named it."""
-    return str(json.loads(acquisition.key)[1])
 
 
 def complete_participants(
@@ -182,68 +184,6 @@ def complete_participants(
                     )
                 )
     return contradictions
-
-
-def _find_acquisition(
-    stored: Sequence[Acquisition], named: NamedImage, geometry: Geometry, warnings: list[str]
-) -> tuple[Acquisition | None, int]:
-    """Return the stored acquisition that an image is a channel of, or None, and a free number within the session."""
-    is_repeat = False
-    count = 0
-    for acquisition in stored:
-        _, session_name, _, number = json.loads(acquisition.key)
-        if session_name != named.session:
-            continue
-        count = max(count, number)
-        channels = acquisition.examinations
-        if not named.sequence or not all(channel.sequence for channel in channels):
-            continue  # only names of sequences tell that two images were taken together
-        if not channels or not geometry.matches(Geometry.from_json(channels[0].geometry)):
-            continue
-        if named.sequence not in {channel.sequence for channel in channels}:
-            return acquisition, number
-        is_repeat = True
-    if is_repeat:
-        warnings.append(
-            f"there is already a {named.sequence} image of this participant and station on the same grid; this one is "
-            "kept as a repeat, an acquisition of its own"
-        )
-    return None, count + 1
-
-
-def _add_acquisition(
-    session: Session, participant: Participant, named: NamedImage, number: int, warnings: list[str]
-) -> Acquisition:
-    acquisition = Acquisition(
-        id=new_id("aq"),
-        participant=participant,
-        examinations=[],
-        key=json.dumps([participant.code, named.session, named.station, number], ensure_ascii=False),
-        station=named.station,
-        sequence=named.sequence,
-        shuffle=random.random(),
-    )
-    if participant.excluded_at is not None:
-        mark_excluded(acquisition, participant.excluded_at, participant.excluded_by, participant.excluded_reason)
-        warnings.append(f"the participant is excluded ({participant.excluded_reason}), so this image is excluded too")
-    session.add(acquisition)
-    return acquisition
-
-
-def _check_participant(named: NamedImage, present: Sequence[Examination]) -> Examination:
-    """Return the stored examination that an image is, if both belong to the same participant."""
-    codes = {named.participant} if named.stated else set(codes_from_path(named.path, named.participant))
-    for examination in present:
-        if examination.source == named.origin and not named.stated:
-            return examination
-        if examination.acquisition.participant.code in codes:
-            return examination
-    other = present[0]
-    raise InvalidInput(
-        f"the same scan is already stored for participant {other.acquisition.participant.code} (examination {other.id}, "
-        f"from {Path(other.source).name}); under two participants it would leak from training into validation: leave "
-        "it out, or give the same participant"
-    )
 
 
 def _choose_free_code(session: Session, named: NamedImage) -> tuple[str, Participant | None]:

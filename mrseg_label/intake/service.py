@@ -67,7 +67,9 @@ def import_paths(
     finder = MaskFinder(options.masks, options.mask_labels, options.pattern) if options.masks else None
     images = finder.separate_masks(findings) if finder else findings.images
     file_groups = name_images(images, options, table, report)
-    recorder = Recorder(workspace, table.rows, options.primary_sequences, store=not options.dry_run)
+    recorder = Recorder(
+        workspace, table.rows, options.primary_sequences, store=not options.dry_run, actor=options.actor
+    )
     with workspace.scratch(SCRATCH) as scratch:
         masks = MaskPreparer.create(workspace, finder.labels, scratch) if finder else None
 

@@ -16,8 +16,10 @@ from mrseg_label.errors import Conflict, InvalidInput
 from mrseg_label.files import sha256_of
 from mrseg_label.ids import check_alias, is_id
 from mrseg_label.intake.files.prepare import SCRATCH, prepare
+from mrseg_label.intake.filling import upload_code
 from mrseg_label.intake.images import NamedImage, PreparedImage, RefusedImage
 from mrseg_label.intake.names import strip_suffix
+from mrseg_label.intake.options import Accepted
 from mrseg_label.intake.record import Recorder, log_import
 from mrseg_label.intake.sequences import PRIMARY_SEQUENCES, sequence_in_name
 
@@ -55,7 +57,7 @@ def register_upload(workspace: OpenedWorkspace, reader: Reader, file: Path, *, a
         path=file,
         shown=alias,
         origin=str(file),
-        participant=f"upload-{sha256_of(file)[:16]}",
+        participant=upload_code(sha256_of(file)),
         stated=True,
         sequence=sequence_in_name(strip_suffix(alias)),
     )
@@ -94,7 +96,8 @@ def prepare_upload(workspace: OpenedWorkspace, image: NamedImage, scratch: Path)
 
 def _record(recorder: Recorder, session: Session, image: PreparedImage, actor: str) -> str:
     """Record a new image; returns the examination's id."""
-    examination_id = recorder.record(session, image).id
+    recorded = recorder.record(session, image)
+    examination_id = recorded.id if isinstance(recorded, Accepted) else recorded.examination.id
     recorder.store_files()
     log_import(session, actor, [examination_id])
     return examination_id

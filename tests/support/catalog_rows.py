@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
@@ -43,7 +44,11 @@ def add_acquisition(
 ) -> Acquisition:
     """An acquisition of four channels on one grid; its primary examination is the in-phase channel."""
     row = Acquisition(
-        participant_id=participant.id, key=f"{participant.code}/{station}", station=station, sequence="in", shuffle=0.5
+        participant_id=participant.id,
+        key=json.dumps([participant.code, "", station, 1]),
+        station=station,
+        sequence="in",
+        shuffle=0.5,
     )
     session.add(row)
     session.flush()

@@ -75,6 +75,14 @@ def in_use(session: Session, acquisition_id: str) -> bool:
     )
 
 
+def has_readers_work(session: Session, acquisition_id: str) -> bool:
+    """Whether it has been assigned or annotated."""
+    return any(
+        session.scalar(select(func.count()).select_from(table).where(table.acquisition_id == acquisition_id))
+        for table in (Assignment, Annotation)
+    )
+
+
 def channels(session: Session, acquisition_id: str) -> Sequence[Examination]:
     """All examinations of an acquisition."""
     query = select(Examination).where(Examination.acquisition_id == acquisition_id).order_by(Examination.id)

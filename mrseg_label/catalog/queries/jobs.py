@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, aliased
 
 from mrseg_label.catalog.queries.paging import newest_first
 from mrseg_label.catalog.tables import Job
-from mrseg_label.catalog.types import JobState, Position
+from mrseg_label.catalog.types import JobKind, JobState, Position
 
 ACTIVE = (JobState.QUEUED, JobState.RUNNING)
 MAX_DEATHS = 3  # a job in which the process died so often is put aside
@@ -26,6 +26,12 @@ def active(session: Session, kind: str, key: str, *, lock: bool = False) -> Job 
     """The queued or running job of that kind and key, if there is one; ``lock`` keeps it from being changed."""
     query = select(Job).where(Job.kind == kind, Job.key == key, Job.state.in_(ACTIVE))
     return session.scalars(query.with_for_update() if lock else query).one_or_none()
+
+
+def active_with_prefix(session: Session, prefix: str) -> Sequence[Job]:
+    """Queued and running pre-segmentations whose keys begin so."""
+    query = select(Job).where(Job.kind == JobKind.PRESEGMENT, Job.state.in_(ACTIVE))
+    return session.scalars(query.where(Job.key.startswith(prefix, autoescape=True))).all()
 
 
 def newest(session: Session, kind: str, key: str) -> Job | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import and_, exists, func, select
+from sqlalchemy import and_, delete, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
 from mrseg_label.catalog.queries import concepts
@@ -37,6 +37,11 @@ def best(session: Session, acquisition_id: str) -> Presegmentation | None:
         .limit(1)
     )
     return session.scalars(query).one_or_none()
+
+
+def delete_of(session: Session, acquisition_id: str) -> None:
+    """Delete the pre-segmentations of an acquisition that nobody was assigned; they are made again when needed."""
+    session.execute(delete(Presegmentation).where(Presegmentation.acquisition_id == acquisition_id))
 
 
 def job_key(acquisition_id: str, model_version: str) -> str:

@@ -51,6 +51,11 @@ def cases(session: Session, number: int) -> Sequence[RoundCase]:
     return session.scalars(query).unique().all()
 
 
+def roles_of(session: Session, acquisition_id: str) -> set[CaseRole]:
+    """The roles that an acquisition has had in the snapshots of rounds."""
+    return set(session.scalars(select(RoundCase.role).where(RoundCase.acquisition_id == acquisition_id)))
+
+
 def case_counts(session: Session, numbers: Sequence[int]) -> dict[int, dict[CaseRole, int]]:
     """How many cases of each role are in the snapshots of these rounds."""
     query = (

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, Field
 
 from mrseg_label.catalog.tables import Examination
 from mrseg_label.catalog.types import CaseState, Role
 from mrseg_label.reports.documents.base import Moment
+
+if TYPE_CHECKING:
+    from mrseg_label.intake.editing import Edit
 
 
 class ExaminationOut(BaseModel):
@@ -75,3 +79,26 @@ class ExaminationOut(BaseModel):
             excluded=(acquisition.excluded_reason or "no reason given") if acquisition.excluded_at else None,
             created=row.created_at,
         )
+
+
+class ChangeOut(BaseModel):
+    """The value of a field before and after a correction."""
+
+    before: str | float | None
+    after: str | float | None
+
+
+class EditOut(BaseModel):
+    """A correction of an examination, and what follows from it."""
+
+    examination: ExaminationOut
+    changes: dict[str, ChangeOut] = Field(description="by field; empty where nothing differed")
+    notes: list[str] = Field(
+        description="channels that changed too, the side of the split, acquisitions that were joined"
+    )
+
+    @classmethod
+    def of(cls, edit: Edit, examination: ExaminationOut) -> EditOut:
+        """Fill the document from a correction."""
+        changes = {name: ChangeOut(before=before, after=after) for name, (before, after) in edit.changes.items()}
+        return cls(examination=examination, changes=changes, notes=edit.notes)

@@ -376,3 +376,31 @@ def test_openapi_describes_every_route_with_a_type(opened: Opened) -> None:
             )
             assert success["content"], f"{method} {path}"
             assert operation["summary"]
+
+
+def test_an_examination_is_corrected(opened: Opened) -> None:
+    workspace, client = opened
+    with workspace.catalog.begin() as session:
+        acquisition = add_acquisition(session, add_participant(session, "P1"))
+        identifier = acquisition.primary_examination_id
+    path = f"/api/v1/examinations/{identifier}"
+    answer = client.patch(path, json={"participant": "P2", "station": "pelvis", "sex": "F", "age": 61})
+    assert answer.status_code == 200, answer.text
+    document = answer.json()
+    assert document["changes"] == {
+        "participant": {"before": "P1", "after": "P2"},
+        "station": {"before": "abdomen", "after": "pelvis"},
+        "sex": {"before": None, "after": "F"},
+        "age": {"before": None, "after": 61.0},
+    }
+    assert (document["examination"]["participant"], document["examination"]["station"]) == ("P2", "pelvis")
+    assert any("channels" in note for note in document["notes"])
+    assert client.patch(path, json={"age": None}).json()["changes"] == {"age": {"before": 61.0, "after": None}}
+    (event, *_) = client.get("/api/v1/audit", params={"action": "edited"}).json()["items"]
+    assert event["detail"]["changes"] == {"age": [61.0, None]}
+    assert "nothing to change" in problem_of(client.patch(path, json={}), 422)["detail"]
+    assert "participant code" in problem_of(client.patch(path, json={"participant": None}), 422)["detail"]
+    problem_of(client.patch(path, json={"patient": "P3"}), 422)
+    problem_of(client.patch(path, json={"sex": "maybe"}), 422)
+    assert "water channel" in problem_of(client.patch(path, json={"sequence": "W"}), 409)["detail"]
+    problem_of(client.patch("/api/v1/examinations/ex-0000000000000000", json={"age": 1}), 404)

@@ -19,11 +19,12 @@ SLOW = (
     "PIL", "SimpleITK", "alembic", "authlib", "fastapi", "httpx", "matplotlib", "monai", "monailabel", "nibabel", "nnunetv2",
     "numpy", "pandas", "pydicom", "scipy", "skimage", "starlette", "torch", "totalsegmentator", "uvicorn",
 )  # fmt: skip
-# Commands that work on voxels, train, or serve; they load what that takes.
+# Commands that work on voxels or grids, train, or serve; they load what that takes.
 HEAVY = {
     "annotations compare",
     "annotations restore",
     "demo",
+    "examinations edit",
     "export",
     "import",
     "models import",

@@ -1,0 +1,64 @@
+"""``examinations edit``: correct what an import wrote wrongly."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mrseg_label.cli.common import HERE, LOCAL, JsonOption, WorkspaceOption, opened, print_json, print_line
+from mrseg_label.cli.lists import examinations
+
+Value = str | None
+
+
+@examinations.command("edit")
+def edit(
+    ids: Annotated[list[str], typer.Argument(metavar="EXAMINATION...", help="Ids of examinations.")],
+    participant: Annotated[
+        Value, typer.Option(metavar="CODE", help="Participant; one who does not exist is added.")
+    ] = None,
+    session: Annotated[Value, typer.Option(metavar="NAME", help="Session; '' for none.")] = None,
+    station: Annotated[Value, typer.Option(metavar="NAME", help="Station; '' for none.")] = None,
+    sequence: Annotated[Value, typer.Option(metavar="NAME", help="Sequence type, such as in, T1 or water.")] = None,
+    sex: Annotated[Value, typer.Option(metavar="M|F|O", help="Sex of the participant; 'unknown' to clear it.")] = None,
+    age: Annotated[Value, typer.Option(metavar="YEARS", help="Age of the participant; 'unknown' to clear it.")] = None,
+    alone: Annotated[
+        bool,
+        typer.Option("--alone", help="Take the image out of its acquisition, without the other channels."),
+    ] = False,
+    author: Annotated[str, typer.Option(help="Name to record with the change.", show_default="local")] = LOCAL,
+    folder: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Correct participant, session, station or sequence of images, or sex and age of their participant.
+
+    Participant, session and station are changed for all channels of the acquisition. Drafts, assignments and annotations
+    stay with it. The audit trail records every change.
+    """
+    from mrseg_label.intake.editing import edit_examinations
+    from mrseg_label.reports.cases import read_examination
+    from mrseg_label.reports.documents.examinations import EditOut
+
+    given = {
+        "participant": participant,
+        "session": session,
+        "station": station,
+        "sequence": sequence,
+        "sex": sex,
+        "age": age,
+    }
+    values = {name: value for name, value in given.items() if value is not None}
+    with opened(folder) as workspace:
+        edits = edit_examinations(workspace.catalog, ids, values, actor=author, alone=alone)
+        documents = [EditOut.of(done, read_examination(workspace.catalog, done.examination)) for done in edits]
+    if as_json:
+        print_json({"edited": [document.model_dump(mode="json") for document in documents]})
+        return
+    for document in documents:
+        changes = ", ".join(
+            f"{name} {change.before!r} to {change.after!r}" for name, change in document.changes.items()
+        )
+        print_line(f"{document.examination.id}: {changes or 'nothing changed'}")
+        for note in document.notes:
+            print_line(f"{document.examination.id}: {note}")
