@@ -113,6 +113,10 @@ class StoredFileError(MrsegError):
     """A stored file is missing, differs from its digest, or would be overwritten."""
 
 
+class DamagedModel(StoredFileError):
+    """The files of a model version cannot be read."""
+
+
 class Cancelled(MrsegError):
     """An admin cancelled the job."""
 

@@ -11,11 +11,13 @@ from typing import Any
 from monailabel.interfaces.datastore import Datastore
 
 from mrseg_label.annotation.service import submit
+from mrseg_label.catalog.derived_files import is_whole
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Examination
 from mrseg_label.errors import Conflict, InvalidInput, NotFound
 from mrseg_label.intake import service as intake
+from mrseg_label.presegmentation.service import presegmentation_for
 from mrseg_label.reports import masks
 from mrseg_label.worklist import service as worklist
 from mrseg_label.worklist.resolving import resolve_image
@@ -31,6 +33,8 @@ from mrseg_monailabel.descriptions import (
 )
 from mrseg_monailabel.downloads import Download
 from mrseg_monailabel.params import reader_of
+
+REMAKE_SECONDS = 60.0  # in which a draft whose file is damaged is made again for a download
 
 
 class MRSegDatastore(Datastore):
@@ -60,6 +64,8 @@ class MRSegDatastore(Datastore):
         ------
         NotFound
             There is none, or none that this reader may see.
+        Unavailable
+            The file of the pre-segmentation is damaged, and it could not be made again in time.
         """
         examination = self.examination(label, reader)
         name = image_file_name(examination).removesuffix(SUFFIX) + f"-{check_tag(tag)}{SUFFIX}"
@@ -71,6 +77,8 @@ class MRSegDatastore(Datastore):
         presegmentation = masks.read_presegmentation(self._workspace.catalog, examination.acquisition_id)
         if presegmentation is None:
             raise NotFound(f"{examination.id} has no draft yet; request one with infer")
+        if not is_whole(self._workspace, presegmentation):
+            presegmentation = presegmentation_for(self._workspace, examination.id, wait_seconds=REMAKE_SECONDS)
         self.note_presegmentation_sent(examination, presegmentation.id, reader)
         return Download(self._workspace.path(presegmentation.path), name, presegmentation.digest)
 

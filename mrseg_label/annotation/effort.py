@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from mrseg_label.annotation.record import RESTORED_FROM
+from mrseg_label.catalog.derived_files import is_whole
 from mrseg_label.catalog.queries import annotations as rows
 from mrseg_label.catalog.queries import presegmentations
 from mrseg_label.catalog.tables import Annotation
@@ -39,6 +40,8 @@ def run(context: JobContext) -> None:
         presegmentation = (
             presegmentations.get(session, annotation.presegmentation_id) if annotation.presegmentation_id else None
         )
+    if presegmentation is not None and not is_whole(workspace, presegmentation):
+        return  # what the reader changed is not known any more; compared with an empty draft it would be everything
     mask, geometry = read_label_map(workspace.path(annotation.path))
     judged = annotation.judged
     start = np.zeros_like(mask)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from mrseg_label.annotation.record import Submission, Submitted, store
+from mrseg_label.catalog.derived_files import is_whole
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import assignments, examinations, presegmentations
 from mrseg_label.catalog.reader import Reader
@@ -155,7 +156,9 @@ def _states(
     """Find the state of every structure, and a note if the pre-segmentation could not be compared."""
     presegmented: NDArray[np.integer[Any]] | None = None
     note = None
-    if presegmentation is not None:
+    if presegmentation is not None and not is_whole(workspace, presegmentation):
+        note = "the draft could not be compared: its file is damaged"
+    elif presegmentation is not None:
         presegmented, grid = read_label_map(workspace.path(presegmentation.path))
         difference = geometry.difference(grid)
         if difference is not None:  # no reason to refuse the reader's work

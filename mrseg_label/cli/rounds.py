@@ -88,6 +88,7 @@ def show(number: Number, folder: WorkspaceOption = HERE, as_json: JsonOption = F
         ("finished", document.finished),
         *((f"progress: {key}", value) for key, value in document.progress.items()),
         *((f"result: {key}", value) for key, value in document.result.items()),
+        *((f"left out: {item.examination}", f"{item.role}: {item.reason}") for item in document.left_out),
         ("error", document.error),
     ]
     print_fields(fields)

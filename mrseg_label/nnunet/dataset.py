@@ -7,24 +7,28 @@ permuted and flipped, nothing is interpolated), and ``dataset.json`` names the r
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import shutil
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mrseg_label.errors import Conflict, InvalidInput
+from mrseg_label.errors import Conflict, InvalidInput, StoredFileError
 from mrseg_label.files import new_folder, sha256_of
 from mrseg_label.imaging import Geometry, load_image, reorient, write_nifti
 from mrseg_label.labels import LabelScheme
-from mrseg_label.nnunet.environment import BACKGROUND, FILE_ENDING, IGNORE, READER
+from mrseg_label.nnunet.damage import DIGESTS_FILE, damaged_files, read_json, write_digests
+from mrseg_label.nnunet.dataset_json import dataset_json
+from mrseg_label.nnunet.environment import FILE_ENDING
+from mrseg_label.nnunet.left_out import describe_left_out
 from mrseg_label.nnunet.splits import make_splits
 from mrseg_label.segments.files import read_label_map
 
+log = logging.getLogger("mrseg_label.nnunet")
 CASES_FILE = "cases.json"
-CHANNEL_NAME = "MR"  # any name but CT: nnU-Net then normalises each image by its own mean and standard deviation
 _DATASET = re.compile(r"Dataset[0-9]{3}_[A-Za-z0-9][A-Za-z0-9_-]{0,80}")
 # nnU-Net takes "<case>_seg" for the label map of "<case>", and a case of that name would be lost.
 _CASE = re.compile(r"(?!.*_seg$)[A-Za-z0-9][A-Za-z0-9_-]{0,120}")
@@ -57,10 +61,17 @@ class TrainingCase:
 
 @dataclass(frozen=True)
 class RawDataset:
-    """A raw data set on disk."""
+    """A raw data set on disk.
+
+    Attributes
+    ----------
+    cases : entries of ``cases.json``.
+    left_out : reasons by case id, for cases that could not be written.
+    """
 
     folder: Path
     cases: tuple[dict[str, str], ...]
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -92,16 +103,21 @@ def write_raw_dataset(
     scheme: LabelScheme,
     held_out: Collection[str] = (),
     folds: int = 1,
+    *,
+    check: Callable[[Geometry], None] | None = None,
 ) -> RawDataset:
     """Write ``<raw>/<name>`` with imagesTr, labelsTr, dataset.json, splits_final.json and cases.json.
 
-    The folder appears whole or not at all. If it exists already with the same cases, it is kept.
+    The folder appears whole or not at all. If it exists already with the same cases and none of its files is damaged,
+    it is kept.
 
     Parameters
     ----------
     raw : nnU-Net's folder of raw data sets.
     name : ``DatasetNNN_name``.
     held_out, folds : see :func:`mrseg_label.nnunet.splits.make_splits`.
+    check : called with the grid of each image, (X, Y, Z); raises :class:`InvalidInput` for one that cannot be used. If
+        it is given, a case that cannot be used or written is left out, and a data set of other cases is replaced.
 
     Raises
     ------
@@ -109,60 +125,137 @@ def write_raw_dataset(
         A name or a label map cannot be used, or no case has a structure.
     GeometryError
         An image and its label map are not on one grid.
+    StoredFileError
+        An image or a label map is missing or damaged.
     Conflict
         A data set of that name exists with other cases or another split.
     """
     if not _DATASET.fullmatch(name):
         raise InvalidInput(f"data set name {name!r} must have the form Dataset501_name")
     _check_names(cases)
-    splits = make_splits({case.case_id: case.participant for case in cases}, held_out, folds)
-    entries = [_entry(case) for case in cases]
+    make_splits({case.case_id: case.participant for case in cases}, held_out, folds)  # can be split at all
+    entries = {case.case_id: _entry(case) for case in cases}
     target = raw / name
     if target.exists():
-        if list(RawDataset.open(target).cases) != entries or _read_json(target / "splits_final.json") != splits:
-            raise Conflict(
-                f"{target} exists already with other cases or another split; give this data set another number"
-            )
-        return RawDataset.open(target)
+        if (kept := _kept(target, entries, folds, held_out, replace=check is not None)) is not None:
+            return kept
+        shutil.rmtree(target)
     with new_folder(target) as partial:
         (partial / "imagesTr").mkdir()
         (partial / "labelsTr").mkdir()
-        _write_cases(partial, cases, scheme)
-        _write_json(partial / "dataset.json", _dataset_json(name, cases, scheme))
+        left_out = _write_cases(partial, cases, scheme, check)
+        written = [case for case in cases if case.case_id not in left_out]
+        if not written:
+            raise InvalidInput(f"no case is left to train on: {describe_left_out(left_out)}")
+        known = all(case.background_known for case in written)
+        _write_json(partial / "dataset.json", dataset_json(name, [case.case_id for case in written], scheme, known))
+        try:
+            splits = make_splits({case.case_id: case.participant for case in written}, held_out, folds)
+        except InvalidInput as error:  # not without reason: they could be split before some were left out
+            raise InvalidInput(f"{error}. Left out: {describe_left_out(left_out)}") from error
         _write_json(partial / "splits_final.json", splits)
-        _write_json(partial / CASES_FILE, entries)
-    return RawDataset(target, tuple(entries))
+        _write_json(partial / CASES_FILE, [entries[case.case_id] for case in written])
+        files = sorted(str(path.relative_to(partial)) for path in partial.rglob("*") if path.is_file())
+        write_digests(partial, partial / DIGESTS_FILE, files)
+    return RawDataset(target, tuple(entries[case.case_id] for case in written), left_out)
 
 
-def _write_cases(folder: Path, cases: Sequence[TrainingCase], scheme: LabelScheme) -> None:
+def _kept(
+    target: Path, entries: Mapping[str, dict[str, str]], folds: int, held_out: Collection[str], *, replace: bool
+) -> RawDataset | None:
+    """The data set that exists, if it can stay; damaged files of it are put aside."""
+    cases, splits = read_json(target / CASES_FILE), read_json(target / "splits_final.json")
+    damaged = damaged_files(target, target / DIGESTS_FILE)
+    if damaged:
+        log.warning("%s has damaged files, %s; it is made again", target, ", ".join(damaged[:10]))
+        aside = target.with_name(f"{target.name}.damaged")
+        for name in damaged:
+            if (target / name).is_file():
+                (aside / name).parent.mkdir(parents=True, exist_ok=True)
+                os.replace(target / name, aside / name)
+        return None
+    same = cases == list(entries.values()) and splits == make_splits(
+        {case: entry["participant"] for case, entry in entries.items()}, held_out, folds
+    )
+    if not same and not replace:
+        raise Conflict(f"{target} exists already with other cases or another split; give this data set another number")
+    return RawDataset(target, tuple(entries.values())) if same and damaged is not None else None
+
+
+def _write_cases(
+    folder: Path, cases: Sequence[TrainingCase], scheme: LabelScheme, check: Callable[[Geometry], None] | None
+) -> dict[str, str]:
+    """Write the files of each case; returns the reasons of those that were left out."""
     written: dict[Path, tuple[Path, Geometry]] = {}
     filled = False
+    left_out: dict[str, str] = {}
     for case in cases:
-        array, geometry, repaired = load_image(case.image)
-        image_target = folder / "imagesTr" / f"{case.case_id}_0000{FILE_ENDING}"
-        if geometry.axcodes == "RAS" and not repaired and case.image.name.endswith(FILE_ENDING):
-            link_or_copy(case.image, image_target)
-        else:
-            write_nifti(image_target, *reorient(array, geometry))
-        label_target = folder / "labelsTr" / f"{case.case_id}{FILE_ENDING}"
-        pair = f"case {case.case_id}: image {case.image.name} and label map {case.label.name}"
-        if case.label in written:
-            earlier, label_geometry = written[case.label]
-            geometry.require(label_geometry, pair)
-            link_or_copy(earlier, label_target)
-        else:
-            labels, label_geometry = read_label_map(case.label, highest=len(scheme))
-            geometry.require(label_geometry, pair)
-            filled = filled or bool(labels.any())
-            if not case.background_known:
-                labels[labels == 0] = len(scheme) + 1
-            # With the image's own geometry: headers that differ by rounding would make nnU-Net warn.
-            write_nifti(label_target, *reorient(labels, geometry))
-            written[case.label] = label_target, label_geometry
-    if not filled:
+        try:
+            filled = _write_case(folder, case, scheme, check, written) or filled
+        except (InvalidInput, StoredFileError) as error:
+            if check is None:
+                raise
+            left_out[case.case_id] = str(error)
+            for path in (_image_file(folder, case), _label_file(folder, case)):
+                path.unlink(missing_ok=True)
+    if not filled and len(left_out) < len(cases):
         raise InvalidInput(
             "no case has a voxel of any structure, so there is nothing to train on; annotate a case first"
+            + (f". Left out: {describe_left_out(left_out)}" if left_out else "")
         )
+    return left_out
+
+
+def _write_case(
+    folder: Path,
+    case: TrainingCase,
+    scheme: LabelScheme,
+    check: Callable[[Geometry], None] | None,
+    written: dict[Path, tuple[Path, Geometry]],
+) -> bool:
+    """Write image and label map; returns whether a new label map has a structure."""
+    _require_digest(case.image, case.image_digest)
+    array, geometry, repaired = load_image(case.image)
+    if check is not None:
+        check(geometry)
+    image_target, label_target = _image_file(folder, case), _label_file(folder, case)
+    pair = f"case {case.case_id}: image {case.image.name} and label map {case.label.name}"
+    filled = False
+    if case.label in written:
+        earlier, label_geometry = written[case.label]
+        geometry.require(label_geometry, pair)
+        link_or_copy(earlier, label_target)
+    else:
+        _require_digest(case.label, case.label_digest)
+        labels, label_geometry = read_label_map(case.label, highest=len(scheme))
+        geometry.require(label_geometry, pair)
+        filled = bool(labels.any())
+        if not case.background_known:
+            labels[labels == 0] = len(scheme) + 1
+        # With the image's own geometry: headers that differ by rounding would make nnU-Net warn.
+        write_nifti(label_target, *reorient(labels, geometry))
+        written[case.label] = label_target, label_geometry
+    if geometry.axcodes == "RAS" and not repaired and case.image.name.endswith(FILE_ENDING):
+        link_or_copy(case.image, image_target)
+    else:
+        write_nifti(image_target, *reorient(array, geometry))
+    return filled
+
+
+def _require_digest(path: Path, digest: str | None) -> None:
+    """Raise :class:`StoredFileError` if a stored file is not what it was when it was stored."""
+    if not path.is_file():
+        raise StoredFileError(f"{path.name} is missing; restore it from a backup")
+    if digest is not None and sha256_of(path) != digest:
+        raise StoredFileError(f"{path.name} is damaged: its SHA-256 has changed; restore it from a backup")
+
+
+def _image_file(folder: Path, case: TrainingCase) -> Path:
+    return folder / "imagesTr" / f"{case.case_id}_0000{FILE_ENDING}"
+
+
+def _label_file(folder: Path, case: TrainingCase) -> Path:
+    return folder / "labelsTr" / f"{case.case_id}{FILE_ENDING}"
 
 
 def link_or_copy(source: Path, target: Path) -> None:
@@ -196,32 +289,5 @@ def _entry(case: TrainingCase) -> dict[str, str]:
     return entry if case.background_known else entry | {"background": "ignored"}
 
 
-def _dataset_json(name: str, cases: Sequence[TrainingCase], scheme: LabelScheme) -> dict[str, Any]:
-    labels = {BACKGROUND: 0} | scheme.label_names
-    if not all(case.background_known for case in cases):
-        labels[IGNORE] = len(scheme) + 1  # nnU-Net requires that it is the highest
-    return {
-        "name": name,
-        "channel_names": {"0": CHANNEL_NAME},
-        "labels": labels,
-        "numTraining": len(cases),
-        "file_ending": FILE_ENDING,
-        "overwrite_image_reader_writer": READER,
-        "label_scheme_sha256": scheme.digest,
-        # With this list nnU-Net need not search the folder, for which it would start processes.
-        "dataset": {
-            case.case_id: {
-                "images": [f"imagesTr/{case.case_id}_0000{FILE_ENDING}"],
-                "label": f"labelsTr/{case.case_id}{FILE_ENDING}",
-            }
-            for case in cases
-        },
-    }
-
-
 def _write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=1))
-
-
-def _read_json(path: Path) -> Any:
-    return json.loads(path.read_text())

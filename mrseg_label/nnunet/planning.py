@@ -11,45 +11,34 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from mrseg_label.errors import InvalidInput
 from mrseg_label.files import write_atomically
+from mrseg_label.nnunet.damage import damaged_files, put_aside, read_json, usable_json, write_digests
 from mrseg_label.nnunet.dataset import RawDataset, link_or_copy
 from mrseg_label.nnunet.environment import (
     CONFIGURATION,
-    FILE_ENDING,
     PLANS,
     NnunetFolders,
     available_cores,
     quiet,
     threads_for_processes,
 )
+from mrseg_label.nnunet.left_out import split_without
+from mrseg_label.nnunet.preprocessing import preprocess_cases
 from mrseg_label.nnunet.profiles import NetworkShape, TrainingProfile
 
 PREPROCESSED_CASES_FILE = "preprocessed_cases.json"
 _SETTINGS, _TAKEN_FROM = "mrseg_profile", "mrseg_plans_from"  # our keys in nnU-Net's plans
-_PARTS = (".b2nd", "_seg.b2nd", ".pkl")  # in the order in which they are written: a case that has the last is whole
-
-
-@dataclass(frozen=True)
-class PreprocessedDataset:
-    """A planned and preprocessed data set.
-
-    Attributes
-    ----------
-    folder : ``<preprocessed>/<data set>``, with plans, splits and the cases of one configuration.
-    plans_reused_from : data set whose plans were reused, or None.
-    cases_reused, cases_made : number of cases that were reused and that were preprocessed now.
-    """
-
-    folder: Path
-    plans_reused_from: str | None
-    cases_reused: int
-    cases_made: int
+_PARTS = (".b2nd", "_seg.b2nd", ".pkl")
+_FINGERPRINT = "dataset_fingerprint.json"
+# Beside the folder of the cases, in which nnU-Net expects no other files: the SHA-256 of each case's files. They are
+# written last, so that a case that has them is whole.
+_DIGESTS, _DAMAGED = "case_digests", "damaged"
 
 
 def plan(
@@ -74,10 +63,12 @@ def plan(
     target.mkdir(parents=True, exist_ok=True)
     for name in ("dataset.json", "splits_final.json"):
         shutil.copyfile(dataset.folder / name, target / name)
+    own = [usable_json(target / name) for name in (f"{PLANS}.json", _FINGERPRINT)]
     # Plans of an attempt that was interrupted stay: what was preprocessed and trained so far depends on them.
-    if not _fitting_plans(target, profile):
+    if not (all(own) and _fitting_plans(target, profile)):
+        (target / _FINGERPRINT).unlink(missing_ok=True)  # nnU-Net would take it for that of these cases
         if earlier is not None and (plans := _fitting_plans(earlier, profile)):
-            shutil.copyfile(earlier / "dataset_fingerprint.json", target / "dataset_fingerprint.json")
+            write_atomically(target / _FINGERPRINT, (earlier / _FINGERPRINT).read_bytes())
             plans |= {"dataset_name": dataset.name, _TAKEN_FROM: plans["dataset_name"]}
         else:
             plans = _plan_anew(folders, dataset, profile)
@@ -92,8 +83,11 @@ def preprocess(
     profile: TrainingProfile,
     earlier: Iterable[Path] = (),
     progress: Callable[[int, int], None] | None = None,
-) -> tuple[int, int]:
+) -> tuple[int, int, dict[str, str]]:
     """Preprocess every case, or reuse it from an earlier round. A run that was interrupted is resumed.
+
+    A case that nnU-Net cannot preprocess is left out of the splits. Files that were damaged since they were written are
+    put aside and made again.
 
     Parameters
     ----------
@@ -102,7 +96,12 @@ def preprocess(
 
     Returns
     -------
-    Number of cases that were reused, and number that were preprocessed now.
+    Number of cases that were reused, number that were preprocessed now, and reasons by case id of those left out.
+
+    Raises
+    ------
+    InvalidInput
+        No case is left to train on; the message says why.
     """
     target = folders.preprocessed / dataset.name
     plans = _read_json(target / f"{PLANS}.json")
@@ -110,26 +109,34 @@ def preprocess(
     digest = preprocessing_digest(plans, _read_json(target / "dataset.json"))
     keys = {case["case_id"]: _key(case) for case in dataset.cases}
     wanted = {"preprocessing_sha256": digest, "cases": keys}
-    if data.exists() and _read_json_or_none(target / PREPROCESSED_CASES_FILE) != wanted:
+    if data.exists() and read_json(target / PREPROCESSED_CASES_FILE) != wanted:
         shutil.rmtree(data)
     data.mkdir(exist_ok=True)
     write_atomically(target / PREPROCESSED_CASES_FILE, json.dumps(wanted, indent=1).encode())
-    missing = [case["case_id"] for case in dataset.cases if not (data / f"{case['case_id']}.pkl").exists()]
+    (target / _DIGESTS).mkdir(exist_ok=True)
+    missing = [case["case_id"] for case in dataset.cases if not _is_whole(target, data, case["case_id"])]
     reused = _link_earlier(data, missing, keys, digest, earlier)
     to_make = [case for case in missing if case not in reused]
     done = len(dataset.cases) - len(to_make)
     scratch = target / "partial"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
-    for case in _preprocessed(to_make, folders, dataset, profile, scratch):
-        for part in _PARTS:
-            os.replace(scratch / f"{case}{part}", data / f"{case}{part}")
+    left_out: dict[str, str] = {}
+    for case, reason in preprocess_cases(to_make, folders, dataset, profile, scratch):
+        if reason is None:
+            for part in _PARTS:
+                os.replace(scratch / f"{case}{part}", data / f"{case}{part}")
+            write_digests(data, target / _DIGESTS / f"{case}.json", [f"{case}{part}" for part in _PARTS])
+        else:
+            left_out[case] = reason
         done += 1
         if progress is not None:
             progress(done, len(dataset.cases))
     shutil.rmtree(scratch)
     _link_references(dataset, target)
-    return len(reused), len(to_make)
+    splits = split_without(_read_json(dataset.folder / "splits_final.json"), left_out)
+    write_atomically(target / "splits_final.json", json.dumps(splits, indent=1).encode())
+    return len(reused), len(to_make) - len(left_out), left_out
 
 
 def preprocessing_digest(plans: dict[str, Any], dataset_json: dict[str, Any]) -> str:
@@ -212,9 +219,19 @@ def _settings(profile: TrainingProfile) -> dict[str, Any]:
 
 def _fitting_plans(folder: Path, profile: TrainingProfile) -> dict[str, Any] | None:
     """Plans in a preprocessed folder, if they are complete and were made for the same profile."""
-    plans: dict[str, Any] | None = _read_json_or_none(folder / f"{PLANS}.json")
-    whole = plans is not None and (folder / "dataset_fingerprint.json").exists()
-    return plans if whole and plans is not None and plans.get(_SETTINGS) == _settings(profile) else None
+    plans, fingerprint = read_json(folder / f"{PLANS}.json"), read_json(folder / _FINGERPRINT)
+    if not isinstance(plans, dict) or not isinstance(fingerprint, dict):
+        return None
+    return plans if plans.get(_SETTINGS) == _settings(profile) else None
+
+
+def _is_whole(target: Path, data: Path, case: str) -> bool:
+    """Whether a case is preprocessed; files that were damaged since are put aside."""
+    damaged = damaged_files(data, target / _DIGESTS / f"{case}.json")
+    for name in damaged or ():
+        if (data / name).exists():
+            put_aside(data / name, "its SHA-256 has changed", target / _DAMAGED)
+    return damaged == []
 
 
 def _key(case: dict[str, str]) -> list[str]:
@@ -226,52 +243,25 @@ def _link_earlier(
 ) -> set[str]:
     found: dict[tuple[str, ...], tuple[Path, str]] = {}
     for folder in earlier:
-        listing = _read_json_or_none(folder / PREPROCESSED_CASES_FILE)
-        plans = _read_json_or_none(folder / f"{PLANS}.json")
-        if listing is None or plans is None or listing["preprocessing_sha256"] != digest:
+        listing = read_json(folder / PREPROCESSED_CASES_FILE)
+        plans = read_json(folder / f"{PLANS}.json")
+        if not isinstance(listing, dict) or not isinstance(plans, dict) or listing["preprocessing_sha256"] != digest:
             continue
         source = folder / plans["configurations"][CONFIGURATION]["data_identifier"]
+        wanted = {tuple(keys[case]) for case in missing}
         for case, key in listing["cases"].items():
-            if all((source / f"{case}{part}").exists() for part in _PARTS):
-                found.setdefault(tuple(key), (source, case))
+            if tuple(key) in wanted and tuple(key) not in found and _is_whole(folder, source, case):
+                found[tuple(key)] = (source, case)
     linked = set()
     for case in missing:
         if (hit := found.get(tuple(keys[case]))) is not None:
             for part in _PARTS:
                 (data / f"{case}{part}").unlink(missing_ok=True)
                 link_or_copy(hit[0] / f"{hit[1]}{part}", data / f"{case}{part}")
+            digests = data.parent / _DIGESTS / f"{case}.json"
+            write_digests(data, digests, [f"{case}{part}" for part in _PARTS])
             linked.add(case)
     return linked
-
-
-def _preprocessed(
-    cases: Sequence[str], folders: NnunetFolders, dataset: RawDataset, profile: TrainingProfile, scratch: Path
-) -> Iterable[str]:
-    """Preprocess cases into ``scratch`` and yield the id of each when it is done."""
-    plans_file = folders.preprocessed / dataset.name / f"{PLANS}.json"
-    arguments = [(str(plans_file), str(dataset.folder), case, str(scratch / case)) for case in cases]
-    workers = min(available_cores(), len(cases), 8)
-    if profile.process_pools and workers > 1:
-        import multiprocessing
-
-        with multiprocessing.get_context("spawn").Pool(workers) as pool:
-            yield from pool.imap_unordered(_preprocess_case, arguments)
-    else:
-        yield from map(_preprocess_case, arguments)
-
-
-def _preprocess_case(arguments: tuple[str, str, str, str]) -> str:
-    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
-
-    plans_file, raw, case, output = arguments
-    plans = PlansManager(plans_file)
-    configuration = plans.get_configuration(CONFIGURATION)
-    image, label = f"{raw}/imagesTr/{case}_0000{FILE_ENDING}", f"{raw}/labelsTr/{case}{FILE_ENDING}"
-    with quiet():
-        configuration.preprocessor_class(verbose=False).run_case_save(
-            output, [image], label, plans, configuration, f"{raw}/dataset.json"
-        )
-    return case
 
 
 def _link_references(dataset: RawDataset, target: Path) -> None:
@@ -285,10 +275,3 @@ def _link_references(dataset: RawDataset, target: Path) -> None:
 
 def _read_json(path: Path) -> Any:
     return json.loads(path.read_text())
-
-
-def _read_json_or_none(path: Path) -> Any:
-    try:
-        return _read_json(path)
-    except (OSError, ValueError):
-        return None

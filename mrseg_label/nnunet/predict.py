@@ -28,6 +28,7 @@ from mrseg_label.nnunet.environment import (
     prepare_for_prediction,
     quiet,
 )
+from mrseg_label.nnunet.left_out import require_extent
 
 _NIFTI = (".nii", ".nii.gz")
 
@@ -130,6 +131,7 @@ class Predictor:
         import torch
 
         data, properties = network_input(array, geometry, self.conventions.orientation)
+        self._require_extent(data.shape[1:], properties["spacing"])
         threads = torch.get_num_threads()
         torch.set_num_threads(self._threads)
         try:
@@ -139,6 +141,14 @@ class Predictor:
             torch.set_num_threads(threads)
         mask: NDArray[np.uint8] = np.asarray(segmentation, dtype=np.uint8).transpose(2, 1, 0)
         return from_canonical(mask, self.conventions.orientation, geometry)
+
+    def _require_extent(self, shape: Sequence[int], spacing_mm: Sequence[float]) -> None:
+        """Raise :class:`InvalidInput` if nothing is left of an image at the spacing of the network."""
+        order = self._predictor.plans_manager.transpose_forward
+        spacing = [float(spacing_mm[axis]) for axis in order]
+        target = [float(mm) for mm in self._predictor.configuration_manager.spacing]
+        # A network for single slices keeps the spacing between them.
+        require_extent([shape[axis] for axis in order], spacing, spacing[: 3 - len(target)] + target)
 
     def segment_to(self, image: Path, target: Path) -> None:
         """Segment an image and write the label map as NIfTI, with the very header of a NIfTI image."""

@@ -173,6 +173,8 @@ class TrainingReport:
         training was resumed.
     resumed_at_epoch : by fold; 0 if it started in this run.
     final_loss : by fold; mean training loss of the last epoch.
+    left_out : reasons by case id, for cases that could not be preprocessed.
+    damaged : checkpoints and weights that could not be read, with what was done instead.
     seconds, cpu_seconds : wall-clock and CPU time of each stage.
     versions : of nnunetv2 and torch.
     """
@@ -187,6 +189,8 @@ class TrainingReport:
     seconds: dict[str, float]
     cpu_seconds: dict[str, float]
     versions: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    damaged: tuple[str, ...] = ()
 
     def write(self, folder: Path) -> None:
         """Write ``report.json``."""
@@ -206,6 +210,10 @@ class TrainingReport:
             values = json.loads((folder / REPORT_FILE).read_text())
             for key in ("resumed_at_epoch", "final_loss"):
                 values[key] = {int(fold): value for fold, value in values[key].items()}
-            return cls(**{**values, "configuration_folder": Path(values["configuration_folder"])})
+            values |= {
+                "configuration_folder": Path(values["configuration_folder"]),
+                "damaged": tuple(values["damaged"]),
+            }
+            return cls(**values)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InvalidInput(f"{folder / REPORT_FILE} is not the report of a training: {error!r}") from error

@@ -13,7 +13,7 @@ import os
 import shutil
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
@@ -25,8 +25,9 @@ from mrseg_label.errors import InvalidInput, MrsegError
 from mrseg_label.files import write_atomically
 from mrseg_label.nnunet import planning
 from mrseg_label.nnunet.archive import write_model_folder
+from mrseg_label.nnunet.damage import put_aside, read_json, usable_json, why_unreadable
 from mrseg_label.nnunet.dataset import RawDataset
-from mrseg_label.nnunet.environment import PLANS, available_cores
+from mrseg_label.nnunet.environment import PLANS, available_cores, log
 from mrseg_label.nnunet.lock import folder_lock
 from mrseg_label.nnunet.profiles import TrainingProfile
 from mrseg_label.nnunet.run import ERROR_FILE, TrainingProgress, TrainingReport, TrainingRun
@@ -80,7 +81,7 @@ def run_training(run: TrainingRun) -> TrainingReport:
         cases = len(dataset.cases)
         TrainingProgress("preprocessing", total_iterations=cases).write(run.folder)
         with clock.stage("preprocessing"):
-            reused, made = planning.preprocess(
+            reused, made, left_out = planning.preprocess(
                 run.folders,
                 dataset,
                 profile,
@@ -111,6 +112,8 @@ def run_training(run: TrainingRun) -> TrainingReport:
         seconds=clock.seconds,
         cpu_seconds=clock.cpu_seconds,
         versions={name: version(name) for name in ("nnunetv2", "torch")},
+        left_out=left_out,
+        damaged=tuple(text for fold in folds for text in fold.damaged),
     )
     report.write(run.folder)
     TrainingProgress("done", folds=run.folds).write(run.folder)
@@ -125,6 +128,7 @@ class _Fold:
         self.warm_start: dict[str, Any] | None = None
         self.resumed_at_epoch = 0
         self.final_loss = float("nan")
+        self.damaged: list[str] = []
 
     def train(self) -> None:
         """Train to the end; of a fold that is complete already, only the result is read."""
@@ -148,11 +152,11 @@ class _Fold:
             trainer.configure(self.profile, self._report, self.run.seed)
             _seed(self.run.seed, self.number)
             trainer.initialize()
-            checkpoint = next((p for name in (trainers.FINAL, trainers.LATEST) if (p := folder / name).exists()), None)
+            checkpoint = self._newest_checkpoint(folder, (trainers.FINAL, trainers.LATEST))
             if checkpoint is not None:
                 trainer.load_checkpoint(str(checkpoint))
                 self.resumed_at_epoch = trainer.current_epoch
-            elif self.run.warm_start is not None:
+            elif self.run.warm_start is not None and self._is_readable(self.run.warm_start):
                 state, report = warm_start(
                     trainer.network.state_dict(),
                     self.run.warm_start,
@@ -165,7 +169,34 @@ class _Fold:
             if checkpoint is None or checkpoint.name != trainers.FINAL:
                 self._report(trainer.current_epoch, trainer.current_epoch * self.profile.iterations_per_epoch, None)
                 trainer.run_training()
+            for name, content in (("plans.json", plans), ("dataset.json", dataset_json)):
+                if usable_json(self.configuration_folder / name) is None:  # of a fold that was complete already
+                    write_atomically(self.configuration_folder / name, json.dumps(content, indent=1).encode())
             self.final_loss = float(trainer.logger.get_value("train_losses", step=-1))
+
+    def _newest_checkpoint(self, folder: Path, names: Sequence[str]) -> Path | None:
+        """The first of these checkpoints that can be read; damaged ones are put aside."""
+        for path in (folder / name for name in names):
+            if path.exists():
+                if (reason := why_unreadable(path)) is None:
+                    return path
+                self.damaged.append(f"{path.name} of fold {self.number} was damaged and is put aside: {reason}")
+                put_aside(path, reason)
+        return None
+
+    def _is_readable(self, source: Path) -> bool:
+        """Whether the model to start from can be read; otherwise the training starts from random weights."""
+        files = [path for name in ("plans.json", "dataset.json", "checkpoint_final.pth") for path in source.rglob(name)]
+        for path in files:
+            if path.suffix == ".json":
+                reason = None if isinstance(read_json(path), dict) else "it holds no JSON object"
+            else:
+                reason = why_unreadable(path)
+            if reason is not None:
+                self.damaged.append(f"the training started from random weights: {path} cannot be read ({reason})")
+                log.warning("%s", self.damaged[-1])
+                return False
+        return True
 
     def _remove_foreign_checkpoints(self, folder: Path, identity: Any) -> None:
         """Remove checkpoints of a training with other plans, cases or settings, which cannot be resumed."""

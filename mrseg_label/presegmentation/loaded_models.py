@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrseg_label.catalog.tables import BOOTSTRAP, Examination, ModelVersion
-from mrseg_label.errors import StoredFileError
+from mrseg_label.errors import ConfigurationError, DamagedModel, Unavailable
 from mrseg_label.presegmentation.sources import choose_source
 from mrseg_label.workspace import Workspace
 
@@ -62,9 +62,17 @@ class LoadedModels:
             from mrseg_label.nnunet.predict import Predictor
 
             if model.path is None:
-                raise StoredFileError(f"model version {model.version} has no folder; promote another version")
+                raise DamagedModel(f"model version {model.version} has no folder; promote another version")
             folder: Path = self.workspace.path(model.path)
             if len(self._networks) >= _KEPT_LOADED:
                 self._networks.pop(next(iter(self._networks)))
-            self._networks[model.version] = Predictor(folder, self.workspace.settings.device)
+            try:
+                self._networks[model.version] = Predictor(folder, self.workspace.settings.device)
+            except (ConfigurationError, Unavailable, MemoryError):
+                raise
+            except Exception as error:
+                raise DamagedModel(
+                    f"model version {model.version} cannot be loaded from {folder}: {error or repr(error)}. Restore the "
+                    "folder from a backup, or promote another version"
+                ) from error
         return self._networks[model.version]

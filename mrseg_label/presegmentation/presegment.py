@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from sqlalchemy.orm import Session
+
+from mrseg_label.catalog.derived_files import is_whole
 from mrseg_label.catalog.queries import acquisitions, models, presegmentations
 from mrseg_label.catalog.tables import Examination, ModelVersion, Presegmentation
 from mrseg_label.errors import InvalidInput
@@ -29,7 +32,8 @@ def loaded_models_of(context: JobContext) -> LoadedModels:
 def run(context: JobContext) -> None:
     """Pre-segment ``payload["acquisition"]`` by ``payload["model_version"]``.
 
-    Nothing is done if that pre-segmentation exists already, or if another model has been promoted since.
+    Nothing is done if that pre-segmentation exists already with an undamaged file, or if another model has been
+    promoted since.
 
     Raises
     ------
@@ -42,18 +46,30 @@ def run(context: JobContext) -> None:
         model = models.get(session, version)
         examination = acquisitions.primary_of(session, acquisition_id)
         outdated = models.current(session).version != version
-        exists = presegmentations.by_model(session, acquisition_id, version) is not None
+        present = presegmentations.by_model(session, acquisition_id, version)
     if model is None:
         raise InvalidInput(f"model version {version} is not in the catalogue")
     if examination is None:
         raise InvalidInput(f"acquisition {acquisition_id} is not in the catalogue")
-    if outdated or exists:
+    if outdated or (present is not None and is_whole(context.workspace, present)):
         return
     presegmentation = make_presegmentation(
         context.workspace, loaded_models_of(context), model, examination, context.check
     )
-    with context.publish({"presegmentation": presegmentation.id, "source": presegmentation.source}) as session:
-        session.add(presegmentation)
+    with context.publish(
+        {"presegmentation": present.id if present else presegmentation.id, "source": presegmentation.source}
+    ) as session:
+        store(session, presegmentation)
+
+
+def store(session: Session, made: Presegmentation) -> None:
+    """Add a pre-segmentation, or give its file to the one by the same model whose own file was damaged."""
+    damaged = presegmentations.by_model(session, made.acquisition_id, made.model_version)
+    if damaged is None:
+        session.add(made)
+        return
+    damaged.examination_id, damaged.path, damaged.digest = made.examination_id, made.path, made.digest
+    damaged.source, damaged.seconds = made.source, made.seconds
 
 
 def make_presegmentation(

@@ -8,6 +8,7 @@ import time
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog import Catalog
+from mrseg_label.catalog.derived_files import is_whole
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import examinations, models, presegmentations
 from mrseg_label.catalog.queries import jobs as job_rows
@@ -55,7 +56,7 @@ def presegmentation_for(
             raise NotFound(f"examination {examination_id!r} does not exist")
         version = models.current(session).version
         presegmentation = presegmentations.by_model(session, examination.acquisition_id, version)
-    if presegmentation is not None:
+    if presegmentation is not None and is_whole(workspace, presegmentation):
         return presegmentation
     with workspace.catalog.begin() as session:
         key = presegmentations.job_key(examination.acquisition_id, version)
@@ -67,7 +68,7 @@ def presegmentation_for(
     reason = _wait(workspace.catalog, job_id, wait_seconds, stop or threading.Event())
     with workspace.catalog.read() as session:
         presegmentation = presegmentations.best(session, examination.acquisition_id)
-    if presegmentation is None:
+    if presegmentation is None or not is_whole(workspace, presegmentation):
         raise Unavailable(f"there is no draft of {examination_id} by model version {version}: {reason}")
     return presegmentation
 

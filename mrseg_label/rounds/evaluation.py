@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrseg_label.catalog import Catalog
+from mrseg_label.catalog.derived_files import is_whole
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import acquisitions, examinations, models, presegmentations
 from mrseg_label.catalog.queries import rounds as rows
@@ -19,9 +21,13 @@ from mrseg_label.errors import InvalidInput
 from mrseg_label.labels import LabelScheme
 from mrseg_label.metrics.overlap import per_structure
 from mrseg_label.metrics.scoring import CaseScore, score_case
+from mrseg_label.nnunet.left_out import OUT_OF_MEMORY
 from mrseg_label.presegmentation.loaded_models import LoadedModels
+from mrseg_label.rounds.left_out import NOT_OF_THE_CASE
 from mrseg_label.rounds.snapshot import annotated_structures
 from mrseg_label.segments.files import read_label_map
+
+log = logging.getLogger("mrseg_label.rounds")
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,7 @@ def evaluate(
     model: ModelVersion,
     annotations: Sequence[Annotation],
     check: Callable[[], None],
+    left_out: dict[str, str] | None = None,
     *,
     ignore_stored: bool = False,
 ) -> Scores:
@@ -62,37 +69,60 @@ def evaluate(
     Parameters
     ----------
     check : called before each case; may raise to end the work.
+    left_out : if given, annotations whose case cannot be evaluated are left out, and their reasons added here by id.
     ignore_stored : the model is new, so that anything stored under its name is left over from a failed attempt.
+
+    Raises
+    ------
+    Unavailable, ConfigurationError, DamagedModel
+        The model cannot run at all.
     """
-    scheme = workspace.scheme
     cases = []
     for annotation in annotations:
         check()
-        with workspace.catalog.read() as session:
-            known = None if ignore_stored else models.evaluation(session, model.version, annotation.id)
-            presegmentation = (
-                None if ignore_stored else presegmentations.by_model(session, annotation.acquisition_id, model.version)
-            )
-            examination = acquisitions.primary_of(session, annotation.acquisition_id) or examinations.get(
-                session, annotation.examination_id
-            )
-        if known is not None:
-            cases.append(known)
-            continue
-        if presegmentation is not None:
-            prediction, _ = read_label_map(workspace.path(presegmentation.path))
-        else:
-            if examination is None:
-                raise InvalidInput(f"the examination of annotation {annotation.id} is not in the catalogue")
-            prediction, _ = loaded_models.segment(model, examination)
-        reference, geometry = read_label_map(workspace.path(annotation.path))
-        score = score_case(reference, prediction, len(scheme))
-        cases.append(
-            evaluation_of(
-                model.version, annotation.id, score, scheme, annotated_structures(annotation, scheme), geometry.voxel_ml
-            )
-        )
+        try:
+            cases.append(_evaluate_one(workspace, loaded_models, model, annotation, ignore_stored=ignore_stored))
+        except NOT_OF_THE_CASE:
+            raise
+        except Exception as error:
+            if left_out is None or any(words in str(error) for words in OUT_OF_MEMORY):
+                raise
+            log.warning("%s cannot be evaluated on annotation %s", model.version, annotation.id, exc_info=True)
+            left_out[annotation.id] = f"{model.version} cannot be evaluated on it: {str(error)[:300] or repr(error)}"
     return Scores(model.version, tuple(cases))
+
+
+def _evaluate_one(
+    workspace: OpenedWorkspace,
+    loaded_models: LoadedModels,
+    model: ModelVersion,
+    annotation: Annotation,
+    *,
+    ignore_stored: bool,
+) -> Evaluation:
+    scheme = workspace.scheme
+    with workspace.catalog.read() as session:
+        known = None if ignore_stored else models.evaluation(session, model.version, annotation.id)
+        presegmentation = (
+            None if ignore_stored else presegmentations.by_model(session, annotation.acquisition_id, model.version)
+        )
+        examination = acquisitions.primary_of(session, annotation.acquisition_id) or examinations.get(
+            session, annotation.examination_id
+        )
+    if known is not None:
+        return known
+    workspace.verify(annotation.path, annotation.digest)
+    if presegmentation is not None and is_whole(workspace, presegmentation):
+        prediction, _ = read_label_map(workspace.path(presegmentation.path))
+    else:
+        if examination is None:
+            raise InvalidInput(f"the examination of annotation {annotation.id} is not in the catalogue")
+        workspace.verify(examination.path, examination.digest)
+        prediction, _ = loaded_models.segment(model, examination)
+    reference, geometry = read_label_map(workspace.path(annotation.path))
+    score = score_case(reference, prediction, len(scheme))
+    annotated = annotated_structures(annotation, scheme)
+    return evaluation_of(model.version, annotation.id, score, scheme, annotated, geometry.voxel_ml)
 
 
 def evaluation_of(

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy.orm import Session
 
+from mrseg_label.catalog.derived_files import is_whole
 from mrseg_label.catalog.queries import models, presegmentations, rounds
 from mrseg_label.catalog.tables import BOOTSTRAP, Annotation, Presegmentation
 from mrseg_label.imaging import write_nifti
@@ -79,7 +80,7 @@ def fill_not_annotated(
     if not missing:
         return FilledMask(stored, annotation.digest)
     presegmentation = presegmentation or presegmentation_to_fill_from(session, annotation)
-    if presegmentation is None:
+    if presegmentation is None or not is_whole(workspace, presegmentation):
         return FilledMask(stored, annotation.digest, unknown=missing)
     mask, geometry = read_label_map(stored)
     presegmented, presegmented_geometry = read_label_map(workspace.path(presegmentation.path))

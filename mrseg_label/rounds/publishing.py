@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from mrseg_label.catalog.queries import models
@@ -14,6 +15,7 @@ from mrseg_label.catalog.types import PROGRAM, RoundState
 from mrseg_label.clock import now
 from mrseg_label.config import load_settings
 from mrseg_label.jobs import JobContext, enqueue, queue
+from mrseg_label.nnunet.left_out import describe_left_out
 from mrseg_label.nnunet.run import TrainingReport
 from mrseg_label.registry import service as registry
 from mrseg_label.registry.scores import held_out_metrics
@@ -31,6 +33,7 @@ def publish(
     report: TrainingReport,
     new: Scores,
     current: Scores,
+    left_out: Mapping[str, str],
     started: float,
 ) -> None:
     """Register the model of a round and end the round, in one transaction.
@@ -43,11 +46,12 @@ def publish(
     ----------
     model_folder : the trained model; it is moved into the workspace's store.
     new, current : scores of the new model and of the current one on the same held-out cases.
+    left_out : reasons by examination, of held-out cases that could not be evaluated.
     started : when this attempt started, by ``time.monotonic``.
     """
     workspace = context.workspace
     settings = load_settings(workspace.root)
-    promoted, reason = decide_promotion(new, current)
+    promoted, reason = decide_promotion(new, current, left_out)
     both = over_same_cases({new.model_version: new.cases, current.model_version: current.cases})
     ours, theirs = both.scores[new.model_version], both.scores[current.model_version]
     stored = registry.store_files(workspace, new.model_version, model_folder)
@@ -67,6 +71,7 @@ def publish(
         "cases_reused": report.cases_reused,
         "cases_preprocessed": report.cases_made,
         "warm_start": report.warm_start,
+        **({"damaged": list(report.damaged)} if report.damaged else {}),
         "seconds": {**report.seconds, "round": round(time.monotonic() - started, 1)},
     }
     with context.publish(result) as session:
@@ -104,8 +109,10 @@ def publish(
     log.info("round %d: mean DSC %s, current model %s; %s", row.number, ours.mean_dsc, theirs.mean_dsc, reason)
 
 
-def decide_promotion(new: Scores, current: Scores) -> tuple[bool, str]:
+def decide_promotion(new: Scores, current: Scores, left_out: Mapping[str, str] | None = None) -> tuple[bool, str]:
     """Decide whether a new model replaces the current one, over the cases that both have, and give the reason."""
+    if new.measured.mean_dsc is None and left_out:
+        return False, f"no held-out case could be evaluated: {describe_left_out(left_out)}"
     if new.measured.mean_dsc is None:
         return False, "no case of a held-out participant is annotated, so the new model could not be compared"
     both = over_same_cases({"new": new.cases, "current": current.cases})

@@ -14,15 +14,24 @@ from collections.abc import Mapping
 from mrseg_label.catalog.queries import models
 from mrseg_label.catalog.queries import rounds as rows
 from mrseg_label.catalog.tables import ModelVersion, Round
-from mrseg_label.catalog.types import ENDED_ROUNDS, RoundState
+from mrseg_label.catalog.types import ENDED_ROUNDS, CaseRole, RoundState
 from mrseg_label.clock import now
-from mrseg_label.errors import Cancelled, ConfigurationError, InvalidInput, LeaseLost, MachineFailure, Unavailable
+from mrseg_label.errors import (
+    Cancelled,
+    ConfigurationError,
+    DamagedModel,
+    InvalidInput,
+    LeaseLost,
+    MachineFailure,
+    Unavailable,
+)
 from mrseg_label.failures import explain_in
 from mrseg_label.jobs import JobContext
 from mrseg_label.nnunet.run import TrainingProgress, TrainingReport
 from mrseg_label.nnunet.supervise import train
 from mrseg_label.presegmentation.loaded_models import LoadedModels
 from mrseg_label.rounds.evaluation import Scores, evaluate, held_out_annotations
+from mrseg_label.rounds.left_out import by_examination, record_left_out
 from mrseg_label.rounds.missing_presegmentations import make_missing_presegmentations
 from mrseg_label.rounds.publishing import publish
 from mrseg_label.rounds.snapshot import take_snapshot, training_cases
@@ -82,8 +91,8 @@ class _RoundJob:
         row = self._take_snapshot()
         self.scratch.mkdir(parents=True, exist_ok=True)
         report = self._train(row)
-        new, current = self._evaluate()
-        publish(self.context, row, self.model_folder, report, new, current, self.started)
+        new, current, left_out = self._evaluate()
+        publish(self.context, row, self.model_folder, report, new, current, left_out, self.started)
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     def _begin(self) -> None:
@@ -109,7 +118,7 @@ class _RoundJob:
         try:
             loaded_models = LoadedModels(self.workspace)
             make_missing_presegmentations(self.workspace, loaded_models, self.context.check, progress)
-        except (Unavailable, ConfigurationError) as error:
+        except (Unavailable, ConfigurationError, DamagedModel) as error:
             log.warning("round %d does not fill cases that have no pre-segmentation: %s", self.number, error)
 
     def _take_snapshot(self) -> Round:
@@ -120,13 +129,21 @@ class _RoundJob:
             return row
 
     def _train(self, row: Round) -> TrainingReport:
-        cases, record = training_cases(self.workspace, self.number, self.scratch)
+        cases, record, left_out = training_cases(self.workspace, self.number, self.scratch)
         self._add_to_result(record)
-        training = prepare_training(self.workspace, row, cases, self.model_folder)
-        return train(training, self._report_training)
+        self._leave_out(CaseRole.TRAINING, left_out)
+        training, not_written = prepare_training(self.workspace, row, cases, self.model_folder)
+        self._leave_out(CaseRole.TRAINING, not_written)
+        report = train(training, self._report_training)
+        self._leave_out(CaseRole.TRAINING, report.left_out)
+        return report
 
-    def _evaluate(self) -> tuple[Scores, Scores]:
-        """Evaluate the new model and the current one on the same held-out cases."""
+    def _leave_out(self, role: CaseRole, reasons: Mapping[str, str]) -> None:
+        with self.catalog.begin() as session:
+            record_left_out(session, self.number, role, reasons)
+
+    def _evaluate(self) -> tuple[Scores, Scores, Mapping[str, str]]:
+        """Evaluate the new model and the current one on the same held-out cases; those that fail are left out."""
         annotations = held_out_annotations(self.catalog, self.number)
         values = {"stage": "evaluating", "cases": len(annotations), "fraction": 1.0}
         self._write_progress(RoundState.EVALUATING, values)
@@ -135,13 +152,18 @@ class _RoundJob:
         with self.catalog.read() as session:
             current_model = models.current(session)
         loaded, check = LoadedModels(self.workspace), self.context.check
-        new = evaluate(self.workspace, loaded, new_model, annotations, check, ignore_stored=True)
+        reasons: dict[str, str] = {}
+        new = evaluate(self.workspace, loaded, new_model, annotations, check, reasons, ignore_stored=True)
         try:
-            current = evaluate(self.workspace, loaded, current_model, annotations, check)
-        except (Unavailable, ConfigurationError) as error:  # TotalSegmentator's weights have been removed
+            remaining = [annotation for annotation in annotations if annotation.id not in reasons]
+            current = evaluate(self.workspace, loaded, current_model, remaining, check, reasons)
+        except (Unavailable, ConfigurationError, DamagedModel) as error:
+            # TotalSegmentator's weights have been removed, or the files of the model are damaged.
             log.warning("round %d cannot be compared with %s: %s", self.number, current_model.version, error)
             current = Scores(current_model.version, ())
-        return new, current
+        left_out = by_examination(annotations, reasons)
+        self._leave_out(CaseRole.HELD_OUT, left_out)
+        return new, current, left_out
 
     def _report_training(self, progress: TrainingProgress) -> None:
         self.context.check()

@@ -19,8 +19,10 @@ from mrseg_label.catalog.types import CaseRole
 from mrseg_label.errors import InvalidInput
 from mrseg_label.labels import LabelScheme
 from mrseg_label.nnunet.dataset import TrainingCase
+from mrseg_label.nnunet.left_out import describe_left_out
 from mrseg_label.rounds.filling import LABELS_KEY, not_annotated, presegmentation_to_fill_from
-from mrseg_label.rounds.training_labels import make_training_labels
+from mrseg_label.rounds.left_out import by_examination
+from mrseg_label.rounds.training_labels import UNUSABLE, make_training_labels
 
 # Key of Round.result: pre-segmentation id by annotation id, for cases that had none when they were annotated.
 FILL_FROM_KEY = "fill_from"
@@ -71,8 +73,12 @@ def take_snapshot(session: Session, row: Round, scheme: LabelScheme) -> None:
     row.snapshot_digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def training_cases(workspace: OpenedWorkspace, number: int, folder: Path) -> tuple[list[TrainingCase], dict[str, Any]]:
-    """Collect the training cases of a round, and a record of how their label maps were made.
+def training_cases(
+    workspace: OpenedWorkspace, number: int, folder: Path
+) -> tuple[list[TrainingCase], dict[str, Any], dict[str, str]]:
+    """Collect the training cases of a round, a record of how their label maps were made, and who was left out.
+
+    The last are reasons by examination.
 
     Every channel of every annotated acquisition is a case; the channels share its label map
     (:mod:`mrseg_label.rounds.training_labels`). Label maps that had to be filled are written to ``folder``.
@@ -80,17 +86,19 @@ def training_cases(workspace: OpenedWorkspace, number: int, folder: Path) -> tup
     Raises
     ------
     InvalidInput
-        The background is unknown in every case.
+        The background is unknown in every case, or no case can be used.
     """
     result = []
     with workspace.catalog.read() as session:
         row = rows.get(session, number)
         fill_from = row.result.get(FILL_FROM_KEY) if row is not None else None
         annotations = [case.annotation for case in rows.cases(session, number) if case.role is CaseRole.TRAINING]
-        labels = make_training_labels(workspace, session, annotations, folder, fill_from=fill_from)
+        reasons: dict[str, str] = {}
+        labels = make_training_labels(workspace, session, annotations, folder, fill_from=fill_from, left_out=reasons)
         labels.require_background()
         for label_map in labels.maps:
             if not label_map.usable:
+                reasons[label_map.annotation.id] = UNUSABLE
                 continue
             acquisition_id = label_map.annotation.acquisition_id
             acquisition = acquisitions.get(session, acquisition_id)
@@ -108,7 +116,10 @@ def training_cases(workspace: OpenedWorkspace, number: int, folder: Path) -> tup
                 )
                 for channel in acquisitions.channels(session, acquisition_id)
             ]
-    return result, {LABELS_KEY: labels.record()}
+    left_out = by_examination(annotations, reasons)
+    if not result:
+        raise InvalidInput(f"no case is left to train on: {describe_left_out(left_out)}")
+    return result, {LABELS_KEY: labels.record()}, left_out
 
 
 def annotated_structures(annotation: Annotation, scheme: LabelScheme) -> NDArray[np.bool_]:

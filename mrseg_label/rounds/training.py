@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mrseg_label.catalog.opening import OpenedWorkspace
@@ -15,6 +15,7 @@ from mrseg_label.labels import TOTALSEGMENTATOR_TOTAL
 from mrseg_label.nnunet.conventions import stated_heads
 from mrseg_label.nnunet.dataset import TrainingCase, write_raw_dataset
 from mrseg_label.nnunet.environment import NnunetFolders
+from mrseg_label.nnunet.left_out import check_extent
 from mrseg_label.nnunet.profiles import profile_named
 from mrseg_label.nnunet.run import TrainingRun
 from mrseg_label.presegmentation.weights import find_weights
@@ -27,22 +28,33 @@ WarmStart = tuple[Path | None, dict[int, tuple[int, ...]] | None]
 
 def prepare_training(
     workspace: OpenedWorkspace, row: Round, cases: Sequence[TrainingCase], model_folder: Path
-) -> TrainingRun:
-    """Write the data set of a round and describe its training.
+) -> tuple[TrainingRun, Mapping[str, str]]:
+    """Write the data set of a round and describe its training; cases that cannot be written are left out.
 
     Parameters
     ----------
     model_folder : where the training writes the model; whatever a failed attempt left there is removed.
+
+    Returns
+    -------
+    The training, and reasons by case id of the cases that were left out.
     """
     profile = profile_named(row.profile)
     folders = NnunetFolders.under(workspace.nnunet)
     folds = profile.folds if row.final else 1
     folders.raw.mkdir(parents=True, exist_ok=True)
-    write_raw_dataset(folders.raw, dataset_name(row.number), cases, workspace.scheme, folds=folds)
+    dataset = write_raw_dataset(
+        folders.raw,
+        dataset_name(row.number),
+        cases,
+        workspace.scheme,
+        folds=folds,
+        check=check_extent(profile.target_spacing_mm),
+    )
     shutil.rmtree(model_folder, ignore_errors=True)  # training resumes from nnU-Net's checkpoint, not from here
     earlier = _preprocessed_by_earlier_rounds(folders, row.number)
     warm_start, warm_start_heads = _first_weights(workspace, row)
-    return TrainingRun(
+    run = TrainingRun(
         folder=log_path(workspace, row.number).parent,
         nnunet=workspace.nnunet,
         dataset=dataset_name(row.number),
@@ -55,6 +67,7 @@ def prepare_training(
         warm_start=warm_start,
         warm_start_heads=warm_start_heads,
     )
+    return run, dataset.left_out
 
 
 def dataset_name(number: int) -> str:

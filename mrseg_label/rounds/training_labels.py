@@ -18,11 +18,12 @@ from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.queries import presegmentations
 from mrseg_label.catalog.tables import Annotation
-from mrseg_label.errors import InvalidInput
+from mrseg_label.errors import InvalidInput, StoredFileError
 from mrseg_label.rounds.filling import TRAINED_STRUCTURES_KEY, FilledMask, fill_not_annotated
 from mrseg_label.workspace import Workspace
 
 _NAMED_AT_MOST = 12
+UNUSABLE = "no structure is annotated, and the background is unknown"
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class TrainingLabels:
 
     Attributes
     ----------
-    maps : one for each annotation, in their order.
+    maps : one for each annotation, in their order, without those that were left out.
     structures : names of the structures that occur in any of them, in the order of the label ids.
     """
 
@@ -88,7 +89,7 @@ class TrainingLabels:
         if ignored:
             record["background_ignored"] = ignored
         if left_out:
-            record["left_out"] = dict.fromkeys(left_out, "no structure is annotated, and the background is unknown")
+            record["left_out"] = dict.fromkeys(left_out, UNUSABLE)
         return record
 
 
@@ -99,6 +100,7 @@ def make_training_labels(
     folder: Path,
     *,
     fill_from: Mapping[str, str] | None = None,
+    left_out: dict[str, str] | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> TrainingLabels:
     """Make the label maps of a data set from annotations.
@@ -108,6 +110,7 @@ def make_training_labels(
     folder : where the label maps that had to be filled are written.
     fill_from : pre-segmentation id by annotation id; by default
         :func:`mrseg_label.rounds.filling.presegmentation_to_fill_from`.
+    left_out : if given, annotations whose mask cannot be read are left out, and their reasons added here by id.
     progress : called with the number of annotations done and their total.
     """
     masks = []
@@ -116,7 +119,13 @@ def make_training_labels(
         progress(done, len(annotations))
         presegmentation_id = (fill_from or {}).get(annotation.id)
         presegmentation = presegmentations.get(session, presegmentation_id) if presegmentation_id else None
-        mask = fill_not_annotated(workspace, session, annotation, folder, presegmentation)
+        try:
+            mask = fill_not_annotated(workspace, session, annotation, folder, presegmentation)
+        except (InvalidInput, StoredFileError) as error:
+            if left_out is None:
+                raise
+            left_out[annotation.id] = str(error)
+            continue
         present = {item.structure for item in annotation.structures if item.voxels}.union(mask.structures)
         found |= present
         masks.append((annotation, mask, bool(present)))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import presegmentations
+from mrseg_label.errors import MrsegError
 
 CASES_COMPARED = 16
 
@@ -16,10 +18,11 @@ def ranked(workspace: OpenedWorkspace) -> list[str]:
     with workspace.catalog.read() as session:
         pairs = presegmentations.waiting_with_two(session, workspace.catalog.now(session), CASES_COMPARED)
     structures = len(workspace.scheme)
-    scores = {
-        acquisition_id: disagreement(workspace.path(newer), workspace.path(older), structures)
-        for acquisition_id, newer, older in pairs
-    }
+    scores = {}
+    for acquisition_id, newer, older in pairs:
+        # A draft whose file is damaged is made again when it is requested; until then its case has no rank.
+        with suppress(MrsegError, OSError):
+            scores[acquisition_id] = disagreement(workspace.path(newer), workspace.path(older), structures)
     return sorted(scores, key=lambda acquisition_id: -scores[acquisition_id])
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from mrseg_label.catalog.tables import Round
 from mrseg_label.catalog.types import CaseRole, RoundState
 from mrseg_label.reports.documents.base import JsonObject, Moment
+from mrseg_label.rounds.left_out import LEFT_OUT_KEY
 
 
 class SnapshotOut(BaseModel):
@@ -31,6 +32,15 @@ class CaseOut(BaseModel):
     role: CaseRole
 
 
+class LeftOutOut(BaseModel):
+    """A case of a snapshot that could not be used."""
+
+    examination: str
+    acquisition: str | None
+    role: CaseRole
+    reason: str
+
+
 class RoundOut(BaseModel):
     """A retraining round."""
 
@@ -43,6 +53,7 @@ class RoundOut(BaseModel):
     attempt: int
     progress: JsonObject = Field(description="stage, fold, epoch")
     snapshot: SnapshotOut
+    left_out: list[LeftOutOut] = Field(description="cases of the snapshot that could not be used, with the reasons")
     result: JsonObject
     error: str | None
     created: Moment
@@ -92,7 +103,8 @@ def _round_fields(row: Round, counts: Mapping[CaseRole, int], version: str | Non
             training=counts.get(CaseRole.TRAINING, 0),
             held_out=counts.get(CaseRole.HELD_OUT, 0),
         ),
-        "result": row.result or {},
+        "left_out": [LeftOutOut(**entry) for entry in (row.result or {}).get(LEFT_OUT_KEY, [])],
+        "result": {key: value for key, value in (row.result or {}).items() if key != LEFT_OUT_KEY},
         "error": row.error,
         "created": row.created_at,
         "started": row.started_at,

@@ -20,7 +20,7 @@ import pytest
 from mrseg_label.errors import Conflict, InvalidInput, MrsegError
 from mrseg_label.imaging import Geometry, load_image, reorient, write_nifti
 from mrseg_label.nnunet.conventions import ModelConventions
-from mrseg_label.nnunet.dataset import write_raw_dataset
+from mrseg_label.nnunet.dataset import TrainingCase, write_raw_dataset
 from mrseg_label.nnunet.lock import folder_lock
 from mrseg_label.nnunet.predict import Predictor
 from mrseg_label.nnunet.run import TrainingProgress, TrainingReport, TrainingRun
@@ -320,6 +320,83 @@ def test_the_same_run_again_is_only_read_and_other_settings_begin_anew(
     assert coarser.resumed_at_epoch == {0: 0}
     plans = json.loads((coarser.configuration_folder / "plans.json").read_text())
     assert plans["configurations"]["3d_fullres"]["spacing"] == [14.0] * 3
+
+
+def half(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def test_damaged_files_are_put_aside_and_made_again(
+    world: World, second: TrainingRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a power failure: an empty and half a preprocessed case, half of every checkpoint, plans cut off."""
+    run = replace(second, model=world.root / "models" / "r2_damaged")
+    in_process(run, monkeypatch)
+    base = world.root / "nnunet" / "preprocessed" / run.dataset
+    data = base / "nnUNetPlans_3d_fullres"
+    (data / "again_2.b2nd").write_bytes(b"")
+    half(data / "again_3.pkl")
+    half(base / "nnUNetPlans.json")
+    half(base / "dataset_fingerprint.json")
+    fold = first_results(world, run)
+    checkpoints = list(fold.glob("checkpoint_*.pth"))
+    for checkpoint in checkpoints:
+        half(checkpoint)
+    half(fold.parent / "plans.json")
+    again = in_process(run, monkeypatch)
+    assert (again.resumed_at_epoch, again.cases_made, again.left_out) == ({0: 0}, 2, {})
+    assert len(again.damaged) == len(checkpoints) and all("put aside" in text for text in again.damaged)
+    assert {path.name for path in (base / "damaged").iterdir()} == {"again_2.b2nd.damaged", "again_3.pkl.damaged"}
+    assert (base / "nnUNetPlans.json.damaged").exists() and (fold / f"{checkpoints[0].name}.damaged").exists()
+    assert json.loads((again.configuration_folder / "plans.json").read_text())["dataset_name"] == run.dataset
+    third = in_process(run, monkeypatch)  # nothing is damaged any more
+    assert (third.resumed_at_epoch, third.cases_made, third.damaged) == ({0: 1}, 0, ())
+
+
+def first_results(world: World, run: TrainingRun) -> Path:
+    return world.root / "nnunet" / "results" / run.dataset / FOLD
+
+
+def test_a_case_that_cannot_be_preprocessed_is_left_out_by_name(
+    world: World, second: TrainingRun, tmp_path: Path
+) -> None:
+    """A slab of three slices, of which nothing is left at 12 mm; the model to start from is damaged too."""
+    image, labels, geometry = image_and_labels(9, (30, 24, 3), (5.0, 6.0, 1.8))
+    write_nifti(tmp_path / "thin.nii.gz", image, geometry)
+    write_nifti(tmp_path / "thin_labels.nii.gz", labels, geometry)
+    thin = TrainingCase("thin", tmp_path / "thin.nii.gz", tmp_path / "thin_labels.nii.gz", "p9")
+    empty, _, _ = image_and_labels(8)
+    write_nifti(tmp_path / "empty.nii.gz", empty, image_and_labels(8)[2])
+    write_nifti(tmp_path / "background.nii.gz", np.zeros(empty.shape, np.uint8), image_and_labels(8)[2])
+    background = TrainingCase("background", tmp_path / "empty.nii.gz", tmp_path / "background.nii.gz", "p8")
+    cases = [*write_case(tmp_path, 1), thin, background]
+    write_raw_dataset(tmp_path / "nnunet" / "raw", "Dataset503_thin", cases, SCHEME)
+    shutil.copytree(world.model, tmp_path / "parent")
+    (weights,) = (tmp_path / "parent").rglob("checkpoint_final.pth")
+    half(weights)
+    run = replace(
+        second,
+        nnunet=tmp_path / "nnunet",
+        dataset="Dataset503_thin",
+        folder=tmp_path / "run",
+        model=tmp_path / "model",
+        plans_from=None,
+        preprocessed_from=(),
+        warm_start=tmp_path / "parent",
+    )
+    code = f"""
+from pathlib import Path
+from mrseg_label.nnunet.run import TrainingRun
+from mrseg_label.nnunet.train import run_training
+run_training(TrainingRun.read(Path({str(run.write())!r})))
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=300)
+    report = TrainingReport.read(run.folder)
+    assert set(report.left_out) == {"thin"} and "nnU-Net cannot preprocess it" in report.left_out["thin"]
+    assert report.cases_made == 2
+    assert report.warm_start is None and "started from random weights" in report.damaged[0]
+    with pytest.raises(InvalidInput, match="too thin: of 3 slices of 1.8 mm"):
+        Predictor(run.model, device="cpu").segment(tmp_path / "thin.nii.gz")
 
 
 def test_two_runs_never_write_into_one_folder(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

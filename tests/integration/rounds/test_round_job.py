@@ -5,20 +5,29 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from mrseg_label.annotation.service import submit
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
-from mrseg_label.catalog.queries import models
+from mrseg_label.catalog.queries import models, presegmentations
 from mrseg_label.catalog.queries import rounds as rows
 from mrseg_label.catalog.reader import Reader
-from mrseg_label.catalog.tables import Acquisition, Annotation, Evaluation
+from mrseg_label.catalog.tables import Acquisition, Annotation, Evaluation, Presegmentation
 from mrseg_label.catalog.types import RoundState
+from mrseg_label.cli import app
+from mrseg_label.errors import InvalidInput, Unavailable
 from mrseg_label.imaging import write_nifti
 from mrseg_label.intake.service import register_upload
 from mrseg_label.jobs import JobContext, claim, queue
+from mrseg_label.presegmentation import presegment as presegment_job
+from mrseg_label.presegmentation.service import presegmentation_for
+from mrseg_label.registry import service as registry
+from mrseg_label.reports.documents.rounds import RoundDetail
+from mrseg_label.reports.rounds import read_round
 from mrseg_label.rounds import run, service
 from mrseg_label.workspace import Workspace
 from tests.support.nnunet_cases import SCHEME, image_and_labels
@@ -37,9 +46,14 @@ def opened(tmp_path: Path) -> Iterator[OpenedWorkspace]:
     workspace.catalog.close()
 
 
-def annotate(opened: OpenedWorkspace, folder: Path, seed: int, names: list[str], held_out: bool) -> str:
+THIN = {"shape": (30, 24, 3), "spacing": (5.0, 6.0, 1.8)}  # of which nothing is left at 12 mm
+
+
+def annotate(
+    opened: OpenedWorkspace, folder: Path, seed: int, names: list[str], held_out: bool, **grid: tuple[Any, Any, Any]
+) -> str:
     """Upload an image, submit its mask with these structures, and return the id of the acquisition."""
-    image, labels, geometry = image_and_labels(seed)
+    image, labels, geometry = image_and_labels(seed, **grid)
     write_nifti(folder / f"image{seed}.nii.gz", image, geometry)
     mask = folder / "mask.nii.gz"
     write_nifti(mask, np.where(labels <= len(names), labels, 0).astype(np.uint8), geometry)
@@ -78,3 +92,101 @@ def test_a_round_respects_structures_that_were_not_annotated(opened: OpenedWorks
     assert json.loads((dataset / "dataset.json").read_text())["labels"]["ignore"] == len(NAMES) + 1
     assert model is not None and model.path is not None and workspace.path(model.path).is_dir()
     assert evaluation is not None and evaluation.dsc["left_lung"] is not None and evaluation.dsc["liver"] is None
+
+
+def run_round(workspace: OpenedWorkspace) -> RoundDetail:
+    number = service.start(workspace)
+    held = claim(workspace.catalog, [queue.ROUNDS])
+    assert held is not None
+    try:
+        run.run(JobContext(workspace, held, {}))
+    except InvalidInput:
+        with workspace.catalog.begin() as session:
+            held.fail(workspace.catalog, session, "failed", retry=False)
+    return read_round(workspace.catalog, number)
+
+
+def cut_off(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def test_cases_that_cannot_be_used_are_left_out_and_damaged_drafts_made_again(
+    opened: OpenedWorkspace, tmp_path: Path
+) -> None:
+    annotate(opened, tmp_path, 1, NAMES, held_out=False)
+    thin = annotate(opened, tmp_path, 2, NAMES, held_out=False, **THIN)
+    damaged = annotate(opened, tmp_path, 3, NAMES[:2], held_out=False)
+    annotate(opened, tmp_path, 4, NAMES, held_out=True)
+    thin_test = annotate(opened, tmp_path, 5, NAMES, held_out=True, **THIN)
+    lost = annotate(opened, tmp_path, 6, NAMES, held_out=True)
+    with opened.catalog.read() as session:
+        files = {one.acquisition_id: one for one in session.query(Annotation)}
+    cut_off(opened.path(files[damaged].path))
+    opened.path(files[lost].path).unlink()
+    document = run_round(opened)
+    assert document.state is RoundState.DONE, document.error
+    reasons = {entry.acquisition: (str(entry.role), entry.reason) for entry in document.left_out}
+    assert set(reasons) == {thin, damaged, thin_test, lost}
+    assert reasons[thin][0] == "training" and "too thin: of 3 slices of 1.8 mm" in reasons[thin][1]
+    assert "damaged" in reasons[damaged][1]
+    assert reasons[thin_test][0] == "held_out" and "too thin" in reasons[thin_test][1]
+    assert "missing" in reasons[lost][1]
+    assert document.result["held_out_cases"] == 1 and document.result["mean_dsc"] is not None
+    assert opened.path(files[damaged].path).exists()  # the truth is never put aside
+    result = CliRunner().invoke(app, ["rounds", "show", "1", "--workspace", str(opened.root)])
+    assert f"left out: {files[thin].examination_id}" in result.output and "too thin" in result.output
+
+    # A draft of the new model, cut off: it is made again instead of sent.
+    registry.promote(opened, "r1")
+    examination = files[thin].examination_id
+    with pytest.raises(Unavailable, match="no worker has started"):
+        presegmentation_for(opened, files[lost].examination_id, wait_seconds=0)
+    first = presegment(opened, lost)
+    cut_off(opened.path(first.path))
+    with pytest.raises(Unavailable, match="no worker has started"):
+        presegmentation_for(opened, files[lost].examination_id, wait_seconds=0)
+    assert opened.path(first.path + ".damaged").exists()
+    again = presegment(opened, lost)
+    assert (again.id, again.digest) == (first.id, first.digest) and again.path != first.path
+    assert presegmentation_for(opened, files[lost].examination_id, wait_seconds=0).path == again.path
+    with pytest.raises(Unavailable, match="no worker has started"):
+        presegmentation_for(opened, examination, wait_seconds=0)
+    with pytest.raises(InvalidInput, match="too thin: of 3 slices of 1.8 mm"):
+        presegment(opened, thin)
+
+    # Half a model is no reason for the next round to fail: it starts from random weights and says so.
+    with opened.catalog.read() as session:
+        model = models.get(session, "r1")
+        assert model is not None and model.path is not None
+    for checkpoint in opened.path(model.path).rglob("checkpoint_final.pth"):
+        cut_off(checkpoint)
+    document = run_round(opened)
+    assert document.state is RoundState.DONE, document.error
+    assert "started from random weights" in document.result["damaged"][0]
+    assert document.result["current_mean_dsc"] is not None  # r1 was evaluated on that case when it was whole
+
+
+def presegment(workspace: OpenedWorkspace, acquisition: str) -> Presegmentation:
+    """Make the draft that was requested."""
+    while True:
+        held = claim(workspace.catalog, [queue.DRAFTS])
+        assert held is not None
+        if held.payload["acquisition"] == acquisition:
+            break
+        with workspace.catalog.begin() as session:
+            held.finish(workspace.catalog, session, {})
+    context = JobContext(workspace, held, {})
+    presegment_job.run(context)
+    with workspace.catalog.read() as session:
+        made = presegmentations.by_model(session, acquisition, "r1")
+    assert made is not None
+    return made
+
+
+def test_a_round_without_a_usable_case_says_which_and_why(opened: OpenedWorkspace, tmp_path: Path) -> None:
+    annotate(opened, tmp_path, 1, NAMES, held_out=False, **THIN)
+    annotate(opened, tmp_path, 2, NAMES, held_out=True)
+    document = run_round(opened)
+    assert document.state is RoundState.FAILED
+    assert document.error is not None and "no case is left to train on" in document.error
+    assert "too thin: of 3 slices of 1.8 mm" in document.error

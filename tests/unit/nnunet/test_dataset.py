@@ -14,8 +14,10 @@ import pytest
 from numpy.typing import NDArray
 
 from mrseg_label.errors import Conflict, GeometryError, InvalidInput
+from mrseg_label.files import sha256_of
 from mrseg_label.imaging import write_nifti
 from mrseg_label.nnunet.dataset import RawDataset, TrainingCase, write_raw_dataset
+from mrseg_label.nnunet.left_out import check_extent
 from mrseg_label.nnunet.planning import _key
 from mrseg_label.nnunet.splits import held_out_participants, make_splits, rank_participants
 from tests.support.nnunet_cases import SCHEME, image_and_labels, write_case
@@ -157,3 +159,57 @@ def test_held_out_participants_stay_when_others_join() -> None:
     assert [name for name in rank_participants(many) if name in few] == rank_participants(few)
     assert held_out_participants(["a", "b"]) == rank_participants(["a", "b"])[:1]
     assert held_out_participants(["a"]) == []
+
+
+def thin_case(folder: Path) -> TrainingCase:
+    """Three slices of 1.8 mm, annotated."""
+    image, labels, geometry = image_and_labels(9, (30, 24, 3), (5.0, 6.0, 1.8))
+    write_nifti(folder / "thin.nii.gz", image, geometry)
+    write_nifti(folder / "thin_labels.nii.gz", labels, geometry)
+    return TrainingCase("thin", folder / "thin.nii.gz", folder / "thin_labels.nii.gz", "participant_9")
+
+
+def test_cases_that_cannot_be_used_are_left_out_by_name(tmp_path: Path) -> None:
+    good, altered, empty, alien = (write_case(tmp_path, seed)[0] for seed in (1, 2, 3, 4))
+    altered = replace(altered, label_digest=sha256_of(altered.label))
+    cut = altered.label.read_bytes()
+    altered.label.write_bytes(cut[: len(cut) // 2])
+    empty.image.write_bytes(b"")
+    alien = replace(alien, label=write_case(tmp_path / "other", 5)[0].label)
+    write_nifti(alien.label, *image_and_labels(5, (10, 10, 10))[1:])
+    cases = [thin_case(tmp_path), altered, good, empty, alien]
+    dataset = write_raw_dataset(tmp_path / "raw", "Dataset501_a", cases, SCHEME, check=check_extent(12.0))
+    assert [entry["case_id"] for entry in dataset.cases] == [good.case_id]
+    assert set(dataset.left_out) == {"thin", altered.case_id, empty.case_id, alien.case_id}
+    assert "too thin: of 3 slices of 1.8 mm nothing is left at the 12 mm" in dataset.left_out["thin"]
+    assert "damaged: its SHA-256 has changed" in dataset.left_out[altered.case_id]
+    content = json.loads((dataset.folder / "dataset.json").read_text())
+    assert list(content["dataset"]) == [good.case_id] and content["numTraining"] == 1
+    assert [path.name for path in (dataset.folder / "imagesTr").iterdir()] == [f"{good.case_id}_0000.nii.gz"]
+    # A mask that was restored from a backup comes in with the next attempt.
+    altered.label.write_bytes(cut)
+    again = write_raw_dataset(tmp_path / "raw", "Dataset501_a", cases, SCHEME, check=check_extent(12.0))
+    assert [entry["case_id"] for entry in again.cases] == [altered.case_id, good.case_id]
+    assert write_raw_dataset(tmp_path / "raw", "Dataset502_a", [thin_case(tmp_path), good], SCHEME).left_out == {}
+
+
+def test_a_data_set_without_a_usable_case_says_which_and_why(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"no case is left to train on: thin \(the image is too thin"):
+        write_raw_dataset(tmp_path / "raw", "Dataset501_a", [thin_case(tmp_path)], SCHEME, check=check_extent(12.0))
+
+
+@pytest.mark.parametrize(
+    "name", ["dataset.json", "cases.json", "splits_final.json", "imagesTr/case_1_0_0000.nii.gz", "labelsTr/case_2_0.nii.gz"]
+)  # fmt: skip
+def test_damaged_files_of_a_data_set_are_put_aside_and_made_again(tmp_path: Path, name: str) -> None:
+    cases = write_case(tmp_path, 1) + write_case(tmp_path, 2)
+    first = write_raw_dataset(tmp_path / "raw", "Dataset501_a", cases, SCHEME)
+    file = first.folder / name
+    whole = sha256_of(file)
+    file.write_bytes(file.read_bytes()[:20])
+    assert write_raw_dataset(tmp_path / "raw", "Dataset501_a", cases, SCHEME) == first
+    assert sha256_of(file) == whole
+    assert (tmp_path / "raw" / "Dataset501_a.damaged" / name).stat().st_size == 20
+    kept = file.stat().st_ino
+    write_raw_dataset(tmp_path / "raw", "Dataset501_a", cases, SCHEME)
+    assert file.stat().st_ino == kept  # whole: it stays

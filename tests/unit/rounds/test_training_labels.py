@@ -147,7 +147,8 @@ def test_a_round_fills_from_the_presegmentation_that_existed_at_its_snapshot(ope
         assert case is not None
         add_draft(workspace, session, case, half(3), "r9")
     assert begin(opened).snapshot_digest == digest
-    cases, record = training_cases(workspace, 1, tmp_path)
+    cases, record, left_out = training_cases(workspace, 1, tmp_path)
+    assert left_out == {}
     assert [values(case) for case in cases] == [{0, 1, 2}] * 2
     assert all(case.background_known for case in cases)
     assert record["labels"]["cases_filled_from"] == {"bootstrap": 1}
@@ -173,7 +174,8 @@ def test_a_case_without_anything_to_learn_is_left_out_and_named(opened: Opened, 
         for case in session.query(Acquisition):
             case.participant.held_out = False
     begin(opened)
-    cases, record = training_cases(opened, 1, tmp_path)
+    cases, record, left_out = training_cases(opened, 1, tmp_path)
+    assert list(left_out.values()) == ["no structure is annotated, and the background is unknown"]
     assert {case.participant for case in cases} == {"p2"}
     assert list(record["labels"]["left_out"]) == [one] and two not in record["labels"]["left_out"]
 

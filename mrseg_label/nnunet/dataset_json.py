@@ -1,0 +1,41 @@
+"""nnU-Net's ``dataset.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mrseg_label.labels import LabelScheme
+from mrseg_label.nnunet.environment import BACKGROUND, FILE_ENDING, IGNORE, READER
+
+CHANNEL_NAME = "MR"  # any name but CT: nnU-Net then normalises each image by its own mean and standard deviation
+
+
+def dataset_json(name: str, cases: Sequence[str], scheme: LabelScheme, background_known: bool) -> dict[str, Any]:
+    """Make the content of ``dataset.json``.
+
+    Parameters
+    ----------
+    cases : case ids.
+    background_known : whether the background of every case is known; otherwise there is nnU-Net's label ``ignore``.
+    """
+    labels = {BACKGROUND: 0} | scheme.label_names
+    if not background_known:
+        labels[IGNORE] = len(scheme) + 1  # nnU-Net requires that it is the highest
+    return {
+        "name": name,
+        "channel_names": {"0": CHANNEL_NAME},
+        "labels": labels,
+        "numTraining": len(cases),
+        "file_ending": FILE_ENDING,
+        "overwrite_image_reader_writer": READER,
+        "label_scheme_sha256": scheme.digest,
+        # With this list nnU-Net need not search the folder, for which it would start processes.
+        "dataset": {
+            case: {
+                "images": [f"imagesTr/{case}_0000{FILE_ENDING}"],
+                "label": f"labelsTr/{case}{FILE_ENDING}",
+            }
+            for case in cases
+        },
+    }
