@@ -63,7 +63,7 @@ def why_unreadable(checkpoint: Path) -> str | None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file; None where it is missing or is none."""
+    """Read a JSON file; None where it is missing or cannot be read."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
