@@ -10,6 +10,7 @@ from mrseg_label.catalog.tables import BOOTSTRAP, Annotation, Examination, Prese
 from mrseg_label.clock import iso
 from mrseg_label.errors import MrsegError
 from mrseg_label.presegmentation.weights import WeightsKind, find_weights
+from mrseg_label.registry.service import IMPORTED
 from mrseg_label.reports.masks import OpenCase
 from mrseg_label.workspace import Workspace
 
@@ -23,6 +24,7 @@ STAND_IN = (
 )
 PUBLISHED = "the published weights of TotalSegmentator"
 OWN = "weights trained on the annotations of this workspace"
+FOREIGN = "imported weights, which were not trained in this workspace"
 MISSING = "no weights are installed, so no draft can be made; 'mrseg-label doctor' says what is missing"
 
 
@@ -75,7 +77,7 @@ def describe_annotation(annotation: Annotation, label_names: dict[str, int]) -> 
 def describe_weights(workspace: Workspace, version: str) -> str:
     """Describe the weights behind a model version for radiologists; folders of the server stay out of the text."""
     if version != BOOTSTRAP:
-        return OWN
+        return FOREIGN if version.startswith(IMPORTED) else OWN
     try:
         weights = find_weights(workspace.settings.totalseg_weights_path)
     except MrsegError:

@@ -19,6 +19,8 @@ from mrseg_label.registry.archive import read_archive
 from mrseg_label.registry.label_names import match_labels
 from mrseg_label.registry.layout import TrainedModel, check_channels, read_model, tree_digest
 
+MAX_LABEL_ID = 255  # what nnU-Net predicts in uint8
+
 
 def import_zip(
     workspace: OpenedWorkspace,
@@ -62,7 +64,7 @@ def import_zip(
             same = models.with_weights(session, digest)
         if same is not None:
             raise Conflict(f"{file.name} holds the same weights as model version {same.version}; nothing was imported")
-        version = f"import-{digest[:12]}"
+        version = f"{service.IMPORTED}{digest[:12]}"
         stored = service.store_files(workspace, version, unpacked)
     with workspace.catalog.begin() as session:
         return service.register(session, version, stored, actor=actor, tried=False)
@@ -79,6 +81,12 @@ def conventions_of(
         It needs several channels, a label means no structure, or its orientation is not known.
     """
     check_channels(model)
+    numbers = sorted(model.label_names.values())
+    if not numbers or len(set(numbers)) < len(numbers) or numbers[0] < 1 or numbers[-1] > MAX_LABEL_ID:
+        raise InvalidInput(
+            f"dataset.json of the model must give each label a number of its own from 1 to {MAX_LABEL_ID}; export the "
+            "model again"
+        )
     stated = stated_conventions(model.folder)
     return ModelConventions(
         require_orientation(model.folder, orientation or stated.get("orientation")),

@@ -22,6 +22,7 @@ from mrseg_label.registry.archive import write_archive
 from mrseg_label.registry.layout import read_model, tree_digest
 from mrseg_label.workspace import Workspace
 
+IMPORTED = "import-"  # how the names of imported versions begin
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 

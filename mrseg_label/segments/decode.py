@@ -197,7 +197,7 @@ def _structures(scheme: LabelScheme, segments: Sequence[Segment], *, partial: bo
         if structure is not None:
             meaning.places[position] = first.setdefault(structure, position)
             meaning.structures[first[structure]] = structure
-            if name != structure:
+            if name not in (structure, scheme[structure].shown_name):
                 meaning.renamed[name] = structure
         elif is_ignored(name):
             meaning.ignored.add(position)

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.catalog.tables import Examination
 from mrseg_label.imaging import load_image, reorient, write_nifti
 from mrseg_label.labels import LabelScheme
-from mrseg_label.nnunet.conventions import ModelConventions
+from mrseg_label.nnunet.conventions import ModelConventions, stated_heads
 from mrseg_label.nnunet.predict import Predictor
 from mrseg_label.nnunet.trial import run_trial, try_model
+from mrseg_label.presegmentation.loaded_models import LoadedModels
+from mrseg_label.registry.archive import write_archive
+from mrseg_label.registry.importing import import_zip
+from mrseg_label.rounds.filling import structures_known
+from mrseg_label.workspace import Workspace
 from tests.support.axis_orders import as_stored
 from tests.support.nnunet_cases import image_and_labels
 from tests.support.tiny_weights import write_tiny_model
@@ -105,3 +113,23 @@ def test_a_model_draws_the_same_draft_in_all_orders_of_axes(tmp_path: Path) -> N
         write_nifti(tmp_path / "x.nii", array, grid)
         found = predictor.segment(tmp_path / "x.nii")
         np.testing.assert_array_equal(reorient(found, load_image(tmp_path / "x.nii")[1], "RAS")[0], expected)
+
+
+def test_an_imported_model_makes_drafts_and_starts_rounds_in_the_ids_of_the_scheme(tmp_path: Path) -> None:
+    (tmp_path / "labels.tsv").write_text(SCHEME.text)
+    Workspace.init(tmp_path / "ws", tmp_path / "labels.tsv", settings_text='DEVICE = "cpu"\n')
+    write_archive(write_tiny_model(tmp_path / "m", LABELS, reader="SimpleITKIO"), tmp_path / "m.zip")
+    image, _, geometry = image_and_labels(5)
+    with closing(open_workspace(tmp_path / "ws")) as workspace:
+        write_nifti(tmp_path / "ws" / "images" / "five.nii.gz", *reorient(image, geometry, "PIR"))
+        row = import_zip(workspace, tmp_path / "m.zip", orientation="LPS")
+        assert row.path is not None
+        model = workspace.path(row.path)
+        examination = Examination(path="images/five.nii.gz", sequence="in")
+        draft, source = LoadedModels(workspace).segment(row, examination)
+        with workspace.catalog.read() as session:
+            assert structures_known(workspace, session, row.version) == {"spleen", "liver"}
+    predicted = Predictor(model, "cpu").segment(tmp_path / "ws" / "images" / "five.nii.gz")
+    assert source == "nnunet" and {1, 2} <= set(np.unique(predicted))
+    np.testing.assert_array_equal(draft, np.array([0, 2, 1], dtype=np.uint8)[predicted])  # Liver is 1 there and 2 here
+    assert stated_heads(model, SCHEME) == {2: (1,), 1: (2,)}

@@ -243,6 +243,9 @@ def test_a_model_that_cannot_work_on_our_images_is_refused(workspace: OpenedWork
         importing.import_zip(workspace, lying, orientation="ABC")
     row = importing.import_zip(workspace, lying, orientation="lps")
     assert row.path is not None and ModelConventions.read(workspace.path(row.path)).orientation == "LPS"
+    twice = changed("twice", "dataset.json", labels={"background": 0, "spleen": 1, "liver": 1})
+    with pytest.raises(InvalidInput, match="a number of its own"):
+        importing.import_zip(workspace, twice)
     same = "'Spleen' and 'spleen' both mean spleen"
     with pytest.raises(InvalidInput, match=same):
         importing.import_zip(

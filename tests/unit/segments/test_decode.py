@@ -151,3 +151,13 @@ def test_classes_that_make_up_a_structure_together_are_merged(tmp_path: Path) ->
     assert lobes.voxels == {"left_lung": 2} and lobes.incomplete == ()
     with pytest.raises(LabelError, match="two segments stand for sacrum"):
         decoded(tmp_path, mask(1, 2), "vertebrae_S1", "Vertebrae_S1")
+
+
+def test_segments_may_have_the_names_that_people_write_or_their_keys(tmp_path: Path) -> None:
+    scheme = LabelScheme.parse("id\tname\n1\tLeft Kidney\n2\tRight Kidney\n3\tWirbelsäule (gesamt)\n")
+    for names in (["Wirbelsäule (gesamt)", "Left Kidney"], ["wirbelsaule_gesamt", "left_kidney"]):
+        result = decode(scheme, GRID, save(tmp_path, mask(1, 2, 2)), info(*names))
+        assert result.mask.reshape(-1)[:3].tolist() == [3, 1, 1]
+        assert result.renamed == {}
+    result = decode(scheme, GRID, save(tmp_path, mask(1)), info("kidney, LEFT"))
+    assert result.renamed == {"kidney, LEFT": "left_kidney"}
