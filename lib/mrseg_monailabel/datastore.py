@@ -19,6 +19,7 @@ from mrseg_label.errors import Conflict, InvalidInput, NotFound
 from mrseg_label.intake import service as intake
 from mrseg_label.presegmentation.service import presegmentation_for
 from mrseg_label.reports import masks
+from mrseg_label.reports.downloads import Download
 from mrseg_label.worklist import service as worklist
 from mrseg_label.worklist.resolving import resolve_image
 from mrseg_monailabel.descriptions import (
@@ -31,7 +32,6 @@ from mrseg_monailabel.descriptions import (
     describe_presegmentation,
     image_file_name,
 )
-from mrseg_monailabel.downloads import Download
 from mrseg_monailabel.params import reader_of
 
 REMAKE_SECONDS = 60.0  # in which a draft whose file is damaged is made again for a download

@@ -6,7 +6,7 @@ have no password here, so they create an app password: it works on this server o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from mrseg_label.accounts.identity import Identity
@@ -17,7 +17,7 @@ from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.queries import accounts as rows
 from mrseg_label.catalog.queries import audit
 from mrseg_label.catalog.tables import Credential
-from mrseg_label.catalog.types import CredentialKind, Role
+from mrseg_label.catalog.types import CredentialKind, Role, Scope
 from mrseg_label.errors import Conflict, Forbidden, InvalidInput, NotFound, Unauthorized
 
 KEY_PREFIX = "mrseg-key-"  # lets secret scanners find a leaked key
@@ -26,8 +26,14 @@ MAX_LABEL_LENGTH = 100
 _USE_RECORDED_EVERY = timedelta(hours=1)
 
 
-def make(catalog: Catalog, name: str, kind: CredentialKind, label: str, *, actor: str) -> tuple[Credential, str]:
+def make(
+    catalog: Catalog, name: str, kind: CredentialKind, label: str, *, actor: str, scopes: Collection[Scope] = ()
+) -> tuple[Credential, str]:
     """Create a credential; returns its row and its secret, which is shown once and never stored.
+
+    Parameters
+    ----------
+    scopes : what an API key may fetch beside what its account may.
 
     Raises
     ------
@@ -43,6 +49,8 @@ def make(catalog: Catalog, name: str, kind: CredentialKind, label: str, *, actor
         raise InvalidInput(
             f"the label must have 1 to {MAX_LABEL_LENGTH} printable characters that say where it is used, such as 'Slicer, room 3'"
         )
+    if scopes and kind is not CredentialKind.API_KEY:
+        raise InvalidInput("an app password has no scopes: it may do what its account may, from Slicer")
     secret = KEY_PREFIX + new_secret() if kind is CredentialKind.API_KEY else new_app_password()
     with catalog.begin() as session:
         owner = get(session, account_name(name))
@@ -56,10 +64,10 @@ def make(catalog: Catalog, name: str, kind: CredentialKind, label: str, *, actor
             raise Conflict(
                 f"{owner.name} already has {MAX_CREDENTIALS} credentials; revoke those that are no longer used"
             )
-        made = Credential(account_name=owner.name, kind=kind, label=label, digest=digest(secret))
+        made = Credential(account_name=owner.name, kind=kind, label=label, digest=digest(secret), scopes=sorted(scopes))
         session.add(made)
         session.flush()
-        audit.record(session, actor, f"{kind}.add", owner.name, credential=made.id, label=label)
+        audit.record(session, actor, f"{kind}.add", owner.name, credential=made.id, label=label, scopes=made.scopes)
     return made, secret
 
 
@@ -118,7 +126,9 @@ def identify_key(catalog: Catalog, key: str) -> Identity:
     if not was_used_recently(found, moment):
         with catalog.begin() as session:
             record_use(session.get(Credential, found.id), moment)
-    return Identity(found.account.name, found.account.role)
+    # A scope that a later version knows permits nothing here.
+    scopes = frozenset(scope for scope in Scope if scope.value in found.scopes)
+    return Identity(found.account.name, found.account.role, scopes=scopes)
 
 
 def was_used_recently(credential: Credential, moment: datetime) -> bool:

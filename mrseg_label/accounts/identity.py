@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mrseg_label.catalog.types import Role
+from mrseg_label.catalog.types import Role, Scope
 
 
 @dataclass(frozen=True)
@@ -14,6 +14,7 @@ class Identity:
     Attributes
     ----------
     token_id : id of the access token that the request carried; None for an API key or a ticket.
+    scopes : what the API key of the request may fetch beside what the account may.
     by_app_password : whether the token was issued for an app password, which is for work in Slicer and may not manage
         the account.
     """
@@ -22,3 +23,4 @@ class Identity:
     role: Role
     token_id: str | None = None
     by_app_password: bool = False
+    scopes: frozenset[Scope] = frozenset()

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from fastapi import APIRouter
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, Response
+from starlette.requests import Request
 
 from mrseg_label.annotation import review
 from mrseg_label.api import paging
 from mrseg_label.api.requests import ReaderRequest, ReviewRequest
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.types import AnnotationState
+from mrseg_label.http.downloads import FILE_RESPONSES, send_recorded
+from mrseg_label.http.locations import Locate
 from mrseg_label.http.readers import CurrentReader, with_client_name
-from mrseg_label.reports.cases import mask_file, read_annotation, read_annotations, read_readings
+from mrseg_label.reports.cases import read_annotation, read_annotations, read_readings
 from mrseg_label.reports.documents.annotations import AnnotationOut, ReadingsOut
 from mrseg_label.reports.documents.base import Page
+from mrseg_label.reports.downloads import find_mask
 
 
 def router(workspace: OpenedWorkspace) -> APIRouter:
@@ -37,16 +41,16 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
         reader.check_may_see_annotations_of(found.author)
         return found
 
+    @routes.head("/{annotation}/mask", include_in_schema=False)
     @routes.get(
         "/{annotation}/mask",
         summary="Download the mask of an annotation: NIfTI with the label ids of the scheme",
         response_class=FileResponse,
-        responses={200: {"content": {"application/gzip": {}}, "description": "The mask"}},
+        responses=FILE_RESPONSES,
     )
-    def get_mask(annotation: str, reader: CurrentReader) -> FileResponse:
+    def get_mask(annotation: str, reader: CurrentReader, request: Request) -> Response:
         reader.check_may_see_annotations_of(read_annotation(catalog, annotation).author)
-        path = mask_file(workspace, annotation)
-        return FileResponse(path, media_type="application/gzip", filename=f"{annotation}.nii.gz")
+        return send_recorded(request, catalog, reader, find_mask(workspace, annotation))
 
     @routes.get("/{annotation}/compare/{other}", summary="Compare two readings of a case: DSC and HD95 by structure")
     def compare_readings(annotation: str, other: str) -> ReadingsOut:
@@ -74,8 +78,9 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
         return read_annotation(catalog, annotation)
 
     @routes.post("/{annotation}/restore", summary="Restore an annotation: a new one with the same mask, which counts")
-    def restore(annotation: str, reader: CurrentReader, request: ReaderRequest) -> AnnotationOut:
+    def restore(annotation: str, reader: CurrentReader, request: ReaderRequest, locate: Locate) -> AnnotationOut:
         made = review.restore(workspace, annotation, actor=with_client_name(reader, request.client).name)
+        locate(f"/annotations/{made.annotation_id}")
         return read_annotation(catalog, made.annotation_id)
 
     return routes

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, status
+from fastapi.responses import FileResponse, Response
+from starlette.requests import Request
 
 from mrseg_label.api import paging
 from mrseg_label.api.requests import AssignmentRequest, EditRequest, ReaderRequest, UnusableRequest
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries.examinations import ExaminationFilter
 from mrseg_label.catalog.types import CaseState
+from mrseg_label.http.downloads import FILE_RESPONSES, send_recorded
+from mrseg_label.http.locations import Locate, located
 from mrseg_label.http.readers import CurrentReader, with_client_name
 from mrseg_label.intake.editing import edit_examinations
 from mrseg_label.reports.cases import (
@@ -20,6 +24,7 @@ from mrseg_label.reports.cases import (
 from mrseg_label.reports.documents.annotations import AnnotationOut, AssignmentOut
 from mrseg_label.reports.documents.base import Page
 from mrseg_label.reports.documents.examinations import EditOut, ExaminationOut
+from mrseg_label.reports.downloads import find_current_mask, find_image
 from mrseg_label.worklist import service as worklist
 from mrseg_label.worklist.requests import Purpose, request_case
 
@@ -47,14 +52,17 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
     @routes.post(
         "/assign",
         status_code=status.HTTP_201_CREATED,
+        responses=located(201),
         summary="Reserve a case for a reader: to correct it again, for a second reading, or for a review",
     )
-    def assign(reader: CurrentReader, request: AssignmentRequest) -> AssignmentOut:
+    def assign(reader: CurrentReader, request: AssignmentRequest, locate: Locate) -> AssignmentOut:
         if request.purpose is Purpose.REVIEW:
             reader.check_may_review()
         acquisition = None if request.examination is None else read_acquisition_id(catalog, request.examination)
         named = with_client_name(reader, request.client)
-        return AssignmentOut.of(request_case(workspace, named, request.purpose, acquisition))
+        case = request_case(workspace, named, request.purpose, acquisition)
+        locate(f"/examinations/{case.examination_id}")
+        return AssignmentOut.of(case)
 
     @routes.post(
         "/hand-out",
@@ -62,8 +70,8 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
         summary="Reserve a case for a reader; use /examinations/assign instead",
         deprecated=True,
     )
-    def hand_out(reader: CurrentReader, request: AssignmentRequest) -> AssignmentOut:
-        return assign(reader, request)
+    def hand_out(reader: CurrentReader, request: AssignmentRequest, locate: Locate) -> AssignmentOut:
+        return assign(reader, request, locate)
 
     @routes.get("/{examination}", summary="Get an examination")
     def get_examination(examination: str, reader: CurrentReader) -> ExaminationOut:
@@ -76,6 +84,26 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
     def edit(examination: str, reader: CurrentReader, request: EditRequest) -> EditOut:
         (edit,) = edit_examinations(catalog, [examination], request.values(), actor=reader.name, alone=request.alone)
         return EditOut.of(edit, read_examination(catalog, examination, reader.role))
+
+    @routes.head("/{examination}/image", include_in_schema=False)
+    @routes.get(
+        "/{examination}/image",
+        summary="Download the image of an examination: NIfTI",
+        response_class=FileResponse,
+        responses=FILE_RESPONSES,
+    )
+    def get_image(examination: str, reader: CurrentReader, request: Request) -> Response:
+        return send_recorded(request, catalog, reader, find_image(workspace, examination))
+
+    @routes.head("/{examination}/mask", include_in_schema=False)
+    @routes.get(
+        "/{examination}/mask",
+        summary="Download the mask of an examination: the newest accepted annotation of its acquisition",
+        response_class=FileResponse,
+        responses=FILE_RESPONSES,
+    )
+    def get_mask(examination: str, reader: CurrentReader, request: Request) -> Response:
+        return send_recorded(request, catalog, reader, find_current_mask(workspace, examination))
 
     @routes.get("/{examination}/annotations", summary="List the annotations of its acquisition, newest first")
     def list_annotations(

@@ -10,6 +10,7 @@ from fastapi.responses import PlainTextResponse
 from mrseg_label.api import paging
 from mrseg_label.api.requests import RoundRequest
 from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.http.locations import Locate, located
 from mrseg_label.http.readers import CurrentReader
 from mrseg_label.reports.documents.base import Page
 from mrseg_label.reports.documents.rounds import RoundDetail, RoundOut
@@ -28,27 +29,41 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
     def list_rounds(limit: paging.Limit = paging.LIMIT, cursor: paging.Cursor = None) -> Page[RoundOut]:
         return read_rounds(catalog, limit, cursor)
 
-    @routes.post("", status_code=status.HTTP_201_CREATED, summary="Start a round on all annotated cases (admin)")
-    def start_round(reader: CurrentReader, request: RoundRequest | None = None) -> RoundDetail:
-        final = request.final if request else False
-        return read_round(catalog, service.start(workspace, actor=reader.name, final=final))
+    @routes.post(
+        "",
+        status_code=status.HTTP_201_CREATED,
+        responses=located(201),
+        summary="Start a round on all annotated cases (admin)",
+    )
+    def start_round(reader: CurrentReader, locate: Locate, request: RoundRequest | None = None) -> RoundDetail:
+        number = service.start(workspace, actor=reader.name, final=request.final if request else False)
+        locate(f"/rounds/{number}")
+        return read_round(catalog, number)
 
     @routes.get("/{number}", summary="Get a round with the cases of its snapshot")
     def get_round(number: Number) -> RoundDetail:
         return read_round(catalog, number)
 
-    @routes.post("/{number}/cancel", status_code=status.HTTP_202_ACCEPTED, summary="Cancel a round (admin)")
-    def cancel_round(number: Number, reader: CurrentReader) -> RoundDetail:
+    @routes.post(
+        "/{number}/cancel",
+        status_code=status.HTTP_202_ACCEPTED,
+        responses=located(202),
+        summary="Cancel a round (admin)",
+    )
+    def cancel_round(number: Number, reader: CurrentReader, locate: Locate) -> RoundDetail:
         service.cancel(workspace, number, actor=reader.name)
+        locate(f"/rounds/{number}")
         return read_round(catalog, number)
 
     @routes.post(
         "/{number}/retry",
         status_code=status.HTTP_202_ACCEPTED,
+        responses=located(202),
         summary="Retry a failed or cancelled round (admin)",
     )
-    def retry_round(number: Number, reader: CurrentReader) -> RoundDetail:
+    def retry_round(number: Number, reader: CurrentReader, locate: Locate) -> RoundDetail:
         service.retry(workspace, number, actor=reader.name)
+        locate(f"/rounds/{number}")
         return read_round(catalog, number)
 
     @routes.get(

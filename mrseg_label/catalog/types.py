@@ -186,6 +186,13 @@ class Role(StrEnum):
     SERVICE = "service"  # a program that reads models and metrics
 
 
+class Scope(StrEnum):
+    """What an API key may fetch beside what its account may."""
+
+    IMAGES = "images"
+    MASKS = "masks"
+
+
 class CredentialKind(StrEnum):
     """How a credential is used."""
 

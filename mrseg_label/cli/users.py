@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -24,6 +25,7 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the a
 LabelOption = Annotated[
     str, typer.Option(help="Where it is used, such as 'Slicer, room 3' or 'nightly download of models'.")
 ]
+_SCOPES = ("images", "masks")
 _ROLES = ("radiologist", "reviewer", "admin", "service")
 RoleOption = Annotated[str, typer.Option(help=f"One of {', '.join(_ROLES)}.")]
 
@@ -60,9 +62,13 @@ def list_users(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -
         return
     rows = [(item.name, item.role, item.signs_in_by, item.provider_name, item.created, item.disabled) for item in found]
     print_table(("name", "role", "signs in with", "name there", "created", "disabled"), rows)
-    shown = [(key.id, key.account, key.kind, key.label, key.last_used) for item in found for key in item.credentials]
+    shown = [
+        (key.id, key.account, key.kind, key.label, ", ".join(key.scopes), key.last_used)
+        for item in found
+        for key in item.credentials
+    ]
     if shown:
-        print_table(("credential", "account", "kind", "label", "last used"), shown)
+        print_table(("credential", "account", "kind", "label", "may fetch", "last used"), shown)
 
 
 def disable(name: NameArgument, workspace: WorkspaceOption = HERE) -> None:
@@ -112,10 +118,22 @@ def sign_out(name: NameArgument, workspace: WorkspaceOption = HERE) -> None:
 
 
 def key(
-    name: NameArgument, label: LabelOption = "API key", workspace: WorkspaceOption = HERE, as_json: JsonOption = False
+    name: NameArgument,
+    label: LabelOption = "API key",
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"What the key may fetch as well: {' or '.join(_SCOPES)}; give it twice for both.",
+            show_default="neither",
+        ),
+    ] = None,
+    workspace: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
 ) -> None:
     """Create an API key for a service account; it is shown once."""
-    _create_credential("api_key", name, label, workspace, as_json)
+    for unknown in {*(scope or ())} - {*_SCOPES}:
+        raise typer.BadParameter(f"no scope {unknown!r} exists; choose from {', '.join(_SCOPES)}", param_hint="--scope")
+    _create_credential("api_key", name, label, workspace, as_json, scope or ())
 
 
 def app_password(
@@ -173,13 +191,16 @@ def register(app: typer.Typer) -> None:
     app.command("audit")(audit)
 
 
-def _create_credential(kind: str, name: str, label: str, workspace: Any, as_json: bool) -> None:
+def _create_credential(
+    kind: str, name: str, label: str, workspace: Any, as_json: bool, scopes: Sequence[str] = ()
+) -> None:
     from mrseg_label.accounts import credentials
-    from mrseg_label.catalog.types import CredentialKind
+    from mrseg_label.catalog.types import CredentialKind, Scope
     from mrseg_label.reports.documents.accounts import CredentialOut
 
     with opened(workspace) as work:
-        made, secret = credentials.make(work.catalog, name, CredentialKind(kind), label, actor=LOCAL)
+        chosen = {Scope(scope) for scope in scopes}
+        made, secret = credentials.make(work.catalog, name, CredentialKind(kind), label, actor=LOCAL, scopes=chosen)
     if as_json:
         print_json(CredentialOut.of(made).model_dump(mode="json") | {"secret": secret})
         return

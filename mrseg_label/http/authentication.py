@@ -98,7 +98,7 @@ class AuthenticationMiddleware:
             if not self._permissions.has_route(path):
                 raise NotFound("this server has no page or route at this address")
             permission = self._permissions.find(scope["method"], other_ending(path))
-        if permission is not None and permission.roles is not None and identity.role not in permission.roles:
+        if permission is not None and not permission.permits(identity.role, identity.scopes):
             raise Forbidden(
                 f"{identity.name} has the role {identity.role}, which is not permitted here. {permission.explain()}"
             )

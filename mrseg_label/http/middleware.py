@@ -12,6 +12,7 @@ from mrseg_label.accounts.tokens import signing_secret
 from mrseg_label.catalog import Catalog
 from mrseg_label.config import Settings, trusted_proxies
 from mrseg_label.http.authentication import AuthenticationMiddleware
+from mrseg_label.http.head import HeadMiddleware
 from mrseg_label.http.limits import LimitsMiddleware, SecurityHeadersMiddleware
 from mrseg_label.http.local_only import LocalOnlyMiddleware
 from mrseg_label.http.permissions import PermissionTable
@@ -42,15 +43,17 @@ def middleware_stack(
     proxies = trusted_proxies(settings.trusted_proxies)
     request_ids, headers = Middleware(RequestIdMiddleware), Middleware(SecurityHeadersMiddleware)
     public = Middleware(PublicAddressMiddleware, settings=settings, permissions=permissions)
+    heads = Middleware(HeadMiddleware, permissions=permissions)
     slashes = Middleware(TrailingSlashMiddleware, permissions=permissions)
     if sign_in is None:
-        return [request_ids, public, headers, Middleware(LocalOnlyMiddleware), limits, slashes]
+        return [request_ids, public, headers, Middleware(LocalOnlyMiddleware), heads, limits, slashes]
     forwarded = [Middleware(ProxyHeadersMiddleware, trusted_hosts=proxies)] if proxies else []
     return [
         request_ids,
         *forwarded,
         public,
         headers,
+        heads,
         Middleware(AuthenticationMiddleware, catalog=catalog, sign_in=sign_in, permissions=permissions),
         Middleware(OidcStateMiddleware, signing_secret(catalog), is_https(settings), public_prefix(settings)),
         limits,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mrseg_label.catalog.types import Role
+from mrseg_label.catalog.types import Role, Scope
 from mrseg_label.http import paths
 from mrseg_label.http.permissions import Permission, PermissionTable
 
@@ -17,6 +17,15 @@ _OWN_CASES = "Radiologists: cases assigned to them"
 _OWN = "Only your own"
 _OWN_PAGE = "Only from the server's own pages"
 _OWN_ANNOTATIONS = "Radiologists: only their own"
+
+
+def _file(path: str, roles: frozenset[Role], scope: Scope, note: str = "") -> tuple[Permission, Permission]:
+    """Permit the download of a file; HEAD has a route of its own, which reads nothing of it."""
+    return (
+        Permission("GET", path, roles, note=note, scope=scope),
+        Permission("HEAD", path, roles, note=note, scope=scope),
+    )
+
 
 PROTOCOL = (
     Permission("GET", "/", None),
@@ -98,17 +107,20 @@ REST = (
     Permission("GET", f"{paths.REST}/examinations/{{examination}}", EVERY_ROLE),
     Permission("PATCH", f"{paths.REST}/examinations/{{examination}}", ADMINS),
     Permission("GET", f"{paths.REST}/examinations/{{examination}}/annotations", EVERY_ROLE),
+    *_file(f"{paths.REST}/examinations/{{examination}}/image", REVIEWERS, Scope.IMAGES),
+    *_file(f"{paths.REST}/examinations/{{examination}}/mask", REVIEWERS, Scope.MASKS),
     Permission("POST", f"{paths.REST}/examinations/{{examination}}/return", READERS),
     Permission("POST", f"{paths.REST}/examinations/{{examination}}/release", READERS, note="Deprecated: use `return`"),
     Permission("POST", f"{paths.REST}/examinations/{{examination}}/unusable", READERS, note=_OWN_CASES),
     Permission("GET", f"{paths.REST}/annotations", EVERY_ROLE, note=_OWN_ANNOTATIONS),
     Permission("GET", f"{paths.REST}/annotations/{{annotation}}", EVERY_ROLE, note=_OWN_ANNOTATIONS),
-    Permission("GET", f"{paths.REST}/annotations/{{annotation}}/mask", READERS, note=_OWN_ANNOTATIONS),
+    *_file(f"{paths.REST}/annotations/{{annotation}}/mask", READERS, Scope.MASKS, _OWN_ANNOTATIONS),
     Permission("GET", f"{paths.REST}/annotations/{{annotation}}/compare/{{other}}", REVIEWERS),
     Permission("POST", f"{paths.REST}/annotations/{{annotation}}/accept", REVIEWERS),
     Permission("POST", f"{paths.REST}/annotations/{{annotation}}/reject", REVIEWERS),
     Permission("POST", f"{paths.REST}/annotations/{{annotation}}/withdraw", READERS, note=_OWN_ANNOTATIONS),
     Permission("POST", f"{paths.REST}/annotations/{{annotation}}/restore", REVIEWERS),
+    *_file(f"{paths.REST}/masks", REVIEWERS, Scope.MASKS),
     Permission("GET", f"{paths.REST}/progress", EVERY_ROLE),
     Permission("GET", f"{paths.REST}/metrics/learning-curve", EVERY_ROLE),
     Permission("GET", f"{paths.REST}/metrics/effort", EVERY_ROLE),

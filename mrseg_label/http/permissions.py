@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.routing import compile_path
 
-from mrseg_label.catalog.types import Role
+from mrseg_label.catalog.types import Role, Scope
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class Permission:
     ----------
     path : as the route declares it, such as ``/models/{version}``.
     roles : None if no sign-in is needed.
+    scope : an API key with it may call the route too, whatever the role of its account.
     ticket : whether the ticket of a case is enough, since Slicer downloads images without its access token.
     upload : whether a body of up to MAX_UPLOAD_MB is accepted.
     note : a further condition, for the documentation.
@@ -33,10 +34,15 @@ class Permission:
     upload: bool = False
     note: str = ""
     sign_in_page: str = ""
+    scope: Scope | None = None
     pattern: re.Pattern[str] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "pattern", compile_path(self.path)[0])
+
+    def permits(self, role: Role, scopes: Collection[Scope]) -> bool:
+        """Whether an account of that role may call the route, with a key of these scopes."""
+        return self.roles is None or role in self.roles or self.scope in scopes
 
     def explain(self) -> str:
         """Explain in words who may call the route."""
@@ -44,8 +50,9 @@ class Permission:
             return "No sign-in needed."
         roles = ", ".join(role for role in Role if role in self.roles)
         ticket = " The ticket of the case is enough." if self.ticket else ""
+        key = f", and API keys with the scope {self.scope}" if self.scope else ""
         note = f" {self.note}." if self.note else ""
-        return f"Permitted: {roles}.{ticket}{note}"
+        return f"Permitted: {roles}{key}.{ticket}{note}"
 
 
 def other_ending(path: str) -> str:
@@ -107,5 +114,7 @@ class PermissionTable:
         for item in self.permissions:
             allowed = ["yes" if item.roles is None else "ticket" if item.ticket else ""]
             allowed += ["yes" if item.roles is None or role in item.roles else "" for role in Role]
+            if item.scope is not None:
+                allowed[columns.index(Role.SERVICE)] = f"key: {item.scope}"
             lines.append(f"| `{item.method} {item.path}` | {' | '.join(allowed)} | {item.note} |")
         return "\n".join(lines) + "\n"

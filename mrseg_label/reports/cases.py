@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from sqlalchemy.orm import Session
 
@@ -57,13 +56,13 @@ def read_examination(catalog: Catalog, examination_id: str, role: Role | None = 
         There is no such examination.
     """
     with catalog.read() as session:
-        return _examination_documents(session, catalog, [_examination(session, examination_id)])[0].for_role(role)
+        return _examination_documents(session, catalog, [examination_row(session, examination_id)])[0].for_role(role)
 
 
 def read_acquisition_id(catalog: Catalog, examination_id: str) -> str:
     """Read which acquisition an examination belongs to. Raises as :func:`read_examination`."""
     with catalog.read() as session:
-        return _examination(session, examination_id).acquisition_id
+        return examination_row(session, examination_id).acquisition_id
 
 
 def read_annotations_of(
@@ -81,7 +80,7 @@ def read_annotations_of(
         The cursor does not come from this list.
     """
     with catalog.read() as session:
-        acquisition_id = _examination(session, examination_id).acquisition_id
+        acquisition_id = examination_row(session, examination_id).acquisition_id
         rows = annotation_rows.page_of_acquisition(session, acquisition_id, limit + 1, decode_number(cursor), author)
         found = _annotation_documents(session, rows, examination_id)
     return page_of(found, limit, lambda item: (item.number,))
@@ -112,7 +111,7 @@ def read_annotation(catalog: Catalog, annotation_id: str) -> AnnotationOut:
         There is no such annotation.
     """
     with catalog.read() as session:
-        return _annotation_documents(session, [_annotation(session, annotation_id)])[0]
+        return _annotation_documents(session, [annotation_row(session, annotation_id)])[0]
 
 
 def read_readings(workspace: OpenedWorkspace, first_id: str, second_id: str) -> ReadingsOut:
@@ -128,13 +127,8 @@ def read_readings(workspace: OpenedWorkspace, first_id: str, second_id: str) -> 
     return ReadingsOut.of(first_id, second_id, compare(workspace, first_id, second_id))
 
 
-def mask_file(workspace: OpenedWorkspace, annotation_id: str) -> Path:
-    """Find the stored mask of an annotation. Raises as :func:`read_annotation`."""
-    with workspace.catalog.read() as session:
-        return workspace.path(_annotation(session, annotation_id).path)
-
-
-def _examination(session: Session, examination_id: str) -> Examination:
+def examination_row(session: Session, examination_id: str) -> Examination:
+    """Return the row of an examination. Raises :class:`NotFound`."""
     # What cannot be an id of ours never reaches the database: PostgreSQL takes no NUL.
     row = examinations.get(session, examination_id) if examination_id.isprintable() else None
     if row is None:
@@ -142,7 +136,8 @@ def _examination(session: Session, examination_id: str) -> Examination:
     return row
 
 
-def _annotation(session: Session, annotation_id: str) -> Annotation:
+def annotation_row(session: Session, annotation_id: str) -> Annotation:
+    """Return the row of an annotation. Raises :class:`NotFound`."""
     row = annotation_rows.get(session, annotation_id) if annotation_id.isprintable() else None
     if row is None:
         raise NotFound(

@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, Query, UploadFile
 from fastapi.responses import FileResponse, Response
+from starlette.requests import Request
 
 from mrseg_label.errors import InvalidInput, NotFound
 from mrseg_label.files import receive
+from mrseg_label.http.downloads import send_file
 from mrseg_label.http.readers import CurrentIdentity
-from mrseg_monailabel.downloads import Download
 from mrseg_monailabel.params import parse_params, reader_of
 from mrseg_monailabel.protocol_app import ProtocolApp
 from mrseg_monailabel.routes.uploads import base_name, image_name, image_suffix
@@ -57,18 +58,20 @@ def router(app: ProtocolApp) -> APIRouter:
             return {"image": store.upload(image or image_name(file.filename), upload, reader)}
 
     @routes.get("/image", summary="Download an image", response_class=FileResponse)
-    def get_image(identity: CurrentIdentity, image: str, client_id: Client = "") -> Response:
-        return _send(store.image_file(image, reader_of({"client_id": client_id}, identity)))
+    def get_image(request: Request, identity: CurrentIdentity, image: str, client_id: Client = "") -> Response:
+        return send_file(request, store.image_file(image, reader_of({"client_id": client_id}, identity)))
 
     @routes.head("/image", summary="Check that an image exists, and its checksum", include_in_schema=False)
-    def head_image(identity: CurrentIdentity, image: str, check_sum: str = "", client_id: Client = "") -> Response:
+    def head_image(
+        request: Request, identity: CurrentIdentity, image: str, check_sum: str = "", client_id: Client = ""
+    ) -> Response:
         stored = store.image_file(image, reader_of({"client_id": client_id}, identity))
         algorithm, _, digest = check_sum.rpartition(":")
         if algorithm.upper() not in ("", "SHA256"):
             raise InvalidInput(f"checksums are SHA256, not {algorithm!r:.40}")
         if digest and digest.lower() != stored.digest:
             raise NotFound(f"the checksum of image {image!r:.80} is SHA256:{stored.digest}, not the one in check_sum")
-        return _send(stored)
+        return send_file(request, stored)
 
     @routes.get("/image/info", summary="Describe an image")
     def image_info(identity: CurrentIdentity, image: str, client_id: Client = "") -> dict[str, Any]:
@@ -96,23 +99,19 @@ def router(app: ProtocolApp) -> APIRouter:
         summary="Download a pre-segmentation (original) or the newest accepted annotation (final)",
         response_class=FileResponse,
     )
-    def get_label(identity: CurrentIdentity, label: str, tag: str = "final", client_id: Client = "") -> Response:
-        return _send(store.label_file(label, tag, reader_of({"client_id": client_id}, identity)))
+    def get_label(
+        request: Request, identity: CurrentIdentity, label: str, tag: str = "final", client_id: Client = ""
+    ) -> Response:
+        return send_file(request, store.label_file(label, tag, reader_of({"client_id": client_id}, identity)))
 
     @routes.head("/label", summary="Check that a label exists", include_in_schema=False)
     def head_label(
-        identity: CurrentIdentity, tag: str, image: str = "", label: str = "", client_id: Client = ""
+        request: Request, identity: CurrentIdentity, tag: str, image: str = "", label: str = "", client_id: Client = ""
     ) -> Response:
-        return _send(store.label_file(image or label, tag, reader_of({"client_id": client_id}, identity)))
+        return send_file(request, store.label_file(image or label, tag, reader_of({"client_id": client_id}, identity)))
 
     @routes.get("/label/info", summary="Describe a label")
     def label_info(identity: CurrentIdentity, label: str, tag: str = "final", client_id: Client = "") -> dict[str, Any]:
         return store.label_info(label, tag, reader_of({"client_id": client_id}, identity))
 
     return routes
-
-
-def _send(stored: Download) -> FileResponse:
-    # The address has no digest in it, so a browser must ask again; with the digest as ETag the answer is short.
-    headers = {"ETag": f'"{stored.digest}"', "Cache-Control": "private, no-cache"}
-    return FileResponse(stored.path, media_type=stored.media_type, filename=stored.name, headers=headers)

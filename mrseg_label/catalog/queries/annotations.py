@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Subquery, func, select
+from sqlalchemy import Select, Subquery, func, select
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.queries import concepts
@@ -15,6 +17,24 @@ from mrseg_label.catalog.types import AnnotationState, Position
 
 # The newest such annotation is the acquisition's mask: accepted, and not a second reading.
 _MAY_BE_MASK = (Annotation.state == AnnotationState.ACCEPTED, Annotation.is_final)
+
+
+@dataclass(frozen=True)
+class MaskFilter:
+    """Whose masks are wanted; None does not restrict.
+
+    Attributes
+    ----------
+    model : the version whose pre-segmentation the reader started from.
+    since, until : of the submission; until is not included.
+    every_annotation : also annotations that are not the mask of their case.
+    """
+
+    model: str | None = None
+    author: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    every_annotation: bool = False
 
 
 def get(session: Session, annotation_id: str) -> Annotation | None:
@@ -128,6 +148,27 @@ def page(
     if author is not None:
         query = query.where(Annotation.author == author)
     return session.scalars(newest_first(query, Annotation.created_at, Annotation.id, after).limit(limit)).all()
+
+
+def masks(
+    session: Session, wanted: MaskFilter, limit: int, after: Position | None = None
+) -> Sequence[tuple[Annotation, Acquisition]]:
+    """Annotations whose masks are wanted, with their cases, newest first; of cases that are included."""
+    query: Select[Any] = select(Annotation, Acquisition)  # type: ignore[assignment]
+    query = query.join(Acquisition, Acquisition.id == Annotation.acquisition_id).where(concepts.is_included())
+    if not wanted.every_annotation:
+        newest = newest_finals()
+        of_case = (newest.c.acquisition_id == Annotation.acquisition_id) & (newest.c.number == Annotation.number)
+        query = query.join(newest, of_case)
+    for column, value in ((Annotation.model_version, wanted.model), (Annotation.author, wanted.author)):
+        if value is not None:
+            query = query.where(column == value)
+    if wanted.since is not None:
+        query = query.where(Annotation.created_at >= wanted.since)
+    if wanted.until is not None:
+        query = query.where(Annotation.created_at < wanted.until)
+    query = newest_first(query, Annotation.created_at, Annotation.id, after).limit(limit)
+    return [(annotation, case) for annotation, case in session.execute(query).unique()]
 
 
 def _newest(session: Session, *conditions: Any) -> Annotation | None:

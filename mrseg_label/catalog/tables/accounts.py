@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ForeignKey, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -42,6 +43,7 @@ class Credential(Base):
     digest: Mapped[str] = mapped_column(
         String(64), unique=True
     )  # SHA-256 is enough: the secret has 100 random bits or more
+    scopes: Mapped[list[Any]] = mapped_column(default=list)  # of an API key: names of ``types.Scope``
     created_at: Mapped[datetime] = mapped_column(default=now)
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel, Field
 
 from mrseg_label.catalog.tables import Account, Credential
-from mrseg_label.catalog.types import CredentialKind, Role
+from mrseg_label.catalog.types import CredentialKind, Role, Scope
 from mrseg_label.reports.documents.base import Moment
 
 
@@ -18,6 +18,7 @@ class CredentialOut(BaseModel):
     account: str
     kind: CredentialKind
     label: str = Field(description="what it is for")
+    scopes: list[Scope] = Field(description="what an API key may fetch beside what its account may")
     created: Moment
     last_used: Moment | None
 
@@ -29,6 +30,7 @@ class CredentialOut(BaseModel):
             account=row.account_name,
             kind=row.kind,
             label=row.label,
+            scopes=[scope for scope in Scope if scope.value in row.scopes],
             created=row.created_at,
             last_used=row.last_used_at,
         )

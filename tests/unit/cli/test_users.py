@@ -12,7 +12,7 @@ import pytest
 from mrseg_label.accounts.sign_in import SignIn
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.catalog.tables import Assignment
-from mrseg_label.catalog.types import Role
+from mrseg_label.catalog.types import Role, Scope
 from mrseg_label.cli import main
 from mrseg_label.errors import Unauthorized
 from mrseg_label.workspace import Workspace
@@ -93,11 +93,14 @@ def test_a_life_of_an_account(users: Any, folder: Path) -> None:
     for name, role in (("chief", "admin"), ("ada", "radiologist")):
         assert users("add", name, "--role", role, typed=twice())[0] == 0
     assert users("add", "robot", "--role", "service")[0] == 0
-    key = json.loads(users("key", "robot", "--label", "nightly download", "--json")[1])
+    key = json.loads(users("key", "robot", "--label", "nightly download", "--scope", "masks", "--json")[1])
+    assert key["scopes"] == ["masks"] and "masks" in users("list")[1]
+    assert users("key", "robot", "--scope", "models")[0] == 2
     shown = users("app-password", "ada")[1].strip()
     opened = open_workspace(folder)
     sign_in = SignIn(opened.catalog, 1.0)
     assert sign_in.identify(key["secret"]).name == "robot"
+    assert sign_in.identify(key["secret"]).scopes == {Scope.MASKS}
     token = sign_in.sign_in_with_password("ada", shown, "test")
     assert sign_in.identify(token).name == "ada"
     assert users("role", "ada", "--role", "reviewer")[0] == 0

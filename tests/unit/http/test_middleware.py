@@ -31,6 +31,7 @@ def test_requests_get_their_id_first_and_are_limited_last(tmp_path: Path) -> Non
         "RequestIdMiddleware",
         "PublicAddressMiddleware",
         "SecurityHeadersMiddleware",
+        "HeadMiddleware",
         "AuthenticationMiddleware",
         "OidcStateMiddleware",
         "LimitsMiddleware",
@@ -51,6 +52,7 @@ def test_without_sign_in_no_forwarding_header_is_believed(tmp_path: Path) -> Non
         "PublicAddressMiddleware",
         "SecurityHeadersMiddleware",
         "LocalOnlyMiddleware",
+        "HeadMiddleware",
         "LimitsMiddleware",
         "TrailingSlashMiddleware",
     ]

@@ -1,0 +1,75 @@
+"""Stored files as clients download them: images and masks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.queries import annotations as rows
+from mrseg_label.errors import NotFound
+from mrseg_label.reports.cases import annotation_row, examination_row
+
+SUFFIX = ".nii.gz"
+
+
+@dataclass(frozen=True)
+class Download:
+    """A stored file and the name under which the client gets it.
+
+    Attributes
+    ----------
+    path : in the workspace; read only.
+    name : file name for the client, with suffix.
+    digest : SHA-256 of the file.
+    """
+
+    path: Path
+    name: str
+    digest: str
+
+    @property
+    def media_type(self) -> str:
+        """The type of the file; never a Content-Encoding, since Slicer wants a compressed file as it is."""
+        return "application/gzip" if self.name.endswith(".gz") else "application/octet-stream"
+
+
+def find_image(workspace: OpenedWorkspace, examination_id: str) -> Download:
+    """Find the stored image of an examination.
+
+    Raises
+    ------
+    NotFound
+        There is no such examination.
+    """
+    with workspace.catalog.read() as session:
+        row = examination_row(session, examination_id)
+    return Download(workspace.path(row.path), f"{row.id}{SUFFIX}", row.digest)
+
+
+def find_mask(workspace: OpenedWorkspace, annotation_id: str) -> Download:
+    """Find the mask of an annotation.
+
+    Raises
+    ------
+    NotFound
+        There is no such annotation.
+    """
+    with workspace.catalog.read() as session:
+        row = annotation_row(session, annotation_id)
+    return Download(workspace.path(row.path), f"{row.id}{SUFFIX}", row.digest)
+
+
+def find_current_mask(workspace: OpenedWorkspace, examination_id: str) -> Download:
+    """Find the mask of an examination: the newest accepted annotation of its acquisition.
+
+    Raises
+    ------
+    NotFound
+        There is no such examination, or no accepted annotation of it.
+    """
+    with workspace.catalog.read() as session:
+        row = rows.final(session, examination_row(session, examination_id).acquisition_id)
+    if row is None:
+        raise NotFound(f"the case of {examination_id} has no accepted annotation yet")
+    return Download(workspace.path(row.path), f"{row.id}{SUFFIX}", row.digest)
