@@ -178,17 +178,16 @@ def _move(session: Session, examination: Examination, wanted: Mapping[str, Any],
         session.flush()
     if person is not old:
         _settle_split(session, source, old, person, edit)
+    grid = Geometry.from_json(examination.geometry)
     stored = [
         other for other in acquisitions.of_participant(session, person.id, wanted["station"]) if other.id != source.id
     ]
-    target, number, _ = find_acquisition(
-        stored, wanted["session"], examination.sequence, Geometry.from_json(examination.geometry)
-    )
+    target, number, _ = find_acquisition(stored, wanted["session"], examination.sequence, grid.matches)
     joins = target is not None and len(moved) == 1 and bool(target.excluded_at) == bool(source.excluded_at)
     if target is not None and joins and (len(channels) > 1 or _may_dissolve(session, source)):
         _join(session, examination, source, target, edit)
     elif len(moved) < len(channels):
-        number = find_acquisition(stored, wanted["session"], "", Geometry.from_json(examination.geometry))[1]
+        number = find_acquisition(stored, wanted["session"], "", grid.matches)[1]
         fresh = add_acquisition(session, person, wanted["session"], wanted["station"], examination.sequence, number)
         session.flush()
         _join(session, examination, source, fresh, edit)
@@ -198,7 +197,7 @@ def _move(session: Session, examination: Examination, wanted: Mapping[str, Any],
                 f"acquisition {target.id} has channels on the same grid, but this one has work of readers, several channels "
                 "or another exclusion, so the two stay apart"
             )
-            number = find_acquisition(stored, wanted["session"], "", Geometry.from_json(examination.geometry))[1]
+            number = find_acquisition(stored, wanted["session"], "", grid.matches)[1]
         _take_exclusion(source, old, person, edit)
         source.participant = person
         set_key(source, person.code, wanted["session"], wanted["station"], number)

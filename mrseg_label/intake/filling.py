@@ -66,7 +66,9 @@ def fill_in(session: Session, named: NamedImage, present: Sequence[Examination],
             "station": examination.acquisition.station,
             "sequence": examination.sequence,
         }
-        for name, value in (("session", named.session), ("station", named.station), ("sequence", named.sequence)):
+        # The session of DICOM files has a token of the study, which a converted copy cannot have.
+        session_name = named.session if named.series is None else ""
+        for name, value in (("session", session_name), ("station", named.station), ("sequence", named.sequence)):
             if value and not before[name]:
                 wanted[name] = value
             elif value and value != before[name]:

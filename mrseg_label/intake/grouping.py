@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sqlalchemy.orm import Session
 
@@ -34,13 +34,14 @@ def set_key(acquisition: Acquisition, code: str, session_name: str, station: str
 
 
 def find_acquisition(
-    stored: Sequence[Acquisition], session_name: str, sequence: str, geometry: Geometry
+    stored: Sequence[Acquisition], session_name: str, sequence: str, is_on_grid: Callable[[Geometry], bool]
 ) -> tuple[Acquisition | None, int, bool]:
     """Find the acquisition that an image is a channel of.
 
     Parameters
     ----------
     stored : acquisitions of the image's participant and station.
+    is_on_grid : whether the image is on a grid.
 
     Returns
     -------
@@ -58,7 +59,7 @@ def find_acquisition(
         channels = acquisition.examinations
         if not sequence or not all(channel.sequence for channel in channels):
             continue  # only names of sequences tell that two images were taken together
-        if not channels or not geometry.matches(Geometry.from_json(channels[0].geometry)):
+        if not channels or not is_on_grid(Geometry.from_json(channels[0].geometry)):
             continue
         if sequence not in {channel.sequence for channel in channels}:
             return acquisition, number, False

@@ -82,7 +82,7 @@ class Recorder:
         named, warnings = image.named, [*image.warnings, *self._twins.warn_of(session, image)]
         participant, stored_acquisitions = self._find_or_add_participant(session, named)
         acquisition, number, is_repeat = find_acquisition(
-            stored_acquisitions, named.session, named.sequence, image.geometry
+            stored_acquisitions, named.session, named.sequence, image.geometry.matches
         )
         if is_repeat:
             warnings.append(

@@ -24,6 +24,7 @@ from mrseg_label.intake.editing import edit_examinations
 from mrseg_label.intake.exclusion import exclude
 from mrseg_label.intake.options import ImportOptions, ImportReport, MatchIds
 from mrseg_label.intake.service import import_paths, register_upload
+from tests.support import dicom_files as dcm
 from tests.support.catalog_rows import add_annotation, add_round
 
 
@@ -286,3 +287,20 @@ def test_the_command_and_its_document(opened: OpenedWorkspace, tmp_path: Path) -
     assert first["changes"] == {"sex": {"before": None, "after": "F"}}
     assert second["changes"] == {}
     assert first["examination"]["participant"] == "P1"
+
+
+def test_dicom_of_a_stored_conversion_does_not_part_its_channels(opened: OpenedWorkspace, tmp_path: Path) -> None:
+    affine = np.array([[-1.5, 0, 0, 30], [0, -2.5, 0, 20], [0, 0, 4.0, 100], [0, 0, 0, 1]])
+    for seed, name in enumerate(("x_in", "x_opp")):
+        path = tmp_path / f"d/P1/{name}.nii.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nib.save(nib.Nifti1Image(dcm.noise(seed), affine), path)
+    pattern = ImportOptions(pattern="{participant}/{station}_{sequence}")
+    found = ids_by_name(import_paths(opened, [tmp_path / "d"], pattern))
+    dcm.save(tmp_path / "dicom", dcm.series(dcm.noise(0), SeriesDescription="t1_vibe_dixon_W"))
+    report = import_paths(opened, [tmp_path / "dicom"], ImportOptions(participant="P1"))
+    assert report.unchanged == 1
+    assert ["the sequence is 'in' in the catalogue, but 'water'" in entry.reason for entry in report.passed_over] == [
+        True
+    ]
+    assert acquisition_of(opened, found["x_in"]) == acquisition_of(opened, found["x_opp"])

@@ -63,7 +63,10 @@ MASK_UPLOAD = (
     "mrseg_label/annotation/record.py",
 )
 # Each counts as one file: whichever of its modules is crossed first.
-LIBRARIES = (("mrseg_label/imaging/",), ("mrseg_label/workspace.py", "mrseg_label/files.py"))
+LIBRARIES = (
+    ("mrseg_label/imaging/",),
+    ("mrseg_label/workspace.py", "mrseg_label/files.py", "mrseg_label/private.py"),
+)
 PACKAGES = tuple(Path(package.__path__[0]) for package in (mrseg_label, mrseg_monailabel))
 
 
