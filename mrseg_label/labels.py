@@ -1,14 +1,13 @@
 """The label scheme: the structures that a workspace annotates, read from a TSV file or nnU-Net's ``dataset.json``.
 
 Columns: ``id`` (1 to N without gaps), ``name`` (as people write it; files and documents use a key made from it), ``region``, ``paired_with`` (the structure on the other side),
-``color`` (``#rrggbb``; optional), and any number of columns ``<label set>_ids`` or ``<label set>_id`` with the ids
+``color`` (``#rrggbb``; where it is missing, one that differs from the others), and any number of columns ``<label set>_ids`` or ``<label set>_id`` with the ids
 of the same structure in another label set, separated by commas. The default is Table 2 of Häntze et al. 2024
 (arXiv 2405.06463). Outside of tests and the phantom no code depends on the number or the names of structures.
 """
 
 from __future__ import annotations
 
-import colorsys
 import csv
 import hashlib
 import io
@@ -164,14 +163,11 @@ class LabelScheme:
             raise LabelError(
                 f"{source}: the first line must name tab-separated columns, id and name among them; found {columns}"
             )
-        structures = [
-            _structure(row, columns, f"{source}, line {line}")
-            for line, row in enumerate(reader, start=2)
-            if any(row.values())
-        ]
-        structures = _with_pairs(structures)
+        rows = [(line, row) for line, row in enumerate(reader, start=2) if any(row.values())]
+        structures = _with_pairs([_structure(row, columns, f"{source}, line {line}") for line, row in rows])
         _check(structures, source)
-        return cls(tuple(structures), text)
+        missing = [position for position, (_, row) in enumerate(rows, start=1) if not (row.get("color") or "").strip()]
+        return cls(tuple(_with_colors(structures, missing)), text)
 
 
 def _structure(row: dict[str, str | None], columns: Sequence[str], where: str) -> Structure:
@@ -191,6 +187,7 @@ def _structure(row: dict[str, str | None], columns: Sequence[str], where: str) -
     color = cell("color")
     if color and not _COLOR.fullmatch(color):
         raise LabelError(f"{where}: color must look like #a0b1c2, not {color!r}")
+    red, green, blue = bytes.fromhex(color[1:] or "808080")
     foreign: dict[str, tuple[int, ...]] = {}
     for column in columns:
         label_set = column.removesuffix("_ids").removesuffix("_id")
@@ -211,7 +208,7 @@ def _structure(row: dict[str, str | None], columns: Sequence[str], where: str) -
         display_name=name if name != key else "",
         region=cell("region"),
         paired_with=cell("paired_with") or None,
-        color=_rgb(color) if color else _spread_color(number),
+        color=(red, green, blue),
         foreign_ids=foreign,
     )
 
@@ -256,14 +253,15 @@ def _table_of_dataset(text: str, source: str) -> str:
     return table.getvalue()
 
 
-def _rgb(color: str) -> tuple[int, int, int]:
-    return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
+def _with_colors(structures: list[Structure], missing: list[int]) -> list[Structure]:
+    """Give the structures with these ids colours that differ from all others."""
+    if not missing:
+        return structures
+    from mrseg_label.colors import distinct  # imported here: NumPy is behind it
 
-
-def _spread_color(number: int) -> tuple[int, int, int]:
-    # Steps of the golden angle keep neighbouring ids far apart on the colour circle.
-    red, green, blue = colorsys.hsv_to_rgb((number * 0.61803398875) % 1, 0.6, 0.9)
-    return round(red * 255), round(green * 255), round(blue * 255)
+    taken = [structure.color for structure in structures if structure.id not in missing]
+    chosen = dict(zip(missing, distinct(len(missing), taken), strict=True))
+    return [replace(structure, color=chosen.get(structure.id, structure.color)) for structure in structures]
 
 
 def _check(structures: list[Structure], source: str) -> None:

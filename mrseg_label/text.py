@@ -1,9 +1,10 @@
-"""Names and tables that are not UTF-8: old Windows shares, archives and spreadsheets."""
+"""Names and tables that are not UTF-8 (old Windows shares, archives and spreadsheets), and lists in messages."""
 
 from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Iterable
 
 # A byte of a file name that is not UTF-8, as Python represents it.
 _FOREIGN_BYTES = re.compile("[\udc80-\udcff]+")
@@ -21,6 +22,13 @@ def readable(text: str) -> str:
         return text
     text = _FOREIGN_BYTES.sub(lambda match: _decode(match[0].encode("utf-8", "surrogateescape")), text)
     return _LONE_SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def listed(items: Iterable[object], shown: int) -> str:
+    """Join items with commas; where they are more than ``shown``, say how many are left out."""
+    texts = [str(item) for item in items]
+    left_out = len(texts) - shown
+    return ", ".join(texts[:shown]) + (f" and {left_out:,} more" if left_out > 0 else "")
 
 
 def decode_text(data: bytes) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from mrseg_label.errors import InvalidInput, LabelError
 from mrseg_label.labels import LabelScheme
 from mrseg_label.segments.names import NameTable, check_name
+from mrseg_label.text import listed
 
 NOTHING = "-"  # in a map: the label means no structure of the scheme
 ANY = "*"  # in a map: every label that is neither listed nor known by its name
@@ -136,7 +137,7 @@ def _translated(given: Mapping[str, str], labels: Mapping[str, int], table: Name
         found = ANY if label == ANY else label if label in labels else folded.get(label.casefold())
         if found is None:
             raise InvalidInput(
-                f"the map names the label {label!r}, which the model lacks; it has: {', '.join(list(labels)[:40])}"
+                f"the map names the label {label!r}, which the model lacks; it has: {listed(labels, 40)}"
             )
         match = None if structure == NOTHING else table.match(structure)
         if match is None and structure != NOTHING:
@@ -149,10 +150,9 @@ def _translated(given: Mapping[str, str], labels: Mapping[str, int], table: Name
 
 
 def _unknown(unknown: list[str], scheme: LabelScheme) -> str:
-    shown = ", ".join(map(repr, unknown[:_SHOWN]))
-    more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
+    shown = listed(map(repr, unknown), _SHOWN)
     return (
-        f"{len(unknown)} of the model's labels are no structure of this workspace's label scheme: {shown}{more}. Write a "
+        f"{len(unknown)} of the model's labels are no structure of this workspace's label scheme: {shown}. Write a "
         f"text file with a line such as '{unknown[0]} = {scheme.names[0]}' for each of them, or '{unknown[0]} = {NOTHING}' "
         f"to leave it out ('{ANY} = {NOTHING}' leaves out the rest), and give it as --labels FILE"
     )

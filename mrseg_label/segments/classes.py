@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mrseg_label.errors import LabelError
 from mrseg_label.segments.names import NameTable
+from mrseg_label.text import listed
 
 _LISTED = 5
 
@@ -72,7 +73,7 @@ def assign_structures(table: NameTable, names: Sequence[str], *, partial: bool) 
             continue
         structures |= dict.fromkeys(positions, structure)
         if missing:
-            more = f" and {len(missing) - _LISTED} more" if len(missing) > _LISTED else ""
-            listed = ", ".join(missing[:_LISTED])
-            incomplete.append(f"{structure} is made of {len(positions)} of its classes; {listed}{more} are missing")
+            incomplete.append(
+                f"{structure} is made of {len(positions)} of its classes; {listed(missing, _LISTED)} are missing"
+            )
     return Assigned(structures, tuple(incomplete))

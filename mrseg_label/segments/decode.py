@@ -28,6 +28,7 @@ from mrseg_label.segments.files import (
     read_segmentation,
 )
 from mrseg_label.segments.names import NameTable, check_name, is_ignored
+from mrseg_label.text import listed
 
 
 @dataclass(frozen=True)
@@ -247,8 +248,8 @@ def _positions(layer: NDArray[np.uint16], index: int, segments: Sequence[Segment
     nameless = [int(value) for value in present if value and value not in positions]
     if nameless:
         raise LabelError(
-            f"voxels with the value{'s' if len(nameless) > 1 else ''} {', '.join(map(str, nameless[:20]))} have no name: "
-            f"{len(segments)} segments are listed ({', '.join(s.name for s in segments[:60]) or 'none'}); "
+            f"voxels with the value{'s' if len(nameless) > 1 else ''} {listed(nameless, 20)} have no name: "
+            f"{len(segments)} segments are listed ({listed((s.name for s in segments), 60) or 'none'}); "
             "the k-th listed segment has the value k"
         )
     return table[layer]

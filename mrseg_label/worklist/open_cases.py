@@ -20,6 +20,7 @@ from mrseg_label.catalog.queries import audit
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Assignment, Examination
 from mrseg_label.clock import iso
+from mrseg_label.text import listed
 from mrseg_label.worklist.assignments import Assigner
 
 SHOWN = 3  # of the open cases in a message
@@ -76,5 +77,4 @@ def explain_none_left(session: Session, reader: Reader, moment: datetime, ends: 
 
 
 def _names(cases: Sequence[tuple[Assignment, Examination]]) -> str:
-    names = [examination.id for _, examination in cases[:SHOWN]]
-    return ", ".join(names) + (f" and {len(cases) - SHOWN} more" if len(cases) > SHOWN else "")
+    return listed((examination.id for _, examination in cases), SHOWN)

@@ -1,9 +1,14 @@
 """The label scheme is data: the default, another, and files that break a rule."""
 
+import colorsys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import skimage.color
+from numpy.typing import NDArray
 
+from mrseg_label.colors import distances
 from mrseg_label.errors import LabelError
 from mrseg_label.labels import TOTALSEGMENTATOR_TOTAL, LabelScheme
 from mrseg_label.segments.names import NameTable
@@ -29,9 +34,75 @@ def test_totalsegmentator_classes_merge_by_id() -> None:
     assert table[90] == 0  # brain
 
 
-def test_colors_differ() -> None:
-    colors = [structure.color for structure in LabelScheme.default()]
-    assert len(set(colors)) == len(colors)
+# What lies beside what in the trunk, the left and the right one of each pair meant.
+NEIGHBOURS = """
+spleen: left_kidney stomach pancreas left_adrenal_gland left_lung colon portal_vein_and_splenic_vein
+liver: right_kidney gallbladder stomach pancreas right_adrenal_gland left_lung right_lung heart aorta inferior_vena_cava
+liver: portal_vein_and_splenic_vein esophagus small_bowel duodenum colon spine right_autochthonous_muscle
+stomach: left_kidney pancreas left_adrenal_gland left_lung heart aorta esophagus small_bowel duodenum colon
+heart: left_lung right_lung aorta inferior_vena_cava esophagus
+pancreas: duodenum small_bowel colon aorta inferior_vena_cava portal_vein_and_splenic_vein
+gallbladder: duodenum colon stomach
+aorta: inferior_vena_cava spine left_iliac_artery right_iliac_artery esophagus left_iliopsoas_muscle
+inferior_vena_cava: right_iliac_vena left_iliac_vena right_iliac_artery spine duodenum right_iliopsoas_muscle
+left_kidney: left_adrenal_gland left_iliopsoas_muscle left_autochthonous_muscle colon
+right_kidney: right_adrenal_gland right_iliopsoas_muscle right_autochthonous_muscle colon duodenum
+small_bowel: duodenum colon urinary_bladder left_iliopsoas_muscle right_iliopsoas_muscle
+left_iliac_artery: left_iliac_vena left_iliopsoas_muscle
+right_iliac_artery: right_iliac_vena right_iliopsoas_muscle
+spine: sacrum left_autochthonous_muscle right_autochthonous_muscle left_iliopsoas_muscle right_iliopsoas_muscle
+sacrum: left_hip right_hip left_gluteus_maximus right_gluteus_maximus
+left_hip: left_femur left_iliopsoas_muscle left_gluteus_maximus left_gluteus_medius left_gluteus_minimus urinary_bladder
+right_hip: right_femur right_iliopsoas_muscle right_gluteus_maximus right_gluteus_medius right_gluteus_minimus
+left_gluteus_medius: left_gluteus_minimus left_gluteus_maximus
+right_gluteus_medius: right_gluteus_minimus right_gluteus_maximus
+left_femur: left_iliopsoas_muscle left_gluteus_minimus
+right_femur: right_iliopsoas_muscle right_gluteus_minimus
+"""
+
+
+def apart(scheme: LabelScheme) -> NDArray[np.float64]:
+    """Distance of every two colours; infinite between a colour and itself."""
+    colors = np.array([structure.color for structure in scheme], np.uint8)
+    found = distances(colors, colors)
+    np.fill_diagonal(found, np.inf)
+    return found
+
+
+def test_colors_of_neighbours_are_told_apart() -> None:
+    scheme = LabelScheme.default()
+    found = apart(scheme)
+    assert found.min() >= 18
+    for line in NEIGHBOURS.strip().splitlines():
+        name, _, others = line.partition(": ")
+        for other in others.split():
+            assert found[scheme[name].id - 1, scheme[other].id - 1] >= 30, (name, other)
+    # The same in the formula that is the standard today.
+    lab = skimage.color.rgb2lab(np.array([structure.color for structure in scheme], np.uint8)[None])[0]
+    for index, color in enumerate(lab):
+        rest = np.delete(lab, index, axis=0)
+        assert skimage.color.deltaE_ciede2000(color, rest).min() >= 7, scheme.names[index]
+
+
+def test_colors_of_a_pair_are_related() -> None:
+    scheme = LabelScheme.default()
+    for structure in scheme:
+        if structure.paired_with:
+            hues = [colorsys.rgb_to_hsv(*one.color)[0] for one in (structure, scheme[structure.paired_with])]
+            assert min((hues[0] - hues[1]) % 1, (hues[1] - hues[0]) % 1) < 0.2, structure.name
+
+
+@pytest.mark.parametrize(("count", "least"), [(2, 60), (10, 40), (40, 18), (117, 10), (254, 6)])
+def test_structures_without_colors_get_ones_that_differ(count: int, least: float) -> None:
+    scheme = LabelScheme.parse("id\tname\n" + "".join(f"{k}\ts{k}\n" for k in range(1, count + 1)))
+    assert apart(scheme).min() >= least
+    assert scheme.structures == LabelScheme.parse(scheme.text).structures  # the same with every start
+
+
+def test_given_colors_stay_and_the_others_keep_away_from_them() -> None:
+    scheme = LabelScheme.parse("id\tname\tcolor\n1\ta\t\n2\tb\t#ff0000\n3\tc\t\n4\td\t#808080\n")
+    assert scheme["b"].color == (255, 0, 0) and scheme["d"].color == (128, 128, 128)
+    assert apart(scheme).min() >= 40
 
 
 def test_another_scheme_of_two(tmp_path: Path) -> None:

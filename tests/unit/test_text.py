@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from mrseg_label.text import decode_text, is_foreign, readable
+from mrseg_label.text import decode_text, is_foreign, listed, readable
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,10 @@ def test_the_encoding_of_a_table() -> None:
     for encoding in ("utf-8", "utf-8-sig", "utf-16", "cp1252", "latin-1"):
         assert decode_text(text.encode(encoding)) == text
         assert is_foreign(text.encode(encoding)) == (encoding in ("cp1252", "latin-1"))
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, ""), (1, "0"), (3, "0, 1, 2"), (4, "0, 1, 2 and 1 more"), (2003, "0, 1, 2 and 2,000 more")]
+)
+def test_a_list_that_is_cut_says_how_much_it_leaves_out(count: int, text: str) -> None:
+    assert listed(range(count), 3) == text

@@ -10,7 +10,7 @@ from pathlib import Path
 from mrseg_label.errors import InvalidInput, LabelError
 from mrseg_label.intake.images import MaskLabels
 from mrseg_label.segments.files import MAX_LABEL
-from mrseg_label.text import decode_text
+from mrseg_label.text import decode_text, listed
 
 _VALUE_COLUMNS = ("id", "value", "label", "index", "labelvalue")
 _NAME_COLUMNS = ("name", "structure", "label_name", "labelname")
@@ -42,9 +42,11 @@ def read_label_list(path: Path) -> MaskLabels:
     labels = [(value, name) for value, name in pairs if value != 0]
     values, names = [value for value, _ in labels], [name.casefold() for _, name in labels]
     if not labels or len(set(values)) != len(values) or len(set(names)) != len(names):
-        raise LabelError(f"{path}: each value and each name must occur once; found {labels[:10]}")
+        raise LabelError(f"{path}: each value and each name must occur once; found {listed(labels, 10)}")
     if min(values) < 1 or max(values) > MAX_LABEL or not all(names):
-        raise LabelError(f"{path}: values must lie between 1 and {MAX_LABEL} and have names; found {labels[:10]}")
+        raise LabelError(
+            f"{path}: values must lie between 1 and {MAX_LABEL} and have names; found {listed(labels, 10)}"
+        )
     return sorted(labels)
 
 

@@ -18,6 +18,7 @@ from mrseg_label.maintenance.checks.permissions import check_permissions, check_
 from mrseg_label.maintenance.checks.settings import check_settings
 from mrseg_label.maintenance.checks.sign_in import check_sign_in
 from mrseg_label.maintenance.sweep import sweep
+from mrseg_label.text import listed
 from mrseg_label.workspace import Workspace
 
 LOW_DISK_GB = 20.0
@@ -111,11 +112,10 @@ def check_leftovers(workspace: OpenedWorkspace) -> Check:
     removed = f"; removed {len(left.removed)} temporary files older than a day" if left.removed else ""
     if not left.without_row:
         return Check("leftovers", State.OK, f"no leftover files older than a day{removed}")
-    shown = ", ".join(left.without_row[:SHOWN_FILES])
-    more = f" and {len(left.without_row) - SHOWN_FILES} more" if len(left.without_row) > SHOWN_FILES else ""
+    shown = listed(left.without_row, SHOWN_FILES)
     return Check(
         "leftovers",
         State.WARNING,
-        f"{len(left.without_row)} files have no row in the database and are never read: {shown}{more}{removed}",
+        f"{len(left.without_row)} files have no row in the database and are never read: {shown}{removed}",
         "a process was killed after it stored them and before it recorded them; they can be deleted",
     )

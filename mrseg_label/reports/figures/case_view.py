@@ -11,20 +11,17 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch, Rectangle
+from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from mrseg_label.errors import GeometryError
 from mrseg_label.imaging import Geometry
-from mrseg_label.labels import LabelScheme, Structure
-from mrseg_label.metrics import dice
+from mrseg_label.labels import LabelScheme
+from mrseg_label.reports.figures.legend import FAINT, TEXT, draw_legend
 from mrseg_label.reports.figures.planes import EDGES, Plane, Section, richest_index, section, to_ras, window
 
 _BACKGROUND = "#1e1f22"
-_PANEL = "#2b2d31"
-_TEXT = "#e6e6e6"
-_FAINT = "#9aa0a8"
 _BARS = {
     Plane.AXIAL: "#f34a33",
     Plane.CORONAL: "#6eb04b",
@@ -34,7 +31,6 @@ _TITLES = {Plane.AXIAL: "Axial", Plane.CORONAL: "Coronal", Plane.SAGITTAL: "Sagi
 _PLANES = (Plane.AXIAL, Plane.CORONAL, Plane.SAGITTAL)
 _FILL = 0.38
 _AIR = 0.12  # grey level below which a voxel counts as air, as a share of the window
-_LEGEND_ROWS = 16
 _DPI = 130
 
 
@@ -92,17 +88,17 @@ def case_view(case: CasePicture, scheme: LabelScheme, path: Path, focus: Sequenc
 
     figure = Figure(figsize=(15.2, 8.6), dpi=_DPI, facecolor=_BACKGROUND)
     FigureCanvasAgg(figure)
-    figure.text(0.012, 0.966, case.title, color=_TEXT, fontsize=15, fontweight="bold", va="center")
+    figure.text(0.012, 0.966, case.title, color=TEXT, fontsize=15, fontweight="bold", va="center")
     figure.text(
         0.988,
         0.966,
         "radiological convention: the patient's right is on the left",
-        color=_FAINT,
+        color=FAINT,
         fontsize=9.5,
         va="center",
         ha="right",
     )
-    _segments_panel(figure, case, presegmentation, corrected, scheme)
+    draw_legend(figure, presegmentation, corrected, scheme, geometry.voxel_ml, case.draft_from, case.corrected_by)
     body = _body(image, corrected, levels)
     shown = [min(max(at - part.start, 0), part.stop - part.start - 1) for at, part in zip(where, body, strict=True)]
     rows = ((presegmentation[body], "draft"), (corrected[body], "annotation"))
@@ -254,46 +250,3 @@ def _label_edges(axes: Axes, edges: tuple[str, str, str, str]) -> None:
     axes.text(0.985, 0.5, right, va="center", ha="right", **style)
     axes.text(0.5, 0.985, top, va="top", ha="center", **style)
     axes.text(0.5, 0.015, bottom, va="bottom", ha="center", **style)
-
-
-def _segments_panel(
-    figure: Figure,
-    case: CasePicture,
-    presegmentation: NDArray[np.uint8],
-    corrected: NDArray[np.uint8],
-    scheme: LabelScheme,
-) -> None:
-    """List the largest structures with colour, volume and DSC of pre-segmentation and annotation."""
-    left, bottom, width, height = 0.012, 0.025, 0.238, 0.9
-    style = {"boxstyle": "round,pad=0,rounding_size=0.006", "facecolor": _PANEL, "edgecolor": "none"}
-    figure.add_artist(FancyBboxPatch((left, bottom), width, height, transform=figure.transFigure, **style))
-    volumes = np.bincount(corrected.ravel(), minlength=len(scheme) + 1)[1:] * case.geometry.voxel_ml
-    agreement = dice(corrected, presegmentation, len(scheme))
-    largest = [k for k in np.argsort(volumes)[::-1][:_LEGEND_ROWS].tolist() if volumes[k] > 0]
-    columns = (left + 0.034, left + 0.172, left + width - 0.01)
-    figure.text(left + 0.012, 0.895, "Segments", color=_TEXT, fontsize=11.5, fontweight="bold", va="center")
-    for x, text in zip(columns[1:], ("ml", "draft DSC"), strict=True):
-        figure.text(x, 0.862, text, color=_FAINT, fontsize=8.5, va="center", ha="right")
-    structures: tuple[Structure, ...] = scheme.structures
-    for row, k in enumerate(largest):
-        y = 0.832 - row * 0.0435
-        color = tuple(channel / 255 for channel in structures[k].color)
-        swatch = Rectangle((left + 0.012, y - 0.011), 0.014, 0.022, transform=figure.transFigure, facecolor=color)
-        figure.add_artist(swatch)
-        value = agreement[k]
-        figure.text(columns[0], y, structures[k].name.replace("_", " "), color=_TEXT, fontsize=9, va="center")
-        figure.text(columns[1], y, f"{volumes[k]:,.0f}", color=_FAINT, fontsize=9, va="center", ha="right")
-        figure.text(columns[2], y, f"{value:.2f}", color=_grade(float(value)), fontsize=9, va="center", ha="right")
-    edited = int(np.count_nonzero(presegmentation != corrected))
-    present = agreement[volumes > 0]
-    lines = (
-        f"Draft by {case.draft_from}, annotated by {case.corrected_by}",
-        f"{len(present)} structures, mean draft DSC {float(np.nanmean(present)) if present.size else 0:.2f}",
-        f"{edited:,} voxels edited ({edited * case.geometry.voxel_ml:,.0f} ml)",
-    )
-    for row, text in enumerate(lines):
-        figure.text(left + 0.012, 0.112 - row * 0.031, text, color=_TEXT, fontsize=9, va="center")
-
-
-def _grade(value: float) -> str:
-    return "#7ecb8f" if value >= 0.8 else "#e8c96a" if value >= 0.5 else "#ef8a7c"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from mrseg_label.labels import LabelScheme
+from mrseg_label.reports.figures.planes import EDGES, Plane
 from mrseg_label.simulation.phantom.grid import ct_grid
 from mrseg_label.simulation.phantom.painting import paint
 from mrseg_label.simulation.phantom.participant import Participant
@@ -18,6 +19,7 @@ from mrseg_label.simulation.phantom.rendering import SEQUENCES, render_all
 
 _GAP = 6
 _HEAD = 16
+_LETTERS = "#8fc7ff"
 _GREYS = 40  # noise hardly compresses; fewer grey levels halve the file without a visible difference
 
 
@@ -50,7 +52,7 @@ def draw_montage(
     for axis, index in cuts:
         tiles = []
         for title, volume in columns.items():
-            low, high = (-200.0, 400.0) if title == "ct" else (0.0, float(np.percentile(volume, 99.5)))
+            low, high = (-200.0, 400.0) if title == "ct" else (0.0, max(float(np.percentile(volume, 99.5)), 1.0))
             grey = np.clip((plane(volume, axis, index).astype(float) - low) / (high - low), 0, 1)
             tiles.append(np.repeat((np.rint(grey * _GREYS) * (255 / _GREYS)).astype(np.uint8)[..., None], 3, axis=2))
         tiles.append(colors[plane(structures, axis, index).astype(np.uint8)])
@@ -62,12 +64,22 @@ def draw_montage(
     for k, title in enumerate([*columns, "labels"]):
         draw.text((k * (width + _GAP) + 2, 2), title, fill="black")
     top = _HEAD
-    for row in rows:
+    for row, (axis, _) in zip(rows, cuts, strict=True):
         for k, tile in enumerate(row):
-            picture.paste(Image.fromarray(np.ascontiguousarray(tile)), (k * (width + _GAP), top))
+            shown = Image.fromarray(np.ascontiguousarray(tile))
+            _label_edges(ImageDraw.Draw(shown), shown.size, EDGES[Plane(axis)])
+            picture.paste(shown, (k * (width + _GAP), top))
         top += row[0].shape[0] + _GAP
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.convert("P", palette=Image.Palette.ADAPTIVE).save(path, optimize=True)
+
+
+def _label_edges(draw: ImageDraw.ImageDraw, size: tuple[int, int], edges: tuple[str, str, str, str]) -> None:
+    """Write the direction at the left, right, top and bottom edge of a tile."""
+    width, height = size
+    places = ((1, height / 2, "lm"), (width - 1, height / 2, "rm"), (width / 2, 1, "ma"), (width / 2, height - 1, "md"))
+    for letter, (x, y, anchor) in zip(edges, places, strict=True):
+        draw.text((x, y), letter, fill=_LETTERS, anchor=anchor, stroke_width=1, stroke_fill="black")
 
 
 def phantom_montage(

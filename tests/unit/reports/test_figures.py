@@ -13,6 +13,7 @@ from mrseg_label.errors import GeometryError, InvalidInput
 from mrseg_label.imaging import Geometry, reorient
 from mrseg_label.labels import LabelScheme
 from mrseg_label.reports.figures import CasePicture, CurvePoint, case_view, curve
+from mrseg_label.reports.figures.legend import legend_rows
 from mrseg_label.reports.figures.planes import Plane, richest_index, section, to_ras, window
 
 SCHEME = LabelScheme.parse("id\tname\tcolor\n1\tliver\t#ff0000\n2\tspleen\t#00ff00\n3\tbladder\t#0000ff\n")
@@ -105,9 +106,30 @@ def test_a_case_without_any_label_can_be_drawn(tmp_path: Path) -> None:
     assert (tmp_path / "x.png").stat().st_size > 10_000
 
 
+@pytest.mark.parametrize(
+    ("present", "shown", "left_out"), [(0, 0, 0), (1, 1, 0), (16, 16, 0), (17, 15, 2), (37, 15, 22)]
+)
+def test_the_legend_says_how_many_structures_it_leaves_out(present: int, shown: int, left_out: int) -> None:
+    volumes = np.zeros(40)
+    volumes[:present] = np.arange(1, present + 1)
+    rows, more = legend_rows(volumes)
+    assert (len(rows), more) == (shown, left_out)
+    assert rows == list(range(present))[::-1][:shown]  # the largest first
+
+
+def test_a_case_of_more_structures_than_the_legend_has_rows_is_drawn(tmp_path: Path) -> None:
+    labels = np.zeros((40, 30, 20), dtype=np.uint8)
+    labels[:, :, :10] = np.arange(1, 41, dtype=np.uint8)[:, None, None]
+    geometry = Geometry((40, 30, 20), AFFINE)
+    case_view(
+        CasePicture(labels, labels, labels, geometry, "many", "m", "r"), LabelScheme.default(), tmp_path / "x.png"
+    )
+    assert (tmp_path / "x.png").stat().st_size > 10_000
+
+
 def test_the_curve_is_drawn(tmp_path: Path) -> None:
     points = [
-        CurvePoint(0, "bootstrap", 8, 0.2, 0.2, 1000.0),
+        CurvePoint(0, "bootstrap", 8, 0.2, 0.2, 1000.0, heldout_cases=6),
         CurvePoint(1, "r1", 8, 0.5, None, 400.0, promoted=False),
         CurvePoint(2, "r2", 8, 0.6, 0.6, 0.0),
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from mrseg_label.metrics import dice
 from mrseg_label.simulation.editing import Skill, correct
@@ -124,6 +125,27 @@ def test_the_same_seed_gives_the_same_correction(truth: NDArray[np.uint8]) -> No
     )
     assert np.array_equal(first, second)
     assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_correction_has_no_specks_or_pinholes(truth: NDArray[np.uint8], seed: int) -> None:
+    """Of a draft with large errors, torn boundaries and specks, corrected by an unsteady hand."""
+    rng = np.random.default_rng(seed)
+    presegmentation = np.roll(truth, (1, 4, 3), axis=(0, 1, 2))
+    torn = rng.random(truth.shape)
+    presegmentation[torn < 0.02] = 0
+    presegmentation[torn > 0.995] = 2
+    corrected = correct(presegmentation, truth, SPACING, STRUCTURES, rng, Skill(partly=0.0, missed=0.0)).labels
+    for label in (0, 1, 2):
+        alone = specks(corrected == label)
+        assert alone <= 0.05 * specks(presegmentation == label) + 3, label
+    assert mean_dsc(truth, corrected) > 0.85
+
+
+def specks(mask: NDArray[np.bool_]) -> int:
+    """Number of connected parts with fewer than 5 voxels."""
+    parts, _ = ndimage.label(mask)
+    return int((np.bincount(parts.ravel())[1:] < 5).sum())
 
 
 def test_a_perfect_presegmentation_is_not_changed(truth: NDArray[np.uint8]) -> None:

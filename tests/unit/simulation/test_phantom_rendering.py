@@ -9,9 +9,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 from mrseg_label.errors import InvalidInput
 from mrseg_label.labels import LabelScheme
+from mrseg_label.reports.figures.planes import EDGES, Plane
 from mrseg_label.simulation.phantom import DIXON, SEQUENCES, Painted, Participant, ct_grid, paint, render, render_all
 from mrseg_label.simulation.phantom.cohort import Planned, comparison_plan, demo_plan, write_cohort
 from mrseg_label.simulation.phantom.montage import draw_montage, plane
@@ -139,3 +141,17 @@ def test_a_plane_is_drawn_as_a_radiologist_looks_at_it(tmp_path: Path) -> None:
     structures = np.full((4, 5, 6), LabelScheme.default()["liver"].id, np.uint8)
     draw_montage({"ct": volume}, structures, [(2, 5)], tmp_path / "picture.png")
     assert (tmp_path / "picture.png").stat().st_size > 0
+
+
+@pytest.mark.parametrize(("axis", "edges"), [(2, "RLAP"), (1, "RLSI"), (0, "APSI")])
+def test_every_plane_of_the_montage_has_its_letters(tmp_path: Path, axis: int, edges: str) -> None:
+    dark = np.zeros((60, 60, 60), np.int16)
+    draw_montage({"in": dark}, dark.astype(np.uint8), [(axis, 30)], tmp_path / "picture.png")
+    pixels = np.asarray(Image.open(tmp_path / "picture.png").convert("RGB")).astype(int)[16:76]
+    bright = pixels.sum(axis=-1) > 300
+    for tile in (bright[:, :60], bright[:, 66:126]):
+        middle = slice(22, 38)
+        for part in (tile[middle, :12], tile[middle, -12:], tile[:14, middle], tile[-14:, middle]):
+            assert 3 < part.sum() < 100
+        assert not tile[20:40, 20:40].any()
+    assert "".join(EDGES[Plane(axis)]) == edges
