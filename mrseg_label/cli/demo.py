@@ -71,6 +71,7 @@ def register(app: typer.Typer) -> None:
 
 def _exit_on_signal(number: int, _: object) -> None:
     """Exit in good order, and stop the server and everything else that was started."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would leave what the first began to end
     raise SystemExit(128 + number)
 
 

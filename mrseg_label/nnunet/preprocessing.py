@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import TypeVar
 
+from mrseg_label.errors import MrsegError
 from mrseg_label.nnunet.dataset import RawDataset
 from mrseg_label.nnunet.environment import (
     CONFIGURATION,
@@ -19,6 +24,8 @@ from mrseg_label.nnunet.left_out import OUT_OF_MEMORY
 from mrseg_label.nnunet.profiles import TrainingProfile
 
 _REASON_LENGTH = 300
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
 
 
 def preprocess_cases(
@@ -29,12 +36,32 @@ def preprocess_cases(
     arguments = [(str(plans_file), str(dataset.folder), case, str(scratch / case)) for case in cases]
     workers = min(available_cores(), len(cases), 8)
     if profile.process_pools and workers > 1:
-        import multiprocessing
-
-        with multiprocessing.get_context("spawn").Pool(workers) as pool:
-            yield from pool.imap_unordered(_preprocess_case, arguments)
+        yield from in_processes(_preprocess_case, arguments, workers)
     else:
         yield from map(_preprocess_case, arguments)
+
+
+def in_processes(
+    function: Callable[[Argument], Result], arguments: Sequence[Argument], workers: int
+) -> Iterator[Result]:
+    """Call a function in processes of their own; yields the results as they come.
+
+    A pool of ``multiprocessing`` would wait for ever for what a killed process had begun.
+
+    Raises
+    ------
+    MrsegError
+        A process was killed.
+    """
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        try:
+            for future in as_completed([pool.submit(function, argument) for argument in arguments]):
+                yield future.result()
+        except BrokenProcessPool as error:
+            raise MrsegError(
+                f"one of the {workers} processes that preprocess images was killed; most often memory ran out. See the log "
+                "of the system, and give this machine more memory or fewer cores"
+            ) from error
 
 
 def _preprocess_case(arguments: tuple[str, str, str, str]) -> tuple[str, str | None]:

@@ -15,3 +15,10 @@ def run(context: JobContext) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if context.payload.get("how") == "stay":
         time.sleep(600)
+
+
+def die_of(number: int) -> int:
+    """Kill this process if the number is 3, and return it otherwise."""
+    if number == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
