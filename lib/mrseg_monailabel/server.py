@@ -63,7 +63,7 @@ def build(app: ProtocolApp) -> FastAPI:
         title="mrseg-label",
         version=mrseg_label.__version__,
         description="Annotation server for whole-body MR segmentation: MONAI Label protocol at the root, REST under /api/v1.",
-        docs_url=None,  # its pages would load scripts from the network
+        docs_url=None,  # its pages would load scripts from the network; ours does not
         redoc_url=None,
         redirect_slashes=False,  # the middleware redirects, to the public address
         servers=[{"url": prefix}] if prefix else None,
@@ -75,8 +75,15 @@ def build(app: ProtocolApp) -> FastAPI:
     @application.get("/", include_in_schema=False)
     def describe_server() -> dict[str, Any]:
         what = "annotation server: enter this address in the MONAI Label module of 3D Slicer"
-        return {"name": app.name, "what": what, "rest": prefix + paths.REST, "openapi": f"{prefix}/openapi.json"}
+        return {
+            "name": app.name,
+            "what": what,
+            "rest": prefix + paths.REST,
+            "openapi": f"{prefix}/openapi.json",
+            "docs": prefix + paths.API_DOCS,
+        }
 
+    application.include_router(web.api_docs_router())
     application.include_router(web.router(workspace.settings, workspace.catalog, app.sign_in))
     application.include_router(api.root_router(workspace))
     application.include_router(api.router(workspace))

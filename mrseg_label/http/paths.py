@@ -4,6 +4,9 @@ from __future__ import annotations
 
 REST = "/api/v1"
 
+API_DOCS = "/docs"
+API_DOCS_FILES = ("/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js", "/docs/start.js")
+
 ACCOUNT = "/account"
 SIGN_IN = "/account/sign-in"
 SIGN_OUT = "/account/sign-out"

@@ -30,6 +30,8 @@ def _file(path: str, roles: frozenset[Role], scope: Scope, note: str = "") -> tu
 PROTOCOL = (
     Permission("GET", "/", None),
     Permission("GET", "/openapi.json", None),
+    Permission("GET", paths.API_DOCS, None),
+    *(Permission("GET", file, None) for file in paths.API_DOCS_FILES),
     Permission("GET", "/auth/", None),
     Permission("POST", "/auth/token", None),
     Permission("GET", "/auth/token/valid", EVERY_ROLE),

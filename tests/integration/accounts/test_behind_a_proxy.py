@@ -133,6 +133,9 @@ def test_rest_names_public_addresses(proxy: Proxy) -> None:
         assert http.get(f"{proxy.origin}{PREFIX}").json() == root
         document = http.get(urljoin(proxy.url, root["openapi"])).json()
         assert document["servers"] == [{"url": PREFIX}]
+        page = http.get(urljoin(proxy.url, root["docs"]))
+        files = [target for _, target in links(page) if not target.startswith("data:")]
+        assert len(files) == 4 and all(http.get(file).status_code == 200 for file in files)
         form = {"username": "local.admin", "password": PASSWORD}
         flow = document["components"]["securitySchemes"]["password"]["flows"]["password"]
         token = http.post(urljoin(proxy.url, flow["tokenUrl"]), data=form).json()["access_token"]

@@ -20,7 +20,7 @@ def odd_methods_and_headers(s: Scene) -> dict[str, bytes]:
         f"{method} {target} of the stock server": request(method, target, s.by("root"))
         for method, target in (
             ("GET", "/logs/"), ("GET", "/logs/?logfile=../../mrseg.db"), ("GET", "/proxy/dicom?url=http://127.0.0.1"),
-            ("GET", "/reload"), ("GET", "/admin/reload/"), ("GET", "/docs"), ("GET", "/redoc"), ("GET", "/static/../main.py"),
+            ("GET", "/reload"), ("GET", "/admin/reload/"), ("GET", "/docs/../openapi.json"), ("GET", "/redoc"), ("GET", "/static/../main.py"),
             ("PUT", "/model/mrseg"), ("GET", "/model/mrseg"), ("DELETE", "/datastore/?id=x"), ("GET", "/datastore/download"),
             ("POST", "/scoring/sum"), ("POST", "/batch/infer/mrseg"), ("PUT", "/datastore/updatelabelinfo?label=x"),
             ("GET", "/ohif/"), ("GET", "/.env"), ("GET", "/mrseg.db"), ("GET", "/mrseg.toml"), ("GET", "//etc/passwd"),

@@ -146,7 +146,7 @@ def _a_reader_signs_in(http: httpx.Client, tmp_path: Path, catalog: Catalog) -> 
     assert sitk.ReadImage(str(target)).GetDimension() == 3
     for method, path in (("POST", "/api/v1/rounds"), ("GET", "/api/v1/audit"), ("POST", "/api/v1/models/rollback")):
         assert http.request(method, path, headers=mine).status_code == 403, path
-    for path in ("/logs/", "/proxy/dicom/x", "/docs", "/model/mrseg"):
+    for path in ("/logs/", "/proxy/dicom/x", "/redoc", "/model/mrseg"):
         assert http.get(path, headers=mine).status_code == 404, path
     foreign = http.get("/info/", headers={**mine, "Origin": "http://evil.example"})
     assert not any(name.startswith("access-control") for name in foreign.headers)
@@ -213,7 +213,7 @@ def _nothing_of_the_stock_application_answers(http: httpx.Client) -> None:
         ("GET", "/logs/"),
         ("GET", "/proxy/dicom/x"),
         ("POST", "/reload"),
-        ("GET", "/docs"),
+        ("GET", "/redoc"),
         ("GET", "/ohif/"),
         ("POST", "/batch/infer/mrseg"),
         ("POST", "/infer/wsi/mrseg"),
