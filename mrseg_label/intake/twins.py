@@ -19,7 +19,7 @@ from mrseg_label.jobs import JobContext, queue
 from mrseg_label.workspace import Workspace
 
 # Images of earlier versions that an import compares before it starts; a worker compares the rest, a part at a time.
-MOST_READ = 500
+MOST_READ = 200
 _PER_JOB = 100
 
 
