@@ -29,15 +29,33 @@ MEDIA_TYPE = "application/problem+json"
 API_PREFIX = "/api/"  # any version
 
 
-class Problem(BaseModel):
-    """What went wrong, and what to do."""
+class InvalidPart(BaseModel):
+    """A part of a request that is invalid."""
 
+    where: str = Field(description="such as query.limit or body.purpose")
+    message: str
+
+
+class Problem(BaseModel):
+    """What went wrong, and what to do (RFC 9457)."""
+
+    model_config = {
+        "json_schema_extra": {
+            "examples": [
+                {
+                    "type": "about:blank", "title": "Not Found", "status": 404,
+                    "detail": "there is no round 12; list the rounds with: mrseg-label rounds list",
+                    "instance": "/api/v1/rounds/12",
+                }
+            ]
+        }
+    }  # fmt: skip
     type: str = Field("about:blank", description="about:blank: the status tells the kind of problem")
     title: str = Field(description="the status as text")
     status: int
     detail: str = Field(description="what went wrong, with which value, and what to do")
     instance: str | None = Field(None, description="path of the request")
-    errors: list[dict[str, Any]] | None = Field(
+    errors: list[InvalidPart] | None = Field(
         None, description="for each invalid part of the request: where it is, and a message"
     )
 
@@ -77,12 +95,30 @@ def problem(request: Request, status: int, detail: str, *, headers: Any = None, 
 
 def install(app: FastAPI) -> None:
     """Register handlers that answer every error with a message, never with a traceback."""
+    _describe_media_type(app)
     app.add_exception_handler(MrsegError, _answer_mrseg_error)
     app.add_exception_handler(OSError, _answer_system_error)
     app.add_exception_handler(MemoryError, _answer_system_error)
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid_request)
     app.add_exception_handler(Exception, _answer_unexpected_error)
+
+
+def _describe_media_type(app: FastAPI) -> None:
+    """Name the media type of problem documents in the OpenAPI document, where FastAPI names that of the reply."""
+    without_it = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        known = app.openapi_schema is not None
+        document = without_it()
+        for operation in (operation for methods in document["paths"].values() for operation in methods.values()):
+            for answer in () if known else operation["responses"].values():
+                content = answer.get("content", {})
+                if MEDIA_TYPE in content:
+                    answer["content"] = {MEDIA_TYPE: next(part for part in content.values() if part)}
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
 
 
 def _answer_mrseg_error(request: Request, error: Exception) -> Response:

@@ -15,6 +15,18 @@ from mrseg_label.scoring import MEAN_OF_CASES, STRUCTURES_THAT_COUNT
 class ProgressOut(BaseModel):
     """How far the workspace is, in cases: all channels of an acquisition count once."""
 
+    model_config = {
+        "json_schema_extra": {
+            "examples": [
+                {
+                    "annotated_total": 312, "annotated_since_round": 12, "round_size": 50, "auto_round": True, "waiting": 1480,
+                    "assigned": 4, "handed_out": 4, "awaiting_review": 3, "annotations_awaiting_review": 3, "excluded": 9,
+                    "current_model": "r6", "round": 7, "round_state": "training",
+                    "queues": {"drafts": {"queued": 38, "running": 1}, "rounds": {"queued": 0, "running": 1}},
+                }
+            ]
+        }
+    }  # fmt: skip
     annotated_total: int
     annotated_since_round: int = Field(description="cases annotated since the snapshot of the last round")
     round_size: int = Field(description="newly annotated cases that start a round")

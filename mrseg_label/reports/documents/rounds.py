@@ -9,7 +9,8 @@ from pydantic import BaseModel, Field
 
 from mrseg_label.catalog.tables import Round
 from mrseg_label.catalog.types import CaseRole, RoundState
-from mrseg_label.reports.documents.base import JsonObject, Moment
+from mrseg_label.reports.documents.base import Moment
+from mrseg_label.reports.documents.round_values import ProgressValues, ResultValues
 from mrseg_label.rounds.left_out import LEFT_OUT_KEY
 
 
@@ -51,10 +52,10 @@ class RoundOut(BaseModel):
     parent: str | None = Field(description="model version that it starts from")
     model_version: str | None = Field(description="model version that it registered")
     attempt: int
-    progress: JsonObject = Field(description="stage, fold, epoch")
+    progress: ProgressValues = Field(description="stage, fold, epoch; empty before the round begins")
     snapshot: SnapshotOut
     left_out: list[LeftOutOut] = Field(description="cases of the snapshot that could not be used, with the reasons")
-    result: JsonObject
+    result: ResultValues = Field(description="model version, whether it was promoted and why; empty at first")
     error: str | None
     created: Moment
     started: Moment | None

@@ -375,7 +375,32 @@ def test_openapi_describes_every_route_with_a_type(opened: Opened) -> None:
                 operation["responses"][code] for code in ("200", "201", "202") if code in operation["responses"]
             )
             assert success["content"], f"{method} {path}"
+            if path.startswith("/api/"):
+                for code in ("4XX", "5XX"):
+                    refused = operation["responses"][code]["content"]
+                    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+                    assert refused == problem, f"{method} {path}"
             assert operation["summary"]
+
+
+def test_openapi_describes_progress_result_and_problems(opened: Opened) -> None:
+    workspace, client = opened
+    schemas = client.get("/openapi.json").json()["components"]["schemas"]
+    for described in (
+        schemas["Problem"],
+        schemas["ProgressOut"],
+        schemas["RoundOut"]["properties"]["progress"],
+        schemas["RoundDetail"]["properties"]["result"],
+    ):
+        properties, (example,) = described["properties"], described["examples"]
+        assert set(example) <= set(properties)
+        assert all({"type", "anyOf", "$ref"} & set(values) for values in properties.values())
+    with workspace.catalog.begin() as session:
+        row = add_round(session, 1, [], RoundState.TRAINING)
+        row.progress, row.result = {"stage": "training", "mood": "good"}, {"promoted": False, "of an older version": 1}
+    document = client.get("/api/v1/rounds/1").json()
+    assert document["progress"] == {"stage": "training", "mood": "good"}  # as it is stored
+    assert document["result"] == {"promoted": False, "of an older version": 1}
 
 
 def test_an_examination_is_corrected(opened: Opened) -> None:

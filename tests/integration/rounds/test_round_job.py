@@ -26,6 +26,7 @@ from mrseg_label.jobs import JobContext, claim, queue
 from mrseg_label.presegmentation import presegment as presegment_job
 from mrseg_label.presegmentation.service import presegmentation_for
 from mrseg_label.registry import service as registry
+from mrseg_label.reports.documents.round_values import RoundProgress, RoundResult
 from mrseg_label.reports.documents.rounds import RoundDetail
 from mrseg_label.reports.rounds import read_round
 from mrseg_label.rounds import run, service
@@ -131,6 +132,8 @@ def test_cases_that_cannot_be_used_are_left_out_and_damaged_drafts_made_again(
     assert "damaged" in reasons[damaged][1]
     assert reasons[thin_test][0] == "held_out" and "too thin" in reasons[thin_test][1]
     assert "missing" in reasons[lost][1]
+    assert document.result.keys() <= RoundResult.model_fields.keys()
+    assert document.progress.keys() <= RoundProgress.model_fields.keys()
     assert document.result["held_out_cases"] == 1 and document.result["mean_dsc"] is not None
     assert opened.path(files[damaged].path).exists()  # the truth is never put aside
     result = CliRunner().invoke(app, ["rounds", "show", "1", "--workspace", str(opened.root)])

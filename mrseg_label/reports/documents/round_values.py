@@ -1,0 +1,75 @@
+"""Progress and result of a round, as the OpenAPI document describes them.
+
+The rounds of earlier versions have other values too, and some have fewer: a document shows what is stored, and these
+models only describe it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, WithJsonSchema
+
+from mrseg_label.reports.documents.base import JsonObject
+
+
+class RoundProgress(BaseModel):
+    """How far a round is; empty before it begins. Each stage has only the values that it knows."""
+
+    model_config = {
+        "extra": "allow",
+        "json_schema_extra": {
+            "examples": [
+                {"stage": "training", "fold": 0, "folds": 1, "epoch": 12, "epochs": 50, "loss": -0.71, "fraction": 0.24, "seconds": 1830.5}
+            ]
+        },
+    }  # fmt: skip
+    stage: str = Field(
+        "", description="drafts, starting, planning, preprocessing, training, exporting, evaluating or done"
+    )
+    fraction: float = Field(0.0, description="of the stage or, while training, of the training; 0 to 1")
+    fold: int | None = Field(None, description="number of the fold that is trained now")
+    folds: int | None = Field(None, description="number of folds of the round")
+    epoch: int = Field(0, description="of this fold")
+    epochs: int = Field(0, description="number of epochs of a fold")
+    loss: float | None = Field(None, description="latest training loss")
+    cases: int = Field(0, description="number of cases of the stage")
+    seconds: float = Field(0.0, description="since this attempt began")
+
+
+class RoundResult(BaseModel):
+    """What a round led to; the label maps are described before the training, the rest at its end."""
+
+    model_config = {
+        "extra": "allow",
+        "json_schema_extra": {
+            "examples": [
+                {
+                    "model_version": "r3", "promoted": True,
+                    "reason": "better: mean DSC 0.871 against 0.842 of r2 on 12 held-out cases",
+                    "mean_dsc": 0.871, "current_mean_dsc": 0.842, "held_out_cases": 12,
+                    "cases_reused": 100, "cases_preprocessed": 50, "seconds": {"training": 5200.1, "round": 5710.4},
+                }
+            ]
+        },
+    }  # fmt: skip
+    model_version: str = Field("", description="model version that it registered")
+    promoted: bool = Field(False, description="whether that version makes the pre-segmentations")
+    reason: str = Field("", description="why it was promoted or not")
+    mean_dsc: float | None = Field(None, description="of the new version, on held-out cases that both versions have")
+    current_mean_dsc: float | None = Field(None, description="of the version that was current, on the same cases")
+    held_out_cases: int = Field(0, description="number of these cases")
+    rule: str = Field("", description="how the means are taken")
+    cases_reused: int = Field(0, description="cases whose preprocessing of an earlier round was used")
+    cases_preprocessed: int = Field(0, description="cases that were preprocessed")
+    warm_start: dict[str, Any] | None = Field(None, description="which weights came from the parent")
+    damaged: list[str] = Field([], description="own files that were damaged, and what was done instead")
+    labels: dict[str, Any] = Field(
+        {}, description="how the label maps were made: structures, what was filled or ignored"
+    )
+    fill_from: dict[str, str] = Field({}, description="pre-segmentation by annotation that lacked one of its own")
+    seconds: dict[str, float] = Field({}, description="by part of the training, and of the whole round")
+
+
+ProgressValues = Annotated[JsonObject, WithJsonSchema(RoundProgress.model_json_schema())]
+ResultValues = Annotated[JsonObject, WithJsonSchema(RoundResult.model_json_schema())]
