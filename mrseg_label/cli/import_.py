@@ -74,6 +74,9 @@ def import_images(
             help="Names of the values of masks: nnU-Net's dataset.json, or a table with the columns id and name."
         ),
     ] = None,
+    allow_label_maps: Annotated[
+        bool, typer.Option("--allow-label-maps", help="Import files that look like masks as images nevertheless.")
+    ] = False,
     reference: Annotated[bool, typer.Option("--reference", help="Link to the files instead of copying them.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Report what would happen and store nothing.")] = False,
     as_json: JsonOption = False,
@@ -94,6 +97,7 @@ def import_images(
         reference=reference,
         masks=masks,
         mask_labels=mask_labels,
+        allow_label_maps=allow_label_maps,
         dry_run=dry_run,
         primary_sequences=(*preferred, *PRIMARY_SEQUENCES),
         actor=LOCAL,

@@ -19,6 +19,9 @@ from mrseg_label.errors import GeometryError, InvalidInput
 from mrseg_label.imaging.geometry import Affine
 from mrseg_label.imaging.header import Encoding, Header, plain_dtype, positive_shape
 
+SEGMENTATION_SUFFIX = ".seg.nrrd"
+SEGMENT_FIELD = re.compile(r"Segment(\d+)_(\w+)")
+"""Field of the header that describes a segment, as Slicer writes it."""
 _MAX_HEADER = 4 * 1024**2
 _TYPES = {
     **dict.fromkeys(("signed char", "int8", "int8_t"), "i1"),
@@ -174,3 +177,11 @@ def _unit(fields: Mapping[str, Any], path: Path, warnings: list[str]) -> float:
     if _UNITS_MM[unit] != 1:
         warnings.append(f"lengths were in {unit} and were converted to mm")
     return _UNITS_MM[unit]
+
+
+def has_segments(path: Path) -> bool:
+    """Whether a file is a segmentation: by its suffix, or an NRRD file whose header lists segments."""
+    name = path.name.lower()
+    if name.endswith(SEGMENTATION_SUFFIX):
+        return True
+    return name.endswith(".nrrd") and any(SEGMENT_FIELD.fullmatch(str(key)) for key in read_fields(path)[0])

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from mrseg_label.catalog.queries import acquisitions
 from mrseg_label.catalog.tables import Examination
 from mrseg_label.errors import Conflict, InvalidInput
+from mrseg_label.intake.data_sets import choose_code, codes_of
 from mrseg_label.intake.editing import Edit, apply
 from mrseg_label.intake.grouping import session_of
 from mrseg_label.intake.images import NamedImage
@@ -56,9 +57,12 @@ def fill_in(session: Session, named: NamedImage, present: Sequence[Examination],
     wanted: dict[str, Any] = {}
     if examination is None:
         examination = next((row for row in present if named.stated and _has_derived_code(row, named)), None)
-        if examination is None:
+        if examination is not None:
+            wanted["participant"] = choose_code(session, named)[0] if named.data_set else named.participant
+        elif named.data_set and (same_file := [row for row in present if row.source == named.origin]):
+            examination = same_file[0]  # somebody gave it to another participant than the layout of its folder does
+        else:
             raise InvalidInput(_refusal(present[0]))
-        wanted["participant"] = named.participant
     differs = []
     if named.stated:
         before = {
@@ -89,7 +93,10 @@ def fill_in(session: Session, named: NamedImage, present: Sequence[Examination],
 
 def _stored_under(named: NamedImage, present: Sequence[Examination]) -> Examination | None:
     """Return the stored examination of the participant of an image."""
-    codes = {named.participant} if named.stated else set(codes_from_path(named.path, named.participant))
+    if named.data_set:
+        codes = set(codes_of(named))
+    else:
+        codes = {named.participant} if named.stated else set(codes_from_path(named.path, named.participant))
     for examination in present:
         if examination.source == named.origin and not named.stated:
             return examination

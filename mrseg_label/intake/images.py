@@ -55,6 +55,9 @@ class NamedImage:
     warnings : what the report and the catalogue should mention.
     series : the files of a DICOM image; None for a single file.
     mask : a mask of the image, as a file or as a folder with one file per structure.
+    mask_labels : names of the values of the mask; None where the file has its own.
+    data_set : the folder of a data set whose own number of the case is the participant; another data set may
+        have the same numbers.
     sex, age : from DICOM; sex is M, F or O, age in years.
     """
 
@@ -69,6 +72,8 @@ class NamedImage:
     warnings: tuple[str, ...] = ()
     series: Series | None = None
     mask: Path | None = None
+    mask_labels: MaskLabels | None = None
+    data_set: str = ""
     sex: str | None = None
     age: float | None = None
 
@@ -77,7 +82,7 @@ class NamedImage:
         """What the channels of one acquisition have in common before their grids are known."""
         if not self.stated:
             return ("", str(self.path))
-        return (self.participant, self.session, self.station)
+        return (self.participant, self.session, self.station, self.data_set)
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ class ImportOptions:
     reference : link to files instead of copying them, if they need no conversion.
     masks : pattern of the paths of masks (:class:`mrseg_label.intake.masks.finding.MaskFinder`).
     mask_labels : file that names the values of the masks.
+    allow_label_maps : import files that seem to be label maps as images.
     dry_run : report what would happen and store nothing.
     primary_sequences : which channel of an acquisition is pre-segmented and opened, best first.
     actor : name in the audit trail.
@@ -50,6 +51,7 @@ class ImportOptions:
     reference: bool = False
     masks: str | None = None
     mask_labels: Path | None = None
+    allow_label_maps: bool = False
     dry_run: bool = False
     primary_sequences: tuple[str, ...] = PRIMARY_SEQUENCES
     actor: str = LOCAL

@@ -12,6 +12,7 @@ from mrseg_label.catalog.tables import Acquisition, Examination, Participant
 from mrseg_label.catalog.types import LOCAL
 from mrseg_label.errors import InvalidInput
 from mrseg_label.ids import derived_id, new_id
+from mrseg_label.intake.data_sets import choose_code
 from mrseg_label.intake.files.participants import ParticipantRow
 from mrseg_label.intake.filling import Unchanged, fill_in
 from mrseg_label.intake.grouping import add_acquisition, choose_primary, find_acquisition
@@ -133,7 +134,9 @@ class Recorder:
         self, session: Session, named: NamedImage
     ) -> tuple[Participant, Sequence[Acquisition]]:
         """Return the participant of an image, with the acquisitions stored of the image's station."""
-        if named.stated:
+        if named.data_set:
+            code, participant = choose_code(session, named)
+        elif named.stated:
             code, participant = named.participant, participants.by_code(session, named.participant, lock=True)
         else:
             code, participant = _choose_free_code(session, named)

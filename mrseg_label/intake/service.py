@@ -18,7 +18,9 @@ from mrseg_label.intake.files.participants import ParticipantRow, read_participa
 from mrseg_label.intake.files.pattern import Pattern
 from mrseg_label.intake.files.prepare import SCRATCH, prepare
 from mrseg_label.intake.images import NamedImage, PreparedImage, RefusedImage
+from mrseg_label.intake.masks.conventions import recognise
 from mrseg_label.intake.masks.finding import MaskFinder
+from mrseg_label.intake.masks.layouts import share_masks
 from mrseg_label.intake.masks.prepare import MaskPreparer
 from mrseg_label.intake.names import clean_code
 from mrseg_label.intake.options import ImportOptions, ImportReport, MatchIds
@@ -65,21 +67,37 @@ def import_paths(
     report.refused += findings.refused
     table = _read_tables(findings, options, report)
     finder = MaskFinder(options.masks, options.mask_labels, options.pattern) if options.masks else None
-    images = finder.separate_masks(findings) if finder else findings.images
-    file_groups = name_images(images, options, table, report)
+    layout = recognise(
+        finder.separate_masks(findings) if finder else findings.images,
+        workspace.scheme,
+        take_masks=finder is None,
+        allow_label_maps=options.allow_label_maps,
+    )
+    report.refused += layout.refused
+    report.passed_over += layout.passed_over
+    file_groups = name_images(layout.images, options, table, report, layout.names)
     recorder = Recorder(
         workspace, table.rows, options.primary_sequences, store=not options.dry_run, actor=options.actor
     )
     with workspace.scratch(SCRATCH) as scratch:
-        masks = MaskPreparer.create(workspace, finder.labels, scratch) if finder else None
+        masks = MaskPreparer.create(workspace, scratch) if finder or layout.masks else None
 
         def prepare_one(image: NamedImage) -> PreparedImage | RefusedImage:
-            prepared = prepare(workspace, image, scratch, orientation=options.orientation, reference=options.reference)
+            prepared = prepare(
+                workspace,
+                image,
+                scratch,
+                orientation=options.orientation,
+                reference=options.reference,
+                allow_label_maps=options.allow_label_maps,
+            )
             return masks.add_mask(prepared) if masks else prepared
 
         groups = _with_dicom(file_groups, findings, workspace, options, report)
         if finder:
             groups = finder.assign_masks(groups, options.primary_sequences)
+        elif layout.masks:
+            groups = share_masks(groups, layout.masks, options.primary_sequences)
         total = sum(len(group) for group in file_groups)
         prepared_groups = prepare_groups(groups, prepare_one, options.threads, progress, total)
         checked_groups = (warn_of_swaps(group, workspace) for group in prepared_groups)

@@ -12,11 +12,11 @@ from mrseg_label.companions import is_companion
 from mrseg_label.errors import InvalidInput
 from mrseg_label.imaging import write_nifti
 from mrseg_label.imaging.formats import SUFFIXES
+from mrseg_label.imaging.nrrd_file import SEGMENTATION_SUFFIX
 from mrseg_label.intake.files.discover import DICOM_SUFFIXES, FoundFile
 from mrseg_label.intake.images import NamedImage
 from mrseg_label.intake.options import ImportOptions, ImportReport
 from mrseg_label.intake.uploads import prepare_upload
-from mrseg_label.segments.files import SEGMENTATION_SUFFIX
 
 _EXPECTED = f"send one image: a file whose name ends in {', '.join(SUFFIXES)}, or the DICOM files of one series, by themselves or in a zip"
 _SUFFIXES = (SEGMENTATION_SUFFIX, *SUFFIXES, *DICOM_SUFFIXES, ".zip")

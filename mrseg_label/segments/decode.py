@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from mrseg_label.errors import InvalidInput, LabelError
 from mrseg_label.imaging.geometry import Geometry
+from mrseg_label.imaging.nrrd_file import SEGMENTATION_SUFFIX
 from mrseg_label.imaging.streams import MAX_VOXEL_BYTES
 from mrseg_label.labels import LabelScheme
 from mrseg_label.segments.classes import assign_structures
 from mrseg_label.segments.files import (
     MAX_SEGMENTS,
-    SEGMENTATION_SUFFIX,
     Segment,
     Segmentation,
     read_segmentation,

@@ -8,7 +8,6 @@ Slicer's ``.seg.nrrd``: https://slicer.readthedocs.io/en/latest/developer_guide/
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,19 +22,18 @@ from mrseg_label.imaging.formats import read_header
 from mrseg_label.imaging.geometry import Geometry, resolve_affine
 from mrseg_label.imaging.header import Header
 from mrseg_label.imaging.lattice import Placement, find_placement
+from mrseg_label.imaging.nrrd_file import SEGMENT_FIELD, SEGMENTATION_SUFFIX
 from mrseg_label.imaging.streams import MAX_VOXEL_BYTES
 from mrseg_label.imaging.volume import grid_of
 
 # A scaled int16 header gives 2.9999998 for 3; half a label is an interpolated mask.
 WHOLE_TOLERANCE = 1e-3
 MAX_LABEL = 65535
-SEGMENTATION_SUFFIX = ".seg.nrrd"
 MAX_SEGMENTS = 1024
 # Bytes of voxels that a segmentation in layers may unpack to, for each voxel of its image.
 LAYERED_BYTES_PER_VOXEL = 32
 _PLAIN_BYTES_PER_VOXEL = 8
 _SMALL = 1024**2
-_FIELD = re.compile(r"Segment(\d+)_(\w+)")
 
 Layer = NDArray[np.uint16]  # (X, Y, Z) label ids
 
@@ -185,7 +183,7 @@ def _segments(path: Path) -> tuple[Segment, ...] | None:
     fields, _ = nrrd_file.read_fields(path)
     listed: dict[int, dict[str, str]] = {}
     for key, value in fields.items():
-        match = _FIELD.fullmatch(str(key))
+        match = SEGMENT_FIELD.fullmatch(str(key))
         if match and len(match[1]) < 6:
             listed.setdefault(int(match[1]), {})[match[2]] = str(value)
     if not listed:

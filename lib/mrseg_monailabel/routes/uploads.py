@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 from mrseg_label.errors import InvalidInput
 from mrseg_label.imaging.formats import SUFFIXES
-from mrseg_label.segments.files import SEGMENTATION_SUFFIX
+from mrseg_label.imaging.nrrd_file import SEGMENTATION_SUFFIX
 
 
 def base_name(name: str | None) -> str:

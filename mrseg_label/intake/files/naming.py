@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mrseg_label.errors import InvalidInput
@@ -18,7 +19,11 @@ from mrseg_label.intake.sequences import canonical_sequence, sequence_in_name
 
 
 def name_images(
-    files: Sequence[FoundFile], options: ImportOptions, table: ParticipantTable, report: ImportReport
+    files: Sequence[FoundFile],
+    options: ImportOptions,
+    table: ParticipantTable,
+    report: ImportReport,
+    known: Mapping[Path, Mapping[str, str]] | None = None,
 ) -> list[list[NamedImage]]:
     """Name files and group them by participant, session and station.
 
@@ -27,6 +32,7 @@ def name_images(
     Parameters
     ----------
     table : the table of participants; empty where there is none.
+    known : fields of files that the layout of their data set names (participant, sequence, data_set).
 
     Raises
     ------
@@ -38,9 +44,11 @@ def name_images(
     own_codes = _distinct_codes(files)
     groups: dict[tuple[str, ...], list[NamedImage]] = {}
     bids_folders: dict[Path, bool] = {}
+    derived: dict[Path, list[FoundFile]] = {}  # by the folder below the imported one
     for found in files:
         in_bids = pattern is None and bids.in_data_set(found.path.parent, bids_folders)
         if in_bids and bids.is_derived(found):
+            derived.setdefault(found.path.parents[len(found.relative.parts) - 2], []).append(found)
             continue
         try:
             if in_bids:
@@ -50,12 +58,17 @@ def name_images(
                 if fields is None:
                     raise InvalidInput(f"the path does not match the pattern {pattern.text}")
                 image = _name_by_fields(found, fields, participant)
+            elif known and found.path in known:
+                image = _name_by_layout(found, known[found.path], participant, table)
             else:
                 image = _name_by_table(found, participant, table, own_codes[found.path])
         except InvalidInput as error:
             report.refuse(found.shown, str(error))
             continue
         groups.setdefault(image.group_key, []).append(image)
+    for left_out in derived.values():
+        more = f" and {len(left_out) - 1} more" if len(left_out) > 1 else ""
+        report.pass_over(f"{left_out[0].shown}{more}", "derived data of a BIDS data set, which are no raw images")
     return list(groups.values())
 
 
@@ -74,6 +87,15 @@ def _name_by_fields(found: FoundFile, fields: Mapping[str, str], participant: st
         ),
         warnings=found.encoding_warning,
     )
+
+
+def _name_by_layout(
+    found: FoundFile, fields: Mapping[str, str], participant: str | None, table: ParticipantTable
+) -> NamedImage:
+    """Name an image of a data set with numbers of its own, of which the table of participants may know better ones."""
+    code = participant or (table.listed_code(found) if table.rows else None)
+    named = _name_by_fields(found, fields, code)
+    return named if code else replace(named, data_set=fields["data_set"])
 
 
 def _name_by_table(found: FoundFile, participant: str | None, table: ParticipantTable, own_code: str) -> NamedImage:

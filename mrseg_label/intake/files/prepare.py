@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import nibabel as nib
@@ -14,16 +14,18 @@ from mrseg_label.catalog.queries import examinations
 from mrseg_label.errors import InvalidInput, MrsegError
 from mrseg_label.files import sha256_of, sync
 from mrseg_label.imaging import Geometry, load_image, write_nifti
+from mrseg_label.imaging.label_maps import label_map_reason
+from mrseg_label.imaging.nrrd_file import has_segments
 from mrseg_label.imaging.same_scan import fingerprint
 from mrseg_label.imaging.streams import MAX_VOXEL_BYTES
 from mrseg_label.intake.images import NamedImage, PreparedImage, RefusedImage
-from mrseg_label.segments.files import SEGMENTATION_SUFFIX
 from mrseg_label.text import readable
 
 SCRATCH = "import-"
 """Prefix of the scratch folders of imports and uploads."""
 # Rounding of float32 headers and of quaternions; a larger difference is a conversion.
 _SAME_FORM_VOXELS = 1e-3
+_MASK_ADVICE = "import it together with its image by --masks, or submit it in 3D Slicer as a segmentation of its image"
 
 
 def prepare(
@@ -34,6 +36,7 @@ def prepare(
     orientation: str | None = None,
     reference: bool = False,
     max_bytes: int = MAX_VOXEL_BYTES,
+    allow_label_maps: bool = False,
 ) -> PreparedImage | RefusedImage:
     """Read, check and convert one image.
 
@@ -45,6 +48,7 @@ def prepare(
     orientation : axis codes such as ``"LPS"`` for a file that gives no orientation.
     reference : use the file where it is if it needs no conversion.
     max_bytes : largest size of the voxels.
+    allow_label_maps : take a file that seems to be a label map as the image that it is said to be.
     """
     try:
         source_digest = sha256_of(image.path) if image.series is None else image.series.source_digest
@@ -52,6 +56,8 @@ def prepare(
             if examinations.has_source(session, source_digest):
                 return PreparedImage(image, source_digest)
         array, geometry, found = _load(image, orientation, max_bytes)
+        if not allow_label_maps and image.series is None:
+            _check_image(array, image)
         warnings = [*image.warnings, *map(readable, found)]
         known_by = fingerprint(array)
         if reference and image.series is not None:
@@ -77,9 +83,18 @@ def prepare(
 def _load(image: NamedImage, orientation: str | None, max_bytes: int) -> tuple[NDArray[Any], Geometry, list[str]]:
     if image.series is not None:
         return image.series.load(max_bytes)
-    if image.path.name.lower().endswith(SEGMENTATION_SUFFIX):
-        raise InvalidInput(f"{image.path.name} is a segmentation, not an image; import it with its image by --masks")
+    if image.path.suffix.lower() == ".nrrd" and has_segments(image.path):
+        raise InvalidInput(f"{image.path.name} is a segmentation, not an image; {_MASK_ADVICE}")
     return load_image(image.path, orientation, max_bytes=max_bytes)
+
+
+def _check_image(array: NDArray[Any], image: NamedImage) -> None:
+    reason = label_map_reason(array, PurePosixPath(image.shown))
+    if reason is not None:
+        raise InvalidInput(
+            f"{image.path.name} {reason}, so it is a mask and not an image; {_MASK_ADVICE}. If it is an image "
+            "nevertheless, import it with --allow-label-maps"
+        )
 
 
 def _reason_to_convert(path: Path, geometry: Geometry) -> str | None:

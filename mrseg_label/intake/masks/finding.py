@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from mrseg_label.errors import InvalidInput
@@ -12,8 +11,8 @@ from mrseg_label.intake.files.discover import Findings, FoundFile
 from mrseg_label.intake.files.pattern import FIELDS, Pattern
 from mrseg_label.intake.images import NamedImage
 from mrseg_label.intake.masks.label_lists import read_label_list
+from mrseg_label.intake.masks.layouts import KnownMask, assign
 from mrseg_label.intake.names import strip_suffix
-from mrseg_label.intake.sequences import most_preferred
 
 _FIELD = re.compile(r"\{(\w*)\}")
 _NNUNET_CHANNEL = re.compile(r"_\d{4}$")
@@ -93,13 +92,9 @@ class MaskFinder:
     ) -> Iterator[Sequence[NamedImage]]:
         """Assign each mask to one image of its group, the one that is pre-segmented if possible; the others share it."""
         for group in groups:
-            masks = [self._find_for_image(image) for image in group]
-            chosen: dict[int, Path] = {}
-            for mask in {mask for mask in masks if mask is not None}:
-                channels = [index for index, other in enumerate(masks) if other == mask]
-                best = channels[most_preferred([group[index].sequence for index in channels], preference)]
-                chosen[best] = mask
-            yield [replace(image, mask=chosen.get(index)) for index, image in enumerate(group)] if chosen else group
+            paths = [self._find_for_image(image) for image in group]
+            masks = [None if path is None else KnownMask(path, self.labels) for path in paths]
+            yield assign(masks, group, preference)
 
     def masks_without_image(self) -> list[FoundFile]:
         """Return the files that match the pattern and are the mask of no image; valid once all groups were assigned."""

@@ -19,11 +19,12 @@ from mrseg_label.errors import InvalidInput, LabelError, MrsegError
 from mrseg_label.files import sha256_of
 from mrseg_label.imaging import Geometry, write_nifti
 from mrseg_label.imaging.formats import SUFFIXES
+from mrseg_label.imaging.nrrd_file import SEGMENTATION_SUFFIX, has_segments
 from mrseg_label.intake.images import MaskLabels, PreparedImage, PreparedMask, RefusedImage
 from mrseg_label.intake.names import strip_suffix
 from mrseg_label.labels import LabelScheme
 from mrseg_label.segments.classes import assign_structures
-from mrseg_label.segments.files import SEGMENTATION_SUFFIX, read_segmentation
+from mrseg_label.segments.files import read_segmentation
 from mrseg_label.segments.names import NameTable, required_structures
 from mrseg_label.segments.value_names import check_mask
 from mrseg_label.text import readable
@@ -37,18 +38,16 @@ class MaskPreparer:
 
     Attributes
     ----------
-    labels : names of the values of masks; None where the files have their own.
     required : structures that every mask must judge.
     scratch : folder for converted masks.
     """
 
     workspace: OpenedWorkspace
-    labels: MaskLabels | None
     required: tuple[str, ...]
     scratch: Path
 
     @classmethod
-    def create(cls, workspace: OpenedWorkspace, labels: MaskLabels | None, scratch: Path) -> MaskPreparer:
+    def create(cls, workspace: OpenedWorkspace, scratch: Path) -> MaskPreparer:
         """Create the preparer of an import into a workspace.
 
         Raises
@@ -57,7 +56,7 @@ class MaskPreparer:
             REQUIRED_STRUCTURES names a structure that the label scheme lacks.
         """
         required = required_structures(workspace.scheme, workspace.settings.required_structures)
-        return cls(workspace, labels, required, scratch)
+        return cls(workspace, required, scratch)
 
     def add_mask(self, image: PreparedImage | RefusedImage) -> PreparedImage | RefusedImage:
         """Prepare the mask of an image, if it has one."""
@@ -69,7 +68,7 @@ class MaskPreparer:
             return replace(image, reason=f"{image.reason} (its mask {redact(mask.name)} is not imported either)")
         try:
             geometry = image.geometry or self._stored_geometry(image.source_digest)
-            prepared = prepare_mask(mask, geometry, self.labels, self.workspace.scheme, self.scratch)
+            prepared = prepare_mask(mask, geometry, image.named.mask_labels, self.workspace.scheme, self.scratch)
             remarks = check_mask(
                 self.workspace.scheme,
                 geometry,
@@ -111,8 +110,12 @@ def prepare_mask(
     """
     if mask.is_dir():
         return _merge_folder(mask, image, scheme, scratch)
-    segmentation = read_segmentation(mask, image)
     has_names = mask.name.lower().endswith(SEGMENTATION_SUFFIX)
+    if labels is None and not has_names and has_segments(mask):  # saved as .nrrd with the segments in its header
+        file = scratch / f"{secrets.token_hex(8)}{SEGMENTATION_SUFFIX}"
+        file.symlink_to(mask)
+        return replace(prepare_mask(file, image, None, scheme, scratch), digest=sha256_of(mask))
+    segmentation = read_segmentation(mask, image)
     if labels is None and not has_names:
         raise LabelError(f"{mask.name}: the values of this mask have no names; give a label map with --mask-labels")
     suffix = SEGMENTATION_SUFFIX if has_names else next(s for s in SUFFIXES if mask.name.lower().endswith(s))
