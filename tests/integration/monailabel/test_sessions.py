@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import nibabel as nib
+import nrrd
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -68,6 +69,18 @@ def truncated(tmp_path: Path) -> list[File]:
     return [("a.nii.gz", gzip.compress(data[:-50]))]
 
 
+def segmentation(tmp_path: Path) -> list[File]:
+    header = {
+        "space": "left-posterior-superior",
+        "space directions": np.diag([2.0, 2.5, 3.0]),
+        "space origin": [0, 0, 0],
+    }
+    segment = {"ID": "a", "Name": "liver", "LabelValue": "1", "Layer": "0", "Extent": "0 1 0 1 0 1", "Color": "1 0 0"}
+    header |= {f"Segment0_{key}": value for key, value in segment.items()}
+    nrrd.write(str(tmp_path / "a.seg.nrrd"), np.ones((6, 5, 4), np.uint8), header)
+    return [("Case 1.SEG.nrrd", (tmp_path / "a.seg.nrrd").read_bytes())]
+
+
 def with_gap(_: Path) -> list[File]:
     slices = [as_bytes(file) for file in series(noise(2, (6, 5, 6)))]
     return [(f"{number}.dcm", slices[number]) for number in (0, 1, 2, 4, 5)]
@@ -84,7 +97,7 @@ REFUSED: dict[str, tuple[Callable[[Path], list[File]], str]] = {
     "an axis of no length": (without_volume, "cannot be used"),
     "several time points": (many_volumes, "cannot be used"),
     "half a file": (truncated, "cannot be used"),
-    "a segmentation": (lambda _: [("Case 1.SEG.nrrd", b"NRRD0004\n")], "is a segmentation"),
+    "a segmentation": (segmentation, "is a segmentation"),
     "two images": (lambda _: [("a.nii", b"1"), ("b.nii", b"2")], "not one image"),
     "an image and a zip": (lambda _: [("a.nii", b"1"), ("b.zip", b"2")], "not one image"),
     "damaged DICOM": (lambda _: [("a.dcm", b"x" * 400)], "cannot be used"),
