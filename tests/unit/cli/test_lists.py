@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-import time
+import signal
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -116,20 +115,18 @@ def test_participants_are_listed_with_what_there_is_of_them(run: Run, filled: Op
     assert "consent" in run("participants", "list", "--workspace", filled.root)[1]
 
 
-def change(workspace: OpenedWorkspace, *steps: Callable[[Round], None]) -> threading.Thread:
-    """Take the first round through some steps, beside the test."""
+class Waiting:
+    """Takes the first round one step further whenever the command waits to look again."""
 
-    def work() -> None:
-        for step in steps:
-            time.sleep(0.1)
-            with workspace.catalog.begin() as session:
-                row = rounds.get(session, 1)
-                assert row is not None
-                step(row)
+    def __init__(self, workspace: OpenedWorkspace, *steps: Callable[[Round], None]) -> None:
+        self._workspace = workspace
+        self._steps = iter(steps)
 
-    thread = threading.Thread(target=work)
-    thread.start()
-    return thread
+    def sleep(self, _seconds: float) -> None:
+        with self._workspace.catalog.begin() as session:
+            row = rounds.get(session, 1)
+            assert row is not None
+            next(self._steps)(row)
 
 
 def training(row: Round) -> None:
@@ -148,9 +145,7 @@ def failed(row: Round) -> None:
 
 
 def interrupt(_row: Round) -> None:
-    import _thread
-
-    _thread.interrupt_main()
+    signal.raise_signal(signal.SIGINT)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +160,6 @@ def test_a_round_is_followed_to_its_end(
     code: int,
     says: str,
 ) -> None:
-    monkeypatch.setattr(reports, "FOLLOW_SECONDS", 0.02)
     here = ("--workspace", opened.root)
     assert run("rounds", "follow", *here)[0] == 1
     with opened.catalog.begin() as session:
@@ -174,9 +168,8 @@ def test_a_round_is_followed_to_its_end(
                 session, add_acquisition(session, add_participant(session, f"p{number}", held_out=number == 0))
             )
     assert "rounds follow 1" in run("rounds", "start", *here)[1]
-    thread = change(opened, training, end)
+    monkeypatch.setattr(reports, "time", Waiting(opened, training, end))
     ended, out, err = run("rounds", "follow", *here)
-    thread.join()
     assert ended == code
     assert "round 1: training, fold 0, epoch 3 of 10" in err
     assert says in out + err
