@@ -34,6 +34,7 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
     def get_model(version: str) -> ModelOut:
         return read_model(workspace.catalog, version)
 
+    @routes.head("/{version}/archive", include_in_schema=False)
     @routes.get(
         "/{version}/archive",
         summary="Download a version as a zip that nnUNetv2_install_pretrained_model_from_zip installs",

@@ -19,7 +19,9 @@ _OWN_PAGE = "Only from the server's own pages"
 _OWN_ANNOTATIONS = "Radiologists: only their own"
 
 
-def _file(path: str, roles: frozenset[Role], scope: Scope, note: str = "") -> tuple[Permission, Permission]:
+def _file(
+    path: str, roles: frozenset[Role], scope: Scope | None = None, note: str = ""
+) -> tuple[Permission, Permission]:
     """Permit the download of a file; HEAD has a route of its own, which reads nothing of it."""
     return (
         Permission("GET", path, roles, note=note, scope=scope),
@@ -93,7 +95,7 @@ REST = (
     Permission("GET", f"{paths.REST}/models/current", EVERY_ROLE),
     Permission("POST", f"{paths.REST}/models/rollback", ADMINS),
     Permission("GET", f"{paths.REST}/models/{{version}}", EVERY_ROLE),
-    Permission("GET", f"{paths.REST}/models/{{version}}/archive", PROGRAMS),
+    *_file(f"{paths.REST}/models/{{version}}/archive", PROGRAMS),
     Permission("POST", f"{paths.REST}/models/{{version}}/promote", ADMINS),
     Permission("GET", f"{paths.REST}/rounds", EVERY_ROLE),
     Permission("POST", f"{paths.REST}/rounds", ADMINS),

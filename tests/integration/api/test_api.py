@@ -110,6 +110,8 @@ def test_model_is_promoted_rolled_back_and_downloaded(opened: Opened) -> None:
     problem_of(client.post("/api/v1/models/round-1/promote"), 409)
     problem_of(client.post("/api/v1/models/nobody/promote"), 404)
     reply = client.get("/api/v1/models/round-1/archive")
+    head = client.head("/api/v1/models/round-1/archive")
+    assert (head.content, head.headers["content-length"]) == (b"", str(len(reply.content)))
     assert reply.headers["content-type"] == "application/zip"
     with zipfile.ZipFile(BytesIO(reply.content)) as archive:
         assert any(name.endswith("fold_0/checkpoint_final.pth") for name in archive.namelist())
