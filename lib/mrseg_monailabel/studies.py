@@ -67,5 +67,9 @@ def import_studies(workspace: OpenedWorkspace, images: Path) -> None:
     if report.refused:  # their names are not logged: files may be named after patients
         log.warning("to see why images were refused: mrseg-label import %s --workspace %s", images, workspace.root)
     log.info(
-        "%d images imported, %d unchanged, %d refused", len(report.accepted), report.unchanged, len(report.refused)
+        "%d images and %d masks imported, %d images unchanged, %d files refused",
+        len(report.accepted),
+        report.masks,
+        report.unchanged,
+        len(report.refused),
     )

@@ -24,6 +24,7 @@ _MAX_LABELS = 256
 # As many grey values as this have only images that mean something else by them, if the name speaks of a mask.
 _FEW = 32
 _MAX_CLEAR_LABELS = 128
+_FEW_LABELS = 16
 _MIN_PAIRS = 30
 _OFFSET = 1 << 15
 
@@ -57,10 +58,11 @@ def label_map_reason(array: NDArray[Any], path: PurePath) -> str | None:
     listed = ", ".join(map(str, values[:6])) + (", ..." if len(values) > 6 else "")
     text = f"holds {len(values)} different whole numbers ({listed})"
     word = mask_word(path)
-    dense = values[0] == 0 and values[-1] <= 4 * len(values) and len(values) <= _MAX_CLEAR_LABELS
+    dense = values[0] == 0 and len(values) <= _MAX_CLEAR_LABELS and values[-1] <= 4 * len(values)
     if word and (len(values) <= _FEW or dense or _uniformity(array) > 0.5):
         return f"{text} and is named as a mask ('{word}')"
-    if len(values) == 2 or (dense and _uniformity(array) > 0.5):
+    small = values[0] == 0 and len(values) <= _FEW_LABELS and values[-1] < _MAX_LABELS
+    if len(values) == 2 or ((dense or small) and _uniformity(array) > 0.5):
         return f"{text}, as a label map does"
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from mrseg_label.intake.editing import Edit, apply
 from mrseg_label.intake.grouping import session_of
 from mrseg_label.intake.images import NamedImage
 from mrseg_label.intake.names import codes_from_path, strip_suffix
+from mrseg_label.text import readable
 
 UPLOAD_CODE = "upload-"
 _DIGEST_LENGTH = 16
@@ -113,7 +115,8 @@ def _has_derived_code(examination: Examination, named: NamedImage) -> bool:
     if examination.source != named.origin or named.series is not None:
         return False
     parts = [*named.path.parts[1:-1], strip_suffix(named.path.name)]
-    return code in {"/".join(parts[-count:]) for count in range(1, len(parts) + 1)} | {"/".join(named.path.parts[1:])}
+    derived = {"/".join(parts[-count:]) for count in range(1, len(parts) + 1)} | {"/".join(named.path.parts[1:])}
+    return code in {unicodedata.normalize("NFC", readable(text)).strip() for text in derived}
 
 
 def _refusal(other: Examination) -> str:

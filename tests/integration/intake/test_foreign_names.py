@@ -62,6 +62,8 @@ def test_names_of_old_shares_come_in_and_can_be_printed_and_stored(opened: Opene
         assert "ller" not in series
         (participant,) = session.scalars(select(Participant).where(Participant.code == "Müller"))
         assert (participant.sex, participant.age) == ("F", 50)
+    missing = CliRunner().invoke(app, [*arguments[:1], os.fsdecode(b"/gone/M\xfcller"), *arguments[2:]])
+    assert "/gone/Müller: no such file or folder" in missing.output
     again = import_paths(opened, [data])
     assert (len(again.accepted), again.unchanged, len(again.refused)) == (0, 4, 3)
 

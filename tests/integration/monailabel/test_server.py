@@ -206,6 +206,16 @@ def test_bad_aliases_are_refused(running: Running, tmp_path: Path, alias: str) -
     assert reply.status_code == 422 and isinstance(reply.json()["detail"], str)
 
 
+def test_a_mask_is_not_taken_as_an_image(running: Running, tmp_path: Path) -> None:
+    mask = np.zeros((9, 10, 11), np.uint8)
+    mask[2:5, 2:5, 2:5] = 3
+    sitk.WriteImage(sitk.GetImageFromArray(mask), str(tmp_path / "volume.nii.gz"))
+    for name in ("abdomen_mask", "volume"):
+        with (tmp_path / "volume.nii.gz").open("rb") as stream:
+            reply = running.http.put("/datastore/", params={"image": name}, files={"file": stream})
+        assert (reply.status_code, "as a segmentation of its image" in reply.text) == (422, True)
+
+
 def test_a_session_is_an_image_that_is_not_kept(running: Running, client: MONAILabelClient) -> None:
     examination, image = next(iter(running.images.items()))
     session = client.create_session(str(image))

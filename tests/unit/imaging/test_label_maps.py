@@ -58,6 +58,7 @@ LABEL_MAPS: dict[str, tuple[str, NDArray[Any]]] = {
     "binary of 255": ("liver.nii.gz", boxes([255])),
     "few, named": ("abdomen_mask.nii.gz", boxes([3, 7, 40])),
     "few, plain": ("P1.nii.gz", boxes([1, 2, 3, 4, 5])),
+    "few, far apart, plain": ("P1.nii.gz", np.repeat(boxes([3, 17, 90]), 2, axis=2)),
     "many small, named": ("P1_labels.nii.gz", np.arange(np.prod(SHAPE)).reshape(SHAPE).astype(np.int16) % 100),
     "of another tool, named": ("aseg.nii.gz", np.repeat(boxes([2, 41, 200, 251, 1035]), 3, axis=2)),
     "interpolated, named": ("P1_mask.nii.gz", (boxes([1]) * 0.5 + np.roll(boxes([1]), 1, 0) * 0.5).astype(np.float32)),
