@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mrseg_label.cli.common import JsonOption
+from mrseg_label.cli.common import JsonOption, interruptible
 from mrseg_label.simulation.listener import DemoListener
 
 if TYPE_CHECKING:
@@ -26,7 +26,12 @@ SLICER_PORT = 8000  # where Slicer's module looks by default
 
 def demo(
     folder: Annotated[
-        Path, typer.Option("--workspace", metavar="DIR", help="New or empty folder for the demo's workspace.")
+        Path,
+        typer.Option(
+            "--workspace",
+            metavar="DIR",
+            help="New or empty folder for the demo's workspace, or that of a demo to go on with.",
+        ),
     ] = _DEFAULT_WORKSPACE,
     rounds: Annotated[int, typer.Option(min=1, max=20, help="Number of training rounds.")] = 2,
     round_size: Annotated[int, typer.Option(min=2, max=100, help="Number of corrected cases a round.")] = 8,
@@ -38,6 +43,7 @@ def demo(
     from rich.console import Console
 
     from mrseg_label.errors import ConfigurationError
+    from mrseg_label.paths import quoted
     from mrseg_label.simulation.demo import DemoOptions, run_demo
 
     if report is not None and not report.absolute().parent.is_dir():
@@ -60,7 +66,9 @@ def demo(
 
     listener = ConsoleListener(console)
     signal.signal(signal.SIGTERM, _exit_on_signal)
-    with listener:
+    again = f"mrseg-label demo --workspace {quoted(folder)} --rounds {rounds} --round-size {round_size}"
+    kept = f"What was done is kept in {folder.absolute()}. Go on with: {again}"
+    with interruptible(kept), listener:
         run_demo(options, listener, finish)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from mrseg_label.catalog.tables import BOOTSTRAP
 from mrseg_label.config import load_settings
-from mrseg_label.errors import ConfigurationError, Conflict
+from mrseg_label.errors import Conflict
 from mrseg_label.labels import LabelScheme
 from mrseg_label.presegmentation.weights import find_weights
 from mrseg_label.scoring import MEAN_OF_CASES
@@ -25,16 +25,16 @@ from mrseg_label.simulation.cohort import import_cohort, make_cohort
 from mrseg_label.simulation.held_out import HeldOutScore, choose_fixed_set, score_model
 from mrseg_label.simulation.listener import DemoListener
 from mrseg_label.simulation.pictures import choose_example, draw_case, draw_curve
-from mrseg_label.simulation.radiologist import CaseResult, TruthFile
+from mrseg_label.simulation.progress_file import DemoProgress, begin
+from mrseg_label.simulation.radiologist import CaseResult
 from mrseg_label.simulation.report import case_row, loop_notes, round_row, source_notes, sources_part
-from mrseg_label.simulation.rounds import FinishedRound, current_model, wait_for_round
+from mrseg_label.simulation.rounds import current_model, wait_for_round
 from mrseg_label.simulation.server import Server
 from mrseg_label.simulation.settings import fixed_settings, settings_text, stop_rounds
 from mrseg_label.simulation.source_comparison import Comparison, make_trials
 from mrseg_label.workspace import Workspace
 
 SEED = 20240510
-_BEFORE_ROUNDS = FinishedRound(0, BOOTSTRAP, True, 0.0)  # TotalSegmentator, in the form of a round
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ class DemoOptions:
 
     Attributes
     ----------
-    workspace : a new or empty folder; the cohort goes into a second folder beside it.
+    workspace : a new or empty folder, or that of a demo that was stopped; the cohort goes into a second folder
+        beside it.
     rounds : number of training rounds.
     round_size : number of cases that are corrected before each round and after the last one.
     profile : training profile.
@@ -65,6 +66,11 @@ class DemoOptions:
         return (self.rounds + 1) * self.round_size
 
     @property
+    def decisive(self) -> dict[str, Any]:
+        """The options that must stay the same when a demo goes on."""
+        return {"rounds": self.rounds, "round size": self.round_size, "profile": self.profile, "seed": self.seed}
+
+    @property
     def cohort_folder(self) -> Path:
         """Folder of the cohort and its truth."""
         root = self.workspace.resolve()
@@ -81,22 +87,28 @@ class _Demo:
     options: DemoOptions
     listener: DemoListener
     scheme: LabelScheme = field(default_factory=LabelScheme.default)
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    cases: list[dict[str, Any]] = field(default_factory=list)
-    examples: list[CaseResult] = field(default_factory=list)
-    truths: dict[str, TruthFile] = field(default_factory=dict)
-    held_out: list[str] = field(default_factory=list)
-    current_version: str = BOOTSTRAP
+    started: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.root = self.options.workspace.resolve()
+        found = begin(self.root, self.options.cohort_folder, self.options.decisive)
+        self.progress = found or DemoProgress(self.options.decisive)
+
+    def save(self) -> None:
+        """Write what was done until now."""
+        now = time.monotonic()
+        self.progress.seconds += now - self.started
+        self.started = now
+        self.progress.save(self.root)
 
     def prepare(self) -> None:
-        """Create the workspace, make the cohort and import it."""
+        """Create the workspace, make the cohort and import it, unless an earlier start has done so."""
         options, listener = self.options, self.listener
-        if options.cohort_folder.exists() and any(options.cohort_folder.iterdir()):
-            raise ConfigurationError(
-                f"{options.cohort_folder} is not empty, but the demo writes its cohort there; "
-                "remove it or choose another --workspace"
-            )
+        if self.progress.truths:
+            listener.note(f"Going on with the demo in {self.root}.")
+            return
         workspace = Workspace.init(options.workspace, settings_text=settings_text(options.round_size, options.profile))
+        self.save()
         listener.phase("Making the cohort")
         cohort = make_cohort(
             options.cohort_folder,
@@ -105,89 +117,99 @@ class _Demo:
             lambda done, total, name: listener.advance(done, name, total),
         )
         listener.phase("Importing the images")
-        self.truths = import_cohort(workspace.root, cohort, lambda done, total: listener.advance(done, total=total))
+        truths = import_cohort(workspace.root, cohort, lambda done, total: listener.advance(done, total=total))
+        self.progress.truths = truths
+        self.save()
 
     def loop(self, server: Server) -> None:
         """Let the readers correct one batch of cases after another, with a training round between two batches."""
         with SlicerClient(server.url, "demo") as client:
-            model = _BEFORE_ROUNDS
             for number in range(self.options.rounds + 1):
-                if number == self.options.rounds:
-                    stop_rounds(self.options.workspace.resolve(), self.options.round_size, self.options.profile)
-                started = time.monotonic()
-                batch = self._correct_batch(server, number)
-                seconds = time.monotonic() - started
-                # The current model is evaluated on the fixed set while the next round trains.
-                held_out = self._score_held_out(client)
-                self._add_row(number, batch, model, held_out, seconds)
-                if number < self.options.rounds:
-                    model = self._wait_for_round(client, server, number + 1)
+                if len(self.progress.rows) <= number:
+                    if number == self.options.rounds:
+                        stop_rounds(self.root, self.options.round_size, self.options.profile)
+                    self._correct_batch(client, server, number)
+                    # The current model is evaluated on the fixed set while the next round trains.
+                    self._add_row(number, self._score_held_out(client))
+                if self.progress.model.number <= number < self.options.rounds:
+                    self._wait_for_round(client, server, number + 1)
             annotated = client.get("/api/v1/progress")["annotated_total"]
             if annotated != self.options.cases:
                 raise Conflict(
                     f"{self.options.cases} cases were submitted, but the server counts {annotated} as annotated"
                 )
 
-    def _correct_batch(self, server: Server, number: int) -> list[CaseResult]:
-        model = "TotalSegmentator" if self.current_version == BOOTSTRAP else f"model {self.current_version}"
-        self.listener.phase(f"Batch {number + 1}: readers correct drafts by {model}", self.options.round_size)
+    def _correct_batch(self, client: SlicerClient, server: Server, number: int) -> None:
+        progress = self.progress
+        version = progress.current_version
+        model = "TotalSegmentator" if version == BOOTSTRAP else f"model {version}"
+        # The server knows of a case that was submitted just before the demo was stopped; the demo may not.
+        done = client.get("/api/v1/progress")["annotated_total"] - number * self.options.round_size
+        left = self.options.round_size - done
+        self.listener.phase(f"Batch {number + 1}: readers correct drafts by {model}", left)
+        started, before = time.monotonic(), progress.batch_seconds
 
         def report(count: int, case: CaseResult) -> None:
+            progress.batch.append(case)
+            progress.batch_seconds = before + time.monotonic() - started
+            self.save()
             self.listener.advance(
                 count,
                 f"{case.participant} {case.station}: draft DSC {case.mean_dsc:.2f}, {case.edited_voxels:,} voxels edited",
             )
 
-        return correct_batch(
-            server.url, self.options.round_size, self.truths, self.scheme, self.options.seed, report, abort=server.stop
-        )
+        if left > 0:
+            correct_batch(server.url, left, progress.truths, self.scheme, self.options.seed, report, abort=server.stop)
 
-    def _score_held_out(self, client: SlicerClient) -> HeldOutScore:
-        if not self.held_out:
-            self.held_out = choose_fixed_set(client, self.truths)
-        version = self.current_version
-        self.listener.phase(f"Evaluating model {version} on held-out participants", len(self.held_out))
+    def _score_held_out(self, client: SlicerClient) -> HeldOutScore | None:
+        progress = self.progress
+        if not progress.held_out:
+            progress.held_out = choose_fixed_set(client, progress.truths)
+        version = progress.current_version
+        if current_model(client)["version"] != version:
+            return None  # the demo was stopped, and meanwhile the next round has finished
+        self.listener.phase(f"Evaluating model {version} on held-out participants", len(progress.held_out))
         return score_model(
-            client, self.held_out, self.truths, self.scheme, version, lambda count: self.listener.advance(count)
+            client, progress.held_out, progress.truths, self.scheme, version, lambda count: self.listener.advance(count)
         )
 
-    def _add_row(
-        self, number: int, batch: list[CaseResult], model: FinishedRound, held_out: HeldOutScore, seconds: float
-    ) -> None:
+    def _add_row(self, number: int, held_out: HeldOutScore | None) -> None:
+        progress = self.progress
         row = round_row(
             number,
-            batch,
-            model_version=model.model_version,
-            promoted=model.promoted,
-            heldout_dsc=held_out.mean_dsc,
-            heldout_cases=held_out.cases,
-            training_seconds=model.seconds,
-            batch_seconds=seconds,
+            progress.batch,
+            model_version=progress.model.model_version,
+            promoted=progress.model.promoted,
+            heldout_dsc=held_out.mean_dsc if held_out else None,
+            heldout_cases=held_out.cases if held_out else 0,
+            training_seconds=progress.model.seconds,
+            batch_seconds=progress.batch_seconds,
         )
-        self.rows.append(row)
-        self.cases += [case_row(number, case) for case in batch]
-        self.examples.append(choose_example(batch))
+        example = choose_example(progress.batch) if number in (0, self.options.rounds) else None
+        if example is not None:  # drawn at once, since the images of cases are not kept
+            name = draw_case(example, self.scheme, self.options.reports / f"case-round-{number}.png").name
+            progress.pictures[f"case_round_{number}"] = name
+        progress.rows.append(row)
+        progress.cases += [case_row(number, case) for case in progress.batch]
+        progress.batch, progress.batch_seconds = [], 0.0
+        self.save()
         self.listener.row(row)
 
-    def _wait_for_round(self, client: SlicerClient, server: Server, number: int) -> FinishedRound:
+    def _wait_for_round(self, client: SlicerClient, server: Server, number: int) -> None:
         self.listener.phase(f"Training round {number}")
         finished = wait_for_round(
             client, number, server.check, lambda state, progress: self.listener.round_progress(number, state, progress)
         )
-        self.current_version = current_model(client)["version"]
-        return finished
+        self.progress.current_version = current_model(client)["version"]
+        self.progress.model = finished
+        self.save()
 
     def draw_pictures(self) -> dict[str, str]:
-        """Draw the learning curve and a case of the first and of the last batch; return file names by picture."""
-        self.listener.phase("Drawing the pictures", 3)
-        folder = self.options.reports
-        names = {"learning_curve": draw_curve(self.rows, folder / "learning-curve.png").name}
+        """Draw the learning curve; return its file name and those of the cases that were drawn, by picture."""
+        self.listener.phase("Drawing the pictures", 1)
+        curve = draw_curve(self.progress.rows, self.options.reports / "learning-curve.png").name
         self.listener.advance(1)
-        for count, number in enumerate(sorted({0, len(self.rows) - 1}), start=2):
-            path = folder / f"case-round-{number}.png"
-            names[f"case_round_{number}"] = draw_case(self.examples[number], self.scheme, path).name
-            self.listener.advance(count)
-        return names
+        return {"learning_curve": curve} | self.progress.pictures
 
 
 def run_demo(
@@ -205,15 +227,14 @@ def run_demo(
     Raises
     ------
     ConfigurationError
-        The workspace or the cohort's folder is not empty.
+        The workspace or the cohort's folder is not empty, or its demo has finished or has other options.
     Unavailable, Conflict
         The server, a round or a reader failed.
     """
-    started = time.monotonic()
-    demo = _Demo(options, listener or DemoListener())
     with fixed_settings(), ExitStack() as stack:
+        demo = _Demo(options, listener or DemoListener())
         demo.prepare()
-        root = options.workspace.resolve()
+        root = demo.root
         comparison = _start_comparison(demo, stack) if options.compare_sources else None
         demo.listener.phase("Starting the server")
         server = stack.enter_context(Server(root, root / "logs" / "server.log", options.port))
@@ -222,14 +243,18 @@ def run_demo(
         if comparison is not None:
             demo.listener.phase("Comparing the sources of pre-segmentations", comparison.total)
             sources = sources_part(comparison.scores())
-        report: dict[str, Any] = {"sources": sources, "rounds": demo.rows}
-        report["notes"] = [*loop_notes(demo.rows), *source_notes(sources)]
-        report["heldout_cases"] = len(demo.held_out)
+        rows = demo.progress.rows
+        report: dict[str, Any] = {"sources": sources, "rounds": rows}
+        report["notes"] = [*loop_notes(rows), *source_notes(sources)]
+        report["heldout_cases"] = len(demo.progress.held_out)
         report["rule"] = MEAN_OF_CASES
         report["pictures"] = demo.draw_pictures()
-        report["cases"] = demo.cases
-        report["seconds"] = round(time.monotonic() - started, 1)
+        report["cases"] = demo.progress.cases
+        demo.save()
+        report["seconds"] = round(demo.progress.seconds, 1)
         (options.reports / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        demo.progress.finished = True
+        demo.save()
         if on_finished is not None:
             on_finished(server, report)
     return report

@@ -21,6 +21,7 @@ _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 def draw_case(case: CaseResult, scheme: LabelScheme, path: Path) -> Path:
     """Draw a case as it was pre-segmented and as the reader corrected it."""
     view = case.view
+    assert view is not None
     picture = CasePicture(
         image=array_of(view.image).T,
         presegmentation=view.presegmentation.T,
@@ -53,8 +54,11 @@ def draw_curve(rows: Sequence[Mapping[str, Any]], path: Path) -> Path:
     return path
 
 
-def choose_example(batch: Sequence[CaseResult]) -> CaseResult:
-    """Choose the case to draw: the most typical one of the station with the most structures."""
+def choose_example(batch: Sequence[CaseResult]) -> CaseResult | None:
+    """Choose the case to draw: the most typical one of the station with the most structures; None without images."""
+    batch = [case for case in batch if case.view is not None]
+    if not batch:
+        return None
     richest = max(len(case.dsc) for case in batch)
     station = next(case.station for case in batch if len(case.dsc) == richest)
     same = [case for case in batch if case.station == station]

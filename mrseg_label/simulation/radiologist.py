@@ -68,6 +68,7 @@ class CaseResult:
     partly, missed : structures that were corrected in part, or not at all.
     habit : the form in which the correction was exported.
     seconds : from the request for a case to the server's confirmation.
+    view : for a picture; None if the demo was stopped since.
     """
 
     examination: str
@@ -85,7 +86,7 @@ class CaseResult:
     missed: tuple[str, ...]
     habit: str
     seconds: float
-    view: CaseView = field(repr=False)
+    view: CaseView | None = field(repr=False)
 
     @property
     def mean_dsc(self) -> float:

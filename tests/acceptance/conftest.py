@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.process_trees import wait_until
 
 SMALL = ("--rounds", "2", "--round-size", "3")
 
@@ -30,21 +34,29 @@ class DemoRun:
         return self.workspace.with_name(f"{self.workspace.name}-cohort")
 
 
-def run_the_demo(folder: Path, *arguments: str, **environment: str) -> DemoRun:
-    """Run ``mrseg-label demo`` to its end."""
+def run_the_demo(
+    folder: Path, *arguments: str, stop_when: Callable[[], bool] | None = None, **environment: str
+) -> DemoRun:
+    """Run ``mrseg-label demo`` to its end, or until a condition comes true, and Ctrl-C then."""
     report = folder / "report.json"
     command = [sys.executable, "-m", "mrseg_label.cli", "demo", "--workspace", str(folder / "demo"), *arguments]
-    done = subprocess.run(
-        [*command, "--report", str(report)],
-        env={**os.environ, **environment},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    with (folder / "output").open("w+") as output:
+        process = subprocess.Popen(
+            [*command, "--report", str(report)],
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+        if stop_when is not None:
+            wait_until(lambda: process.poll() is not None or stop_when(), 600)
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        process.wait()
+        output.seek(0)
+        text = output.read()
     content = json.loads(report.read_text()) if report.is_file() else {}
-    return DemoRun(folder / "demo", content, done.returncode, done.stdout)
+    return DemoRun(folder / "demo", content, process.returncode, text)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -140,6 +142,31 @@ def test_no_process_is_left_running(small_demo: DemoRun) -> None:
         if str(small_demo.workspace) in command:
             running.append(command)
     assert not running
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+def test_a_demo_that_was_stopped_goes_on(tmp_path: Path) -> None:
+    """Stopped by Ctrl-C while the cohort is made, while readers work and while a round trains."""
+    state = tmp_path / "demo" / "demo.json"
+    options = ("--rounds", "1", "--round-size", "2")
+
+    def reached(*needed: str) -> bool:
+        found = json.loads(state.read_text()) if state.exists() else {}
+        return all(found.get(name) for name in needed)
+
+    for needed in ("options",), ("truths", "batch"), ("rows",):
+        stopped = run_the_demo(tmp_path, *options, stop_when=partial(reached, *needed), MRSEG_TRAINING_PROFILE="smoke")
+        assert stopped.code == 130, stopped.output
+        assert "Go on with: mrseg-label demo --workspace" in stopped.output and "Traceback" not in stopped.output
+    run = run_the_demo(tmp_path, *options, MRSEG_TRAINING_PROFILE="smoke")
+    assert run.code == 0, run.output
+    assert "Going on with the demo" in run.output
+    assert [row["round"] for row in run.report["rounds"]] == [0, 1]
+    assert 3 <= len(run.report["cases"]) <= 4  # one that was submitted when Ctrl-C came may not be in the report
+    assert {"learning_curve", "case_round_0", "case_round_1"} >= run.report["pictures"].keys() >= {"learning_curve"}
+    again = run_the_demo(tmp_path, *options, MRSEG_TRAINING_PROFILE="smoke")
+    assert again.code == 2 and "has finished" in again.output
 
 
 @pytest.mark.soak

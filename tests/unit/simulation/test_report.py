@@ -25,7 +25,7 @@ def case(dsc: dict[str, float], edited: int, station: str = "abdomen", version: 
     return CaseResult(
         examination="ex-1", reader="reader-ada", participant="P001", station=station, sequence="in", model_version=version,
         dsc=dsc, corrected_dsc=0.95, edited_voxels=edited, edited_ml=edited / 100, wrong_voxels=edited + 5, partly=("liver",),
-        missed=(), habit="reordered", seconds=3.0, view=None,  # type: ignore[arg-type]
+        missed=(), habit="reordered", seconds=3.0, view=None,
     )  # fmt: skip
 
 
