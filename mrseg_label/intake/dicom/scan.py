@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 
 from mrseg_label.errors import MrsegError
 from mrseg_label.imaging.dicom import Frame, NotAnImage, NotDicom, UnusableImage, read_frames
+from mrseg_label.imaging.formats import SUFFIXES
 from mrseg_label.intake.dicom.exports import Export, folder_of
 from mrseg_label.intake.dicom.redaction import Redaction
 from mrseg_label.intake.dicom.ukbiobank import is_manifest, read_manifest
@@ -71,6 +72,11 @@ def _scan_file(scan: Scan, name: str, read: ReadFile, descriptions: dict[str, st
     try:
         scan.frames += read_frames(read(name), name, descriptions.get(PurePosixPath(name).name))
     except NotAnImage as error:
+        if isinstance(error, NotDicom) and name.lower().endswith(
+            SUFFIXES
+        ):  # only in a zip; in folders it is found by itself
+            scan.refused.setdefault("an image that is not DICOM; unpack the zip to import it", []).append(name)
+            return
         is_damaged = name.lower().endswith(DICOM_SUFFIXES) and isinstance(error, NotDicom)
         scan.unreadable[folder_of(name)] += is_damaged
         (scan.refused if is_damaged else scan.passed_over).setdefault(str(error), []).append(name)

@@ -360,6 +360,13 @@ def test_a_zip_with_a_member_outside_is_refused_whole(opened: Opened, tmp_path: 
     assert "outside" in only(import_paths(opened, [zipped]))
 
 
+def test_a_zip_of_other_images_says_to_unpack_it(opened: Opened, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "p1.zip", "w") as archive:
+        archive.writestr("p1/t1.nii.gz", b"any")
+        archive.writestr("p1/t2.NRRD", b"any")
+    assert "unpack the zip" in only(import_paths(opened, [tmp_path / "p1.zip"]))
+
+
 def test_links_bombs_and_damage_in_zips(opened: Opened, tmp_path: Path) -> None:
     members = {f"a/{k}": dcm.as_bytes(ds) for k, ds in enumerate(dcm.series(dcm.noise(1)))}
     linked = dcm.save_zip(tmp_path / "link.zip", members)
