@@ -49,10 +49,14 @@ def run_the_demo(
             stderr=output,
             start_new_session=True,
         )
-        if stop_when is not None:
-            wait_until(lambda: process.poll() is not None or stop_when(), 600)
-            os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-        process.wait()
+        try:
+            if stop_when is not None:
+                wait_until(lambda: process.poll() is not None or stop_when(), 600)
+                os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+            process.wait()
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
         output.seek(0)
         text = output.read()
     content = json.loads(report.read_text()) if report.is_file() else {}
