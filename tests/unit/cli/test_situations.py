@@ -26,6 +26,7 @@ WITHOUT = {"demo", "doctor", "health", "init", "restore"}
 ARGUMENTS = LIGHT | {
     "annotations compare": ("none", "none"),
     "annotations restore": ("none",),
+    "examinations edit": ("none", "--station", "pelvis"),
     "export": ("out", "--format", "nifti"),
     "import": (".",),
     "models import": ("none.zip",),
@@ -153,7 +154,7 @@ def test_ctrl_c_says_what_was_kept_and_the_same_command_goes_on(tmp_path: Path) 
         save(tmp_path / f"images/p{seed:03d}.nii.gz", picture(seed))
     command = [sys.executable, "-m", "mrseg_label.cli", "import", str(tmp_path / "images"), "--workspace", str(root)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-    wait_until(lambda: any((root / "images").iterdir()))
+    wait_until(lambda: any((root / "tmp").iterdir()))  # it has begun
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
