@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -15,12 +16,15 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
     # Every server and worker that a test starts would compile its libraries again, torch alone for twelve seconds.
-    # The wish is respected beside the sources: what is compiled goes to pytest's own folder.
+    # Nothing is written beside the sources, as asked for: what is compiled goes to pytest's own folder.
     bytecode = Path(__file__).parents[1] / ".pytest_cache" / "bytecode"
     os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = str(bytecode)
     sys.dont_write_bytecode = False
 
 from tests.support.postgresql import new_database, program, temporary_server
+
+# A shell that starts the tests in the background (`&`, nohup) lets them ignore Ctrl-C, and so would the commands under test.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # On SQLite with every run, on PostgreSQL with the tests that take their time.
 DATABASES = ("sqlite", pytest.param("postgresql", marks=pytest.mark.soak))

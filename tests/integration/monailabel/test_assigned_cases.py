@@ -174,8 +174,8 @@ def test_an_upload_is_no_larger_than_is_allowed_when_it_is_unpacked(tmp_path: Pa
     """A file of some kilobytes can hold gigabytes."""
     workspace = Workspace.init(tmp_path / "ws", settings_text="MAX_IMAGE_MB = 1\n")
     workspace = open_workspace(workspace.root)
-    image = np.zeros((128, 128, 64), dtype=np.int16)
-    image[0, 0, 0] = 1
+    x, y, z = np.ogrid[:128, :128, :64]
+    image = (7 * x + 3 * y + z).astype(np.int16)
     nibabel.save(nibabel.Nifti1Image(image, np.diag([1.0, 1.0, 1.0, 1.0])), tmp_path / "large.nii.gz")
     with pytest.raises(InvalidInput, match="cannot be used"):
         register_upload(workspace, Reader("ada"), tmp_path / "large.nii.gz", alias="large")
