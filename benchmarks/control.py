@@ -20,7 +20,7 @@ from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.queries import acquisitions, models
 from mrseg_label.catalog.queries import annotations as annotation_rows
 from mrseg_label.catalog.queries import rounds as rows
-from mrseg_label.metrics import dice
+from mrseg_label.metrics import score_case
 from mrseg_label.nnunet.predict import Predictor
 from mrseg_label.nnunet.run import TrainingRun
 from mrseg_label.nnunet.supervise import train
@@ -56,14 +56,15 @@ def train_control(workspace: OpenedWorkspace, folder: Path) -> Path:
 
 
 def score(model: Path, cases: list[tuple[Path, Path]], structures: int) -> tuple[float, float]:
-    """Compute the mean DSC over present structures, and the mean number of wrong voxels per case."""
+    """Compute the mean DSC over the structures that count, and the mean number of wrong voxels per case."""
     predictor = Predictor(model)
     dsc, wrong = [], []
     for image, truth_file in cases:
         prediction = predictor.segment(image)
         truth = read_label_map(truth_file)[0].astype(np.uint8)
-        present = np.bincount(truth.ravel(), minlength=structures + 1)[1:] > 0
-        dsc.append(float(dice(truth, prediction, structures)[present].mean()))
+        mean = score_case(truth, prediction, structures).mean
+        assert mean is not None
+        dsc.append(mean)
         wrong.append(int(np.count_nonzero(truth != prediction)))
     return float(np.mean(dsc)), float(np.mean(wrong))
 
