@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mrseg_label.catalog.opening import OpenedWorkspace
@@ -19,7 +20,7 @@ from mrseg_label.intake.files.pattern import Pattern
 from mrseg_label.intake.files.prepare import SCRATCH, prepare
 from mrseg_label.intake.images import NamedImage, PreparedImage, RefusedImage
 from mrseg_label.intake.masks.conventions import recognise
-from mrseg_label.intake.masks.finding import MaskFinder
+from mrseg_label.intake.masks.finding import MaskFinder, images_beside
 from mrseg_label.intake.masks.layouts import share_masks
 from mrseg_label.intake.masks.prepare import MaskPreparer
 from mrseg_label.intake.names import clean_code
@@ -65,6 +66,8 @@ def import_paths(
         )
     findings = discover(paths, workspace.root)
     report.refused += findings.refused
+    if options.masks and not (options.pattern or options.participant or findings.dicom or findings.zips):
+        options = replace(options, pattern=images_beside(options.masks))
     table = _read_tables(findings, options, report)
     finder = MaskFinder(options.masks, options.mask_labels, options.pattern) if options.masks else None
     layout = recognise(

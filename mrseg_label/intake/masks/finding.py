@@ -18,6 +18,24 @@ _FIELD = re.compile(r"\{(\w*)\}")
 _NNUNET_CHANNEL = re.compile(r"_\d{4}$")
 
 
+def images_beside(pattern: str) -> str | None:
+    """Derive the pattern of images from that of their masks: images lie in the folders that give the fields.
+
+    ``{participant}/segmentations`` has images ``{participant}/*``, as in the TotalSegmentator data set. None if the
+    fields are not the names of the first folders, or none of them is the participant.
+    """
+    folders = []
+    for part in PurePosixPath(pattern).parts[:-1]:
+        match = _FIELD.fullmatch(part)
+        if match is None:
+            break
+        folders.append(match[1])
+    fields = _FIELD.findall(pattern)
+    return (
+        "/".join([*(f"{{{name}}}" for name in folders), "*"]) if fields == folders and "participant" in fields else None
+    )
+
+
 class MaskFinder:
     """Finds the masks of images.
 

@@ -64,6 +64,15 @@ def test_the_whole_set_of_classes_with_those_that_merge(opened: OpenedWorkspace,
         assert (participant.code, participant.sex, participant.age) == ("s0001", "M", 62)
 
 
+@pytest.mark.parametrize("given", ["d", "d/s0001"])
+def test_the_pattern_of_masks_says_where_the_images_are(opened: OpenedWorkspace, tmp_path: Path, given: str) -> None:
+    save(tmp_path / "d/s0001/ct.nii.gz", picture(1))
+    save(tmp_path / "d/s0001/segmentations/liver.nii.gz", boxes(1))
+    report = import_paths(opened, [tmp_path / given], ImportOptions(masks="{participant}/segmentations"))
+    assert [(entry.participant, entry.sequence) for entry in report.accepted] == [("s0001", "ct")]
+    assert (report.masks, report.refused) == (1, [])
+
+
 def test_a_class_outside_the_scheme_covers_no_structure(opened: OpenedWorkspace, tmp_path: Path) -> None:
     save(tmp_path / "d/s1/ct.nii.gz", picture(1))
     save(tmp_path / "d/s1/segmentations/liver.nii.gz", boxes(1) * 255)
