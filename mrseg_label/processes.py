@@ -52,6 +52,20 @@ def start_child(
     )
 
 
+@contextmanager
+def children_ignore_ctrl_c() -> Iterator[None]:
+    """Let the processes that are started in this block never see Ctrl-C, which a terminal sends to all of them.
+
+    They inherit that the signal is blocked, from their first instruction on: one that ignored it later, in Python,
+    would answer an early Ctrl-C with a traceback. In this process Ctrl-C takes effect at the end of the block.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def end_child(child: subprocess.Popen[bytes]) -> None:
     """End a child with everything that it started, by closing the pipe that it watches."""
     if child.stdin is not None:

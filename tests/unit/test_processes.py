@@ -109,6 +109,29 @@ def test_a_child_in_this_session_leads_a_group() -> None:
     processes.kill_group(child.pid)  # again: it has ended already
 
 
+def test_children_that_ignore_ctrl_c_do_so_from_the_first_instruction() -> None:
+    def start_shell() -> subprocess.Popen[bytes]:
+        child = subprocess.Popen(["sh", "-c", "echo; exec sleep 60"], stdout=subprocess.PIPE, start_new_session=True)
+        assert child.stdout is not None
+        child.stdout.readline()  # it runs, and not a copy of this process any more
+        return child
+
+    with processes.children_ignore_ctrl_c():
+        ignoring = start_shell()
+    with ignoring, start_shell() as other:
+        for child in (ignoring, other):
+            child.send_signal(signal.SIGINT)
+        assert other.wait(30) == -signal.SIGINT
+        assert ignoring.poll() is None
+        ignoring.kill()
+
+
+def test_ctrl_c_takes_effect_when_the_children_were_started() -> None:
+    with pytest.raises(KeyboardInterrupt), processes.children_ignore_ctrl_c():
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.1)  # not yet
+
+
 def test_start_times_tell_processes_of_one_id_apart() -> None:
     own = processes.start_time(os.getpid())
     assert own.isdigit() and own == processes.start_time(os.getpid())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import multiprocessing
-import signal
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
+from mrseg_label.processes import children_ignore_ctrl_c
 from mrseg_label.simulation.phantom.grid import ct_grid
 from mrseg_label.simulation.phantom.painting import Painted, paint
 from mrseg_label.simulation.phantom.participant import Participant
@@ -116,16 +116,12 @@ def write_cohort(
     else:
         # Not forked, since this process may have threads.
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(processes, mp_context=context, initializer=_ignore_ctrl_c) as pool:
-            futures = {pool.submit(write_acquisition, p, seed, folder, truth): k for k, p in enumerate(planned)}
+        with ProcessPoolExecutor(processes, mp_context=context) as pool:
+            with children_ignore_ctrl_c():
+                futures = {pool.submit(write_acquisition, p, seed, folder, truth): k for k, p in enumerate(planned)}
             for future in as_completed(futures):
                 record(futures[future], future.result())
     return [results[position] for position in range(len(planned))]
-
-
-def _ignore_ctrl_c() -> None:
-    """Leave Ctrl-C at the terminal to the process that started this one."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def write_acquisition(planned: Planned, seed: int, folder: Path, truth: Path) -> Written:
