@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import annotations as rows
+from mrseg_label.catalog.tables import Annotation, Examination
 from mrseg_label.errors import NotFound
 from mrseg_label.reports.cases import annotation_row, examination_row
 
@@ -44,7 +45,7 @@ def find_image(workspace: OpenedWorkspace, examination_id: str) -> Download:
     """
     with workspace.catalog.read() as session:
         row = examination_row(session, examination_id)
-    return Download(workspace.path(row.path), f"{row.id}{SUFFIX}", row.digest)
+    return _download(workspace, row)
 
 
 def find_mask(workspace: OpenedWorkspace, annotation_id: str) -> Download:
@@ -57,7 +58,7 @@ def find_mask(workspace: OpenedWorkspace, annotation_id: str) -> Download:
     """
     with workspace.catalog.read() as session:
         row = annotation_row(session, annotation_id)
-    return Download(workspace.path(row.path), f"{row.id}{SUFFIX}", row.digest)
+    return _download(workspace, row)
 
 
 def find_current_mask(workspace: OpenedWorkspace, examination_id: str) -> Download:
@@ -72,4 +73,8 @@ def find_current_mask(workspace: OpenedWorkspace, examination_id: str) -> Downlo
         row = rows.final(session, examination_row(session, examination_id).acquisition_id)
     if row is None:
         raise NotFound(f"the case of {examination_id} has no accepted annotation yet")
+    return _download(workspace, row)
+
+
+def _download(workspace: OpenedWorkspace, row: Examination | Annotation) -> Download:
     return Download(workspace.path(row.path), f"{row.id}{SUFFIX}", row.digest)
