@@ -110,6 +110,16 @@ class RoundState(StrEnum):
 ENDED_ROUNDS = (RoundState.DONE, RoundState.FAILED, RoundState.CANCELLED)
 
 
+class FoldState(StrEnum):
+    """How far a fold of a round is."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
 class ModelStatus(StrEnum):
     """What a model version is used for."""
 

@@ -6,6 +6,7 @@ from mrseg_label.catalog.tables.base import Base
 from mrseg_label.catalog.tables.examinations import Acquisition, Alias, Examination, Participant
 from mrseg_label.catalog.tables.jobs import AuditEvent, Heartbeat, Job
 from mrseg_label.catalog.tables.rounds import BOOTSTRAP, Evaluation, ModelVersion, Round, RoundCase
+from mrseg_label.catalog.tables.training import RoundFold, RoundLog
 
 __all__ = [
     "BOOTSTRAP",
@@ -29,6 +30,8 @@ __all__ = [
     "Review",
     "Round",
     "RoundCase",
+    "RoundFold",
+    "RoundLog",
     "Secret",
     "SignInAttempts",
 ]
