@@ -10,8 +10,8 @@ from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.http.readers import CurrentReader
 from mrseg_label.registry import service
 from mrseg_label.reports.documents.base import Page
-from mrseg_label.reports.documents.models import ModelOut
-from mrseg_label.reports.models import read_current_model, read_model, read_models
+from mrseg_label.reports.documents.models import CardOut, ModelOut
+from mrseg_label.reports.models import read_card, read_current_model, read_model, read_models
 
 
 def router(workspace: OpenedWorkspace) -> APIRouter:
@@ -33,6 +33,10 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
     @routes.get("/{version}", summary="Get a model version")
     def get_model(version: str) -> ModelOut:
         return read_model(workspace.catalog, version)
+
+    @routes.get("/{version}/card", summary="Get the card of the data set that a version was trained on")
+    def get_card(version: str) -> CardOut:
+        return read_card(workspace.catalog, version)
 
     @routes.head("/{version}/archive", include_in_schema=False)
     @routes.get(

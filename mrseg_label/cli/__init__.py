@@ -23,6 +23,7 @@ from mrseg_label.cli import (
     import_,
     jobs,
     lists,
+    model_import,  # noqa: F401 - adds commands to the group of models
     models,
     rounds,
     serving,

@@ -77,6 +77,14 @@ def import_images(
     allow_label_maps: Annotated[
         bool, typer.Option("--allow-label-maps", help="Import files that look like masks as images nevertheless.")
     ] = False,
+    licence: Annotated[
+        str | None,
+        typer.Option(
+            "--licence",
+            "--license",
+            help="Licence of the images, such as CC BY 4.0; it stands in the card of each model.",
+        ),
+    ] = None,
     reference: Annotated[bool, typer.Option("--reference", help="Link to the files instead of copying them.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Report what would happen and store nothing.")] = False,
     as_json: JsonOption = False,
@@ -97,6 +105,7 @@ def import_images(
         reference=reference,
         masks=masks,
         mask_labels=mask_labels,
+        licence=licence.strip() if licence is not None else None,
         allow_label_maps=allow_label_maps,
         dry_run=dry_run,
         primary_sequences=(*preferred, *PRIMARY_SEQUENCES),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,7 +23,7 @@ from mrseg_label.cli.common import (
 from mrseg_label.scoring import MEAN_OF_CASES
 
 if TYPE_CHECKING:
-    from mrseg_label.catalog.opening import OpenedWorkspace
+    pass
 
 group = typer.Typer(help="List, compare, promote, export and import model versions.", no_args_is_help=True)
 Version = Annotated[str, typer.Argument(metavar="VERSION", help="Name of the version, from `models list`.")]
@@ -80,6 +81,8 @@ def show(version: Version, folder: WorkspaceOption = HERE, as_json: JsonOption =
         ("problem", document.problem),
         ("data set", document.dataset_digest),
         ("weights", document.weights_digest),
+        ("licences", ", ".join(document.licences) or None),
+        *_record_fields(document.record),
         ("mean DSC", document.metrics.get("mean_dsc")),
         ("held-out cases", document.metrics.get("held_out_cases")),
         ("rule", document.metrics.get("rule")),
@@ -184,64 +187,47 @@ def export(
         print_line(f"Wrote {version} to {written} ({size / 1e6:.1f} MB).")
 
 
-@group.command("import")
-def import_model(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Zip file that nnU-Net or another workspace exported.")],
-    orientation: Annotated[
-        str | None,
-        typer.Option(
-            metavar="AXES",
-            help="How the images of its training lay, such as LPS; needed if its reader is not nnU-Net's NibabelIOWithReorient.",
-        ),
-    ] = None,
-    labels: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Lines LABEL = STRUCTURE for labels of the model that are named otherwise here."
-        ),
-    ] = None,
-    folder: WorkspaceOption = HERE,
-    as_json: JsonOption = False,
-) -> None:
-    """Import a model from a zip file and try it once. Loading its weights runs code: import only what you trust like a program."""
-    from mrseg_label.registry.importing import import_zip
-    from mrseg_label.registry.label_names import read_label_map
+@group.command("card")
+def card(version: Version, folder: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
+    """Show the card of the data set that a version was trained on."""
+    from mrseg_label.reports.models import read_card
 
     with opened(folder) as workspace:
-        chosen = read_label_map(labels) if labels is not None else None
-        row = import_zip(workspace, file, orientation=orientation, labels=chosen)
-        if not as_json:
-            print_line(f"Imported {row.version}; trying it on one image ...")
-        _try(workspace, row.version, as_json=as_json)
-
-
-@group.command("try")
-def try_model(version: Version, folder: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
-    """Try a version on one image, as is done at its import; exit with 1 if it does not work."""
-    with opened(folder) as workspace:
-        _try(workspace, version, as_json=as_json)
-
-
-def _try(workspace: OpenedWorkspace, version: str, *, as_json: bool) -> None:
-    from mrseg_label.registry.importing import try_version
-    from mrseg_label.reports.documents.models import ModelOut
-
-    document = ModelOut.of(try_version(workspace, version))
+        document = read_card(workspace.catalog, version)
     if as_json:
         print_json(document)
-    elif document.problem is None:
-        print_line(f"{version} works. To let it make the drafts: mrseg-label models promote {version}")
-        print_line(
-            "Loading a checkpoint runs the code in it. Promote this version only if you trust its source like a program's."
-        )
-    if document.problem is not None:
-        typer.echo(f"{version} does not work here: {document.problem}. It cannot be promoted.", err=True)
-        raise typer.Exit(1)
+    else:
+        typer.echo(document.text, nl=False)
 
 
 def register(app: typer.Typer) -> None:
     """Add the group to the application."""
     app.add_typer(group, name="models")
+
+
+def _record_fields(record: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """How a version was trained, one line each; nothing for versions without a record."""
+    if not record.get("programs"):
+        return []
+    machine, programs, seconds = record.get("machine") or {}, record["programs"], record.get("seconds") or {}
+    settings = record.get("settings") or {}
+    hardware = machine.get("gpu") or f"{machine.get('processor')}, {machine.get('cores')} cores"
+    first = (record.get("first_weights") or {}).get("source")
+    return [
+        ("first weights", first),
+        (
+            "trained",
+            f"{settings.get('epochs')} epochs of {settings.get('iterations_per_epoch')} iterations, profile {record.get('profile')}",
+        ),
+        ("seed", record.get("seed")),
+        ("hardware", f"{hardware}, {machine.get('memory_gb')} GB"),
+        (
+            "programs",
+            ", ".join(f"{name} {programs[name]}" for name in ("mrseg-label", "nnunetv2", "torch") if name in programs),
+        ),
+        ("code", programs.get("code_sha256")),
+        ("seconds", ", ".join(f"{stage} {value}" for stage, value in seconds.items())),
+    ]
 
 
 def _difference(first: float | None, second: float | None) -> float | None:

@@ -96,6 +96,7 @@ REST = (
     Permission("POST", f"{paths.REST}/models/rollback", ADMINS),
     Permission("GET", f"{paths.REST}/models/{{version}}", EVERY_ROLE),
     *_file(f"{paths.REST}/models/{{version}}/archive", PROGRAMS),
+    Permission("GET", f"{paths.REST}/models/{{version}}/card", EVERY_ROLE),
     Permission("POST", f"{paths.REST}/models/{{version}}/promote", ADMINS),
     Permission("GET", f"{paths.REST}/rounds", EVERY_ROLE),
     Permission("POST", f"{paths.REST}/rounds", ADMINS),

@@ -36,6 +36,7 @@ class ImportOptions:
     reference : link to files instead of copying them, if they need no conversion.
     masks : pattern of the paths of masks (:class:`mrseg_label.intake.masks.finding.MaskFinder`).
     mask_labels : file that names the values of the masks.
+    licence : under which the images were received; it stands in the data-set cards of models.
     allow_label_maps : import files that seem to be label maps as images.
     dry_run : report what would happen and store nothing.
     primary_sequences : which channel of an acquisition is pre-segmented and opened, best first.
@@ -51,6 +52,7 @@ class ImportOptions:
     reference: bool = False
     masks: str | None = None
     mask_labels: Path | None = None
+    licence: str | None = None
     allow_label_maps: bool = False
     dry_run: bool = False
     primary_sequences: tuple[str, ...] = PRIMARY_SEQUENCES

@@ -33,6 +33,7 @@ class Recorder:
     preference : sequences to pre-segment, best first.
     store : False in a dry run, whose transaction is rolled back: no file is moved into the workspace.
     actor : name in the audit trail.
+    licence : under which the images were received, if that was stated.
     """
 
     def __init__(
@@ -42,12 +43,14 @@ class Recorder:
         preference: Sequence[str],
         store: bool = True,
         actor: str = LOCAL,
+        licence: str | None = None,
     ) -> None:
         self.workspace = workspace
         self.table = table
         self.preference = preference
         self.store = store
         self.actor = actor
+        self.licence = licence
         self._moves: dict[str, tuple[Path, str]] = {}
         self._twins = Twins(workspace)
 
@@ -77,6 +80,8 @@ class Recorder:
         """
         present = self.find_stored(session, image)
         if present:
+            for examination in present:
+                examination.licence = examination.licence or self.licence
             return fill_in(session, image.named, present, self.actor)
         if image.file is None or image.geometry is None:
             raise InvalidInput("the stored copy of this image was removed during the import; import it again")
@@ -114,6 +119,7 @@ class Recorder:
             fingerprint=image.fingerprint or None,
             geometry=image.geometry.to_json(),
             warnings=warnings,
+            licence=self.licence,
         )
         acquisition.examinations.append(examination)
         session.flush()

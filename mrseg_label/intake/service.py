@@ -30,6 +30,7 @@ from mrseg_label.intake.record import Recorder
 from mrseg_label.intake.single_image import SentFile, check_single_image
 from mrseg_label.intake.twins import compare_earlier
 from mrseg_label.intake.uploads import register_upload
+from mrseg_label.licences import check_licence
 from mrseg_label.text import is_foreign
 from mrseg_label.workspace import PSEUDONYM_KEY, Workspace
 
@@ -80,7 +81,12 @@ def import_paths(
     report.passed_over += layout.passed_over
     file_groups = name_images(layout.images, options, table, report, layout.names)
     recorder = Recorder(
-        workspace, table.rows, options.primary_sequences, store=not options.dry_run, actor=options.actor
+        workspace,
+        table.rows,
+        options.primary_sequences,
+        store=not options.dry_run,
+        actor=options.actor,
+        licence=options.licence,
     )
     with workspace.scratch(SCRATCH) as scratch:
         masks = MaskPreparer.create(workspace, scratch) if finder or layout.masks else None
@@ -124,6 +130,8 @@ def check_options(options: ImportOptions) -> None:
         MaskFinder(options.masks, options.mask_labels, options.pattern)
     elif options.mask_labels:
         raise InvalidInput("--mask-labels names the values of masks; give the pattern of their paths with --masks too")
+    if options.licence is not None:
+        check_licence(options.licence)
     if options.csv and not options.csv.is_file():
         raise InvalidInput(f"{options.csv}: no such table of participants")
 

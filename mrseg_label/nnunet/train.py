@@ -7,6 +7,7 @@ steps. Started again after it was killed, it resumes from the last checkpoint.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
@@ -14,8 +15,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from importlib.metadata import version
+from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Any
@@ -27,10 +27,10 @@ from mrseg_label.nnunet.archive import write_model_folder
 from mrseg_label.nnunet.damage import put_aside, read_json, usable_json, why_unreadable
 from mrseg_label.nnunet.dataset import RawDataset
 from mrseg_label.nnunet.environment import PLANS, available_cores, log
-from mrseg_label.nnunet.folds import identity, predict_validation_cases, validation_folder
 from mrseg_label.nnunet.lock import folder_lock
+from mrseg_label.nnunet.machine import describe_machine, describe_programs
 from mrseg_label.nnunet.profiles import TrainingProfile
-from mrseg_label.nnunet.run import ERROR_FILE, TrainingPart, TrainingProgress, TrainingReport, TrainingRun
+from mrseg_label.nnunet.run import ERROR_FILE, TrainingProgress, TrainingReport, TrainingRun
 from mrseg_label.nnunet.warm_start import warm_start
 from mrseg_label.processes import end_with_parent
 
@@ -74,64 +74,22 @@ def run_training(run: TrainingRun) -> TrainingReport:
         import torch
         from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as _  # noqa: F401  # timed apart from the stages that use it
     torch.set_num_threads(run.threads or available_cores())
-    prepared = _Prepared()
-    if run.part is not TrainingPart.FOLDS:
-        with folder_lock(run.folders.preprocessed / run.dataset):
-            prepared = _prepare(run, dataset, profile, clock)
-    folds: list[_Fold] = []
-    configuration, not_validated = run.model, {}
-    if run.part is not TrainingPart.PREPARATION:
-        folds, configuration = _train_and_export(run, profile, clock)
-    if run.part is TrainingPart.FOLDS:
-        with clock.stage("validating"):
-            not_validated = predict_validation_cases(run, configuration)
-    report = TrainingReport(
-        configuration_folder=configuration,
-        plans_reused_from=prepared.plans_from,
-        cases_reused=prepared.reused,
-        cases_made=prepared.made,
-        warm_start=next((fold.warm_start for fold in folds if fold.warm_start is not None), None),
-        resumed_at_epoch={fold.number: fold.resumed_at_epoch for fold in folds},
-        final_loss={fold.number: fold.final_loss for fold in folds},
-        seconds=clock.seconds,
-        cpu_seconds=clock.cpu_seconds,
-        versions={name: version(name) for name in ("nnunetv2", "torch")},
-        left_out=prepared.left_out,
-        damaged=tuple(text for fold in folds for text in fold.damaged),
-        not_validated=not_validated,
-    )
-    report.write(run.folder)
-    TrainingProgress("done", folds=run.folds).write(run.folder)
-    return report
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """What planning and preprocessing led to; see :class:`TrainingReport`."""
-
-    plans_from: str | None = None
-    reused: int = 0
-    made: int = 0
-    left_out: dict[str, str] = field(default_factory=dict)
-
-
-def _prepare(run: TrainingRun, dataset: RawDataset, profile: TrainingProfile, clock: _Clock) -> _Prepared:
-    """Plan and preprocess."""
-    TrainingProgress("planning").write(run.folder)
-    with clock.stage("planning"):
-        plans_from = planning.plan(run.folders, dataset, profile, run.plans_from)
-    TrainingProgress("preprocessing", total_iterations=len(dataset.cases)).write(run.folder)
-
-    def progress(done: int, of: int) -> None:
-        TrainingProgress("preprocessing", iteration=done, total_iterations=of).write(run.folder)
-
-    with clock.stage("preprocessing"):
-        reused, made, left_out = planning.preprocess(run.folders, dataset, profile, run.preprocessed_from, progress)
-    return _Prepared(plans_from, reused, made, left_out)
-
-
-def _train_and_export(run: TrainingRun, profile: TrainingProfile, clock: _Clock) -> tuple[list[_Fold], Path]:
-    """Train the folds one after the other and export them together; returns them and the model's folder."""
+    with folder_lock(run.folders.preprocessed / run.dataset):
+        TrainingProgress("planning").write(run.folder)
+        with clock.stage("planning"):
+            plans_from = planning.plan(run.folders, dataset, profile, run.plans_from)
+        cases = len(dataset.cases)
+        TrainingProgress("preprocessing", total_iterations=cases).write(run.folder)
+        with clock.stage("preprocessing"):
+            reused, made, left_out = planning.preprocess(
+                run.folders,
+                dataset,
+                profile,
+                run.preprocessed_from,
+                lambda done, of: TrainingProgress("preprocessing", iteration=done, total_iterations=of).write(
+                    run.folder
+                ),
+            )
     # Short trainings load images in this process; others have processes that load and augment beside it.
     run.folders.activate(augmentation_processes=0 if profile.short_schedule else min(available_cores(), 12))
     folds = [_Fold(run, profile, fold, _device(run.device)) for fold in run.folds]
@@ -143,7 +101,26 @@ def _train_and_export(run: TrainingRun, profile: TrainingProfile, clock: _Clock)
         if (run.model / run.dataset).is_dir():
             shutil.rmtree(run.model)  # of an attempt that was interrupted between export and report
         configuration = write_model_folder(folds[0].configuration_folder, run.model, run.dataset, run.folds)
-    return folds, configuration
+    report = TrainingReport(
+        configuration_folder=configuration,
+        plans_reused_from=plans_from,
+        cases_reused=reused,
+        cases_made=made,
+        warm_start=next((fold.warm_start for fold in folds if fold.warm_start is not None), None),
+        resumed_at_epoch={fold.number: fold.resumed_at_epoch for fold in folds},
+        final_loss={fold.number: fold.final_loss for fold in folds},
+        seconds=clock.seconds,
+        cpu_seconds=clock.cpu_seconds,
+        versions=describe_programs(),
+        machine=describe_machine(_device(run.device)),
+        settings=asdict(profile),
+        seed=run.seed,
+        left_out=left_out,
+        damaged=tuple(text for fold in folds for text in fold.damaged),
+    )
+    report.write(run.folder)
+    TrainingProgress("done", folds=run.folds).write(run.folder)
+    return report
 
 
 class _Fold:
@@ -172,7 +149,9 @@ class _Fold:
         self.configuration_folder = Path(trainer.output_folder_base)
         folder = Path(trainer.output_folder)
         with folder_lock(folder):
-            self._remove_foreign_checkpoints(folder, identity(plans, dataset_json, splits[self.number], self.run))
+            self._remove_foreign_checkpoints(
+                folder, [plans, dataset_json["labels"], splits[self.number], asdict(self.profile)]
+            )
             trainer.configure(self.profile, self._report, self.run.seed)
             _seed(self.run.seed, self.number)
             trainer.initialize()
@@ -192,7 +171,6 @@ class _Fold:
                 self.warm_start = report.to_json()
             if checkpoint is None or checkpoint.name != trainers.FINAL:
                 self._report(trainer.current_epoch, trainer.current_epoch * self.profile.iterations_per_epoch, None)
-                shutil.rmtree(validation_folder(self.run, self.number), ignore_errors=True)  # of other weights
                 trainer.run_training()
             for name, content in (("plans.json", plans), ("dataset.json", dataset_json)):
                 if usable_json(self.configuration_folder / name) is None:  # of a fold that was complete already
@@ -223,8 +201,9 @@ class _Fold:
                 return False
         return True
 
-    def _remove_foreign_checkpoints(self, folder: Path, digest: str) -> None:
+    def _remove_foreign_checkpoints(self, folder: Path, identity: Any) -> None:
         """Remove checkpoints of a training with other plans, cases or settings, which cannot be resumed."""
+        digest = hashlib.sha256(json.dumps([identity, self.run.seed], sort_keys=True).encode()).hexdigest()
         note = folder / "training.sha256"
         if not note.exists() or note.read_text() != digest:
             for checkpoint in folder.glob("checkpoint_*"):

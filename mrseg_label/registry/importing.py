@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import audit, examinations, models
@@ -12,12 +13,13 @@ from mrseg_label.catalog.types import LOCAL, ModelStatus
 from mrseg_label.clock import now
 from mrseg_label.errors import Conflict, InvalidInput
 from mrseg_label.labels import LabelScheme
+from mrseg_label.licences import check_licence
 from mrseg_label.nnunet.conventions import ModelConventions, require_orientation, stated_conventions
 from mrseg_label.nnunet.trial import try_model
 from mrseg_label.registry import service
 from mrseg_label.registry.archive import read_archive
 from mrseg_label.registry.label_names import match_labels
-from mrseg_label.registry.layout import TrainedModel, check_channels, read_model, tree_digest
+from mrseg_label.registry.layout import TrainedModel, check_channels, read_card, read_model, tree_digest
 
 MAX_LABEL_ID = 255  # what nnU-Net predicts in uint8
 
@@ -29,6 +31,7 @@ def import_zip(
     actor: str = LOCAL,
     orientation: str | None = None,
     labels: Mapping[str, str] | None = None,
+    licence: str | None = None,
 ) -> ModelVersion:
     """Register a model that nnU-Net or another workspace exported, as a candidate that :func:`try_version` tries.
 
@@ -41,12 +44,13 @@ def import_zip(
         the archive does not say it.
     labels : structure by label of the model, from :func:`mrseg_label.registry.label_names.read_label_map`, for labels
         that are not named as structures of the scheme are.
+    licence : under which its source gives the weights away; a round that starts from them heeds it.
 
     Raises
     ------
     InvalidInput
         The file is not an archive of one trained model, the model needs several channels, a label of it means no
-        structure, or nobody says in which orientation it was trained.
+        structure, nobody says in which orientation it was trained, or the text is no licence.
     Conflict
         The same model is registered already.
     """
@@ -59,6 +63,7 @@ def import_zip(
         model = read_model(unpacked)
         conventions = conventions_of(model, workspace.scheme, orientation, labels or {})
         conventions.write(model.folder)
+        card = read_card(model)
         digest = tree_digest(unpacked)
         with workspace.catalog.read() as session:
             same = models.with_weights(session, digest)
@@ -67,7 +72,47 @@ def import_zip(
         version = f"{service.IMPORTED}{digest[:12]}"
         stored = service.store_files(workspace, version, unpacked)
     with workspace.catalog.begin() as session:
-        return service.register(session, version, stored, actor=actor, tried=False)
+        return service.register(
+            session,
+            version,
+            stored,
+            actor=actor,
+            tried=False,
+            licence=check_licence(licence) if licence is not None else None,
+            record=_lineage(card),
+            card=card,
+        )
+
+
+def _lineage(card: dict[str, Any]) -> dict[str, Any]:
+    """What a card says of the weights that the training of its model started from."""
+    first_weights = card.get("first_weights")
+    licences = first_weights.get("licences") if isinstance(first_weights, dict) else None
+    if not isinstance(licences, list) or not all(isinstance(licence, str) for licence in licences):
+        return {}
+    return {"first_weights": first_weights}
+
+
+def state_licence(workspace: OpenedWorkspace, version: str, licence: str, *, actor: str = LOCAL) -> ModelVersion:
+    """State the licence of a version's weights; rounds that start from them heed it from now on.
+
+    Raises
+    ------
+    NotFound
+        There is no such version.
+    Conflict
+        It is the bootstrap, whose licence is known.
+    InvalidInput
+        The text is no licence.
+    """
+    text = check_licence(licence)
+    with workspace.catalog.begin() as session:
+        row = service.get(session, version)
+        if row.path is None:
+            raise Conflict(f"model version {version} is TotalSegmentator, whose licence is known")
+        audit.record(session, actor, "model.licence", version, before=row.licence, after=text)
+        row.licence = text
+        return row
 
 
 def conventions_of(

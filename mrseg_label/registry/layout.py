@@ -23,6 +23,7 @@ _DATASET = re.compile(r"Dataset\d{3}_[A-Za-z0-9_.-]+")
 _TRAINED = re.compile(r"[A-Za-z0-9_.-]+?__[A-Za-z0-9_.-]+?__[A-Za-z0-9_.-]+")
 _FOLD = re.compile(r"fold_(\d+|all)")
 CHECKPOINT = "checkpoint_final.pth"
+CARD_FILE, CARD_TEXT_FILE = "data_set_card.json", "DATA_SET_CARD.md"  # beside plans.json
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,15 @@ def check_channels(model: TrainedModel) -> None:
             f"the model takes {len(channels)} channels ({names}), but a draft is made from one image; train a model on "
             "single images"
         )
+
+
+def read_card(model: TrainedModel) -> dict[str, Any]:
+    """Read the card of the data set that came with a model; empty if there is none that can be read."""
+    try:
+        card = json.loads((model.folder / CARD_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return card if isinstance(card, dict) else {}
 
 
 def tree_digest(root: Path) -> str:

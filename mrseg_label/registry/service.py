@@ -107,6 +107,9 @@ def register(
     parent: str | None = None,
     dataset_digest: str | None = None,
     metrics: dict[str, Any] | None = None,
+    record: dict[str, Any] | None = None,
+    card: dict[str, Any] | None = None,
+    licence: str | None = None,
     status: ModelStatus = ModelStatus.CANDIDATE,
     tried: bool = True,
 ) -> ModelVersion:
@@ -114,6 +117,9 @@ def register(
 
     Parameters
     ----------
+    record : how it was trained: settings, seed, programs, machine, duration, first weights.
+    card : of its data set (:mod:`mrseg_label.rounds.card`).
+    licence : of its weights.
     tried : whether it has made a prediction here, as the model of a round has; another must be tried before it can be
         promoted (:func:`mrseg_label.registry.importing.try_version`).
 
@@ -133,6 +139,9 @@ def register(
         dataset_digest=dataset_digest,
         weights_digest=stored.weights_digest,
         metrics=metrics or {},
+        record=record or {},
+        card=card or {},
+        licence=licence,
         tried_at=now() if tried else None,
     )
     session.add(row)

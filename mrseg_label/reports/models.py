@@ -7,11 +7,14 @@ from sqlalchemy.orm import Session
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.queries import held_out, models
 from mrseg_label.catalog.tables import ModelVersion
+from mrseg_label.errors import NotFound
 from mrseg_label.registry import service
 from mrseg_label.registry.compare import compare
 from mrseg_label.reports.documents.base import Page
-from mrseg_label.reports.documents.models import ComparisonOut, ModelOut
+from mrseg_label.reports.documents.models import CardOut, ComparisonOut, ModelOut
 from mrseg_label.reports.paging import decode_position, page_of
+from mrseg_label.rounds.card import card_text
+from mrseg_label.rounds.first_weights import licences_of
 
 
 def read_models(catalog: Catalog, limit: int, cursor: str | None = None) -> Page[ModelOut]:
@@ -25,9 +28,8 @@ def read_models(catalog: Catalog, limit: int, cursor: str | None = None) -> Page
     with catalog.read() as session:
         rows = models.page(session, limit + 1, decode_position(cursor))
         scores = held_out.scores_of(session, [row.version for row in rows])
-    return page_of(
-        [ModelOut.of(row, scores[row.version]) for row in rows], limit, lambda model: (model.created, model.version)
-    )
+        documents = [ModelOut.of(row, scores[row.version], licences_of(session, row)) for row in rows]
+    return page_of(documents, limit, lambda model: (model.created, model.version))
 
 
 def read_model(catalog: Catalog, version: str) -> ModelOut:
@@ -61,4 +63,23 @@ def read_comparison(catalog: Catalog, first: str, second: str) -> ComparisonOut:
 
 
 def _with_score(session: Session, row: ModelVersion) -> ModelOut:
-    return ModelOut.of(row, held_out.scores_of(session, [row.version])[row.version])
+    score = held_out.scores_of(session, [row.version])[row.version]
+    return ModelOut.of(row, score, licences_of(session, row))
+
+
+def read_card(catalog: Catalog, version: str) -> CardOut:
+    """Read the card of the data set that a version was trained on.
+
+    Raises
+    ------
+    NotFound
+        There is no such version, or it has no card.
+    """
+    with catalog.read() as session:
+        row = service.get(session, version)
+    if not row.card:
+        raise NotFound(
+            f"model version {version} has no data-set card: only rounds since this release write one, and an imported "
+            "model has one if it came from such a round"
+        )
+    return CardOut(version=version, card=row.card, text=card_text(row.card, version))

@@ -24,6 +24,8 @@ from mrseg_label.workspace import Workspace
 # Keys of Round.result: how the label maps of a round were made, and in there the structures it was trained on.
 LABELS_KEY = "labels"
 TRAINED_STRUCTURES_KEY = "structures"
+# In there too: by acquisition, the model version that each structure which nobody annotated was filled from.
+FILLED_KEY = "filled"
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from mrseg_label.nnunet.run import TrainingReport
 from mrseg_label.registry import service as registry
 from mrseg_label.registry.scores import held_out_metrics
 from mrseg_label.rounds.evaluation import Scores
+from mrseg_label.rounds.records import training_record, write_card
 from mrseg_label.rounds.service import start_if_due
 from mrseg_label.scoring import MEAN_OF_CASES
 
@@ -54,6 +55,9 @@ def publish(
     promoted, reason = decide_promotion(new, current, left_out)
     both = over_same_cases({new.model_version: new.cases, current.model_version: current.cases})
     ours, theirs = both.scores[new.model_version], both.scores[current.model_version]
+    with workspace.catalog.read() as session:
+        row = rows.get(session, row.number) or row  # with what was added to its result since
+    card = write_card(workspace, row, report, model_folder)
     stored = registry.store_files(workspace, new.model_version, model_folder)
     metrics = held_out_metrics(new.measured) | {
         "compared_with": {
@@ -84,6 +88,8 @@ def publish(
             parent=row.parent,
             dataset_digest=row.snapshot_digest,
             metrics=metrics,
+            record=training_record(row, report, time.monotonic() - started),
+            card=card,
         )
         for scores in (new, current):
             for evaluation in scores.cases:

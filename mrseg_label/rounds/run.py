@@ -31,6 +31,7 @@ from mrseg_label.nnunet.run import TrainingProgress, TrainingReport
 from mrseg_label.nnunet.supervise import train
 from mrseg_label.presegmentation.loaded_models import LoadedModels
 from mrseg_label.rounds.evaluation import Scores, evaluate, held_out_annotations
+from mrseg_label.rounds.first_weights import FIRST_WEIGHTS_KEY, choose_first_weights
 from mrseg_label.rounds.left_out import by_examination, record_left_out
 from mrseg_label.rounds.missing_presegmentations import make_missing_presegmentations
 from mrseg_label.rounds.publishing import publish
@@ -132,7 +133,9 @@ class _RoundJob:
         cases, record, left_out = training_cases(self.workspace, self.number, self.scratch)
         self._add_to_result(record)
         self._leave_out(CaseRole.TRAINING, left_out)
-        training, not_written = prepare_training(self.workspace, row, cases, self.model_folder)
+        first_weights = choose_first_weights(self.workspace, row)
+        self._add_to_result({FIRST_WEIGHTS_KEY: first_weights.to_json()})
+        training, not_written = prepare_training(self.workspace, row, cases, first_weights, self.model_folder)
         self._leave_out(CaseRole.TRAINING, not_written)
         report = train(training, self._report_training)
         self._leave_out(CaseRole.TRAINING, report.left_out)

@@ -2,37 +2,35 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import models
-from mrseg_label.catalog.tables import BOOTSTRAP, Round
-from mrseg_label.errors import MrsegError
-from mrseg_label.labels import TOTALSEGMENTATOR_TOTAL
-from mrseg_label.nnunet.conventions import stated_heads
+from mrseg_label.catalog.tables import Round
 from mrseg_label.nnunet.dataset import TrainingCase, write_raw_dataset
 from mrseg_label.nnunet.environment import NnunetFolders
 from mrseg_label.nnunet.left_out import check_extent
 from mrseg_label.nnunet.profiles import profile_named
 from mrseg_label.nnunet.run import TrainingRun
-from mrseg_label.presegmentation.weights import find_weights
+from mrseg_label.rounds.first_weights import FirstWeights
 from mrseg_label.rounds.service import log_path
 
-log = logging.getLogger("mrseg_label.rounds")
 FIRST_DATASET = 500  # lower numbers are taken by public data sets and TotalSegmentator's
-WarmStart = tuple[Path | None, dict[int, tuple[int, ...]] | None]
 
 
 def prepare_training(
-    workspace: OpenedWorkspace, row: Round, cases: Sequence[TrainingCase], model_folder: Path
+    workspace: OpenedWorkspace,
+    row: Round,
+    cases: Sequence[TrainingCase],
+    first_weights: FirstWeights,
+    model_folder: Path,
 ) -> tuple[TrainingRun, Mapping[str, str]]:
     """Write the data set of a round and describe its training; cases that cannot be written are left out.
 
     Parameters
     ----------
+    first_weights : what the network starts from.
     model_folder : where the training writes the model; whatever a failed attempt left there is removed.
 
     Returns
@@ -53,7 +51,6 @@ def prepare_training(
     )
     shutil.rmtree(model_folder, ignore_errors=True)  # training resumes from nnU-Net's checkpoint, not from here
     earlier = _preprocessed_by_earlier_rounds(folders, row.number)
-    warm_start, warm_start_heads = _first_weights(workspace, row)
     run = TrainingRun(
         folder=log_path(workspace, row.number).parent,
         nnunet=workspace.nnunet,
@@ -64,8 +61,8 @@ def prepare_training(
         device=workspace.settings.device,
         plans_from=earlier[0] if earlier else None,
         preprocessed_from=tuple(earlier),
-        warm_start=warm_start,
-        warm_start_heads=warm_start_heads,
+        warm_start=first_weights.folder,
+        warm_start_heads=first_weights.heads,
     )
     return run, dataset.left_out
 
@@ -79,23 +76,3 @@ def _preprocessed_by_earlier_rounds(folders: NnunetFolders, number: int) -> list
     """Preprocessed folders of earlier rounds, newest first."""
     earlier = (folders.preprocessed / dataset_name(other) for other in range(number - 1, 0, -1))
     return [folder for folder in earlier if folder.is_dir()]
-
-
-def _first_weights(workspace: OpenedWorkspace, row: Round) -> WarmStart:
-    """Model folder that the training starts from, and that model's class ids for each of our label ids."""
-    parent = row.parent or BOOTSTRAP
-    if parent != BOOTSTRAP:
-        with workspace.catalog.read() as session:
-            model = models.get(session, parent)
-        if model is None or not model.path:
-            return None, None
-        folder = workspace.path(model.path)
-        return folder, stated_heads(folder, workspace.scheme)
-    try:
-        weights = find_weights(workspace.settings.totalseg_weights_path)
-    except MrsegError as error:
-        log.warning("round %d starts from random weights: %s", row.number, error)
-        return None, None
-    scheme = workspace.scheme
-    class_ids = scheme.ids_in(TOTALSEGMENTATOR_TOTAL)
-    return weights.model_folder, {scheme[name].id: ids for name, ids in class_ids.items()}

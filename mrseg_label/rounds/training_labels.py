@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from mrseg_label.catalog.queries import presegmentations
 from mrseg_label.catalog.tables import Annotation
 from mrseg_label.errors import InvalidInput, StoredFileError
-from mrseg_label.rounds.filling import TRAINED_STRUCTURES_KEY, FilledMask, fill_not_annotated
+from mrseg_label.rounds.filling import FILLED_KEY, TRAINED_STRUCTURES_KEY, FilledMask, fill_not_annotated
 from mrseg_label.workspace import Workspace
 
 _NAMED_AT_MOST = 12
@@ -86,6 +86,12 @@ class TrainingLabels:
             TRAINED_STRUCTURES_KEY: list(self.structures),
             "cases_filled_from": dict(sorted(filled.items())),
         }
+        if filled_in := {
+            one.annotation.acquisition_id: dict.fromkeys(one.mask.structures, one.mask.filled_from)
+            for one in self.maps
+            if one.mask.structures
+        }:
+            record[FILLED_KEY] = filled_in
         if ignored:
             record["background_ignored"] = ignored
         if left_out:

@@ -75,6 +75,7 @@ class Examination(Base):
     fingerprint: Mapped[str | None] = mapped_column(String(64), index=True)
     geometry: Mapped[dict[str, Any]]  # imaging.geometry.Geometry.to_json()
     warnings: Mapped[list[Any]] = mapped_column(default=list)
+    licence: Mapped[str | None] = mapped_column(String(200))  # under which the image was received, as its import stated
     created_at: Mapped[datetime] = mapped_column(default=now)
     acquisition: Mapped[Acquisition] = relationship(back_populates="examinations", lazy="joined")
     __table_args__ = (Index("ix_examinations_newest", "created_at", "id"),)

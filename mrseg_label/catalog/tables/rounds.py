@@ -28,6 +28,10 @@ class ModelVersion(Base):
     dataset_digest: Mapped[str | None] = mapped_column(String(64))
     weights_digest: Mapped[str | None] = mapped_column(String(64))
     metrics: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    # How it was trained: settings, seed, programs, machine, duration, and where its first weights came from.
+    record: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    card: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")  # of its data set
+    licence: Mapped[str | None] = mapped_column(String(200))  # of its weights, as their source states it
     created_at: Mapped[datetime] = mapped_column(default=now)
     promoted_at: Mapped[datetime | None]
     tried_at: Mapped[datetime | None]  # when a prediction was tried, or made by its round; only then it can be promoted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -15,6 +16,7 @@ from mrseg_label.text import readable
 from mrseg_label.workspace import FOLDERS
 
 PARTICIPANT_TABLES = ("participants.csv", "participants.tsv")
+IMAGE_TABLE = "meta.csv"  # of TotalSegmentator's public data sets
 # Images, by their names, in formats that are not supported: refused, where other files beside images are ignored.
 _OTHER_IMAGES = (".hdr", ".img", ".img.gz", ".mhd", ".nhdr", ".mgz", ".mgh", ".mnc", ".gipl", ".vtk")
 DICOM_SUFFIXES = (".dcm", ".ima", ".dicom")
@@ -80,6 +82,8 @@ def discover(paths: Sequence[Path], workspace_root: Path) -> Findings:
         base = Path(os.path.abspath(given))  # noqa: PTH100 - resolve() would follow symbolic links
         if base.is_dir():
             findings.tables += [base / name for name in PARTICIPANT_TABLES if (base / name).is_file()]
+            if lists_images(base):
+                findings.tables.append(base / IMAGE_TABLE)
             dicom = DicomFolder(FoundFile(base, readable(str(given)), PurePosixPath(base.name)))
             for file in _walk(base, own, findings):
                 relative = PurePosixPath(file.relative_to(base).as_posix())
@@ -97,6 +101,15 @@ def discover(paths: Sequence[Path], workspace_root: Path) -> Findings:
         else:
             findings.refused.append(Refused(str(given), "no such file or folder"))
     return findings
+
+
+def lists_images(folder: Path) -> bool:
+    """Whether a folder has the table of TotalSegmentator's public data sets: ``meta.csv`` with a column ``image_id``."""
+    try:
+        with (folder / IMAGE_TABLE).open(encoding="utf-8", errors="replace") as table:
+            return "image_id" in re.split(r"[;,\t]", table.readline().lstrip("\ufeff").strip())
+    except OSError:
+        return False
 
 
 def _sort(found: FoundFile, findings: Findings, seen: set[Path], dicom: DicomFolder) -> None:

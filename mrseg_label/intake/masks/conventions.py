@@ -7,7 +7,7 @@ from pathlib import PurePath
 
 from mrseg_label.imaging.label_maps import mask_word
 from mrseg_label.intake.files.discover import FoundFile
-from mrseg_label.intake.masks import monai_label, nnunet_raw
+from mrseg_label.intake.masks import monai_label, nnunet_raw, totalseg_data
 from mrseg_label.intake.masks.layouts import Layout, by_folder
 from mrseg_label.intake.names import strip_suffix
 from mrseg_label.labels import LabelScheme
@@ -25,6 +25,7 @@ def recognise(files: Sequence[FoundFile], scheme: LabelScheme, *, take_masks: bo
     layout = Layout(list(files))
     nnunet_raw.recognise(layout, take_masks=take_masks)
     monai_label.recognise(layout, take_masks=take_masks)
+    totalseg_data.recognise(layout, take_masks=take_masks)
     if not allow_label_maps:
         _leave_out_structures(layout, scheme)
     return layout

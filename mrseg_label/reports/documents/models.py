@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydantic import BaseModel, Field
 
 from mrseg_label.catalog.queries.held_out import HeldOutScore
@@ -30,10 +32,18 @@ class ModelOut(BaseModel):
     )
     dataset_digest: str | None = Field(description="SHA-256 of the snapshot that it was trained on")
     weights_digest: str | None = Field(description="SHA-256 over all files of the version")
+    licence: str | None = Field(description="of its weights, as their source states it; null for what a round trained")
+    licences: list[str] = Field(
+        description="in its lineage: of its weights, and of those that its training started from"
+    )
+    record: JsonObject = Field(
+        description="how it was trained: `profile`, `settings`, `seed`, `programs`, `machine`, `seconds` by stage, and "
+        "`first_weights` with their `source`; empty for imported versions and those of earlier releases"
+    )
 
     @classmethod
-    def of(cls, row: ModelVersion, score: HeldOutScore | None = None) -> ModelOut:
-        """Fill the document from its row and its present score, which replaces the one that its round measured."""
+    def of(cls, row: ModelVersion, score: HeldOutScore | None = None, licences: Sequence[str] = ()) -> ModelOut:
+        """Fill the document from its row, its present score, which replaces that of its round, and its licences."""
         metrics = row.metrics or {}
         if score is not None and score.cases:
             measured = held_out_metrics(score)
@@ -51,7 +61,21 @@ class ModelOut(BaseModel):
             metrics=metrics,
             dataset_digest=row.dataset_digest,
             weights_digest=row.weights_digest,
+            licence=row.licence,
+            licences=list(licences),
+            record=row.record or {},
         )
+
+
+class CardOut(BaseModel):
+    """The card of the data set that a version was trained on; it names nobody."""
+
+    version: str
+    card: JsonObject = Field(
+        description="`training` and `held_out` in numbers (participants, stations, sequences, readers, licences ...), and by "
+        "structure how its masks came about"
+    )
+    text: str = Field(description="the same as Markdown")
 
 
 class ComparisonOut(BaseModel):

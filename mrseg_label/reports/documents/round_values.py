@@ -63,6 +63,9 @@ class RoundResult(BaseModel):
     cases_reused: int = Field(0, description="cases whose preprocessing of an earlier round was used")
     cases_preprocessed: int = Field(0, description="cases that were preprocessed")
     warm_start: dict[str, Any] | None = Field(None, description="which weights came from the parent")
+    first_weights: dict[str, Any] | None = Field(
+        None, description="`source` of the network's first weights, the `licences` in their lineage, and a `warning`"
+    )
     damaged: list[str] = Field([], description="own files that were damaged, and what was done instead")
     labels: dict[str, Any] = Field(
         {}, description="how the label maps were made: structures, what was filled or ignored"

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 import mrseg_label.segments.names
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
-from mrseg_label.catalog.tables import Job, Participant
+from mrseg_label.catalog.tables import Examination, Job, Participant
 from mrseg_label.intake.options import ImportOptions
 from mrseg_label.intake.service import import_paths
 from mrseg_label.jobs import queue
@@ -71,6 +71,47 @@ def test_the_pattern_of_masks_says_where_the_images_are(opened: OpenedWorkspace,
     report = import_paths(opened, [tmp_path / given], ImportOptions(masks="{participant}/segmentations"))
     assert [(entry.participant, entry.sequence) for entry in report.accepted] == [("s0001", "ct")]
     assert (report.masks, report.refused) == (1, [])
+
+
+def test_the_data_set_is_imported_whole_and_once(opened: OpenedWorkspace, tmp_path: Path) -> None:
+    """With its table it is recognised as it lies on the disk, CT and MR; an import that ended early goes on."""
+    data = tmp_path / "Totalsegmentator_dataset_v201"
+    for number, file in enumerate(("ct.nii.gz", "ct.nii.gz", "mri.nii.gz")):
+        save(data / f"s000{number}" / file, picture(number))
+        save(data / f"s000{number}/segmentations/liver.nii.gz", boxes(1))
+        save(data / f"s000{number}/segmentations/spleen.nii.gz", boxes(0, 1))
+    rows = "image_id;age;gender;institute;study_type;split\ns0000;62;m;C;ct thorax;train\ns0001;;f;C;ct;val\ns0002;30;f;C;mr;test\n"
+    (data / "meta.csv").write_text("\ufeff" + rows, encoding="utf-8")
+    first = import_paths(
+        opened, [data / "s0000"], ImportOptions(masks="{participant}/segmentations")
+    )  # one of them before
+    assert len(first.accepted) == 1
+    options = ImportOptions(licence="CC BY 4.0")
+    report = import_paths(opened, [data], options)
+    assert sorted((entry.participant, entry.sequence) for entry in report.accepted) == [("s0001", "ct"), ("s0002", "")]
+    assert (report.refused, report.unchanged, report.masks) == ([], 1, 2)
+    again = import_paths(opened, [data], options)
+    assert (again.accepted, again.refused, again.unchanged, again.masks) == ([], [], 3, 0)
+    work(opened)
+    masks = stored(opened)
+    assert len(masks) == 3
+    values = [0, opened.scheme["liver"].id, opened.scheme["spleen"].id]
+    assert all(np.unique(mask).tolist() == sorted(values) for mask in masks.values())
+    with opened.catalog.read() as session:
+        people = {person.code: (person.sex, person.age) for person in session.scalars(select(Participant))}
+        licences = set(session.scalars(select(Examination.licence)))
+    assert people == {"s0000": ("M", 62.0), "s0001": ("F", None), "s0002": ("F", 30.0)}
+    assert licences == {"CC BY 4.0"}
+
+
+def test_what_the_program_writes_is_no_data_set(opened: OpenedWorkspace, tmp_path: Path) -> None:
+    save(tmp_path / "d/s0001/ct.nii.gz", picture(1))
+    for name in ("liver", "spleen"):
+        save(tmp_path / f"d/s0001/segmentations/{name}.nii.gz", boxes(1))
+    (tmp_path / "d/meta.csv").write_text("name,value\nscanner,3\n")
+    report = import_paths(opened, [tmp_path / "d"], ImportOptions())
+    assert (len(report.accepted), report.masks, len(report.refused)) == (1, 0, 1)
+    assert "--masks" in report.refused[0].reason
 
 
 def test_a_class_outside_the_scheme_covers_no_structure(opened: OpenedWorkspace, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.queries import models, presegmentations
 from mrseg_label.catalog.queries import rounds as rows
 from mrseg_label.catalog.reader import Reader
-from mrseg_label.catalog.tables import Acquisition, Annotation, Evaluation, Presegmentation
+from mrseg_label.catalog.tables import Acquisition, Annotation, Evaluation, ModelVersion, Presegmentation
 from mrseg_label.catalog.types import RoundState
 from mrseg_label.cli import app
 from mrseg_label.errors import InvalidInput, Unavailable
@@ -87,12 +87,37 @@ def test_a_round_respects_structures_that_were_not_annotated(opened: OpenedWorks
         "cases_filled_from": {},
         "background_ignored": {partial: ["liver"]},
     }
+    assert row.result["first_weights"]["source"] == "random" and "weights" in row.result["first_weights"]["warning"]
     # Without weights there is no model to compare with, but the training is not lost.
     assert not row.result["promoted"] and "could not be evaluated" in row.result["reason"]
     dataset = workspace.nnunet / "raw" / "Dataset501_round1"
     assert json.loads((dataset / "dataset.json").read_text())["labels"]["ignore"] == len(NAMES) + 1
     assert model is not None and model.path is not None and workspace.path(model.path).is_dir()
+    assert_recorded(model, workspace.path(model.path))
     assert evaluation is not None and evaluation.dsc["left_lung"] is not None and evaluation.dsc["liver"] is None
+
+
+def assert_recorded(model: ModelVersion, folder: Path) -> None:
+    """The version says how it was trained and on what, and so does its folder, which names nobody."""
+    record, card = model.record, model.card
+    assert (record["profile"], record["seed"], record["settings"]["epochs"]) == ("smoke", 0, 2)
+    assert record["programs"].keys() >= {"mrseg-label", "nnunetv2", "torch", "python", "code_sha256"}
+    assert record["machine"]["device"] == "cpu" and record["machine"]["cores"] >= 1 and record["machine"]["processor"]
+    assert record["seconds"]["training"] > 0 and record["seconds"]["round"] >= record["seconds"]["training"]
+    assert card["snapshot"] == model.dataset_digest
+    assert (card["training"]["participants"], card["training"]["examinations"], card["training"]["readers"]) == (
+        2,
+        2,
+        1,
+    )
+    assert (card["held_out"]["participants"], card["held_out"]["acquisitions"]) == (1, 1)
+    assert card["training"]["licences"] == {"not stated": 2} and card["training"]["began_from"] == {"nothing": 2}
+    assert card["structures"]["liver"] == {"drawn": 1, "not_annotated": 1}
+    assert card["structures"]["left_lung"] == {"drawn": 2}
+    assert json.loads((folder / "data_set_card.json").read_text()) == card
+    text = (folder / "DATA_SET_CARD.md").read_text()
+    assert "| liver | drawn: 1, not annotated: 1 |" in text
+    assert "ada" not in text and "upload" not in text
 
 
 def run_round(workspace: OpenedWorkspace) -> RoundDetail:
@@ -137,6 +162,11 @@ def test_cases_that_cannot_be_used_are_left_out_and_damaged_drafts_made_again(
     assert document.result["held_out_cases"] == 1 and document.result["mean_dsc"] is not None
     assert opened.path(files[damaged].path).exists()  # the truth is never put aside
     result = CliRunner().invoke(app, ["rounds", "show", "1", "--workspace", str(opened.root)])
+    with opened.catalog.read() as session:
+        first_model = models.get(session, "r1")
+        assert first_model is not None
+        training = first_model.card["training"]
+        assert (training["acquisitions"], training["acquisitions_left_out"]) == (1, 2)
     assert f"left out: {files[thin].examination_id}" in result.output and "too thin" in result.output
 
     # A draft of the new model, cut off: it is made again instead of sent.
