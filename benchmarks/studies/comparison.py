@@ -113,7 +113,7 @@ def run_study(
     results: dict[str, list[list[Scored]]] = {variant.name: [] for variant in variants}
     for seed in range(parsed.seeds):
         for variant in variants:
-            model = study.train(variant.dataset, f"{name}_{variant.name}", seed, variant.changes, variant.run)
+            model = study.train(variant.dataset, variant.name, seed, variant.changes, variant.run)
             results[variant.name].append(study.score(model, variant.cases))
             print(
                 f"seed {seed}, {variant.name}: {_mean_dsc(results[variant.name][-1]):.3f}", file=sys.stderr, flush=True

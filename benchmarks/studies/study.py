@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -149,11 +150,13 @@ class Study:
 
         Parameters
         ----------
-        name : of the variant, a part of the folder's name.
+        name : of the variant, a part of the folder's name; studies in one folder share models of the same data set,
+            variant and settings.
         keep_epochs : numbers of epochs after which the model is kept too, as ``<returned folder>_epoch<N>``. Epochs that
             end within a fraction of a second may be missed.
         """
-        target = self.folder / "models" / f"{name.replace(' ', '_').replace('/', '_')}_c{self.cohort_seed}_s{seed}"
+        variant = re.sub(r"[^A-Za-z0-9.,+-]+", "_", name)
+        target = self.folder / "models" / f"{dataset}_{variant}_c{self.cohort_seed}_s{seed}"
         profile_changes = {**CHANGES, **(changes or {})}
         if keep_epochs:
             profile_changes["checkpoint_seconds"] = 0.0

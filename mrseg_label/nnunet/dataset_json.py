@@ -7,6 +7,7 @@ from typing import Any
 
 from mrseg_label.labels import LabelScheme
 from mrseg_label.nnunet.environment import BACKGROUND, FILE_ENDING, IGNORE, READER
+from mrseg_label.nnunet.mirroring import PAIRS_KEY
 
 CHANNEL_NAME = "MR"  # any name but CT: nnU-Net then normalises each image by its own mean and standard deviation
 
@@ -30,6 +31,9 @@ def dataset_json(name: str, cases: Sequence[str], scheme: LabelScheme, backgroun
         "file_ending": FILE_ENDING,
         "overwrite_image_reader_writer": READER,
         "label_scheme_sha256": scheme.digest,
+        PAIRS_KEY: [
+            [one.name, one.paired_with] for one in scheme if one.paired_with is not None and one.name < one.paired_with
+        ],
         # With this list nnU-Net need not search the folder, for which it would start processes.
         "dataset": {
             case: {

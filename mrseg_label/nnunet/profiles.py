@@ -40,6 +40,15 @@ class TrainingProfile:
     peak_learning_rate : of the short schedule.
     checkpoint_seconds : write a checkpoint at the end of an epoch if the last one is older.
     process_pools : let nnU-Net start processes for preprocessing and augmentation.
+    mirror_left_right : mirror half of the patches left to right, with the labels of paired structures swapped. Other axes
+        are never mirrored, and predictions are not.
+    nearest_labels : move the label map of a patch by nearest neighbour when the patch is rotated and scaled, instead of
+        structure by structure by linear interpolation, whose time grows with the number of structures.
+    inversion : probability that the grey values of a patch are inverted, as bright and dark fat are between contrasts.
+    gamma : probability of a stronger gamma transform than nnU-Net's own (exponent 0.5 to 2, of the inverted image half of
+        the time), after which mean and standard deviation are as before.
+    small_structure_exponent : patches around a structure lie around one of n voxels with a weight of n to the power of minus
+        this, divided by the share of cases in which it occurs; None draws all structures of a case alike, as nnU-Net does.
     """
 
     name: str
@@ -54,6 +63,11 @@ class TrainingProfile:
     peak_learning_rate: float = 1.2e-2
     checkpoint_seconds: float = 20.0
     process_pools: bool = False
+    mirror_left_right: bool = False
+    nearest_labels: bool = False
+    inversion: float = 0.0
+    gamma: float = 0.0
+    small_structure_exponent: float | None = None
 
     @property
     def total_iterations(self) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 from mrseg_label.errors import InvalidInput
 from mrseg_label.files import write_atomically
 from mrseg_label.nnunet.environment import NnunetFolders
-from mrseg_label.nnunet.profiles import TrainingProfile, profile_named
+from mrseg_label.nnunet.profiles import NetworkShape, TrainingProfile, profile_named
 
 RUN_FILE, PROGRESS_FILE, REPORT_FILE, ERROR_FILE, LOG_FILE = (
     "run.json",
@@ -65,7 +65,11 @@ class TrainingRun:
     @property
     def training_profile(self) -> TrainingProfile:
         """The profile with the changes of this run."""
-        return replace(profile_named(self.profile), **self.changes)
+        changes = dict(self.changes)
+        if isinstance(shape := changes.get("network"), Mapping):  # as JSON has it
+            values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in shape.items()}
+            changes["network"] = NetworkShape(**values)
+        return replace(profile_named(self.profile), **changes)
 
     @property
     def folders(self) -> NnunetFolders:
