@@ -45,7 +45,6 @@ def train_control(workspace: OpenedWorkspace, folder: Path) -> Path:
         profile=second.profile,
         model=folder / "model",
         plans_from=preprocessed,
-        preprocessed_from=(preprocessed,),
         warm_start=workspace.path(first.path),
     )
     report = train(

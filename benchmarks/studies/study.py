@@ -174,7 +174,7 @@ class Study:
         training = replace(training, **(run or {}))
         others = sorted(path for path in (self._nnunet / "preprocessed").glob("Dataset*") if path.name != dataset)
         if training.plans_from is None and others:
-            training = replace(training, plans_from=others[0], preprocessed_from=tuple(others))
+            training = replace(training, plans_from=others[0])
         identity = json.dumps(
             [dataset, seed, profile_changes, run or {}, sorted(keep_epochs)], sort_keys=True, default=str
         )

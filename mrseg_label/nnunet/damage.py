@@ -23,7 +23,7 @@ _SUFFIX = ".damaged"
 def put_aside(path: Path, reason: str, folder: Path | None = None) -> Path:
     """Rename a damaged file and return its new path, beside it or in ``folder``; the log names it."""
     folder = folder or path.parent
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     target, number = folder / (path.name + _SUFFIX), 1
     while target.exists():
         number += 1

@@ -78,6 +78,11 @@ class RawDataset:
         """For example ``Dataset501_round1``."""
         return self.folder.name
 
+    @property
+    def ignores(self) -> bool:
+        """Whether the background of a case is ignored, so that voxels have nnU-Net's label for it."""
+        return any("background" in case for case in self.cases)
+
     @classmethod
     def open(cls, folder: Path) -> RawDataset:
         """Open a data set that :func:`write_raw_dataset` wrote.
@@ -147,8 +152,7 @@ def write_raw_dataset(
         written = [case for case in cases if case.case_id not in left_out]
         if not written:
             raise InvalidInput(f"no case is left to train on: {describe_left_out(left_out)}")
-        known = all(case.background_known for case in written)
-        _write_json(partial / "dataset.json", dataset_json(name, [case.case_id for case in written], scheme, known))
+        _write_json(partial / "dataset.json", dataset_json(name, [case.case_id for case in written], scheme))
         try:
             splits = make_splits({case.case_id: case.participant for case in written}, held_out, folds)
         except InvalidInput as error:  # not without reason: they could be split before some were left out

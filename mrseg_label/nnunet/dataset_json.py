@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mrseg_label.labels import LabelScheme
@@ -12,17 +12,17 @@ from mrseg_label.nnunet.mirroring import PAIRS_KEY
 CHANNEL_NAME = "MR"  # any name but CT: nnU-Net then normalises each image by its own mean and standard deviation
 
 
-def dataset_json(name: str, cases: Sequence[str], scheme: LabelScheme, background_known: bool) -> dict[str, Any]:
+def dataset_json(name: str, cases: Sequence[str], scheme: LabelScheme) -> dict[str, Any]:
     """Make the content of ``dataset.json``.
+
+    nnU-Net's label ``ignore`` is always declared, whether a voxel of these cases has it or not: cases are preprocessed
+    in another way with it, so that the first case with an unknown background would void all that was preprocessed.
 
     Parameters
     ----------
     cases : case ids.
-    background_known : whether the background of every case is known; otherwise there is nnU-Net's label ``ignore``.
     """
-    labels = {BACKGROUND: 0} | scheme.label_names
-    if not background_known:
-        labels[IGNORE] = len(scheme) + 1  # nnU-Net requires that it is the highest
+    labels = {BACKGROUND: 0} | scheme.label_names | {IGNORE: len(scheme) + 1}  # nnU-Net requires that it is the highest
     return {
         "name": name,
         "channel_names": {"0": CHANNEL_NAME},
@@ -43,3 +43,12 @@ def dataset_json(name: str, cases: Sequence[str], scheme: LabelScheme, backgroun
             for case in cases
         },
     }
+
+
+def without_ignore(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop the label ``ignore``, for a training of which no voxel has it.
+
+    With the label nnU-Net masks its loss and draws patches around annotated voxels; without it, anywhere. Where nothing
+    is ignored the training must be the one that nnU-Net would do, and cost no more.
+    """
+    return {**content, "labels": {name: value for name, value in content["labels"].items() if name != IGNORE}}

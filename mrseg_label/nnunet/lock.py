@@ -1,4 +1,4 @@
-"""Locks on folders: one process at a time writes in a folder."""
+"""Locks on folders: one process at a time writes in a folder, or several use what is in it and none removes it."""
 
 from __future__ import annotations
 
@@ -25,4 +25,12 @@ def folder_lock(folder: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise Conflict(f"another process is working in {folder}; wait until it ends") from None
+        yield
+
+
+@contextlib.contextmanager
+def shared_lock(folder: Path) -> Iterator[None]:
+    """Hold a folder together with others against :func:`folder_lock`; waits for one who has it alone."""
+    with (folder / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
         yield

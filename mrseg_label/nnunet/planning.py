@@ -1,24 +1,21 @@
 """Fingerprint, plans and preprocessed cases, by nnU-Net's own planner and preprocessor.
 
-Plans can be reused from an earlier round. So can a preprocessed case, by a hard link, if its image, its label map and
-everything that preprocessing reads from the plans are the same.
+Plans can be reused from an earlier round. So can a preprocessed case (:mod:`mrseg_label.nnunet.store`), if its image,
+its label map and everything in the plans that shapes its voxels are the same.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from mrseg_label.errors import InvalidInput
 from mrseg_label.files import write_atomically
-from mrseg_label.nnunet.damage import damaged_files, put_aside, read_json, usable_json, write_digests
+from mrseg_label.nnunet.damage import read_json, usable_json
 from mrseg_label.nnunet.dataset import RawDataset, link_or_copy
 from mrseg_label.nnunet.environment import (
     CONFIGURATION,
@@ -31,14 +28,11 @@ from mrseg_label.nnunet.environment import (
 from mrseg_label.nnunet.left_out import split_without
 from mrseg_label.nnunet.preprocessing import preprocess_cases
 from mrseg_label.nnunet.profiles import NetworkShape, TrainingProfile
+from mrseg_label.nnunet.store import CaseStore, case_key, preprocessing_digest
 
 PREPROCESSED_CASES_FILE = "preprocessed_cases.json"
 _SETTINGS, _TAKEN_FROM = "mrseg_profile", "mrseg_plans_from"  # our keys in nnU-Net's plans
-_PARTS = (".b2nd", "_seg.b2nd", ".pkl")
 _FINGERPRINT = "dataset_fingerprint.json"
-# Beside the folder of the cases, in which nnU-Net expects no other files: the SHA-256 of each case's files. They are
-# written last, so that a case that has them is whole.
-_DIGESTS, _DAMAGED = "case_digests", "damaged"
 
 
 def plan(
@@ -65,9 +59,9 @@ def plan(
         shutil.copyfile(dataset.folder / name, target / name)
     own = [usable_json(target / name) for name in (f"{PLANS}.json", _FINGERPRINT)]
     # Plans of an attempt that was interrupted stay: what was preprocessed and trained so far depends on them.
-    if not (all(own) and _fitting_plans(target, profile)):
+    if not (all(own) and fitting_plans(target, profile)):
         (target / _FINGERPRINT).unlink(missing_ok=True)  # nnU-Net would take it for that of these cases
-        if earlier is not None and (plans := _fitting_plans(earlier, profile)):
+        if earlier is not None and (plans := fitting_plans(earlier, profile)):
             write_atomically(target / _FINGERPRINT, (earlier / _FINGERPRINT).read_bytes())
             plans |= {"dataset_name": dataset.name, _TAKEN_FROM: plans["dataset_name"]}
         else:
@@ -81,22 +75,21 @@ def preprocess(
     folders: NnunetFolders,
     dataset: RawDataset,
     profile: TrainingProfile,
-    earlier: Iterable[Path] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[int, int, dict[str, str]]:
-    """Preprocess every case, or reuse it from an earlier round. A run that was interrupted is resumed.
+    """Preprocess every case that no earlier round preprocessed alike. A run that was interrupted is resumed.
 
     A case that nnU-Net cannot preprocess is left out of the splits. Files that were damaged since they were written are
     put aside and made again.
 
     Parameters
     ----------
-    earlier : preprocessed folders of earlier rounds.
     progress : called with the number of cases done and of all cases.
 
     Returns
     -------
-    Number of cases that were reused, number that were preprocessed now, and reasons by case id of those left out.
+    Number of cases that were reused, number that were preprocessed for this data set, also by a run that was
+    interrupted, and reasons by case id of those left out.
 
     Raises
     ------
@@ -107,48 +100,45 @@ def preprocess(
     plans = _read_json(target / f"{PLANS}.json")
     data = target / plans["configurations"][CONFIGURATION]["data_identifier"]
     digest = preprocessing_digest(plans, _read_json(target / "dataset.json"))
-    keys = {case["case_id"]: _key(case) for case in dataset.cases}
-    wanted = {"preprocessing_sha256": digest, "cases": keys}
-    if data.exists() and read_json(target / PREPROCESSED_CASES_FILE) != wanted:
+    keys = {case["case_id"]: case_key(case, digest) for case in dataset.cases}
+    listing, resumed = target / PREPROCESSED_CASES_FILE, used_keys(target) == keys
+    if data.exists() and not resumed:
         shutil.rmtree(data)
     data.mkdir(exist_ok=True)
-    write_atomically(target / PREPROCESSED_CASES_FILE, json.dumps(wanted, indent=1).encode())
-    (target / _DIGESTS).mkdir(exist_ok=True)
-    missing = [case["case_id"] for case in dataset.cases if not _is_whole(target, data, case["case_id"])]
-    reused = _link_earlier(data, missing, keys, digest, earlier)
-    to_make = [case for case in missing if case not in reused]
-    done = len(dataset.cases) - len(to_make)
-    scratch = target / "partial"
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir()
-    left_out: dict[str, str] = {}
-    for case, reason in preprocess_cases(to_make, folders, dataset, profile, scratch):
-        if reason is None:
-            for part in _PARTS:
-                os.replace(scratch / f"{case}{part}", data / f"{case}{part}")
-            write_digests(data, target / _DIGESTS / f"{case}.json", [f"{case}{part}" for part in _PARTS])
-        else:
-            left_out[case] = reason
-        done += 1
-        if progress is not None:
-            progress(done, len(dataset.cases))
-    shutil.rmtree(scratch)
+    store = CaseStore(folders.preprocessed)
+    with store.in_use():
+        to_make = [case for case, key in keys.items() if not store.link(key, data, case)]
+        reused = (set(read_json(listing)["reused"]) if resumed else set(keys)) - set(to_make)
+        # Before the first is made, so that all that lies in the store is known to be used.
+        content = {"cases": keys, "reused": sorted(reused)}
+        write_atomically(listing, json.dumps(content, indent=1).encode())
+        done = len(keys) - len(to_make)
+        scratch = target / "partial"
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir()
+        left_out: dict[str, str] = {}
+        for case, reason in preprocess_cases(to_make, folders, dataset, profile, scratch):
+            if reason is None:
+                store.add(keys[case], scratch, case)
+                store.link(keys[case], data, case)
+            else:
+                left_out[case] = reason
+            done += 1
+            if progress is not None:
+                progress(done, len(dataset.cases))
+        shutil.rmtree(scratch)
     _link_references(dataset, target)
     splits = split_without(_read_json(dataset.folder / "splits_final.json"), left_out)
     write_atomically(target / "splits_final.json", json.dumps(splits, indent=1).encode())
-    return len(reused), len(to_make) - len(left_out), left_out
+    return len(reused), len(keys) - len(reused) - len(left_out), left_out
 
 
-def preprocessing_digest(plans: dict[str, Any], dataset_json: dict[str, Any]) -> str:
-    """SHA-256 of everything that decides how an image is preprocessed: plans, labels and nnU-Net's version."""
-    relevant = {
-        key: value for key, value in plans.items() if key not in ("dataset_name", "configurations", _TAKEN_FROM)
-    }
-    configuration = {
-        key: value for key, value in plans["configurations"][CONFIGURATION].items() if key != "architecture"
-    }
-    identity = [relevant, configuration, dataset_json["labels"], dataset_json["channel_names"], version("nnunetv2")]
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+def used_keys(folder: Path) -> dict[str, str]:
+    """Keys of the preprocessed cases that a preprocessed folder uses, by case id."""
+    listing = read_json(folder / PREPROCESSED_CASES_FILE)
+    cases = listing.get("cases") if isinstance(listing, dict) else None
+    # An earlier version wrote lists of digests, and no store.
+    return {case: key for case, key in cases.items() if isinstance(key, str)} if isinstance(cases, dict) else {}
 
 
 def _plan_anew(folders: NnunetFolders, dataset: RawDataset, profile: TrainingProfile) -> dict[str, Any]:
@@ -217,51 +207,12 @@ def _settings(profile: TrainingProfile) -> dict[str, Any]:
     return settings
 
 
-def _fitting_plans(folder: Path, profile: TrainingProfile) -> dict[str, Any] | None:
+def fitting_plans(folder: Path, profile: TrainingProfile) -> dict[str, Any] | None:
     """Plans in a preprocessed folder, if they are complete and were made for the same profile."""
     plans, fingerprint = read_json(folder / f"{PLANS}.json"), read_json(folder / _FINGERPRINT)
     if not isinstance(plans, dict) or not isinstance(fingerprint, dict):
         return None
     return plans if plans.get(_SETTINGS) == _settings(profile) else None
-
-
-def _is_whole(target: Path, data: Path, case: str) -> bool:
-    """Whether a case is preprocessed; files that were damaged since are put aside."""
-    damaged = damaged_files(data, target / _DIGESTS / f"{case}.json")
-    for name in damaged or ():
-        if (data / name).exists():
-            put_aside(data / name, "its SHA-256 has changed", target / _DAMAGED)
-    return damaged == []
-
-
-def _key(case: dict[str, str]) -> list[str]:
-    return [case["image_sha256"], case["label_sha256"], *([case["background"]] if "background" in case else [])]
-
-
-def _link_earlier(
-    data: Path, missing: Sequence[str], keys: dict[str, list[str]], digest: str, earlier: Iterable[Path]
-) -> set[str]:
-    found: dict[tuple[str, ...], tuple[Path, str]] = {}
-    for folder in earlier:
-        listing = read_json(folder / PREPROCESSED_CASES_FILE)
-        plans = read_json(folder / f"{PLANS}.json")
-        if not isinstance(listing, dict) or not isinstance(plans, dict) or listing["preprocessing_sha256"] != digest:
-            continue
-        source = folder / plans["configurations"][CONFIGURATION]["data_identifier"]
-        wanted = {tuple(keys[case]) for case in missing}
-        for case, key in listing["cases"].items():
-            if tuple(key) in wanted and tuple(key) not in found and _is_whole(folder, source, case):
-                found[tuple(key)] = (source, case)
-    linked = set()
-    for case in missing:
-        if (hit := found.get(tuple(keys[case]))) is not None:
-            for part in _PARTS:
-                (data / f"{case}{part}").unlink(missing_ok=True)
-                link_or_copy(hit[0] / f"{hit[1]}{part}", data / f"{case}{part}")
-            digests = data.parent / _DIGESTS / f"{case}.json"
-            write_digests(data, digests, [f"{case}{part}" for part in _PARTS])
-            linked.add(case)
-    return linked
 
 
 def _link_references(dataset: RawDataset, target: Path) -> None:

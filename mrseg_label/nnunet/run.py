@@ -41,7 +41,6 @@ class TrainingRun:
     threads : number of torch's threads on the CPU; one for each core by default.
     seed : of the initial weights and of the patches.
     plans_from : preprocessed folder of an earlier data set, whose plans are reused if the profile is the same.
-    preprocessed_from : preprocessed folders of earlier data sets, from which equal cases are reused.
     warm_start : model folder to take initial weights from.
     warm_start_heads : classes of that model for each of our label ids; by default those of the same name.
     changes : values of the profile to replace in this run, for example ``{"epochs": 60}``.
@@ -57,7 +56,6 @@ class TrainingRun:
     threads: int | None = None
     seed: int = 0
     plans_from: Path | None = None
-    preprocessed_from: tuple[Path, ...] = ()
     warm_start: Path | None = None
     warm_start_heads: Mapping[int, tuple[int, ...]] | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
@@ -84,7 +82,6 @@ class TrainingRun:
         values = {
             **self.__dict__,
             "folds": list(self.folds),
-            "preprocessed_from": [str(path.absolute()) for path in self.preprocessed_from],
             "warm_start_heads": None
             if self.warm_start_heads is None
             else {str(k): list(v) for k, v in self.warm_start_heads.items()},
@@ -110,7 +107,6 @@ class TrainingRun:
             for key in ("folder", "nnunet", "model", "plans_from", "warm_start"):
                 values[key] = None if values[key] is None else Path(values[key])
             values["folds"] = tuple(values["folds"])
-            values["preprocessed_from"] = tuple(map(Path, values["preprocessed_from"]))
             if values["warm_start_heads"] is not None:
                 values["warm_start_heads"] = {int(k): tuple(v) for k, v in values["warm_start_heads"].items()}
             return cls(**values)

@@ -26,6 +26,7 @@ from mrseg_label.nnunet import planning
 from mrseg_label.nnunet.archive import write_model_folder
 from mrseg_label.nnunet.damage import put_aside, read_json, usable_json, why_unreadable
 from mrseg_label.nnunet.dataset import RawDataset
+from mrseg_label.nnunet.dataset_json import without_ignore
 from mrseg_label.nnunet.environment import PLANS, available_cores, log
 from mrseg_label.nnunet.lock import folder_lock
 from mrseg_label.nnunet.machine import describe_machine, describe_programs
@@ -85,7 +86,6 @@ def run_training(run: TrainingRun) -> TrainingReport:
                 run.folders,
                 dataset,
                 profile,
-                run.preprocessed_from,
                 lambda done, of: TrainingProgress("preprocessing", iteration=done, total_iterations=of).write(
                     run.folder
                 ),
@@ -140,6 +140,8 @@ class _Fold:
         base = self.run.folders.preprocessed / self.run.dataset
         plans = json.loads((base / f"{PLANS}.json").read_text())
         dataset_json = json.loads((base / "dataset.json").read_text())
+        if not RawDataset.open(self.run.folders.raw / self.run.dataset).ignores:
+            dataset_json = without_ignore(dataset_json)
         splits = json.loads((base / "splits_final.json").read_text())
         if self.number >= len(splits):
             raise InvalidInput(

@@ -11,6 +11,7 @@ from mrseg_label.catalog.tables import Round
 from mrseg_label.nnunet.dataset import TrainingCase, write_raw_dataset
 from mrseg_label.nnunet.environment import NnunetFolders
 from mrseg_label.nnunet.left_out import check_extent
+from mrseg_label.nnunet.planning import fitting_plans
 from mrseg_label.nnunet.profiles import profile_named
 from mrseg_label.nnunet.run import TrainingRun
 from mrseg_label.rounds.first_weights import FirstWeights
@@ -59,8 +60,7 @@ def prepare_training(
         model=model_folder,
         folds=tuple(range(folds)),
         device=workspace.settings.device,
-        plans_from=earlier[0] if earlier else None,
-        preprocessed_from=tuple(earlier),
+        plans_from=next((folder for folder in earlier if fitting_plans(folder, profile)), None),
         warm_start=first_weights.folder,
         warm_start_heads=first_weights.heads,
     )

@@ -22,6 +22,7 @@ from mrseg_label.imaging import Geometry, load_image, reorient, write_nifti
 from mrseg_label.nnunet.conventions import ModelConventions
 from mrseg_label.nnunet.dataset import TrainingCase, write_raw_dataset
 from mrseg_label.nnunet.lock import folder_lock
+from mrseg_label.nnunet.planning import used_keys
 from mrseg_label.nnunet.predict import Predictor
 from mrseg_label.nnunet.run import TrainingProgress, TrainingReport, TrainingRun
 from mrseg_label.nnunet.supervise import train
@@ -132,7 +133,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 def test_a_killed_training_goes_on_from_its_last_checkpoint(world: World) -> None:
     assert 0 < world.epochs_before_the_kill < 40
     assert world.report.resumed_at_epoch == {0: world.epochs_before_the_kill}
-    assert (world.report.cases_reused, world.report.cases_made) == (0, 0)  # all were preprocessed before the kill
+    assert (world.report.cases_reused, world.report.cases_made) == (0, 4)  # before the kill
     assert np.isfinite(world.report.final_loss[0])
     assert TrainingProgress.read(world.run.folder).stage == "done"
 
@@ -153,6 +154,8 @@ def test_model_is_the_stock_trainers_and_names_no_case(world: World) -> None:
     assert checkpoint["trainer_name"] == "nnUNetTrainerNoMirroring"
     assert checkpoint["inference_allowed_mirroring_axes"] is None
     assert len(checkpoint["logging"]["train_losses"]) == 40
+    labels = json.loads((folder / "dataset.json").read_text())["labels"]
+    assert "ignore" not in labels  # declared in the data set, and dropped where no voxel has it
     assert "case_" not in (folder / "dataset.json").read_text() + (folder / "plans.json").read_text()
 
 
@@ -273,7 +276,6 @@ def second(world: World) -> TrainingRun:
         dataset="Dataset502_round2",
         model=world.root / "models" / "r2",
         plans_from=earlier,
-        preprocessed_from=(earlier,),
         warm_start=world.model,
         changes={"epochs": 1, "iterations_per_epoch": 1, "peak_learning_rate": 1e-9},
     )
@@ -346,11 +348,14 @@ def test_damaged_files_are_put_aside_and_made_again(
     again = in_process(run, monkeypatch)
     assert (again.resumed_at_epoch, again.cases_made, again.left_out) == ({0: 0}, 2, {})
     assert len(again.damaged) == len(checkpoints) and all("put aside" in text for text in again.damaged)
-    assert {path.name for path in (base / "damaged").iterdir()} == {"again_2.b2nd.damaged", "again_3.pkl.damaged"}
+    aside = base.parent / "damaged"
+    assert {path.name for path in aside.rglob("*.*")} == {"case.b2nd.damaged", "case.pkl.damaged"}
     assert (base / "nnUNetPlans.json.damaged").exists() and (fold / f"{checkpoints[0].name}.damaged").exists()
     assert json.loads((again.configuration_folder / "plans.json").read_text())["dataset_name"] == run.dataset
+    whole = {path.name: path.stat().st_ino for path in data.iterdir()}
     third = in_process(run, monkeypatch)  # nothing is damaged any more
-    assert (third.resumed_at_epoch, third.cases_made, third.damaged) == ({0: 1}, 0, ())
+    assert (third.resumed_at_epoch, third.damaged) == ({0: 1}, ())
+    assert {path.name: path.stat().st_ino for path in data.iterdir()} == whole
 
 
 def first_results(world: World, run: TrainingRun) -> Path:
@@ -381,7 +386,6 @@ def test_a_case_that_cannot_be_preprocessed_is_left_out_by_name(
         folder=tmp_path / "run",
         model=tmp_path / "model",
         plans_from=None,
-        preprocessed_from=(),
         warm_start=tmp_path / "parent",
     )
     code = f"""
@@ -427,11 +431,12 @@ def test_a_background_that_is_not_known_is_not_learned(
         dataset=name,
         model=world.root / "models" / name,
         plans_from=world.root / "nnunet" / "preprocessed" / "Dataset501_round1",
-        preprocessed_from=(world.root / "nnunet" / "preprocessed" / "Dataset501_round1",),
         changes={"epochs": 20 if short_schedule else 2, "short_schedule": short_schedule},
     )
     report = in_process(run, monkeypatch)
-    assert report.cases_made == 2  # what was preprocessed with a known background is not taken
+    base = world.root / "nnunet" / "preprocessed"
+    known, ignored = (set(used_keys(base / folder).values()) for folder in ("Dataset501_round1", name))
+    assert len(ignored) == 2 and not known & ignored  # what was preprocessed with a known background is not taken
     assert np.isfinite(report.final_loss[0])
     assert match_labels(read_model(run.model).label_names, SCHEME, {}, {}) is None
     predictor = Predictor(run.model, device="cpu")

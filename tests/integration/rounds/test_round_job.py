@@ -193,8 +193,11 @@ def test_cases_that_cannot_be_used_are_left_out_and_damaged_drafts_made_again(
         assert model is not None and model.path is not None
     for checkpoint in opened.path(model.path).rglob("checkpoint_final.pth"):
         cut_off(checkpoint)
+    annotate(opened, tmp_path, 7, NAMES, held_out=False)
     document = run_round(opened)
     assert document.state is RoundState.DONE, document.error
+    # What the first round preprocessed is taken over, and the new case alone preprocessed.
+    assert (document.result["cases_reused"], document.result["cases_preprocessed"]) == (1, 1)
     assert "started from random weights" in document.result["damaged"][0]
     assert document.result["current_mean_dsc"] is not None  # r1 was evaluated on that case when it was whole
 

@@ -89,7 +89,7 @@ def test_nnunet_export_is_in_one_orientation_and_shares_no_file_with_the_workspa
     assert done.folder == folder
     content = json.loads((folder / "dataset.json").read_text())
     assert content["numTraining"] == 4
-    assert content["labels"] == {"background": 0} | workspace.scheme.label_names
+    assert content["labels"] == {"background": 0} | workspace.scheme.label_names | {"ignore": len(workspace.scheme) + 1}
     split = json.loads((folder / "splits_final.json").read_text())
     assert [len(split[0][part]) for part in ("train", "val")] == [2, 2]
     liver, spleen = (workspace.scheme[name].id for name in ("liver", "spleen"))

@@ -17,9 +17,10 @@ from mrseg_label.errors import Conflict, GeometryError, InvalidInput
 from mrseg_label.files import sha256_of
 from mrseg_label.imaging import write_nifti
 from mrseg_label.nnunet.dataset import RawDataset, TrainingCase, write_raw_dataset
+from mrseg_label.nnunet.dataset_json import without_ignore
 from mrseg_label.nnunet.left_out import check_extent
-from mrseg_label.nnunet.planning import _key
 from mrseg_label.nnunet.splits import held_out_participants, make_splits, rank_participants
+from mrseg_label.nnunet.store import case_key
 from tests.support.nnunet_cases import SCHEME, image_and_labels, write_case
 
 
@@ -43,7 +44,9 @@ def test_channels_share_a_label_map_and_dataset_json_is_nnunets(tmp_path: Path) 
     ).stat().st_ino
     content = json.loads((dataset.folder / "dataset.json").read_text())
     assert content["channel_names"] == {"0": "MR"}
-    assert content["labels"] == {"background": 0, "left_lung": 1, "right_lung": 2, "liver": 3}
+    assert content["labels"] == {"background": 0, "left_lung": 1, "right_lung": 2, "liver": 3, "ignore": 4}
+    assert without_ignore(content)["labels"] == {"background": 0, "left_lung": 1, "right_lung": 2, "liver": 3}
+    assert not dataset.ignores
     assert content["numTraining"] == 4
     assert content["file_ending"] == ".nii.gz"
     assert content["overwrite_image_reader_writer"] == "NibabelIOWithReorient"
@@ -61,6 +64,7 @@ def test_background_that_is_not_known_gets_nnunets_label_for_it(tmp_path: Path) 
     dataset = write_raw_dataset(tmp_path / "raw", "Dataset501_a", cases, SCHEME)
     content = json.loads((dataset.folder / "dataset.json").read_text())
     assert list(content["labels"].items())[-1] == ("ignore", 4)
+    assert dataset.ignores
     known = write_raw_dataset(tmp_path / "raw", "Dataset502_b", write_case(tmp_path, 1, channels=2), SCHEME)
     for channel in range(2):
         array, plain = (
@@ -70,7 +74,8 @@ def test_background_that_is_not_known_gets_nnunets_label_for_it(tmp_path: Path) 
         np.testing.assert_array_equal(array, np.where(plain == 0, 4, plain))
     assert 0 in np.asarray(nibabel.load(dataset.folder / "labelsTr" / "case_2_0.nii.gz").dataobj)
     # What was preprocessed of the one is never taken for the other.
-    assert [_key(case) for case in dataset.cases[:2]] != [_key(case) for case in known.cases]
+    keys, others = ({case_key(case, "") for case in cases[:2]} for cases in (dataset.cases, known.cases))
+    assert len(keys) == 2 and not keys & others
     assert {case["label_sha256"] for case in dataset.cases[:2]} == {case["label_sha256"] for case in known.cases}
 
 

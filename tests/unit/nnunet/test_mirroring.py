@@ -61,7 +61,7 @@ def test_a_scheme_without_pairs_is_not_mirrored() -> None:
 
 def test_the_data_set_names_the_pairs_of_its_scheme() -> None:
     scheme = LabelScheme.default()
-    pairs = dataset_json("Dataset501_x", ["a"], scheme, True)[PAIRS_KEY]
+    pairs = dataset_json("Dataset501_x", ["a"], scheme)[PAIRS_KEY]
     assert {name for pair in pairs for name in pair} == {one.name for one in scheme if one.paired_with}
     assert all(scheme[one].paired_with == other for one, other in pairs)
     table, remark = mirrored_labels({"background": 0} | scheme.label_names, pairs, range(1, len(scheme) + 1))

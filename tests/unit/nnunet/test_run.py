@@ -22,7 +22,6 @@ def test_run_through_its_file(tmp_path: Path) -> None:
         model=tmp_path / "model",
         folds=(0, 1),
         plans_from=tmp_path / "earlier",
-        preprocessed_from=(tmp_path / "earlier", tmp_path / "older"),
         warm_start=tmp_path / "weights",
         warm_start_heads={1: (26, 27), 2: (5,)},
         changes={"epochs": 7},
