@@ -54,3 +54,12 @@ def is_foreign(data: bytes) -> bool:
 
 def _decode(data: bytes) -> str:
     return data.decode("cp1252", "backslashreplace")
+
+
+def duration(seconds: float) -> str:
+    """Write a duration in its two largest units, such as ``1 h 37 min``."""
+    whole = round(seconds)
+    days, hours, minutes, rest = whole // 86_400, whole // 3600 % 24, whole // 60 % 60, whole % 60
+    units = [(days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")]
+    first = next((index for index, (count, _) in enumerate(units) if count), len(units) - 1)
+    return " ".join(f"{count} {unit}" for count, unit in units[first : first + 2] if count) or "0 s"

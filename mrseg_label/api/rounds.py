@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, status
+from fastapi import APIRouter, Path, Query, status
 from fastapi.responses import PlainTextResponse
 
 from mrseg_label.api import paging
@@ -13,11 +13,13 @@ from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.http.locations import Locate, located
 from mrseg_label.http.readers import CurrentReader
 from mrseg_label.reports.documents.base import Page
-from mrseg_label.reports.documents.rounds import RoundDetail, RoundOut
-from mrseg_label.reports.rounds import read_log, read_round, read_rounds
+from mrseg_label.reports.documents.rounds import FoldDetail, RoundDetail, RoundOut
+from mrseg_label.reports.rounds import read_fold, read_log, read_round, read_rounds
 from mrseg_label.rounds import service
 
 Number = Annotated[int, Path(ge=1, le=2**31 - 1, description="number of the round")]
+Fold = Annotated[int, Path(ge=0, le=2**31 - 1, description="number of the fold, from 0")]
+FoldOfLog = Annotated[int | None, Query(ge=0, le=2**31 - 1, description="only the log of this fold")]
 
 
 def router(workspace: OpenedWorkspace) -> APIRouter:
@@ -40,9 +42,13 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
         locate(f"/rounds/{number}")
         return read_round(catalog, number)
 
-    @routes.get("/{number}", summary="Get a round with the cases of its snapshot")
+    @routes.get("/{number}", summary="Get a round with its folds and the cases of its snapshot")
     def get_round(number: Number) -> RoundDetail:
         return read_round(catalog, number)
+
+    @routes.get("/{number}/folds/{fold}", summary="Get a fold of a round with its curve by epoch")
+    def get_fold(number: Number, fold: Fold) -> FoldDetail:
+        return read_fold(catalog, number, fold)
 
     @routes.post(
         "/{number}/cancel",
@@ -71,8 +77,7 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
         response_class=PlainTextResponse,
         summary="Read the log of a round's training, at most its last megabyte (admin)",
     )
-    def get_log(number: Number) -> PlainTextResponse:
-        read_round(catalog, number)
-        return PlainTextResponse(read_log(workspace, number))
+    def get_log(number: Number, fold: FoldOfLog = None) -> PlainTextResponse:
+        return PlainTextResponse(read_log(workspace, number, fold))
 
     return routes

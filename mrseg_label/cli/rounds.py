@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,7 +21,7 @@ from mrseg_label.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from mrseg_label.reports.documents.rounds import RoundOut
+    from mrseg_label.reports.documents.rounds import FoldOut, RoundOut
 
 group = typer.Typer(help="Start, follow, cancel and retry training rounds.", no_args_is_help=True)
 Number = Annotated[int, typer.Argument(min=1, metavar="NUMBER", help="Number of the round, from `rounds list`.")]
@@ -87,6 +87,7 @@ def show(number: Number, folder: WorkspaceOption = HERE, as_json: JsonOption = F
         ("started", document.started),
         ("finished", document.finished),
         *((f"progress: {key}", value) for key, value in document.progress.items()),
+        *((f"fold {item.fold}", _fold(item)) for item in document.folds),
         *((f"result: {key}", value) for key, value in document.result.items()),
         *((f"left out: {item.examination}", f"{item.role}: {item.reason}") for item in document.left_out),
         ("error", document.error),
@@ -180,14 +181,18 @@ def retry(number: Number, folder: WorkspaceOption = HERE, as_json: JsonOption = 
 
 
 @group.command("log")
-def log(number: Number, folder: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
+def log(
+    number: Number,
+    fold: Annotated[int | None, typer.Option(min=0, metavar="K", help="Only the log of this fold.")] = None,
+    folder: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
     """Print the log of a round's training, or the end of a long one."""
-    from mrseg_label.reports.rounds import read_log, read_round
+    from mrseg_label.reports.rounds import read_log
     from mrseg_label.rounds import service
 
     with opened(folder) as workspace:
-        read_round(workspace.catalog, number)  # there is such a round
-        text = read_log(workspace, number)
+        text = read_log(workspace, number, fold)
     if as_json:
         print_json({"round": number, "file": str(service.log_path(workspace, number)), "log": text})
     else:
@@ -225,10 +230,29 @@ def _step(document: RoundOut) -> str:
         parts.append("a worker of mrseg-label serve begins it")
     elif document.state == "training":
         parts += [f"fold {progress['fold']}"] if progress.get("fold") is not None else []
-        parts += [f"epoch {progress.get('epoch', 0)} of {progress['epochs']}"] if progress.get("epochs") else []
+        parts += _training_values(progress)
     elif progress.get("cases"):
         parts.append(f"{progress['cases']} cases")
     return ", ".join(parts)
+
+
+def _fold(item: FoldOut) -> str:
+    """Say how far a fold is, such as ``running, epoch 12 of 50, pseudo-Dice 0.831, 1 h 37 min left``."""
+    progress = item.progress
+    parts = [str(item.state), *_training_values(progress, left=item.state == "running")]
+    return ", ".join(parts) + (f"; {item.error}" if item.error else "")
+
+
+def _training_values(progress: Mapping[str, Any], *, left: bool = True) -> list[str]:
+    from mrseg_label.text import duration
+
+    parts = [f"epoch {progress.get('epoch', 0)} of {progress['epochs']}"] if progress.get("epochs") else []
+    for name, shown in (("loss", "loss"), ("pseudo_dice", "pseudo-Dice")):
+        if progress.get(name) is not None:
+            parts.append(f"{shown} {progress[name]:.3f}")
+    if left and progress.get("seconds_left"):
+        parts.append(f"{duration(progress['seconds_left'])} left")
+    return parts
 
 
 def _outcome(document: RoundOut) -> str:

@@ -16,9 +16,9 @@ from sqlalchemy.orm import Session
 
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.queries import jobs as rows
-from mrseg_label.catalog.queries import rounds
+from mrseg_label.catalog.queries import rounds, training
 from mrseg_label.catalog.tables import Job
-from mrseg_label.catalog.types import JobKind, JobState, RoundState
+from mrseg_label.catalog.types import FoldState, JobKind, JobState, RoundState
 from mrseg_label.processes import start_time
 
 RETRY_SECONDS = 5  # before the second attempt; doubled for each further one
@@ -112,6 +112,7 @@ def _end(session: Session, job: Job, state: JobState, round_state: RoundState, m
         training_round.state = round_state
         training_round.error = job.error
         training_round.finished_at = moment
+        training.end_folds(session, training_round.number, FoldState(str(state)), job.error)
 
 
 def _retry_command(job: Job) -> str:

@@ -125,6 +125,10 @@ class TrainingProgress:
     folds : numbers of all splits of the run.
     epoch, total_epochs, iteration, total_iterations : of that fold; in preprocessing, an iteration is a case.
     loss : latest training loss.
+    pseudo_dice : nnU-Net's moving average over epochs of the DSC of validation patches; None before the first epoch.
+    learning_rate : of the latest iteration.
+    seconds_left : estimated time until all folds of the run are trained.
+    beat : differs from report to report, so that a training at work can be told from one that hangs.
     """
 
     stage: str
@@ -135,6 +139,10 @@ class TrainingProgress:
     iteration: int = 0
     total_iterations: int = 0
     loss: float | None = None
+    pseudo_dice: float | None = None
+    learning_rate: float | None = None
+    seconds_left: float | None = None
+    beat: int = 0
 
     @property
     def fraction(self) -> float:

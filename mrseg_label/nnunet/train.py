@@ -16,6 +16,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ from mrseg_label.nnunet.environment import PLANS, available_cores, log
 from mrseg_label.nnunet.lock import folder_lock
 from mrseg_label.nnunet.machine import describe_machine, describe_programs
 from mrseg_label.nnunet.profiles import TrainingProfile
+from mrseg_label.nnunet.reporting import FoldReporter
 from mrseg_label.nnunet.run import ERROR_FILE, TrainingProgress, TrainingReport, TrainingRun
 from mrseg_label.nnunet.warm_start import warm_start
 from mrseg_label.processes import end_with_parent
@@ -96,7 +98,7 @@ def run_training(run: TrainingRun) -> TrainingReport:
     with clock.stage("training"):
         for fold in folds:
             fold.train()
-    TrainingProgress("exporting").write(run.folder)
+    TrainingProgress("exporting", folds=run.folds).write(run.folder)
     with clock.stage("exporting"):
         if (run.model / run.dataset).is_dir():
             shutil.rmtree(run.model)  # of an attempt that was interrupted between export and report
@@ -154,7 +156,10 @@ class _Fold:
             self._remove_foreign_checkpoints(
                 folder, [plans, dataset_json["labels"], splits[self.number], asdict(self.profile)]
             )
-            trainer.configure(self.profile, self._report, self.run.seed)
+            reporter = FoldReporter(
+                self.run.folder, self.number, self.run.folds, self.profile.epochs, self.profile.total_iterations
+            )
+            trainer.configure(self.profile, partial(reporter.report, trainer), self.run.seed)
             _seed(self.run.seed, self.number)
             trainer.initialize()
             checkpoint = self._newest_checkpoint(folder, (trainers.FINAL, trainers.LATEST))
@@ -171,8 +176,9 @@ class _Fold:
                 )
                 trainer.network.load_state_dict(state)
                 self.warm_start = report.to_json()
+            done = trainer.current_epoch * self.profile.iterations_per_epoch
+            reporter.report(trainer, trainer.current_epoch, done, None)
             if checkpoint is None or checkpoint.name != trainers.FINAL:
-                self._report(trainer.current_epoch, trainer.current_epoch * self.profile.iterations_per_epoch, None)
                 trainer.run_training()
             for name, content in (("plans.json", plans), ("dataset.json", dataset_json)):
                 if usable_json(self.configuration_folder / name) is None:  # of a fold that was complete already
@@ -211,18 +217,6 @@ class _Fold:
             for checkpoint in folder.glob("checkpoint_*"):
                 checkpoint.unlink()
             write_atomically(note, digest.encode())
-
-    def _report(self, epoch: int, iteration: int, loss: float | None) -> None:
-        TrainingProgress(
-            "training",
-            fold=self.number,
-            folds=self.run.folds,
-            epoch=epoch,
-            total_epochs=self.profile.epochs,
-            iteration=iteration,
-            total_iterations=self.profile.total_iterations,
-            loss=loss,
-        ).write(self.run.folder)
 
 
 def _device(name: str) -> torch.device:

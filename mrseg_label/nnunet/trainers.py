@@ -35,7 +35,7 @@ _WARM_UP = 0.15
 _FIRST_EXPONENT = 0.5
 
 Progress = Callable[[int, int, float | None], None]
-"""Called with the number of epochs done, of iterations done, and the latest loss."""
+"""Called with the number of epochs done, of iterations done, and the latest loss; None where it has not changed."""
 
 
 class _RoundTrainer(nnUNetTrainer):
@@ -115,6 +115,14 @@ class _RoundTrainer(nnUNetTrainer):
         self._iteration += 1
         if monotonic() - self._reported_at >= _REPORT_SECONDS:
             self._progress(self.current_epoch, self._iteration, float(result["loss"]))
+            self._reported_at = monotonic()
+        return result
+
+    def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Run one of nnU-Net's validation steps, and show at most once a second that the training goes on."""
+        result: dict[str, Any] = super().validation_step(batch)
+        if monotonic() - self._reported_at >= _REPORT_SECONDS:
+            self._progress(self.current_epoch, self._iteration, None)
             self._reported_at = monotonic()
         return result
 

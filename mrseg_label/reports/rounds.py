@@ -8,15 +8,15 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.queries import rounds
+from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.queries import rounds, training
 from mrseg_label.catalog.tables import Round
 from mrseg_label.catalog.types import ENDED_ROUNDS
 from mrseg_label.errors import NotFound
 from mrseg_label.reports.documents.base import Page
-from mrseg_label.reports.documents.rounds import RoundDetail, RoundOut
+from mrseg_label.reports.documents.rounds import FoldDetail, RoundDetail, RoundOut
 from mrseg_label.reports.paging import decode_number, page_of
 from mrseg_label.rounds.service import log_path
-from mrseg_label.workspace import Workspace
 
 MAX_LOG_BYTES = 1 << 20
 FOLLOW_SECONDS = 1.0
@@ -78,7 +78,7 @@ def follow_round(catalog: Catalog, number: int) -> Iterator[RoundOut]:
 
 
 def read_round(catalog: Catalog, number: int) -> RoundDetail:
-    """Read a round with the cases of its snapshot.
+    """Read a round with its folds and the cases of its snapshot.
 
     Raises
     ------
@@ -90,7 +90,8 @@ def read_round(catalog: Catalog, number: int) -> RoundDetail:
         if row is None:
             raise NotFound(_no_round(number))
         counts = rounds.case_counts(session, [number]).get(number, {})
-        return RoundDetail.of_detail(row, counts, rounds.versions_of(session, [number]).get(number))
+        version = rounds.versions_of(session, [number]).get(number)
+        return RoundDetail.of_detail(row, counts, version, training.folds(session, number))
 
 
 def is_round_active(catalog: Catalog) -> bool:
@@ -99,18 +100,64 @@ def is_round_active(catalog: Catalog) -> bool:
         return rounds.active(session) is not None
 
 
-def read_log(workspace: Workspace, number: int) -> str:
+def read_fold(catalog: Catalog, number: int, fold: int) -> FoldDetail:
+    """Read a fold of a round with its curve.
+
+    Raises
+    ------
+    NotFound
+        There is no such round, or it has no such fold.
+    """
+    with catalog.read() as session:
+        row = training.get(session, number, fold)
+        if row is None:
+            raise NotFound(_no_fold(session, number, fold))
+        return FoldDetail.of_detail(row)
+
+
+def read_log(workspace: OpenedWorkspace, number: int, fold: int | None = None) -> str:
     """Read the end of a round's log, at most a megabyte that begins with a whole line; empty before the training.
 
-    The file grows while it is read, so that this is a text of its own and not the file.
+    It comes from the file if that is on this machine, and else from the catalogue. The file grows while it is read, so
+    that this is a text of its own and not the file.
+
+    Parameters
+    ----------
+    fold : only the log of this fold; by default that of the round with those of all folds which jobs of their own train.
+        A fold that was trained with the round has its log in the round's.
+
+    Raises
+    ------
+    NotFound
+        There is no such round, or it has no such fold.
     """
-    path = log_path(workspace, number)
-    if not path.is_file():
-        return ""
-    with path.open("rb") as stream:
-        stream.seek(max(0, path.stat().st_size - MAX_LOG_BYTES))
-        text = stream.read(MAX_LOG_BYTES).decode(errors="replace")
-    return text if path.stat().st_size <= MAX_LOG_BYTES else text.partition("\n")[2]
+    with workspace.catalog.read() as session:
+        if rounds.get(session, number) is None:
+            raise NotFound(_no_round(number))
+        found = [row.fold for row in training.folds(session, number)]
+        if fold is not None and fold not in found:
+            raise NotFound(_no_fold(session, number, fold))
+        logs = {one: _read_log(workspace, session, number, one) for one in ([fold] if fold is not None else found)}
+        if fold is not None and logs[fold]:
+            return logs[fold]
+        parts = [_read_log(workspace, session, number, None)]
+    if fold is None:
+        parts += [f"==> fold {one} <==\n{text}" for one, text in logs.items() if text]
+    return "\n".join(_end_of(part, MAX_LOG_BYTES // len(parts)) for part in parts)
+
+
+def _read_log(workspace: OpenedWorkspace, session: Session, number: int, fold: int | None) -> str:
+    path = log_path(workspace, number, fold)
+    if path.is_file():
+        with path.open("rb") as stream:
+            stream.seek(max(0, path.stat().st_size - MAX_LOG_BYTES - 1))
+            return _end_of(stream.read(MAX_LOG_BYTES + 1).decode(errors="replace"))
+    return _end_of("".join(piece.text for piece in training.pieces(session, number, fold)))
+
+
+def _end_of(text: str, length: int = MAX_LOG_BYTES) -> str:
+    """The end of a text, beginning with a whole line."""
+    return text if len(text) <= length else text[-length:].partition("\n")[2]
 
 
 def _documents(session: Session, rows: Sequence[Round]) -> list[RoundOut]:
@@ -118,6 +165,13 @@ def _documents(session: Session, rows: Sequence[Round]) -> list[RoundOut]:
     counts = rounds.case_counts(session, numbers)
     versions = rounds.versions_of(session, numbers)
     return [RoundOut.of(row, counts.get(row.number, {}), versions.get(row.number)) for row in rows]
+
+
+def _no_fold(session: Session, number: int, fold: int) -> str:
+    if rounds.get(session, number) is None:
+        return _no_round(number)
+    found = ", ".join(str(row.fold) for row in training.folds(session, number))
+    return f"round {number} has no fold {fold}; " + (f"it has {found}" if found else "its training has not begun")
 
 
 def _no_round(number: int) -> str:

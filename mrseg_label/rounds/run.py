@@ -13,8 +13,9 @@ from collections.abc import Mapping
 
 from mrseg_label.catalog.queries import models
 from mrseg_label.catalog.queries import rounds as rows
+from mrseg_label.catalog.queries import training as fold_rows
 from mrseg_label.catalog.tables import ModelVersion, Round
-from mrseg_label.catalog.types import ENDED_ROUNDS, CaseRole, RoundState
+from mrseg_label.catalog.types import ENDED_ROUNDS, CaseRole, FoldState, RoundState
 from mrseg_label.clock import now
 from mrseg_label.errors import (
     Cancelled,
@@ -35,6 +36,7 @@ from mrseg_label.rounds.first_weights import FIRST_WEIGHTS_KEY, choose_first_wei
 from mrseg_label.rounds.left_out import by_examination, record_left_out
 from mrseg_label.rounds.missing_presegmentations import make_missing_presegmentations
 from mrseg_label.rounds.publishing import publish
+from mrseg_label.rounds.recording import TrainingRecorder, fold_progress
 from mrseg_label.rounds.snapshot import take_snapshot, training_cases
 from mrseg_label.rounds.training import prepare_training
 
@@ -72,6 +74,7 @@ def _record_end(context: JobContext, number: int, state: RoundState, error: str)
             row.state = state
             row.error = error
             row.finished_at = now() if state in ENDED_ROUNDS else None
+            fold_rows.end_folds(session, number, FoldState(str(state)), error)
 
 
 class _RoundJob:
@@ -137,7 +140,8 @@ class _RoundJob:
         self._add_to_result({FIRST_WEIGHTS_KEY: first_weights.to_json()})
         training, not_written = prepare_training(self.workspace, row, cases, first_weights, self.model_folder)
         self._leave_out(CaseRole.TRAINING, not_written)
-        report = train(training, self._report_training)
+        with TrainingRecorder(self.catalog, self.number, training.folder) as recorder:
+            report = train(training, lambda progress: self._report_training(progress, recorder))
         self._leave_out(CaseRole.TRAINING, report.left_out)
         return report
 
@@ -168,22 +172,23 @@ class _RoundJob:
         self._leave_out(CaseRole.HELD_OUT, left_out)
         return new, current, left_out
 
-    def _report_training(self, progress: TrainingProgress) -> None:
+    def _report_training(self, progress: TrainingProgress, recorder: TrainingRecorder) -> None:
         self.context.check()
+        recorder.record(progress)
         moment = time.monotonic()
         if progress.stage == self._reported_stage and moment - self._reported_at < PROGRESS_SECONDS:
             return
         self._reported_at, self._reported_stage = moment, progress.stage
         values = {
-            "stage": progress.stage,
+            **fold_progress(progress),
             "fold": progress.fold,
             "folds": len(progress.folds) or None,
-            "epoch": progress.epoch,
-            "epochs": progress.total_epochs,
-            "loss": progress.loss,
-            "fraction": round(progress.fraction, 4),
             "seconds": round(moment - self.started, 1),
         }
+        if progress.stage == "preprocessing":
+            values["cases"] = progress.total_iterations
+        else:
+            values["fraction"] = round(progress.fraction, 4)
         self._write_progress(_STATES.get(progress.stage), values)
 
     def _write_progress(self, state: RoundState | None, progress: Mapping[str, object]) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import acquisitions, audit, models, participants
+from mrseg_label.catalog.queries import acquisitions, audit, models, participants, training
 from mrseg_label.catalog.queries import annotations as annotation_rows
 from mrseg_label.catalog.queries import jobs as job_rows
 from mrseg_label.catalog.queries import rounds as rows
 from mrseg_label.catalog.tables import Round
-from mrseg_label.catalog.types import ENDED_ROUNDS, LOCAL, PROGRAM, JobState, RoundState
+from mrseg_label.catalog.types import ENDED_ROUNDS, LOCAL, PROGRAM, FoldState, JobState, RoundState
 from mrseg_label.clock import now
 from mrseg_label.config import Settings, load_settings
 from mrseg_label.errors import Conflict, NotFound
@@ -101,6 +101,7 @@ def cancel(workspace: OpenedWorkspace, number: int, *, actor: str = LOCAL) -> No
         if job is None or job.state is not JobState.RUNNING:
             row.state = RoundState.CANCELLED
             row.finished_at = now()
+            training.end_folds(session, number, FoldState.CANCELLED)
         audit.record(session, actor, "round.cancel", str(number))
 
 
@@ -127,9 +128,15 @@ def retry(workspace: OpenedWorkspace, number: int, *, actor: str = LOCAL) -> Non
         audit.record(session, actor, "round.retry", str(number))
 
 
-def log_path(workspace: Workspace, number: int) -> Path:
-    """Path of the training log of a round; the file may not exist yet."""
-    return workspace.logs / f"round-{number}" / "training.log"
+def run_folder(workspace: Workspace, number: int, fold: int | None = None) -> Path:
+    """Folder with the progress, report and log of a round's training, or of a fold that a job of its own trains."""
+    folder = workspace.logs / f"round-{number}"
+    return folder if fold is None else folder / f"fold-{fold}"
+
+
+def log_path(workspace: Workspace, number: int, fold: int | None = None) -> Path:
+    """Path of the training log of a round, or of a fold with a job of its own; the file may not exist yet."""
+    return run_folder(workspace, number, fold) / "training.log"
 
 
 def _still_active(row: Round) -> str:

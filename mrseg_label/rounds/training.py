@@ -15,7 +15,7 @@ from mrseg_label.nnunet.planning import fitting_plans
 from mrseg_label.nnunet.profiles import profile_named
 from mrseg_label.nnunet.run import TrainingRun
 from mrseg_label.rounds.first_weights import FirstWeights
-from mrseg_label.rounds.service import log_path
+from mrseg_label.rounds.service import run_folder
 
 FIRST_DATASET = 500  # lower numbers are taken by public data sets and TotalSegmentator's
 
@@ -53,7 +53,7 @@ def prepare_training(
     shutil.rmtree(model_folder, ignore_errors=True)  # training resumes from nnU-Net's checkpoint, not from here
     earlier = _preprocessed_by_earlier_rounds(folders, row.number)
     run = TrainingRun(
-        folder=log_path(workspace, row.number).parent,
+        folder=run_folder(workspace, row.number),
         nnunet=workspace.nnunet,
         dataset=dataset_name(row.number),
         profile=profile.name,

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from mrseg_label.text import decode_text, is_foreign, listed, readable
+from mrseg_label.text import decode_text, duration, is_foreign, listed, readable
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,11 @@ def test_the_encoding_of_a_table() -> None:
 )
 def test_a_list_that_is_cut_says_how_much_it_leaves_out(count: int, text: str) -> None:
     assert listed(range(count), 3) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (59.6, "1 min"), (90, "1 min 30 s"), (5820, "1 h 37 min"), (3605, "1 h"), (200_000, "2 d 7 h")],
+)
+def test_a_duration_has_two_units(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

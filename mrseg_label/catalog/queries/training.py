@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session, defer
 
 from mrseg_label.catalog.tables import RoundFold, RoundLog
 from mrseg_label.catalog.types import FoldState
+from mrseg_label.clock import now
 
 
 def get(session: Session, number: int, fold: int) -> RoundFold | None:
@@ -35,6 +36,19 @@ def folds(session: Session, number: int) -> Sequence[RoundFold]:
 def fold_of_job(session: Session, job_id: str) -> RoundFold | None:
     """The fold that a job trains, if it trains one."""
     return session.scalars(select(RoundFold).where(RoundFold.job_id == job_id)).one_or_none()
+
+
+def end_folds(session: Session, number: int, state: FoldState, error: str | None = None) -> None:
+    """End the folds of a round that are queued or running; with ``QUEUED`` they wait for another attempt."""
+    for row in folds(session, number):
+        if row.state in (FoldState.QUEUED, FoldState.RUNNING):
+            end_fold(row, state, error)
+
+
+def end_fold(row: RoundFold, state: FoldState, error: str | None = None) -> None:
+    """Note how the attempt to train a fold ended."""
+    row.state, row.error = state, error
+    row.finished_at = None if state in (FoldState.QUEUED, FoldState.RUNNING) else now()
 
 
 def newest_piece(session: Session, number: int, fold: int | None) -> RoundLog | None:

@@ -13,14 +13,17 @@ from pydantic import BaseModel, Field, WithJsonSchema
 from mrseg_label.reports.documents.base import JsonObject
 
 
-class RoundProgress(BaseModel):
-    """How far a round is; empty before it begins. Each stage has only the values that it knows."""
+class FoldProgress(BaseModel):
+    """How far the training of a fold is; empty before it begins."""
 
     model_config = {
         "extra": "allow",
         "json_schema_extra": {
             "examples": [
-                {"stage": "training", "fold": 0, "folds": 1, "epoch": 12, "epochs": 50, "loss": -0.71, "fraction": 0.24, "seconds": 1830.5}
+                {
+                    "stage": "training", "epoch": 12, "epochs": 50, "iteration": 3104, "iterations": 12500, "loss": -0.71,
+                    "pseudo_dice": 0.83, "learning_rate": 0.0078, "seconds_left": 5790.0, "fraction": 0.2483,
+                }
             ]
         },
     }  # fmt: skip
@@ -28,11 +31,34 @@ class RoundProgress(BaseModel):
         "", description="drafts, starting, planning, preprocessing, training, exporting, evaluating or done"
     )
     fraction: float = Field(0.0, description="of the stage or, while training, of the training; 0 to 1")
+    epoch: int = Field(0, description="epochs that are done of this fold")
+    epochs: int = Field(0, description="number of epochs of a fold")
+    iteration: int = Field(0, description="iterations that are done of this fold")
+    iterations: int = Field(0, description="number of iterations of a fold")
+    loss: float | None = Field(None, description="latest training loss")
+    pseudo_dice: float | None = Field(
+        None, description="nnU-Net's moving average of the DSC of validation patches; null before the first epoch"
+    )
+    learning_rate: float | None = Field(None, description="of the latest iteration")
+    seconds_left: float | None = Field(None, description="estimated time until the training ends")
+
+
+class RoundProgress(FoldProgress):
+    """How far a round is; empty before it begins. Each stage has only the values that it knows."""
+
+    model_config = {
+        "extra": "allow",
+        "json_schema_extra": {
+            "examples": [
+                {
+                    "stage": "training", "fold": 0, "folds": 1, "epoch": 12, "epochs": 50, "loss": -0.71, "pseudo_dice": 0.83,
+                    "learning_rate": 0.0078, "seconds_left": 5790.0, "fraction": 0.2483, "seconds": 1830.5,
+                }
+            ]
+        },
+    }  # fmt: skip
     fold: int | None = Field(None, description="number of the fold that is trained now")
     folds: int | None = Field(None, description="number of folds of the round")
-    epoch: int = Field(0, description="of this fold")
-    epochs: int = Field(0, description="number of epochs of a fold")
-    loss: float | None = Field(None, description="latest training loss")
     cases: int = Field(0, description="number of cases of the stage")
     seconds: float = Field(0.0, description="since this attempt began")
 
@@ -74,5 +100,6 @@ class RoundResult(BaseModel):
     seconds: dict[str, float] = Field({}, description="by part of the training, and of the whole round")
 
 
+FoldProgressValues = Annotated[JsonObject, WithJsonSchema(FoldProgress.model_json_schema())]
 ProgressValues = Annotated[JsonObject, WithJsonSchema(RoundProgress.model_json_schema())]
 ResultValues = Annotated[JsonObject, WithJsonSchema(RoundResult.model_json_schema())]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, Field
 
-from mrseg_label.catalog.tables import Round
-from mrseg_label.catalog.types import CaseRole, RoundState
-from mrseg_label.reports.documents.base import Moment
-from mrseg_label.reports.documents.round_values import ProgressValues, ResultValues
+from mrseg_label.catalog.tables import Round, RoundFold
+from mrseg_label.catalog.types import CaseRole, FoldState, RoundState
+from mrseg_label.reports.documents.base import JsonObject, Moment
+from mrseg_label.reports.documents.round_values import FoldProgressValues, ProgressValues, ResultValues
 from mrseg_label.rounds.left_out import LEFT_OUT_KEY
 
 
@@ -67,13 +67,58 @@ class RoundOut(BaseModel):
         return cls(**_round_fields(row, counts, version))
 
 
-class RoundDetail(RoundOut):
-    """A retraining round with the cases of its snapshot."""
+class FoldOut(BaseModel):
+    """A fold of a round."""
 
+    fold: int = Field(description="number of the split")
+    state: FoldState
+    progress: FoldProgressValues = Field(
+        description="epoch, loss, pseudo-Dice, learning rate, seconds left; empty at first"
+    )
+    result: JsonObject = Field(description="what its training led to; empty until it has ended")
+    error: str | None = Field(description="why the last attempt ended")
+    started: Moment | None
+    finished: Moment | None
+
+    @classmethod
+    def of(cls, row: RoundFold) -> FoldOut:
+        """Fill the document from its row."""
+        return cls(**_fold_fields(row))
+
+
+class CurvePoint(BaseModel):
+    """An epoch of a training; null where a value is no number."""
+
+    epoch: int = Field(description="number of the epoch, from 1")
+    train_loss: float | None
+    validation_loss: float | None
+    pseudo_dice: float | None = Field(description="mean DSC over structures of the epoch's validation patches")
+    pseudo_dice_average: float | None = Field(description="nnU-Net's moving average of it")
+    learning_rate: float | None
+    seconds: float | None = Field(description="time that the epoch took")
+
+
+class FoldDetail(FoldOut):
+    """A fold of a round with its curve."""
+
+    curve: list[CurvePoint] = Field(description="epochs, the first one first; of more than 2,000 only every n-th")
+
+    @classmethod
+    def of_detail(cls, row: RoundFold) -> FoldDetail:
+        """Fill the document from its row, within the row's session: its curve is read."""
+        return cls(**_fold_fields(row), curve=row.curve or [])
+
+
+class RoundDetail(RoundOut):
+    """A retraining round with its folds and the cases of its snapshot."""
+
+    folds: list[FoldOut] = Field(description="folds whose training began or waits, by number")
     cases: list[CaseOut]
 
     @classmethod
-    def of_detail(cls, row: Round, counts: Mapping[CaseRole, int], version: str | None) -> RoundDetail:
+    def of_detail(
+        cls, row: Round, counts: Mapping[CaseRole, int], version: str | None, folds: Sequence[RoundFold]
+    ) -> RoundDetail:
         """Fill the document from its row, within the row's session: its cases are read."""
         cases = [
             CaseOut(
@@ -86,7 +131,19 @@ class RoundDetail(RoundOut):
             )
             for case in row.cases
         ]
-        return cls(**_round_fields(row, counts, version), cases=cases)
+        return cls(**_round_fields(row, counts, version), folds=[FoldOut.of(fold) for fold in folds], cases=cases)
+
+
+def _fold_fields(row: RoundFold) -> dict[str, Any]:
+    return {
+        "fold": row.fold,
+        "state": row.state,
+        "progress": row.progress or {},
+        "result": row.result or {},
+        "error": row.error,
+        "started": row.started_at,
+        "finished": row.finished_at,
+    }
 
 
 def _round_fields(row: Round, counts: Mapping[CaseRole, int], version: str | None) -> dict[str, Any]:

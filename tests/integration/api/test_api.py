@@ -16,6 +16,7 @@ from starlette.testclient import TestClient
 
 from mrseg_label import api
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
+from mrseg_label.catalog.queries import training
 from mrseg_label.catalog.tables import Assignment
 from mrseg_label.catalog.types import CaseRole, RoundState
 from mrseg_label.http import problems
@@ -34,6 +35,7 @@ from tests.support.catalog_rows import (
 )
 from tests.unit.registry.test_registry import make_model
 
+CURVE = ("train_loss", "validation_loss", "pseudo_dice", "pseudo_dice_average", "learning_rate", "seconds")
 Opened = tuple[OpenedWorkspace, TestClient]
 
 
@@ -191,7 +193,14 @@ def test_a_round_is_started_cancelled_and_retried(opened: Opened) -> None:
     assert client.get("/api/v1/rounds/1/log").text == ""
     write_log(workspace, "epoch 1\nepoch 2\n")
     assert client.get("/api/v1/rounds/1/log").text == "epoch 1\nepoch 2\n"
-    assert client.post("/api/v1/rounds/1/cancel").json()["state"] == "cancelled"
+    problem_of(client.get("/api/v1/rounds/1/folds/0"), 404)
+    problem_of(client.get("/api/v1/rounds/1/log?fold=0"), 404)
+    problem_of(client.get("/api/v1/rounds/1/log?fold=-1"), 422)
+    with workspace.catalog.begin() as session:
+        training.get_or_add(session, 1, 0).curve = [{"epoch": 1, **dict.fromkeys(CURVE, 0.5)}]
+    assert client.get("/api/v1/rounds/1/log?fold=0").text == "epoch 1\nepoch 2\n"
+    assert client.get("/api/v1/rounds/1/folds/0").json()["curve"][0]["pseudo_dice"] == 0.5
+    assert client.post("/api/v1/rounds/1/cancel").json()["folds"][0]["state"] == "cancelled"
     problem_of(client.post("/api/v1/rounds/1/cancel"), 409)
     assert client.post("/api/v1/rounds/1/retry").json()["state"] == "queued"
     problem_of(client.post("/api/v1/rounds", json={"final": True, "profile": "x"}), 422)

@@ -22,7 +22,7 @@ from tests.support.paths import ROOT
 PAGE = ROOT / "docs" / "access.md"
 TABLE = permission_table()
 FILLED = {
-    "number": "999999", "version": "none", "strategy": "none", "model": "none", "examination": "ex-0000000000000000",
+    "number": "999999", "fold": "0", "version": "none", "strategy": "none", "model": "none", "examination": "ex-0000000000000000",
     "annotation": "rv-0000000000000000", "other": "rv-0000000000000001", "session_id": "0" * 32,
     "credential": "cr-0000000000000000", "job": "jb-0000000000000000",
 }  # fmt: skip

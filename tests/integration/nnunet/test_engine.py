@@ -24,6 +24,7 @@ from mrseg_label.nnunet.dataset import TrainingCase, write_raw_dataset
 from mrseg_label.nnunet.lock import folder_lock
 from mrseg_label.nnunet.planning import used_keys
 from mrseg_label.nnunet.predict import Predictor
+from mrseg_label.nnunet.reporting import read_curve
 from mrseg_label.nnunet.run import TrainingProgress, TrainingReport, TrainingRun
 from mrseg_label.nnunet.supervise import train
 from mrseg_label.nnunet.train import run_training
@@ -136,6 +137,13 @@ def test_a_killed_training_goes_on_from_its_last_checkpoint(world: World) -> Non
     assert (world.report.cases_reused, world.report.cases_made) == (0, 4)  # before the kill
     assert np.isfinite(world.report.final_loss[0])
     assert TrainingProgress.read(world.run.folder).stage == "done"
+
+
+def test_the_curve_has_the_epochs_before_the_kill_too(world: World) -> None:
+    curve = read_curve(world.run.folder, 0)
+    assert [point["epoch"] for point in curve] == list(range(1, 41))
+    assert all(None not in (point["train_loss"], point["learning_rate"], point["seconds"]) for point in curve)
+    assert curve[-1]["train_loss"] == pytest.approx(world.report.final_loss[0], rel=1e-4)
 
 
 def test_training_leaves_nothing_behind(world: World) -> None:

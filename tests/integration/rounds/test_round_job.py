@@ -15,6 +15,7 @@ from mrseg_label.annotation.service import submit
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.queries import models, presegmentations
 from mrseg_label.catalog.queries import rounds as rows
+from mrseg_label.catalog.queries import training as training_rows
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Acquisition, Annotation, Evaluation, ModelVersion, Presegmentation
 from mrseg_label.catalog.types import RoundState
@@ -28,8 +29,9 @@ from mrseg_label.presegmentation.service import presegmentation_for
 from mrseg_label.registry import service as registry
 from mrseg_label.reports.documents.round_values import RoundProgress, RoundResult
 from mrseg_label.reports.documents.rounds import RoundDetail
-from mrseg_label.reports.rounds import read_round
+from mrseg_label.reports.rounds import read_fold, read_round
 from mrseg_label.rounds import run, service
+from mrseg_label.rounds.service import log_path
 from mrseg_label.workspace import Workspace
 from tests.support.nnunet_cases import SCHEME, image_and_labels
 
@@ -95,6 +97,13 @@ def test_a_round_respects_structures_that_were_not_annotated(opened: OpenedWorks
     assert model is not None and model.path is not None and workspace.path(model.path).is_dir()
     assert_recorded(model, workspace.path(model.path))
     assert evaluation is not None and evaluation.dsc["left_lung"] is not None and evaluation.dsc["liver"] is None
+    (fold,) = read_round(workspace.catalog, number).folds
+    assert (fold.fold, fold.state) == (0, "done")
+    curve = read_fold(workspace.catalog, number, 0).curve
+    assert [point.epoch for point in curve] == [1, 2] and curve[-1].train_loss is not None
+    with workspace.catalog.read() as session:
+        (piece,) = training_rows.pieces(session, number, None)
+    assert piece.text == log_path(workspace, number).read_text() and "Epoch 1" in piece.text
 
 
 def assert_recorded(model: ModelVersion, folder: Path) -> None:
