@@ -23,6 +23,7 @@ from mrseg_label.metrics.overlap import per_structure
 from mrseg_label.metrics.scoring import score_case
 from mrseg_label.nnunet.archive import write_model_folder
 from mrseg_label.nnunet.dataset import TrainingCase, write_raw_dataset
+from mrseg_label.nnunet.modality import CT
 from mrseg_label.nnunet.run import TrainingProgress, TrainingRun
 from mrseg_label.nnunet.supervise import start_training, train
 from mrseg_label.segments.files import read_label_map
@@ -110,6 +111,8 @@ class Study:
         cases: Sequence[Case],
         edit: LabelEdit | None = None,
         background_unknown: Collection[str] = (),
+        *,
+        limit_ct: bool = True,
     ) -> str:
         """Write an nnU-Net data set; returns its name.
 
@@ -118,6 +121,7 @@ class Study:
         name : letters, digits and ``_``; another ``edit`` needs another name.
         edit : makes the label maps; by default they are the truth.
         background_unknown : names of cases whose background does not enter the loss.
+        limit_ct : whether the values of CT images are limited to a window, as in a round.
         """
         raw = self._nnunet / "raw"
         raw.mkdir(parents=True, exist_ok=True)
@@ -131,6 +135,7 @@ class Study:
                 label=case.truth if edit is None else _edited_labels(labels / f"{case.name}.nii.gz", case, edit),
                 participant=case.participant,
                 background_known=case.name not in background_unknown,
+                is_ct=limit_ct and case.sequence == CT,
             )
             for case in cases
         ]
@@ -210,7 +215,7 @@ class Study:
         results = []
         for case in cases:
             truth, geometry = read_label_map(case.truth)
-            prediction = predictor.segment(case.image)
+            prediction = predictor.segment(case.image, is_ct=case.sequence == CT)
             score = score_case(truth, prediction, len(self.scheme))
             dsc = {name: value for name, value in per_structure(self.scheme, score.dsc).items() if value is not None}
             values = {

@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from mrseg_label.errors import Conflict, InvalidInput, StoredFileError
-from mrseg_label.files import new_folder, sha256_of
+from mrseg_label.files import link_or_copy, new_folder, sha256_of
 from mrseg_label.imaging import Geometry, load_image, reorient, write_nifti
 from mrseg_label.labels import LabelScheme
 from mrseg_label.nnunet.damage import DIGESTS_FILE, damaged_files, read_json, write_digests
 from mrseg_label.nnunet.dataset_json import dataset_json
 from mrseg_label.nnunet.environment import FILE_ENDING
 from mrseg_label.nnunet.left_out import describe_left_out
+from mrseg_label.nnunet.modality import CT_WINDOW_HU, WINDOW_KEY, limit_ct
 from mrseg_label.nnunet.splits import make_splits
 from mrseg_label.segments.files import read_label_map
 
@@ -48,6 +49,7 @@ class TrainingCase:
     background_known : whether every structure is either labelled or absent. If False, a structure that was not
         annotated in this case may lie in its background, which therefore gets nnU-Net's label ``ignore`` and does
         not enter the loss.
+    is_ct : whether the image is a CT, whose values are limited to a window (:mod:`mrseg_label.nnunet.modality`).
     """
 
     case_id: str
@@ -57,6 +59,7 @@ class TrainingCase:
     image_digest: str | None = None
     label_digest: str | None = None
     background_known: bool = True
+    is_ct: bool = False
 
 
 @dataclass(frozen=True)
@@ -152,7 +155,10 @@ def write_raw_dataset(
         written = [case for case in cases if case.case_id not in left_out]
         if not written:
             raise InvalidInput(f"no case is left to train on: {describe_left_out(left_out)}")
-        _write_json(partial / "dataset.json", dataset_json(name, [case.case_id for case in written], scheme))
+        description = dataset_json(name, [case.case_id for case in written], scheme)
+        if any(case.is_ct for case in written):
+            description[WINDOW_KEY] = list(CT_WINDOW_HU)
+        _write_json(partial / "dataset.json", description)
         try:
             splits = make_splits({case.case_id: case.participant for case in written}, held_out, folds)
         except InvalidInput as error:  # not without reason: they could be split before some were left out
@@ -239,10 +245,11 @@ def _write_case(
         # With the image's own geometry: headers that differ by rounding would make nnU-Net warn.
         write_nifti(label_target, *reorient(labels, geometry))
         written[case.label] = label_target, label_geometry
-    if geometry.axcodes == "RAS" and not repaired and case.image.name.endswith(FILE_ENDING):
+    limited = limit_ct(array) if case.is_ct else array
+    if limited is array and not repaired and geometry.axcodes == "RAS" and case.image.name.endswith(FILE_ENDING):
         link_or_copy(case.image, image_target)
     else:
-        write_nifti(image_target, *reorient(array, geometry))
+        write_nifti(image_target, *reorient(limited, geometry))
     return filled
 
 
@@ -260,14 +267,6 @@ def _image_file(folder: Path, case: TrainingCase) -> Path:
 
 def _label_file(folder: Path, case: TrainingCase) -> Path:
     return folder / "labelsTr" / f"{case.case_id}{FILE_ENDING}"
-
-
-def link_or_copy(source: Path, target: Path) -> None:
-    """Hard-link a file that is never changed in place; copy it where the file system has no hard links."""
-    try:
-        os.link(source.resolve(), target)
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def _check_names(cases: Sequence[TrainingCase]) -> None:
@@ -290,6 +289,8 @@ def _entry(case: TrainingCase) -> dict[str, str]:
         "image_sha256": case.image_digest or sha256_of(case.image),
         "label_sha256": case.label_digest or sha256_of(case.label),
     }
+    if case.is_ct:
+        entry["window_hu"] = f"{CT_WINDOW_HU[0]} to {CT_WINDOW_HU[1]}"
     return entry if case.background_known else entry | {"background": "ignored"}
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from mrseg_label.errors import InvalidInput
-from mrseg_label.files import write_atomically
+from mrseg_label.files import link_or_copy, write_atomically
 from mrseg_label.nnunet.damage import read_json, usable_json
-from mrseg_label.nnunet.dataset import RawDataset, link_or_copy
+from mrseg_label.nnunet.dataset import RawDataset
 from mrseg_label.nnunet.environment import (
     CONFIGURATION,
     PLANS,

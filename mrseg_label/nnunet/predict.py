@@ -29,6 +29,7 @@ from mrseg_label.nnunet.environment import (
     quiet,
 )
 from mrseg_label.nnunet.left_out import require_extent
+from mrseg_label.nnunet.modality import limit_ct, window_of
 
 _NIFTI = (".nii", ".nii.gz")
 
@@ -107,12 +108,13 @@ class Predictor:
                 if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
                     raise InvalidInput(f"the weights {name} of the model have values that are not finite numbers")
 
-    def segment(self, image: Path) -> NDArray[np.uint8]:
+    def segment(self, image: Path, *, is_ct: bool = False) -> NDArray[np.uint8]:
         """Segment an image file.
 
         Parameters
         ----------
         image : NIfTI, NRRD or MetaImage in any orientation.
+        is_ct : whether it is a CT; its values are limited as those of the model's training were.
 
         Returns
         -------
@@ -124,7 +126,8 @@ class Predictor:
             The image cannot be used.
         """
         array, geometry, _ = load_image(image)
-        return self.segment_array(array, geometry)
+        window = window_of(self._predictor.dataset_json) if is_ct else None
+        return self.segment_array(array if window is None else limit_ct(array, window), geometry)
 
     def segment_array(self, array: NDArray[Any], geometry: Geometry) -> NDArray[np.uint8]:
         """Segment an image (X, Y, Z) on the grid of ``geometry``; result as in :meth:`segment`."""

@@ -16,9 +16,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from mrseg_label.files import make_folder, new_folder
+from mrseg_label.files import link_or_copy, make_folder, new_folder
 from mrseg_label.nnunet.damage import DIGESTS_FILE, damaged_files, put_aside, write_digests
-from mrseg_label.nnunet.dataset import link_or_copy
 from mrseg_label.nnunet.environment import CONFIGURATION
 from mrseg_label.nnunet.lock import folder_lock, shared_lock
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mrseg_label.catalog.tables import BOOTSTRAP, Examination, ModelVersion
 from mrseg_label.errors import ConfigurationError, DamagedModel, Unavailable
+from mrseg_label.nnunet.modality import CT
 from mrseg_label.presegmentation.sources import choose_source
 from mrseg_label.workspace import Workspace
 
@@ -45,7 +46,7 @@ class LoadedModels:
             return self._load_totalsegmentator().segment(image, source, self.workspace.scheme), str(source)
         network = self._load_network(model)
         table = network.conventions.lookup(network.labels, self.workspace.scheme)
-        return table[network.segment(image)], NNUNET_SOURCE
+        return table[network.segment(image, is_ct=examination.sequence == CT)], NNUNET_SOURCE
 
     def _load_totalsegmentator(self) -> TotalSegmentatorRuntime:
         if self._totalsegmentator is None:

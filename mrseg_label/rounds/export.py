@@ -18,6 +18,7 @@ from mrseg_label.catalog.tables import Acquisition, Annotation, Examination
 from mrseg_label.errors import Conflict, InvalidInput
 from mrseg_label.files import replacing
 from mrseg_label.nnunet.dataset import TrainingCase, write_raw_dataset
+from mrseg_label.nnunet.modality import CT
 from mrseg_label.rounds.filling import FilledMask, fill_not_annotated, not_annotated
 from mrseg_label.rounds.training_labels import make_training_labels
 from mrseg_label.workspace import Workspace
@@ -162,6 +163,7 @@ def _write_nnunet(workspace: OpenedWorkspace, target: Path, cases: Sequence[_Cas
                     image_digest=channel.digest,
                     label_digest=label_map.mask.digest,
                     background_known=label_map.background_known,
+                    is_ct=channel.sequence == CT,
                 )
                 for channel in case.channels
             ]

@@ -20,6 +20,7 @@ from mrseg_label.errors import InvalidInput
 from mrseg_label.labels import LabelScheme
 from mrseg_label.nnunet.dataset import TrainingCase
 from mrseg_label.nnunet.left_out import describe_left_out
+from mrseg_label.nnunet.modality import CT
 from mrseg_label.rounds.filling import LABELS_KEY, not_annotated, presegmentation_to_fill_from
 from mrseg_label.rounds.left_out import by_examination
 from mrseg_label.rounds.training_labels import UNUSABLE, make_training_labels
@@ -113,6 +114,7 @@ def training_cases(
                     image_digest=channel.digest,
                     label_digest=label_map.mask.digest,
                     background_known=label_map.background_known,
+                    is_ct=channel.sequence == CT,
                 )
                 for channel in acquisitions.channels(session, acquisition_id)
             ]
