@@ -24,7 +24,7 @@ def prepare(study: Study) -> list[Variant]:
     data = study.dataset("truth_small_patches", cohort.training)
     return [
         Variant(name, data, cohort.held_out, {**OFF, **SMALL_PATCHES, "small_structure_exponent": exponent})
-        for name, exponent in {"control": None, "exponent 0.25": 0.25, "exponent 0.5": 0.5}.items()
+        for name, exponent in {"control": None, "exponent 0.5": 0.5, "exponent 0.25": 0.25}.items()
     ]
 
 

@@ -35,11 +35,13 @@ class TrainingProfile:
     target_spacing_mm : isotropic spacing that images are resampled to; None leaves it to nnU-Net's planner.
     network : None leaves network, patch and batch to nnU-Net's planner.
     torch_resampling : resample with torch (trilinear) instead of nnU-Net's default (third order, on the CPU).
-    short_schedule : AdamW with one cycle, annealed class weights and no augmentation, for trainings of a few
-        hundred iterations, which are too short for nnU-Net's own schedule.
+    short_schedule : AdamW with one cycle and annealed class weights, for trainings of a few hundred iterations, which are
+        too short for nnU-Net's own schedule.
     peak_learning_rate : of the short schedule.
     checkpoint_seconds : write a checkpoint at the end of an epoch if the last one is older.
     process_pools : let nnU-Net start processes for preprocessing and augmentation.
+    stock_augmentation : use nnU-Net's own augmentation (rotation, scale, noise, blur, contrast and others) apart from its
+        mirroring; by default with its own schedule only.
     mirror_left_right : mirror half of the patches left to right, with the labels of paired structures swapped. Other axes
         are never mirrored, and predictions are not.
     nearest_labels : move the label map of a patch by nearest neighbour when the patch is rotated and scaled, instead of
@@ -63,11 +65,17 @@ class TrainingProfile:
     peak_learning_rate: float = 1.2e-2
     checkpoint_seconds: float = 20.0
     process_pools: bool = False
+    stock_augmentation: bool | None = None
     mirror_left_right: bool = False
     nearest_labels: bool = False
     inversion: float = 0.0
     gamma: float = 0.0
     small_structure_exponent: float | None = None
+
+    @property
+    def augments(self) -> bool:
+        """Whether nnU-Net's own augmentation is used."""
+        return not self.short_schedule if self.stock_augmentation is None else self.stock_augmentation
 
     @property
     def total_iterations(self) -> int:

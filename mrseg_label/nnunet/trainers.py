@@ -15,18 +15,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
 from nnunetv2.training.logging.nnunet_logger import MetaLogger
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
-from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerNoDA import nnUNetTrainerNoDA
-from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerNoMirroring import nnUNetTrainerNoMirroring
 
 from mrseg_label.files import replacing
-from mrseg_label.nnunet import augmentation
+from mrseg_label.nnunet.augmented_training import AugmentedTraining
 from mrseg_label.nnunet.environment import CONFIGURATION
 from mrseg_label.nnunet.losses import AnnealedDiceCrossEntropy
-from mrseg_label.nnunet.mirroring import PAIRS_KEY, left_right_axis, mirrored_labels
 from mrseg_label.nnunet.profiles import TrainingProfile
 
 LATEST, FINAL, BEST = "checkpoint_latest.pth", "checkpoint_final.pth", "checkpoint_best.pth"
@@ -38,7 +33,7 @@ Progress = Callable[[int, int, float | None], None]
 """Called with the number of epochs done, of iterations done, and the latest loss; None where it has not changed."""
 
 
-class _RoundTrainer(nnUNetTrainer):
+class _RoundTrainer(AugmentedTraining):
     """What the trainers of a round have in common. Call :meth:`configure` before training.
 
     nnU-Net inspects the arguments of ``__init__``, so there is none here.
@@ -50,7 +45,6 @@ class _RoundTrainer(nnUNetTrainer):
     _saved_at: float
     _reported_at: float
     _iteration: int
-    _labels_by_case: dict[str, set[int]] | None
 
     def configure(self, profile: TrainingProfile, progress: Progress, seed: int = 0) -> None:
         """Set the length of the training, the callback for its progress and the seed."""
@@ -60,45 +54,12 @@ class _RoundTrainer(nnUNetTrainer):
         self._saved_at = monotonic()
         self._reported_at = 0.0
         self._iteration = 0
-        self._labels_by_case = None
         self.num_epochs = profile.epochs
         self.num_iterations_per_epoch = profile.iterations_per_epoch
         self.num_val_iterations_per_epoch = profile.validation_iterations
         self.save_every = profile.epochs + 1  # checkpoints are written by time, below
         if profile.short_schedule:
             self.logger = _LoggerWithoutPlots(self.output_folder, False)
-
-    def get_training_transforms(self, *args: Any, **kwargs: Any) -> BasicTransform:
-        """Return nnU-Net's transforms with those of the profile."""
-        # A function without `self` in nnU-Net, which calls it on the instance.
-        return augmentation.with_profile(super().get_training_transforms(*args, **kwargs), self.profile, self._mirror())
-
-    def get_tr_and_val_datasets(self) -> tuple[Any, Any]:
-        """Return nnU-Net's data sets; small structures come first in the one to train on if the profile says so."""
-        training, validation = super().get_tr_and_val_datasets()
-        if self.profile.small_structure_exponent is not None:
-            shares = augmentation.shares_of(self._training_labels().values())
-            training = augmentation.SmallStructuresFirst(training, self.profile.small_structure_exponent, shares)
-        return training, validation
-
-    def _mirror(self) -> augmentation.MirrorLeftRight | None:
-        if not self.profile.mirror_left_right:
-            return None
-        present = {label for labels in self._training_labels().values() for label in labels}
-        pairs = self.dataset_json.get(PAIRS_KEY, ())
-        table, remark = mirrored_labels(self.dataset_json["labels"], pairs, present)
-        if remark:
-            self.print_to_log_file(remark)
-        if table is None:
-            return None
-        axis = left_right_axis(self.plans_manager.transpose_forward)
-        return augmentation.MirrorLeftRight(axis, table)
-
-    def _training_labels(self) -> dict[str, set[int]]:
-        """Labels of structures by training case."""
-        if self._labels_by_case is None:
-            self._labels_by_case = augmentation.labels_by_case(super().get_tr_and_val_datasets()[0])
-        return self._labels_by_case
 
     def on_epoch_start(self) -> None:
         """Seed each epoch anew, so that a training that is resumed continues as if it had not been interrupted."""
@@ -145,12 +106,12 @@ class _RoundTrainer(nnUNetTrainer):
             super().save_checkpoint(str(partial))
 
 
-class MrsegTrainer(_RoundTrainer, nnUNetTrainerNoMirroring):
-    """nnU-Net's own training without mirroring, since left and right structures differ."""
+class MrsegTrainer(_RoundTrainer):
+    """nnU-Net's own training."""
 
 
-class MrsegShortTrainer(_RoundTrainer, nnUNetTrainerNoDA):
-    """A training of a few hundred iterations: AdamW with one cycle, annealed class weights, no augmentation.
+class MrsegShortTrainer(_RoundTrainer):
+    """A training of a few hundred iterations: AdamW with one cycle, annealed class weights.
 
     References
     ----------

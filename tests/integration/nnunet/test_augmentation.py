@@ -101,6 +101,7 @@ def test_a_mirrored_batch_carries_swapped_labels(
     data.prepare(transpose)
     monkeypatch.setenv("nnUNet_n_proc_DA", "0")
     profile = replace(SMOKE, mirror_left_right=True, nearest_labels=True, short_schedule=short_schedule)
+    assert profile.augments is not short_schedule
     trainer = data.trainer(profile)
     axis = left_right_axis(transpose)
     as_they_were, mirrored = 0, 0
