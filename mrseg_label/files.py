@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from mrseg_label.errors import InvalidInput
+from mrseg_label.errors import InvalidInput, StoredFileError
 from mrseg_label.private import create, folder_mode
 
 TEMPORARY_SUFFIX = ".part"
@@ -128,3 +128,11 @@ def link_or_copy(source: Path, target: Path) -> None:
         os.link(source.resolve(), target)
     except OSError:
         shutil.copyfile(source, target)
+
+
+def require_digest(path: Path, digest: str | None) -> None:
+    """Raise :class:`StoredFileError` if a stored file is not what it was when it was stored."""
+    if not path.is_file():
+        raise StoredFileError(f"{path.name} is missing; restore it from a backup")
+    if digest is not None and sha256_of(path) != digest:
+        raise StoredFileError(f"{path.name} is damaged: its SHA-256 has changed; restore it from a backup")

@@ -208,6 +208,7 @@ def _move(session: Session, examination: Examination, wanted: Mapping[str, Any],
         person.sex = person.sex or old.sex
         person.age = old.age if person.age is None else person.age
         person.held_out = old.held_out if person.held_out is None else person.held_out
+        person.fold_position = old.fold_position if person.fold_position is None else person.fold_position
         session.delete(old)
         edit.notes.append(f"participant {old.code} has no images left and was removed")
         session.flush()

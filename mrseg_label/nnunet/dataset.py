@@ -6,6 +6,7 @@ permuted and flipped, nothing is interpolated), and ``dataset.json`` names the r
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mrseg_label.errors import Conflict, InvalidInput, StoredFileError
-from mrseg_label.files import link_or_copy, new_folder, sha256_of
+from mrseg_label.files import link_or_copy, new_folder, require_digest, sha256_of
 from mrseg_label.imaging import Geometry, load_image, reorient, write_nifti
 from mrseg_label.labels import LabelScheme
 from mrseg_label.nnunet.damage import DIGESTS_FILE, damaged_files, read_json, write_digests
@@ -25,7 +26,7 @@ from mrseg_label.nnunet.dataset_json import dataset_json
 from mrseg_label.nnunet.environment import FILE_ENDING
 from mrseg_label.nnunet.left_out import describe_left_out
 from mrseg_label.nnunet.modality import CT_WINDOW_HU, WINDOW_KEY, limit_ct
-from mrseg_label.nnunet.splits import make_splits
+from mrseg_label.nnunet.splits import Split, make_splits
 from mrseg_label.segments.files import read_label_map
 
 log = logging.getLogger("mrseg_label.nnunet")
@@ -50,6 +51,7 @@ class TrainingCase:
         annotated in this case may lie in its background, which therefore gets nnU-Net's label ``ignore`` and does
         not enter the loss.
     is_ct : whether the image is a CT, whose values are limited to a window (:mod:`mrseg_label.nnunet.modality`).
+    fold_position : see :func:`mrseg_label.nnunet.splits.deal_into_folds`; the same for all cases of a participant.
     """
 
     case_id: str
@@ -60,6 +62,7 @@ class TrainingCase:
     label_digest: str | None = None
     background_known: bool = True
     is_ct: bool = False
+    fold_position: int | None = None
 
 
 @dataclass(frozen=True)
@@ -141,11 +144,13 @@ def write_raw_dataset(
     if not _DATASET.fullmatch(name):
         raise InvalidInput(f"data set name {name!r} must have the form Dataset501_name")
     _check_names(cases)
-    make_splits({case.case_id: case.participant for case in cases}, held_out, folds)  # can be split at all
+    positions = {case.participant: case.fold_position for case in cases if case.fold_position is not None}
+    split = functools.partial(make_splits, held_out=held_out, folds=folds, positions=positions)
+    split({case.case_id: case.participant for case in cases})  # can be split at all
     entries = {case.case_id: _entry(case) for case in cases}
     target = raw / name
     if target.exists():
-        if (kept := _kept(target, entries, folds, held_out, replace=check is not None)) is not None:
+        if (kept := _kept(target, entries, split, replace=check is not None)) is not None:
             return kept
         shutil.rmtree(target)
     with new_folder(target) as partial:
@@ -160,7 +165,7 @@ def write_raw_dataset(
             description[WINDOW_KEY] = list(CT_WINDOW_HU)
         _write_json(partial / "dataset.json", description)
         try:
-            splits = make_splits({case.case_id: case.participant for case in written}, held_out, folds)
+            splits = split({case.case_id: case.participant for case in written})
         except InvalidInput as error:  # not without reason: they could be split before some were left out
             raise InvalidInput(f"{error}. Left out: {describe_left_out(left_out)}") from error
         _write_json(partial / "splits_final.json", splits)
@@ -171,7 +176,11 @@ def write_raw_dataset(
 
 
 def _kept(
-    target: Path, entries: Mapping[str, dict[str, str]], folds: int, held_out: Collection[str], *, replace: bool
+    target: Path,
+    entries: Mapping[str, dict[str, str]],
+    split: Callable[[Mapping[str, str]], list[Split]],
+    *,
+    replace: bool,
 ) -> RawDataset | None:
     """The data set that exists, if it can stay; damaged files of it are put aside."""
     cases, splits = read_json(target / CASES_FILE), read_json(target / "splits_final.json")
@@ -184,8 +193,8 @@ def _kept(
                 (aside / name).parent.mkdir(parents=True, exist_ok=True)
                 os.replace(target / name, aside / name)
         return None
-    same = cases == list(entries.values()) and splits == make_splits(
-        {case: entry["participant"] for case, entry in entries.items()}, held_out, folds
+    same = cases == list(entries.values()) and splits == split(
+        {case: entry["participant"] for case, entry in entries.items()}
     )
     if not same and not replace:
         raise Conflict(f"{target} exists already with other cases or another split; give this data set another number")
@@ -224,7 +233,7 @@ def _write_case(
     written: dict[Path, tuple[Path, Geometry]],
 ) -> bool:
     """Write image and label map; returns whether a new label map has a structure."""
-    _require_digest(case.image, case.image_digest)
+    require_digest(case.image, case.image_digest)
     array, geometry, repaired = load_image(case.image)
     if check is not None:
         check(geometry)
@@ -236,7 +245,7 @@ def _write_case(
         geometry.require(label_geometry, pair)
         link_or_copy(earlier, label_target)
     else:
-        _require_digest(case.label, case.label_digest)
+        require_digest(case.label, case.label_digest)
         labels, label_geometry = read_label_map(case.label, highest=len(scheme))
         geometry.require(label_geometry, pair)
         filled = bool(labels.any())
@@ -251,14 +260,6 @@ def _write_case(
     else:
         write_nifti(image_target, *reorient(limited, geometry))
     return filled
-
-
-def _require_digest(path: Path, digest: str | None) -> None:
-    """Raise :class:`StoredFileError` if a stored file is not what it was when it was stored."""
-    if not path.is_file():
-        raise StoredFileError(f"{path.name} is missing; restore it from a backup")
-    if digest is not None and sha256_of(path) != digest:
-        raise StoredFileError(f"{path.name} is damaged: its SHA-256 has changed; restore it from a backup")
 
 
 def _image_file(folder: Path, case: TrainingCase) -> Path:

@@ -26,7 +26,50 @@ def held_out_participants(participants: Iterable[str], share: float = 0.2, minim
     return ranked[: min(wanted, max(len(ranked) - 1, 0))]
 
 
-def make_splits(participant_of: Mapping[str, str], held_out: Collection[str] = (), folds: int = 1) -> list[Split]:
+def deal_into_folds(
+    participants: Iterable[str], folds: int, positions: Mapping[str, int] | None = None
+) -> list[set[str]]:
+    """Deal participants into folds so that nobody's fold changes when others join.
+
+    Parameters
+    ----------
+    positions : number of each participant in the order in which they joined; the fold is its remainder by ``folds``,
+        and participants of one number stay together. Those without one follow in the order of
+        :func:`rank_participants`.
+
+    Returns
+    -------
+    Participants of each fold. Where participants left, so that a fold would be empty, those who joined last move there.
+
+    Raises
+    ------
+    InvalidInput
+        There are fewer participants than folds.
+    """
+    ranked, known = rank_participants(participants), positions or {}
+    groups: dict[int, set[str]] = {}
+    following = max(known.values(), default=-1) + 1
+    for name in ranked:
+        position = known.get(name)
+        if position is None:
+            position, following = following, following + 1
+        groups.setdefault(position, set()).add(name)
+    if len(groups) < folds:
+        raise InvalidInput(
+            f"{folds} folds need at least {folds} participants that are not held out; there are {len(groups)}"
+        )
+    dealt = [sorted(position for position in groups if position % folds == fold) for fold in range(folds)]
+    while not all(dealt):
+        dealt[dealt.index([])].append(max(dealt, key=len).pop())
+    return [set().union(*(groups[position] for position in fold)) for fold in dealt]
+
+
+def make_splits(
+    participant_of: Mapping[str, str],
+    held_out: Collection[str] = (),
+    folds: int = 1,
+    positions: Mapping[str, int] | None = None,
+) -> list[Split]:
     """Make splits in the form of nnU-Net's ``splits_final.json``.
 
     Parameters
@@ -35,6 +78,7 @@ def make_splits(participant_of: Mapping[str, str], held_out: Collection[str] = (
     held_out : participants whose cases never train. With one fold they are its validation cases; if there are none,
         the training cases validate too, as in nnU-Net's fold ``all``.
     folds : with more than one, cross-validation over the participants that are not held out.
+    positions : see :func:`deal_into_folds`.
 
     Raises
     ------
@@ -49,14 +93,8 @@ def make_splits(participant_of: Mapping[str, str], held_out: Collection[str] = (
     if folds == 1:
         validation = sorted(set(participant_of) - set(training)) or sorted(training)
         return [{"train": sorted(training), "val": validation}]
-    ranked = rank_participants(training.values())
-    if len(ranked) < folds:
-        raise InvalidInput(
-            f"{folds} folds need at least {folds} participants that are not held out; there are {len(ranked)}"
-        )
     splits = []
-    for fold in range(folds):
-        outside = set(ranked[fold::folds])
+    for outside in deal_into_folds(training.values(), folds, positions):
         splits.append(
             {
                 "train": sorted(case for case, name in training.items() if name not in outside),

@@ -14,7 +14,7 @@ from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import acquisitions, participants
 from mrseg_label.catalog.queries import annotations as annotation_rows
 from mrseg_label.catalog.queries import rounds as rows
-from mrseg_label.catalog.tables import Annotation, Round, RoundCase
+from mrseg_label.catalog.tables import Annotation, Participant, Round, RoundCase
 from mrseg_label.catalog.types import CaseRole
 from mrseg_label.errors import InvalidInput
 from mrseg_label.labels import LabelScheme
@@ -46,6 +46,7 @@ def take_snapshot(session: Session, row: Round, scheme: LabelScheme) -> None:
     participants.decide_held_out(session)
     lines = [scheme.digest]
     fill_from: dict[str, str] = {}
+    trained_on: list[Participant] = []
     for annotation, participant in annotation_rows.snapshot_candidates(session):
         role = CaseRole.HELD_OUT if participant.held_out else CaseRole.TRAINING
         session.add(
@@ -64,6 +65,9 @@ def take_snapshot(session: Session, row: Round, scheme: LabelScheme) -> None:
             if presegmentation is not None and annotation.presegmentation_id is None and role is CaseRole.TRAINING:
                 fill_from[annotation.id] = presegmentation.id
         lines.append(line)
+        if role is CaseRole.TRAINING:
+            trained_on.append(participant)
+    participants.decide_fold_positions(session, trained_on)
     if not any(line.startswith(CaseRole.TRAINING) for line in lines):
         raise InvalidInput(
             "there is nothing to train on: every annotated case belongs to a held-out participant; "
@@ -115,6 +119,7 @@ def training_cases(
                     label_digest=label_map.mask.digest,
                     background_known=label_map.background_known,
                     is_ct=channel.sequence == CT,
+                    fold_position=acquisition.participant.fold_position,
                 )
                 for channel in acquisitions.channels(session, acquisition_id)
             ]

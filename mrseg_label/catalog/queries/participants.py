@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, func, or_, select
@@ -117,7 +117,7 @@ def decide_held_out(session: Session) -> None:
     total = session.scalars(select(func.count()).select_from(Participant)).one()
     held = session.scalars(select(func.count()).select_from(Participant).where(Participant.held_out.is_(True))).one()
     wanted = max(0, held_out_count(total) - held)
-    linked = linked_by_scan(session)
+    linked = linked_by_scan(session, lambda participant: participant.held_out.is_(None))
     for participant in sorted(undecided, key=_rank):
         if participant.held_out is not None:
             continue  # decided with another
@@ -132,8 +132,33 @@ def decide_held_out(session: Session) -> None:
     session.flush()
 
 
-def linked_by_scan(session: Session) -> dict[str, set[Participant]]:
-    """Find for each undecided participant, by id, the others who have an image with the same voxels."""
+def decide_fold_positions(session: Session, joined: Iterable[Participant]) -> None:
+    """Number the participants who join the training now, after those who joined before, in the order of their hashes.
+
+    A number is final, so that nobody's fold changes when others join. Participants with images of one scan get one
+    number: a network would otherwise be validated on an image that it was trained on.
+    """
+    new = {participant for participant in joined if participant.fold_position is None}
+    if not new:
+        return
+    following = session.scalars(select(func.max(Participant.fold_position))).one()
+    following = 0 if following is None else following + 1
+    linked = linked_by_scan(session, lambda participant: participant.fold_position.is_(None))
+    for participant in sorted(new, key=_rank):
+        if participant.fold_position is not None:
+            continue  # numbered with another
+        group = _group_of(participant, linked)
+        known = [other.fold_position for other in group if other.fold_position is not None]
+        for other in group & new:
+            other.fold_position = min(known, default=following)
+        following += not known
+    session.flush()
+
+
+def linked_by_scan(
+    session: Session, of: Callable[[type[Participant]], ColumnElement[bool]]
+) -> dict[str, set[Participant]]:
+    """Find for each participant of a kind, by id, the others who have an image with the same voxels."""
     mine, theirs = aliased(Examination), aliased(Examination)
     my_acquisition, their_acquisition = aliased(Acquisition), aliased(Acquisition)
     me, them = aliased(Participant), aliased(Participant)
@@ -144,7 +169,7 @@ def linked_by_scan(session: Session) -> dict[str, set[Participant]]:
         .join(theirs, theirs.fingerprint == mine.fingerprint)
         .join(their_acquisition, their_acquisition.id == theirs.acquisition_id)
         .join(them, them.id == their_acquisition.participant_id)
-        .where(me.held_out.is_(None), mine.fingerprint != "", them.id != me.id)
+        .where(of(me), mine.fingerprint != "", them.id != me.id)
     )
     linked: dict[str, set[Participant]] = {}
     for identifier, other in session.execute(query):

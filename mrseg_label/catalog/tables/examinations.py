@@ -14,7 +14,11 @@ from mrseg_label.ids import new_id
 
 
 class Participant(Base):
-    """A person who was imaged. ``held_out`` is decided once, when first needed, and never changes."""
+    """A person who was imaged. ``held_out`` is decided once, when first needed, and never changes.
+
+    So is ``fold_position``, their number in the order in which people joined the training: the remainder by the number
+    of folds is their fold.
+    """
 
     __tablename__ = "participants"
     id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("pt"))
@@ -22,6 +26,7 @@ class Participant(Base):
     sex: Mapped[str | None] = mapped_column(String(16))
     age: Mapped[float | None] = mapped_column(Float)
     held_out: Mapped[bool | None]
+    fold_position: Mapped[int | None]
     excluded_at: Mapped[datetime | None]  # with all acquisitions, also those that are imported later
     excluded_by: Mapped[str | None]
     excluded_reason: Mapped[str | None] = mapped_column(Text)

@@ -43,3 +43,18 @@ def test_decision_who_is_held_out_stays_when_more_come(opened: OpenedWorkspace) 
         after = {p.code: p.held_out for p in session.query(Participant)}
     assert {code: after[code] for code in before} == before
     assert sum(bool(held) for held in after.values()) == 4
+
+
+def test_numbers_of_those_who_join_the_training_stay_when_more_come(opened: OpenedWorkspace) -> None:
+    with opened.catalog.begin() as session:
+        people = [add_participant(session, f"P{index}") for index in range(12)]
+        participants.decide_fold_positions(session, [people[index] for index in (3, 5, 7, 3)])
+        first = {p.code: p.fold_position for p in people}
+        assert sorted(first[f"P{index}"] for index in (3, 5, 7)) == [0, 1, 2]  # type: ignore[type-var]
+        assert sum(number is None for number in first.values()) == 9
+        participants.decide_fold_positions(session, people)
+        after = {p.code: p.fold_position for p in people}
+    assert {code: after[code] for code, number in first.items() if number is not None} == {
+        code: number for code, number in first.items() if number is not None
+    }
+    assert sorted(number for number in after.values() if number is not None) == list(range(12))

@@ -95,6 +95,12 @@ def test_a_flip_is_warned_of_in_both_and_both_lie_on_one_side_of_the_split(
     assert len(report.accepted) == 20
     with opened.catalog.begin() as session:
         participants.decide_held_out(session)
+        people = list(session.scalars(select(Participant).order_by(Participant.code)))
+        participants.decide_fold_positions(session, people[::3])
+        participants.decide_fold_positions(session, people)
+        positions = {person.code: person.fold_position for person in people}
+    assert all(positions[code] == positions[f"{code}-flipped"] for code in codes)
+    assert sorted(positions[code] or 0 for code in codes) == list(range(10))
     with opened.catalog.read() as session:
         rows = {row.acquisition.participant.code: row for row in session.scalars(select(Examination))}
         side = {code: row.acquisition.participant.held_out for code, row in rows.items()}

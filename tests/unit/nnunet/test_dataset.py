@@ -19,7 +19,7 @@ from mrseg_label.imaging import write_nifti
 from mrseg_label.nnunet.dataset import RawDataset, TrainingCase, write_raw_dataset
 from mrseg_label.nnunet.dataset_json import without_ignore
 from mrseg_label.nnunet.left_out import check_extent
-from mrseg_label.nnunet.splits import held_out_participants, make_splits, rank_participants
+from mrseg_label.nnunet.splits import deal_into_folds, held_out_participants, make_splits, rank_participants
 from mrseg_label.nnunet.store import case_key
 from tests.support.nnunet_cases import SCHEME, image_and_labels, write_case
 
@@ -145,6 +145,43 @@ def test_folds_keep_participants_together() -> None:
         assert sides[0] | sides[1] == set(PARTICIPANTS.values()) - {"p3"}
     validated = list(itertools.chain.from_iterable(split["val"] for split in splits))
     assert sorted(validated) == sorted(case for case in PARTICIPANTS if PARTICIPANTS[case] != "p3")
+
+
+def folds_of(dealt: list[set[str]]) -> dict[str, int]:
+    return {name: number for number, fold in enumerate(dealt) for name in fold}
+
+
+@pytest.mark.parametrize("folds", [2, 3, 5])
+def test_nobodys_fold_changes_when_others_join(folds: int) -> None:
+    # Numbers as they are given: in the order of hashes, and who joins later after those who are there.
+    positions: dict[str, int] = {}
+    before: dict[str, int] = {}
+    for total in (6, 7, 9, 12, 30):
+        names = [f"p{number}" for number in range(total)]
+        for name in rank_participants(set(names) - set(positions)):
+            positions[name] = len(positions)
+        dealt = deal_into_folds(names, folds, positions)
+        assert max(map(len, dealt)) - min(map(len, dealt)) <= 1
+        after = folds_of(dealt)
+        assert set(after) == set(names) and {name: after[name] for name in before} == before
+        before = after
+
+
+def test_linked_participants_share_a_fold_and_no_fold_is_empty() -> None:
+    positions = {"a": 0, "twin of a": 0, "b": 1, "c": 2, "f": 5}  # d and e were excluded
+    folds = folds_of(deal_into_folds(positions, 4, positions))
+    assert folds["a"] == folds["twin of a"] and set(folds.values()) == {0, 1, 2, 3}
+    with pytest.raises(InvalidInput, match="5 folds need at least 5 participants.* there are 4"):
+        deal_into_folds(positions, 5, positions)
+    # Rounds of before numbers were given: by hash.
+    assert deal_into_folds(positions, 2) == [set(rank_participants(positions)[fold::2]) for fold in range(2)]
+
+
+def test_a_data_set_is_split_by_the_numbers_of_its_participants(tmp_path: Path) -> None:
+    cases = [replace(write_case(tmp_path, seed)[0], fold_position=2 - seed) for seed in range(3)]
+    dataset = write_raw_dataset(tmp_path / "raw", "Dataset501_a", cases, SCHEME, folds=3)
+    splits = json.loads((dataset.folder / "splits_final.json").read_text())
+    assert [split["val"] for split in splits] == [[f"case_{seed}_0"] for seed in (2, 1, 0)]
 
 
 def test_split_with_nothing_held_out_or_everything() -> None:
