@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -88,13 +88,31 @@ def measures(small: frozenset[str]) -> dict[str, Measure]:
     }
 
 
+def group_measures(groups: Mapping[str, Collection[str]]) -> dict[str, Measure]:
+    """The mean DSC of the structures of each group, and of those outside of it."""
+
+    def mean_of(names: Collection[str], inside: bool) -> Measure:
+        return lambda one: float(np.mean([v for name, v in one.dsc.items() if (name in names) == inside] or [np.nan]))
+
+    figures: dict[str, Measure] = {}
+    for label, names in groups.items():
+        figures |= {f"DSC, {label}": mean_of(names, True), f"DSC, without {label}": mean_of(names, False)}
+    return figures
+
+
 def run_study(
     name: str,
     description: str | None,
     prepare: Callable[[Study], Sequence[Variant]],
     arguments: Sequence[str] | None = None,
+    groups: Mapping[str, Collection[str]] | None = None,
 ) -> None:
-    """Parse the command line, train and score every variant with every seed, print the table and write the JSON."""
+    """Parse the command line, train and score every variant with every seed, print the table and write the JSON.
+
+    Parameters
+    ----------
+    groups : structures by a name, whose mean DSC is a figure of its own, together with that of all others.
+    """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--folder", type=Path, required=True, help="cohort, models and results; what is there is reused"
@@ -119,7 +137,7 @@ def run_study(
                 f"seed {seed}, {variant.name}: {_mean_dsc(results[variant.name][-1]):.3f}", file=sys.stderr, flush=True
             )
     small = small_structures(variants[0].cases, study.scheme.names)
-    summaries = compare(results, measures(small))
+    summaries = compare(results, measures(small) | group_measures(groups or {}))
     print(as_table(summaries))
     document = {
         "study": name,

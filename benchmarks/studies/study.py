@@ -112,6 +112,7 @@ class Study:
         edit: LabelEdit | None = None,
         background_unknown: Collection[str] = (),
         *,
+        partly_ignored: Collection[str] = (),
         limit_ct: bool = True,
     ) -> str:
         """Write an nnU-Net data set; returns its name.
@@ -122,6 +123,7 @@ class Study:
         edit : makes the label maps; by default they are the truth.
         background_unknown : names of cases whose background does not enter the loss.
         limit_ct : whether the values of CT images are limited to a window, as in a round.
+        partly_ignored : names of cases whose label map has voxels of ``ignore``, the scheme's highest label id + 1.
         """
         raw = self._nnunet / "raw"
         raw.mkdir(parents=True, exist_ok=True)
@@ -136,6 +138,7 @@ class Study:
                 participant=case.participant,
                 background_known=case.name not in background_unknown,
                 is_ct=limit_ct and case.sequence == CT,
+                partly_ignored=case.name in partly_ignored,
             )
             for case in cases
         ]

@@ -21,6 +21,7 @@ from mrseg_label.errors import Conflict, InvalidInput, StoredFileError
 from mrseg_label.files import link_or_copy, new_folder, require_digest, sha256_of
 from mrseg_label.imaging import Geometry, load_image, reorient, write_nifti
 from mrseg_label.labels import LabelScheme
+from mrseg_label.nnunet.case_ids import check_case_ids
 from mrseg_label.nnunet.damage import DIGESTS_FILE, damaged_files, read_json, write_digests
 from mrseg_label.nnunet.dataset_json import dataset_json
 from mrseg_label.nnunet.environment import FILE_ENDING
@@ -32,8 +33,6 @@ from mrseg_label.segments.files import read_label_map
 log = logging.getLogger("mrseg_label.nnunet")
 CASES_FILE = "cases.json"
 _DATASET = re.compile(r"Dataset[0-9]{3}_[A-Za-z0-9][A-Za-z0-9_-]{0,80}")
-# nnU-Net takes "<case>_seg" for the label map of "<case>", and a case of that name would be lost.
-_CASE = re.compile(r"(?!.*_seg$)[A-Za-z0-9][A-Za-z0-9_-]{0,120}")
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,7 @@ class TrainingCase:
         not enter the loss.
     is_ct : whether the image is a CT, whose values are limited to a window (:mod:`mrseg_label.nnunet.modality`).
     fold_position : see :func:`mrseg_label.nnunet.splits.deal_into_folds`; the same for all cases of a participant.
+    partly_ignored : whether the label map itself has ``ignore``, the scheme's highest label id + 1.
     """
 
     case_id: str
@@ -63,6 +63,7 @@ class TrainingCase:
     background_known: bool = True
     is_ct: bool = False
     fold_position: int | None = None
+    partly_ignored: bool = False
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def write_raw_dataset(
     """
     if not _DATASET.fullmatch(name):
         raise InvalidInput(f"data set name {name!r} must have the form Dataset501_name")
-    _check_names(cases)
+    check_case_ids(case.case_id for case in cases)
     positions = {case.participant: case.fold_position for case in cases if case.fold_position is not None}
     split = functools.partial(make_splits, held_out=held_out, folds=folds, positions=positions)
     split({case.case_id: case.participant for case in cases})  # can be split at all
@@ -246,9 +247,9 @@ def _write_case(
         link_or_copy(earlier, label_target)
     else:
         require_digest(case.label, case.label_digest)
-        labels, label_geometry = read_label_map(case.label, highest=len(scheme))
+        labels, label_geometry = read_label_map(case.label, highest=len(scheme) + case.partly_ignored)
         geometry.require(label_geometry, pair)
-        filled = bool(labels.any())
+        filled = bool(((labels > 0) & (labels <= len(scheme))).any())
         if not case.background_known:
             labels[labels == 0] = len(scheme) + 1
         # With the image's own geometry: headers that differ by rounding would make nnU-Net warn.
@@ -270,19 +271,6 @@ def _label_file(folder: Path, case: TrainingCase) -> Path:
     return folder / "labelsTr" / f"{case.case_id}{FILE_ENDING}"
 
 
-def _check_names(cases: Sequence[TrainingCase]) -> None:
-    seen: set[str] = set()
-    for case in cases:
-        if not _CASE.fullmatch(case.case_id):
-            raise InvalidInput(
-                f"case id {case.case_id!r} must consist of letters, digits, _ and -, and must not end in _seg, "
-                "which nnU-Net reserves for label maps"
-            )
-        if case.case_id.casefold() in seen:
-            raise InvalidInput(f"case id {case.case_id!r} occurs twice; give each case an id of its own")
-        seen.add(case.case_id.casefold())
-
-
 def _entry(case: TrainingCase) -> dict[str, str]:
     entry = {
         "case_id": case.case_id,
@@ -290,9 +278,9 @@ def _entry(case: TrainingCase) -> dict[str, str]:
         "image_sha256": case.image_digest or sha256_of(case.image),
         "label_sha256": case.label_digest or sha256_of(case.label),
     }
-    if case.is_ct:
-        entry["window_hu"] = f"{CT_WINDOW_HU[0]} to {CT_WINDOW_HU[1]}"
-    return entry if case.background_known else entry | {"background": "ignored"}
+    entry |= {"window_hu": f"{CT_WINDOW_HU[0]} to {CT_WINDOW_HU[1]}"} if case.is_ct else {}
+    ignored = "partly ignored" if case.partly_ignored else None if case.background_known else "ignored"
+    return entry | {"background": ignored} if ignored else entry
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -20,6 +20,7 @@ from mrseg_label.files import replacing
 from mrseg_label.nnunet.dataset import TrainingCase, write_raw_dataset
 from mrseg_label.nnunet.modality import CT
 from mrseg_label.rounds.filling import FilledMask, fill_not_annotated, not_annotated
+from mrseg_label.rounds.filling_choice import FillingPlan, choose_drafts, filling_models
 from mrseg_label.rounds.training_labels import make_training_labels
 from mrseg_label.workspace import Workspace
 
@@ -78,9 +79,10 @@ def export_dataset(
 
     ``nnunet`` writes ``target/Dataset500_mrseg`` as a round trains on it
     (:mod:`mrseg_label.rounds.training_labels`): every channel is a case; structures that were not annotated are
-    filled from a pre-segmentation, or the background is ignored; held-out participants are the validation cases of
-    ``splits_final.json``. ``filled.tsv`` lists for each case the filled structures, the model version that they come
-    from, and the structures because of which the background is ignored.
+    filled from a pre-segmentation, or their possible place or the background is ignored; held-out participants are the
+    validation cases of ``splits_final.json``. ``filled.tsv`` lists for each case the filled structures, the model
+    version that they come from (where there are several, one for each structure), and the structures because of which
+    the background, or a part of it, is ignored.
 
     ``nifti`` writes ``target/images`` and ``target/masks`` as they are stored, the label scheme, and ``cases.tsv``,
     which lists for each image its mask and the structures that were not annotated.
@@ -145,13 +147,19 @@ def _write_nnunet(workspace: OpenedWorkspace, target: Path, cases: Sequence[_Cas
         held_out = set()  # nnU-Net needs a case to train on, and no other is annotated
     with tempfile.TemporaryDirectory(prefix=".export-", dir=target) as scratch:
         training = []
-        lines = ["case\tfilled\tfilled_from\tbackground_ignored_for"]
+        lines = ["case\tfilled\tfilled_from\tbackground_ignored_for\tplace_ignored_for"]
         with workspace.catalog.read() as session:
             annotations = [case.annotation for case in cases]
             labels = make_training_labels(workspace, session, annotations, Path(scratch), progress=progress)
         for case, label_map in zip(cases, labels.maps, strict=True):
+            mask, hidden = label_map.mask, label_map.hidden
             described = "\t".join(
-                (",".join(label_map.mask.structures), label_map.mask.filled_from, ",".join(label_map.hidden))
+                (
+                    ",".join(mask.structures),
+                    mask.filled_from,
+                    ",".join(hidden),
+                    "" if hidden else ",".join(label_map.placed),
+                )
             )
             lines += [f"{channel.id}\t{described}" for channel in case.channels if described.strip()]
             training += [
@@ -164,6 +172,7 @@ def _write_nnunet(workspace: OpenedWorkspace, target: Path, cases: Sequence[_Cas
                     label_digest=label_map.mask.digest,
                     background_known=label_map.background_known,
                     is_ct=channel.sequence == CT,
+                    partly_ignored=label_map.partly_ignored,
                 )
                 for channel in case.channels
             ]
@@ -195,13 +204,16 @@ def _write_nifti(
         for name in ("images", "masks"):
             (folder / name).mkdir(parents=True)
         with (folder / TABLE).open("w", newline="", encoding="utf-8") as stream, workspace.catalog.read() as session:
+            known = filling_models(workspace, session)
             table = csv.writer(stream, delimiter="\t", lineterminator="\n")
             table.writerow(COLUMNS)
             for done, case in enumerate(cases):
                 progress(done, len(cases))
                 mask = FilledMask(workspace.path(case.annotation.path), None)
                 if filled:
-                    mask = fill_not_annotated(workspace, session, case.annotation, Path(scratch))
+                    plan = FillingPlan({case.annotation.id: choose_drafts(workspace, session, case.annotation, known)})
+                    drafts = plan.of(session, case.annotation)
+                    mask = fill_not_annotated(workspace, session, case.annotation, Path(scratch), drafts)
                 table.writerows(_copy_case(workspace, folder, case, mask))
         (folder / "labels.tsv").write_text(workspace.scheme.text, encoding="utf-8")
         # The table comes last, so that every file that it names exists.

@@ -6,7 +6,8 @@ never changed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -36,23 +37,26 @@ class FilledMask:
     ----------
     path : the stored file if nothing was filled, otherwise a new file in the folder that was given.
     digest : SHA-256 of the stored file; None for a new file.
-    structures : names of the structures that were filled, in the order of the label ids.
-    presegmentation : where the filled voxels come from. Structures that were not annotated and that its model
-        knows, but did not segment, count as absent.
-    unknown : names of the structures that were neither annotated nor known to the model (or there is no
-        pre-segmentation). They may be anywhere in the background.
+    filled : by structure, in the order of the label ids, the model version that its voxels come from.
+    not_found : names of the structures that were not annotated and of which no voxel could be filled. A draft without
+        a structure is no evidence that it is absent, so they may be in the background.
     """
 
     path: Path
     digest: str | None
-    structures: tuple[str, ...] = ()
-    presegmentation: Presegmentation | None = None
-    unknown: tuple[str, ...] = ()
+    filled: Mapping[str, str] = field(default_factory=dict)
+    not_found: tuple[str, ...] = ()
+
+    @property
+    def structures(self) -> tuple[str, ...]:
+        """Names of the structures that were filled, in the order of the label ids."""
+        return tuple(self.filled)
 
     @property
     def filled_from(self) -> str:
-        """The model version that the filled voxels come from; empty if nothing was filled."""
-        return self.presegmentation.model_version if self.presegmentation is not None and self.structures else ""
+        """The model version that the filled voxels come from; of several, one for each structure, in their order."""
+        versions = list(self.filled.values())
+        return ",".join(versions if len(set(versions)) > 1 else versions[:1])
 
 
 def fill_not_annotated(
@@ -60,44 +64,52 @@ def fill_not_annotated(
     session: Session,
     annotation: Annotation,
     folder: Path,
-    presegmentation: Presegmentation | None = None,
+    drafts: Mapping[str, Presegmentation] | None = None,
 ) -> FilledMask:
     """Fill the structures of an annotation that its reader did not annotate.
 
-    Voxels that the reader annotated are never overwritten.
+    Voxels that the reader annotated are never overwritten. Where two drafts claim a voxel, the newer one gets it.
 
     Parameters
     ----------
     folder : where a filled mask is written.
-    presegmentation : what to fill from; by default :func:`presegmentation_to_fill_from`.
+    drafts : the pre-segmentation that each structure is filled from; by default all are filled from
+        :func:`presegmentation_to_fill_from`, as a reader who continues the annotation expects.
 
     Raises
     ------
     GeometryError
-        The pre-segmentation is not on the annotation's grid.
+        A pre-segmentation is not on the annotation's grid.
     """
     scheme = workspace.scheme
     missing = not_annotated(annotation, scheme)
     stored = workspace.path(annotation.path)
     if not missing:
         return FilledMask(stored, annotation.digest)
-    presegmentation = presegmentation or presegmentation_to_fill_from(session, annotation)
-    if presegmentation is None or not is_whole(workspace, presegmentation):
-        return FilledMask(stored, annotation.digest, unknown=missing)
+    if drafts is None:
+        draft = presegmentation_to_fill_from(session, annotation)
+        drafts = {} if draft is None else dict.fromkeys(missing, draft)
+    rows = {draft.id: draft for name, draft in drafts.items() if name in missing}
+    whole = [draft for draft in rows.values() if is_whole(workspace, draft)]
+    if not whole:
+        return FilledMask(stored, annotation.digest, not_found=missing)
     mask, geometry = read_label_map(stored)
-    presegmented, presegmented_geometry = read_label_map(workspace.path(presegmentation.path))
-    geometry.require(presegmented_geometry, f"annotation {annotation.id} and pre-segmentation {presegmentation.id}")
-    free = np.where(mask == 0, presegmented, 0)
-    present = np.bincount(free.ravel(order="K"), minlength=len(scheme) + 1) > 0
-    filled = tuple(name for name in missing if present[scheme[name].id])
-    known = structures_known(workspace, session, presegmentation.model_version).union(filled)
-    unknown = tuple(name for name in missing if name not in known)
+    version_of: dict[str, str] = {}
+    for draft in sorted(whole, key=lambda row: (row.created_at, row.id), reverse=True):
+        presegmented, presegmented_geometry = read_label_map(workspace.path(draft.path))
+        geometry.require(presegmented_geometry, f"annotation {annotation.id} and pre-segmentation {draft.id}")
+        wanted = [name for name in missing if name in drafts and drafts[name].id == draft.id]
+        chosen = np.isin(presegmented, [scheme[name].id for name in wanted]) & (mask == 0)
+        present = set(np.unique(presegmented[chosen]).tolist())
+        version_of |= {name: draft.model_version for name in wanted if scheme[name].id in present}
+        mask = np.where(chosen, presegmented, mask)
+    filled = {name: version_of[name] for name in missing if name in version_of}
+    not_found = tuple(name for name in missing if name not in filled)
     if not filled:
-        return FilledMask(stored, annotation.digest, presegmentation=presegmentation, unknown=unknown)
+        return FilledMask(stored, annotation.digest, not_found=not_found)
     target = folder / f"{annotation.id}.nii.gz"
-    chosen = np.isin(free, [scheme[name].id for name in filled])
-    write_nifti(target, np.where(chosen, free, mask), geometry)
-    return FilledMask(target, None, filled, presegmentation, unknown)
+    write_nifti(target, mask, geometry)
+    return FilledMask(target, None, filled, not_found)
 
 
 def presegmentation_to_fill_from(session: Session, annotation: Annotation) -> Presegmentation | None:
@@ -114,7 +126,7 @@ def not_annotated(annotation: Annotation, scheme: LabelScheme) -> tuple[str, ...
 
 
 def structures_known(workspace: Workspace, session: Session, version: str) -> frozenset[str]:
-    """List the structures that a model can segment, so that leaving one out means that it is absent.
+    """List the structures that a model can segment.
 
     TotalSegmentator knows those for which the scheme names one of its classes, a round's model those that its
     training data contained, and an imported model those that its labels mean.

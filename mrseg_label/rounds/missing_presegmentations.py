@@ -1,7 +1,10 @@
-"""Pre-segment annotated cases that never had a pre-segmentation and leave structures unannotated.
+"""Make the drafts that a round's annotations are filled from, where they are missing.
 
-Imported masks often hold only some of the structures, and these cases are never assigned to a reader. Before a
-round takes its snapshot, the current model segments what is missing.
+Before a round takes its snapshot, structures that were not annotated are looked up
+(:mod:`mrseg_label.rounds.filling_choice`): the newest model that knows one well may not have drafted the case, since
+only cases that wait for a reader are drafted again after a promotion, and imported masks never had a draft. How well the
+current model knows a structure is measured on the held-out cases first; the round compares the new model with the same
+scores later.
 """
 
 from __future__ import annotations
@@ -13,31 +16,22 @@ from mrseg_label.catalog.derived_files import is_whole
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import acquisitions, models, presegmentations
 from mrseg_label.catalog.queries import annotations as annotation_rows
-from mrseg_label.catalog.tables import Presegmentation
+from mrseg_label.catalog.tables import ModelVersion
+from mrseg_label.errors import ConfigurationError, DamagedModel, Unavailable
 from mrseg_label.presegmentation.loaded_models import LoadedModels
 from mrseg_label.presegmentation.presegment import make_presegmentation, store
-from mrseg_label.rounds.filling import not_annotated, presegmentation_to_fill_from, structures_known
+from mrseg_label.rounds.evaluation import evaluate
+from mrseg_label.rounds.filling import not_annotated
+from mrseg_label.rounds.filling_choice import filling_models, missing_versions
 from mrseg_label.rounds.left_out import NOT_OF_THE_CASE
 
 log = logging.getLogger("mrseg_label.rounds")
+_OF_THE_MODEL = (Unavailable, ConfigurationError, DamagedModel)
+Progress = Callable[[int, int], None]
 
 
-def make_missing_presegmentations(
-    workspace: OpenedWorkspace,
-    loaded_models: LoadedModels,
-    check: Callable[[], None],
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> int:
-    """Pre-segment the training cases that have no pre-segmentation and lack structures which the model knows.
-
-    Parameters
-    ----------
-    check : called between cases; may raise to end the work. Pre-segmentations made so far are kept.
-    progress : called with the number of cases done and their total.
-
-    Returns
-    -------
-    Number of cases that were missing a pre-segmentation.
+def score_current_model(workspace: OpenedWorkspace, loaded_models: LoadedModels, check: Callable[[], None]) -> None:
+    """Evaluate the current model on the held-out cases, if any training case lacks a structure.
 
     Raises
     ------
@@ -45,41 +39,98 @@ def make_missing_presegmentations(
         The model cannot run: its weights are missing or damaged.
     """
     with workspace.catalog.read() as session:
+        candidates = annotation_rows.snapshot_candidates(session)
         model = models.current(session)
-        known = structures_known(workspace, session, model.version)
-        pending = [
-            annotation.acquisition_id
-            for annotation, participant in annotation_rows.snapshot_candidates(session)
-            if not participant.held_out
-            and known.intersection(not_annotated(annotation, workspace.scheme))
-            and _is_missing(workspace, presegmentation_to_fill_from(session, annotation), model.version)
-        ]
-    for done, acquisition_id in enumerate(pending):
-        check()
-        progress(done, len(pending))
-        with workspace.catalog.read() as session:
-            examination = acquisitions.primary_of(session, acquisition_id)
-        if examination is None:
-            continue
-        try:
-            presegmentation = make_presegmentation(workspace, loaded_models, model, examination, check)
-        except NOT_OF_THE_CASE:
-            raise
-        except Exception:
-            # The round goes on without: what this case does not annotate stays unknown.
-            log.warning("no draft could be made of acquisition %s", acquisition_id, exc_info=True)
-            continue
-        with workspace.catalog.begin() as session:
-            present = presegmentations.by_model(session, acquisition_id, model.version)
-            if present is None or not is_whole(workspace, present):
-                store(session, presegmentation)
+        if not any(
+            not participant.held_out and not_annotated(annotation, workspace.scheme)
+            for annotation, participant in candidates
+        ):
+            return
+        held_out = [annotation for annotation, participant in candidates if participant.held_out]
+    scores = evaluate(workspace, loaded_models, model, held_out, check, {})
+    with workspace.catalog.begin() as session:
+        for evaluation in scores.cases:
+            session.merge(evaluation)
+
+
+def make_missing_presegmentations(
+    workspace: OpenedWorkspace,
+    loaded_models: LoadedModels,
+    check: Callable[[], None],
+    progress: Progress = lambda _done, _total: None,
+) -> int:
+    """Pre-segment the training cases whose structures should be filled from drafts that do not exist.
+
+    Where a model cannot run, the next older one that knows the structure well takes its place.
+
+    Parameters
+    ----------
+    check : called between cases; may raise to end the work. Pre-segmentations made so far are kept.
+    progress : called with the number of drafts done and their total.
+
+    Returns
+    -------
+    Number of pre-segmentations that were missing.
+    """
+    cannot_run: set[str] = set()
+    tried: set[tuple[str, str]] = set()
+    while pending := [one for one in _missing(workspace, cannot_run) if one not in tried]:
+        # Model by model, so that each is loaded once.
+        for version, acquisition_id in sorted((version, case) for case, version in pending):
+            if version in cannot_run:
                 continue
-        workspace.path(presegmentation.path).unlink()  # another worker made one in the meantime
-    return len(pending)
+            check()
+            progress(len(tried), len(tried.union(pending)))
+            tried.add((acquisition_id, version))
+            try:
+                _make(workspace, loaded_models, version, acquisition_id, check)
+            except _OF_THE_MODEL as error:
+                log.warning("structures cannot be filled from model version %s: %s", version, error)
+                cannot_run.add(version)
+    return len(tried)
 
 
-def _is_missing(workspace: OpenedWorkspace, presegmentation: Presegmentation | None, version: str) -> bool:
-    """Whether a model can make what an annotation is filled from: there is none, or its own is damaged."""
-    if presegmentation is None:
-        return True
-    return presegmentation.model_version == version and not is_whole(workspace, presegmentation)
+def _missing(workspace: OpenedWorkspace, cannot_run: set[str]) -> list[tuple[str, str]]:
+    """Acquisitions with the version whose draft is missing."""
+    with workspace.catalog.read() as session:
+        known = filling_models(workspace, session)
+        found: dict[tuple[str, str], None] = {}
+        for annotation, participant in annotation_rows.snapshot_candidates(session):
+            if participant.held_out:
+                continue
+            for versions in missing_versions(workspace, session, annotation, known).values():
+                version = next((one for one in versions if one not in cannot_run), None)
+                if version is None:
+                    continue
+                draft = presegmentations.by_model(session, annotation.acquisition_id, version)
+                if draft is None or not is_whole(workspace, draft):
+                    found[annotation.acquisition_id, version] = None
+        return list(found)
+
+
+def _make(
+    workspace: OpenedWorkspace,
+    loaded_models: LoadedModels,
+    version: str,
+    acquisition_id: str,
+    check: Callable[[], None],
+) -> None:
+    with workspace.catalog.read() as session:
+        model: ModelVersion | None = models.get(session, version)
+        examination = acquisitions.primary_of(session, acquisition_id)
+    if model is None or examination is None:
+        return
+    try:
+        presegmentation = make_presegmentation(workspace, loaded_models, model, examination, check)
+    except NOT_OF_THE_CASE:
+        raise
+    except Exception:
+        # The round goes on without: an older draft is used, or what this case does not annotate stays unknown.
+        log.warning("no draft could be made of acquisition %s by %s", acquisition_id, version, exc_info=True)
+        return
+    with workspace.catalog.begin() as session:
+        present = presegmentations.by_model(session, acquisition_id, version)
+        if present is None or not is_whole(workspace, present):
+            store(session, presegmentation)
+            return
+    workspace.path(presegmentation.path).unlink()  # another worker made one in the meantime

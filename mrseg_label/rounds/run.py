@@ -34,7 +34,7 @@ from mrseg_label.presegmentation.loaded_models import LoadedModels
 from mrseg_label.rounds.evaluation import Scores, evaluate, held_out_annotations
 from mrseg_label.rounds.first_weights import FIRST_WEIGHTS_KEY, choose_first_weights
 from mrseg_label.rounds.left_out import by_examination, record_left_out
-from mrseg_label.rounds.missing_presegmentations import make_missing_presegmentations
+from mrseg_label.rounds.missing_presegmentations import make_missing_presegmentations, score_current_model
 from mrseg_label.rounds.publishing import publish
 from mrseg_label.rounds.recording import TrainingRecorder, fold_progress
 from mrseg_label.rounds.snapshot import take_snapshot, training_cases
@@ -109,7 +109,7 @@ class _RoundJob:
             row.error = None
 
     def _presegment_missing(self) -> None:
-        """Before the snapshot, pre-segment cases that were annotated in part and without a pre-segmentation."""
+        """Before the snapshot, make the drafts that cases which were annotated in part are filled from."""
         with self.catalog.read() as session:
             row = rows.get(session, self.number)
             if row is None or row.snapshot_digest is not None:
@@ -119,17 +119,18 @@ class _RoundJob:
             values = {"stage": "drafts", "cases": total, "fraction": round(done / total, 4)}
             self._write_progress(RoundState.SNAPSHOT, values)
 
+        loaded_models = LoadedModels(self.workspace)
         try:
-            loaded_models = LoadedModels(self.workspace)
-            make_missing_presegmentations(self.workspace, loaded_models, self.context.check, progress)
+            score_current_model(self.workspace, loaded_models, self.context.check)
         except (Unavailable, ConfigurationError, DamagedModel) as error:
-            log.warning("round %d does not fill cases that have no pre-segmentation: %s", self.number, error)
+            log.warning("round %d does not know how good the current model is: %s", self.number, error)
+        make_missing_presegmentations(self.workspace, loaded_models, self.context.check, progress)
 
     def _take_snapshot(self) -> Round:
         with self.catalog.begin() as session:
             row = rows.get(session, self.number)
             assert row is not None
-            take_snapshot(session, row, self.workspace.scheme)
+            take_snapshot(session, row, self.workspace)
             return row
 
     def _train(self, row: Round) -> TrainingReport:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import acquisitions, participants
+from mrseg_label.catalog.queries import acquisitions, participants, presegmentations
 from mrseg_label.catalog.queries import annotations as annotation_rows
 from mrseg_label.catalog.queries import rounds as rows
 from mrseg_label.catalog.tables import Annotation, Participant, Round, RoundCase
@@ -21,20 +22,25 @@ from mrseg_label.labels import LabelScheme
 from mrseg_label.nnunet.dataset import TrainingCase
 from mrseg_label.nnunet.left_out import describe_left_out
 from mrseg_label.nnunet.modality import CT
-from mrseg_label.rounds.filling import LABELS_KEY, not_annotated, presegmentation_to_fill_from
+from mrseg_label.rounds.filling import LABELS_KEY, not_annotated
+from mrseg_label.rounds.filling_choice import FillingPlan, choose_drafts, filling_models
 from mrseg_label.rounds.left_out import by_examination
 from mrseg_label.rounds.training_labels import UNUSABLE, make_training_labels
+from mrseg_label.workspace import Workspace
 
-# Key of Round.result: pre-segmentation id by annotation id, for cases that had none when they were annotated.
+# Keys of Round.result: the pre-segmentation id for each structure that is filled from one, by annotation id; and the
+# scores of the models for these structures. Rounds of earlier versions have one pre-segmentation by annotation id.
+FILLING_KEY, SCORES_KEY = "filling", "filling_scores"
 FILL_FROM_KEY = "fill_from"
 
 
-def take_snapshot(session: Session, row: Round, scheme: LabelScheme) -> None:
+def take_snapshot(session: Session, row: Round, workspace: Workspace) -> None:
     """Add the cases of a round to the catalogue, unless an earlier attempt did.
 
     Every annotated acquisition is included with its newest accepted annotation: those of held-out participants for
-    evaluation, the others for training. The pre-segmentation that a mask will be filled from is fixed too, since a
-    later one would give other label maps for the same snapshot.
+    evaluation, the others for training. The pre-segmentations that masks will be filled from are chosen anew
+    (:mod:`mrseg_label.rounds.filling_choice`) and fixed too, since later ones would give other label maps for the same
+    snapshot. Held-out annotations are never filled: structures that they do not annotate do not count.
 
     Raises
     ------
@@ -44,8 +50,10 @@ def take_snapshot(session: Session, row: Round, scheme: LabelScheme) -> None:
     if row.snapshot_digest is not None:
         return
     participants.decide_held_out(session)
-    lines = [scheme.digest]
-    fill_from: dict[str, str] = {}
+    lines = [workspace.scheme.digest]
+    known = filling_models(workspace, session)
+    filling: dict[str, dict[str, str]] = {}
+    not_drawn: set[str] = set()
     trained_on: list[Participant] = []
     for annotation, participant in annotation_rows.snapshot_candidates(session):
         role = CaseRole.HELD_OUT if participant.held_out else CaseRole.TRAINING
@@ -58,12 +66,16 @@ def take_snapshot(session: Session, row: Round, scheme: LabelScheme) -> None:
             )
         )
         line = f"{role}\t{participant.code}\t{annotation.acquisition_id}\t{annotation.digest}"
-        missing = not_annotated(annotation, scheme)
+        missing = not_annotated(annotation, workspace.scheme)
         if missing:
-            presegmentation = presegmentation_to_fill_from(session, annotation)
-            line += f"\t{presegmentation.digest if presegmentation else ''}\t{','.join(missing)}"
-            if presegmentation is not None and annotation.presegmentation_id is None and role is CaseRole.TRAINING:
-                fill_from[annotation.id] = presegmentation.id
+            drafts = choose_drafts(workspace, session, annotation, known) if role is CaseRole.TRAINING else {}
+            if drafts:
+                filling[annotation.id] = drafts
+            if role is CaseRole.TRAINING:
+                not_drawn.update(missing)
+            rows_of = {name: presegmentations.get(session, key) for name, key in drafts.items()}
+            digests = {name: draft.digest for name, draft in rows_of.items() if draft is not None}
+            line += "\t" + ",".join(f"{name}:{digests.get(name, '')}" for name in missing)
         lines.append(line)
         if role is CaseRole.TRAINING:
             trained_on.append(participant)
@@ -73,8 +85,7 @@ def take_snapshot(session: Session, row: Round, scheme: LabelScheme) -> None:
             "there is nothing to train on: every annotated case belongs to a held-out participant; "
             "annotate a case of another participant and start the round again"
         )
-    if fill_from:
-        row.result = {FILL_FROM_KEY: fill_from}
+    row.result = {**row.result, FILLING_KEY: filling, SCORES_KEY: known.record(frozenset(not_drawn))}
     row.snapshot_digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -96,10 +107,10 @@ def training_cases(
     result = []
     with workspace.catalog.read() as session:
         row = rows.get(session, number)
-        fill_from = row.result.get(FILL_FROM_KEY) if row is not None else None
         annotations = [case.annotation for case in rows.cases(session, number) if case.role is CaseRole.TRAINING]
         reasons: dict[str, str] = {}
-        labels = make_training_labels(workspace, session, annotations, folder, fill_from=fill_from, left_out=reasons)
+        plan = _plan_of(workspace, row, annotations)
+        labels = make_training_labels(workspace, session, annotations, folder, plan=plan, left_out=reasons)
         labels.require_background()
         for label_map in labels.maps:
             if not label_map.usable:
@@ -120,6 +131,7 @@ def training_cases(
                     background_known=label_map.background_known,
                     is_ct=channel.sequence == CT,
                     fold_position=acquisition.participant.fold_position,
+                    partly_ignored=label_map.partly_ignored,
                 )
                 for channel in acquisitions.channels(session, acquisition_id)
             ]
@@ -127,6 +139,22 @@ def training_cases(
     if not result:
         raise InvalidInput(f"no case is left to train on: {describe_left_out(left_out)}")
     return result, {LABELS_KEY: labels.record()}, left_out
+
+
+def _plan_of(workspace: Workspace, row: Round | None, annotations: Sequence[Annotation]) -> FillingPlan:
+    """What a round fills its annotations from; a snapshot of an earlier version fixed one draft for each annotation."""
+    result = row.result if row is not None else {}
+    if FILLING_KEY in result:
+        return FillingPlan(result[FILLING_KEY])
+    fill_from = result.get(FILL_FROM_KEY, {})
+    drafts = {one.id: fill_from.get(one.id, one.presegmentation_id) for one in annotations}
+    return FillingPlan(
+        {
+            one.id: dict.fromkeys(not_annotated(one, workspace.scheme), drafts[one.id])
+            for one in annotations
+            if drafts[one.id]
+        }
+    )
 
 
 def annotated_structures(annotation: Annotation, scheme: LabelScheme) -> NDArray[np.bool_]:

@@ -1,27 +1,36 @@
 """The label maps that a network is trained on: annotations, filled where structures were not annotated.
 
-A structure that was not annotated is not absent. It is filled from a pre-segmentation by a model that knows it.
-Without one, and if the structure occurs in other cases of the data set, it may be hidden in the background of this
-case; the whole background is then excluded from training (nnU-Net's label ``ignore``). A structure that occurs in
-no case cannot be learned, so no background is excluded on its account.
+A structure that was not annotated is not absent. It is filled from the draft of a model that knows it well
+(:mod:`mrseg_label.rounds.filling_choice`). Where nothing was filled, and the structure occurs in other cases of the data
+set, it may be hidden in the background of this case. Then nnU-Net's label ``ignore`` keeps its possible place
+(:mod:`mrseg_label.rounds.possible_places`) out of the training, or the whole background where the place is not known. A
+draft without the structure is no evidence that it is absent; that many participants of the station were judged and none
+has it, is. A structure that occurs in no case cannot be learned, so no background is ignored on its account.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from sqlalchemy.orm import Session
 
-from mrseg_label.catalog.queries import presegmentations
-from mrseg_label.catalog.tables import Annotation
-from mrseg_label.errors import InvalidInput, StoredFileError
+from mrseg_label.catalog.queries import acquisitions
+from mrseg_label.catalog.tables import Acquisition, Annotation
+from mrseg_label.errors import InvalidInput, MrsegError, StoredFileError
+from mrseg_label.imaging import write_nifti
 from mrseg_label.rounds.filling import FILLED_KEY, TRAINED_STRUCTURES_KEY, FilledMask, fill_not_annotated
+from mrseg_label.rounds.filling_choice import FillingPlan, choose_drafts, filling_models
+from mrseg_label.rounds.possible_places import Box, Occurrence, body_box, possible_place, relative_boxes
+from mrseg_label.segments.files import read_label_map
 from mrseg_label.workspace import Workspace
 
+log = logging.getLogger("mrseg_label.rounds")
 _NAMED_AT_MOST = 12
 UNUSABLE = "no structure is annotated, and the background is unknown"
 
@@ -32,19 +41,28 @@ class TrainingLabelMap:
 
     Attributes
     ----------
-    hidden : names of structures that occur in other cases and may be hidden in this one's background.
+    hidden : names of structures that occur in other cases and may be anywhere in this one's background.
+    placed : names of those whose possible place has the label ``ignore`` (the scheme's highest label id + 1).
+    unexpected : names of those that are taken to be absent, since they do not occur at the station.
     has_structures : whether any voxel belongs to a structure.
     """
 
     annotation: Annotation
     mask: FilledMask
     hidden: tuple[str, ...]
+    placed: tuple[str, ...]
+    unexpected: tuple[str, ...]
     has_structures: bool
 
     @property
     def background_known(self) -> bool:
-        """Whether the background is free of structures that other cases contain."""
+        """Whether the background that is not ignored is free of structures that other cases contain."""
         return not self.hidden
+
+    @property
+    def partly_ignored(self) -> bool:
+        """Whether possible places of structures have the label ``ignore``."""
+        return bool(self.placed) and not self.hidden
 
     @property
     def usable(self) -> bool:
@@ -72,28 +90,28 @@ class TrainingLabels:
             missing = sorted({name for label_map in usable for name in label_map.hidden})
             raise InvalidInput(
                 "no case shows what background looks like: in every case a structure is not annotated that another case "
-                f"contains ({', '.join(missing[:_NAMED_AT_MOST])}), and there is no draft of it. Check that the weights "
-                "for drafts are installed (mrseg-label doctor), or submit one case that lists all of these structures "
-                "(empty where absent), then start a new round"
+                f"contains ({', '.join(missing[:_NAMED_AT_MOST])}), and no model that is known to segment it well has "
+                "found it there. Check that the weights for drafts are installed (mrseg-label doctor), or submit one case "
+                "that lists all of these structures (empty where absent), then start a new round"
             )
 
     def record(self) -> dict[str, Any]:
         """Describe how the label maps were made, as JSON for the round: trained, filled, ignored and left out."""
-        filled = Counter(label_map.mask.filled_from for label_map in self.maps if label_map.mask.filled_from)
-        ignored = {one.annotation.acquisition_id: list(one.hidden) for one in self.maps if one.hidden}
-        left_out = [label_map.annotation.acquisition_id for label_map in self.maps if not label_map.usable]
+        filled = Counter(version for one in self.maps for version in set(one.mask.filled.values()))
         record: dict[str, Any] = {
             TRAINED_STRUCTURES_KEY: list(self.structures),
             "cases_filled_from": dict(sorted(filled.items())),
         }
-        if filled_in := {
-            one.annotation.acquisition_id: dict.fromkeys(one.mask.structures, one.mask.filled_from)
-            for one in self.maps
-            if one.mask.structures
-        }:
+        if filled_in := {one.annotation.acquisition_id: dict(one.mask.filled) for one in self.maps if one.mask.filled}:
             record[FILLED_KEY] = filled_in
-        if ignored:
-            record["background_ignored"] = ignored
+        for key, names in (
+            ("background_ignored", [one.hidden for one in self.maps]),
+            ("place_ignored", [one.placed for one in self.maps]),
+            ("taken_as_absent", [one.unexpected for one in self.maps]),
+        ):
+            found = {one.annotation.acquisition_id: list(of) for one, of in zip(self.maps, names, strict=True) if of}
+            record |= {key: found} if found else {}
+        left_out = [label_map.annotation.acquisition_id for label_map in self.maps if not label_map.usable]
         if left_out:
             record["left_out"] = dict.fromkeys(left_out, UNUSABLE)
         return record
@@ -105,7 +123,7 @@ def make_training_labels(
     annotations: Sequence[Annotation],
     folder: Path,
     *,
-    fill_from: Mapping[str, str] | None = None,
+    plan: FillingPlan | None = None,
     left_out: dict[str, str] | None = None,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> TrainingLabels:
@@ -114,29 +132,119 @@ def make_training_labels(
     Parameters
     ----------
     folder : where the label maps that had to be filled are written.
-    fill_from : pre-segmentation id by annotation id; by default
-        :func:`mrseg_label.rounds.filling.presegmentation_to_fill_from`.
+    plan : what each annotation is filled from; by default it is chosen now among the drafts that exist.
     left_out : if given, annotations whose mask cannot be read are left out, and their reasons added here by id.
     progress : called with the number of annotations done and their total.
     """
-    masks = []
-    found: set[str] = set()
+    known = filling_models(workspace, session) if plan is None else None
+    cases: list[_Case] = []
     for done, annotation in enumerate(annotations):
         progress(done, len(annotations))
-        presegmentation_id = (fill_from or {}).get(annotation.id)
-        presegmentation = presegmentations.get(session, presegmentation_id) if presegmentation_id else None
+        if known is not None:
+            plan = FillingPlan({annotation.id: choose_drafts(workspace, session, annotation, known)})
+        assert plan is not None
         try:
-            mask = fill_not_annotated(workspace, session, annotation, folder, presegmentation)
+            mask = fill_not_annotated(workspace, session, annotation, folder, plan.of(session, annotation))
         except (InvalidInput, StoredFileError) as error:
             if left_out is None:
                 raise
             left_out[annotation.id] = str(error)
             continue
-        present = {item.structure for item in annotation.structures if item.voxels}.union(mask.structures)
-        found |= present
-        masks.append((annotation, mask, bool(present)))
-    maps = tuple(
-        TrainingLabelMap(annotation, mask, tuple(name for name in mask.unknown if name in found), has_structures)
-        for annotation, mask, has_structures in masks
-    )
+        cases.append(_Case.of(session, annotation, mask))
+    found = {name for case in cases for name in case.present}
+    places = _Places(workspace, session, cases)
+    maps = tuple(places.ignore_hidden(case, found, folder) for case in cases)
     return TrainingLabels(maps, tuple(name for name in workspace.scheme.names if name in found))
+
+
+@dataclass(frozen=True)
+class _Case:
+    annotation: Annotation
+    mask: FilledMask
+    acquisition: Acquisition
+    present: frozenset[str]
+
+    @classmethod
+    def of(cls, session: Session, annotation: Annotation, mask: FilledMask) -> _Case:
+        acquisition = acquisitions.get(session, annotation.acquisition_id)
+        assert acquisition is not None
+        present = {item.structure for item in annotation.structures if item.voxels}.union(mask.filled)
+        return cls(annotation, mask, acquisition, frozenset(present))
+
+
+class _Places:
+    """The possible places of structures, from all cases of a data set. A box is computed when it is first needed."""
+
+    def __init__(self, workspace: Workspace, session: Session, cases: Sequence[_Case]) -> None:
+        self.workspace = workspace
+        self.session = session
+        self.cases = cases
+        self.occurrences: dict[tuple[str, str], Occurrence] = {}
+        self._bodies: dict[str, Box | None] = {}
+        self._boxes: dict[tuple[str, str], list[Box]] = {}
+        for case in cases:
+            person = case.acquisition.participant.code
+            for name in case.annotation.judged:
+                self._occurrence(case, name).judged.add(person)
+            for name in case.present:
+                self._occurrence(case, name).present.add(person)
+
+    def ignore_hidden(self, case: _Case, found: Iterable[str], folder: Path) -> TrainingLabelMap:
+        """Mark with ``ignore`` where structures that were not found may be, and describe the label map."""
+        hidden, placed, unexpected = [], [], []
+        for name in case.mask.not_found:
+            if name not in found:
+                continue
+            occurrence = self._occurrence(case, name)
+            if case.acquisition.station and occurrence.is_unexpected:
+                unexpected.append(name)
+            elif case.acquisition.station and occurrence.is_placed and self._body(case) is not None:
+                placed.append(name)
+            else:
+                hidden.append(name)
+        mask = case.mask
+        if placed and not hidden:
+            mask = self._mark(case, placed, folder)
+        return TrainingLabelMap(
+            case.annotation, mask, tuple(hidden), tuple(placed), tuple(unexpected), bool(case.present)
+        )
+
+    def _mark(self, case: _Case, names: Sequence[str], folder: Path) -> FilledMask:
+        body = self._body(case)
+        assert body is not None
+        label_map, geometry = read_label_map(case.mask.path)
+        for name in names:
+            place = possible_place(self._boxes_of(case.acquisition.station, name), geometry, body)
+            label_map = np.where(place & (label_map == 0), np.uint8(len(self.workspace.scheme) + 1), label_map)
+        target = folder / f"{case.annotation.id}.nii.gz"
+        write_nifti(target, label_map, geometry)
+        return replace(case.mask, path=target, digest=None)
+
+    def _occurrence(self, case: _Case, name: str) -> Occurrence:
+        return self.occurrences.setdefault((case.acquisition.station, name), Occurrence())
+
+    def _boxes_of(self, station: str, name: str) -> list[Box]:
+        """Boxes of a structure in the cases of a station; those of all structures are found in one go."""
+        if (station, name) not in self._boxes:
+            scheme = self.workspace.scheme
+            for case in self.cases:
+                body = self._body(case) if case.acquisition.station == station else None
+                if body is None:
+                    continue
+                label_map, geometry = read_label_map(case.mask.path)
+                labels = [scheme[present].id for present in case.present]
+                for label, box in relative_boxes(label_map, geometry, body, labels).items():
+                    self._boxes.setdefault((station, scheme.names[label - 1]), []).append(box)
+        return self._boxes.get((station, name), [])
+
+    def _body(self, case: _Case) -> Box | None:
+        """Box of the body in a case; None where its image cannot be read."""
+        key = case.acquisition.id
+        if key not in self._bodies:
+            examination = acquisitions.primary_of(self.session, key)
+            try:
+                self._bodies[key] = None if examination is None else body_box(self.workspace.path(examination.path))
+            except MrsegError as error:
+                log.warning("the body of acquisition %s cannot be found: %s", key, error)
+                self._bodies[key] = None
+        return self._bodies[key]

@@ -37,18 +37,21 @@ def store_case(
     not_annotated: tuple[str, ...] = (),
     drafted: bool = True,
     drawn: str = "liver",
+    at: tuple[slice, ...] = (slice(3),),
 ) -> str:
     """Store an acquisition of two channels, a pre-segmentation and an accepted correction; return the acquisition's id.
 
     The pre-segmentation has the liver in one half of the grid and the spleen in the other; the correction has only
-    the liver (or ``drawn`` in its place), in one voxel less. Without ``drafted`` there is no pre-segmentation.
+    the liver (or ``drawn`` in its place, or ``at`` another), in one voxel less. Without ``drafted`` there is no
+    pre-segmentation.
     """
     scheme = workspace.scheme
     geometry = Geometry(SHAPE, AFFINE)
     presegmentation = np.zeros(SHAPE, dtype=np.uint8)
     presegmentation[:3] = scheme["liver"].id
     presegmentation[3:] = scheme["spleen"].id
-    mask = np.where(presegmentation == scheme["liver"].id, scheme[drawn].id, 0).astype(np.uint8)
+    mask = np.zeros(SHAPE, dtype=np.uint8)
+    mask[at] = scheme[drawn].id
     mask[0, 0, 0] = 0
     random = np.random.default_rng(len(code))
 

@@ -29,6 +29,16 @@ def current(session: Session) -> ModelVersion:
     return session.scalars(select(ModelVersion).where(ModelVersion.status == ModelStatus.CURRENT)).one()
 
 
+def promoted(session: Session) -> Sequence[ModelVersion]:
+    """The current version, then those that were current before, the one that was promoted last first."""
+    query = (
+        select(ModelVersion)
+        .where(ModelVersion.status.in_((ModelStatus.CURRENT, ModelStatus.RETIRED)))
+        .order_by((ModelVersion.status == ModelStatus.CURRENT).desc(), ModelVersion.promoted_at.desc())
+    )
+    return session.scalars(query).all()
+
+
 def page(session: Session, limit: int, after: Position | None = None) -> Sequence[ModelVersion]:
     """Versions, newest first."""
     query = newest_first(select(ModelVersion), ModelVersion.created_at, ModelVersion.version, after)

@@ -66,9 +66,8 @@ def sums_by_version(session: Session, versions: Sequence[ModelVersion]) -> dict[
     """
     names = [row.version for row in versions]
     sums = {name: VersionSums() for name in names} | _effort(session, names)
-    for name, structure, cases, edited, dsc, counted in session.execute(_structures(names)):
-        if name is not None:
-            sums[name].structures[structure] = StructureEffort(cases, _float(edited), _float(dsc), counted)
+    for name, structures in effort_by_structure(session, names).items():
+        sums[name].structures = structures
     for name, cases, dsc in session.execute(_mean_dsc(names)):
         if name is not None:
             sums[name].presegmentation_dsc_cases, sums[name].presegmentation_dsc = cases, _float(dsc)
@@ -116,6 +115,15 @@ def _effort(session: Session, names: Sequence[str]) -> dict[str, VersionSums]:
         for name, cases, unchanged, voxels, volume, seconds in session.execute(query)
         if name is not None
     }
+
+
+def effort_by_structure(session: Session, names: Sequence[str]) -> dict[str, dict[str, StructureEffort]]:
+    """Effort of correcting the drafts of these versions, by version and structure."""
+    found: dict[str, dict[str, StructureEffort]] = {name: {} for name in names}
+    for name, structure, cases, edited, dsc, counted in session.execute(_structures(names)):
+        if name is not None:
+            found[name][structure] = StructureEffort(cases, _float(edited), _float(dsc), counted)
+    return found
 
 
 def _structures(names: Sequence[str]) -> Select[Any]:

@@ -96,7 +96,15 @@ class RoundResult(BaseModel):
     labels: dict[str, Any] = Field(
         {}, description="how the label maps were made: structures, what was filled or ignored"
     )
-    fill_from: dict[str, str] = Field({}, description="pre-segmentation by annotation that lacked one of its own")
+    filling: dict[str, dict[str, str]] = Field(
+        {}, description="by annotation, the pre-segmentation that each structure is filled from; fixed in the snapshot"
+    )
+    filling_scores: dict[str, Any] = Field(
+        {}, description="by structure that was not annotated everywhere: the DSC of each version, of how many cases"
+    )
+    fill_from: dict[str, str] = Field(
+        {}, description="pre-segmentation by annotation that lacked one of its own; of rounds of version 0.1.0"
+    )
     seconds: dict[str, float] = Field({}, description="by part of the training, and of the whole round")
 
 

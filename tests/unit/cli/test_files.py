@@ -111,8 +111,8 @@ def test_nnunet_export_is_in_one_orientation_and_shares_no_file_with_the_workspa
     )
     lines = (folder / "filled.tsv").read_text().splitlines()
     assert lines == [
-        "case\tfilled\tfilled_from\tbackground_ignored_for",
-        *sorted(f"{name}\tspleen\tbootstrap\t" for name, is_filled in filled.items() if is_filled),
+        "case\tfilled\tfilled_from\tbackground_ignored_for\tplace_ignored_for",
+        *sorted(f"{name}\tspleen\tbootstrap\t\t" for name, is_filled in filled.items() if is_filled),
     ]
     assert all(file.stat().st_nlink == 1 for file in folder.rglob("*") if file.is_file())
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["Dataset500_mrseg"]
@@ -135,7 +135,7 @@ def test_nnunet_export_ignores_the_background_in_which_an_unjudged_structure_may
     assert sorted(values) == [(0, spleen), (0, spleen), (liver, ignore), (liver, ignore)]
     lines = (folder / "filled.tsv").read_text().splitlines()[1:]
     # No case shows the aorta: nothing is given up for it.
-    assert [line.split("\t", 1)[1] for line in lines] == ["\t\tspleen"] * 2
+    assert [line.split("\t", 1)[1] for line in lines] == ["\t\tspleen\t"] * 2
 
 
 def test_export_of_the_primary_channel_alone_and_of_nothing(opened: OpenedWorkspace, tmp_path: Path) -> None:

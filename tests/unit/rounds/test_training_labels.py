@@ -12,11 +12,22 @@ from numpy.typing import NDArray
 
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.queries import rounds as rows
-from mrseg_label.catalog.tables import Acquisition, Annotation, Examination, ModelVersion, Presegmentation, Round
+from mrseg_label.catalog.tables import (
+    Acquisition,
+    Annotation,
+    Evaluation,
+    Examination,
+    ModelVersion,
+    Participant,
+    Presegmentation,
+    Round,
+)
 from mrseg_label.catalog.types import ModelStatus, RoundState, StructureState
-from mrseg_label.errors import Cancelled, InvalidInput
+from mrseg_label.clock import now
+from mrseg_label.errors import Cancelled, DamagedModel, InvalidInput
 from mrseg_label.nnunet.dataset import TrainingCase
 from mrseg_label.presegmentation.loaded_models import LoadedModels
+from mrseg_label.rounds.filling_choice import filling_models
 from mrseg_label.rounds.missing_presegmentations import make_missing_presegmentations
 from mrseg_label.rounds.snapshot import take_snapshot, training_cases
 from mrseg_label.rounds.training_labels import TrainingLabels, make_training_labels
@@ -54,7 +65,7 @@ def begin(opened: Opened, number: int = 1) -> Round:
         row = rows.get(session, number) or Round(number=number, state=RoundState.SNAPSHOT, profile="smoke")
         session.add(row)
         session.flush()
-        take_snapshot(session, row, opened.scheme)
+        take_snapshot(session, row, opened)
         return row
 
 
@@ -69,16 +80,55 @@ def values(case: TrainingCase) -> set[int]:
     return set(np.unique(np.asarray(nibabel.load(case.label).dataobj)).tolist())
 
 
-def test_a_presegmentation_fills_and_its_model_tells_what_is_absent(opened: Opened, tmp_path: Path) -> None:
+def test_a_presegmentation_fills_and_its_silence_does_not_mean_absent(opened: Opened, tmp_path: Path) -> None:
     one = store_case(opened, "p1", not_annotated=("spleen", "aorta"))
     two = store_case(opened, "p2", drawn="aorta")
     labels = completed(opened, [one, two], tmp_path)
     assert labels.structures == ("liver", "spleen", "aorta")
     first = labels.maps[0]
-    # TotalSegmentator knows the aorta and found none.
-    assert (first.mask.structures, first.mask.filled_from, first.hidden) == (("spleen",), "bootstrap", ())
-    assert labels.record() == {"structures": ["liver", "spleen", "aorta"], "cases_filled_from": {"bootstrap": 1}}
+    # TotalSegmentator knows the aorta and found none; that alone is no evidence that there is none.
+    assert (first.mask.structures, first.mask.filled_from, first.hidden) == (("spleen",), "bootstrap", ("aorta",))
+    assert labels.record() == {
+        "structures": ["liver", "spleen", "aorta"],
+        "cases_filled_from": {"bootstrap": 1},
+        "filled": {one: {"spleen": "bootstrap"}},
+        "background_ignored": {one: ["aorta"]},
+    }
     labels.require_background()
+
+
+def test_what_many_were_judged_for_and_nobody_has_is_taken_to_be_absent(opened: Opened, tmp_path: Path) -> None:
+    one = store_case(opened, "p1", drafted=False, not_annotated=("aorta",))
+    others = [store_case(opened, f"other{n}", drafted=False) for n in range(5)]
+    elsewhere = store_case(opened, "p9", drafted=False, drawn="aorta")
+    with opened.catalog.begin() as session:
+        case = session.get(Acquisition, elsewhere)
+        assert case is not None
+        case.station = "pelvis"
+    labels = completed(opened, [one, *others, elsewhere], tmp_path)
+    assert (labels.maps[0].hidden, labels.maps[0].unexpected) == ((), ("aorta",))
+    assert labels.record()["taken_as_absent"] == {one: ["aorta"]}
+    fewer = completed(opened, [one, *others[1:], elsewhere], tmp_path)
+    assert (fewer.maps[0].hidden, fewer.maps[0].unexpected) == (("aorta",), ())
+    with opened.catalog.begin() as session:  # without a station nothing is known of where a structure occurs
+        for case in session.query(Acquisition):
+            case.station = ""
+    assert completed(opened, [one, *others, elsewhere], tmp_path).maps[0].hidden == ("aorta",)
+
+
+def test_only_the_possible_place_of_a_structure_is_ignored(opened: Opened, tmp_path: Path) -> None:
+    one = store_case(opened, "p1", drafted=False, not_annotated=("spleen",))
+    others = [store_case(opened, f"other{n}", drafted=False, drawn="spleen", at=(slice(4, 6),)) for n in range(3)]
+    labels = completed(opened, [one, *others], tmp_path)
+    first = labels.maps[0]
+    assert (first.hidden, first.placed, first.background_known, first.partly_ignored) == ((), ("spleen",), True, True)
+    assert labels.record()["place_ignored"] == {one: ["spleen"]}
+    voxels = np.asarray(nibabel.load(first.mask.path).dataobj)
+    ignore = len(opened.scheme) + 1
+    # The others' spleen lies in the last two planes of the first axis; the margin is wider than this small grid.
+    assert set(np.unique(voxels)) == {1, ignore}
+    assert (voxels[0, 1:] == 1).all() and voxels[0, 0, 0] == ignore
+    assert completed(opened, [one, *others[1:]], tmp_path).maps[0].hidden == ("spleen",)
 
 
 def test_without_a_presegmentation_the_background_is_unknown_if_the_structure_occurs_elsewhere(
@@ -99,23 +149,104 @@ def test_a_model_that_does_not_know_a_structure_cannot_tell_that_it_is_absent(op
     assert (labels.maps[0].mask.structures, labels.maps[0].hidden) == (("spleen",), ("cyst",))
 
 
-@pytest.mark.parametrize(("learned", "hidden"), [(["liver", "aorta"], ("cyst",)), (["liver", "cyst"], ())])
-def test_the_model_of_a_round_knows_the_structures_in_its_training_data(
-    opened: Opened, tmp_path: Path, learned: list[str], hidden: tuple[str, ...]
-) -> None:
-    workspace = opened
-    one = store_case(opened, "p1", drafted=False, not_annotated=("cyst",))
-    two = store_case(opened, "p2", drafted=False, drawn="cyst")
-    with workspace.catalog.begin() as session:
-        result = {"labels": {"structures": learned}}
-        session.add(Round(number=1, state=RoundState.DONE, profile="smoke", result=result))
+def judge(opened: Opened, version: str, structure: str, dsc: float, cases: int = 3) -> None:
+    """Let held-out cases say how good a version is at a structure."""
+    with opened.catalog.begin() as session:
+        held_out = (
+            session.query(Annotation).join(Acquisition).join(Participant).filter(Participant.held_out.is_(True)).all()
+        )
+        for annotation in held_out[:cases]:
+            row = session.get(Evaluation, (version, annotation.id))
+            values = {**(row.dsc if row else {}), structure: dsc}
+            session.merge(Evaluation(model_version=version, annotation_id=annotation.id, mean_dsc=dsc, dsc=values))
+
+
+def add_version(opened: Opened, version: str, structures: Sequence[str], cases: Sequence[str], value: int) -> None:
+    """Add a version that a round trained, current from now on, with drafts of some cases."""
+    number = int(version[1:])
+    with opened.catalog.begin() as session:
+        result = {"labels": {"structures": list(structures)}}
+        session.add(Round(number=number, state=RoundState.DONE, profile="smoke", result=result))
+        session.query(ModelVersion).filter_by(status=ModelStatus.CURRENT).update({"status": ModelStatus.RETIRED})
         session.flush()
-        session.add(ModelVersion(version="r1", round_number=1, status=ModelStatus.RETIRED))
+        status = ModelStatus.CURRENT
+        session.add(ModelVersion(version=version, round_number=number, status=status, path="x", promoted_at=now()))
         session.flush()
+        for case in cases:
+            acquisition = session.get(Acquisition, case)
+            assert acquisition is not None
+            add_draft(opened, session, acquisition, half(value), version)
+
+
+def test_a_structure_is_filled_from_the_newest_model_that_knows_it_well(opened: Opened, tmp_path: Path) -> None:
+    one = store_case(opened, "p1", not_annotated=("spleen", "aorta"))
+    two = store_case(opened, "p2", drawn="aorta")
+    for n in range(3):
+        store_case(opened, f"test{n}", held_out=True)
+
+    def first() -> tuple[dict[str, str], tuple[str, ...]]:
+        label_map = completed(opened, [one, two], tmp_path).maps[0]
+        return dict(label_map.mask.filled), label_map.hidden
+
+    assert first() == ({"spleen": "bootstrap"}, ("aorta",))  # nobody knows better
+    judge(opened, "bootstrap", "spleen", 0.4, cases=2)
+    assert first()[0] == {"spleen": "bootstrap"}  # two cases are no evidence
+    judge(opened, "bootstrap", "spleen", 0.4)
+    assert first() == ({}, ("aorta",))  # the spleen is known to be bad; no case has one, so nothing is lost
+    add_version(opened, "r1", ["spleen", "aorta"], [one], value=2)
+    assert first()[0] == {}  # a newer model of which nothing is known is no reason to believe it
+    judge(opened, "r1", "spleen", 0.9)
+    assert first() == ({"spleen": "r1"}, ("aorta",))
+    add_version(opened, "r2", ["spleen", "aorta"], [one], value=3)
+    judge(opened, "r2", "spleen", 0.5)
+    judge(opened, "r2", "aorta", 0.8)
+    assert first()[0] == {"aorta": "r2"}  # and the spleen of r1 gives way, since it lies in the same voxels
+
+
+def test_models_of_several_versions_fill_one_case(opened: Opened, tmp_path: Path) -> None:
+    one = store_case(opened, "p1", drafted=False, not_annotated=("spleen", "aorta"))
+    for n in range(3):
+        store_case(opened, f"test{n}", held_out=True, drafted=False)
+    add_version(opened, "r1", ["spleen"], [], value=0)
+    add_version(opened, "r2", ["aorta"], [], value=0)
+    judge(opened, "r1", "spleen", 0.9)
+    judge(opened, "r2", "aorta", 0.9)
+    with opened.catalog.begin() as session:
         case = session.get(Acquisition, one)
         assert case is not None
-        add_draft(workspace, session, case, half(1), "r1")
-    assert completed(opened, [one, two], tmp_path).maps[0].hidden == hidden
+        draft = half(0)
+        draft[3:5] = 2
+        add_draft(opened, session, case, draft, "r1")
+        draft = half(0)
+        draft[4:6] = 3
+        add_draft(opened, session, case, draft, "r2")
+    labels = completed(opened, [one], tmp_path)
+    mask = labels.maps[0].mask
+    assert (mask.filled, mask.filled_from) == ({"spleen": "r1", "aorta": "r2"}, "r1,r2")
+    voxels = np.asarray(nibabel.load(mask.path).dataobj)
+    assert (voxels[3] == 2).all() and (voxels[4:] == 3).all()  # the newer draft wins
+    row = begin(opened, 7)
+    with opened.catalog.read() as session:
+        drafts = {one.model_version: one.id for one in session.query(Presegmentation)}
+        annotation = session.query(Annotation).filter_by(acquisition_id=one).one().id
+    assert row.result["filling"] == {annotation: {"spleen": drafts["r1"], "aorta": drafts["r2"]}}
+    assert row.result["filling_scores"]["aorta"] == {"r2": {"dsc": 0.9, "cases": 3, "evidence": "held_out"}}
+
+
+@pytest.mark.parametrize(("learned", "filled"), [(["liver", "aorta"], ()), (["liver", "cyst"], ("cyst",))])
+def test_the_model_of_a_round_knows_the_structures_in_its_training_data(
+    opened: Opened, tmp_path: Path, learned: list[str], filled: tuple[str, ...]
+) -> None:
+    one = store_case(opened, "p1", drafted=False, not_annotated=("cyst",))
+    for n in range(3):
+        store_case(opened, f"test{n}", held_out=True, drafted=False)
+    add_version(opened, "r1", learned, [one], value=4)
+    judge(opened, "r1", "cyst", 0.9)
+    add_version(opened, "r2", ["liver"], [], value=0)
+    assert completed(opened, [one], tmp_path).maps[0].mask.structures == filled
+    with opened.catalog.read() as session:
+        known = filling_models(opened, session)
+    assert known.good.get("cyst", ()) == (("r1",) if filled else ())
 
 
 def test_a_round_fails_with_a_reason_if_the_background_is_unknown_in_every_case(opened: Opened, tmp_path: Path) -> None:
@@ -138,7 +269,8 @@ def test_a_round_fills_from_the_presegmentation_that_existed_at_its_snapshot(ope
         presegmentation = add_draft(workspace, session, case, half(2)).id
         annotation = session.query(Annotation).one().id
     row = begin(opened)
-    assert row.result == {"fill_from": {annotation: presegmentation}}
+    filling = {"spleen": presegmentation, "aorta": presegmentation}
+    assert row.result == {"filling": {annotation: filling}, "filling_scores": {}}
     digest = row.snapshot_digest
     with workspace.catalog.begin() as session:  # a newer model pre-segments the case between two attempts
         session.add(ModelVersion(version="r9", status=ModelStatus.RETIRED))
@@ -152,6 +284,11 @@ def test_a_round_fills_from_the_presegmentation_that_existed_at_its_snapshot(ope
     assert [values(case) for case in cases] == [{0, 1, 2}] * 2
     assert all(case.background_known for case in cases)
     assert record["labels"]["cases_filled_from"] == {"bootstrap": 1}
+    with workspace.catalog.begin() as session:  # a round whose snapshot was taken by version 0.1.0
+        old = session.get(Round, 1)
+        assert old is not None
+        old.result = {"fill_from": {annotation: presegmentation}}
+    assert training_cases(workspace, 1, tmp_path)[1] == record
 
 
 def test_snapshots_differ_if_other_structures_were_annotated(opened: Opened) -> None:
@@ -205,6 +342,48 @@ def test_the_current_model_presegments_incomplete_cases_that_have_no_presegmenta
     assert (presegmentation.model_version, presegmentation.source) == ("bootstrap", "by bootstrap")
     assert completed(opened, [one], tmp_path).maps[0].mask.structures == ("spleen",)
     assert make_missing_presegmentations(opened, _Spleen(workspace), lambda: None) == 0
+
+
+def test_a_better_model_drafts_annotated_cases_again_before_the_snapshot(opened: Opened, tmp_path: Path) -> None:
+    one = store_case(opened, "p1", not_annotated=("spleen",))
+    store_case(opened, "p2")  # complete: no draft of it is made
+    for n in range(3):
+        store_case(opened, f"test{n}", held_out=True, not_annotated=("spleen",))
+    add_version(opened, "r1", ["liver", "spleen"], [], value=0)
+    judge(opened, "r1", "spleen", 0.9)
+    first = begin(opened, 7).snapshot_digest
+    assert completed(opened, [one], tmp_path).maps[0].mask.not_found == ("spleen",)  # r1 has not drafted it yet
+    assert make_missing_presegmentations(opened, _Spleen(opened), lambda: None) == 1
+    assert completed(opened, [one], tmp_path).maps[0].mask.filled == {"spleen": "r1"}
+    row = begin(opened, 8)
+    assert row.snapshot_digest != first
+    assert set(row.result["filling"]) == {a.id for a in _annotations(opened, one)}  # held-out cases are never filled
+    assert make_missing_presegmentations(opened, _Spleen(opened), lambda: None) == 0
+
+
+class _Unavailable(_Spleen):
+    def segment(self, model: ModelVersion, examination: Examination) -> tuple[NDArray[np.uint8], str]:
+        if model.version == "r2":
+            raise DamagedModel("its weights are gone")
+        return super().segment(model, examination)
+
+
+def test_an_older_model_that_knows_the_structure_stands_in_for_one_that_cannot_run(
+    opened: Opened, tmp_path: Path
+) -> None:
+    one = store_case(opened, "p1", drafted=False, not_annotated=("spleen",))
+    for n in range(3):
+        store_case(opened, f"test{n}", held_out=True)
+    for version in ("r1", "r2"):
+        add_version(opened, version, ["spleen"], [], value=0)
+        judge(opened, version, "spleen", 0.9)
+    make_missing_presegmentations(opened, _Unavailable(opened), lambda: None)
+    assert completed(opened, [one], tmp_path).maps[0].mask.filled == {"spleen": "r1"}
+
+
+def _annotations(opened: Opened, case: str) -> Sequence[Annotation]:
+    with opened.catalog.read() as session:
+        return session.query(Annotation).filter_by(acquisition_id=case).all()
 
 
 def test_presegmentations_made_before_a_cancellation_are_kept(opened: Opened) -> None:

@@ -1,0 +1,121 @@
+"""Where a structure that nobody annotated may lie in a case, so that no more than that place is kept from training.
+
+A structure that was not annotated and that no good draft shows is not absent. Its possible place follows from other
+cases of the same station: in each case that has the structure, drawn or filled, its bounding box is taken relative to
+that of the body; the place is the hull of these boxes, with a margin of :data:`MARGIN_MM`. With fewer than
+:data:`FEWEST_PLACED` such participants, and in a case of unknown station, the structure may be anywhere. Where readers
+judged it in :data:`FEWEST_JUDGED` participants of the station or more, and no case of the station has it, it is taken
+to be absent.
+
+docs/benchmarks.md has how much of the structures of other phantoms lies in places that were found like this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mrseg_label.imaging import Geometry, load_image, reorient
+
+FEWEST_PLACED = 3
+FEWEST_JUDGED = 5
+MARGIN_MM = 30.0
+_SAMPLE_MM = 5.0  # fine enough for the box of a body
+_AIR_HU = -400.0
+
+Box = NDArray[np.float64]  # (2, 3): lower and upper end along right, anterior and superior
+
+
+@dataclass
+class Occurrence:
+    """In which participants of one station readers judged a structure, and which have it, drawn or filled."""
+
+    judged: set[str] = field(default_factory=set)
+    present: set[str] = field(default_factory=set)
+
+    @property
+    def is_unexpected(self) -> bool:
+        """Whether enough participants were judged and none has the structure."""
+        return not self.present and len(self.judged) >= FEWEST_JUDGED
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether enough participants have the structure to tell where it may lie."""
+        return len(self.present) >= FEWEST_PLACED
+
+
+def body_box(image: Path) -> Box:
+    """Find the bounding box of the body, in voxels of the image reoriented to RAS."""
+    from mrseg_label.imaging.body import body_mask  # SciPy behind it: not in the server
+
+    array, geometry, _ = load_image(image)
+    array, geometry = reorient(array, geometry)
+    steps = [max(1, round(_SAMPLE_MM / spacing)) for spacing in geometry.spacing_mm]
+    thin = array[tuple(slice(None, None, step) for step in steps)]
+    if thin.min() < _AIR_HU:
+        inside = thin > _AIR_HU  # CT
+    else:
+        inside = body_mask(thin) if min(thin.shape) > 1 else np.ones(thin.shape, dtype=bool)
+    found = _box_of(inside) if inside.any() else np.array([[0.0] * 3, thin.shape])
+    box: Box = np.minimum(found * steps, array.shape)
+    return box
+
+
+def relative_boxes(label_map: NDArray[Any], geometry: Geometry, body: Box, labels: Sequence[int]) -> dict[int, Box]:
+    """Find the bounding boxes of structures relative to that of the body: 0 and 1 are its ends.
+
+    Parameters
+    ----------
+    label_map : (X, Y, Z), on the grid of ``geometry``.
+    labels : label ids to look for.
+
+    Returns
+    -------
+    By label id, for those that have a voxel.
+    """
+    labels_ras, _ = reorient(label_map, geometry)
+    extent = np.maximum(body[1] - body[0], 1)
+    found = {}
+    for label in labels:
+        inside = labels_ras == label
+        if inside.any():
+            found[label] = (_box_of(inside) - body[0]) / extent
+    return found
+
+
+def possible_place(boxes: Sequence[Box], geometry: Geometry, body: Box) -> NDArray[np.bool_]:
+    """Mark the voxels of a case where a structure may lie.
+
+    Parameters
+    ----------
+    boxes : of the structure in other cases, relative to the body.
+    geometry : grid of the case.
+    body : box of the body in this case, as :func:`body_box` gives it.
+
+    Returns
+    -------
+    (X, Y, Z) bool on the grid of ``geometry``.
+    """
+    place = np.zeros(geometry.shape, dtype=bool)
+    view, grid = reorient(place, geometry)
+    margin = MARGIN_MM / np.array(grid.spacing_mm)
+    low = np.min([box[0] for box in boxes], axis=0) * (body[1] - body[0]) + body[0] - margin
+    high = np.max([box[1] for box in boxes], axis=0) * (body[1] - body[0]) + body[0] + margin
+    ends = zip(np.floor(low).astype(int), np.ceil(high).astype(int), strict=True)
+    view[tuple(slice(max(0, start), max(0, end)) for start, end in ends)] = True
+    return place
+
+
+def _box_of(inside: NDArray[np.bool_]) -> Box:
+    """Bounding box of a mask that has a voxel, in voxels; the upper end is not included."""
+    ends = []
+    for axis in range(3):
+        along = np.flatnonzero(inside.any(axis=tuple(other for other in range(3) if other != axis)))
+        ends.append((along[0], along[-1] + 1))
+    box: Box = np.array(ends, dtype=np.float64).T
+    return box

@@ -1,1 +1,0 @@
-"""Work on other machines: Dask places worker processes there, and Slurm starts its workers."""
