@@ -11,17 +11,19 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from mrseg_label.errors import InvalidInput
 from mrseg_label.files import link_or_copy, write_atomically
 from mrseg_label.nnunet.damage import read_json, usable_json
 from mrseg_label.nnunet.dataset import RawDataset
+from mrseg_label.nnunet.drift import find_drift, keep_measures, measure_images
 from mrseg_label.nnunet.environment import (
     CONFIGURATION,
     PLANS,
     NnunetFolders,
     available_cores,
+    log,
     quiet,
     threads_for_processes,
 )
@@ -31,22 +33,31 @@ from mrseg_label.nnunet.profiles import NetworkShape, TrainingProfile
 from mrseg_label.nnunet.store import CaseStore, case_key, preprocessing_digest
 
 PREPROCESSED_CASES_FILE = "preprocessed_cases.json"
-_SETTINGS, _TAKEN_FROM = "mrseg_profile", "mrseg_plans_from"  # our keys in nnU-Net's plans
+# Our keys in nnU-Net's plans.
+_SETTINGS, _TAKEN_FROM, _DRIFT = "mrseg_profile", "mrseg_plans_from", "mrseg_planned_anew"
 _FINGERPRINT = "dataset_fingerprint.json"
 
 
-def plan(
-    folders: NnunetFolders, dataset: RawDataset, profile: TrainingProfile, earlier: Path | None = None
-) -> str | None:
+class Planned(NamedTuple):
+    """Where plans come from.
+
+    Attributes
+    ----------
+    reused_from : name of the data set whose plans were reused, or None if they were made for this one.
+    drift : why plans of an earlier round were not reused although the profile is the same, or None.
+    """
+
+    reused_from: str | None
+    drift: str | None
+
+
+def plan(folders: NnunetFolders, dataset: RawDataset, profile: TrainingProfile, earlier: Path | None = None) -> Planned:
     """Write fingerprint, plans, dataset.json and splits into ``<preprocessed>/<data set>``.
 
     Parameters
     ----------
-    earlier : preprocessed folder of an earlier round, whose plans are reused if they were made for the same profile.
-
-    Returns
-    -------
-    Name of the data set whose plans were reused, or None if they were made now.
+    earlier : preprocessed folder of an earlier round, whose plans are reused if they were made for the same profile and
+        still suit the images (:mod:`mrseg_label.nnunet.drift`).
 
     Raises
     ------
@@ -60,15 +71,20 @@ def plan(
     own = [usable_json(target / name) for name in (f"{PLANS}.json", _FINGERPRINT)]
     # Plans of an attempt that was interrupted stay: what was preprocessed and trained so far depends on them.
     if not (all(own) and fitting_plans(target, profile)):
-        (target / _FINGERPRINT).unlink(missing_ok=True)  # nnU-Net would take it for that of these cases
+        drift, plans = None, None
         if earlier is not None and (plans := fitting_plans(earlier, profile)):
             write_atomically(target / _FINGERPRINT, (earlier / _FINGERPRINT).read_bytes())
-            plans |= {"dataset_name": dataset.name, _TAKEN_FROM: plans["dataset_name"]}
-        else:
-            plans = _plan_anew(folders, dataset, profile)
+            measures = measure_images(dataset, target, earlier)
+            drift = find_drift(plans, _planner(dataset, profile), measures, patch_is_planned=profile.network is None)
+            plans |= {"dataset_name": dataset.name, _TAKEN_FROM: plans["dataset_name"], _DRIFT: None}
+        if plans is None or drift is not None:
+            if drift is not None:
+                log.warning("planned anew, and every case is preprocessed anew: %s", drift)
+            (target / _FINGERPRINT).unlink(missing_ok=True)  # nnU-Net would take it for that of these cases
+            plans = _plan_anew(folders, dataset, profile) | {_DRIFT: drift}
         write_atomically(target / f"{PLANS}.json", json.dumps(plans, indent=1).encode())
-    taken_from: str | None = _read_json(target / f"{PLANS}.json").get(_TAKEN_FROM)
-    return taken_from
+    plans = _read_json(target / f"{PLANS}.json")
+    return Planned(plans.get(_TAKEN_FROM), plans.get(_DRIFT))
 
 
 def preprocess(
@@ -144,20 +160,16 @@ def used_keys(folder: Path) -> dict[str, str]:
 def _plan_anew(folders: NnunetFolders, dataset: RawDataset, profile: TrainingProfile) -> dict[str, Any]:
     import torch
     from nnunetv2.experiment_planning.dataset_fingerprint import fingerprint_extractor
-    from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
 
     pools = () if profile.process_pools else (fingerprint_extractor,)
-    spacing = [profile.target_spacing_mm] * 3 if profile.target_spacing_mm else None
     with quiet(), threads_for_processes(*pools):
         extractor = fingerprint_extractor.DatasetFingerprintExtractor(dataset.name, available_cores())
         extractor.show_progress_bar = False
         if profile.short_schedule:
             # It draws 10^8 intensities, however few there are, to normalise CT; MR is normalised image by image.
             extractor.num_foreground_voxels_for_intensitystats = 10**6
-        extractor.run()
-        planner = ExperimentPlanner(
-            dataset.name, overwrite_target_spacing=spacing, suppress_transpose=spacing is not None
-        )
+        keep_measures(dataset, extractor.run(), folders.preprocessed / dataset.name)
+        planner = _planner(dataset, profile)
         # The planner builds networks only to count their feature maps; on "meta" they get no weights.
         with torch.device("meta"):
             planner.plan_experiment()
@@ -170,6 +182,13 @@ def _plan_anew(folders: NnunetFolders, dataset: RawDataset, profile: TrainingPro
     plans["configurations"] = {CONFIGURATION: _edited(plans["configurations"][CONFIGURATION], profile)}
     plans[_SETTINGS] = _settings(profile)
     return plans
+
+
+def _planner(dataset: RawDataset, profile: TrainingProfile) -> Any:
+    from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
+
+    spacing = [profile.target_spacing_mm] * 3 if profile.target_spacing_mm else None
+    return ExperimentPlanner(dataset.name, overwrite_target_spacing=spacing, suppress_transpose=spacing is not None)
 
 
 def _edited(configuration: dict[str, Any], profile: TrainingProfile) -> dict[str, Any]:

@@ -176,11 +176,12 @@ class TrainingReport:
     ----------
     configuration_folder : folder of the model with plans.json, dataset.json and fold_*.
     plans_reused_from : data set whose plans were reused, or None.
-    cases_reused, cases_made : number of preprocessed cases that were reused and that were made in this run.
+    cases_reused, cases_made : number of preprocessed cases that were reused and that were made for this data set.
     warm_start : see :class:`mrseg_label.nnunet.warm_start.WarmStartReport`; None without a warm start, or if the
         training was resumed.
     resumed_at_epoch : by fold; 0 if it started in this run.
     final_loss : by fold; mean training loss of the last epoch.
+    planned_anew : why the plans of an earlier round were not reused (:mod:`mrseg_label.nnunet.drift`), or None.
     left_out : reasons by case id, for cases that could not be preprocessed.
     damaged : checkpoints and weights that could not be read, with what was done instead.
     seconds, cpu_seconds : wall-clock and CPU time of each stage.
@@ -199,6 +200,7 @@ class TrainingReport:
     seconds: dict[str, float]
     cpu_seconds: dict[str, float]
     versions: dict[str, str] = field(default_factory=dict)
+    planned_anew: str | None = None
     left_out: dict[str, str] = field(default_factory=dict)
     damaged: tuple[str, ...] = ()
     machine: dict[str, Any] = field(default_factory=dict)

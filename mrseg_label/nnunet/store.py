@@ -28,7 +28,7 @@ _DAMAGED = "damaged"
 # version of nnU-Net adds counts, until it is known not to.
 _NOT_OF_PLANS = {
     "dataset_name", "plans_name", "original_median_spacing_after_transp", "original_median_shape_after_transp",
-    "transpose_backward", "configurations", "experiment_planner_used", "mrseg_profile", "mrseg_plans_from",
+    "transpose_backward", "configurations", "experiment_planner_used", "mrseg_profile", "mrseg_plans_from", "mrseg_planned_anew",
 }  # fmt: skip
 _NOT_OF_CONFIGURATION = {
     "data_identifier", "batch_size", "batch_dice", "median_image_size_in_voxels", "architecture", "next_stage",

@@ -80,7 +80,7 @@ def run_training(run: TrainingRun) -> TrainingReport:
     with folder_lock(run.folders.preprocessed / run.dataset):
         TrainingProgress("planning").write(run.folder)
         with clock.stage("planning"):
-            plans_from = planning.plan(run.folders, dataset, profile, run.plans_from)
+            planned = planning.plan(run.folders, dataset, profile, run.plans_from)
         cases = len(dataset.cases)
         TrainingProgress("preprocessing", total_iterations=cases).write(run.folder)
         with clock.stage("preprocessing"):
@@ -105,7 +105,8 @@ def run_training(run: TrainingRun) -> TrainingReport:
         configuration = write_model_folder(folds[0].configuration_folder, run.model, run.dataset, run.folds)
     report = TrainingReport(
         configuration_folder=configuration,
-        plans_reused_from=plans_from,
+        plans_reused_from=planned.reused_from,
+        planned_anew=planned.drift,
         cases_reused=reused,
         cases_made=made,
         warm_start=next((fold.warm_start for fold in folds if fold.warm_start is not None), None),

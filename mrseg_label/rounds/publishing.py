@@ -74,6 +74,7 @@ def publish(
         "rule": MEAN_OF_CASES,
         "cases_reused": report.cases_reused,
         "cases_preprocessed": report.cases_made,
+        **({"planned_anew": report.planned_anew} if report.planned_anew else {}),
         "warm_start": report.warm_start,
         **({"damaged": list(report.damaged)} if report.damaged else {}),
         "seconds": {**report.seconds, "round": round(time.monotonic() - started, 1)},

@@ -88,6 +88,7 @@ class RoundResult(BaseModel):
     rule: str = Field("", description="how the means are taken")
     cases_reused: int = Field(0, description="cases whose preprocessing of an earlier round was used")
     cases_preprocessed: int = Field(0, description="cases that were preprocessed")
+    planned_anew: str = Field("", description="why nnU-Net's plans of earlier rounds no longer suited the images")
     warm_start: dict[str, Any] | None = Field(None, description="which weights came from the parent")
     first_weights: dict[str, Any] | None = Field(
         None, description="`source` of the network's first weights, the `licences` in their lineage, and a `warning`"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,10 +14,11 @@ import pytest
 
 from mrseg_label.imaging import Geometry, write_nifti
 from mrseg_label.nnunet import planning
-from mrseg_label.nnunet.dataset import TrainingCase, write_raw_dataset
+from mrseg_label.nnunet.dataset import RawDataset, TrainingCase, write_raw_dataset
+from mrseg_label.nnunet.drift import MEASURES_FILE, measure_images
 from mrseg_label.nnunet.environment import NnunetFolders
-from mrseg_label.nnunet.profiles import PROFILES
-from tests.support.nnunet_cases import SCHEME, write_case
+from mrseg_label.nnunet.profiles import PROFILES, TrainingProfile
+from tests.support.nnunet_cases import SCHEME, image_and_labels, write_case
 
 SMOKE = PROFILES["smoke"]
 
@@ -66,3 +68,57 @@ def test_only_what_is_new_or_changed_is_preprocessed(folders: NnunetFolders, tmp
     assert preprocess(folders, 3, third) == (9, {old[0].case_id})
     # Under another id, as after an import into another workspace.
     assert preprocess(folders, 4, [replace(case, case_id=f"x{case.case_id}") for case in third]) == (10, set())
+
+
+PLANNED = replace(PROFILES["full"], process_pools=False, short_schedule=True)  # nnU-Net chooses spacing and patch
+
+
+def cases_of(
+    folder: Path, spacing: tuple[float, float, float], shape: tuple[int, int, int], seeds: range
+) -> list[TrainingCase]:
+    folder.mkdir()
+    cases = []
+    for seed in seeds:
+        image, labels, geometry = image_and_labels(seed, shape, spacing)
+        write_nifti(folder / f"image_{seed}.nii.gz", image, geometry)
+        write_nifti(folder / f"labels_{seed}.nii.gz", labels, geometry)
+        files = folder / f"image_{seed}.nii.gz", folder / f"labels_{seed}.nii.gz"
+        cases.append(TrainingCase(f"case_{seed}", *files, f"participant_{seed}"))
+    return cases
+
+
+def test_plans_are_made_anew_when_other_images_join(folders: NnunetFolders, tmp_path: Path) -> None:
+    def plan(number: int, cases: list[TrainingCase], profile: TrainingProfile = PLANNED) -> planning.Planned:
+        dataset = write_raw_dataset(folders.raw, f"Dataset{500 + number}_round{number}", cases, SCHEME)
+        earlier = folders.preprocessed / f"Dataset{499 + number}_round{number - 1}"
+        return planning.plan(folders, dataset, profile, earlier if earlier.is_dir() else None)
+
+    def spacing(number: int) -> list[float]:
+        file = folders.preprocessed / f"Dataset{500 + number}_round{number}" / "nnUNetPlans.json"
+        found: list[float] = json.loads(file.read_text())["configurations"]["3d_fullres"]["spacing"]
+        return [round(mm, 3) for mm in found]
+
+    thin = cases_of(tmp_path / "thin", (5.0, 5.0, 6.0), (36, 30, 28), range(4))
+    assert plan(1, thin) == (None, None)
+    measured = folders.preprocessed / "Dataset501_round1" / MEASURES_FILE
+    kept = measured.read_bytes()
+    measured.unlink()
+    dataset = RawDataset.open(folders.raw / "Dataset501_round1")
+    measure_images(dataset, measured.parent, tmp_path)
+    assert measured.read_bytes() == kept  # as nnU-Net measures
+    # One image with somewhat thicker slices changes nothing, and the measures of the first are taken over.
+    joined = thin + cases_of(tmp_path / "similar", (5.0, 5.0, 6.5), (36, 30, 28), range(4, 6))
+    assert plan(2, joined) == ("Dataset501_round1", None)
+    many = joined + cases_of(tmp_path / "thick", (5.0, 5.0, 16.0), (36, 30, 12), range(6, 20))
+    anew = plan(3, many)
+    assert anew == (None, "target spacing 6 x 5 x 5 -> 16 x 5 x 5 mm (Z, Y, X)")
+    assert spacing(2) == [6, 5, 5] and spacing(3) == [16, 5, 5]
+    assert plan(3, many) == anew  # the next attempt says so too
+    assert plan(4, many) == ("Dataset503_round3", None)
+    # Larger images: the patch was limited by their size.
+    large = many + cases_of(tmp_path / "large", (5.0, 5.0, 16.0), (72, 60, 24), range(20, 50))
+    drift = plan(5, large).drift
+    assert drift is not None and drift.startswith("patch ")
+    # Where the profile fixes spacing and network, no image changes them.
+    assert plan(7, thin, SMOKE) == (None, None)
+    assert plan(8, large, SMOKE) == ("Dataset507_round7", None)
