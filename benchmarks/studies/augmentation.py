@@ -22,6 +22,11 @@ OFF: Mapping[str, Any] = {
     "gamma": 0.0,
     "small_structure_exponent": None,
 }
+COARSE: Mapping[str, Any] = {
+    "target_spacing_mm": 8.0,
+    "network": {"features_per_stage": [16, 32, 64, 128], "patch_size": [32, 32, 48]},
+}
+"""Half the time of the other studies' trainings, for those with many variants."""
 MIRRORED: Mapping[str, Any] = {"mirror_left_right": True}
 INVERTED: Mapping[str, Any] = {"inversion": 0.3}
 GAMMA: Mapping[str, Any] = {"gamma": 0.3}
@@ -34,16 +39,15 @@ def prepare(study: Study) -> list[Variant]:
 
 def variants(study: Study, cases: Sequence[Case]) -> list[Variant]:
     """Train with each augmentation alone, and with all of them."""
-    data = study.dataset("truth", study.cohort(sequences=SEQUENCES).training)
+    data = study.dataset("truth_coarse", study.cohort(sequences=SEQUENCES).training)
     choices: dict[str, Mapping[str, Any]] = {
         "control": {},
         "left-right mirroring": MIRRORED,
         "inversion": INVERTED,
         "gamma": GAMMA,
-        "inversion and gamma": {**INVERTED, **GAMMA},
         "all": {**MIRRORED, **INVERTED, **GAMMA},
     }
-    return [Variant(name, data, cases, {**OFF, **changes}) for name, changes in choices.items()]
+    return [Variant(name, data, cases, {**COARSE, **OFF, **changes}) for name, changes in choices.items()]
 
 
 if __name__ == "__main__":

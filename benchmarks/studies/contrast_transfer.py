@@ -3,7 +3,7 @@
     uv run python -m benchmarks.studies.contrast_transfer --folder DIR [--seeds 3]
 
 Scores the models of ``benchmarks.studies.augmentation``, which saw in-phase and opposed-phase images alone, on the water and
-fat images of other participants: in the one fat is dark, in the other everything else is.
+fat images of two others: in the one fat is dark, in the other everything else is.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ OTHER_SEQUENCES = ("water", "fat")
 
 def prepare(study: Study) -> list[Variant]:
     """Score on contrasts that no training saw."""
-    cohort = study.cohort(sequences=SEQUENCES, held_out_sequences=OTHER_SEQUENCES)
+    cohort = study.cohort(held_out=2, sequences=SEQUENCES, held_out_sequences=OTHER_SEQUENCES)
     return variants(study, cohort.held_out)
 
 

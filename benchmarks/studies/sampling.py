@@ -13,8 +13,9 @@ from benchmarks.studies.comparison import run_study
 from benchmarks.studies.study import Study, Variant
 
 SMALL_PATCHES = {
-    "network": {"features_per_stage": [16, 32, 64, 128], "patch_size": [24, 24, 32], "batch_size": 2},
-    "epochs": 30,
+    "target_spacing_mm": 8.0,
+    "network": {"features_per_stage": [16, 32, 64, 128], "patch_size": [16, 24, 24], "batch_size": 2},
+    "epochs": 28,
 }
 
 

@@ -8,7 +8,7 @@ The control is that of ``benchmarks.studies.augmentation``. How much time moving
 
 from __future__ import annotations
 
-from benchmarks.studies.augmentation import OFF, SEQUENCES
+from benchmarks.studies.augmentation import COARSE, OFF, SEQUENCES
 from benchmarks.studies.comparison import run_study
 from benchmarks.studies.study import Study, Variant
 
@@ -16,10 +16,10 @@ from benchmarks.studies.study import Study, Variant
 def prepare(study: Study) -> list[Variant]:
     """Augment as nnU-Net does, with labels moved structure by structure and by nearest neighbour."""
     cohort = study.cohort(sequences=SEQUENCES)
-    data = study.dataset("truth", cohort.training)
-    stock = {**OFF, "stock_augmentation": True}
+    data = study.dataset("truth_coarse", cohort.training)
+    stock = {**COARSE, **OFF, "stock_augmentation": True}
     return [
-        Variant("control", data, cohort.held_out, OFF),
+        Variant("control", data, cohort.held_out, {**COARSE, **OFF}),
         Variant("nnU-Net's augmentation", data, cohort.held_out, stock),
         Variant("nnU-Net's, nearest labels", data, cohort.held_out, {**stock, "nearest_labels": True}),
     ]
