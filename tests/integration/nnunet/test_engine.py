@@ -33,6 +33,13 @@ from mrseg_label.registry.label_names import match_labels
 from mrseg_label.registry.layout import read_model
 from tests.support.nnunet_cases import SCHEME, image_and_labels, write_case
 
+AUGMENTED = {
+    "mirror_left_right": True,
+    "nearest_labels": True,
+    "inversion": 0.5,
+    "gamma": 0.5,
+    "small_structure_exponent": 0.5,
+}
 FOLD = "MrsegShortTrainer__nnUNetPlans__3d_fullres/fold_0"
 
 
@@ -428,7 +435,10 @@ def test_a_fold_that_has_no_split(world: World, monkeypatch: pytest.MonkeyPatch)
 def test_a_background_that_is_not_known_is_not_learned(
     world: World, monkeypatch: pytest.MonkeyPatch, short_schedule: bool
 ) -> None:
-    """nnU-Net's label ``ignore`` through planning, preprocessing, training (ours and nnU-Net's own) and prediction."""
+    """nnU-Net's label ``ignore`` through planning, preprocessing, training (ours and nnU-Net's own) and prediction.
+
+    With nnU-Net's own schedule, all augmentation of ours is on, in processes beside the training.
+    """
     name = f"Dataset60{int(short_schedule)}_ignored"
     one, two = write_case(world.root, 1, "LPS") + write_case(world.root, 2, "RAS")
     cases = [replace(one, background_known=False), replace(two, background_known=False)]
@@ -439,7 +449,7 @@ def test_a_background_that_is_not_known_is_not_learned(
         dataset=name,
         model=world.root / "models" / name,
         plans_from=world.root / "nnunet" / "preprocessed" / "Dataset501_round1",
-        changes={"epochs": 20 if short_schedule else 2, "short_schedule": short_schedule},
+        changes={"epochs": 20} if short_schedule else {"epochs": 2, "short_schedule": False, **AUGMENTED},
     )
     report = in_process(run, monkeypatch)
     base = world.root / "nnunet" / "preprocessed"
