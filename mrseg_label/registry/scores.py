@@ -13,6 +13,7 @@ def held_out_metrics(score: HeldOutScore) -> dict[str, Any]:
     return {
         "mean_dsc": score.mean_dsc,
         "held_out_cases": score.cases,
+        "held_out_examinations": score.examinations,
         "rule": MEAN_OF_CASES,
         "dsc": {name: found.dsc for name, found in score.structures.items()},
         "cases": {name: found.cases for name, found in score.structures.items()},

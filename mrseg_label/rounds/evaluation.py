@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.derived_files import is_whole
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import acquisitions, examinations, models, presegmentations
+from mrseg_label.catalog.queries import acquisitions, models, presegmentations
 from mrseg_label.catalog.queries import rounds as rows
-from mrseg_label.catalog.queries.held_out import HeldOutScore, summarise
+from mrseg_label.catalog.queries.held_out import Channel, HeldOutScore, summarise
 from mrseg_label.catalog.tables import Annotation, Evaluation, ModelVersion
 from mrseg_label.catalog.types import CaseRole
 from mrseg_label.errors import InvalidInput
@@ -36,7 +36,7 @@ class Scores:
 
     Attributes
     ----------
-    cases : the evaluation of each case, as it is stored.
+    cases : the evaluation of each channel of each case, as it is stored.
     """
 
     model_version: str
@@ -64,11 +64,11 @@ def evaluate(
     *,
     ignore_stored: bool = False,
 ) -> Scores:
-    """Compare a model with annotations; cases that it was evaluated on or pre-segmented before are not run again.
+    """Compare a model with annotations on every channel; those that it was evaluated on before are not run again.
 
     Parameters
     ----------
-    check : called before each case; may raise to end the work.
+    check : called before each channel; may raise to end the work.
     left_out : if given, annotations whose case cannot be evaluated are left out, and their reasons added here by id.
     ignore_stored : the model is new, so that anything stored under its name is left over from a failed attempt.
 
@@ -77,11 +77,11 @@ def evaluate(
     Unavailable, ConfigurationError, DamagedModel
         The model cannot run at all.
     """
-    cases = []
+    cases: list[Evaluation] = []
     for annotation in annotations:
         check()
         try:
-            cases.append(_evaluate_one(workspace, loaded_models, model, annotation, ignore_stored=ignore_stored))
+            cases += _evaluate_case(workspace, loaded_models, model, annotation, check, ignore_stored=ignore_stored)
         except NOT_OF_THE_CASE:
             raise
         except Exception as error:
@@ -92,51 +92,60 @@ def evaluate(
     return Scores(model.version, tuple(cases))
 
 
-def _evaluate_one(
+def _evaluate_case(
     workspace: OpenedWorkspace,
     loaded_models: LoadedModels,
     model: ModelVersion,
     annotation: Annotation,
+    check: Callable[[], None],
     *,
     ignore_stored: bool,
-) -> Evaluation:
-    scheme = workspace.scheme
+) -> list[Evaluation]:
+    """Evaluate a model on every channel of a case; all of them share its annotation."""
     with workspace.catalog.read() as session:
-        known = None if ignore_stored else models.evaluation(session, model.version, annotation.id)
-        presegmentation = (
+        channels = acquisitions.channels(session, annotation.acquisition_id)
+        known = {
+            channel.id: None if ignore_stored else models.evaluation(session, model.version, annotation.id, channel.id)
+            for channel in channels
+        }
+        drafted = (
             None if ignore_stored else presegmentations.by_model(session, annotation.acquisition_id, model.version)
         )
-        examination = acquisitions.primary_of(session, annotation.acquisition_id) or examinations.get(
-            session, annotation.examination_id
-        )
-    if known is not None:
-        return known
+    if not channels:
+        raise InvalidInput(f"the examination of annotation {annotation.id} is not in the catalogue")
     workspace.verify(annotation.path, annotation.digest)
-    if presegmentation is not None and is_whole(workspace, presegmentation):
-        prediction, _ = read_label_map(workspace.path(presegmentation.path))
-    else:
-        if examination is None:
-            raise InvalidInput(f"the examination of annotation {annotation.id} is not in the catalogue")
-        workspace.verify(examination.path, examination.digest)
-        prediction, _ = loaded_models.segment(model, examination)
     reference, geometry = read_label_map(workspace.path(annotation.path))
-    score = score_case(reference, prediction, len(scheme))
-    annotated = annotated_structures(annotation, scheme)
-    return evaluation_of(model.version, annotation.id, score, scheme, annotated, geometry.voxel_ml)
+    annotated = annotated_structures(annotation, workspace.scheme)
+    found = []
+    for channel in channels:
+        row = known[channel.id]
+        if row is None:
+            check()
+            if drafted is not None and drafted.examination_id == channel.id and is_whole(workspace, drafted):
+                prediction, _ = read_label_map(workspace.path(drafted.path))
+            else:
+                workspace.verify(channel.path, channel.digest)
+                prediction, _ = loaded_models.segment(model, channel)
+            score = score_case(reference, prediction, len(workspace.scheme))
+            key = (annotation.id, channel.id)
+            row = evaluation_of(model.version, key, score, workspace.scheme, annotated, geometry.voxel_ml)
+        found.append(row)
+    return found
 
 
 def evaluation_of(
     version: str,
-    annotation_id: str,
+    channel: Channel,
     score: CaseScore,
     scheme: LabelScheme,
     annotated: NDArray[np.bool_],
     voxel_ml: float,
 ) -> Evaluation:
-    """Make the catalogue row of a case's score.
+    """Make the catalogue row of the score of one channel of a case.
 
     Parameters
     ----------
+    channel : ids of the annotation and the examination.
     annotated : (structures,) whether each structure was annotated; the others are left out.
     voxel_ml : volume of a voxel, millilitres.
     """
@@ -146,7 +155,8 @@ def evaluation_of(
     counted = [value for value in dsc.values() if value is not None]
     return Evaluation(
         model_version=version,
-        annotation_id=annotation_id,
+        annotation_id=channel[0],
+        examination_id=channel[1],
         mean_dsc=sum(counted) / len(counted) if counted else None,
         dsc=dsc,
         apart={

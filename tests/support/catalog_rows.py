@@ -148,8 +148,14 @@ def add_round(
 def add_evaluation(
     session: Session, version: str, annotation: Annotation, mean_dsc: float, dsc: dict[str, float | None]
 ) -> Evaluation:
-    """The evaluation of a model version on an annotation."""
-    row = Evaluation(model_version=version, annotation_id=annotation.id, mean_dsc=mean_dsc, dsc=dsc)
+    """The evaluation of a model version on the examination that was annotated."""
+    row = Evaluation(
+        model_version=version,
+        annotation_id=annotation.id,
+        examination_id=annotation.examination_id,
+        mean_dsc=mean_dsc,
+        dsc=dsc,
+    )
     session.add(row)
     session.flush()
     return row

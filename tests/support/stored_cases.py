@@ -38,8 +38,9 @@ def store_case(
     drafted: bool = True,
     drawn: str = "liver",
     at: tuple[slice, ...] = (slice(3),),
+    channels: tuple[str, ...] = CHANNELS,
 ) -> str:
-    """Store an acquisition of two channels, a pre-segmentation and an accepted correction; return the acquisition's id.
+    """Store an acquisition, by default of two channels, a pre-segmentation and an accepted correction; return the acquisition's id.
 
     The pre-segmentation has the liver in one half of the grid and the spleen in the other; the correction has only
     the liver (or ``drawn`` in its place, or ``at`` another), in one voxel less. Without ``drafted`` there is no
@@ -64,7 +65,7 @@ def store_case(
         )
         session.add(case)
         session.flush()
-        for channel in CHANNELS:
+        for channel in channels:
             path, digest = _put(
                 workspace, f"images/{code}/{channel}.nii.gz", random.integers(0, 900, SHAPE).astype(np.int16)
             )

@@ -68,12 +68,14 @@ def with_weights(session: Session, digest: str) -> ModelVersion | None:
 
 
 def evaluations(session: Session, version: str) -> Sequence[Evaluation]:
-    """The evaluations of a version on annotations of held-out cases, in a fixed order."""
+    """The evaluations of a version on examinations of held-out cases, in a fixed order."""
     return session.scalars(
-        select(Evaluation).where(Evaluation.model_version == version).order_by(Evaluation.annotation_id)
+        select(Evaluation)
+        .where(Evaluation.model_version == version)
+        .order_by(Evaluation.annotation_id, Evaluation.examination_id)
     ).all()
 
 
-def evaluation(session: Session, model_version: str, annotation_id: str) -> Evaluation | None:
-    """The evaluation of a version on an annotation of a held-out case, if there is one."""
-    return session.get(Evaluation, (model_version, annotation_id))
+def evaluation(session: Session, model_version: str, annotation_id: str, examination_id: str) -> Evaluation | None:
+    """The evaluation of a version on an examination and its annotation, if there is one."""
+    return session.get(Evaluation, (model_version, annotation_id, examination_id))

@@ -80,15 +80,16 @@ class RoundCase(Base):
 
 
 class Evaluation(Base):
-    """DSC of a model version on one annotation of a held-out case, by the rule of :mod:`mrseg_label.scoring`.
+    """DSC of a model version on one examination of a held-out case, by the rule of :mod:`mrseg_label.scoring`.
 
-    ``apart`` has what the rule leaves out: ``remnant_dsc`` by structure, and ``false_positive_ml`` (null where an
+    The examinations (channels) of a case share its annotation. ``apart`` has what the rule leaves out: ``remnant_dsc`` by structure, and ``false_positive_ml`` (null where an
     earlier version did not keep the volume).
     """
 
     __tablename__ = "evaluations"
     model_version: Mapped[str] = mapped_column(String(64), primary_key=True)
     annotation_id: Mapped[str] = mapped_column(ForeignKey("annotations.id"), primary_key=True)
+    examination_id: Mapped[str] = mapped_column(ForeignKey("examinations.id"), primary_key=True)
     mean_dsc: Mapped[float | None] = mapped_column(Float)
     dsc: Mapped[dict[str, Any]]
     apart: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")

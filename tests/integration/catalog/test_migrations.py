@@ -117,10 +117,10 @@ def test_absent_structures_leave_the_means_of_old_evaluations(empty: Catalog) ->
     fill_0002(empty, rows)
     empty.upgrade()
     with empty.read() as session:
-        old = session.get_one(Evaluation, ("bootstrap", "rv-1"))
+        old = session.get_one(Evaluation, ("bootstrap", "rv-1", "ex-1"))
         assert old.dsc == {"liver": 0.9, "spleen": None, "colon": 0.0, "heart": None}  # the colon was missed
         assert (old.mean_dsc, old.apart) == (0.45, {"false_positive_ml": {"spleen": None}})
-        assert session.get_one(Evaluation, ("r1", "rv-1")).apart == {}
+        assert session.get_one(Evaluation, ("r1", "rv-1", "ex-1")).apart == {}
         measured = held_out.scores_of(session, ["bootstrap"])["bootstrap"]
         assert measured.mean_dsc == 0.45 and measured.false_positives["spleen"].ml is None
 
@@ -150,7 +150,7 @@ def test_renamed_tables_keep_their_rows(empty: Catalog) -> None:
         assert [(item.structure, item.state) for item in annotation.structures] == [("liver", StructureState.CORRECTED)]
         assert session.get_one(Review, "rw-1").annotation_id == "rv-1"
         assert session.get_one(RoundCase, (1, "rv-1")).annotation is annotation
-        assert session.get_one(Evaluation, ("bootstrap", "rv-1")).dsc == {"liver": 0.5}
+        assert session.get_one(Evaluation, ("bootstrap", "rv-1", "ex-1")).dsc == {"liver": 0.5}
         jobs = {job.id.removeprefix("jb-"): job for job in session.query(Job)}
         assert {old: job.kind for old, job in jobs.items()} == {
             "draft": JobKind.PRESEGMENT,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from mrseg_label.catalog.queries import models, presegmentations
 from mrseg_label.catalog.queries import rounds as rows
 from mrseg_label.catalog.queries import training as training_rows
 from mrseg_label.catalog.reader import Reader
-from mrseg_label.catalog.tables import Acquisition, Annotation, Evaluation, ModelVersion, Presegmentation
+from mrseg_label.catalog.tables import Acquisition, Annotation, Evaluation, Examination, ModelVersion, Presegmentation
 from mrseg_label.catalog.types import RoundState
 from mrseg_label.cli import app
 from mrseg_label.errors import InvalidInput, Unavailable
@@ -74,6 +75,13 @@ def test_a_round_respects_structures_that_were_not_annotated(opened: OpenedWorks
     partial = annotate(opened, tmp_path, 1, NAMES[:2], held_out=False)
     annotate(opened, tmp_path, 2, NAMES, held_out=False)
     tested = annotate(opened, tmp_path, 3, NAMES[:2], held_out=True)
+    with opened.catalog.begin() as session:  # a second channel, which shares the annotation
+        (first,) = session.get_one(Acquisition, tested).examinations
+        shutil.copyfile(opened.path(first.path), opened.path(f"{first.path}.second.nii.gz"))
+        session.add(Examination(
+            id="ex-second", acquisition_id=tested, sequence="water", source="second", source_digest="second",
+            path=f"{first.path}.second.nii.gz", digest=first.digest, geometry=first.geometry,
+        ))  # fmt: skip
     number = service.start(workspace)
     held = claim(workspace.catalog, [queue.ROUNDS])
     assert held is not None
@@ -83,7 +91,8 @@ def test_a_round_respects_structures_that_were_not_annotated(opened: OpenedWorks
         assert row is not None and row.state is RoundState.DONE, row and row.error
         model = models.get(session, "r1")
         annotation = session.query(Annotation).filter_by(acquisition_id=tested).one()
-        evaluation = session.get(Evaluation, ("r1", annotation.id))
+        evaluation = session.get(Evaluation, ("r1", annotation.id, annotation.examination_id))
+        second = session.get(Evaluation, ("r1", annotation.id, "ex-second"))
     assert row.result["labels"] == {
         "structures": NAMES,
         "cases_filled_from": {},
@@ -104,6 +113,8 @@ def test_a_round_respects_structures_that_were_not_annotated(opened: OpenedWorks
     with workspace.catalog.read() as session:
         (piece,) = training_rows.pieces(session, number, None)
     assert piece.text == log_path(workspace, number).read_text() and "Epoch 1" in piece.text
+    assert second is not None and second.dsc == evaluation.dsc
+    assert (row.result["held_out_cases"], model.metrics["held_out_examinations"]) == (1, 2)
 
 
 def assert_recorded(model: ModelVersion, folder: Path) -> None:

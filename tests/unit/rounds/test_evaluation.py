@@ -12,7 +12,7 @@ from mrseg_label.annotation import effort, readings
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.queries import models, performance
 from mrseg_label.catalog.queries.held_out import FalsePositives, StructureScore, over_same_cases, summarise
-from mrseg_label.catalog.tables import BOOTSTRAP, Annotation, AnnotationStructure, Evaluation
+from mrseg_label.catalog.tables import BOOTSTRAP, Annotation, AnnotationStructure, Evaluation, Examination
 from mrseg_label.catalog.types import StructureState
 from mrseg_label.jobs import JobContext, claim, queue
 from mrseg_label.labels import LabelScheme, Structure
@@ -46,7 +46,7 @@ def scores(workspace: OpenedWorkspace) -> Scores:
 
 def test_a_structure_that_was_not_annotated_is_not_scored(opened: OpenedWorkspace) -> None:
     workspace = opened
-    store_case(workspace, "p1", not_annotated=("spleen",))
+    store_case(workspace, "p1", not_annotated=("spleen",), channels=("in",))
     found = scores(workspace)
     assert found.measured.structures == {"liver": StructureScore(1, LIVER)}
     assert (found.measured.cases, found.measured.mean_dsc) == (1, LIVER)
@@ -65,12 +65,31 @@ def test_a_structure_that_was_not_annotated_is_not_scored(opened: OpenedWorkspac
 
 def test_voxels_of_an_absent_structure_are_false_positives_and_leave_the_means(opened: OpenedWorkspace) -> None:
     workspace = opened
-    store_case(workspace, "p1")  # the pre-segmentation has a spleen, the annotation has none
+    store_case(workspace, "p1", channels=("in",))  # the pre-segmentation has a spleen, the annotation has none
     measured = scores(workspace).measured
     assert measured.structures.keys() == {"liver"} and measured.mean_dsc == pytest.approx(LIVER)
     (found,) = measured.false_positives.items()
     assert found[0] == "spleen" and found[1].cases == 1
     assert found[1].ml is not None and found[1].ml > 0
+
+
+def test_every_channel_of_a_case_is_evaluated_and_the_case_counts_once(opened: OpenedWorkspace) -> None:
+    case = store_case(opened, "p1", not_annotated=("spleen",))
+    with opened.catalog.begin() as session:
+        (annotation,) = session.query(Annotation)
+        water = session.query(Examination).filter_by(acquisition_id=case, sequence="water").one()
+        # So that nothing has to be segmented here: this channel was evaluated before.
+        session.add(
+            Evaluation(
+                model_version=BOOTSTRAP, annotation_id=annotation.id, examination_id=water.id, mean_dsc=0.5,
+                dsc={"liver": 0.5}, apart={"false_positive_ml": {"colon": 3.0}},
+            )
+        )  # fmt: skip
+    found = scores(opened)
+    assert {row.examination_id for row in found.cases} == {annotation.examination_id, water.id}
+    assert (found.measured.cases, found.measured.examinations) == (1, 2)
+    assert found.measured.mean_dsc == pytest.approx((LIVER + 0.5) / 2)
+    assert found.measured.false_positives == {"colon": FalsePositives(1, 1.5)}  # the mean of its two channels
 
 
 def test_means_are_not_misled_by_what_is_not_there() -> None:
@@ -84,7 +103,9 @@ def test_means_are_not_misled_by_what_is_not_there() -> None:
         reference.flat[7000 : 7000 + spleen] = 2  # never found
         score = score_case(reference, prediction, 2)
         scheme = LabelScheme(tuple(Structure(number, name, "") for number, name in enumerate(names, start=1)))
-        evaluations.append(evaluation_of("v", f"an-{index}", score, scheme, np.array([True, True]), 0.5))
+        evaluations.append(
+            evaluation_of("v", (f"an-{index}", f"ex-{index}"), score, scheme, np.array([True, True]), 0.5)
+        )
     measured = summarise(evaluations)
     liver = 2 * 3800 / (4000 + 3800)
     assert measured.structures == {"liver": StructureScore(1, liver), "spleen": StructureScore(2, 0.0)}
@@ -95,7 +116,9 @@ def test_means_are_not_misled_by_what_is_not_there() -> None:
 
 def test_versions_are_compared_over_the_same_cases_and_structures() -> None:
     def row(version: str, case: str, **dsc: float | None) -> Evaluation:
-        return Evaluation(model_version=version, annotation_id=case, mean_dsc=None, dsc=dsc, apart={})
+        return Evaluation(
+            model_version=version, annotation_id=case, examination_id=case, mean_dsc=None, dsc=dsc, apart={}
+        )
 
     old = [row("old", "easy", liver=0.9), row("old", "both", liver=0.6, spleen=0.2), row("old", "empty", liver=None)]
     new = [row("new", "hard", liver=0.1), row("new", "both", liver=0.7, spleen=None), row("new", "empty", liver=0.5)]
