@@ -20,10 +20,12 @@ from mrseg_label.errors import InvalidInput
 from mrseg_label.files import replacing
 from mrseg_label.imaging import Geometry, canonical, from_canonical, load_image, write_nifti
 from mrseg_label.nnunet.conventions import ModelConventions
+from mrseg_label.nnunet.devices import find_device
 from mrseg_label.nnunet.environment import (
     STOCK_TRAINER,
     available_cores,
     find_configuration_folder,
+    log,
     plain_labels,
     prepare_for_prediction,
     quiet,
@@ -40,7 +42,7 @@ class Predictor:
     Parameters
     ----------
     model : a model folder; the folder with plans.json may lie up to two levels below.
-    device : ``auto``, ``cpu`` or ``cuda``.
+    device : ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
     folds : folds whose predictions are averaged; all by default.
     threads : number of torch's threads on the CPU; one for each core by default.
 
@@ -49,6 +51,8 @@ class Predictor:
     InvalidInput
         The folder does not hold exactly one complete nnU-Net model, lacks a fold, or does not say how the images of its
         training lay.
+    ConfigurationError
+        The device is unknown or does not exist.
     """
 
     def __init__(
@@ -61,8 +65,11 @@ class Predictor:
         from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
         self._threads = threads or available_cores()
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
+        where, warning = find_device(device)
+        if warning is not None:
+            log.warning("%s", warning)
+        if where.type == "cuda":
+            torch.cuda.set_device(where)  # what names no card would otherwise reserve memory on the first
         found = sorted(
             path.parent.name.removeprefix("fold_") for path in self.folder.glob("fold_*/checkpoint_final.pth")
         )
@@ -73,7 +80,7 @@ class Predictor:
                 "choose among them, or export the model again"
             )
         with quiet():
-            self._predictor = nnUNetPredictor(use_mirroring=False, device=torch.device(device), allow_tqdm=False)
+            self._predictor = nnUNetPredictor(use_mirroring=False, device=where, allow_tqdm=False)
             self._initialize(wanted)
 
     @property

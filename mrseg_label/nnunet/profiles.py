@@ -51,6 +51,7 @@ class TrainingProfile:
         the time), after which mean and standard deviation are as before.
     small_structure_exponent : patches around a structure lie around one of n voxels with a weight of n to the power of minus
         this, divided by the share of cases in which it occurs; None draws all structures of a case alike, as nnU-Net does.
+    compile_network : whether torch compiles the network; by default on a GPU with nnU-Net's own schedule, as nnU-Net does.
     """
 
     name: str
@@ -71,6 +72,7 @@ class TrainingProfile:
     inversion: float = 0.0
     gamma: float = 0.0
     small_structure_exponent: float | None = None
+    compile_network: bool | None = None
 
     @property
     def augments(self) -> bool:

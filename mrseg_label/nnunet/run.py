@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,14 @@ RUN_FILE, PROGRESS_FILE, REPORT_FILE, ERROR_FILE, LOG_FILE = (
 )
 
 
+class TrainingPart(StrEnum):
+    """What a process does of a training."""
+
+    ALL = "all"
+    PREPARATION = "preparation"  # plan and preprocess, for folds that other processes train
+    FOLDS = "folds"  # train and export these folds, and predict the cases that they have not seen
+
+
 @dataclass(frozen=True)
 class TrainingRun:
     """The parameters of a training: plan, preprocess, train and export one data set, in one process.
@@ -37,8 +46,9 @@ class TrainingRun:
     profile : name of a :class:`mrseg_label.nnunet.profiles.TrainingProfile`.
     model : folder to write the model to (``<model>/DatasetNNN_.../...``); must not exist.
     folds : numbers of the splits to train.
-    device : ``auto``, ``cpu`` or ``cuda``.
-    threads : number of torch's threads on the CPU; one for each core by default.
+    part : what this process does of it.
+    device : ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+    threads : number of torch's threads; by default one for each core on the CPU, and one beside a GPU.
     seed : of the initial weights and of the patches.
     plans_from : preprocessed folder of an earlier data set, whose plans are reused if the profile is the same.
     warm_start : model folder to take initial weights from.
@@ -52,6 +62,7 @@ class TrainingRun:
     profile: str
     model: Path
     folds: tuple[int, ...] = (0,)
+    part: TrainingPart = TrainingPart.ALL
     device: str = "auto"
     threads: int | None = None
     seed: int = 0
@@ -107,6 +118,7 @@ class TrainingRun:
             for key in ("folder", "nnunet", "model", "plans_from", "warm_start"):
                 values[key] = None if values[key] is None else Path(values[key])
             values["folds"] = tuple(values["folds"])
+            values["part"] = TrainingPart(values["part"])
             if values["warm_start_heads"] is not None:
                 values["warm_start_heads"] = {int(k): tuple(v) for k, v in values["warm_start_heads"].items()}
             return cls(**values)
@@ -120,10 +132,11 @@ class TrainingProgress:
 
     Attributes
     ----------
-    stage : ``starting``, ``planning``, ``preprocessing``, ``training``, ``exporting`` or ``done``.
+    stage : ``starting``, ``planning``, ``preprocessing``, ``training``, ``exporting``, ``validating`` or ``done``.
     fold : number of the split that is being trained; None in the other stages.
     folds : numbers of all splits of the run.
-    epoch, total_epochs, iteration, total_iterations : of that fold; in preprocessing, an iteration is a case.
+    epoch, total_epochs, iteration, total_iterations : of that fold; in preprocessing and validation, an iteration is a
+        case.
     loss : latest training loss.
     pseudo_dice : nnU-Net's moving average over epochs of the DSC of validation patches; None before the first epoch.
     learning_rate : of the latest iteration.
@@ -147,7 +160,7 @@ class TrainingProgress:
     @property
     def fraction(self) -> float:
         """Fraction of the training that is done, 0 to 1."""
-        if self.stage in ("exporting", "done"):
+        if self.stage in ("exporting", "validating", "done"):
             return 1.0
         if self.stage != "training" or not self.total_iterations or self.fold is None or not self.folds:
             return 0.0
@@ -174,7 +187,8 @@ class TrainingReport:
 
     Attributes
     ----------
-    configuration_folder : folder of the model with plans.json, dataset.json and fold_*.
+    configuration_folder : folder of the model with plans.json, dataset.json and fold_*; of a preparation,
+        which makes none, the folder that is for it.
     plans_reused_from : data set whose plans were reused, or None.
     cases_reused, cases_made : number of preprocessed cases that were reused and that were made for this data set.
     warm_start : see :class:`mrseg_label.nnunet.warm_start.WarmStartReport`; None without a warm start, or if the
@@ -183,11 +197,15 @@ class TrainingReport:
     final_loss : by fold; mean training loss of the last epoch.
     planned_anew : why the plans of an earlier round were not reused (:mod:`mrseg_label.nnunet.drift`), or None.
     left_out : reasons by case id, for cases that could not be preprocessed.
+    seed : of the run.
+    compiled : whether torch compiled the network.
+    warnings : what an administrator should know: a CPU in the place of a GPU, a warm start that copied little or
+        nothing, a network that could not be compiled.
     damaged : checkpoints and weights that could not be read, with what was done instead.
+    not_validated : reasons by case id, for validation cases that could not be predicted.
     seconds, cpu_seconds : wall-clock and CPU time of each stage.
     versions, machine : see :mod:`mrseg_label.nnunet.machine`.
     settings : the values of the training profile, with the changes of this run.
-    seed : of the run.
     """
 
     configuration_folder: Path
@@ -203,14 +221,22 @@ class TrainingReport:
     planned_anew: str | None = None
     left_out: dict[str, str] = field(default_factory=dict)
     damaged: tuple[str, ...] = ()
+    not_validated: dict[str, str] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
+    compiled: bool = False
+    warnings: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the values as JSON."""
+        values = {**self.__dict__, "configuration_folder": str(self.configuration_folder)}
+        content: dict[str, Any] = json.loads(json.dumps(values))
+        return content
 
     def write(self, folder: Path) -> None:
         """Write ``report.json``."""
-        values = {**self.__dict__, "configuration_folder": str(self.configuration_folder)}
-        write_atomically(folder / REPORT_FILE, json.dumps(values, indent=1).encode())
+        write_atomically(folder / REPORT_FILE, json.dumps(self.to_json(), indent=1).encode())
 
     @classmethod
     def read(cls, folder: Path) -> TrainingReport:
@@ -222,13 +248,19 @@ class TrainingReport:
             The file is missing or cannot be read.
         """
         try:
-            values = json.loads((folder / REPORT_FILE).read_text())
-            for key in ("resumed_at_epoch", "final_loss"):
-                values[key] = {int(fold): value for fold, value in values[key].items()}
-            values |= {
-                "configuration_folder": Path(values["configuration_folder"]),
-                "damaged": tuple(values["damaged"]),
-            }
-            return cls(**values)
+            return cls.from_json(json.loads((folder / REPORT_FILE).read_text()))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InvalidInput(f"{folder / REPORT_FILE} is not the report of a training: {error!r}") from error
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> TrainingReport:
+        """Make a report from the values of :meth:`to_json`."""
+        values = dict(content)
+        for key in ("resumed_at_epoch", "final_loss"):
+            values[key] = {int(fold): value for fold, value in values[key].items()}
+        values |= {
+            "configuration_folder": Path(values["configuration_folder"]),
+            "damaged": tuple(values["damaged"]),
+            "warnings": tuple(values["warnings"]),
+        }
+        return cls(**values)

@@ -19,10 +19,12 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mrseg_label import errors, processes
+from mrseg_label.nnunet.devices import device_inside, variables_for
 from mrseg_label.nnunet.run import ERROR_FILE, LOG_FILE, TrainingProgress, TrainingReport, TrainingRun
 
 
@@ -32,12 +34,16 @@ class SupervisedProcess:
     Parameters
     ----------
     log : file that the command's output is added to.
+    variables : environment variables of the command, beside those of this process.
     """
 
-    def __init__(self, command: Sequence[str], log: Path) -> None:
+    def __init__(self, command: Sequence[str], log: Path, variables: Mapping[str, str] | None = None) -> None:
         with log.open("ab") as output:
             self._supervisor = processes.start_child(
-                [sys.executable, "-m", __name__, *command], stdout=output, stderr=subprocess.STDOUT
+                [sys.executable, "-m", __name__, *command],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                environment={**os.environ, **(variables or {})},
             )
 
     @property
@@ -73,9 +79,11 @@ class SupervisedProcess:
 
 
 def start_training(run: TrainingRun) -> SupervisedProcess:
-    """Start a training in processes of its own; follow it with :meth:`TrainingProgress.read`."""
+    """Start a training in processes of its own, which see its GPU alone; follow it with :meth:`TrainingProgress.read`."""
+    variables = variables_for(run.device)
+    run = replace(run, device=device_inside(run.device))
     command = [sys.executable, "-m", "mrseg_label.nnunet.train", "--with-parent", str(run.write())]
-    return SupervisedProcess(command, run.folder / LOG_FILE)
+    return SupervisedProcess(command, run.folder / LOG_FILE, variables)
 
 
 def train(

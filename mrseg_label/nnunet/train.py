@@ -7,53 +7,38 @@ steps. Started again after it was killed, it resumes from the last checkpoint.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import os
 import shutil
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from time import perf_counter, process_time
 from typing import TYPE_CHECKING, Any
 
 from mrseg_label.errors import InvalidInput, MrsegError
 from mrseg_label.files import write_atomically
-from mrseg_label.nnunet import planning
+from mrseg_label.nnunet import devices
 from mrseg_label.nnunet.archive import write_model_folder
 from mrseg_label.nnunet.damage import put_aside, read_json, usable_json, why_unreadable
 from mrseg_label.nnunet.dataset import RawDataset
 from mrseg_label.nnunet.dataset_json import without_ignore
 from mrseg_label.nnunet.environment import PLANS, available_cores, log
+from mrseg_label.nnunet.folds import identity, predict_validation_cases, validation_folder
 from mrseg_label.nnunet.lock import folder_lock
 from mrseg_label.nnunet.machine import describe_machine, describe_programs
+from mrseg_label.nnunet.preparation import Preparation, prepare
 from mrseg_label.nnunet.profiles import TrainingProfile
 from mrseg_label.nnunet.reporting import FoldReporter
-from mrseg_label.nnunet.run import ERROR_FILE, TrainingProgress, TrainingReport, TrainingRun
+from mrseg_label.nnunet.run import ERROR_FILE, TrainingPart, TrainingProgress, TrainingReport, TrainingRun
+from mrseg_label.nnunet.stage_clock import StageClock
 from mrseg_label.nnunet.warm_start import warm_start
 from mrseg_label.processes import end_with_parent
 
 if TYPE_CHECKING:
     import torch
-
-
-class _Clock:
-    """Wall-clock and CPU time of each stage, in seconds."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self.cpu_seconds: dict[str, float] = {}
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        wall, cpu = perf_counter(), process_time()
-        yield
-        self.seconds[name] = round(self.seconds.get(name, 0.0) + perf_counter() - wall, 2)
-        self.cpu_seconds[name] = round(self.cpu_seconds.get(name, 0.0) + process_time() - cpu, 2)
 
 
 def run_training(run: TrainingRun) -> TrainingReport:
@@ -66,35 +51,67 @@ def run_training(run: TrainingRun) -> TrainingReport:
     """
     profile = run.training_profile
     dataset = RawDataset.open(run.folders.raw / run.dataset)
-    clock = _Clock()
+    clock = StageClock()
     # Planning divides its threads by the number of augmentation processes, so there it must not be 0.
     run.folders.activate(augmentation_processes=1)
-    os.environ.setdefault(
-        "nnUNet_compile", "f"
-    )  # compiling needs a C compiler, which servers and containers often lack
+    os.environ.update(devices.variables_for(run.device))
+    run = replace(run, device=devices.device_inside(run.device))
+    # As nnU-Net's own command: more of these processes do not help, and they would share this one's locks.
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
     TrainingProgress("starting").write(run.folder)
     with clock.stage("import"):
         import torch
         from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as _  # noqa: F401  # timed apart from the stages that use it
+    device, warning = devices.find_device(run.device)
+    warnings = [] if warning is None else [warning]
+    for text in warnings:
+        log.warning("%s", text)
     torch.set_num_threads(run.threads or available_cores())
-    with folder_lock(run.folders.preprocessed / run.dataset):
-        TrainingProgress("planning").write(run.folder)
-        with clock.stage("planning"):
-            planned = planning.plan(run.folders, dataset, profile, run.plans_from)
-        cases = len(dataset.cases)
-        TrainingProgress("preprocessing", total_iterations=cases).write(run.folder)
-        with clock.stage("preprocessing"):
-            reused, made, left_out = planning.preprocess(
-                run.folders,
-                dataset,
-                profile,
-                lambda done, of: TrainingProgress("preprocessing", iteration=done, total_iterations=of).write(
-                    run.folder
-                ),
-            )
+    prepared = Preparation()
+    if run.part is not TrainingPart.FOLDS:
+        with folder_lock(run.folders.preprocessed / run.dataset):
+            prepared = prepare(run, dataset, profile, clock)
+    folds: list[_Fold] = []
+    configuration, not_validated = run.model, {}
+    if run.part is not TrainingPart.PREPARATION:
+        folds, configuration = _train_and_export(run, profile, device, clock)
+    if run.part is TrainingPart.FOLDS:
+        with clock.stage("validating"):
+            not_validated = predict_validation_cases(run, configuration)
+    report = TrainingReport(
+        configuration_folder=configuration,
+        plans_reused_from=prepared.plans_from,
+        planned_anew=prepared.planned_anew,
+        cases_reused=prepared.reused,
+        cases_made=prepared.made,
+        warm_start=next((fold.warm_start for fold in folds if fold.warm_start is not None), None),
+        resumed_at_epoch={fold.number: fold.resumed_at_epoch for fold in folds},
+        final_loss={fold.number: fold.final_loss for fold in folds},
+        seconds=clock.seconds,
+        cpu_seconds=clock.cpu_seconds,
+        versions=describe_programs(),
+        machine=describe_machine(device),
+        settings=asdict(profile),
+        left_out=prepared.left_out,
+        damaged=tuple(text for fold in folds for text in fold.damaged),
+        not_validated=not_validated,
+        seed=run.seed,
+        compiled=bool(folds) and all(fold.compiled for fold in folds),
+        warnings=tuple(dict.fromkeys(warnings + [text for fold in folds for text in fold.warnings])),
+    )
+    report.write(run.folder)
+    TrainingProgress("done", folds=run.folds).write(run.folder)
+    return report
+
+
+def _train_and_export(
+    run: TrainingRun, profile: TrainingProfile, device: torch.device, clock: StageClock
+) -> tuple[list[_Fold], Path]:
+    """Train the folds one after the other and export them together; returns them and the model's folder."""
     # Short trainings load images in this process; others have processes that load and augment beside it.
     run.folders.activate(augmentation_processes=0 if profile.short_schedule else min(available_cores(), 12))
-    folds = [_Fold(run, profile, fold, _device(run.device)) for fold in run.folds]
+    devices.prepare_torch(device, run.threads)
+    folds = [_Fold(run, profile, fold, device) for fold in run.folds]
     with clock.stage("training"):
         for fold in folds:
             fold.train()
@@ -103,27 +120,7 @@ def run_training(run: TrainingRun) -> TrainingReport:
         if (run.model / run.dataset).is_dir():
             shutil.rmtree(run.model)  # of an attempt that was interrupted between export and report
         configuration = write_model_folder(folds[0].configuration_folder, run.model, run.dataset, run.folds)
-    report = TrainingReport(
-        configuration_folder=configuration,
-        plans_reused_from=planned.reused_from,
-        planned_anew=planned.drift,
-        cases_reused=reused,
-        cases_made=made,
-        warm_start=next((fold.warm_start for fold in folds if fold.warm_start is not None), None),
-        resumed_at_epoch={fold.number: fold.resumed_at_epoch for fold in folds},
-        final_loss={fold.number: fold.final_loss for fold in folds},
-        seconds=clock.seconds,
-        cpu_seconds=clock.cpu_seconds,
-        versions=describe_programs(),
-        machine=describe_machine(_device(run.device)),
-        settings=asdict(profile),
-        seed=run.seed,
-        left_out=left_out,
-        damaged=tuple(text for fold in folds for text in fold.damaged),
-    )
-    report.write(run.folder)
-    TrainingProgress("done", folds=run.folds).write(run.folder)
-    return report
+    return folds, configuration
 
 
 class _Fold:
@@ -135,10 +132,13 @@ class _Fold:
         self.resumed_at_epoch = 0
         self.final_loss = float("nan")
         self.damaged: list[str] = []
+        self.warnings: list[str] = []
+        self.compiled = False
 
     def train(self) -> None:
         """Train to the end; of a fold that is complete already, only the result is read."""
         from mrseg_label.nnunet import trainers
+        from mrseg_label.nnunet.compilation import plain_network
 
         base = self.run.folders.preprocessed / self.run.dataset
         plans = json.loads((base / f"{PLANS}.json").read_text())
@@ -154,9 +154,7 @@ class _Fold:
         self.configuration_folder = Path(trainer.output_folder_base)
         folder = Path(trainer.output_folder)
         with folder_lock(folder):
-            self._remove_foreign_checkpoints(
-                folder, [plans, dataset_json["labels"], splits[self.number], asdict(self.profile)]
-            )
+            self._remove_foreign_checkpoints(folder, identity(plans, dataset_json, splits[self.number], self.run))
             reporter = FoldReporter(
                 self.run.folder, self.number, self.run.folds, self.profile.epochs, self.profile.total_iterations
             )
@@ -168,22 +166,32 @@ class _Fold:
                 trainer.load_checkpoint(str(checkpoint))
                 self.resumed_at_epoch = trainer.current_epoch
             elif self.run.warm_start is not None and self._is_readable(self.run.warm_start):
+                network = plain_network(trainer.network)
                 state, report = warm_start(
-                    trainer.network.state_dict(),
+                    network.state_dict(),
                     self.run.warm_start,
                     dataset_json["labels"],
                     self.run.warm_start_heads,
                     plans.get("transpose_forward") or (0, 1, 2),
                 )
-                trainer.network.load_state_dict(state)
+                network.load_state_dict(state)
                 self.warm_start = report.to_json()
+                if (warning := report.warning()) is not None:
+                    self.warnings.append(warning)
+                    log.warning("%s", warning)
             done = trainer.current_epoch * self.profile.iterations_per_epoch
             reporter.report(trainer, trainer.current_epoch, done, None)
             if checkpoint is None or checkpoint.name != trainers.FINAL:
+                shutil.rmtree(validation_folder(self.run, self.number), ignore_errors=True)  # of other weights
                 trainer.run_training()
             for name, content in (("plans.json", plans), ("dataset.json", dataset_json)):
                 if usable_json(self.configuration_folder / name) is None:  # of a fold that was complete already
                     write_atomically(self.configuration_folder / name, json.dumps(content, indent=1).encode())
+            self.compiled = trainer.is_compiled
+            if trainer.not_compiled is not None:
+                self.warnings.append(
+                    f"torch did not compile the network, so an epoch takes longer: {trainer.not_compiled}"
+                )
             self.final_loss = float(trainer.logger.get_value("train_losses", step=-1))
 
     def _newest_checkpoint(self, folder: Path, names: Sequence[str]) -> Path | None:
@@ -210,22 +218,13 @@ class _Fold:
                 return False
         return True
 
-    def _remove_foreign_checkpoints(self, folder: Path, identity: Any) -> None:
+    def _remove_foreign_checkpoints(self, folder: Path, digest: str) -> None:
         """Remove checkpoints of a training with other plans, cases or settings, which cannot be resumed."""
-        digest = hashlib.sha256(json.dumps([identity, self.run.seed], sort_keys=True).encode()).hexdigest()
         note = folder / "training.sha256"
         if not note.exists() or note.read_text() != digest:
             for checkpoint in folder.glob("checkpoint_*"):
                 checkpoint.unlink()
             write_atomically(note, digest.encode())
-
-
-def _device(name: str) -> torch.device:
-    import torch
-
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
 
 
 def _seed(seed: int, fold: int) -> None:

@@ -20,6 +20,7 @@ from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 
 from mrseg_label.files import replacing
 from mrseg_label.nnunet.augmented_training import AugmentedTraining
+from mrseg_label.nnunet.compilation import CompiledTraining
 from mrseg_label.nnunet.environment import CONFIGURATION
 from mrseg_label.nnunet.losses import AnnealedDiceCrossEntropy
 from mrseg_label.nnunet.profiles import TrainingProfile
@@ -33,7 +34,7 @@ Progress = Callable[[int, int, float | None], None]
 """Called with the number of epochs done, of iterations done, and the latest loss; None where it has not changed."""
 
 
-class _RoundTrainer(AugmentedTraining):
+class _RoundTrainer(CompiledTraining, AugmentedTraining):
     """What the trainers of a round have in common. Call :meth:`configure` before training.
 
     nnU-Net inspects the arguments of ``__init__``, so there is none here.
@@ -54,6 +55,7 @@ class _RoundTrainer(AugmentedTraining):
         self._saved_at = monotonic()
         self._reported_at = 0.0
         self._iteration = 0
+        self.choose_compilation(profile)
         self.num_epochs = profile.epochs
         self.num_iterations_per_epoch = profile.iterations_per_epoch
         self.num_val_iterations_per_epoch = profile.validation_iterations

@@ -23,6 +23,7 @@ from mrseg_label.errors import InvalidInput, MrsegError
 from mrseg_label.files import write_atomically
 from mrseg_label.imaging import Geometry, load_image
 from mrseg_label.nnunet.conventions import ModelConventions
+from mrseg_label.nnunet.devices import device_inside, variables_for
 from mrseg_label.nnunet.supervise import SupervisedProcess
 from mrseg_label.processes import end_with_parent
 
@@ -54,8 +55,8 @@ def try_model(model: Path, image: Path | None, device: str, folder: Path) -> Tri
     folder : where the report and the log are written.
     """
     report, output = folder / "trial.json", folder / "trial.log"
-    command = [sys.executable, "-m", __name__, "--with-parent", str(model), device, str(report)]
-    process = SupervisedProcess([*command, *([str(image)] if image is not None else [])], output)
+    command = [sys.executable, "-m", __name__, "--with-parent", str(model), device_inside(device), str(report)]
+    process = SupervisedProcess([*command, *([str(image)] if image is not None else [])], output, variables_for(device))
     try:
         code = process.wait(MAX_SECONDS)
     finally:

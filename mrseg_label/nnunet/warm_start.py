@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _HEADS = ".seg_layers."
+_WRAPPERS = ("_orig_mod.", "module.")
 # A head whose bias is this far below the largest is never chosen: it was switched off, not learned.
 _SWITCHED_OFF = 20.0
 
@@ -44,6 +45,18 @@ class WarmStartReport:
     copied: int = 0
     skipped: dict[str, str] = field(default_factory=dict)
     heads_without_source: list[str] = field(default_factory=list)
+
+    def warning(self) -> str | None:
+        """Say that little or nothing was copied; None if most was."""
+        total = self.copied + len(self.skipped)
+        if 2 * self.copied >= total:
+            return None
+        example = "; ".join(f"{name}: {reason}" for name, reason in list(self.skipped.items())[:1])
+        rest = "the training started from random weights" if not self.copied else "the rest started from random weights"
+        return (
+            f"the warm start from {self.source} copied {self.copied} of {total} tensors, so {rest}; the two networks have "
+            f"another architecture ({example})"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the values as JSON for the report of a training."""
@@ -73,7 +86,14 @@ def load_weights(configuration_folder: Path) -> dict[str, Tensor]:
     checkpoint = torch.load(paths[0], map_location="cpu", weights_only=False)
     if not isinstance(checkpoint, dict) or "network_weights" not in checkpoint:
         raise InvalidInput(f"{paths[0]} is not a checkpoint of nnU-Net v2: it has no network_weights")
-    return {name: tensor.float() for name, tensor in checkpoint["network_weights"].items()}
+    return {plain_name(name): tensor.float() for name, tensor in checkpoint["network_weights"].items()}
+
+
+def plain_name(name: str) -> str:
+    """Drop what torch puts before the names of a network's tensors when it compiles or distributes it."""
+    while name.startswith(_WRAPPERS):
+        name = name.split(".", 1)[1]
+    return name
 
 
 def heads_by_name(labels: Mapping[str, int], source_labels: Mapping[str, Any]) -> dict[int, tuple[int, ...]]:
@@ -118,7 +138,7 @@ def warm_start(
     state = {name: tensor.clone() for name, tensor in own.items()}
     without_source: set[int] = set()
     for name, tensor in own.items():
-        theirs = source.get(name)
+        theirs = source.get(plain_name(name))
         if theirs is None:
             report.skipped[name] = "the other network has no tensor of this name"
         elif _HEADS in name:
@@ -127,7 +147,7 @@ def warm_start(
                     f"shape {tuple(theirs.shape)} of the other network does not fit {tuple(tensor.shape)}"
                 )
                 continue
-            bias = source[name.rsplit(".", 1)[0] + ".bias"]
+            bias = source[plain_name(name).rsplit(".", 1)[0] + ".bias"]
             state[name], missing = _heads(tensor, theirs, bias, head_map)
             without_source |= missing
             report.copied += 1

@@ -77,6 +77,7 @@ def publish(
         **({"planned_anew": report.planned_anew} if report.planned_anew else {}),
         "warm_start": report.warm_start,
         **({"damaged": list(report.damaged)} if report.damaged else {}),
+        **({"warnings": list(report.warnings)} if report.warnings else {}),
         "seconds": {**report.seconds, "round": round(time.monotonic() - started, 1)},
     }
     with context.publish(result) as session:

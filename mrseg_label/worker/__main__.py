@@ -12,6 +12,7 @@ from mrseg_label.catalog.database import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.jobs import requeue_of_dead_local_workers
 from mrseg_label.jobs.queue import QUEUES
+from mrseg_label.nnunet.devices import number_cards_as_the_driver
 from mrseg_label.private import keep_private
 from mrseg_label.processes import lead_group, signals_as_bytes
 from mrseg_label.worker.ending import Ending
@@ -28,6 +29,7 @@ def main() -> None:
     arguments = parser.parse_args()
     lead_group()
     keep_private()
+    number_cards_as_the_driver()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s", stream=sys.stderr)
     # Ctrl-C at the terminal is for the server, which then ends its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

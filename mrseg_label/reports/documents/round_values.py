@@ -94,6 +94,10 @@ class RoundResult(BaseModel):
         None, description="`source` of the network's first weights, the `licences` in their lineage, and a `warning`"
     )
     damaged: list[str] = Field([], description="own files that were damaged, and what was done instead")
+    warnings: list[str] = Field(
+        [],
+        description="what an administrator should know of the training: a CPU in the place of a GPU, a warm start without effect",
+    )
     labels: dict[str, Any] = Field(
         {}, description="how the label maps were made: structures, what was filled or ignored"
     )

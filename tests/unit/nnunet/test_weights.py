@@ -78,6 +78,25 @@ def test_another_architecture_is_reported_and_does_not_fail(tmp_path: Path) -> N
     assert set(report.skipped) == set(own) - {fitting}
     assert "shape (8, 1, 3, 3, 3)" in report.skipped["encoder.conv.weight"]
     assert "no tensor" in report.skipped["decoder.seg_layers.1.bias"]
+    assert "copied 1 of 5 tensors, so the rest started from random weights" in (report.warning() or "")
+
+
+@pytest.mark.parametrize("prefix", ["_orig_mod.", "module.", "module._orig_mod."])
+def test_a_warm_start_looks_through_compiled_and_distributed_networks(tmp_path: Path, prefix: str) -> None:
+    source = network(4, seed=1)
+    model = write_model(tmp_path, {f"{prefix}{name}": tensor for name, tensor in source.items()}, LABELS)
+    own = {f"_orig_mod.{name}": tensor for name, tensor in network(4).items()}
+    state, report = warm_start(own, model, LABELS)
+    assert report.copied == len(own) and report.skipped == {} and report.warning() is None
+    for name, tensor in source.items():
+        torch.testing.assert_close(state[f"_orig_mod.{name}"], tensor, atol=2e-3, rtol=1e-3)
+
+
+def test_a_warm_start_that_copies_nothing_is_a_warning(tmp_path: Path) -> None:
+    model = write_model(tmp_path, {"other.weight": torch.zeros(1)}, LABELS)
+    _, report = warm_start(network(4), model, LABELS)
+    warning = report.warning()
+    assert warning is not None and "copied 0 of 5 tensors, so the training started from random weights" in warning
 
 
 def test_a_folder_without_one_model(tmp_path: Path) -> None:
