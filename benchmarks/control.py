@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -21,30 +20,32 @@ from mrseg_label.catalog.queries import acquisitions, models
 from mrseg_label.catalog.queries import annotations as annotation_rows
 from mrseg_label.catalog.queries import rounds as rows
 from mrseg_label.metrics import score_case
+from mrseg_label.nnunet.dataset import write_raw_dataset
 from mrseg_label.nnunet.predict import Predictor
 from mrseg_label.nnunet.run import TrainingRun
 from mrseg_label.nnunet.supervise import train
+from mrseg_label.rounds.snapshot import training_cases
 from mrseg_label.segments.files import read_label_map
 
 
 def train_control(workspace: OpenedWorkspace, folder: Path) -> Path:
-    """Repeat the training of round 2 on the data set of round 1, and return the model folder."""
+    """Repeat the training of round 2 on the snapshot of round 1, and return the model folder."""
     with workspace.catalog.read() as session:
         first, second = models.get(session, "r1"), rows.get(session, 2)
     if first is None or first.path is None or second is None:
         raise SystemExit("this workspace does not have two rounds; run mrseg-label demo first")
-    raw = workspace.nnunet / "raw" / "Dataset501_round1"
     copy = folder / "nnunet"
-    (copy / "raw").mkdir(parents=True)
-    shutil.copytree(raw, copy / "raw" / raw.name)
-    preprocessed = workspace.nnunet / "preprocessed" / raw.name
+    for made in (copy / "raw", folder / "label-maps"):
+        made.mkdir(parents=True)
+    cases, _, _ = training_cases(workspace, 1, folder / "label-maps")
+    raw = write_raw_dataset(copy / "raw", "Dataset501_round1", cases, workspace.scheme)
     run = TrainingRun(
         folder=folder / "run",
         nnunet=copy,
         dataset=raw.name,
         profile=second.profile,
         model=folder / "model",
-        plans_from=preprocessed,
+        plans_from=workspace.nnunet / "preprocessed" / "Dataset502_round2",
         warm_start=workspace.path(first.path),
     )
     report = train(

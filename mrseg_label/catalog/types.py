@@ -80,6 +80,7 @@ class JobKind(StrEnum):
     MEASURE_EFFORT = "measure_effort"  # measure the effort of an annotation, and start a round if it is due
     IMPORT_MASK = "import_mask"  # turn a mask that came with an import into an annotation
     TRAIN_ROUND = "train_round"  # run a retraining round
+    PRUNE_ROUNDS = "prune_rounds"  # remove what rounds left in nnU-Net's folders and no later round needs
     COMPARE_SCANS = "compare_scans"  # compare images of earlier versions, which have no fingerprint, with the others
 
 

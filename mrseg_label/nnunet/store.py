@@ -122,29 +122,41 @@ class CaseStore:
                 os.replace(made / f"{case}{part}", partial / f"{_NAME}{part}")
             write_digests(partial, partial / DIGESTS_FILE, [f"{_NAME}{part}" for part in PARTS])
 
-    def remove_all_but(self, keys: Collection[str]) -> int:
-        """Remove the cases that no data set uses any more, and what killed processes left.
-
-        Returns
-        -------
-        Number of cases that were removed.
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Let no process link cases.
 
         Raises
         ------
         Conflict
-            A process is linking cases just now.
+            One does just now.
         """
-        if not self.folder.is_dir():
-            return 0
-        removed = 0
+        make_folder(self.folder)
         with folder_lock(self.folder):
-            for entry in [path for group in self.folder.iterdir() if group.is_dir() for path in group.iterdir()]:
-                if entry.name not in keys:
-                    # Its digests go first: without them, what a kill leaves of it is never taken for a whole case.
-                    (entry / DIGESTS_FILE).unlink(missing_ok=True)
-                    shutil.rmtree(entry)
-                    removed += not entry.name.startswith(".")
+            yield
+
+    def remove_all_but(self, keys: Collection[str]) -> int:
+        """Remove the cases of other keys, and what killed processes left; call it :meth:`alone`.
+
+        Returns
+        -------
+        Number of cases that were removed.
+        """
+        removed = 0
+        for entry in list(self.folder.glob("??/*")):
+            if entry.name not in keys:
+                # Its digests go first: without them, what a kill leaves of it is never taken for a whole case.
+                (entry / DIGESTS_FILE).unlink(missing_ok=True)
+                shutil.rmtree(entry)
+                removed += not entry.name.startswith(".")
+        for aside in (self.folder.parent / _DAMAGED).glob("*"):
+            if aside.name not in keys:
+                shutil.rmtree(aside)
         return removed
+
+    def count(self) -> int:
+        """Count the cases."""
+        return sum(1 for _ in self.folder.glob(f"??/*/{DIGESTS_FILE}"))
 
     def _place(self, key: str) -> Path:
         return self.folder / key[:2] / key

@@ -112,6 +112,7 @@ def publish(
             ended.result = {**ended.result, **result}
             ended.progress = {"stage": "done", "fraction": 1.0}
             ended.finished_at = now()
+        enqueue(session, queue.PRUNE_ROUNDS, {}, key=queue.PRUNE_ROUNDS, priority=-1)
         session.flush()
         start_if_due(session, settings)
     log.info("round %d: mean DSC %s, current model %s; %s", row.number, ours.mean_dsc, theirs.mean_dsc, reason)

@@ -14,6 +14,7 @@ HANDLERS: dict[str, tuple[str, ...]] = {
     queue.MEASURE_EFFORT: ("mrseg_label.annotation.effort:run", "mrseg_label.rounds.trigger:run"),
     queue.IMPORT_MASK: ("mrseg_label.annotation.masks:run",),
     queue.COMPARE_SCANS: ("mrseg_label.intake.twins:run",),
+    queue.PRUNE_ROUNDS: ("mrseg_label.rounds.housekeeping:run",),
     queue.TRAIN_ROUND: ("mrseg_label.rounds.run:run",),
 }
 

@@ -32,6 +32,11 @@ def active(session: Session) -> Round | None:
     return session.scalars(query).one_or_none()
 
 
+def all_locked(session: Session) -> Sequence[Round]:
+    """Every round; until the end of the transaction none of them is changed by another one."""
+    return session.scalars(select(Round).order_by(Round.number).with_for_update()).all()
+
+
 def next_number(session: Session) -> int:
     """The number of the next round."""
     return (session.scalars(select(func.max(Round.number))).one() or 0) + 1

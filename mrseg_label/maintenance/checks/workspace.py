@@ -18,6 +18,8 @@ from mrseg_label.maintenance.checks.permissions import check_permissions, check_
 from mrseg_label.maintenance.checks.settings import check_settings
 from mrseg_label.maintenance.checks.sign_in import check_sign_in
 from mrseg_label.maintenance.sweep import sweep
+from mrseg_label.nnunet.environment import NnunetFolders
+from mrseg_label.nnunet.pruning import nnunet_usage
 from mrseg_label.text import listed
 from mrseg_label.workspace import Workspace
 
@@ -58,6 +60,7 @@ def check_workspace(
     yield check_permissions(workspace, mend=mend)
     yield from check_tls_key(workspace)
     yield _check_disk(workspace.root)
+    yield _check_training_files(workspace)
     usable, exists = True, False
     for check in check_database(workspace):
         usable = usable and check.state is not State.FAILED
@@ -77,6 +80,13 @@ def _check_disk(root: Path) -> Check:
         advice = "make room: a round needs tens of GB for preprocessed images"
         return Check("disk", State.WARNING, detail, advice)
     return Check("disk", State.OK, detail)
+
+
+def _check_training_files(workspace: Workspace) -> Check:
+    usage = nnunet_usage(NnunetFolders.under(workspace.nnunet))
+    names = listed([name.partition("_")[2] for name in usage.datasets], SHOWN_FILES) or "no round"
+    detail = f"{usage.size / 1e9:.1f} GB in {workspace.nnunet}: {names}; {usage.cases} preprocessed cases"
+    return Check("training files", State.OK, detail)
 
 
 def _check_files(workspace: Workspace, progress: Callable[[int, int], None]) -> Iterator[Check]:

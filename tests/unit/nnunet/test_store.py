@@ -130,9 +130,10 @@ def test_what_no_data_set_uses_is_removed_unless_cases_are_being_linked(tmp_path
         for key in (used, unused):
             store.add(key, make(tmp_path / "scratch", "a"), "a")
         (store.folder / used[:2] / ".left.1.partial").mkdir()  # by a process that was killed
-        with pytest.raises(Conflict):
-            store.remove_all_but({used})
-    assert store.remove_all_but({used}) == 1
+        with pytest.raises(Conflict), store.alone():
+            pass
+    with store.alone():
+        assert store.count() == 2 and store.remove_all_but({used}) == 1
+    assert store.count() == 1
     assert store.link(used, data, "a") and not store.link(unused, data, "a")
     assert [path.name for path in (store.folder / used[:2]).iterdir()] == [used]
-    assert CaseStore(tmp_path / "none").remove_all_but(set()) == 0

@@ -1,0 +1,80 @@
+"""Remove what rounds left in nnU-Net's folders and no later round needs.
+
+The model of a round is in the registry and can be trained again from its snapshot, so of an ended round nothing is kept
+for ever:
+
+- A round that is queued or running keeps everything.
+- So does one that failed or was cancelled and is newer than every finished one: a retry resumes from its checkpoints.
+- So does the newest finished round, to look at.
+- The newest finished round of each profile keeps its plans and preprocessed cases, which the next round takes over.
+- Of all others everything is removed. A preprocessed case goes with the last data set that uses it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.queries import rounds as rows
+from mrseg_label.catalog.tables import Round
+from mrseg_label.catalog.types import ENDED_ROUNDS, RoundState
+from mrseg_label.jobs import JobContext
+from mrseg_label.nnunet.environment import NnunetFolders
+from mrseg_label.nnunet.pruning import delete_set_aside, set_aside
+from mrseg_label.rounds.training import dataset_name
+
+_REMOVED = "removed-round-"
+log = logging.getLogger("mrseg_label.rounds")
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What was removed: the rounds of which anything was, and the number of preprocessed cases."""
+
+    rounds: tuple[int, ...]
+    cases: int
+
+
+def run(context: JobContext) -> None:
+    """Remove what no later round needs, as a job."""
+    pruned = prune_rounds(context.workspace)
+    with context.publish({"rounds": list(pruned.rounds), "cases": pruned.cases}):
+        pass
+
+
+def prune_rounds(workspace: OpenedWorkspace) -> Pruned:
+    """Remove what rounds left and no later round needs; killed at any moment, it can be called again."""
+    folders = NnunetFolders.under(workspace.nnunet)
+    tmp = workspace.root / "tmp"
+    removed = []
+    # Renamed within a transaction that holds the rounds, so that none of them is retried at the same moment.
+    with workspace.catalog.begin() as session:
+        rounds = rows.all_locked(session)
+        going = dict(prunable(rounds))
+        for number, keep_preprocessed in going.items():
+            if set_aside(folders, dataset_name(number), keep_preprocessed=keep_preprocessed):
+                removed.append(number)
+        for number in {*going, *(row.number for row in rounds if row.state is RoundState.DONE)}:
+            with contextlib.suppress(FileNotFoundError):
+                (tmp / f"round-{number}").rename(tmp / f"{_REMOVED}{number}-{os.urandom(4).hex()}")
+    for folder in tmp.glob(f"{_REMOVED}*"):
+        shutil.rmtree(folder, ignore_errors=True)
+    pruned = Pruned(tuple(removed), delete_set_aside(folders))
+    if removed:
+        log.info("removed what no round needs any more of the rounds %s", ", ".join(map(str, removed)))
+    return pruned
+
+
+def prunable(rounds: Sequence[Round]) -> Iterator[tuple[int, bool]]:
+    """Yield the numbers of rounds of which something can go, and whether plans and preprocessed cases stay."""
+    done = [row for row in rounds if row.state is RoundState.DONE]
+    newest = max((row.number for row in done), default=0)
+    newest_of_profile = {row.profile: row.number for row in sorted(done, key=lambda row: row.number)}
+    for row in rounds:
+        if row.state in ENDED_ROUNDS and row.number < newest:
+            yield row.number, newest_of_profile.get(row.profile) == row.number
