@@ -8,10 +8,10 @@ WORKDIR /src
 # Dependencies first, in a layer of their own: they are large and change less often than the code.
 COPY pyproject.toml uv.lock README.md LICENSE ./
 RUN --mount=type=cache,target=/root/.cache/uv \
-    uv sync --frozen --no-dev --extra postgresql --no-install-project
+    uv sync --frozen --no-dev --extra postgresql --extra dask --no-install-project
 COPY . .
 RUN --mount=type=cache,target=/root/.cache/uv \
-    uv sync --frozen --no-dev --extra postgresql --no-editable
+    uv sync --frozen --no-dev --extra postgresql --extra dask --no-editable
 
 FROM python:3.11-slim-bookworm
 # A user without rights on the host, with a fixed number so that a volume can be made writable for it.

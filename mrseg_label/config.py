@@ -86,6 +86,9 @@ class Settings(BaseSettings):
     shared_with_group: bool = Field(
         False, description="whether the group of the workspace's folder may read and write it too"
     )
+    dask_scheduler: str | None = Field(
+        None, description="address of a Dask scheduler that places trainings and drafts on other machines"
+    )
     workers: int = Field(1, ge=0, description="worker processes for drafts that serve starts, with one more for rounds")
 
     @property

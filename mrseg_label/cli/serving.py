@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mrseg_label.cli.common import HERE, WorkspaceOption, print_line
+from mrseg_label.cli.common import HERE, WorkspaceOption, opened, print_line
 
 
 def serve(
@@ -53,6 +53,15 @@ def worker(
         str | None,
         typer.Option(metavar="NAMES", help="Queues to work on, separated by commas.", show_default="all"),
     ] = None,
+    dask: Annotated[
+        bool, typer.Option("--dask", help="Join the cluster of DASK_SCHEDULER, which hands the work out.")
+    ] = False,
+    gpus: Annotated[
+        int | None, typer.Option(min=0, help="With --dask: trainings at a time.", show_default="one for each GPU")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="With --dask: worker processes at a time.", show_default="GPUs + 1")
+    ] = None,
 ) -> None:
     """Run a worker for a workspace that another machine serves; needs PostgreSQL and a shared folder."""
     from mrseg_label.catalog import Catalog
@@ -75,7 +84,39 @@ def worker(
         catalog.check_current()
     finally:
         catalog.close()
+    if dask:
+        from mrseg_label.worker.dask.node import join_workspace
+
+        join_workspace(workspace, gpus=gpus, threads=threads)
+        return
     raise typer.Exit(run_worker(workspace.root, chosen))
+
+
+def slurm(
+    folder: WorkspaceOption = HERE,
+    jobs: Annotated[int, typer.Option(min=1, help="Most jobs at a time.")] = 1,
+    gpus: Annotated[int, typer.Option(min=0, help="GPUs of a job.")] = 1,
+    cpus: Annotated[int, typer.Option(min=1, help="Cores of a job.")] = 8,
+    memory: Annotated[str, typer.Option(metavar="SIZE", help="Memory of a job.")] = "32GB",
+    time_limit: Annotated[str, typer.Option(metavar="TIME", help="Time limit of a job.")] = "1-00:00:00",
+    partition: Annotated[str | None, typer.Option(metavar="NAME", help="Slurm's partition.")] = None,
+    account: Annotated[str | None, typer.Option(metavar="NAME", help="Slurm's account.")] = None,
+    sbatch: Annotated[list[str] | None, typer.Option(metavar="OPTION", help="Further option of sbatch.")] = None,
+    print_script: Annotated[bool, typer.Option("--print", help="Print the script of a job, and submit none.")] = False,
+) -> None:
+    """Run the scheduler of DASK_SCHEDULER here, with as many Slurm jobs as there are rounds to train."""
+    from mrseg_label.maintenance.checks.settings import require_settings
+    from mrseg_label.worker.dask import slurm as service
+    from mrseg_label.workspace import Workspace
+
+    options = service.SlurmJobs(jobs, time_limit, gpus, cpus, memory, partition, account, tuple(sbatch or ()))
+    if print_script:
+        print_line(service.job_script(Workspace.open(folder), options))
+        return
+    with opened(folder) as workspace:
+        for warning in require_settings(workspace, computes=False):
+            typer.echo(f"warning: {warning}", err=True)
+        service.run_on_slurm(workspace, options)
 
 
 def register(app: typer.Typer) -> None:
@@ -83,3 +124,4 @@ def register(app: typer.Typer) -> None:
     app.command("serve")(serve)
     app.command("health")(health)
     app.command("worker")(worker)
+    app.command("slurm")(slurm)

@@ -25,6 +25,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Run the jobs of a workspace")
     parser.add_argument("--workspace", type=Path, required=True)
     parser.add_argument("--queues", default=",".join(QUEUES))
+    parser.add_argument(
+        "--until-idle", type=float, metavar="SECONDS", help="end when there has been no job for so many seconds"
+    )
     parser.add_argument("--with-parent", action="store_true", help="end when standard input closes")
     arguments = parser.parse_args()
     lead_group()
@@ -41,7 +44,10 @@ def main() -> None:
         requeue_of_dead_local_workers(opened.catalog)
         worker = Worker(opened, arguments.queues.split(","))
         ending.attach(worker)
-        worker.run()
+        if arguments.until_idle is None:
+            worker.run()
+        else:
+            worker.run_until_idle(arguments.until_idle)
     opened.close()
 
 

@@ -10,18 +10,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries.jobs import cancel_requested
 from mrseg_label.errors import Cancelled, InvalidInput, LeaseLost, MachineFailure, MrsegError, NoPermission
 from mrseg_label.failures import explain_in
 from mrseg_label.jobs import Claim, JobContext, claim, give_back
-from mrseg_label.jobs.claim import GIVE_UP_SECONDS, RENEW_SECONDS
-from mrseg_label.processes import kill_own_group
 from mrseg_label.worker.handlers import handlers_of
+from mrseg_label.worker.lease import kept_lease
 
 log = logging.getLogger("mrseg_label.worker")
 IDLE_SECONDS = 0.3
 MAX_PAUSE_SECONDS = 30.0
-CANCEL_POLL_SECONDS = 0.5
 MAX_ERROR_LENGTH = 8000
 
 
@@ -56,6 +53,23 @@ class Worker:
             if not worked:
                 self.stopping.wait(pause)
 
+    def run_until_idle(self, idle_seconds: float) -> None:
+        """Work until there has been no job for so many seconds, or :attr:`stopping` is set.
+
+        Raises
+        ------
+        MachineFailure
+            The database does not answer or cannot be written.
+        """
+        idle_since = time.monotonic()
+        while not self.stopping.is_set():
+            if self.run_one():
+                idle_since = time.monotonic()
+            elif time.monotonic() - idle_since >= idle_seconds:
+                return
+            else:
+                self.stopping.wait(IDLE_SECONDS)
+
     def run_one(self) -> bool:
         """Run one job if there is one; returns whether there was."""
         with self._claiming:
@@ -63,17 +77,12 @@ class Worker:
         if claimed is None:
             return False
         context = JobContext(self.workspace, claimed, self.state)
-        done = threading.Event()
-        renewal = threading.Thread(target=self._renew_until, args=(done, context), name="lease-renewal", daemon=True)
-        renewal.start()
         started = time.monotonic()
         try:
-            self._run_job(context)
+            with kept_lease(context):
+                self._run_job(context)
         except LeaseLost as error:
             log.warning("%s", error)
-        finally:
-            done.set()
-            renewal.join()
         log.info("%s %s: %.1f s", claimed.kind, claimed.job_id, time.monotonic() - started)
         return True
 
@@ -116,37 +125,3 @@ class Worker:
         with catalog.begin() as session:
             # Bad input stays bad; anything else may have been temporary.
             claimed.fail(catalog, session, text[-MAX_ERROR_LENGTH:], retry=not bad_input)
-
-    def _renew_until(self, done: threading.Event, context: JobContext) -> None:
-        """Renew the lease and watch for a cancel, until the job is done.
-
-        A lease that cannot be renewed expires, and another worker then takes the job: before that happens, this
-        process group is killed.
-        """
-        renewed = time.monotonic()
-        next_renewal = renewed + RENEW_SECONDS
-        while not done.wait(CANCEL_POLL_SECONDS):
-            try:
-                if time.monotonic() >= next_renewal:
-                    cancel = context.claim.renew(context.catalog)
-                    renewed = time.monotonic()
-                    next_renewal = renewed + RENEW_SECONDS
-                else:
-                    with context.catalog.read() as session:
-                        cancel = cancel_requested(session, context.claim.job_id)
-            except LeaseLost:
-                if not done.is_set():
-                    context.lost.set()
-                return
-            except MrsegError as error:
-                log.warning("%s", error)
-                if time.monotonic() - renewed > GIVE_UP_SECONDS:
-                    log.error(
-                        "job %s could not be renewed for %d s; this worker ends, and another takes the job",
-                        context.claim.job_id,
-                        GIVE_UP_SECONDS,
-                    )
-                    kill_own_group()
-                continue
-            if cancel:
-                context.cancel.set()

@@ -25,17 +25,29 @@ STOP_SECONDS = 10.0
 
 
 def start_worker(
-    root: Path, queues: Sequence[str], *, output: IO[bytes] | None = None, environment: Mapping[str, str] | None = None
+    root: Path,
+    queues: Sequence[str],
+    *options: str,
+    output: IO[bytes] | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start a worker process for the workspace in ``root`` that ends with this process."""
+    """Start a worker process for the workspace in ``root`` that ends with this process; ``options`` are its own."""
     command = [sys.executable, "-m", "mrseg_label.worker", "--workspace", str(root)]
-    command += ["--queues", ",".join(queues), "--with-parent"]
+    command += ["--queues", ",".join(queues), "--with-parent", *options]
+    return start_child(command, stdout=output, stderr=output, environment=environment)
+
+
+def start_placer(
+    root: Path, *, output: IO[bytes] | None = None, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start the process that has the workers of DASK_SCHEDULER work for a workspace; it ends with this process."""
+    command = [sys.executable, "-m", "mrseg_label.worker.dask.placer", "--workspace", str(root)]
     return start_child(command, stdout=output, stderr=output, environment=environment)
 
 
 @dataclass
 class _Slot:
-    """A worker process that is kept running."""
+    """A process that is kept running: a worker, or the placer, which has no queues of its own."""
 
     name: str
     queues: tuple[str, ...]
@@ -53,7 +65,9 @@ class WorkerPool:
         count = workspace.settings.workers
         # Drafts and light work share a process (light jobs have the higher priority); training has its own.
         self._slots = [_Slot(f"drafts-{index}", (LIGHT, DRAFTS)) for index in range(count)]
-        if count:
+        if workspace.settings.dask_scheduler is not None:
+            self._slots.append(_Slot("placer", ()))  # rounds are trained where the GPUs are
+        elif count:
             self._slots.append(_Slot("rounds", (ROUNDS,)))
         self._stopping = threading.Event()
         self._ending = threading.Lock()
@@ -100,7 +114,12 @@ class WorkerPool:
             # Threads that spin while they wait take the cores from the drafts or the training beside them.
             environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
             with self._log_path(slot).open("ab") as output:
-                slot.process = start_worker(self._workspace.root, slot.queues, output=output, environment=environment)
+                if slot.queues:
+                    slot.process = start_worker(
+                        self._workspace.root, slot.queues, output=output, environment=environment
+                    )
+                else:
+                    slot.process = start_placer(self._workspace.root, output=output, environment=environment)
 
     def _log_path(self, slot: _Slot) -> Path:
         return self._workspace.logs / f"worker-{slot.name}.log"

@@ -36,6 +36,12 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
+def descendants_of(pid: int) -> list[int]:
+    """Ids of the running children of a process, and of theirs."""
+    children = children_of(pid)
+    return children + [other for child in children for other in descendants_of(child)]
+
+
 def umask_of(pid: int) -> str:
     """The umask of a process, as the system writes it."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()

@@ -211,6 +211,14 @@ EFFECTS: dict[str, tuple[See, dict[str, object]]] = {
         {"": "", 'TOTALSEG_WEIGHTS_PATH = "/nowhere"': "/nowhere"},
     ),
     "shared_with_group": (group_reads, {"": False, "SHARED_WITH_GROUP = true": True}),
+    "dask_scheduler": (
+        lambda w: ([slot.name for slot in WorkerPool(w)._slots], problem(lambda: require_settings(w, computes=False))),
+        {
+            "WORKERS = 0": ([], ""),
+            'WORKERS = 0\nDASK_SCHEDULER = "tcp://10.0.0.5:8786"': "(['placer'], 'DASK_SCHEDULER is set, but the database on",
+            'DASK_SCHEDULER = "10.0.0.5"': "(['drafts-0', 'placer'], \"DASK_SCHEDULER is '10.0.0.5'; write the address",
+        },
+    ),
     "workers": (
         lambda w: [slot.name for slot in WorkerPool(w)._slots],
         {"WORKERS = 0": [], "WORKERS = 2": ["drafts-0", "drafts-1", "rounds"]},

@@ -100,6 +100,15 @@ def next_claimable(session: Session, queues: Sequence[str], moment: datetime) ->
     return session.scalars(query).one_or_none()
 
 
+def claimable(session: Session, moment: datetime) -> dict[str, int]:
+    """How many jobs of each queue a worker could claim now, with those whose worker has lost its lease."""
+    due: ColumnElement[bool] = or_(Job.not_before.is_(None), Job.not_before <= moment)
+    waiting = and_(Job.state == JobState.QUEUED, ~Job.cancel_requested, due)
+    expired = and_(Job.state == JobState.RUNNING, Job.lease_expires_at < moment)
+    query = select(Job.queue, func.count()).where(or_(waiting, expired)).group_by(Job.queue)
+    return dict(session.execute(query).all())
+
+
 def put_aside(session: Session, kind: str, key: str) -> Job | None:
     """The job of that kind and key that was put aside because its process died too often, if there is one."""
     query = select(Job).where(Job.kind == kind, Job.key == key, is_put_aside())

@@ -13,6 +13,7 @@ from contextlib import suppress
 from difflib import get_close_matches
 
 from mrseg_label.accounts.oidc.settings import check_sign_in_settings
+from mrseg_label.cluster import check_address, check_shared_database, is_open_to_the_network
 from mrseg_label.config import Settings, tls_files, trusted_proxies
 from mrseg_label.errors import ConfigurationError, MrsegError, Unavailable
 from mrseg_label.maintenance.checks.check import Check, State
@@ -68,6 +69,7 @@ def check_settings(workspace: Workspace, *, computes: bool = True) -> Iterator[C
         ("OIDC_ISSUER", lambda: check_sign_in_settings(settings)),
         ("DEVICE", lambda: _check_device(settings.device, computes=computes)),
         ("WEIGHTS_PATH", lambda: _check_weights_path(settings)),
+        ("DASK_SCHEDULER", lambda: _check_dask(workspace)),
     ]
     found = [check for name, run in checks for check in _check(run, name)]
     found += [Check("settings", State.WARNING, text) for text in _contradictions(settings)]
@@ -98,7 +100,7 @@ def _check_device(name: str, *, computes: bool) -> None:
     kind, number = parse_device(name)
     if kind != "cuda" or not computes:
         return
-    count = _count_gpus()
+    count = count_gpus()
     if count <= (number or 0):
         raise ConfigurationError(
             f"DEVICE is {name!r}, but this machine has {count or 'no'} GPU{'' if count == 1 else 's'} that torch can use; "
@@ -106,7 +108,7 @@ def _check_device(name: str, *, computes: bool) -> None:
         )
 
 
-def _count_gpus() -> int:
+def count_gpus() -> int:
     """Count the GPUs; torch, which takes seconds to load, is asked only where no driver answers."""
     tool = shutil.which("nvidia-smi")
     listed = _output([tool, "--list-gpus"]) if tool else None
@@ -138,6 +140,12 @@ def _check_weights_path(settings: Settings) -> None:
         raise ConfigurationError(f"WEIGHTS_PATH is {path}, but {error}") from error
 
 
+def _check_dask(workspace: Workspace) -> None:
+    if workspace.settings.dask_scheduler is not None:
+        check_address(workspace.settings.dask_scheduler)
+        check_shared_database(workspace.database_url)
+
+
 def _check_totalsegmentator(settings: Settings) -> None:
     find_weights(settings.totalseg_weights_path)
 
@@ -154,6 +162,12 @@ def _contradictions(settings: Settings) -> Iterator[str]:
         yield (
             f"TRAINING_PROFILE is {settings.training_profile} and DEVICE is cpu: a round would take days to months; set "
             'TRAINING_PROFILE = "tiny", or DEVICE to a GPU'
+        )
+    if settings.dask_scheduler is not None and is_open_to_the_network(settings.dask_scheduler):
+        yield (
+            f"DASK_SCHEDULER is {settings.dask_scheduler}: whoever reaches the ports of Dask on these machines can run "
+            "programs there and read the workspace; let a firewall keep all others out, or use tls:// with certificates "
+            "(docs/several-machines.md)"
         )
     with suppress(ConfigurationError):  # it is reported by itself
         yield from (f"BOOTSTRAP_SOURCES names the sequence {text}" for text in _check_sources(settings))

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.cluster import usable_address
 from mrseg_label.config import CONFIG_FILE
 from mrseg_label.errors import MrsegError
 from mrseg_label.maintenance.backup import verify_files
 from mrseg_label.maintenance.checks.check import Check, State
+from mrseg_label.maintenance.checks.dask import check_dask
 from mrseg_label.maintenance.checks.database import check_database
 from mrseg_label.maintenance.checks.installation import check_weights
 from mrseg_label.maintenance.checks.permissions import check_permissions, check_tls_key
@@ -68,6 +70,9 @@ def check_workspace(
         yield check
     if exists:
         yield check_sign_in(workspace)
+    address = workspace.settings.dask_scheduler
+    if address is not None and usable_address(address):
+        yield check_dask(workspace, address)
     if verify and usable:
         yield from _check_files(workspace, progress)
 

@@ -56,7 +56,7 @@ def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
             yield (*path, name), command
 
 
-WITHOUT_REPORT = {("serve",), ("worker",), ("health",)} | {
+WITHOUT_REPORT = {("serve",), ("worker",), ("slurm",), ("health",)} | {
     ("users", name) for name in ("disable", "enable", "password", "role", "sign-out", "revoke")
 }  # what they print is one sentence
 
