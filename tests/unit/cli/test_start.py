@@ -71,6 +71,7 @@ LIGHT: dict[str, tuple[str, ...]] = {
     "rounds retry": ("1",),
     "rounds show": ("1",),
     "rounds start": (),
+    "slurm": (),
     "status": (),
     "upgrade": (),
     "users add": ("ada", "--role", "service"),
