@@ -34,6 +34,14 @@ from mrseg_label.private import create
 
 WRITES = "mrseg_writes"
 BUSY_SECONDS = 30
+# Where the network is cut, the system alone would let a question wait for a quarter of an hour (parameters of libpq).
+NETWORK_PATIENCE = {
+    "connect_timeout": 10,  # seconds
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,  # milliseconds
+}
 
 
 class Catalog:
@@ -138,7 +146,8 @@ def _engine(url: str | URL) -> Engine:
     if parsed.get_backend_name() != "sqlite":
         if parsed.drivername == "postgresql":
             parsed = parsed.set(drivername="postgresql+psycopg")
-        return create_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=20, **common)
+        patience = {key: value for key, value in NETWORK_PATIENCE.items() if key not in parsed.query}
+        return create_engine(parsed, pool_pre_ping=True, pool_size=10, max_overflow=20, connect_args=patience, **common)
     if parsed.database and parsed.database != ":memory:":
         make_folder(Path(parsed.database).parent)
         create(Path(parsed.database))  # SQLite gives the files beside it the permissions of this one

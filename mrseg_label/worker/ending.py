@@ -75,7 +75,10 @@ class Ending:
             if not ready:
                 self._end_now()
             for source in ready:
-                told = os.read(source, 4096)
+                try:
+                    told = os.read(source, 4096)
+                except OSError:  # the process ends by itself, and has closed the pipe of its signals
+                    return
                 if source == _PARENT and not told:
                     kill_own_group()
                 elif source == _PARENT:

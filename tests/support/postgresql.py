@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,8 +24,14 @@ def program(name: str) -> str | None:
 
 
 @contextmanager
-def temporary_server(folder: Path) -> Iterator[str]:
-    """Start a server that listens only on a socket in ``folder``; yields its URL with %s for a database's name."""
+def temporary_server(folder: Path, prefix: Sequence[str] = (), address: str = "") -> Iterator[str]:
+    """Start a server that listens on a socket in ``folder``; yields its URL with %s for a database's name.
+
+    Parameters
+    ----------
+    prefix : words before the command of the server, which may have it run elsewhere.
+    address : network address to listen on as well, where everybody in the network of /24 is trusted.
+    """
     initdb, postgres = program("initdb"), program("postgres")
     assert initdb and postgres
     # The server refuses to run as root.
@@ -41,10 +48,14 @@ def temporary_server(folder: Path) -> Iterator[str]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    options = ["-k", str(folder), "-c", "listen_addresses=", "-c", "fsync=off"]
+    if address:
+        with (data / "pg_hba.conf").open("a") as rules:
+            rules.write(f"host all all {address}/24 trust\n")
+    # Not by Popen's own argument: the words before the command may need the rights that are given up here.
+    as_user = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"] if user else []
+    options = ["-k", str(folder), "-c", f"listen_addresses={address}", "-c", "fsync=off"]
     server = subprocess.Popen(
-        [str(postgres), "-D", str(data), *options],
-        user=user,
+        [*prefix, *as_user, str(postgres), "-D", str(data), *options],
         cwd=folder,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -61,7 +72,7 @@ def temporary_server(folder: Path) -> Iterator[str]:
                 time.sleep(0.1)
         yield f"postgresql://{USER}@/%s?host={folder}"
     finally:
-        server.terminate()
+        server.send_signal(signal.SIGINT)  # without waiting for clients, which may hang
         server.wait(60)
 
 

@@ -179,7 +179,8 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s", stream=sys.stderr)
     import distributed  # noqa: F401 - it sets the levels of its loggers
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # a lost scheduler is reported here, in one line
+    for name in ("distributed", "distributed.client"):  # a lost scheduler is reported here, in one line
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     workspace = open_workspace(arguments.workspace)
     address = workspace.settings.dask_scheduler or ""
     check_address(address)
