@@ -3,16 +3,14 @@
     uv run python -m benchmarks.studies.filling --folder DIR [--seeds 3]
 
 The readers of half of the training participants removed the muscles from the list. Their voxels are then background
-(``as background``, what a plain nnU-Net data set says), from a bad draft with muscles in the wrong place (``bad draft``), not
-in the loss with the whole background of these cases (``background ignored``) or with the place where muscles may be
-(``place ignored``, what a round does as long as no model knows the muscles well), or from the draft of the model that learned
-from the other half (``filled anew``, what the next round does).
+(``as background``, what a plain nnU-Net data set says), from the draft that was corrected, with muscles in the wrong place
+(``bad draft``), from that of a model that knows them well (``good draft``), not in the loss with the place where muscles may
+be (``place ignored``), or with the whole background of these cases (``background ignored``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +18,10 @@ from scipy import ndimage
 
 from benchmarks.studies.cohort import Case
 from benchmarks.studies.comparison import run_study
-from benchmarks.studies.study import Study, Variant
+from benchmarks.studies.study import LabelEdit, Study, Variant
 from mrseg_label.imaging import reorient
 from mrseg_label.labels import LabelScheme
-from mrseg_label.rounds.possible_places import Box, body_box, possible_place, relative_boxes
+from mrseg_label.rounds.possible_places import body_box, occupancies, possible_place
 from mrseg_label.segments.files import read_label_map
 
 SCHEME = LabelScheme.default()
@@ -31,6 +29,7 @@ MUSCLES = [one for one in SCHEME if any(word in one.name for word in ("muscle", 
 IDS = [structure.id for structure in MUSCLES]
 IGNORE = len(SCHEME) + 1
 SHIFT_MM = (14.0, 10.0, 0.0)
+SHIFTS = {"bad draft": 1.0, "good draft": 0.3}
 
 
 def prepare(study: Study) -> Sequence[Variant]:
@@ -39,7 +38,7 @@ def prepare(study: Study) -> Sequence[Variant]:
     people = sorted({case.participant for case in cohort.training})
     without = set(people[1::2])
     incomplete = [case.name for case in cohort.training if case.participant in without]
-    boxes = _boxes([case for case in cohort.training if case.participant not in without])
+    occupied = _occupied([case for case in cohort.training if case.participant not in without])
 
     def as_background(case: Case, truth: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return np.where(np.isin(truth, IDS), 0, truth) if case.participant in without else truth
@@ -50,72 +49,61 @@ def prepare(study: Study) -> Sequence[Variant]:
             _, geometry = read_label_map(case.truth)
             body = body_box(case.image)
             for label in IDS:
-                if found := boxes.get((case.station, label)):
+                if found := occupied.get((case.station, label)):
                     place = possible_place(found, geometry, body)
                     labels = np.where(place & (labels == 0), np.uint8(IGNORE), labels)
         return labels
 
-    def bad_draft(case: Case, truth: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        labels = as_background(case, truth)
+    drafts = {name: _moved_muscles(without, as_background, share) for name, share in SHIFTS.items()}
+    for name, edit in drafts.items():
+        print(
+            f"DSC of the muscles of the {name} against the truth: {_dsc(cohort.training, without, edit):.2f}",
+            flush=True,
+        )
+    held_out = cohort.held_out
+    placed = study.dataset("place_near", cohort.training, place_ignored, partly_ignored=incomplete)
+    whole = study.dataset("background_ignored", cohort.training, as_background, background_unknown=incomplete)
+    return [
+        Variant("as background", study.dataset("as_background", cohort.training, as_background), held_out),
+        *(
+            Variant(name, study.dataset(name.replace(" ", "_"), cohort.training, drafts[name]), held_out)
+            for name in drafts
+        ),
+        Variant("place ignored", placed, held_out),
+        Variant("background ignored", whole, held_out),
+    ]
+
+
+def _moved_muscles(without: set[str], incomplete: LabelEdit, share: float) -> LabelEdit:
+    """A draft whose muscles lie a share of ``SHIFT_MM`` beside the true ones, for those who did not annotate them."""
+
+    def edit(case: Case, truth: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        labels = incomplete(case, truth)
         if case.participant in without:
             _, geometry = read_label_map(case.truth)
             view, grid = reorient(np.where(np.isin(truth, IDS), truth, 0), geometry)
-            steps = [round(mm / spacing) for mm, spacing in zip(SHIFT_MM, grid.spacing_mm, strict=True)]
+            steps = [round(share * mm / spacing) for mm, spacing in zip(SHIFT_MM, grid.spacing_mm, strict=True)]
             moved = np.zeros_like(labels)
             reorient(moved, geometry)[0][...] = ndimage.shift(view, steps, order=0, prefilter=False)
             labels = np.where((labels == 0) & (moved > 0), moved, labels)
         return labels
 
-    placed = study.dataset("place_ignored", cohort.training, place_ignored, partly_ignored=incomplete)
-    first = study.train(placed, "filling_place ignored", 0)
-    drafts = _drafts(first, [case for case in cohort.training if case.participant in without])
-
-    def filled_anew(case: Case, truth: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        labels = as_background(case, truth)
-        if case.participant in without:
-            draft = drafts[case.participant, case.station]
-            labels = np.where((labels == 0) & np.isin(draft, IDS), draft, labels)
-        return labels
-
-    for name, edit in (("bad draft", bad_draft), ("filled anew", filled_anew)):
-        print(f"DSC of the muscles of {name} against the truth: {_dsc(cohort.training, without, edit):.2f}", flush=True)
-    return [
-        Variant("as background", study.dataset("as_background", cohort.training, as_background), cohort.held_out),
-        Variant("bad draft", study.dataset("bad_draft", cohort.training, bad_draft), cohort.held_out),
-        Variant("place ignored", placed, cohort.held_out),
-        Variant("filled anew", study.dataset("filled_anew", cohort.training, filled_anew), cohort.held_out),
-        Variant(
-            "background ignored",
-            study.dataset("background_ignored", cohort.training, as_background, background_unknown=incomplete),
-            cohort.held_out,
-        ),
-    ]
+    return edit
 
 
-def _boxes(cases: Sequence[Case]) -> dict[tuple[str, int], list[Box]]:
-    found: dict[tuple[str, int], list[Box]] = {}
+def _occupied(cases: Sequence[Case]) -> dict[tuple[str, int], list[NDArray[np.bool_]]]:
+    found: dict[tuple[str, int], list[NDArray[np.bool_]]] = {}
     for case in {(case.participant, case.station): case for case in cases}.values():
         truth, geometry = read_label_map(case.truth)
-        for label, box in relative_boxes(truth, geometry, body_box(case.image), IDS).items():
-            found.setdefault((case.station, label), []).append(box)
+        for label, grid in occupancies(truth, geometry, body_box(case.image), IDS).items():
+            found.setdefault((case.station, label), []).append(grid)
     return found
 
 
-def _drafts(model: Path, cases: Sequence[Case]) -> dict[tuple[str, str], NDArray[np.uint8]]:
-    """Drafts of the first channel of each acquisition."""
-    from mrseg_label.nnunet.predict import Predictor
-
-    predictor = Predictor(model, "cpu", threads=1)
-    primary: dict[tuple[str, str], Case] = {}
-    for case in cases:
-        primary.setdefault((case.participant, case.station), case)
-    return {key: predictor.segment(case.image) for key, case in primary.items()}
-
-
-def _dsc(cases: Sequence[Case], without: set[str], edit: object) -> float:
+def _dsc(cases: Sequence[Case], without: set[str], edit: LabelEdit) -> float:
     values = []
     for case in cases:
-        if case.participant not in without or not callable(edit):
+        if case.participant not in without:
             continue
         truth, _ = read_label_map(case.truth)
         labels = edit(case, truth.copy())

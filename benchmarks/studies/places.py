@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.studies.cohort import make_cohort
 from mrseg_label.labels import LabelScheme
-from mrseg_label.rounds.possible_places import FEWEST_PLACED, Box, body_box, possible_place, relative_boxes
+from mrseg_label.rounds.possible_places import FEWEST_PLACED, body_box, occupancies, possible_place
 from mrseg_label.segments.files import read_label_map
 
 
@@ -35,11 +35,11 @@ def main() -> None:
         cases = cohort.training
         bodies = [body_box(case.image) for case in cases]
         maps = [read_label_map(case.truth) for case in cases]
-        boxes = [relative_boxes(*one, body, labels) for one, body in zip(maps, bodies, strict=True)]
+        occupied = [occupancies(*one, body, labels) for one, body in zip(maps, bodies, strict=True)]
         for number, (label_map, geometry) in enumerate(maps):
-            for label in boxes[number]:
-                following = [boxes[(number + step) % len(cases)].get(label) for step in range(1, len(cases))]
-                found: list[Box] = [box for box in following if box is not None][:FEWEST_PLACED]
+            for label in occupied[number]:
+                following = [occupied[(number + step) % len(cases)].get(label) for step in range(1, len(cases))]
+                found = [one for one in following if one is not None][:FEWEST_PLACED]
                 if len(found) < FEWEST_PLACED:
                     continue
                 place = possible_place(found, geometry, bodies[number])

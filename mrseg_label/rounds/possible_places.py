@@ -1,8 +1,8 @@
 """Where a structure that nobody annotated may lie in a case, so that no more than that place is kept from training.
 
 A structure that was not annotated and that no good draft shows is not absent. Its possible place follows from other
-cases of the same station: in each case that has the structure, drawn or filled, its bounding box is taken relative to
-that of the body; the place is the hull of these boxes, with a margin of :data:`MARGIN_MM`. With fewer than
+cases of the same station: the voxels of each case that has the structure, drawn or filled, are taken relative to the
+bounding box of the body; the place is where any of them has it, and :data:`MARGIN_MM` around. With fewer than
 :data:`FEWEST_PLACED` such participants, and in a case of unknown station, the structure may be anywhere. Where readers
 judged it in :data:`FEWEST_JUDGED` participants of the station or more, and no case of the station has it, it is taken
 to be absent.
@@ -24,7 +24,10 @@ from mrseg_label.imaging import Geometry, load_image, reorient
 
 FEWEST_PLACED = 3
 FEWEST_JUDGED = 5
-MARGIN_MM = 30.0
+MARGIN_MM = 20.0
+_CELL = 0.025  # of the extent of the body; about a centimetre
+_AROUND = 0.15  # of the extent of the body, on either side of it
+_CELLS = round((1 + 2 * _AROUND) / _CELL)
 _SAMPLE_MM = 5.0  # fine enough for the box of a body
 _AIR_HU = -400.0
 
@@ -66,49 +69,65 @@ def body_box(image: Path) -> Box:
     return box
 
 
-def relative_boxes(label_map: NDArray[Any], geometry: Geometry, body: Box, labels: Sequence[int]) -> dict[int, Box]:
-    """Find the bounding boxes of structures relative to that of the body: 0 and 1 are its ends.
+def occupancies(
+    label_map: NDArray[Any], geometry: Geometry, body: Box, labels: Sequence[int]
+) -> dict[int, NDArray[np.bool_]]:
+    """Find the cells of a grid over the body in which structures have a voxel.
 
     Parameters
     ----------
     label_map : (X, Y, Z), on the grid of ``geometry``.
+    body : as :func:`body_box` gives it.
     labels : label ids to look for.
 
     Returns
     -------
-    By label id, for those that have a voxel.
+    (52, 52, 52) bool in RAS by label id, for those that have a voxel. The body takes the cells 6 to 45.
     """
     labels_ras, _ = reorient(label_map, geometry)
-    extent = np.maximum(body[1] - body[0], 1)
+    cells = _cells(labels_ras.shape, body)
     found = {}
     for label in labels:
-        inside = labels_ras == label
-        if inside.any():
-            found[label] = (_box_of(inside) - body[0]) / extent
+        where = np.nonzero(labels_ras == label)
+        if len(where[0]):
+            grid = np.zeros((_CELLS,) * 3, dtype=bool)
+            grid[tuple(cells[axis][where[axis]] for axis in range(3))] = True
+            found[label] = grid
     return found
 
 
-def possible_place(boxes: Sequence[Box], geometry: Geometry, body: Box) -> NDArray[np.bool_]:
+def possible_place(found: Sequence[NDArray[np.bool_]], geometry: Geometry, body: Box) -> NDArray[np.bool_]:
     """Mark the voxels of a case where a structure may lie.
 
     Parameters
     ----------
-    boxes : of the structure in other cases, relative to the body.
+    found : occupancies of the structure in other cases.
     geometry : grid of the case.
-    body : box of the body in this case, as :func:`body_box` gives it.
+    body : box of the body in this case.
 
     Returns
     -------
     (X, Y, Z) bool on the grid of ``geometry``.
     """
+    from scipy import ndimage
+
     place = np.zeros(geometry.shape, dtype=bool)
     view, grid = reorient(place, geometry)
-    margin = MARGIN_MM / np.array(grid.spacing_mm)
-    low = np.min([box[0] for box in boxes], axis=0) * (body[1] - body[0]) + body[0] - margin
-    high = np.max([box[1] for box in boxes], axis=0) * (body[1] - body[0]) + body[0] + margin
-    ends = zip(np.floor(low).astype(int), np.ceil(high).astype(int), strict=True)
-    view[tuple(slice(max(0, start), max(0, end)) for start, end in ends)] = True
+    cell_mm = np.maximum(body[1] - body[0], 1) * grid.spacing_mm * _CELL
+    near = ndimage.distance_transform_edt(~np.any(found, axis=0), sampling=cell_mm) <= MARGIN_MM
+    view[...] = near[np.ix_(*_cells(view.shape, body))]
     return place
+
+
+def _cells(shape: Sequence[int], body: Box) -> list[NDArray[np.intp]]:
+    """Cell of each voxel along each axis; what lies outside of the grid belongs to its outermost cells."""
+    extent = np.maximum(body[1] - body[0], 1)
+    return [
+        np.clip(
+            ((np.arange(shape[axis]) + 0.5 - body[0, axis]) / extent[axis] + _AROUND) // _CELL, 0, _CELLS - 1
+        ).astype(np.intp)
+        for axis in range(3)
+    ]
 
 
 def _box_of(inside: NDArray[np.bool_]) -> Box:

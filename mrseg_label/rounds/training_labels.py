@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.queries import acquisitions
@@ -26,7 +27,7 @@ from mrseg_label.errors import InvalidInput, MrsegError, StoredFileError
 from mrseg_label.imaging import write_nifti
 from mrseg_label.rounds.filling import FILLED_KEY, TRAINED_STRUCTURES_KEY, FilledMask, fill_not_annotated
 from mrseg_label.rounds.filling_choice import FillingPlan, choose_drafts, filling_models
-from mrseg_label.rounds.possible_places import Box, Occurrence, body_box, possible_place, relative_boxes
+from mrseg_label.rounds.possible_places import Box, Occurrence, body_box, occupancies, possible_place
 from mrseg_label.segments.files import read_label_map
 from mrseg_label.workspace import Workspace
 
@@ -173,7 +174,7 @@ class _Case:
 
 
 class _Places:
-    """The possible places of structures, from all cases of a data set. A box is computed when it is first needed."""
+    """The possible places of structures, from all cases of a data set. They are found when they are first needed."""
 
     def __init__(self, workspace: Workspace, session: Session, cases: Sequence[_Case]) -> None:
         self.workspace = workspace
@@ -181,7 +182,7 @@ class _Places:
         self.cases = cases
         self.occurrences: dict[tuple[str, str], Occurrence] = {}
         self._bodies: dict[str, Box | None] = {}
-        self._boxes: dict[tuple[str, str], list[Box]] = {}
+        self._found: dict[tuple[str, str], list[NDArray[np.bool_]]] = {}
         for case in cases:
             person = case.acquisition.participant.code
             for name in case.annotation.judged:
@@ -214,7 +215,7 @@ class _Places:
         assert body is not None
         label_map, geometry = read_label_map(case.mask.path)
         for name in names:
-            place = possible_place(self._boxes_of(case.acquisition.station, name), geometry, body)
+            place = possible_place(self._found_at(case.acquisition.station, name), geometry, body)
             label_map = np.where(place & (label_map == 0), np.uint8(len(self.workspace.scheme) + 1), label_map)
         target = folder / f"{case.annotation.id}.nii.gz"
         write_nifti(target, label_map, geometry)
@@ -223,9 +224,9 @@ class _Places:
     def _occurrence(self, case: _Case, name: str) -> Occurrence:
         return self.occurrences.setdefault((case.acquisition.station, name), Occurrence())
 
-    def _boxes_of(self, station: str, name: str) -> list[Box]:
-        """Boxes of a structure in the cases of a station; those of all structures are found in one go."""
-        if (station, name) not in self._boxes:
+    def _found_at(self, station: str, name: str) -> list[NDArray[np.bool_]]:
+        """Where the cases of a station have a structure; all structures are looked for in one go."""
+        if (station, name) not in self._found:
             scheme = self.workspace.scheme
             for case in self.cases:
                 body = self._body(case) if case.acquisition.station == station else None
@@ -233,9 +234,9 @@ class _Places:
                     continue
                 label_map, geometry = read_label_map(case.mask.path)
                 labels = [scheme[present].id for present in case.present]
-                for label, box in relative_boxes(label_map, geometry, body, labels).items():
-                    self._boxes.setdefault((station, scheme.names[label - 1]), []).append(box)
-        return self._boxes.get((station, name), [])
+                for label, occupied in occupancies(label_map, geometry, body, labels).items():
+                    self._found.setdefault((station, scheme.names[label - 1]), []).append(occupied)
+        return self._found.get((station, name), [])
 
     def _body(self, case: _Case) -> Box | None:
         """Box of the body in a case; None where its image cannot be read."""
