@@ -89,6 +89,9 @@ class Settings(BaseSettings):
     dask_scheduler: str | None = Field(
         None, description="address of a Dask scheduler that places trainings and drafts on other machines"
     )
+    stall_minutes: float = Field(
+        30.0, gt=0, description="minutes without progress after which a training or a draft is ended and tried again"
+    )
     workers: int = Field(1, ge=0, description="worker processes for drafts that serve starts, with one more for rounds")
 
     @property

@@ -103,6 +103,14 @@ class NoPermission(MachineFailure):
     """The operating system does not let this user read or write a file; waiting does not help."""
 
 
+class Stalled(MrsegError):
+    """Work was ended because it made no progress for too long."""
+
+
+class OutOfMemory(MrsegError):
+    """The memory of the machine or of its GPU does not suffice, not even with smaller settings."""
+
+
 class ConfigurationError(MrsegError):
     """The workspace or its settings cannot be used."""
 
@@ -123,3 +131,7 @@ class Cancelled(MrsegError):
 
 class LeaseLost(MrsegError):
     """The job is no longer leased to this worker."""
+
+
+# What fails again however often it is tried; only an admin can do something about it.
+FINAL_ERRORS = (InvalidInput, OutOfMemory)

@@ -157,6 +157,38 @@ def session_members(leader: int) -> list[int]:
     return found
 
 
+def kill_descendants(ancestor: int) -> None:
+    """Kill the children of a process, theirs and so on, and return when they are gone; on Linux only."""
+    while found := descendants(ancestor):
+        for pid in found:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(_POLL_SECONDS)
+
+
+def descendants(ancestor: int) -> list[int]:
+    """Ids of the running children of a process, of theirs and so on, whatever their sessions."""
+    parents = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        fields = _stat_fields(int(entry.name))
+        if _is_running(fields):
+            parents[int(entry.name)] = int(fields[1])
+    found = [ancestor]
+    for one in found:  # grows while it is read
+        found += [pid for pid, parent in parents.items() if parent == one]
+    return found[1:]
+
+
+def session_cpu_seconds(leader: int) -> float:
+    """CPU time that the running processes of a session and their ended children have used; 0 where not on Linux."""
+    ticks = 0
+    for entry in Path("/proc").glob("[0-9]*"):
+        fields = _stat_fields(int(entry.name))
+        if fields and int(fields[3]) == leader:
+            ticks += sum(int(field) for field in fields[11:15])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def start_time(pid: int) -> str:
     """When a running process started, in ticks since boot; empty if none of that id runs.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +23,7 @@ class JobContext:
     ----------
     state : what handlers keep from job to job within a worker, such as loaded models.
     finished : whether the output is published.
+    last_pulse : when watched work last went on, by ``time.monotonic``; None while nothing is watched.
     cancel, lost : set by the worker when the job is to be cancelled or its lease is lost; see :meth:`check`.
     """
 
@@ -32,6 +34,7 @@ class JobContext:
         self.finished = False
         self.cancel = threading.Event()
         self.lost = threading.Event()
+        self.last_pulse: float | None = None
 
     @property
     def catalog(self) -> Catalog:
@@ -57,6 +60,24 @@ class JobContext:
             raise LeaseLost(f"job {self.claim.job_id} is no longer leased to this worker; its output is discarded")
         if self.cancel.is_set():
             raise Cancelled(f"job {self.claim.job_id} was cancelled")
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Watch the work of this block: if :meth:`pulse` is not called for too long, the worker ends it.
+
+        Where one such block is within another, the outer one goes on when the inner one has ended.
+        """
+        before = self.last_pulse
+        self.last_pulse = time.monotonic()
+        try:
+            yield
+        finally:
+            self.last_pulse = before and time.monotonic()
+
+    def pulse(self) -> None:
+        """Say that the work of :meth:`watched` goes on; raises as :meth:`check` does."""
+        self.last_pulse = time.monotonic()
+        self.check()
 
     def progress(self, **progress: Any) -> None:
         """Record the progress of the job; raises as :meth:`check` does."""

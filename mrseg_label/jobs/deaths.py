@@ -47,6 +47,30 @@ def give_back(catalog: Catalog) -> int:
         return len(held)
 
 
+def abandon(catalog: Catalog, job_id: str, reason: str) -> None:
+    """End an attempt of this process, before it is ended itself: as cancelled if that was asked for, else as failed.
+
+    Nothing that the attempt started may still run. Should it have ended by itself, nothing happens.
+
+    Parameters
+    ----------
+    reason : why this attempt failed; there is another one if any is left.
+    """
+    with catalog.begin() as session:
+        moment = catalog.now(session)
+        for job in rows.owned_by(session, owner_name()):
+            if job.id != job_id:
+                continue
+            job.error = reason
+            if job.cancel_requested:
+                _end(session, job, JobState.CANCELLED, RoundState.CANCELLED, moment)
+            elif job.attempt < job.max_attempts:
+                _release(session, job, moment, timedelta(seconds=RETRY_SECONDS * 2 ** (job.attempt - 1)))
+            else:
+                job.error = f"{reason}. It was the last of {job.max_attempts} attempts; {_then_retry(job)}"
+                _end(session, job, JobState.FAILED, RoundState.FAILED, moment)
+
+
 def requeue_of_dead_local_workers(catalog: Catalog) -> int:
     """Take the jobs of dead workers of this host back, without waiting for their leases to expire.
 
@@ -86,8 +110,8 @@ def count_death(session: Session, job: Job, moment: datetime) -> None:
         return
     job.error = (
         f"its process died {_TIMES.get(job.deaths, f'{job.deaths} times')}, the last time in attempt {job.attempt} of "
-        f"{job.max_attempts}, and it is put aside so that other work goes on. Most often memory ran out: see the log of "
-        f"the system and those in logs/, then have it tried again with: {_retry_command(job)}"
+        f"{job.max_attempts}, and it is put aside so that other work goes on. Most often memory ran out: "
+        f"{_then_retry(job)}"
     )
     _end(session, job, JobState.FAILED, RoundState.FAILED, moment)
 
@@ -113,6 +137,10 @@ def _end(session: Session, job: Job, state: JobState, round_state: RoundState, m
         training_round.error = job.error
         training_round.finished_at = moment
         training.end_folds(session, training_round.number, FoldState(str(state)), job.error)
+
+
+def _then_retry(job: Job) -> str:
+    return f"see the log of the system and those in logs/, then have it tried again with: {_retry_command(job)}"
 
 
 def _retry_command(job: Job) -> str:

@@ -32,6 +32,7 @@ from mrseg_label.nnunet.environment import (
 )
 from mrseg_label.nnunet.left_out import require_extent
 from mrseg_label.nnunet.modality import limit_ct, window_of
+from mrseg_label.nnunet.pulse import beat_in
 
 _NIFTI = (".nii", ".nii.gz")
 
@@ -82,6 +83,7 @@ class Predictor:
         with quiet():
             self._predictor = nnUNetPredictor(use_mirroring=False, device=where, allow_tqdm=False)
             self._initialize(wanted)
+        beat_in(self._predictor.network)
 
     @property
     def labels(self) -> dict[str, int]:

@@ -54,6 +54,8 @@ class TrainingRun:
     warm_start : model folder to take initial weights from.
     warm_start_heads : classes of that model for each of our label ids; by default those of the same name.
     changes : values of the profile to replace in this run, for example ``{"epochs": 60}``.
+    stall_minutes : minutes without progress after which the training is ended.
+    spare_memory : train with smaller batches and fewer processes, after memory was exhausted.
     """
 
     folder: Path
@@ -70,6 +72,8 @@ class TrainingRun:
     warm_start: Path | None = None
     warm_start_heads: Mapping[int, tuple[int, ...]] | None = None
     changes: Mapping[str, Any] = field(default_factory=dict)
+    stall_minutes: float = 30.0
+    spare_memory: bool = False
 
     @property
     def training_profile(self) -> TrainingProfile:
@@ -200,7 +204,7 @@ class TrainingReport:
     seed : of the run.
     compiled : whether torch compiled the network.
     warnings : what an administrator should know: a CPU in the place of a GPU, a warm start that copied little or
-        nothing, a network that could not be compiled.
+        nothing, a network that could not be compiled, smaller settings where memory was exhausted.
     damaged : checkpoints and weights that could not be read, with what was done instead.
     not_validated : reasons by case id, for validation cases that could not be predicted.
     seconds, cpu_seconds : wall-clock and CPU time of each stage.

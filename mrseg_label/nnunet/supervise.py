@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import select
 import signal
@@ -25,7 +26,12 @@ from pathlib import Path
 
 from mrseg_label import errors, processes
 from mrseg_label.nnunet.devices import device_inside, variables_for
+from mrseg_label.nnunet.memory import killed_for_memory
 from mrseg_label.nnunet.run import ERROR_FILE, LOG_FILE, TrainingProgress, TrainingReport, TrainingRun
+from mrseg_label.nnunet.stalling import StallWatch
+
+log = logging.getLogger("mrseg_label.nnunet")
+_SUPERVISOR_SECONDS = 3.0  # within which it kills what it supervises
 
 
 class SupervisedProcess:
@@ -70,7 +76,9 @@ class SupervisedProcess:
     def kill(self) -> None:
         """Kill the command and everything that it started; returns when they are gone."""
         processes.end_child(self._supervisor)
-        self.wait()
+        if self.wait(_SUPERVISOR_SECONDS) is None:  # it hangs itself
+            processes.kill_session(self.pid)
+            self.wait()
 
     def _ended(self, code: int | None) -> int | None:
         if code is not None:
@@ -91,7 +99,7 @@ def train(
     on_progress: Callable[[TrainingProgress], None] = lambda _: None,
     poll_seconds: float = 1.0,
 ) -> TrainingReport:
-    """Train and wait for the end.
+    """Train and wait for the end. Where memory is exhausted, it is tried once more with smaller settings.
 
     Parameters
     ----------
@@ -100,21 +108,48 @@ def train(
 
     Raises
     ------
+    OutOfMemory
+        Memory was exhausted with smaller settings too.
+    Stalled
+        The training made no progress for ``run.stall_minutes``.
     MrsegError
         The training failed; the message is the one in ``error.json``, or names the log.
     """
+    try:
+        return _train_once(run, on_progress, poll_seconds)
+    except errors.OutOfMemory as error:
+        if run.spare_memory:
+            raise
+        log.warning("%s is trained once more with smaller settings: %s", run.dataset, error)
+        first = error
+    try:
+        return _train_once(replace(run, spare_memory=True), on_progress, poll_seconds)
+    except errors.OutOfMemory as error:
+        raise errors.OutOfMemory(
+            f"{error}. It was tried once more with smaller settings, after: {first}. Let less run on the machine, give it "
+            "more memory or use one that has more, or choose a smaller TRAINING_PROFILE"
+        ) from error
+
+
+def _train_once(
+    run: TrainingRun, on_progress: Callable[[TrainingProgress], None], poll_seconds: float
+) -> TrainingReport:
+    killed = killed_for_memory()
     process = start_training(run)
+    watch = StallWatch(run.stall_minutes * 60, lambda: processes.session_cpu_seconds(process.pid))
     try:
         while (code := process.wait(poll_seconds)) is None:
-            on_progress(TrainingProgress.read(run.folder))
+            progress = TrainingProgress.read(run.folder)
+            on_progress(progress)
+            watch.check(progress)
     finally:
         process.kill()
     if code != 0:
-        raise _failure(run.folder, code)
+        raise _failure(run.folder, code, for_memory=killed_for_memory() > killed)
     return TrainingReport.read(run.folder)
 
 
-def _failure(folder: Path, code: int) -> errors.MrsegError:
+def _failure(folder: Path, code: int, *, for_memory: bool) -> errors.MrsegError:
     if code < 0:
         return errors.MrsegError(
             f"the training was ended because its supervisor was killed by signal {-code}; see {folder / LOG_FILE}"
@@ -123,6 +158,10 @@ def _failure(folder: Path, code: int) -> errors.MrsegError:
         reported = json.loads((folder / ERROR_FILE).read_text())
     except (OSError, ValueError):
         how = f"was killed by signal {code - 128}" if code > 128 else f"ended with exit code {code}"
+        if code == 128 + signal.SIGKILL and for_memory:
+            return errors.OutOfMemory(
+                f"the system killed the training because memory was exhausted; see {folder / LOG_FILE}"
+            )
         return errors.MrsegError(
             f"the training {how} and reported no error; it may have run out of memory, see {folder / LOG_FILE}"
         )

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mrseg_label.errors import InvalidInput, MrsegError
+from mrseg_label.errors import InvalidInput, MrsegError, OutOfMemory
 from mrseg_label.files import write_atomically
 from mrseg_label.nnunet import devices
 from mrseg_label.nnunet.archive import write_model_folder
@@ -29,6 +29,7 @@ from mrseg_label.nnunet.environment import PLANS, available_cores, log
 from mrseg_label.nnunet.folds import identity, predict_validation_cases, validation_folder
 from mrseg_label.nnunet.lock import folder_lock
 from mrseg_label.nnunet.machine import describe_machine, describe_programs
+from mrseg_label.nnunet.memory import SPARE_PROCESSES, describe_sparing, is_out_of_memory, spare_plans
 from mrseg_label.nnunet.preparation import Preparation, prepare
 from mrseg_label.nnunet.profiles import TrainingProfile
 from mrseg_label.nnunet.reporting import FoldReporter
@@ -53,7 +54,7 @@ def run_training(run: TrainingRun) -> TrainingReport:
     dataset = RawDataset.open(run.folders.raw / run.dataset)
     clock = StageClock()
     # Planning divides its threads by the number of augmentation processes, so there it must not be 0.
-    run.folders.activate(augmentation_processes=1)
+    run.folders.activate(SPARE_PROCESSES if run.spare_memory else None, augmentation_processes=1)
     os.environ.update(devices.variables_for(run.device))
     run = replace(run, device=devices.device_inside(run.device))
     # As nnU-Net's own command: more of these processes do not help, and they would share this one's locks.
@@ -100,7 +101,7 @@ def run_training(run: TrainingRun) -> TrainingReport:
         warnings=tuple(dict.fromkeys(warnings + [text for fold in folds for text in fold.warnings])),
     )
     report.write(run.folder)
-    TrainingProgress("done", folds=run.folds).write(run.folder)
+    TrainingProgress("done", folds=() if run.part is TrainingPart.PREPARATION else run.folds).write(run.folder)
     return report
 
 
@@ -109,7 +110,9 @@ def _train_and_export(
 ) -> tuple[list[_Fold], Path]:
     """Train the folds one after the other and export them together; returns them and the model's folder."""
     # Short trainings load images in this process; others have processes that load and augment beside it.
-    run.folders.activate(augmentation_processes=0 if profile.short_schedule else min(available_cores(), 12))
+    processes = SPARE_PROCESSES if run.spare_memory else None
+    augmenting = min(available_cores(), processes or 12)
+    run.folders.activate(processes, augmentation_processes=0 if profile.short_schedule else augmenting)
     devices.prepare_torch(device, run.threads)
     folds = [_Fold(run, profile, fold, device) for fold in run.folds]
     with clock.stage("training"):
@@ -150,7 +153,8 @@ class _Fold:
             raise InvalidInput(
                 f"{self.run.dataset} has no split {self.number}, only {len(splits)}; write the data set with more folds"
             )
-        trainer = trainers.make_trainer(plans, dataset_json, self.number, self.profile, self.device)
+        used = spare_plans(plans) if self.run.spare_memory else plans
+        trainer = trainers.make_trainer(used, dataset_json, self.number, self.profile, self.device)
         self.configuration_folder = Path(trainer.output_folder_base)
         folder = Path(trainer.output_folder)
         with folder_lock(folder):
@@ -159,6 +163,9 @@ class _Fold:
                 self.run.folder, self.number, self.run.folds, self.profile.epochs, self.profile.total_iterations
             )
             trainer.configure(self.profile, partial(reporter.report, trainer), self.run.seed)
+            if self.run.spare_memory:
+                self.warnings.append(f"trained with {describe_sparing(plans, used)}, since memory did not suffice")
+                trainer.probabilistic_oversampling = True  # nnU-Net draws none around a structure in a batch of one
             _seed(self.run.seed, self.number)
             trainer.initialize()
             checkpoint = self._newest_checkpoint(folder, (trainers.FINAL, trainers.LATEST))
@@ -185,7 +192,8 @@ class _Fold:
                 shutil.rmtree(validation_folder(self.run, self.number), ignore_errors=True)  # of other weights
                 trainer.run_training()
             for name, content in (("plans.json", plans), ("dataset.json", dataset_json)):
-                if usable_json(self.configuration_folder / name) is None:  # of a fold that was complete already
+                # Of a fold that was complete already there may be none, and of a spared one those of its training.
+                if self.run.spare_memory or usable_json(self.configuration_folder / name) is None:
                     write_atomically(self.configuration_folder / name, json.dumps(content, indent=1).encode())
             self.compiled = trainer.is_compiled
             if trainer.not_compiled is not None:
@@ -252,7 +260,8 @@ def main() -> int:
     except MrsegError as error:
         reported = {"type": type(error).__name__, "message": str(error)}
     except Exception as error:  # noqa: BLE001 - the parent reports whatever it is
-        reported = {"type": "MrsegError", "message": _short(f"the training failed: {type(error).__name__}: {error}")}
+        kind = OutOfMemory if is_out_of_memory(error) else MrsegError
+        reported = {"type": kind.__name__, "message": _short(f"the training failed: {type(error).__name__}: {error}")}
         traceback.print_exc()
     else:
         return 0

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrseg_label.catalog.tables import BOOTSTRAP, Examination, ModelVersion
-from mrseg_label.errors import ConfigurationError, DamagedModel, Unavailable
+from mrseg_label.errors import ConfigurationError, DamagedModel, OutOfMemory, Unavailable
+from mrseg_label.jobs import JobContext
+from mrseg_label.nnunet.memory import is_out_of_memory
 from mrseg_label.nnunet.modality import CT
+from mrseg_label.nnunet.pulse import before_each_patch
 from mrseg_label.presegmentation.sources import choose_source
 from mrseg_label.workspace import Workspace
 
@@ -20,15 +28,26 @@ if TYPE_CHECKING:
     from mrseg_label.nnunet.predict import Predictor
     from mrseg_label.presegmentation.totalseg import TotalSegmentatorRuntime
 
+log = logging.getLogger("mrseg_label.presegmentation")
 NNUNET_SOURCE = "nnunet"
+_NO_MEMORY = (
+    "memory was exhausted while examination {examination} was segmented, and again with no other network loaded ({error}). "
+    "Let less run on this machine, give it more memory, or exclude the image (mrseg-label exclude {examination} --reason TEXT)"
+)
 _KEPT_LOADED = 2  # the current model and the one that it is compared with
 
 
 @dataclass
 class LoadedModels:
-    """TotalSegmentator and the networks used last, each loaded when it is first needed."""
+    """TotalSegmentator and the networks used last, each loaded when it is first needed.
+
+    Attributes
+    ----------
+    context : the job that they work for, which can be cancelled at each patch, and whose worker ends a prediction that hangs.
+    """
 
     workspace: Workspace
+    context: JobContext | None = None
     _totalsegmentator: TotalSegmentatorRuntime | None = None
     _networks: dict[str, Predictor] = field(default_factory=dict)
 
@@ -39,7 +58,44 @@ class LoadedModels:
         -------
         label_map : (X, Y, Z) uint8 in the label ids of the scheme, on exactly the image's grid.
         source : the way in which it was made.
+
+        Raises
+        ------
+        OutOfMemory
+            Memory was exhausted, also when it was tried again with no other network loaded.
         """
+        with self._watched():
+            try:
+                return self._segment(model, examination)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                log.warning("memory was exhausted; all networks are dropped, and it is tried once more: %s", error)
+            self.unload()
+            try:
+                return self._segment(model, examination)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                raise OutOfMemory(
+                    _NO_MEMORY.format(examination=examination.id, error=str(error) or repr(error))
+                ) from error
+
+    def unload(self) -> None:
+        """Drop all networks, to give their memory back."""
+        self._totalsegmentator = None
+        self._networks.clear()
+        drop_loaded_networks()
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        if self.context is None:
+            yield
+            return
+        with self.context.watched(), before_each_patch(self.context.pulse):
+            yield
+
+    def _segment(self, model: ModelVersion, examination: Examination) -> tuple[NDArray[np.uint8], str]:
         image = self.workspace.path(examination.path)
         if model.version == BOOTSTRAP:
             source = choose_source(examination.sequence, self.workspace.settings.bootstrap_sources)
@@ -77,3 +133,14 @@ class LoadedModels:
                     "folder from a backup, or promote another version"
                 ) from error
         return self._networks[model.version]
+
+
+def drop_loaded_networks() -> None:
+    """Give the memory of networks back that nothing refers to any more, and of TotalSegmentator's."""
+    predictor = sys.modules.get("mrseg_label.presegmentation.totalseg_predictor")
+    if predictor is not None:
+        predictor.forget()
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()

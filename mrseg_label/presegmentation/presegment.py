@@ -26,6 +26,7 @@ def loaded_models_of(context: JobContext) -> LoadedModels:
     loaded = context.state.get(_STATE_KEY)
     if not isinstance(loaded, LoadedModels):
         loaded = context.state[_STATE_KEY] = LoadedModels(context.workspace)
+    loaded.context = context
     return loaded
 
 

@@ -15,6 +15,7 @@ import totalsegmentator.nnunet  # patches nnU-Net's predictor, so it must come b
 import totalsegmentator.python_api
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
+from mrseg_label.nnunet.pulse import beat_in
 from mrseg_label.presegmentation.weights import require_weights
 
 # The attributes that nnUNetPredictor.initialize_from_trained_model_folder sets.
@@ -44,6 +45,7 @@ class CachingPredictor(nnUNetPredictor):
         key = (state, str(use_folds), str(self.device))
         if key not in _loaded:
             super().initialize_from_trained_model_folder(model_training_output_dir, use_folds, checkpoint_name)
+            beat_in(self.network)
             _loaded.clear()  # keep one network in memory
             _loaded[key] = {name: getattr(self, name) for name in _LOADED_ATTRIBUTES}
         for name, value in _loaded[key].items():
@@ -72,6 +74,11 @@ class CachingPredictor(nnUNetPredictor):
             overwrite,
             folder_with_segs_from_prev_stage,
         )
+
+
+def forget() -> None:
+    """Drop the network that is kept loaded."""
+    _loaded.clear()
 
 
 def run_api(image: nib.Nifti1Image, device: str, weights_dir: Path) -> nib.Nifti1Image:

@@ -18,6 +18,7 @@ from mrseg_label.catalog.tables import ModelVersion, Round
 from mrseg_label.catalog.types import ENDED_ROUNDS, CaseRole, FoldState, RoundState
 from mrseg_label.clock import now
 from mrseg_label.errors import (
+    FINAL_ERRORS,
     Cancelled,
     ConfigurationError,
     DamagedModel,
@@ -62,7 +63,7 @@ def run(context: JobContext) -> None:
         raise
     except Exception as error:
         waits = isinstance(explain_in(context.workspace.root, error), MachineFailure)  # the worker tries again later
-        final = not waits and (context.claim.last_attempt or isinstance(error, InvalidInput))
+        final = not waits and (context.claim.last_attempt or isinstance(error, FINAL_ERRORS))
         _record_end(context, number, RoundState.FAILED if final else RoundState.QUEUED, str(error) or repr(error))
         raise
 
@@ -119,7 +120,7 @@ class _RoundJob:
             values = {"stage": "drafts", "cases": total, "fraction": round(done / total, 4)}
             self._write_progress(RoundState.SNAPSHOT, values)
 
-        loaded_models = LoadedModels(self.workspace)
+        loaded_models = LoadedModels(self.workspace, self.context)
         try:
             score_current_model(self.workspace, loaded_models, self.context.check)
         except (Unavailable, ConfigurationError, DamagedModel) as error:
@@ -159,7 +160,7 @@ class _RoundJob:
         new_model = ModelVersion(version=f"r{self.number}", path=str(path))
         with self.catalog.read() as session:
             current_model = models.current(session)
-        loaded, check = LoadedModels(self.workspace), self.context.check
+        loaded, check = LoadedModels(self.workspace, self.context), self.context.check
         reasons: dict[str, str] = {}
         new = evaluate(self.workspace, loaded, new_model, annotations, check, reasons, ignore_stored=True)
         try:

@@ -63,6 +63,7 @@ def prepare_training(
         plans_from=next((folder for folder in earlier if fitting_plans(folder, profile)), None),
         warm_start=first_weights.folder,
         warm_start_heads=first_weights.heads,
+        stall_minutes=workspace.settings.stall_minutes,
     )
     return run, dataset.left_out
 

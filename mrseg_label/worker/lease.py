@@ -1,8 +1,14 @@
-"""Keep the lease of a job while it runs: renew it, watch for a cancel, and end this process before the lease ends."""
+"""Keep the lease of a job while it runs: renew it, and end this process before the lease ends.
+
+It also watches for a cancel that the job does not heed, and for work that hangs. What a thread of Python does cannot be
+ended from outside, so these end the process: a new one takes its place under the same process id, and works on.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -10,12 +16,13 @@ from contextlib import contextmanager
 
 from mrseg_label.catalog.queries.jobs import cancel_requested
 from mrseg_label.errors import LeaseLost, MrsegError
-from mrseg_label.jobs import JobContext
+from mrseg_label.jobs import JobContext, abandon, give_back
 from mrseg_label.jobs.claim import GIVE_UP_SECONDS, RENEW_SECONDS
-from mrseg_label.processes import kill_own_group
+from mrseg_label.processes import kill_descendants, kill_own_group
 
 log = logging.getLogger("mrseg_label.worker")
 POLL_SECONDS = 0.5
+HEED_SECONDS = 6.0  # from a cancel on, for work to end by itself
 
 
 @contextmanager
@@ -46,6 +53,7 @@ class _Lease:
         self.done = threading.Event()  # the job has ended
         self.ended = threading.Event()  # so has the thread that renews
         self.renewed = time.monotonic()
+        self.cancelled = float("inf")  # when the cancel was seen
 
     def renew(self) -> None:
         """Renew the lease and watch for a cancel, until the job is done."""
@@ -67,7 +75,8 @@ class _Lease:
             except MrsegError as error:
                 log.warning("%s", error)
                 continue
-            if cancel:
+            if cancel and not context.cancel.is_set():
+                self.cancelled = time.monotonic()
                 context.cancel.set()
 
     def watch(self) -> None:
@@ -76,6 +85,8 @@ class _Lease:
         In a thread of its own: where the network is cut, a question to the database may hang for minutes.
         """
         while not self.ended.wait(POLL_SECONDS):
+            self._end_unheeded_cancel()
+            self._end_what_hangs()
             if time.monotonic() - self.renewed > GIVE_UP_SECONDS:
                 log.error(
                     "job %s could not be renewed for %d s; this worker ends, and another takes the job",
@@ -83,3 +94,25 @@ class _Lease:
                     GIVE_UP_SECONDS,
                 )
                 kill_own_group()
+
+    def _end_unheeded_cancel(self) -> None:
+        if time.monotonic() - self.cancelled > HEED_SECONDS and not self.done.is_set():
+            self._begin_anew("it was cancelled and did not end by itself")
+
+    def _end_what_hangs(self) -> None:
+        minutes = self.context.workspace.settings.stall_minutes
+        pulse = self.context.last_pulse
+        if pulse is not None and time.monotonic() - pulse > minutes * 60 and not self.done.is_set():
+            self._begin_anew(f"a prediction made no progress for {minutes:g} minutes (STALL_MINUTES), so it was ended")
+
+    def _begin_anew(self, reason: str) -> None:
+        """End all processes of the job, then record its end, then have a new process take the place of this one."""
+        log.error("job %s: %s; this worker begins anew", self.context.claim.job_id, reason)
+        kill_descendants(os.getpid())
+        try:
+            abandon(self.context.catalog, self.context.claim.job_id, reason)
+            give_back(self.context.catalog)  # what was claimed in this moment, if the job has ended after all
+        except MrsegError as error:
+            log.error("that could not be recorded, so the job counts as one whose process died: %s", error)
+            kill_own_group()
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

@@ -10,7 +10,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.errors import Cancelled, InvalidInput, LeaseLost, MachineFailure, MrsegError, NoPermission
+from mrseg_label.errors import (
+    FINAL_ERRORS,
+    Cancelled,
+    InvalidInput,
+    LeaseLost,
+    MachineFailure,
+    MrsegError,
+    NoPermission,
+)
 from mrseg_label.failures import explain_in
 from mrseg_label.jobs import Claim, JobContext, claim, give_back
 from mrseg_label.worker.handlers import handlers_of
@@ -110,7 +118,7 @@ class Worker:
 
     def _record_failure(self, claimed: Claim, error: Exception) -> None:
         """Record why a job failed. One that failed with the machine is tried again as long as it takes."""
-        machine = explain_in(self.workspace.root, error)
+        machine = None if isinstance(error, FINAL_ERRORS) else explain_in(self.workspace.root, error)
         if isinstance(machine, MachineFailure) and not isinstance(machine, NoPermission):
             log.error("%s %s is back in the queue: %s", claimed.kind, claimed.job_id, machine)
             with self.workspace.catalog.begin() as session:
@@ -123,5 +131,6 @@ class Worker:
         log.error("%s %s failed: %s", claimed.kind, claimed.job_id, shown)
         catalog = self.workspace.catalog
         with catalog.begin() as session:
-            # Bad input stays bad; anything else may have been temporary.
-            claimed.fail(catalog, session, text[-MAX_ERROR_LENGTH:], retry=not bad_input)
+            # Bad input stays bad; most other things may have been temporary.
+            retry = not isinstance(error, FINAL_ERRORS)
+            claimed.fail(catalog, session, text[-MAX_ERROR_LENGTH:], retry=retry)

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
+from pathlib import Path
 
 from mrseg_label.jobs import JobContext
 
 
 def run(context: JobContext) -> None:
-    """Do what ``payload["how"]`` says: ``die``, ``stay`` or anything else, which is done at once."""
+    """Do what ``payload["how"]`` says: ``die``, ``stay``, ``hang`` or anything else, which is done at once.
+
+    What stays or hangs has a child in a session of its own, and writes its id to ``payload["ids"]`` if that is given.
+    """
+    if "ids" in context.payload:
+        child = subprocess.Popen(["sleep", "600"], start_new_session=True)
+        Path(context.payload["ids"]).write_text(f"{child.pid}\n")
+    if context.payload.get("how") == "hang":
+        with context.watched():
+            time.sleep(600)
     if context.payload.get("how") == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     if context.payload.get("how") == "stay":

@@ -6,6 +6,7 @@ each of them. The table is compared with the settings.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -21,12 +22,14 @@ from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.tables import Assignment
 from mrseg_label.clock import now
 from mrseg_label.config import tls_files
-from mrseg_label.errors import MrsegError
+from mrseg_label.errors import MrsegError, Stalled
 from mrseg_label.http import server
 from mrseg_label.http.middleware import middleware_stack
 from mrseg_label.http.permission_table import permission_table
 from mrseg_label.http.public_address import public_prefix
 from mrseg_label.maintenance.checks.settings import require_settings
+from mrseg_label.nnunet.run import TrainingProgress
+from mrseg_label.nnunet.stalling import StallWatch
 from mrseg_label.presegmentation.presegment_pending import enqueue_pending_presegmentations
 from mrseg_label.presegmentation.sources import choose_source
 from mrseg_label.presegmentation.weights import find_weights
@@ -135,6 +138,18 @@ def group_reads(workspace: OpenedWorkspace) -> bool:
     return bool((workspace.root / "images").stat().st_mode & 0o040)
 
 
+def until_it_hangs(workspace: OpenedWorkspace) -> bool:
+    """Whether work that says nothing for a fifth of a second is ended."""
+    watch = StallWatch(workspace.settings.stall_minutes * 60, lambda: 0.0)
+    for _ in range(20):
+        time.sleep(0.01)
+        try:
+            watch.check(TrainingProgress("training"))
+        except Stalled:
+            return True
+    return False
+
+
 # For each setting: lines of mrseg.toml, and what is seen under them; a text is looked for in what is seen.
 EFFECTS: dict[str, tuple[See, dict[str, object]]] = {
     "database_url": (
@@ -219,6 +234,7 @@ EFFECTS: dict[str, tuple[See, dict[str, object]]] = {
             'DASK_SCHEDULER = "10.0.0.5"': "(['drafts-0', 'placer'], \"DASK_SCHEDULER is '10.0.0.5'; write the address",
         },
     ),
+    "stall_minutes": (until_it_hangs, {"STALL_MINUTES = 0.001": True, "": False}),
     "workers": (
         lambda w: [slot.name for slot in WorkerPool(w)._slots],
         {"WORKERS = 0": [], "WORKERS = 2": ["drafts-0", "drafts-1", "rounds"]},

@@ -418,6 +418,20 @@ run_training(TrainingRun.read(Path({str(run.write())!r})))
         Predictor(run.model, device="cpu").segment(tmp_path / "thin.nii.gz")
 
 
+def test_smaller_settings_train_the_same_network(
+    world: World, second: TrainingRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = replace(second, model=world.root / "models" / "spared", spare_memory=True)
+    report = in_process(run, monkeypatch)
+    assert report.warnings == (
+        "trained with patch size 16 x 16 x 16 instead of 16 x 16 x 32, since memory did not suffice",
+    )
+    plans = json.loads((report.configuration_folder / "plans.json").read_text())
+    assert plans["configurations"]["3d_fullres"]["patch_size"] == [16, 16, 32]
+    assert report.warm_start is not None and report.warm_start["skipped"] == {}
+    assert Predictor(run.model, device="cpu").segment(write_case(world.root, 1)[0].image).any()
+
+
 def test_two_runs_never_write_into_one_folder(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     for folder in ("preprocessed", f"results/{world.run.dataset}/{FOLD}"):
         held = world.root / "nnunet" / folder

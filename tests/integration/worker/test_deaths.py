@@ -19,7 +19,7 @@ from mrseg_label.catalog.types import JobState, RoundState
 from mrseg_label.clock import now
 from mrseg_label.errors import Conflict, Unavailable
 from mrseg_label.intake.service import import_paths
-from mrseg_label.jobs import enqueue, queue, requeue_of_dead_local_workers, retry
+from mrseg_label.jobs import enqueue, queue, request_cancel, requeue_of_dead_local_workers, retry
 from mrseg_label.presegmentation.presegment_pending import enqueue_pending_presegmentations
 from mrseg_label.presegmentation.service import presegmentation_for
 from mrseg_label.processes import start_child
@@ -30,7 +30,7 @@ from mrseg_label.worker.ending import tell_to_end, tell_to_finish
 from mrseg_label.worker.loop import Worker
 from mrseg_label.workspace import Workspace
 from tests.integration.conftest import write_image
-from tests.support.process_trees import wait_until
+from tests.support.process_trees import any_running, ids_in, wait_until
 
 DEADLY = ("tests.support.deadly:run",)
 WORKER = """
@@ -171,6 +171,34 @@ def test_a_worker_in_good_order_gives_its_job_back(workspace: OpenedWorkspace, h
     job = _job(workspace, job_id)
     assert (job.state, job.attempt, job.deaths, job.error) == (JobState.QUEUED, 0, 0, None)
     assert requeue_of_dead_local_workers(workspace.catalog) == 0
+
+
+@pytest.mark.parametrize("how", ["stay", "hang"])
+def test_work_that_heeds_no_cancel_or_hangs_is_ended_and_the_worker_works_on(tmp_path: Path, how: str) -> None:
+    """A thread of Python cannot be ended from outside: the process is replaced, under the same id."""
+    Workspace.init(tmp_path / "w", settings_text="STALL_MINUTES = 0.01\n" if how == "hang" else "")
+    workspace = open_workspace(tmp_path / "w")
+    ids = tmp_path / "ids"
+    with workspace.catalog.begin() as session:
+        job_id = enqueue(session, queue.PRESEGMENT, {"how": how, "ids": str(ids)}, key="long").id
+    worker = start_child([sys.executable, "-c", WORKER, str(workspace.root)])
+    wait_until(lambda: bool(ids_in(ids)))
+    if how == "stay":
+        with workspace.catalog.begin() as session:
+            job = rows.get(session, job_id)
+            assert job is not None
+            request_cancel(job)
+        wait_until(lambda: _job(workspace, job_id).state is JobState.CANCELLED, 10)
+    else:
+        wait_until(lambda: _job(workspace, job_id).state is JobState.QUEUED, 20)
+        job = _job(workspace, job_id)
+        assert (job.attempt, job.deaths) == (1, 0)
+        assert job.error is not None and "no progress for 0.01 minutes (STALL_MINUTES)" in job.error
+    assert not any_running(ids_in(ids))
+    other = _add(workspace, "other", "work", priority=1)
+    wait_until(lambda: _job(workspace, other).state is JobState.DONE)
+    worker.kill()
+    worker.wait(30)
 
 
 def test_a_worker_whose_parent_dies_has_died(workspace: OpenedWorkspace) -> None:

@@ -8,11 +8,12 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from mrseg_label.errors import Conflict, InvalidInput, MrsegError
+from mrseg_label.errors import Conflict, InvalidInput, MrsegError, OutOfMemory, Stalled
 from mrseg_label.nnunet import supervise
 from mrseg_label.nnunet.lock import folder_lock
 from mrseg_label.nnunet.run import ERROR_FILE, TrainingRun
@@ -194,6 +195,74 @@ def test_a_training_that_dies_without_a_word_names_its_log(tmp_path: Path, monke
     monkeypatch.setattr(supervise, "start_training", start)
     with pytest.raises(MrsegError, match=r"was killed by signal 9 .*training\.log"):
         supervise.train(training_run(tmp_path), poll_seconds=0.05)
+
+
+STOPPED = "echo $$ >> {ids}; sh -c 'echo $$ >> {ids}; exec sleep 300' & kill -STOP $$"
+
+
+def test_a_training_that_hangs_is_ended_with_all_that_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = tmp_path / "ids"
+
+    def start(run: TrainingRun) -> SupervisedProcess:
+        run.write()
+        return SupervisedProcess(["sh", "-c", STOPPED.format(ids=ids)], run.folder / "training.log")
+
+    monkeypatch.setattr(supervise, "start_training", start)
+    run = replace(training_run(tmp_path), stall_minutes=0.02)
+    with pytest.raises(Stalled, match=r"no progress for 0\.02 minutes \(stage starting\)"):
+        supervise.train(run, poll_seconds=0.05)
+    assert len(ids_in(ids)) == 2 and not any_running(ids_in(ids))
+
+
+def test_a_supervisor_that_hangs_is_ended_too(tmp_path: Path) -> None:
+    ids = tmp_path / "ids"
+    process = SupervisedProcess(["sh", "-c", FAMILY.format(ids=ids)], tmp_path / "log")
+    wait_until(lambda: len(ids_in(ids)) == 3)
+    os.kill(process.pid, signal.SIGSTOP)
+    process.kill()
+    assert not any_running([*ids_in(ids), process.pid])
+
+
+# Like a training: it reports that memory was exhausted, unless it was told to spare some.
+HUNGRY = """
+import resource, sys
+from pathlib import Path
+from mrseg_label.errors import MrsegError
+from mrseg_label.nnunet import train
+from mrseg_label.nnunet.run import TrainingReport
+
+def run_training(run):
+    resource.setrlimit(resource.RLIMIT_AS, (1 << 32, 1 << 32))
+    if not run.spare_memory or sys.argv[-1] == "always":
+        bytearray(1 << 33)
+    TrainingReport(run.model, None, 0, 0, None, {}, {}, {}, {}).write(run.folder)
+
+train.run_training = run_training
+sys.argv = ["train", sys.argv[1]]
+sys.exit(train.main())
+"""
+
+
+@pytest.mark.parametrize("always", [False, True])
+def test_a_training_without_memory_is_tried_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, always: bool
+) -> None:
+    started: list[TrainingRun] = []
+
+    def start(run: TrainingRun) -> SupervisedProcess:
+        started.append(run)
+        code = HUNGRY.replace('sys.argv[-1] == "always"', str(always))
+        return SupervisedProcess([sys.executable, "-c", code, str(run.write())], run.folder / "training.log")
+
+    monkeypatch.setattr(supervise, "start_training", start)
+    if always:
+        with pytest.raises(OutOfMemory, match="MemoryError.*once more with smaller settings.*more memory"):
+            supervise.train(training_run(tmp_path), poll_seconds=0.05)
+    else:
+        supervise.train(training_run(tmp_path), poll_seconds=0.05)
+    assert [run.spare_memory for run in started] == [False, True]
 
 
 def test_what_the_progress_callback_raises_ends_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
