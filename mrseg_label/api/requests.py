@@ -87,4 +87,7 @@ class RoundRequest(BaseModel):
     """The kind of round to start."""
 
     model_config = {"extra": "forbid"}
-    final: bool = Field(False, description="train all folds of the profile, as the last round of a project")
+    final: bool = Field(False, description="train the ensemble that a project ends with: five folds, cross-validated")
+    include_held_out: bool = Field(
+        False, description="with `final`: train on held-out participants too; such a version cannot be compared"
+    )

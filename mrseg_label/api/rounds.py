@@ -38,7 +38,10 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
         summary="Start a round on all annotated cases (admin)",
     )
     def start_round(reader: CurrentReader, locate: Locate, request: RoundRequest | None = None) -> RoundDetail:
-        number = service.start(workspace, actor=reader.name, final=request.final if request else False)
+        wanted = request or RoundRequest()
+        number = service.start(
+            workspace, actor=reader.name, final=wanted.final, include_held_out=wanted.include_held_out
+        )
         locate(f"/rounds/{number}")
         return read_round(catalog, number)
 

@@ -79,7 +79,9 @@ class JobKind(StrEnum):
     RENEW_PRESEGMENTATIONS = "renew_presegmentations"  # the same, by a model that was just promoted
     MEASURE_EFFORT = "measure_effort"  # measure the effort of an annotation, and start a round if it is due
     IMPORT_MASK = "import_mask"  # turn a mask that came with an import into an annotation
-    TRAIN_ROUND = "train_round"  # run a retraining round
+    TRAIN_ROUND = "train_round"  # run a retraining round, or prepare one of several folds
+    TRAIN_FOLD = "train_fold"  # train one fold of a round of several
+    FINISH_ROUND = "finish_round"  # join the folds of a round, evaluate the model and register it
     PRUNE_ROUNDS = "prune_rounds"  # remove what rounds left in nnU-Net's folders and no later round needs
     COMPARE_SCANS = "compare_scans"  # compare images of earlier versions, which have no fingerprint, with the others
 
@@ -108,6 +110,7 @@ class RoundState(StrEnum):
     CANCELLED = "cancelled"
 
 
+ROUND_JOBS = (JobKind.TRAIN_ROUND, JobKind.TRAIN_FOLD, JobKind.FINISH_ROUND)
 ENDED_ROUNDS = (RoundState.DONE, RoundState.FAILED, RoundState.CANCELLED)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,9 +19,10 @@ from mrseg_label.cli.common import (
     print_page,
     print_table,
 )
+from mrseg_label.cli.round_text import fold_text, kind_text, model_text, outcome_text, step_text
 
 if TYPE_CHECKING:
-    from mrseg_label.reports.documents.rounds import FoldOut, RoundOut
+    from mrseg_label.reports.documents.rounds import RoundOut
 
 group = typer.Typer(help="Start, follow, cancel and retry training rounds.", no_args_is_help=True)
 Number = Annotated[int, typer.Argument(min=1, metavar="NUMBER", help="Number of the round, from `rounds list`.")]
@@ -56,7 +57,7 @@ def list_rounds(folder: WorkspaceOption = HERE, as_json: JsonOption = False) -> 
             item.profile,
             item.snapshot.training,
             item.snapshot.held_out,
-            _model(item.model_version, item.result.get("promoted")),
+            model_text(item.model_version, item.result.get("promoted")),
             item.result.get("mean_dsc"),
             item.result.get("held_out_cases"),
             item.started,
@@ -81,13 +82,13 @@ def show(number: Number, folder: WorkspaceOption = HERE, as_json: JsonOption = F
     fields: list[tuple[str, object]] = [
         ("round", document.number),
         ("state", f"{document.state} (attempt {document.attempt})"),
-        ("profile", f"{document.profile}{', all folds' if document.final else ''}"),
+        ("profile", kind_text(document)),
         ("starts from", document.parent),
         ("snapshot", f"{snapshot.training} training cases, {snapshot.held_out} held-out cases; {snapshot.digest}"),
         ("started", document.started),
         ("finished", document.finished),
         *((f"progress: {key}", value) for key, value in document.progress.items()),
-        *((f"fold {item.fold}", _fold(item)) for item in document.folds),
+        *((f"fold {item.fold}", fold_text(item)) for item in document.folds),
         *((f"result: {key}", value) for key, value in document.result.items()),
         *((f"left out: {item.examination}", f"{item.role}: {item.reason}") for item in document.left_out),
         ("error", document.error),
@@ -98,7 +99,15 @@ def show(number: Number, folder: WorkspaceOption = HERE, as_json: JsonOption = F
 @group.command("start")
 def start(
     final: Annotated[
-        bool, typer.Option("--final", help="Train all folds of the profile, for the last round of a project.")
+        bool,
+        typer.Option("--final", help="Train the ensemble that a project ends with: five folds, cross-validated."),
+    ] = False,
+    include_held_out: Annotated[
+        bool,
+        typer.Option(
+            "--include-held-out",
+            help="With --final: train on the held-out participants too. The version cannot be compared with others then.",
+        ),
     ] = False,
     folder: WorkspaceOption = HERE,
     as_json: JsonOption = False,
@@ -108,7 +117,9 @@ def start(
     from mrseg_label.rounds import service
 
     with opened(folder) as workspace:
-        document = read_round(workspace.catalog, service.start(workspace, final=final))
+        document = read_round(
+            workspace.catalog, service.start(workspace, final=final, include_held_out=include_held_out)
+        )
     if as_json:
         print_json(document)
     else:
@@ -143,7 +154,7 @@ def follow(
     if as_json:
         print_json(document)
     else:
-        print_line(_outcome(document))
+        print_line(outcome_text(document))
     if document.state != "done":
         raise typer.Exit(1)
 
@@ -215,56 +226,8 @@ def _show_progress(changes: Iterable[RoundOut], document: RoundOut) -> RoundOut:
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task(step, total=1.0)
         for document in changes:
-            before, step = step, _step(document)
+            before, step = step, step_text(document)
             bar.update(task, description=step, completed=document.progress.get("fraction") or 0.0)
             if not console.is_terminal and step != before:
                 typer.echo(step, err=True)
     return document
-
-
-def _step(document: RoundOut) -> str:
-    """Say where a round is, such as ``round 3: training, fold 0, epoch 12 of 50``."""
-    progress = document.progress
-    parts = [f"round {document.number}: {document.state}"]
-    if document.state == "queued":
-        parts.append("a worker of mrseg-label serve begins it")
-    elif document.state == "training":
-        parts += [f"fold {progress['fold']}"] if progress.get("fold") is not None else []
-        parts += _training_values(progress)
-    elif progress.get("cases"):
-        parts.append(f"{progress['cases']} cases")
-    return ", ".join(parts)
-
-
-def _fold(item: FoldOut) -> str:
-    """Say how far a fold is, such as ``running, epoch 12 of 50, pseudo-Dice 0.831, 1 h 37 min left``."""
-    progress = item.progress
-    parts = [str(item.state), *_training_values(progress, left=item.state == "running")]
-    return ", ".join(parts) + (f"; {item.error}" if item.error else "")
-
-
-def _training_values(progress: Mapping[str, Any], *, left: bool = True) -> list[str]:
-    from mrseg_label.text import duration
-
-    parts = [f"epoch {progress.get('epoch', 0)} of {progress['epochs']}"] if progress.get("epochs") else []
-    for name, shown in (("loss", "loss"), ("pseudo_dice", "pseudo-Dice")):
-        if progress.get(name) is not None:
-            parts.append(f"{shown} {progress[name]:.3f}")
-    if left and progress.get("seconds_left"):
-        parts.append(f"{duration(progress['seconds_left'])} left")
-    return parts
-
-
-def _outcome(document: RoundOut) -> str:
-    """Say how a round ended."""
-    if document.state != "done":
-        reason = (document.error or "").strip().rpartition("\n")[2]
-        again = f"Try again with: mrseg-label rounds retry {document.number}"
-        return f"Round {document.number}: {document.state}{': ' if reason else ''}{reason}. {again}"
-    verdict = "makes the drafts now" if document.result.get("promoted") else "was not promoted"
-    why = f" ({document.result['reason']})" if document.result.get("reason") else ""
-    return f"Round {document.number} is done. {document.model_version} {verdict}{why}."
-
-
-def _model(version: str | None, promoted: object) -> str | None:
-    return f"{version} (not promoted)" if version and promoted is False else version

@@ -16,9 +16,10 @@ from sqlalchemy.orm import Session
 
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.queries import jobs as rows
-from mrseg_label.catalog.types import JobState
+from mrseg_label.catalog.types import ROUND_JOBS, JobState
 from mrseg_label.errors import LeaseLost
 from mrseg_label.jobs.deaths import RETRY_SECONDS, end_abandoned, owner_name
+from mrseg_label.jobs.round_jobs import end_in_round
 
 LEASE_SECONDS = 60
 RENEW_SECONDS = 15
@@ -122,6 +123,13 @@ class Claim:
         self._update(
             session, state=state, finished_at=catalog.now(session), lease_token=None, lease_expires_at=None, **values
         )
+        if (
+            state is not JobState.DONE
+            and self.kind in ROUND_JOBS
+            and (job := rows.get(session, self.job_id)) is not None
+        ):
+            session.refresh(job)
+            end_in_round(session, job, catalog.now(session))
 
     def _update(self, session: Session, **values: Any) -> None:
         if not rows.guarded_update(session, self.job_id, self.token, **values):

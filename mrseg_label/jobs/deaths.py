@@ -16,9 +16,9 @@ from sqlalchemy.orm import Session
 
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.queries import jobs as rows
-from mrseg_label.catalog.queries import rounds, training
 from mrseg_label.catalog.tables import Job
-from mrseg_label.catalog.types import FoldState, JobKind, JobState, RoundState
+from mrseg_label.catalog.types import ROUND_JOBS, JobState
+from mrseg_label.jobs.round_jobs import end_in_round
 from mrseg_label.processes import start_time
 
 RETRY_SECONDS = 5  # before the second attempt; doubled for each further one
@@ -63,12 +63,12 @@ def abandon(catalog: Catalog, job_id: str, reason: str) -> None:
                 continue
             job.error = reason
             if job.cancel_requested:
-                _end(session, job, JobState.CANCELLED, RoundState.CANCELLED, moment)
+                _end(session, job, JobState.CANCELLED, moment)
             elif job.attempt < job.max_attempts:
                 _release(session, job, moment, timedelta(seconds=RETRY_SECONDS * 2 ** (job.attempt - 1)))
             else:
                 job.error = f"{reason}. It was the last of {job.max_attempts} attempts; {_then_retry(job)}"
-                _end(session, job, JobState.FAILED, RoundState.FAILED, moment)
+                _end(session, job, JobState.FAILED, moment)
 
 
 def requeue_of_dead_local_workers(catalog: Catalog) -> int:
@@ -96,7 +96,7 @@ def requeue_of_dead_local_workers(catalog: Catalog) -> int:
 def end_abandoned(session: Session, job: Job, moment: datetime) -> None:
     """End a queued job that is to be cancelled, and count a death for a running one that lost its worker."""
     if job.state is JobState.QUEUED:
-        _end(session, job, JobState.CANCELLED, RoundState.CANCELLED, moment)
+        _end(session, job, JobState.CANCELLED, moment)
     else:
         count_death(session, job, moment)
 
@@ -113,12 +113,12 @@ def count_death(session: Session, job: Job, moment: datetime) -> None:
         f"{job.max_attempts}, and it is put aside so that other work goes on. Most often memory ran out: "
         f"{_then_retry(job)}"
     )
-    _end(session, job, JobState.FAILED, RoundState.FAILED, moment)
+    _end(session, job, JobState.FAILED, moment)
 
 
 def _release(session: Session, job: Job, moment: datetime, delay: timedelta) -> None:
     if job.cancel_requested:
-        _end(session, job, JobState.CANCELLED, RoundState.CANCELLED, moment)
+        _end(session, job, JobState.CANCELLED, moment)
         return
     job.state = JobState.QUEUED
     job.lease_token = None
@@ -126,17 +126,12 @@ def _release(session: Session, job: Job, moment: datetime, delay: timedelta) -> 
     job.not_before = moment + delay
 
 
-def _end(session: Session, job: Job, state: JobState, round_state: RoundState, moment: datetime) -> None:
+def _end(session: Session, job: Job, state: JobState, moment: datetime) -> None:
     job.state = state
     job.lease_token = None
     job.lease_expires_at = None
     job.finished_at = moment
-    training_round = rounds.of_job(session, job.id)
-    if training_round is not None:
-        training_round.state = round_state
-        training_round.error = job.error
-        training_round.finished_at = moment
-        training.end_folds(session, training_round.number, FoldState(str(state)), job.error)
+    end_in_round(session, job, moment)
 
 
 def _then_retry(job: Job) -> str:
@@ -144,6 +139,6 @@ def _then_retry(job: Job) -> str:
 
 
 def _retry_command(job: Job) -> str:
-    if job.kind == JobKind.TRAIN_ROUND:
+    if job.kind in ROUND_JOBS:
         return f"mrseg-label rounds retry {job.payload['round']}"
     return f"mrseg-label jobs retry {job.id}"

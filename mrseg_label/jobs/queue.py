@@ -10,7 +10,7 @@ from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.queries import audit
 from mrseg_label.catalog.queries import jobs as rows
 from mrseg_label.catalog.tables import Job
-from mrseg_label.catalog.types import LOCAL, JobKind, JobState
+from mrseg_label.catalog.types import LOCAL, ROUND_JOBS, JobKind, JobState
 from mrseg_label.clock import now
 from mrseg_label.errors import Conflict, NotFound
 
@@ -26,6 +26,8 @@ MEASURE_EFFORT = JobKind.MEASURE_EFFORT
 IMPORT_MASK = JobKind.IMPORT_MASK
 TRAIN_ROUND = JobKind.TRAIN_ROUND
 PRUNE_ROUNDS = JobKind.PRUNE_ROUNDS
+TRAIN_FOLD = JobKind.TRAIN_FOLD
+FINISH_ROUND = JobKind.FINISH_ROUND
 COMPARE_SCANS = JobKind.COMPARE_SCANS
 QUEUE_OF: dict[str, str] = {
     PRESEGMENT: DRAFTS,
@@ -35,6 +37,8 @@ QUEUE_OF: dict[str, str] = {
     IMPORT_MASK: LIGHT,
     TRAIN_ROUND: ROUNDS,
     PRUNE_ROUNDS: LIGHT,
+    TRAIN_FOLD: ROUNDS,
+    FINISH_ROUND: ROUNDS,
     COMPARE_SCANS: LIGHT,
 }
 
@@ -83,9 +87,9 @@ def retry(catalog: Catalog, job_id: str, *, actor: str = LOCAL) -> None:
         job = rows.get(session, job_id)
         if job is None:
             raise NotFound(f"job {job_id!r} does not exist; list the jobs with: mrseg-label jobs list")
-        if job.kind == TRAIN_ROUND:
+        if job.kind in ROUND_JOBS:
             raise Conflict(
-                f"job {job_id} runs a round; retry the round instead: mrseg-label rounds retry {job.payload['round']}"
+                f"job {job_id} belongs to a round; retry the round instead: mrseg-label rounds retry {job.payload['round']}"
             )
         if job.state not in (JobState.FAILED, JobState.CANCELLED):
             raise Conflict(f"job {job_id} is {job.state}; only a failed or cancelled job can be retried")

@@ -58,7 +58,7 @@ class TrainingProfile:
     epochs: int
     iterations_per_epoch: int
     validation_iterations: int
-    folds: int = 1
+    folds: int = 5
     target_spacing_mm: float | None = None
     network: NetworkShape | None = None
     torch_resampling: bool = False
@@ -94,7 +94,6 @@ PROFILES: dict[str, TrainingProfile] = {
             epochs=1000,
             iterations_per_epoch=250,
             validation_iterations=50,
-            folds=5,
             checkpoint_seconds=300.0,
             process_pools=True,
         ),

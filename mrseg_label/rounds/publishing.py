@@ -15,16 +15,23 @@ from mrseg_label.catalog.types import PROGRAM, RoundState
 from mrseg_label.clock import now
 from mrseg_label.config import load_settings
 from mrseg_label.jobs import JobContext, enqueue, queue
+from mrseg_label.jobs.round_jobs import FAILED_KEY, PREPARATION_KEY
 from mrseg_label.nnunet.left_out import describe_left_out
 from mrseg_label.nnunet.run import TrainingReport
 from mrseg_label.registry import service as registry
 from mrseg_label.registry.scores import held_out_metrics
+from mrseg_label.rounds.cross_validation import CrossValidation
 from mrseg_label.rounds.evaluation import Scores
 from mrseg_label.rounds.records import training_record, write_card
 from mrseg_label.rounds.service import start_if_due
 from mrseg_label.scoring import MEAN_OF_CASES
 
 log = logging.getLogger("mrseg_label.rounds")
+_OF_FOLDS = (PREPARATION_KEY, FAILED_KEY)  # in the result of a round: of an attempt before this one
+_SEEN = (
+    "it was trained on the held-out participants too, so it cannot be compared with other versions on their cases; "
+    "its cross-validation says how good it is. Promote it by hand: mrseg-label models promote {version}"
+)
 
 
 def publish(
@@ -36,6 +43,7 @@ def publish(
     current: Scores,
     left_out: Mapping[str, str],
     started: float,
+    validated: CrossValidation | None = None,
 ) -> None:
     """Register the model of a round and end the round, in one transaction.
 
@@ -49,17 +57,21 @@ def publish(
     new, current : scores of the new model and of the current one on the same held-out cases.
     left_out : reasons by examination, of held-out cases that could not be evaluated.
     started : when this attempt started, by ``time.monotonic``.
+    validated : what the folds say together, if the round trained several.
     """
     workspace = context.workspace
     settings = load_settings(workspace.root)
     promoted, reason = decide_promotion(new, current, left_out)
+    if row.include_held_out:
+        promoted, reason = False, _SEEN.format(version=new.model_version)
+    folds = validated or CrossValidation((0,))
     both = over_same_cases({new.model_version: new.cases, current.model_version: current.cases})
     ours, theirs = both.scores[new.model_version], both.scores[current.model_version]
     with workspace.catalog.read() as session:
         row = rows.get(session, row.number) or row  # with what was added to its result since
     card = write_card(workspace, row, report, model_folder)
     stored = registry.store_files(workspace, new.model_version, model_folder)
-    metrics = held_out_metrics(new.measured) | {
+    metrics = held_out_metrics(new.measured) | folds.metrics() | {
         "compared_with": {
             "version": current.model_version, "cases": both.cases, "mean_dsc": theirs.mean_dsc, "of_this": ours.mean_dsc
         }
@@ -78,6 +90,7 @@ def publish(
         "warm_start": report.warm_start,
         **({"damaged": list(report.damaged)} if report.damaged else {}),
         **({"warnings": list(report.warnings)} if report.warnings else {}),
+        **(validated.result() if validated is not None else {}),
         "seconds": {**report.seconds, "round": round(time.monotonic() - started, 1)},
     }
     with context.publish(result) as session:
@@ -109,7 +122,8 @@ def publish(
         ended = rows.get(session, row.number)
         if ended is not None:
             ended.state = RoundState.DONE
-            ended.result = {**ended.result, **result}
+            earlier = {key: value for key, value in ended.result.items() if key not in _OF_FOLDS}
+            ended.result = {**earlier, **result}
             ended.progress = {"stage": "done", "fraction": 1.0}
             ended.finished_at = now()
         enqueue(session, queue.PRUNE_ROUNDS, {}, key=queue.PRUNE_ROUNDS, priority=-1)

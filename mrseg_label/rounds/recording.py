@@ -80,7 +80,7 @@ class TrainingRecorder:
         return True
 
     def _store(self, session: Session, progress: TrainingProgress, *, with_curve: bool) -> None:
-        running = progress.fold if progress.stage == "training" else None
+        running = progress.fold if progress.stage in ("training", "validating") else None
         if running is not None:
             trained = progress.folds[: progress.folds.index(running)]
         else:
@@ -107,7 +107,8 @@ class TrainingRecorder:
         if "epochs" in row.progress:
             ended = {"epoch": row.progress["epochs"], "iteration": row.progress["iterations"]}
             row.progress = {**row.progress, **ended, "fraction": 1.0, "seconds_left": 0.0}
-        rows.end_fold(row, FoldState.DONE)
+        if self._fold is None:  # a job of its own ends its fold with what it publishes
+            rows.end_fold(row, FoldState.DONE)
 
     def _store_log(self, *, whole: bool) -> None:
         """Add what the log has gained since the last piece, in whole lines unless it is complete."""

@@ -1,7 +1,9 @@
-"""The job that runs a round: snapshot, data set, training, evaluation, and a new model version.
+"""The jobs that run a round: snapshot, data set, training, evaluation, and a new model version.
 
-Every stage can be repeated. If a worker dies, the snapshot is in the catalogue and preprocessed cases and
-checkpoints are in nnU-Net's folders; the next attempt continues from there.
+A round of one fold is one job. One of several prepares the data set, and enqueues a job for each fold
+(:mod:`mrseg_label.rounds.folds`), of which the last one enqueues the job that finishes the round. Every stage can be
+repeated. If a worker dies, the snapshot is in the catalogue and preprocessed cases and checkpoints are in nnU-Net's
+folders; the next attempt continues from there.
 """
 
 from __future__ import annotations
@@ -9,7 +11,8 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from mrseg_label.catalog.queries import models
 from mrseg_label.catalog.queries import rounds as rows
@@ -29,11 +32,14 @@ from mrseg_label.errors import (
 )
 from mrseg_label.failures import explain_in
 from mrseg_label.jobs import JobContext
-from mrseg_label.nnunet.run import TrainingProgress, TrainingReport
+from mrseg_label.jobs.round_jobs import end_round
+from mrseg_label.nnunet.run import TrainingPart, TrainingProgress, TrainingReport
 from mrseg_label.nnunet.supervise import train
 from mrseg_label.presegmentation.loaded_models import LoadedModels
+from mrseg_label.rounds.cross_validation import CrossValidation
 from mrseg_label.rounds.evaluation import Scores, evaluate, held_out_annotations
 from mrseg_label.rounds.first_weights import FIRST_WEIGHTS_KEY, choose_first_weights
+from mrseg_label.rounds.folds import hand_over, join_folds, remove_exported, version_of
 from mrseg_label.rounds.left_out import by_examination, record_left_out
 from mrseg_label.rounds.missing_presegmentations import make_missing_presegmentations, score_current_model
 from mrseg_label.rounds.publishing import publish
@@ -54,8 +60,18 @@ _STATES = {
 def run(context: JobContext) -> None:
     """Run round ``payload["round"]``, or what an earlier attempt left of it."""
     number = int(context.payload["round"])
+    _recording_the_end(context, number, _RoundJob(context, number).run)
+
+
+def finish(context: JobContext) -> None:
+    """Finish round ``payload["round"]``, whose folds have ended: join them, evaluate the model and register it."""
+    number = int(context.payload["round"])
+    _recording_the_end(context, number, _RoundJob(context, number).finish)
+
+
+def _recording_the_end(context: JobContext, number: int, work: Callable[[], None]) -> None:
     try:
-        _RoundJob(context, number).run()
+        work()
     except LeaseLost:
         raise
     except Cancelled:
@@ -71,10 +87,12 @@ def run(context: JobContext) -> None:
 def _record_end(context: JobContext, number: int, state: RoundState, error: str) -> None:
     with context.catalog.begin() as session:
         row = rows.get(session, number)
-        if row is not None:
-            row.state = state
-            row.error = error
-            row.finished_at = now() if state in ENDED_ROUNDS else None
+        if row is None:
+            return
+        if state in ENDED_ROUNDS:
+            end_round(session, row, state, error, now())
+        else:
+            row.state, row.error, row.finished_at = state, error, None
             fold_rows.end_folds(session, number, FoldState(str(state)), error)
 
 
@@ -95,19 +113,40 @@ class _RoundJob:
         self._presegment_missing()
         row = self._take_snapshot()
         self.scratch.mkdir(parents=True, exist_ok=True)
-        report = self._train(row)
-        new, current, left_out = self._evaluate()
-        publish(self.context, row, self.model_folder, report, new, current, left_out, self.started)
-        shutil.rmtree(self.scratch, ignore_errors=True)
+        folds = self._folds()
+        report = self._train(row, TrainingPart.ALL if len(folds) < 2 else TrainingPart.PREPARATION)
+        if len(folds) < 2:
+            self._evaluate_and_publish(row, report, None)
+        else:
+            hand_over(self.context, row, folds, report)
 
-    def _begin(self) -> None:
+    def finish(self) -> None:
+        """Join the folds that succeeded to one model, and end the round with it."""
+        row = self._begin(RoundState.EVALUATING)
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        report, validated = join_folds(self.workspace, row, self.model_folder)
+        self._evaluate_and_publish(row, report, validated)
+
+    def _folds(self) -> Sequence[int]:
+        with self.catalog.read() as session:
+            return [fold.fold for fold in fold_rows.folds(session, self.number)]
+
+    def _evaluate_and_publish(self, row: Round, report: TrainingReport, validated: CrossValidation | None) -> None:
+        new, current, left_out = self._evaluate(version_of(self.catalog, self.number))
+        publish(self.context, row, self.model_folder, report, new, current, left_out, self.started, validated)
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        if validated is not None and not validated.failed:  # otherwise a retry adds the missing fold to them
+            remove_exported(self.workspace, row)
+
+    def _begin(self, state: RoundState = RoundState.SNAPSHOT) -> Round:
         with self.catalog.begin() as session:
             row = rows.get(session, self.number)
             if row is None:
                 raise InvalidInput(f"round {self.number} does not exist")
-            row.state = RoundState.SNAPSHOT
+            row.state = state
             row.started_at = row.started_at or now()
             row.error = None
+            return row
 
     def _presegment_missing(self) -> None:
         """Before the snapshot, make the drafts that cases which were annotated in part are filled from."""
@@ -134,16 +173,17 @@ class _RoundJob:
             take_snapshot(session, row, self.workspace)
             return row
 
-    def _train(self, row: Round) -> TrainingReport:
+    def _train(self, row: Round, part: TrainingPart) -> TrainingReport:
         cases, record, left_out = training_cases(self.workspace, self.number, self.scratch)
         self._add_to_result(record)
         self._leave_out(CaseRole.TRAINING, left_out)
         first_weights = choose_first_weights(self.workspace, row)
         self._add_to_result({FIRST_WEIGHTS_KEY: first_weights.to_json()})
-        training, not_written = prepare_training(self.workspace, row, cases, first_weights, self.model_folder)
+        folds = max(1, len(self._folds()))
+        training, not_written = prepare_training(self.workspace, row, cases, first_weights, self.model_folder, folds)
         self._leave_out(CaseRole.TRAINING, not_written)
         with TrainingRecorder(self.catalog, self.number, training.folder) as recorder:
-            report = train(training, lambda progress: self._report_training(progress, recorder))
+            report = train(replace(training, part=part), lambda progress: self._report_training(progress, recorder))
         self._leave_out(CaseRole.TRAINING, report.left_out)
         return report
 
@@ -151,20 +191,21 @@ class _RoundJob:
         with self.catalog.begin() as session:
             record_left_out(session, self.number, role, reasons)
 
-    def _evaluate(self) -> tuple[Scores, Scores, Mapping[str, str]]:
+    def _evaluate(self, version: str) -> tuple[Scores, Scores, Mapping[str, str]]:
         """Evaluate the new model and the current one on the same held-out cases; those that fail are left out."""
         annotations = held_out_annotations(self.catalog, self.number)
         values = {"stage": "evaluating", "cases": len(annotations), "fraction": 1.0}
         self._write_progress(RoundState.EVALUATING, values)
         path = self.model_folder.relative_to(self.workspace.root)
-        new_model = ModelVersion(version=f"r{self.number}", path=str(path))
+        new_model = ModelVersion(version=version, path=str(path))
         with self.catalog.read() as session:
             current_model = models.current(session)
+            comparable = not models.saw_held_out(session, current_model.version)
         loaded, check = LoadedModels(self.workspace, self.context), self.context.check
         reasons: dict[str, str] = {}
         new = evaluate(self.workspace, loaded, new_model, annotations, check, reasons, ignore_stored=True)
         try:
-            remaining = [annotation for annotation in annotations if annotation.id not in reasons]
+            remaining = [annotation for annotation in annotations if comparable and annotation.id not in reasons]
             current = evaluate(self.workspace, loaded, current_model, remaining, check, reasons)
         except (Unavailable, ConfigurationError, DamagedModel) as error:
             # TotalSegmentator's weights have been removed, or the files of the model are damaged.

@@ -11,17 +11,26 @@ from mrseg_label.catalog.queries import acquisitions, audit, models, participant
 from mrseg_label.catalog.queries import annotations as annotation_rows
 from mrseg_label.catalog.queries import jobs as job_rows
 from mrseg_label.catalog.queries import rounds as rows
-from mrseg_label.catalog.tables import Round
+from mrseg_label.catalog.tables import BOOTSTRAP, Job, Round
 from mrseg_label.catalog.types import ENDED_ROUNDS, LOCAL, PROGRAM, FoldState, JobState, RoundState
 from mrseg_label.clock import now
 from mrseg_label.config import Settings, load_settings
-from mrseg_label.errors import Conflict, NotFound
+from mrseg_label.errors import Conflict, InvalidInput, NotFound
 from mrseg_label.jobs import enqueue, queue, request_cancel
+from mrseg_label.jobs.round_jobs import end_round
+from mrseg_label.nnunet.profiles import profile_named
 from mrseg_label.workspace import Workspace
 
 
-def start(workspace: OpenedWorkspace, *, actor: str = LOCAL, final: bool = False) -> int:
+def start(
+    workspace: OpenedWorkspace, *, actor: str = LOCAL, final: bool = False, include_held_out: bool = False
+) -> int:
     """Start a round on everything annotated so far.
+
+    Parameters
+    ----------
+    final : train the ensemble that a project ends with: all folds, from scratch, cross-validated.
+    include_held_out : train on held-out participants too; only a final round may.
 
     Returns
     -------
@@ -30,43 +39,90 @@ def start(workspace: OpenedWorkspace, *, actor: str = LOCAL, final: bool = False
     Raises
     ------
     Conflict
-        Another round is queued or running, or no annotated case can be trained on.
+        Another round is queued or running, or no annotated case can be trained on, or too few for so many folds.
+    InvalidInput
+        Held-out participants are to be included in a round that is not final.
     """
+    if include_held_out and not final:
+        raise InvalidInput(
+            "held-out participants are kept for the comparison of versions; only the final round of a project may "
+            'train on them: add --final (over REST "final": true)'
+        )
     settings = load_settings(workspace.root)
     with workspace.catalog.begin() as session:
         running = rows.active(session)
         if running is not None:
             raise Conflict(_still_active(running))
-        obstacle = find_obstacle(session)
+        obstacle = find_obstacle(session, folds_of(settings, final=final), include_held_out=include_held_out)
         if obstacle is not None:
             raise Conflict(obstacle)
-        return start_in_transaction(session, settings, actor=actor, final=final).number
+        return start_in_transaction(
+            session, settings, actor=actor, final=final, include_held_out=include_held_out
+        ).number
 
 
-def find_obstacle(session: Session) -> str | None:
-    """Explain why a round could not train on what is annotated so far; None if it could."""
+def folds_of(settings: Settings, *, final: bool) -> int:
+    """Return the number of folds that a round trains."""
+    return profile_named(settings.training_profile).folds if final else 1
+
+
+def find_obstacle(session: Session, folds: int = 1, *, include_held_out: bool = False) -> str | None:
+    """Explain why a round of so many folds could not train on what is annotated so far; None if it could."""
     participants.decide_held_out(session)
     candidates = annotation_rows.snapshot_candidates(session)
     if not candidates:
         return "nothing is annotated yet; a round needs at least one annotated case"
-    if all(participant.held_out for _, participant in candidates):
+    training = {person.id: person for _, person in candidates if include_held_out or not person.held_out}
+    if not training:
         return (
             "every case annotated so far belongs to a held-out participant and is reserved for evaluation; "
             "annotate a case of another participant"
         )
+    people = participants.count_people(session, training.values())
+    if people < folds:
+        held_out = len({person.id for _, person in candidates}) - len(training)
+        return (
+            f"{folds} folds need at least {folds} participants, since all cases of a participant are in one fold; "
+            f"{people} {'is' if people == 1 else 'are'} annotated"
+            + (f" that {'is' if people == 1 else 'are'} not among the {held_out} held out" if held_out else "")
+            + f". Annotate cases of {folds - people} more, or start a round of one fold (without --final)"
+        )
     return None
 
 
-def start_in_transaction(session: Session, settings: Settings, *, actor: str, final: bool = False) -> Round:
-    """Start a round within a transaction."""
+def start_in_transaction(
+    session: Session, settings: Settings, *, actor: str, final: bool = False, include_held_out: bool = False
+) -> Round:
+    """Start a round within a transaction; its number of folds is fixed now."""
     number = rows.next_number(session)
-    parent = models.current(session).version
-    row = Round(number=number, state=RoundState.QUEUED, profile=settings.training_profile, final=final, parent=parent)
+    row = Round(
+        number=number,
+        state=RoundState.QUEUED,
+        profile=settings.training_profile,
+        final=final,
+        include_held_out=include_held_out,
+        parent=_parent_of(session, final=final),
+    )
     session.add(row)
+    session.flush()
+    folds = folds_of(settings, final=final)
+    for fold in range(folds if folds > 1 else 0):
+        training.get_or_add(session, number, fold)
     job = enqueue(session, queue.TRAIN_ROUND, {"round": number}, key=str(number))
     row.job_id = job.id
-    audit.record(session, actor, "round.start", str(number), profile=row.profile, final=final)
+    audit.record(
+        session, actor, "round.start", str(number), profile=row.profile, final=final, include_held_out=include_held_out
+    )
     return row
+
+
+def _parent_of(session: Session, *, final: bool) -> str:
+    """The version that a round starts from.
+
+    No version that has seen a participant may be the start of what is tested on that participant: a final round is
+    cross-validated and starts from no earlier round, and none starts from a version that has seen those held out.
+    """
+    return BOOTSTRAP if final else models.newest_untainted(session).version
 
 
 def start_if_due(session: Session, settings: Settings) -> int | None:
@@ -95,18 +151,21 @@ def cancel(workspace: OpenedWorkspace, number: int, *, actor: str = LOCAL) -> No
         row = _get(session, number)
         if row.state in ENDED_ROUNDS:
             raise Conflict(f"round {number} is already {row.state} and cannot be cancelled")
-        job = job_rows.get(session, row.job_id or "")
-        if job is not None and job.state in job_rows.ACTIVE:
-            request_cancel(job)
-        if job is None or job.state is not JobState.RUNNING:
-            row.state = RoundState.CANCELLED
-            row.finished_at = now()
-            training.end_folds(session, number, FoldState.CANCELLED)
+        jobs = _jobs_of(session, row)
+        for job in jobs:
+            if job.state in job_rows.ACTIVE:
+                request_cancel(job)
+        session.flush()
+        locked = rows.get(session, number, lock=True)
+        if locked is not None and not any(job.state is JobState.RUNNING for job in jobs):
+            end_round(session, locked, RoundState.CANCELLED, "cancelled by an admin", now())
         audit.record(session, actor, "round.cancel", str(number))
 
 
 def retry(workspace: OpenedWorkspace, number: int, *, actor: str = LOCAL) -> None:
     """Retry a failed or cancelled round with the same snapshot, from its last checkpoint.
+
+    A round that is done, but of which a fold failed, trains that fold and registers a version of all folds.
 
     Raises
     ------
@@ -115,7 +174,9 @@ def retry(workspace: OpenedWorkspace, number: int, *, actor: str = LOCAL) -> Non
     """
     with workspace.catalog.begin() as session:
         row = _get(session, number)
-        if row.state not in (RoundState.FAILED, RoundState.CANCELLED):
+        folds = training.folds(session, number)
+        incomplete = row.state is RoundState.DONE and any(fold.state is not FoldState.DONE for fold in folds)
+        if row.state not in (RoundState.FAILED, RoundState.CANCELLED) and not (incomplete and len(folds) > 1):
             raise Conflict(f"round {number} is {row.state}; only a failed or cancelled round can be retried")
         running = rows.active(session)
         if running is not None:
@@ -137,6 +198,13 @@ def run_folder(workspace: Workspace, number: int, fold: int | None = None) -> Pa
 def log_path(workspace: Workspace, number: int, fold: int | None = None) -> Path:
     """Path of the training log of a round, or of a fold with a job of its own; the file may not exist yet."""
     return run_folder(workspace, number, fold) / "training.log"
+
+
+def _jobs_of(session: Session, row: Round) -> list[Job]:
+    """The jobs of a round that may be queued or running: its own, and those of its folds."""
+    identifiers = [row.job_id, *(fold.job_id for fold in training.folds(session, row.number))]
+    found = (job_rows.get(session, identifier) for identifier in identifiers if identifier)
+    return [job for job in found if job is not None]
 
 
 def _still_active(row: Round) -> str:

@@ -56,7 +56,8 @@ def take_snapshot(session: Session, row: Round, workspace: Workspace) -> None:
     not_drawn: set[str] = set()
     trained_on: list[Participant] = []
     for annotation, participant in annotation_rows.snapshot_candidates(session):
-        role = CaseRole.HELD_OUT if participant.held_out else CaseRole.TRAINING
+        tested = participant.held_out and not row.include_held_out
+        role = CaseRole.HELD_OUT if tested else CaseRole.TRAINING
         session.add(
             RoundCase(
                 round_number=row.number,

@@ -16,6 +16,8 @@ HANDLERS: dict[str, tuple[str, ...]] = {
     queue.COMPARE_SCANS: ("mrseg_label.intake.twins:run",),
     queue.PRUNE_ROUNDS: ("mrseg_label.rounds.housekeeping:run",),
     queue.TRAIN_ROUND: ("mrseg_label.rounds.run:run",),
+    queue.TRAIN_FOLD: ("mrseg_label.rounds.folds:run",),
+    queue.FINISH_ROUND: ("mrseg_label.rounds.run:finish",),
 }
 
 

@@ -68,7 +68,8 @@ class WorkerPool:
         if workspace.settings.dask_scheduler is not None:
             self._slots.append(_Slot("placer", ()))  # rounds are trained where the GPUs are
         elif count:
-            self._slots.append(_Slot("rounds", (ROUNDS,)))
+            names = ["rounds", *(f"rounds-{index}" for index in range(1, workspace.settings.round_workers))]
+            self._slots += [_Slot(name, (ROUNDS,)) for name in names]
         self._stopping = threading.Event()
         self._ending = threading.Lock()
         self._thread = threading.Thread(target=self._watch, name="worker-pool", daemon=True)

@@ -239,6 +239,10 @@ EFFECTS: dict[str, tuple[See, dict[str, object]]] = {
         lambda w: [slot.name for slot in WorkerPool(w)._slots],
         {"WORKERS = 0": [], "WORKERS = 2": ["drafts-0", "drafts-1", "rounds"]},
     ),
+    "round_workers": (
+        lambda w: [slot.name for slot in WorkerPool(w)._slots],
+        {"": ["drafts-0", "rounds"], "ROUND_WORKERS = 2": ["drafts-0", "rounds", "rounds-1"]},
+    ),
 }  # fmt: skip
 CASES = [(name, text, expected) for name, (_, cases) in EFFECTS.items() for text, expected in cases.items()]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.queries.paging import newest_first
-from mrseg_label.catalog.tables import BOOTSTRAP, Evaluation, ModelVersion
+from mrseg_label.catalog.tables import BOOTSTRAP, Evaluation, ModelVersion, Round
 from mrseg_label.catalog.types import ModelStatus, Position
 from mrseg_label.clock import now
 
@@ -49,6 +49,24 @@ def list_all(session: Session) -> Sequence[ModelVersion]:
     """All versions, newest first."""
     query = newest_first(select(ModelVersion), ModelVersion.created_at, ModelVersion.version, None)
     return session.scalars(query).all()
+
+
+def saw_held_out(session: Session, version: str) -> bool:
+    """Whether a version was trained on held-out participants too, so that it cannot be tested on them."""
+    query = select(Round.include_held_out).join(ModelVersion, ModelVersion.round_number == Round.number)
+    return bool(session.scalars(query.where(ModelVersion.version == version)).one_or_none())
+
+
+def newest_untainted(session: Session) -> ModelVersion:
+    """The version that was promoted last of those that have not seen held-out participants."""
+    query = (
+        select(ModelVersion)
+        .outerjoin(Round, Round.number == ModelVersion.round_number)
+        .where(ModelVersion.promoted_at.is_not(None), or_(Round.number.is_(None), ~Round.include_held_out))
+        .order_by((ModelVersion.status == ModelStatus.CURRENT).desc(), ModelVersion.promoted_at.desc())
+        .limit(1)
+    )
+    return session.scalars(query).one()
 
 
 def previously_promoted(session: Session, version: ModelVersion) -> ModelVersion | None:

@@ -177,6 +177,19 @@ def linked_by_scan(
     return linked
 
 
+def count_people(session: Session, among: Iterable[Participant]) -> int:
+    """How many people these participants are; two with an image of the same voxels are one."""
+    remaining = {participant.id: participant for participant in among}
+    linked = linked_by_scan(session, lambda participant: participant.id.in_(list(remaining)))
+    people = 0
+    while remaining:
+        _, participant = remaining.popitem()
+        people += 1
+        for other in _group_of(participant, linked):
+            remaining.pop(other.id, None)
+    return people
+
+
 def _group_of(participant: Participant, linked: dict[str, set[Participant]]) -> set[Participant]:
     """Return a participant with all who are linked to them, directly or through others."""
     group, waiting = {participant}, [participant]

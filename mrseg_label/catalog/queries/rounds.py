@@ -11,9 +11,12 @@ from mrseg_label.catalog.tables import ModelVersion, Round, RoundCase
 from mrseg_label.catalog.types import ENDED_ROUNDS, CaseRole
 
 
-def get(session: Session, number: int) -> Round | None:
-    """A round by number."""
-    return session.get(Round, number)
+def get(session: Session, number: int, *, lock: bool = False) -> Round | None:
+    """A round by number; ``lock`` reads it again and keeps other transactions from changing it."""
+    if not lock:
+        return session.get(Round, number)
+    session.flush()
+    return session.get(Round, number, populate_existing=True, with_for_update=True)
 
 
 def newest(session: Session) -> Round | None:
@@ -57,8 +60,9 @@ def cases(session: Session, number: int) -> Sequence[RoundCase]:
 
 
 def roles_of(session: Session, acquisition_id: str) -> set[CaseRole]:
-    """The roles that an acquisition has had in the snapshots of rounds."""
-    return set(session.scalars(select(RoundCase.role).where(RoundCase.acquisition_id == acquisition_id)))
+    """The roles that an acquisition has had in the snapshots of rounds, without those that train on everything."""
+    query = select(RoundCase.role).join(Round, Round.number == RoundCase.round_number)
+    return set(session.scalars(query.where(RoundCase.acquisition_id == acquisition_id, ~Round.include_held_out)))
 
 
 def case_counts(session: Session, numbers: Sequence[int]) -> dict[int, dict[CaseRole, int]]:
@@ -76,5 +80,10 @@ def case_counts(session: Session, numbers: Sequence[int]) -> dict[int, dict[Case
 
 def versions_of(session: Session, numbers: Sequence[int]) -> dict[int, str]:
     """The model version that each of these rounds registered."""
-    query = select(ModelVersion.round_number, ModelVersion.version).where(ModelVersion.round_number.in_(numbers))
+    # The newest, if a round was retried for a fold that had failed and registered another one.
+    query = (
+        select(ModelVersion.round_number, ModelVersion.version)
+        .where(ModelVersion.round_number.in_(numbers))
+        .order_by(ModelVersion.created_at)
+    )
     return {number: version for number, version in session.execute(query) if number is not None}

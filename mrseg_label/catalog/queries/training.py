@@ -33,6 +33,24 @@ def folds(session: Session, number: int) -> Sequence[RoundFold]:
     return session.scalars(query.options(defer(RoundFold.curve))).all()
 
 
+def folds_of_rounds(session: Session, numbers: Sequence[int]) -> dict[int, list[RoundFold]]:
+    """The folds of these rounds, without their curves and results, by round and in the order of their numbers."""
+    query = (
+        select(RoundFold).where(RoundFold.round_number.in_(numbers)).order_by(RoundFold.round_number, RoundFold.fold)
+    )
+    found: dict[int, list[RoundFold]] = {}
+    for row in session.scalars(query.options(defer(RoundFold.curve), defer(RoundFold.result))):
+        found.setdefault(row.round_number, []).append(row)
+    return found
+
+
+def folds_now(session: Session, number: int) -> Sequence[RoundFold]:
+    """The folds of a round by number, read again: other transactions may have changed them since they were loaded."""
+    session.flush()
+    query = select(RoundFold).where(RoundFold.round_number == number).order_by(RoundFold.fold)
+    return session.scalars(query.options(defer(RoundFold.curve)).execution_options(populate_existing=True)).all()
+
+
 def fold_of_job(session: Session, job_id: str) -> RoundFold | None:
     """The fold that a job trains, if it trains one."""
     return session.scalars(select(RoundFold).where(RoundFold.job_id == job_id)).one_or_none()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Float, ForeignKey, Index, String, Text, text
+from sqlalchemy import Float, ForeignKey, Index, String, Text, false, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from mrseg_label.catalog.tables.annotations import Annotation
@@ -55,6 +55,8 @@ class Round(Base):
     state: Mapped[RoundState] = mapped_column(Coded(RoundState), index=True)
     profile: Mapped[str] = mapped_column(String(32))
     final: Mapped[bool] = mapped_column(default=False)
+    # Whether held-out participants train too, so that its model cannot be compared with others on their cases.
+    include_held_out: Mapped[bool] = mapped_column(default=False, server_default=false())
     parent: Mapped[str | None] = mapped_column(String(64))  # the model version that it starts from
     job_id: Mapped[str | None]
     attempt: Mapped[int] = mapped_column(default=1)

@@ -57,7 +57,8 @@ class RoundProgress(FoldProgress):
             ]
         },
     }  # fmt: skip
-    fold: int | None = Field(None, description="number of the fold that is trained now")
+    fold: int | None = Field(None, description="number of the fold that is trained now, if the round trains one")
+    folds_done: int = Field(0, description="number of folds that are trained, in a round of several")
     folds: int | None = Field(None, description="number of folds of the round")
     cases: int = Field(0, description="number of cases of the stage")
     seconds: float = Field(0.0, description="since this attempt began")
@@ -93,6 +94,12 @@ class RoundResult(BaseModel):
     first_weights: dict[str, Any] | None = Field(
         None, description="`source` of the network's first weights, the `licences` in their lineage, and a `warning`"
     )
+    folds: list[int] = Field([], description="folds of the version, if the round trained several")
+    failed_folds: dict[str, str] = Field({}, description="reasons by fold, for those that are missing in the version")
+    cross_validation_mean_dsc: float | None = Field(
+        None, description="mean DSC of each case by the fold that has not seen it"
+    )
+    cross_validation_cases: int = Field(0, description="number of these cases")
     damaged: list[str] = Field([], description="own files that were damaged, and what was done instead")
     warnings: list[str] = Field(
         [],

@@ -9,9 +9,12 @@ from pydantic import BaseModel, Field
 
 from mrseg_label.catalog.tables import Round, RoundFold
 from mrseg_label.catalog.types import CaseRole, FoldState, RoundState
+from mrseg_label.jobs.round_jobs import PREPARATION_KEY, SHOWN_OF_FOLD
 from mrseg_label.reports.documents.base import JsonObject, Moment
 from mrseg_label.reports.documents.round_values import FoldProgressValues, ProgressValues, ResultValues
 from mrseg_label.rounds.left_out import LEFT_OUT_KEY
+
+_INTERNAL = (LEFT_OUT_KEY, PREPARATION_KEY)  # of a result: shown elsewhere, or for the program alone
 
 
 class SnapshotOut(BaseModel):
@@ -48,7 +51,8 @@ class RoundOut(BaseModel):
     number: int
     state: RoundState
     profile: str = Field(description="training profile")
-    final: bool = Field(description="whether all folds of the profile are trained")
+    final: bool = Field(description="whether it trains the ensemble that a project ends with")
+    include_held_out: bool = Field(description="whether held-out participants train too")
     parent: str | None = Field(description="model version that it starts from")
     model_version: str | None = Field(description="model version that it registered")
     attempt: int
@@ -75,7 +79,9 @@ class FoldOut(BaseModel):
     progress: FoldProgressValues = Field(
         description="epoch, loss, pseudo-Dice, learning rate, seconds left; empty at first"
     )
-    result: JsonObject = Field(description="what its training led to; empty until it has ended")
+    result: JsonObject = Field(
+        description="of one of several folds, `mean_dsc` on the `unseen_cases` that it was not trained on; empty until it ended"
+    )
     error: str | None = Field(description="why the last attempt ended")
     started: Moment | None
     finished: Moment | None
@@ -139,7 +145,7 @@ def _fold_fields(row: RoundFold) -> dict[str, Any]:
         "fold": row.fold,
         "state": row.state,
         "progress": row.progress or {},
-        "result": row.result or {},
+        "result": {key: value for key, value in (row.result or {}).items() if key in SHOWN_OF_FOLD},
         "error": row.error,
         "started": row.started_at,
         "finished": row.finished_at,
@@ -152,6 +158,7 @@ def _round_fields(row: Round, counts: Mapping[CaseRole, int], version: str | Non
         "state": row.state,
         "profile": row.profile,
         "final": row.final,
+        "include_held_out": row.include_held_out,
         "parent": row.parent,
         "model_version": version,
         "attempt": row.attempt,
@@ -162,7 +169,7 @@ def _round_fields(row: Round, counts: Mapping[CaseRole, int], version: str | Non
             held_out=counts.get(CaseRole.HELD_OUT, 0),
         ),
         "left_out": [LeftOutOut(**entry) for entry in (row.result or {}).get(LEFT_OUT_KEY, [])],
-        "result": {key: value for key, value in (row.result or {}).items() if key != LEFT_OUT_KEY},
+        "result": {key: value for key, value in (row.result or {}).items() if key not in _INTERNAL},
         "error": row.error,
         "created": row.created_at,
         "started": row.started_at,

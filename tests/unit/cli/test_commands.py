@@ -162,7 +162,18 @@ def test_rounds(run: Run, opened: OpenedWorkspace) -> None:
             add_annotation(
                 session, add_acquisition(session, add_participant(session, f"p{number}", held_out=number == 0))
             )
-    assert document(run("rounds", "start", "--final", *here, "--json"))["final"] is True
+    code, _, err = run("rounds", "start", "--final", *here)
+    assert code == 1 and "5 folds need at least 5 participants" in err and "3 are annotated" in err
+    code, _, err = run("rounds", "start", "--include-held-out", *here)
+    assert code == 1 and "add --final" in err
+    code, _, err = run("rounds", "start", "--final", "--include-held-out", *here)
+    assert code == 1 and "4 are annotated. Annotate cases of 1 more" in err
+    with workspace.catalog.begin() as session:
+        for number in range(4, 6):
+            add_annotation(session, add_acquisition(session, add_participant(session, f"p{number}", held_out=False)))
+    started = document(run("rounds", "start", "--final", *here, "--json"))
+    assert started["final"] is True and started["include_held_out"] is False
+    assert [(fold["fold"], fold["state"]) for fold in started["folds"]] == [(k, "queued") for k in range(5)]
     assert [item["number"] for item in document(run("rounds", "list", *here, "--json"))["items"]] == [1]
     assert run("rounds", "log", 1, *here) == (0, "", "")
     log_path(workspace, 1).parent.mkdir(parents=True)

@@ -1,0 +1,73 @@
+"""What the commands for rounds say about them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mrseg_label.reports.documents.rounds import FoldOut, RoundDetail, RoundOut
+
+
+def step_text(document: RoundOut) -> str:
+    """Say where a round is, such as ``round 3: training, fold 0, epoch 12 of 50``."""
+    progress = document.progress
+    parts = [f"round {document.number}: {document.state}"]
+    if document.state == "queued":
+        parts.append("a worker of mrseg-label serve begins it")
+    elif document.state == "training":
+        parts += [f"fold {progress['fold']}"] if progress.get("fold") is not None else []
+        parts += [f"{progress['folds_done']} of {progress['folds']} folds"] if "folds_done" in progress else []
+        parts += _training_values(progress)
+    elif progress.get("cases"):
+        parts.append(f"{progress['cases']} cases")
+    return ", ".join(parts)
+
+
+def kind_text(document: RoundDetail) -> str:
+    """Say how a round trains."""
+    parts = [str(document.profile)]
+    parts += ["final"] if document.final else []
+    parts += [f"{len(document.folds)} folds"] if len(document.folds) > 1 else []
+    parts += ["with the held-out participants"] if document.include_held_out else []
+    return ", ".join(parts)
+
+
+def fold_text(item: FoldOut) -> str:
+    """Say how far a fold is, such as ``running, epoch 12 of 50, pseudo-Dice 0.831, 1 h 37 min left``."""
+    progress = item.progress
+    parts = [str(item.state), *_training_values(progress, left=item.state == "running")]
+    if item.result.get("mean_dsc") is not None:
+        parts.append(
+            f"mean DSC {item.result['mean_dsc']:.3f} on {item.result['unseen_cases']} cases that it has not seen"
+        )
+    return ", ".join(parts) + (f"; {item.error.strip().splitlines()[-1]}" if item.error else "")
+
+
+def _training_values(progress: Mapping[str, Any], *, left: bool = True) -> list[str]:
+    from mrseg_label.text import duration
+
+    parts = [f"epoch {progress.get('epoch', 0)} of {progress['epochs']}"] if progress.get("epochs") else []
+    for name, shown in (("loss", "loss"), ("pseudo_dice", "pseudo-Dice")):
+        if progress.get(name) is not None:
+            parts.append(f"{shown} {progress[name]:.3f}")
+    if left and progress.get("seconds_left"):
+        parts.append(f"{duration(progress['seconds_left'])} left")
+    return parts
+
+
+def outcome_text(document: RoundOut) -> str:
+    """Say how a round ended."""
+    if document.state != "done":
+        reason = (document.error or "").strip().rpartition("\n")[2]
+        again = f"Try again with: mrseg-label rounds retry {document.number}"
+        return f"Round {document.number}: {document.state}{': ' if reason else ''}{reason}. {again}"
+    verdict = "makes the drafts now" if document.result.get("promoted") else "was not promoted"
+    why = f" ({document.result['reason']})" if document.result.get("reason") else ""
+    missing = ", ".join(document.result.get("failed_folds") or ())
+    again = f" Fold {missing} failed; train it with: mrseg-label rounds retry {document.number}" if missing else ""
+    return f"Round {document.number} is done. {document.model_version} {verdict}{why}.{again}"
+
+
+def model_text(version: str | None, promoted: object) -> str | None:
+    return f"{version} (not promoted)" if version and promoted is False else version
