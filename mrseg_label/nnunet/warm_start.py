@@ -1,6 +1,8 @@
 """Initial weights of a training from another network: a CT model, or the model of an earlier round.
 
-A tensor is copied if the other network has one of the same name and shape. The output layers are copied head by head:
+A tensor is copied if the other network has one of the same place and shape. nnU-Net numbers the stages of the encoder from
+the finest grid, but those of the decoder from the coarsest, so that the same place has another number in a network with
+another number of stages: decoders are aligned at the finest grid. The output layers are copied head by head:
 a structure's head is the mean of the heads that the other network has for its parts (``spine`` from the vertebrae),
 so that a model of 117 structures can start one of 40.
 """
@@ -8,7 +10,8 @@ so that a model of 117 structures can start one of 40.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _HEADS = ".seg_layers."
+_DECODER = re.compile(r"(decoder\.(?:stages|transpconvs|seg_layers)\.)(\d+)")
 _WRAPPERS = ("_orig_mod.", "module.")
 # A head whose bias is this far below the largest is never chosen: it was switched off, not learned.
 _SWITCHED_OFF = 20.0
@@ -39,19 +43,23 @@ class WarmStartReport:
     copied : number of tensors that were copied; shared ones are counted under each of their names.
     skipped : tensors that kept their random values, with the reason.
     heads_without_source : structures whose heads kept their random values.
+    encoder_tensors : number of tensors in the encoder of the new network, copied or not.
     """
 
     source: str
     copied: int = 0
     skipped: dict[str, str] = field(default_factory=dict)
     heads_without_source: list[str] = field(default_factory=list)
+    encoder_tensors: int = 0
 
     def warning(self) -> str | None:
         """Say that little or nothing was copied; None if most was."""
         total = self.copied + len(self.skipped)
-        if 2 * self.copied >= total:
+        encoder_skipped = [name for name in self.skipped if is_encoder(name)]
+        if 2 * self.copied >= total and len(encoder_skipped) < self.encoder_tensors:
             return None
-        example = "; ".join(f"{name}: {reason}" for name, reason in list(self.skipped.items())[:1])
+        name = (encoder_skipped or list(self.skipped))[0]
+        example = f"{name}: {self.skipped[name]}"
         rest = "the training started from random weights" if not self.copied else "the rest started from random weights"
         return (
             f"the warm start from {self.source} copied {self.copied} of {total} tensors, so {rest}; the two networks have "
@@ -96,6 +104,41 @@ def plain_name(name: str) -> str:
     return name
 
 
+def is_encoder(name: str) -> bool:
+    """Whether a tensor is part of an encoder, which nnU-Net's decoder has a second name for."""
+    return plain_name(name).startswith(("encoder.", "decoder.encoder."))
+
+
+def aligned_names(own: Iterable[str], source: Collection[str]) -> dict[str, str]:
+    """Find the tensor at the same place in another network.
+
+    Parameters
+    ----------
+    own, source : names of the tensors of the two networks, those of the second without the prefixes of wrappers.
+
+    Returns
+    -------
+    Name in the other network by our name, for those that it has.
+    """
+    shift = _decoder_stages(source) - _decoder_stages(map(plain_name, own := list(own)))
+    found = {}
+    for name in own:
+        plain = plain_name(name)
+        if (match := _DECODER.match(plain)) is not None:
+            plain = f"{match[1]}{int(match[2]) + shift}{plain[match.end() :]}"
+        # Encoder and decoder share the encoder's tensors; some programs save them under one of the two names only.
+        other = plain.removeprefix("decoder.") if plain.startswith("decoder.encoder.") else f"decoder.{plain}"
+        for candidate in (plain, other):
+            if candidate in source:
+                found[name] = candidate
+                break
+    return found
+
+
+def _decoder_stages(names: Iterable[str]) -> int:
+    return 1 + max((int(match[2]) for name in names if (match := _DECODER.match(name))), default=-1)
+
+
 def heads_by_name(labels: Mapping[str, int], source_labels: Mapping[str, Any]) -> dict[int, tuple[int, ...]]:
     """Heads of each of our classes in another model, by the names of the structures."""
     return {
@@ -134,20 +177,21 @@ def warm_start(
     if heads is None:
         heads = heads_by_name(labels, json.loads((folder / "dataset.json").read_text())["labels"])
     head_map = {0: (0,), **{ours: tuple(theirs) for ours, theirs in heads.items() if ours != 0}}
-    report = WarmStartReport(folder.name)
+    report = WarmStartReport(folder.name, encoder_tensors=sum(map(is_encoder, own)))
+    places = aligned_names(own, source)
     state = {name: tensor.clone() for name, tensor in own.items()}
     without_source: set[int] = set()
     for name, tensor in own.items():
-        theirs = source.get(plain_name(name))
+        theirs = source[places[name]] if name in places else None
         if theirs is None:
-            report.skipped[name] = "the other network has no tensor of this name"
+            report.skipped[name] = "the other network has no tensor at this place"
         elif _HEADS in name:
             if theirs.shape[1:] != tensor.shape[1:]:
                 report.skipped[name] = (
                     f"shape {tuple(theirs.shape)} of the other network does not fit {tuple(tensor.shape)}"
                 )
                 continue
-            bias = source[plain_name(name).rsplit(".", 1)[0] + ".bias"]
+            bias = source[places[name].rsplit(".", 1)[0] + ".bias"]
             state[name], missing = _heads(tensor, theirs, bias, head_map)
             without_source |= missing
             report.copied += 1

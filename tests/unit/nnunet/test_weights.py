@@ -71,13 +71,13 @@ def test_another_architecture_is_reported_and_does_not_fail(tmp_path: Path) -> N
     del source["decoder.seg_layers.1.weight"], source["decoder.seg_layers.1.bias"]
     own = network(4)
     state, report = warm_start(own, write_model(tmp_path, source, {}), LABELS, {2: (2,)})
-    fitting = "decoder.seg_layers.0.bias"
+    fitting = "decoder.seg_layers.1.bias"  # the finest one of both
     for name in own:
         if name != fitting:
             torch.testing.assert_close(state[name], own[name])
     assert set(report.skipped) == set(own) - {fitting}
     assert "shape (8, 1, 3, 3, 3)" in report.skipped["encoder.conv.weight"]
-    assert "no tensor" in report.skipped["decoder.seg_layers.1.bias"]
+    assert "no tensor at this place" in report.skipped["decoder.seg_layers.0.bias"]
     assert "copied 1 of 5 tensors, so the rest started from random weights" in (report.warning() or "")
 
 
@@ -97,6 +97,77 @@ def test_a_warm_start_that_copies_nothing_is_a_warning(tmp_path: Path) -> None:
     _, report = warm_start(network(4), model, LABELS)
     warning = report.warning()
     assert warning is not None and "copied 0 of 5 tensors, so the training started from random weights" in warning
+
+
+FEATURES = (4, 8, 16, 16, 16)
+
+
+def unet(stages: int, classes: int = 4, residual: bool = False) -> dict[str, Tensor]:
+    """The state of one of nnU-Net's networks; two with one stage more or less are alike at the fine end."""
+    from dynamic_network_architectures.architectures.unet import PlainConvUNet, ResidualEncoderUNet
+
+    common = {
+        "input_channels": 1,
+        "n_stages": stages,
+        "features_per_stage": FEATURES[:stages],
+        "conv_op": torch.nn.Conv3d,
+        "kernel_sizes": [[3, 3, 3]] * stages,
+        "strides": [[1, 1, 1]] + [[2, 2, 2]] * (stages - 1),
+        "num_classes": classes,
+        "n_conv_per_stage_decoder": [1] * (stages - 1),
+        "conv_bias": True,
+        "norm_op": torch.nn.InstanceNorm3d,
+        "norm_op_kwargs": {"affine": True},
+        "deep_supervision": True,
+    }
+    depth = [1] * stages
+    made = (
+        ResidualEncoderUNet(**common, n_blocks_per_stage=depth)
+        if residual
+        else PlainConvUNet(**common, n_conv_per_stage=depth)
+    )
+    return dict(made.state_dict())
+
+
+@pytest.mark.parametrize("theirs", [5, 3])
+def test_decoders_are_aligned_at_the_finest_grid(tmp_path: Path, theirs: int) -> None:
+    torch.manual_seed(0)
+    source, own = unet(theirs), unet(4)
+    state, report = warm_start(own, write_model(tmp_path, source, LABELS), LABELS)
+    ours, last = 2, theirs - 2  # numbers of the finest stages of the two decoders
+    for part in ("stages", "transpconvs", "seg_layers"):
+        for distance in range(min(4, theirs) - 1):
+            # Coarser than this, the transposed convolution comes from a stage that one of the two networks lacks.
+            names = [name for name in own if name.startswith(f"decoder.{part}.{ours - distance}.")]
+            assert names
+            for name in names:
+                place = name.replace(f"{part}.{ours - distance}.", f"{part}.{last - distance}.")
+                torch.testing.assert_close(state[name], source[place], atol=2e-3, rtol=1e-3)
+    missing = {
+        name
+        for name in own
+        if any(
+            f"stages.{3}." in name or f"decoder.{part}.0." in name for part in ("stages", "transpconvs", "seg_layers")
+        )
+    }
+    assert set(report.skipped) == (missing if theirs == 3 else set())
+    assert report.warning() is None and report.heads_without_source == []
+
+
+def test_an_encoder_under_one_of_its_two_names_is_enough(tmp_path: Path) -> None:
+    source, own = unet(3), unet(3)
+    once = {name: tensor for name, tensor in source.items() if not name.startswith("decoder.encoder.")}
+    state, report = warm_start(own, write_model(tmp_path, once, LABELS), LABELS)
+    assert report.skipped == {}
+    name = "encoder.stages.0.0.convs.0.conv.weight"
+    torch.testing.assert_close(state[name], state[f"decoder.{name}"])
+    torch.testing.assert_close(state[name], source[name], atol=2e-3, rtol=1e-3)
+
+
+def test_a_residual_encoder_does_not_fit_and_is_reported(tmp_path: Path) -> None:
+    _, report = warm_start(unet(4), write_model(tmp_path, unet(4, residual=True), LABELS), LABELS)
+    warning = report.warning()
+    assert warning is not None and "another architecture (encoder." in warning
 
 
 def test_a_folder_without_one_model(tmp_path: Path) -> None:
