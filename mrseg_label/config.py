@@ -89,6 +89,10 @@ class Settings(BaseSettings):
     dask_scheduler: str | None = Field(
         None, description="address of a Dask scheduler that places trainings and drafts on other machines"
     )
+    trainings_per_gpu: int = Field(1, ge=1, description="trainings that may share a GPU")
+    drafts_during_training: Literal["cpu", "wait", "share"] = Field(
+        "cpu", description="where drafts are made while trainings hold every GPU: on the CPU, later, or beside them"
+    )
     stall_minutes: float = Field(
         30.0, gt=0, description="minutes without progress after which a training or a draft is ended and tried again"
     )

@@ -32,6 +32,8 @@ def start_child(
     stderr: int | IO[bytes] | None = None,
     environment: Mapping[str, str] | None = None,
     own_session: bool = True,
+    pass_files: Sequence[int] = (),
+    pass_on: bool = False,
 ) -> subprocess.Popen[bytes]:
     """Start a process that ends with this one; it must call :func:`end_with_parent` or watch its standard input.
 
@@ -40,6 +42,8 @@ def start_child(
     stdout, stderr, environment : as of :class:`subprocess.Popen`; those of this process by default.
     own_session : let the child lead a session of its own. Otherwise it leads a process group in the session of this
         process, where :func:`kill_session` finds it. Neither gets the signals of a terminal, such as Ctrl-C.
+    pass_files : open files that the child inherits.
+    pass_on : let it inherit those that this process was given so.
     """
     return subprocess.Popen(
         command,
@@ -49,6 +53,8 @@ def start_child(
         env=environment,
         start_new_session=own_session,
         process_group=None if own_session else 0,
+        pass_fds=tuple(pass_files),
+        close_fds=not pass_on,
     )
 
 

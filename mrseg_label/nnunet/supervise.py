@@ -25,6 +25,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mrseg_label import errors, processes
+from mrseg_label.nnunet import gpus
 from mrseg_label.nnunet.devices import device_inside, variables_for
 from mrseg_label.nnunet.memory import killed_for_memory
 from mrseg_label.nnunet.run import ERROR_FILE, LOG_FILE, TrainingProgress, TrainingReport, TrainingRun
@@ -50,6 +51,7 @@ class SupervisedProcess:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 environment={**os.environ, **(variables or {})},
+                pass_files=gpus.held_files(),
             )
 
     @property
@@ -174,7 +176,7 @@ def _supervise(command: Sequence[str]) -> int:
     told_to_end = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
     with processes.signals_as_bytes(signal.SIGCHLD, *told_to_end) as received:
         # In this session, where the worker finds it if this process is killed.
-        child = processes.start_child(command, own_session=False)
+        child = processes.start_child(command, own_session=False, pass_on=True)
         while child.poll() is None:
             ready, _, _ = select.select([0, received], [], [])
             if received in ready and told_to_end.intersection(os.read(received, 4096)):

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("mrseg_label.presegmentation")
 NNUNET_SOURCE = "nnunet"
 _NO_MEMORY = (
-    "memory was exhausted while examination {examination} was segmented, and again with no other network loaded ({error}). "
+    "memory was exhausted while examination {examination} was segmented, and again on the CPU with no other network loaded ({error}). "
     "Let less run on this machine, give it more memory, or exclude the image (mrseg-label exclude {examination} --reason TEXT)"
 )
 _KEPT_LOADED = 2  # the current model and the one that it is compared with
@@ -50,6 +50,7 @@ class LoadedModels:
     context: JobContext | None = None
     _totalsegmentator: TotalSegmentatorRuntime | None = None
     _networks: dict[str, Predictor] = field(default_factory=dict)
+    _loaded_on: str = ""
 
     def segment(self, model: ModelVersion, examination: Examination) -> tuple[NDArray[np.uint8], str]:
         """Segment the image of an examination.
@@ -62,16 +63,25 @@ class LoadedModels:
         Raises
         ------
         OutOfMemory
-            Memory was exhausted, also when it was tried again with no other network loaded.
+            Memory was exhausted, also when it was tried again on the CPU with no other network loaded.
         """
+        if self._loaded_on != self.device:
+            self.unload()
+        self._loaded_on = self.device
         with self._watched():
             try:
                 return self._segment(model, examination)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-                log.warning("memory was exhausted; all networks are dropped, and it is tried once more: %s", error)
+                log.warning(
+                    "memory was exhausted on %s; %s is segmented once more, on the CPU and with no other network loaded: %s",
+                    self.device,
+                    examination.id,
+                    error,
+                )
             self.unload()
+            self._loaded_on = "cpu"  # the next image tries the device again
             try:
                 return self._segment(model, examination)
             except Exception as error:
@@ -80,6 +90,16 @@ class LoadedModels:
                 raise OutOfMemory(
                     _NO_MEMORY.format(examination=examination.id, error=str(error) or repr(error))
                 ) from error
+
+    @property
+    def device(self) -> str:
+        """The device of the present job, as DEVICE names it."""
+        return (self.workspace if self.context is None else self.context.workspace).settings.device
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether any network is kept loaded."""
+        return self._totalsegmentator is not None or bool(self._networks)
 
     def unload(self) -> None:
         """Drop all networks, to give their memory back."""
@@ -111,7 +131,7 @@ class LoadedModels:
 
             weights = find_weights(self.workspace.settings.totalseg_weights_path)
             home = self.workspace.root / "tmp" / f"totalsegmentator-{os.getpid()}"
-            self._totalsegmentator = TotalSegmentatorRuntime(weights.path, home, self.workspace.settings.device)
+            self._totalsegmentator = TotalSegmentatorRuntime(weights.path, home, self._loaded_on)
         return self._totalsegmentator
 
     def _load_network(self, model: ModelVersion) -> Predictor:
@@ -124,7 +144,7 @@ class LoadedModels:
             if len(self._networks) >= _KEPT_LOADED:
                 self._networks.pop(next(iter(self._networks)))
             try:
-                self._networks[model.version] = Predictor(folder, self.workspace.settings.device)
+                self._networks[model.version] = Predictor(folder, self._loaded_on)
             except (ConfigurationError, Unavailable, MemoryError):
                 raise
             except Exception as error:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -23,11 +24,17 @@ _STATE_KEY = "loaded_models"
 
 def loaded_models_of(context: JobContext) -> LoadedModels:
     """Return the models that this worker keeps loaded between jobs."""
-    loaded = context.state.get(_STATE_KEY)
-    if not isinstance(loaded, LoadedModels):
+    loaded = kept_models(context.state)
+    if loaded is None:
         loaded = context.state[_STATE_KEY] = LoadedModels(context.workspace)
     loaded.context = context
     return loaded
+
+
+def kept_models(state: Mapping[str, Any]) -> LoadedModels | None:
+    """Return the models that a worker with this state keeps loaded, if it has made a draft."""
+    loaded = state.get(_STATE_KEY)
+    return loaded if isinstance(loaded, LoadedModels) else None
 
 
 def run(context: JobContext) -> None:

@@ -7,6 +7,7 @@ import threading
 import time
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from mrseg_label.catalog.opening import OpenedWorkspace
@@ -20,9 +21,12 @@ from mrseg_label.errors import (
     NoPermission,
 )
 from mrseg_label.failures import explain_in
-from mrseg_label.jobs import Claim, JobContext, claim, give_back
+from mrseg_label.jobs import Claim, JobContext, give_back
+from mrseg_label.nnunet.gpus import Gpu
+from mrseg_label.presegmentation.presegment import kept_models
 from mrseg_label.worker.handlers import handlers_of
 from mrseg_label.worker.lease import kept_lease
+from mrseg_label.worker.placement import Placement
 
 log = logging.getLogger("mrseg_label.worker")
 IDLE_SECONDS = 0.3
@@ -33,17 +37,29 @@ MAX_ERROR_LENGTH = 8000
 class Worker:
     """Runs the jobs of its queues one after the other until told to stop.
 
+    Parameters
+    ----------
+    gpus : that the jobs may use; by default those that are found.
+    locks : folder of the GPUs' locks; by default that of the machine.
+
     Attributes
     ----------
     stopping : set it to end :meth:`run` after the present job.
     state : what handlers keep from job to job, such as loaded models.
     """
 
-    def __init__(self, workspace: OpenedWorkspace, queues: Sequence[str]) -> None:
+    def __init__(
+        self,
+        workspace: OpenedWorkspace,
+        queues: Sequence[str],
+        gpus: Sequence[Gpu] | None = None,
+        locks: Path | None = None,
+    ) -> None:
         self.workspace = workspace
         self.queues = tuple(queues)
         self.stopping = threading.Event()
         self.state: dict[str, Any] = {}
+        self._placement = Placement(workspace, gpus, locks)
         self._claiming = threading.Lock()
 
     def run(self) -> None:
@@ -81,18 +97,28 @@ class Worker:
     def run_one(self) -> bool:
         """Run one job if there is one; returns whether there was."""
         with self._claiming:
-            claimed = None if self.stopping.is_set() else claim(self.workspace.catalog, self.queues)
-        if claimed is None:
+            placed = None if self.stopping.is_set() else self._placement.claim(self.queues)
+        if placed is None:
+            self._give_way()
             return False
-        context = JobContext(self.workspace, claimed, self.state)
+        claimed, workspace, release = placed
+        context = JobContext(workspace, claimed, self.state)
         started = time.monotonic()
         try:
             with kept_lease(context):
                 self._run_job(context)
         except LeaseLost as error:
             log.warning("%s", error)
+        finally:
+            release()
         log.info("%s %s: %.1f s", claimed.kind, claimed.job_id, time.monotonic() - started)
         return True
+
+    def _give_way(self) -> None:
+        """Drop networks that are kept loaded on a GPU which a training has taken in the meantime."""
+        loaded = kept_models(self.state)
+        if loaded is not None and loaded.is_loaded and self._placement.must_give_way(loaded.device):
+            loaded.unload()
 
     def give_back(self) -> None:
         """Give the present job back to the queue, from another thread, before this process is ended."""

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from mrseg_label.jobs import JobContext
+from mrseg_label.nnunet.gpus import held_files
 
 
 def run(context: JobContext) -> None:
@@ -26,6 +27,12 @@ def run(context: JobContext) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if context.payload.get("how") == "stay":
         time.sleep(600)
+
+
+def note_device(context: JobContext) -> None:
+    """Write the device of the job, and the GPU that its worker holds, to the file ``payload["note"]``."""
+    held = [Path(f"/proc/self/fd/{file}").readlink().name.partition(".")[0] for file in held_files()]
+    Path(context.payload["note"]).write_text(f"{context.workspace.settings.device} {held[-1] if held else ''}")
 
 
 def die_of(number: int) -> int:

@@ -27,7 +27,9 @@ from mrseg_label.http import server
 from mrseg_label.http.middleware import middleware_stack
 from mrseg_label.http.permission_table import permission_table
 from mrseg_label.http.public_address import public_prefix
+from mrseg_label.jobs import enqueue, queue
 from mrseg_label.maintenance.checks.settings import require_settings
+from mrseg_label.nnunet.gpus import Gpu, GpuSlots
 from mrseg_label.nnunet.run import TrainingProgress
 from mrseg_label.nnunet.stalling import StallWatch
 from mrseg_label.presegmentation.presegment_pending import enqueue_pending_presegmentations
@@ -35,6 +37,7 @@ from mrseg_label.presegmentation.sources import choose_source
 from mrseg_label.presegmentation.weights import find_weights
 from mrseg_label.private import access_of_this_process
 from mrseg_label.rounds.service import start_if_due, start_in_transaction
+from mrseg_label.worker.placement import Placement
 from mrseg_label.worker.supervise import WorkerPool
 from mrseg_label.workspace import Workspace
 from tests.support.annotation_house import draft_array, make_house
@@ -138,6 +141,33 @@ def group_reads(workspace: OpenedWorkspace) -> bool:
     return bool((workspace.root / "images").stat().st_mode & 0o040)
 
 
+GPU = Gpu(0, "GPU-of-a-test")
+
+
+def shares(workspace: OpenedWorkspace) -> int:
+    """How many rounds are claimed beside each other on one GPU."""
+    placed = []
+    for number in range(4):
+        with workspace.catalog.begin() as session:
+            enqueue(session, queue.TRAIN_ROUND, {"round": number}, key=str(number))
+        placed.append(Placement(workspace, [GPU], workspace.root / "gpus").claim([queue.ROUNDS]))
+    for one in placed:
+        if one is not None:
+            one[2]()
+    return sum(one is not None for one in placed)
+
+
+def draft_beside_training(workspace: OpenedWorkspace) -> str:
+    """Where a draft is made while a training holds the GPU."""
+    with workspace.catalog.begin() as session:
+        enqueue(session, queue.PRESEGMENT, {}, key="draft")
+    training = GpuSlots([GPU], folder=workspace.root / "gpus").take()
+    assert training is not None
+    placed = Placement(workspace, [GPU], workspace.root / "gpus").claim([queue.DRAFTS])
+    training.release()
+    return "not made" if placed is None else placed[1].settings.device
+
+
 def until_it_hangs(workspace: OpenedWorkspace) -> bool:
     """Whether work that says nothing for a fifth of a second is ended."""
     watch = StallWatch(workspace.settings.stall_minutes * 60, lambda: 0.0)
@@ -233,6 +263,11 @@ EFFECTS: dict[str, tuple[See, dict[str, object]]] = {
             'WORKERS = 0\nDASK_SCHEDULER = "tcp://10.0.0.5:8786"': "(['placer'], 'DASK_SCHEDULER is set, but the database on",
             'DASK_SCHEDULER = "10.0.0.5"': "(['drafts-0', 'placer'], \"DASK_SCHEDULER is '10.0.0.5'; write the address",
         },
+    ),
+    "trainings_per_gpu": (shares, {"": 1, "TRAININGS_PER_GPU = 3": 3}),
+    "drafts_during_training": (
+        draft_beside_training,
+        {"": "cpu", 'DRAFTS_DURING_TRAINING = "wait"': "not made", 'DRAFTS_DURING_TRAINING = "share"': "auto"},
     ),
     "stall_minutes": (until_it_hangs, {"STALL_MINUTES = 0.001": True, "": False}),
     "workers": (

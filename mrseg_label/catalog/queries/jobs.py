@@ -89,10 +89,9 @@ def abandoned(session: Session, moment: datetime) -> Sequence[Job]:
 
 def next_claimable(session: Session, queues: Sequence[str], moment: datetime) -> Job | None:
     """The job that is done next: of those that killed no process, and have the highest priority, the oldest."""
-    due: ColumnElement[bool] = or_(Job.not_before.is_(None), Job.not_before <= moment)
     query = (
         select(Job)
-        .where(Job.state == JobState.QUEUED, ~Job.cancel_requested, due, Job.queue.in_(queues))
+        .where(_claimable(moment), Job.queue.in_(queues))
         .order_by(Job.deaths, Job.priority.desc(), Job.created_at)
         .limit(1)
         .with_for_update(skip_locked=True)
@@ -107,6 +106,17 @@ def claimable(session: Session, moment: datetime) -> dict[str, int]:
     expired = and_(Job.state == JobState.RUNNING, Job.lease_expires_at < moment)
     query = select(Job.queue, func.count()).where(or_(waiting, expired)).group_by(Job.queue)
     return dict(session.execute(query).all())
+
+
+def is_due(session: Session, queue: str, moment: datetime) -> bool:
+    """Whether a job of a queue could be claimed now."""
+    query = select(Job.id).where(_claimable(moment), Job.queue == queue).limit(1)
+    return session.scalars(query).one_or_none() is not None
+
+
+def _claimable(moment: datetime) -> ColumnElement[bool]:
+    due = or_(Job.not_before.is_(None), Job.not_before <= moment)
+    return and_(Job.state == JobState.QUEUED, ~Job.cancel_requested, due)
 
 
 def put_aside(session: Session, kind: str, key: str) -> Job | None:
