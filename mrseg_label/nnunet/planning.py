@@ -122,13 +122,20 @@ def preprocess(
         shutil.rmtree(data)
     data.mkdir(exist_ok=True)
     store = CaseStore(folders.preprocessed)
+    report = progress or (lambda _done, _total: None)
     with store.in_use():
-        to_make = [case for case, key in keys.items() if not store.link(key, data, case)]
+        to_make, done = [], 0
+        for case, key in keys.items():
+            # A step too: of thousands of cases, checking their SHA-256 takes minutes.
+            if store.link(key, data, case):
+                done += 1
+                report(done, len(keys))
+            else:
+                to_make.append(case)
         reused = (set(read_json(listing)["reused"]) if resumed else set(keys)) - set(to_make)
         # Before the first is made, so that all that lies in the store is known to be used.
         content = {"cases": keys, "reused": sorted(reused)}
         write_atomically(listing, json.dumps(content, indent=1).encode())
-        done = len(keys) - len(to_make)
         scratch = target / "partial"
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir()
@@ -140,8 +147,7 @@ def preprocess(
             else:
                 left_out[case] = reason
             done += 1
-            if progress is not None:
-                progress(done, len(dataset.cases))
+            report(done, len(keys))
         shutil.rmtree(scratch)
     _link_references(dataset, target)
     splits = split_without(_read_json(dataset.folder / "splits_final.json"), left_out)

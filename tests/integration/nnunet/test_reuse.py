@@ -12,6 +12,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from mrseg_label.files import sha256_of
 from mrseg_label.imaging import Geometry, write_nifti
 from mrseg_label.nnunet import planning
 from mrseg_label.nnunet.dataset import RawDataset, TrainingCase, write_raw_dataset
@@ -68,6 +69,28 @@ def test_only_what_is_new_or_changed_is_preprocessed(folders: NnunetFolders, tmp
     assert preprocess(folders, 3, third) == (9, {old[0].case_id})
     # Under another id, as after an import into another workspace.
     assert preprocess(folders, 4, [replace(case, case_id=f"x{case.case_id}") for case in third]) == (10, set())
+
+
+@pytest.mark.usefixtures("folders")
+def test_the_same_snapshot_gives_the_same_plans_splits_and_preprocessed_files(tmp_path: Path) -> None:
+    cases = [replace(write_case(tmp_path, seed)[0], fold_position=seed) for seed in range(4)]
+    found = []
+    steps: list[tuple[int, int]] = []
+    all_steps = [(done, 4) for done in (1, 2, 3, 4)]
+    for root in (tmp_path / "one", tmp_path / "other"):
+        there = NnunetFolders.under(root)
+        there.activate(augmentation_processes=1)
+        dataset = write_raw_dataset(there.raw, "Dataset501_round1", cases, SCHEME, folds=2)
+        planning.plan(there, dataset, SMOKE)
+        for _ in ("made", "taken over, which counts as progress too"):
+            assert planning.preprocess(there, dataset, SMOKE, lambda *step: steps.append(step)) == (0, 4, {})
+            assert steps == all_steps
+            steps.clear()
+        base = there.preprocessed / dataset.name
+        files = [base / "nnUNetPlans.json", base / "splits_final.json"]
+        files += [path for path in (there.preprocessed / "cases").rglob("*") if path.is_file()]
+        found.append({path.relative_to(there.preprocessed).as_posix(): sha256_of(path) for path in files})
+    assert found[0] == found[1] and len(found[0]) == 2 + 1 + 4 * 4
 
 
 PLANNED = replace(PROFILES["full"], process_pools=False, short_schedule=True)  # nnU-Net chooses spacing and patch
