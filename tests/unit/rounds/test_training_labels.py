@@ -149,6 +149,9 @@ def test_a_model_that_does_not_know_a_structure_cannot_tell_that_it_is_absent(op
     assert (labels.maps[0].mask.structures, labels.maps[0].hidden) == (("spleen",), ("cyst",))
 
 
+KEY = ("model_version", "annotation_id", "examination_id")
+
+
 def judge(opened: Opened, version: str, structure: str, dsc: float, cases: int = 3) -> None:
     """Let held-out cases say how good a version is at a structure."""
     with opened.catalog.begin() as session:
@@ -156,9 +159,10 @@ def judge(opened: Opened, version: str, structure: str, dsc: float, cases: int =
             session.query(Annotation).join(Acquisition).join(Participant).filter(Participant.held_out.is_(True)).all()
         )
         for annotation in held_out[:cases]:
-            row = session.get(Evaluation, (version, annotation.id))
+            key = (version, annotation.id, annotation.examination_id)
+            row = session.get(Evaluation, key)
             values = {**(row.dsc if row else {}), structure: dsc}
-            session.merge(Evaluation(model_version=version, annotation_id=annotation.id, mean_dsc=dsc, dsc=values))
+            session.merge(Evaluation(**dict(zip(KEY, key, strict=True)), mean_dsc=dsc, dsc=values))
 
 
 def add_version(opened: Opened, version: str, structures: Sequence[str], cases: Sequence[str], value: int) -> None:
