@@ -10,7 +10,7 @@ from mrseg_label.api import paging
 from mrseg_label.api.requests import AssignmentRequest, EditRequest, ReaderRequest, UnusableRequest
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries.examinations import ExaminationFilter
-from mrseg_label.catalog.types import CaseState
+from mrseg_label.catalog.types import CaseState, SwapState
 from mrseg_label.http.downloads import FILE_RESPONSES, send_recorded
 from mrseg_label.http.locations import Locate, located
 from mrseg_label.http.readers import CurrentReader, with_client_name
@@ -42,11 +42,12 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
         annotated: bool | None = None,
         excluded: bool | None = None,
         state: CaseState | None = None,
+        swap: SwapState | None = None,
         limit: paging.Limit = paging.LIMIT,
         cursor: paging.Cursor = None,
     ) -> Page[ExaminationOut]:
         # No filter by participant: nothing that identifies a person belongs in an address.
-        wanted = ExaminationFilter(station, sequence, annotated, excluded, state)
+        wanted = ExaminationFilter(station, sequence, annotated, excluded, state, swap=swap)
         return read_examinations(catalog, wanted, limit, cursor, reader.role)
 
     @routes.post(

@@ -73,6 +73,9 @@ class EditRequest(BaseModel):
     session: Annotated[str, Field(max_length=MAX_NAME_LENGTH)] | None = None
     station: Annotated[str, Field(max_length=MAX_NAME_LENGTH)] | None = None
     sequence: Annotated[str, Field(max_length=MAX_NAME_LENGTH)] | None = None
+    swap: Literal["confirmed", "none"] | None = Field(
+        None, description="whether fat and water are exchanged, for the fat and the water image of the acquisition"
+    )
     sex: Literal["M", "F", "O"] | None = Field(None, description="of the participant")
     age: Annotated[float, Field(ge=0, le=130)] | None = Field(None, description="of the participant, in years")
     alone: bool = Field(False, description="take the image out of its acquisition, without the other channels")

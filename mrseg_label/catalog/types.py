@@ -176,6 +176,19 @@ class CaseState(StrEnum):
     NO_IMAGE = "no_image"  # has none that a reader could open
 
 
+class SwapState(StrEnum):
+    """Whether fat and water are exchanged in a Dixon image: what the import suspects, or what an admin decided."""
+
+    SUSPECTED = "suspected"  # by the import; awaits a decision
+    CONFIRMED = "confirmed"
+    NONE = "none"  # looked at, and not exchanged
+
+    @property
+    def keeps_out(self) -> bool:
+        """Whether the image stays out of training and evaluation."""
+        return self is not SwapState.NONE
+
+
 class CaseRole(StrEnum):
     """What a case in a snapshot is used for."""
 

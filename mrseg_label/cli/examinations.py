@@ -21,6 +21,10 @@ def edit(
     session: Annotated[Value, typer.Option(metavar="NAME", help="Session; '' for none.")] = None,
     station: Annotated[Value, typer.Option(metavar="NAME", help="Station; '' for none.")] = None,
     sequence: Annotated[Value, typer.Option(metavar="NAME", help="Sequence type, such as in, T1 or water.")] = None,
+    swap: Annotated[
+        Value,
+        typer.Option(metavar="confirmed|none", help="Whether fat and water are exchanged, in both of these images."),
+    ] = None,
     sex: Annotated[Value, typer.Option(metavar="M|F|O", help="Sex of the participant; 'unknown' to clear it.")] = None,
     age: Annotated[Value, typer.Option(metavar="YEARS", help="Age of the participant; 'unknown' to clear it.")] = None,
     alone: Annotated[
@@ -45,6 +49,7 @@ def edit(
         "session": session,
         "station": station,
         "sequence": sequence,
+        "swap": swap,
         "sex": sex,
         "age": age,
     }

@@ -36,6 +36,10 @@ def list_examinations(
         Literal["waiting", "assigned", "awaiting_review", "annotated", "excluded", "no_image"] | None,
         typer.Option(help="Only images whose case is in this state."),
     ] = None,
+    swap: Annotated[
+        Literal["suspected", "confirmed", "none"] | None,
+        typer.Option(help="Only images in which fat and water may be, are, or are not exchanged."),
+    ] = None,
     limit: LimitOption = None,
     cursor: CursorOption = None,
     folder: WorkspaceOption = HERE,
@@ -43,10 +47,16 @@ def list_examinations(
 ) -> None:
     """List images, newest first, with the state of their case."""
     from mrseg_label.catalog.queries.examinations import ExaminationFilter
-    from mrseg_label.catalog.types import CaseState
+    from mrseg_label.catalog.types import CaseState, SwapState
     from mrseg_label.reports.cases import count_examinations, read_examinations
 
-    wanted = ExaminationFilter(station, sequence, state=CaseState(state) if state else None, participant=participant)
+    wanted = ExaminationFilter(
+        station,
+        sequence,
+        state=CaseState(state) if state else None,
+        participant=participant,
+        swap=SwapState(swap) if swap else None,
+    )
     with opened(folder) as workspace:
         page = read_examinations(workspace.catalog, wanted, rows_of(limit, as_json), cursor)
         total = count_examinations(workspace.catalog, wanted) if page.next and not as_json else 0

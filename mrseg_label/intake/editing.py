@@ -1,5 +1,7 @@
 """Correct what an import wrote wrongly: participant, session, station and sequence of an image, sex and age of a participant.
 
+A suspected swap of fat and water is decided here too.
+
 Participant, session and station belong to an acquisition, so that its channels change together, and sex and age to a
 participant. Assignments, drafts and annotations belong to the acquisition and stay with it.
 """
@@ -26,9 +28,10 @@ from mrseg_label.intake.files.participants import parse_age, parse_sex
 from mrseg_label.intake.grouping import add_acquisition, choose_primary, find_acquisition, session_of, set_key
 from mrseg_label.intake.names import check_name, clean_code
 from mrseg_label.intake.sequences import canonical_sequence
+from mrseg_label.intake.swap_decision import decide_swap, parse_decision
 from mrseg_label.jobs import request_cancel
 
-FIELDS = ("participant", "session", "station", "sequence", "sex", "age")
+FIELDS = ("participant", "session", "station", "sequence", "swap", "sex", "age")
 _OF_ACQUISITION = ("participant", "session", "station")
 
 
@@ -92,6 +95,8 @@ def apply(
         _move(session, examination, {**before, **places}, edit, alone)
     elif "sequence" in values and values["sequence"] != before["sequence"]:
         choose_primary(session, examination.acquisition)
+    if "swap" in values:
+        edit.notes += decide_swap(examination, values["swap"])
     person = examination.acquisition.participant
     for name in ("sex", "age"):
         if name in values:
@@ -115,6 +120,8 @@ def _parse(values: Mapping[str, str]) -> dict[str, Any]:
                 parsed[name] = check_name(text.strip())
             case "sequence":
                 parsed[name] = check_name(canonical_sequence(text))
+            case "swap":
+                parsed[name] = parse_decision(text)
             case "sex":
                 parsed[name] = parse_sex(text)
             case "age":
@@ -137,6 +144,7 @@ def _values_of(examination: Examination) -> dict[str, Any]:
         "session": session_of(acquisition),
         "station": acquisition.station,
         "sequence": examination.sequence,
+        "swap": examination.swap,
         "sex": person.sex,
         "age": person.age,
     }

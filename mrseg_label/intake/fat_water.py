@@ -18,11 +18,12 @@ _COUNTERPART = {"water": "fat", "fat": "water"}
 
 
 def warn_of_swaps(group: PreparedGroup, workspace: OpenedWorkspace) -> PreparedGroup:
-    """Add a warning to the fat and water images of a scan that look swapped.
+    """Mark the fat and water images of a scan that look swapped, with a warning.
 
     An image whose counterpart is not in the group is compared with the one that was imported before, if there is one.
     """
     warnings: dict[int, str] = {}
+    stored_ids: dict[int, str] = {}
     compared: set[int] = set()
     for (w, water), (f, fat) in product(_channels(group, "water"), _channels(group, "fat")):
         if (fat.named.session, fat.named.station) != (water.named.session, water.named.station):
@@ -43,8 +44,14 @@ def warn_of_swaps(group: PreparedGroup, workspace: OpenedWorkspace) -> PreparedG
             parts = _find_swapped_parts(files["fat"], files["water"])
             if parts:
                 warnings[index] = f"{_warning(parts)}; the {counterpart} image is {stored_id}, imported earlier"
+                stored_ids[index] = stored_id
     return [
-        replace(image, warnings=(*image.warnings, warnings[index]))
+        replace(
+            image,
+            warnings=(*image.warnings, warnings[index]),
+            swap_suspected=True,
+            swapped_with=stored_ids.get(index, ""),
+        )
         if index in warnings and isinstance(image, PreparedImage)
         else image
         for index, image in enumerate(group)
@@ -52,7 +59,10 @@ def warn_of_swaps(group: PreparedGroup, workspace: OpenedWorkspace) -> PreparedG
 
 
 def _warning(parts: Sequence[str]) -> str:
-    return f"fat and water look swapped ({', '.join(parts)}): the rim of the body is bright in the water image"
+    return (
+        f"fat and water look swapped ({', '.join(parts)}): the rim of the body is bright in the water image. Both images "
+        "stay out of training until it is decided: mrseg-label examinations edit ID --swap confirmed|none"
+    )
 
 
 def _channels(group: PreparedGroup, sequence: str) -> list[tuple[int, PreparedImage]]:

@@ -125,6 +125,8 @@ class PreparedImage:
     fingerprint : which the same scan has in every order of axes (:func:`mrseg_label.imaging.same_scan.fingerprint`).
     mask : the mask of the image.
     mask_refused : path of a mask that cannot be used, and the reason.
+    swap_suspected : whether fat and water look exchanged in it.
+    swapped_with : id of the image that it was compared with, if that was imported earlier.
     """
 
     named: NamedImage
@@ -137,6 +139,8 @@ class PreparedImage:
     in_place: bool = False
     mask: PreparedMask | None = None
     mask_refused: tuple[str, str] | None = None
+    swap_suspected: bool = False
+    swapped_with: str = ""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.queries import acquisitions, audit, examinations, participants
 from mrseg_label.catalog.tables import Acquisition, Examination, Participant
-from mrseg_label.catalog.types import LOCAL
+from mrseg_label.catalog.types import LOCAL, SwapState
 from mrseg_label.errors import InvalidInput
 from mrseg_label.ids import derived_id, new_id
 from mrseg_label.intake.data_sets import choose_code
@@ -120,8 +120,12 @@ class Recorder:
             geometry=image.geometry.to_json(),
             warnings=warnings,
             licence=self.licence,
+            swap=SwapState.SUSPECTED if image.swap_suspected else None,
         )
         acquisition.examinations.append(examination)
+        counterpart = examinations.get(session, image.swapped_with) if image.swapped_with else None
+        if counterpart is not None and counterpart.swap is None:
+            counterpart.swap = SwapState.SUSPECTED
         session.flush()
         choose_primary(session, acquisition, self.preference)
         return Accepted(

@@ -25,6 +25,7 @@ from mrseg_label.nnunet.left_out import OUT_OF_MEMORY
 from mrseg_label.presegmentation.loaded_models import LoadedModels
 from mrseg_label.rounds.left_out import NOT_OF_THE_CASE
 from mrseg_label.rounds.snapshot import annotated_structures
+from mrseg_label.rounds.swaps import is_kept_out
 from mrseg_label.segments.files import read_label_map
 
 log = logging.getLogger("mrseg_label.rounds")
@@ -103,7 +104,7 @@ def _evaluate_case(
 ) -> list[Evaluation]:
     """Evaluate a model on every channel of a case; all of them share its annotation."""
     with workspace.catalog.read() as session:
-        channels = acquisitions.channels(session, annotation.acquisition_id)
+        channels = [one for one in acquisitions.channels(session, annotation.acquisition_id) if not is_kept_out(one)]
         known = {
             channel.id: None if ignore_stored else models.evaluation(session, model.version, annotation.id, channel.id)
             for channel in channels
@@ -112,7 +113,9 @@ def _evaluate_case(
             None if ignore_stored else presegmentations.by_model(session, annotation.acquisition_id, model.version)
         )
     if not channels:
-        raise InvalidInput(f"the examination of annotation {annotation.id} is not in the catalogue")
+        raise InvalidInput(
+            f"annotation {annotation.id} has no image in the catalogue in which fat and water are in place"
+        )
     workspace.verify(annotation.path, annotation.digest)
     reference, geometry = read_label_map(workspace.path(annotation.path))
     annotated = annotated_structures(annotation, workspace.scheme)

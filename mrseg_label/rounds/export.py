@@ -21,6 +21,7 @@ from mrseg_label.nnunet.dataset import TrainingCase, write_raw_dataset
 from mrseg_label.nnunet.modality import CT
 from mrseg_label.rounds.filling import FilledMask, fill_not_annotated, not_annotated
 from mrseg_label.rounds.filling_choice import FillingPlan, choose_drafts, filling_models
+from mrseg_label.rounds.swaps import is_kept_out
 from mrseg_label.rounds.training_labels import make_training_labels
 from mrseg_label.workspace import Workspace
 
@@ -100,7 +101,7 @@ def export_dataset(
     InvalidInput
         Nothing is annotated.
     """
-    cases = _cases(workspace.catalog, primary_only)
+    cases = _cases(workspace.catalog, primary_only, form is ExportFormat.NNUNET)
     if not cases:
         raise InvalidInput("nothing is annotated yet, so there is no data set to export; annotate a case first")
     target.mkdir(parents=True, exist_ok=True)
@@ -122,7 +123,7 @@ def export_dataset(
     )
 
 
-def _cases(catalog: Catalog, primary_only: bool) -> list[_Case]:
+def _cases(catalog: Catalog, primary_only: bool, without_swapped: bool) -> list[_Case]:
     with catalog.begin() as session:
         participants.decide_held_out(session)
         found = []
@@ -132,7 +133,8 @@ def _cases(catalog: Catalog, primary_only: bool) -> list[_Case]:
             channels = [
                 channel
                 for channel in acquisitions.channels(session, acquisition.id)
-                if not primary_only or channel.id == acquisition.primary_examination_id
+                if (not primary_only or channel.id == acquisition.primary_examination_id)
+                and not (without_swapped and is_kept_out(channel))
             ]
             found.append(_Case(acquisition, channels, annotation))
         return found

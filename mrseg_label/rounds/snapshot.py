@@ -24,7 +24,8 @@ from mrseg_label.nnunet.left_out import describe_left_out
 from mrseg_label.nnunet.modality import CT
 from mrseg_label.rounds.filling import LABELS_KEY, not_annotated
 from mrseg_label.rounds.filling_choice import FillingPlan, choose_drafts, filling_models
-from mrseg_label.rounds.left_out import by_examination
+from mrseg_label.rounds.left_out import by_examination, record_left_out
+from mrseg_label.rounds.swaps import SWAPPED, is_kept_out
 from mrseg_label.rounds.training_labels import UNUSABLE, make_training_labels
 from mrseg_label.workspace import Workspace
 
@@ -32,6 +33,7 @@ from mrseg_label.workspace import Workspace
 # scores of the models for these structures. Rounds of earlier versions have one pre-segmentation by annotation id.
 FILLING_KEY, SCORES_KEY = "filling", "filling_scores"
 FILL_FROM_KEY = "fill_from"
+SWAPPED_KEY = "swapped"  # ids of the examinations that the snapshot left out, since fat and water may be exchanged
 
 
 def take_snapshot(session: Session, row: Round, workspace: Workspace) -> None:
@@ -40,7 +42,7 @@ def take_snapshot(session: Session, row: Round, workspace: Workspace) -> None:
     Every annotated acquisition is included with its newest accepted annotation: those of held-out participants for
     evaluation, the others for training. The pre-segmentations that masks will be filled from are chosen anew
     (:mod:`mrseg_label.rounds.filling_choice`) and fixed too, since later ones would give other label maps for the same
-    snapshot. Held-out annotations are never filled: structures that they do not annotate do not count.
+    snapshot. Images in which fat and water are exchanged, or may be, are left out. Held-out annotations are never filled: structures that they do not annotate do not count.
 
     Raises
     ------
@@ -53,6 +55,7 @@ def take_snapshot(session: Session, row: Round, workspace: Workspace) -> None:
     lines = [workspace.scheme.digest]
     known = filling_models(workspace, session)
     filling: dict[str, dict[str, str]] = {}
+    swapped: dict[str, str] = {}
     not_drawn: set[str] = set()
     trained_on: list[Participant] = []
     for annotation, participant in annotation_rows.snapshot_candidates(session):
@@ -66,7 +69,11 @@ def take_snapshot(session: Session, row: Round, workspace: Workspace) -> None:
                 role=role,
             )
         )
-        line = f"{role}\t{participant.code}\t{annotation.acquisition_id}\t{annotation.digest}"
+        channels = acquisitions.channels(session, annotation.acquisition_id)
+        if role is CaseRole.TRAINING:
+            swapped |= {channel.id: SWAPPED for channel in channels if is_kept_out(channel)}
+        used = ",".join(channel.digest for channel in channels if not is_kept_out(channel))
+        line = f"{role}\t{participant.code}\t{annotation.acquisition_id}\t{annotation.digest}\t{used}"
         missing = not_annotated(annotation, workspace.scheme)
         if missing:
             drafts = choose_drafts(workspace, session, annotation, known) if role is CaseRole.TRAINING else {}
@@ -86,7 +93,11 @@ def take_snapshot(session: Session, row: Round, workspace: Workspace) -> None:
             "there is nothing to train on: every annotated case belongs to a held-out participant; "
             "annotate a case of another participant and start the round again"
         )
-    row.result = {**row.result, FILLING_KEY: filling, SCORES_KEY: known.record(frozenset(not_drawn))}
+    scores = known.record(frozenset(not_drawn))
+    row.result = {**row.result, FILLING_KEY: filling, SCORES_KEY: scores}
+    if swapped:
+        row.result = {**row.result, SWAPPED_KEY: sorted(swapped)}
+        record_left_out(session, row.number, CaseRole.TRAINING, swapped)
     row.snapshot_digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -111,6 +122,7 @@ def training_cases(
         annotations = [case.annotation for case in rows.cases(session, number) if case.role is CaseRole.TRAINING]
         reasons: dict[str, str] = {}
         plan = _plan_of(workspace, row, annotations)
+        swapped = set(row.result.get(SWAPPED_KEY, ()) if row is not None else ())
         labels = make_training_labels(workspace, session, annotations, folder, plan=plan, left_out=reasons)
         labels.require_background()
         for label_map in labels.maps:
@@ -135,10 +147,12 @@ def training_cases(
                     partly_ignored=label_map.partly_ignored,
                 )
                 for channel in acquisitions.channels(session, acquisition_id)
+                if channel.id not in swapped
             ]
     left_out = by_examination(annotations, reasons)
     if not result:
-        raise InvalidInput(f"no case is left to train on: {describe_left_out(left_out)}")
+        every = left_out | dict.fromkeys(sorted(swapped), SWAPPED)
+        raise InvalidInput(f"no case is left to train on: {describe_left_out(every)}")
     return result, {LABELS_KEY: labels.record()}, left_out
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from mrseg_label.catalog.queries import concepts
 from mrseg_label.catalog.queries.paging import newest_first
 from mrseg_label.catalog.tables import Acquisition, Alias, Examination, Participant
-from mrseg_label.catalog.types import CaseState, Position
+from mrseg_label.catalog.types import CaseState, Position, SwapState
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class ExaminationFilter:
     excluded: bool | None = None
     state: CaseState | None = None
     participant: str | None = None  # code
+    swap: SwapState | None = None
 
     def conditions(self, moment: datetime) -> list[concepts.Condition]:
         """Translate the filter into SQL conditions; assignments end with time, so that the state needs the moment."""
@@ -38,6 +39,8 @@ class ExaminationFilter:
             conditions.append(Acquisition.station == self.station)
         if self.sequence is not None:
             conditions.append(Examination.sequence == self.sequence)
+        if self.swap is not None:
+            conditions.append(Examination.swap == self.swap)
         if self.annotated is not None:
             conditions.append(concepts.is_annotated() if self.annotated else ~concepts.is_annotated())
         if self.excluded is not None:

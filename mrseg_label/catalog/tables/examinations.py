@@ -9,6 +9,7 @@ from sqlalchemy import Float, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from mrseg_label.catalog.tables.base import Base
+from mrseg_label.catalog.types import Coded, SwapState
 from mrseg_label.clock import now
 from mrseg_label.ids import new_id
 
@@ -80,6 +81,7 @@ class Examination(Base):
     fingerprint: Mapped[str | None] = mapped_column(String(64), index=True)
     geometry: Mapped[dict[str, Any]]  # imaging.geometry.Geometry.to_json()
     warnings: Mapped[list[Any]] = mapped_column(default=list)
+    swap: Mapped[SwapState | None] = mapped_column(Coded(SwapState), index=True)  # None: never suspected
     licence: Mapped[str | None] = mapped_column(String(200))  # under which the image was received, as its import stated
     created_at: Mapped[datetime] = mapped_column(default=now)
     acquisition: Mapped[Acquisition] = relationship(back_populates="examinations", lazy="joined")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, Field
 
 from mrseg_label.catalog.tables import Examination
-from mrseg_label.catalog.types import CaseState, Role
+from mrseg_label.catalog.types import CaseState, Role, SwapState
 from mrseg_label.reports.documents.base import Moment
 
 if TYPE_CHECKING:
@@ -34,6 +34,9 @@ class ExaminationOut(BaseModel):
     )
     digest: str = Field(description="SHA-256 of the stored image")
     warnings: list[str] = Field(description="what was converted or repaired at the import")
+    swap: SwapState | None = Field(
+        description="whether fat and water are exchanged: suspected by the import, confirmed or none; null: not suspected"
+    )
     state: CaseState = Field(
         description="where its case is: excluded, else assigned, else awaiting review, else annotated, else waiting"
     )
@@ -71,6 +74,7 @@ class ExaminationOut(BaseModel):
             source=row.source,
             digest=row.digest,
             warnings=[str(warning) for warning in row.warnings],
+            swap=row.swap,
             state=state,
             held_out=acquisition.participant.held_out,
             annotated=acquisition.annotated_at,

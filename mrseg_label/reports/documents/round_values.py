@@ -114,6 +114,9 @@ class RoundResult(BaseModel):
     filling_scores: dict[str, Any] = Field(
         {}, description="by structure that was not annotated everywhere: the DSC of each version, of how many cases"
     )
+    swapped: list[str] = Field(
+        [], description="examinations that the snapshot left out, since fat and water are exchanged, or may be"
+    )
     fill_from: dict[str, str] = Field(
         {}, description="pre-segmentation by annotation that lacked one of its own; of rounds of version 0.1.0"
     )

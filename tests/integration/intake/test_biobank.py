@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sqlalchemy import select
+from typer.testing import CliRunner
 
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
-from mrseg_label.catalog.tables import Participant
+from mrseg_label.catalog.tables import Examination, Participant
+from mrseg_label.catalog.types import SwapState
+from mrseg_label.cli import app
+from mrseg_label.errors import InvalidInput
+from mrseg_label.intake.editing import edit_examinations
 from mrseg_label.intake.options import ImportOptions
 from mrseg_label.intake.service import import_paths
 from mrseg_label.workspace import Workspace
@@ -125,6 +131,23 @@ def test_swaps_are_reported_for_the_images_of_that_scan_alone(opened: Opened, tm
         if any("fat and water look swapped (whole image)" in warning for warning in entry.warnings)
     }
     assert swapped == {("station2", "fat"), ("station2", "water")}
+    suspected = ["examinations", "list", "--swap", "suspected", "--json", "--workspace", str(opened.root)]
+    found = json.loads(CliRunner().invoke(app, suspected).stdout)["items"]
+    assert {(entry["station"], entry["sequence"]) for entry in found} == swapped
+    water = next(entry["id"] for entry in found if entry["sequence"] == "water")
+    decide = ["examinations", "edit", water, "--workspace", str(opened.root), "--swap"]
+    decided = CliRunner().invoke(app, [*decide, "confirmed"])
+    assert decided.exit_code == 0 and "the same holds for its fat image" in decided.output, decided.output
+    assert json.loads(CliRunner().invoke(app, suspected).stdout)["items"] == []
+    assert CliRunner().invoke(app, [*decide, "perhaps"]).exit_code != 0
+    other = next(entry.id for entry in report.accepted if entry.sequence == "in")
+    with pytest.raises(InvalidInput, match="only fat and water images can be exchanged"):
+        edit_examinations(opened.catalog, [other], {"swap": "none"}, actor="ada")
+    assert CliRunner().invoke(app, [*decide, "none"]).exit_code == 0
+    with opened.catalog.read() as session:
+        states = {(row.acquisition.station, row.sequence): row.swap for row in session.query(Examination)}
+    assert {place for place, state in states.items() if state is SwapState.NONE} == swapped
+    assert {state for place, state in states.items() if place not in swapped} == {None}
 
 
 def test_a_swap_is_found_where_the_other_channel_came_before(opened: Opened, tmp_path: Path) -> None:
@@ -141,3 +164,9 @@ def test_a_swap_is_found_where_the_other_channel_came_before(opened: Opened, tmp
         assert len(report.accepted) == count
     swapped = [entry for entry in report.accepted if any("imported earlier" in warning for warning in entry.warnings)]
     assert [(entry.station, entry.sequence) for entry in swapped] == [("station2", "water")]
+    with opened.catalog.read() as session:  # the fat image that came before is suspected too
+        states = {(row.acquisition.station, row.sequence): row.swap for row in session.query(Examination)}
+    assert {place for place, state in states.items() if state is SwapState.SUSPECTED} == {
+        ("station2", "fat"),
+        ("station2", "water"),
+    }

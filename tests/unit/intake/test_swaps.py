@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 from mrseg_label.imaging import Geometry
 from mrseg_label.imaging.swaps import swapped_parts
+from mrseg_label.simulation.phantom import Participant, paint, render_all
 
 
 def body() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], Geometry]:
@@ -41,3 +43,19 @@ def test_noise_is_no_swap() -> None:
     fat, water = random.integers(0, 900, (2, 40, 40, 20))
     assert swapped_parts(fat, water, geometry) == []
     assert swapped_parts(np.zeros((40, 40, 20)), np.zeros((40, 40, 20)), geometry) == []
+
+
+@pytest.mark.parametrize("station", ["abdomen", "pelvis"])
+def test_swaps_of_a_phantom_are_found_and_no_other(station: str) -> None:
+    painted = paint(Participant.draw(seed=3, index=2), station)
+    images = render_all(painted, ("water", "fat"))
+    water, fat = images["water"], images["fat"]
+    x, y, z = water.shape
+    geometry = Geometry((x, y, z), painted.affine)
+    assert swapped_parts(fat, water, geometry) == []
+    assert swapped_parts(water, fat, geometry) == ["whole image"]
+    axis = next(n for n, code in enumerate(geometry.axcodes) if code in "RL")
+    index = np.arange(water.shape[axis]).reshape([-1 if n == axis else 1 for n in range(3)])
+    towards_left = geometry.axcodes[axis] == "L"
+    left = np.broadcast_to((index >= water.shape[axis] // 2) == towards_left, water.shape)
+    assert swapped_parts(np.where(left, water, fat), np.where(left, fat, water), geometry) == ["left half"]

@@ -22,7 +22,7 @@ from mrseg_label.catalog.tables import (
     Presegmentation,
     Round,
 )
-from mrseg_label.catalog.types import ModelStatus, RoundState, StructureState
+from mrseg_label.catalog.types import ModelStatus, RoundState, StructureState, SwapState
 from mrseg_label.clock import now
 from mrseg_label.errors import Cancelled, DamagedModel, InvalidInput
 from mrseg_label.nnunet.dataset import TrainingCase
@@ -293,6 +293,31 @@ def test_a_round_fills_from_the_presegmentation_that_existed_at_its_snapshot(ope
         assert old is not None
         old.result = {"fill_from": {annotation: presegmentation}}
     assert training_cases(workspace, 1, tmp_path)[1] == record
+
+
+def test_images_in_which_fat_and_water_may_be_exchanged_are_not_learned_from(opened: Opened, tmp_path: Path) -> None:
+    one = store_case(opened, "p1")
+
+    def decide(swap: SwapState | None) -> str:
+        with opened.catalog.begin() as session:
+            water = session.query(Examination).filter_by(acquisition_id=one, sequence="water").one()
+            water.swap = swap
+            return water.id
+
+    water = decide(SwapState.SUSPECTED)
+    row = begin(opened)
+    decide(SwapState.NONE)  # it holds for the next snapshot; this one is fixed
+    cases, _, _ = training_cases(opened, 1, tmp_path)
+    assert len(cases) == 1 and water not in {case.case_id for case in cases}
+    with opened.catalog.read() as session:
+        entries = session.get_one(Round, 1).result["left_out"]
+    assert [entry["examination"] for entry in entries] == [water] and "--swap confirmed|none" in entries[0]["reason"]
+    second = begin(opened, 2)
+    assert len(training_cases(opened, 2, tmp_path)[0]) == 2
+    assert second.snapshot_digest != row.snapshot_digest
+    decide(SwapState.CONFIRMED)
+    begin(opened, 3)
+    assert len(training_cases(opened, 3, tmp_path)[0]) == 1
 
 
 def test_snapshots_differ_if_other_structures_were_annotated(opened: Opened) -> None:
