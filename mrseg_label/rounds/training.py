@@ -92,8 +92,8 @@ def describe_fold(workspace: OpenedWorkspace, row: Round, fold: int) -> Training
 
 
 def dataset_name(number: int) -> str:
-    """Name of a round's data set, as nnU-Net requires it."""
-    return f"Dataset{FIRST_DATASET + number:03d}_round{number}"
+    """Name of a round's data set, with the three digits that nnU-Net requires; after 499 rounds these begin again."""
+    return f"Dataset{FIRST_DATASET + number % FIRST_DATASET:03d}_round{number}"
 
 
 def _preprocessed_by_earlier_rounds(folders: NnunetFolders, number: int) -> list[Path]:

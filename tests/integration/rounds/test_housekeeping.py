@@ -114,6 +114,15 @@ def test_a_round_keeps_what_it_or_the_next_one_needs(opened: OpenedWorkspace) ->
     assert check["detail"].endswith("round1, round5, round6, round7; 7 preprocessed cases")
 
 
+def test_names_of_data_sets_never_have_more_digits_than_nnunet_takes() -> None:
+    assert [dataset_name(number) for number in (1, 499, 500, 501)] == [
+        "Dataset501_round1",
+        "Dataset999_round499",
+        "Dataset500_round500",
+        "Dataset501_round501",
+    ]
+
+
 def test_what_a_process_works_with_stays_until_the_next_time(opened: OpenedWorkspace) -> None:
     training = folders_of(opened, 3)["results"] / "trainer" / "fold_0"
     store = CaseStore(opened.nnunet / "preprocessed")
