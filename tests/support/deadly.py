@@ -30,9 +30,9 @@ def run(context: JobContext) -> None:
 
 
 def note_device(context: JobContext) -> None:
-    """Write the device of the job, and the GPU that its worker holds, to the file ``payload["note"]``."""
-    held = [Path(f"/proc/self/fd/{file}").readlink().name.partition(".")[0] for file in held_files()]
-    Path(context.payload["note"]).write_text(f"{context.workspace.settings.device} {held[-1] if held else ''}")
+    """Write the device of the job, and the GPUs that its process holds, to the file ``payload["note"]``."""
+    held = sorted(Path(f"/proc/self/fd/{file}").readlink().name.partition(".")[0] for file in held_files())
+    Path(context.payload["note"]).write_text(" ".join([context.workspace.settings.device, *held]))
 
 
 def die_of(number: int) -> int:

@@ -55,7 +55,7 @@ def test_rounds_and_drafts_share_out_the_gpus(workspace: OpenedWorkspace, tmp_pa
     assert device_of(queue.TRAIN_ROUND, "round 1") == "auto GPU-a"  # and is free again
     other = slots.take()  # a training of another worker
     assert other is not None and other.gpu == GPUS[0]
-    assert device_of(queue.TRAIN_ROUND, "round 2") == "cuda:1 GPU-b"
+    assert device_of(queue.TRAIN_ROUND, "round 2") == "cuda:1 GPU-a GPU-b"
     assert device_of(queue.PRESEGMENT, "draft 1").startswith("cuda:1")
     last = slots.take()
     assert last is not None
@@ -88,4 +88,4 @@ def test_a_machine_without_gpus_holds_nothing_back(workspace: OpenedWorkspace, t
     job_id = add(workspace, queue.TRAIN_ROUND, "round")
     assert Worker(workspace, [queue.ROUNDS], (), tmp_path / "locks").run_one()
     assert state_of(workspace, job_id) is JobState.DONE
-    assert (workspace.root / "round").read_text() == "auto " and not (tmp_path / "locks").exists()
+    assert (workspace.root / "round").read_text() == "auto" and not (tmp_path / "locks").exists()
