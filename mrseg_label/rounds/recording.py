@@ -38,15 +38,13 @@ class TrainingRecorder:
     Parameters
     ----------
     folder : of the run.
-    fold : the fold that a job of its own trains, which also records how it ends; None for the training of a whole
-        round, whose log is the round's.
+    fold : the fold that a job of its own trains; None for the training of a whole round, whose log is the round's.
     """
 
     def __init__(self, catalog: Catalog, number: int, folder: Path, fold: int | None = None) -> None:
         self._catalog, self._number, self._folder, self._fold = catalog, number, folder, fold
         self._due = {"progress": 0.0, "log": 0.0, "curve": 0.0}
         self._running: int | None = None
-        self._ended: set[int] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -92,7 +90,7 @@ class TrainingRecorder:
         if running is None:
             return
         row = rows.get_or_add(session, self._number, running)
-        if running != self._running and self._fold is None:
+        if running != self._running:
             row.state, row.error, row.finished_at = FoldState.RUNNING, None, None
             row.started_at = row.started_at or now()
         if with_curve or running != self._running:
@@ -102,16 +100,14 @@ class TrainingRecorder:
 
     def _end_trained(self, session: Session, fold: int) -> None:
         row = rows.get_or_add(session, self._number, fold)
-        if row.state is FoldState.DONE or fold in self._ended:
+        if row.state is FoldState.DONE:
             return
-        self._ended.add(fold)
         row.curve = [*read_curve(self._folder, fold)]
         row.started_at = row.started_at or now()
         if "epochs" in row.progress:
             ended = {"epoch": row.progress["epochs"], "iteration": row.progress["iterations"]}
             row.progress = {**row.progress, **ended, "fraction": 1.0, "seconds_left": 0.0}
         if self._fold is None:  # a job of its own ends its fold with what it publishes
-            if self._fold is None:
             rows.end_fold(row, FoldState.DONE)
 
     def _store_log(self, *, whole: bool) -> None:

@@ -36,6 +36,7 @@ from mrseg_label.jobs.round_jobs import end_round
 from mrseg_label.nnunet.run import TrainingPart, TrainingProgress, TrainingReport
 from mrseg_label.nnunet.supervise import train
 from mrseg_label.presegmentation.loaded_models import LoadedModels
+from mrseg_label.rounds.advice import with_advice
 from mrseg_label.rounds.cross_validation import CrossValidation
 from mrseg_label.rounds.evaluation import Scores, evaluate, held_out_annotations
 from mrseg_label.rounds.first_weights import FIRST_WEIGHTS_KEY, choose_first_weights
@@ -78,9 +79,11 @@ def _recording_the_end(context: JobContext, number: int, work: Callable[[], None
         _record_end(context, number, RoundState.CANCELLED, "cancelled by an admin")
         raise
     except Exception as error:
-        waits = isinstance(explain_in(context.workspace.root, error), MachineFailure)  # the worker tries again later
-        final = not waits and (context.claim.last_attempt or isinstance(error, FINAL_ERRORS))
-        _record_end(context, number, RoundState.FAILED if final else RoundState.QUEUED, str(error) or repr(error))
+        machine = isinstance(explain_in(context.workspace.root, error), MachineFailure)  # the worker tries again later
+        if isinstance(error, FINAL_ERRORS) or (context.claim.last_attempt and not machine):
+            _record_end(context, number, RoundState.FAILED, with_advice(error, number))
+        else:
+            _record_end(context, number, RoundState.QUEUED, str(error) or repr(error))
         raise
 
 

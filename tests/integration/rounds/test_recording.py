@@ -98,7 +98,7 @@ def test_a_fold_with_a_job_of_its_own_has_a_log_of_its_own(opened: OpenedWorkspa
             recorder.record(TrainingProgress.read(folder))
             TrainingProgress("done", folds=(fold,)).write(folder)
     # The job of a fold ends it, when its result is stored.
-    assert [fold.state for fold in read_round(opened.catalog, 1).folds] == ["queued", "queued"]
+    assert [fold.state for fold in read_round(opened.catalog, 1).folds] == ["running", "running"]
     assert [fold.progress["fraction"] for fold in read_round(opened.catalog, 1).folds] == [1.0, 1.0]
     for _ in ("from the files", "from the catalogue"):
         assert read_log(opened, 1, 0) == "epochs of 0\n"
