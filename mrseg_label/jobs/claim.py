@@ -102,18 +102,21 @@ class Claim:
             self._end(catalog, session, JobState.FAILED, error=error)
         return again
 
-    def put_back(self, catalog: Catalog, session: Session, error: str) -> None:
-        """Queue the job again for later without counting the attempt: the machine failed, and not the job.
+    def put_back(
+        self, catalog: Catalog, session: Session, error: str | None, delay_seconds: int = MACHINE_SECONDS
+    ) -> None:
+        """Queue the job again for later without counting the attempt: the machine failed or ends, and not the job.
 
         Parameters
         ----------
         error : shown with the job while it waits.
+        delay_seconds : until it may be claimed.
         """
         self._update(
             session,
             state=JobState.QUEUED,
             attempt=self.attempt - 1,
-            not_before=catalog.now(session) + timedelta(seconds=MACHINE_SECONDS),
+            not_before=catalog.now(session) + timedelta(seconds=delay_seconds),
             error=error,
             lease_token=None,
             lease_expires_at=None,

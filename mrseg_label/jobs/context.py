@@ -25,9 +25,17 @@ class JobContext:
     finished : whether the output is published.
     last_pulse : when watched work last went on, by ``time.monotonic``; None while nothing is watched.
     cancel, lost : set by the worker when the job is to be cancelled or its lease is lost; see :meth:`check`.
+    stopping : set when the worker has been told to end; a failure then may come from the processes of the job having
+        been told so too, and does not count.
     """
 
-    def __init__(self, workspace: OpenedWorkspace, claim: Claim, state: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        workspace: OpenedWorkspace,
+        claim: Claim,
+        state: dict[str, Any],
+        stopping: threading.Event | None = None,
+    ) -> None:
         self.workspace = workspace
         self.claim = claim
         self.state = state
@@ -35,6 +43,7 @@ class JobContext:
         self.cancel = threading.Event()
         self.lost = threading.Event()
         self.last_pulse: float | None = None
+        self.stopping = stopping or threading.Event()
 
     @property
     def catalog(self) -> Catalog:

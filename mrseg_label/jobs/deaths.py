@@ -124,6 +124,9 @@ def _release(session: Session, job: Job, moment: datetime, delay: timedelta) -> 
     job.lease_token = None
     job.lease_expires_at = None
     job.not_before = moment + delay
+    training_round = rounds.of_job(session, job.id)
+    if training_round is not None:
+        training_round.state = RoundState.QUEUED
 
 
 def _end(session: Session, job: Job, state: JobState, moment: datetime) -> None:

@@ -80,7 +80,8 @@ def _recording_the_end(context: JobContext, number: int, work: Callable[[], None
         raise
     except Exception as error:
         machine = isinstance(explain_in(context.workspace.root, error), MachineFailure)  # the worker tries again later
-        if isinstance(error, FINAL_ERRORS) or (context.claim.last_attempt and not machine):
+        again = machine or context.stopping.is_set() or not context.claim.last_attempt
+        if isinstance(error, FINAL_ERRORS) or not again:
             _record_end(context, number, RoundState.FAILED, with_advice(error, number))
         else:
             _record_end(context, number, RoundState.QUEUED, str(error) or repr(error))

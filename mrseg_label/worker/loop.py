@@ -22,6 +22,7 @@ from mrseg_label.errors import (
 )
 from mrseg_label.failures import explain_in
 from mrseg_label.jobs import Claim, JobContext, give_back
+from mrseg_label.jobs.deaths import GIVEN_BACK_SECONDS
 from mrseg_label.nnunet.gpus import Gpu
 from mrseg_label.presegmentation.presegment import kept_models
 from mrseg_label.worker.handlers import handlers_of
@@ -102,7 +103,7 @@ class Worker:
             self._give_way()
             return False
         claimed, workspace, release = placed
-        context = JobContext(workspace, claimed, self.state)
+        context = JobContext(workspace, claimed, self.state, self.stopping)
         started = time.monotonic()
         try:
             with kept_lease(context):
@@ -149,6 +150,12 @@ class Worker:
             log.error("%s %s is back in the queue: %s", claimed.kind, claimed.job_id, machine)
             with self.workspace.catalog.begin() as session:
                 claimed.put_back(self.workspace.catalog, session, str(machine))
+            return
+        if self.stopping.is_set() and not isinstance(error, InvalidInput):
+            # systemd and Slurm send SIGTERM to the processes of the job as well.
+            log.warning("%s %s is back in the queue, since this worker ends: %s", claimed.kind, claimed.job_id, error)
+            with self.workspace.catalog.begin() as session:
+                claimed.put_back(self.workspace.catalog, session, None, GIVEN_BACK_SECONDS)
             return
         text = str(error) if isinstance(error, MrsegError) else "".join(traceback.format_exception(error))
         # A message about bad input names the file, which may be named after a patient: it is not for a log.

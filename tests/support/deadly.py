@@ -13,7 +13,7 @@ from mrseg_label.nnunet.gpus import held_files
 
 
 def run(context: JobContext) -> None:
-    """Do what ``payload["how"]`` says: ``die``, ``stay``, ``hang`` or anything else, which is done at once.
+    """Do what ``payload["how"]`` says: ``die``, ``stay``, ``hang``, ``wait for a child`` or anything else, which is done at once.
 
     What stays or hangs has a child in a session of its own, and writes its id to ``payload["ids"]`` if that is given.
     """
@@ -27,6 +27,8 @@ def run(context: JobContext) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if context.payload.get("how") == "stay":
         time.sleep(600)
+    if context.payload.get("how") == "wait for a child":
+        subprocess.run(["sleep", "600"], check=True)
 
 
 def note_device(context: JobContext) -> None:

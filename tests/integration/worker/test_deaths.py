@@ -30,7 +30,7 @@ from mrseg_label.worker.ending import tell_to_end, tell_to_finish
 from mrseg_label.worker.loop import Worker
 from mrseg_label.workspace import Workspace
 from tests.integration.conftest import write_image
-from tests.support.process_trees import any_running, ids_in, wait_until
+from tests.support.process_trees import any_running, children_of, ids_in, wait_until
 
 DEADLY = ("tests.support.deadly:run",)
 WORKER = """
@@ -156,18 +156,22 @@ def test_a_draft_that_was_put_aside_is_not_begun_again_for_a_reader(workspace: O
         presegmentation_for(workspace, entry.id, wait_seconds=0)
 
 
-@pytest.mark.parametrize("how", ["terminate twice", "end"])
+@pytest.mark.parametrize("how", ["terminate twice", "end", "terminate everything"])
 def test_a_worker_in_good_order_gives_its_job_back(workspace: OpenedWorkspace, how: str) -> None:
-    job_id = _add(workspace, "long", "stay")
+    everything = how == "terminate everything"  # as systemd and Slurm do
+    job_id = _add(workspace, "long", "wait for a child" if everything else "stay")
     worker = start_child([sys.executable, "-c", WORKER, str(workspace.root)])
     wait_until(lambda: _job(workspace, job_id).state is JobState.RUNNING, 60)
-    if how == "end":
+    if everything:
+        wait_until(lambda: bool(children_of(worker.pid)), 20)
+        os.killpg(worker.pid, signal.SIGTERM)
+    elif how == "end":
         tell_to_finish(worker)  # which would take ten minutes
         tell_to_end(worker)
     else:
         worker.terminate()
         worker.terminate()
-    assert worker.wait(30) == -signal.SIGKILL
+    assert worker.wait(30) == (0 if everything else -signal.SIGKILL)
     job = _job(workspace, job_id)
     assert (job.state, job.attempt, job.deaths, job.error) == (JobState.QUEUED, 0, 0, None)
     assert requeue_of_dead_local_workers(workspace.catalog) == 0
