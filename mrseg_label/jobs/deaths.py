@@ -18,7 +18,7 @@ from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.queries import jobs as rows
 from mrseg_label.catalog.tables import Job
 from mrseg_label.catalog.types import ROUND_JOBS, JobState
-from mrseg_label.jobs.round_jobs import end_in_round
+from mrseg_label.jobs.round_jobs import end_in_round, wait_in_round
 from mrseg_label.processes import start_time
 
 RETRY_SECONDS = 5  # before the second attempt; doubled for each further one
@@ -124,9 +124,7 @@ def _release(session: Session, job: Job, moment: datetime, delay: timedelta) -> 
     job.lease_token = None
     job.lease_expires_at = None
     job.not_before = moment + delay
-    training_round = rounds.of_job(session, job.id)
-    if training_round is not None:
-        training_round.state = RoundState.QUEUED
+    wait_in_round(session, job)
 
 
 def _end(session: Session, job: Job, state: JobState, moment: datetime) -> None:

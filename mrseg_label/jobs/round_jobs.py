@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from mrseg_label.catalog.queries import jobs as rows
 from mrseg_label.catalog.queries import rounds, training
 from mrseg_label.catalog.tables import Job, Round, RoundFold
-from mrseg_label.catalog.types import ENDED_ROUNDS, FoldState, JobState, RoundState
+from mrseg_label.catalog.types import ENDED_ROUNDS, FoldState, JobKind, JobState, RoundState
 from mrseg_label.jobs.queue import FINISH_ROUND, enqueue
 
 FOLDS_KEY = "folds"  # of Round.result: numbers of the folds of the version that it registered
@@ -40,6 +40,17 @@ def end_in_round(session: Session, job: Job, moment: datetime) -> None:
     if row is not None and row.state not in ENDED_ROUNDS:
         state = RoundState.CANCELLED if job.state is JobState.CANCELLED else RoundState.FAILED
         end_round(session, row, state, job.error, moment)
+
+
+def wait_in_round(session: Session, job: Job) -> None:
+    """Show in its round that a job waits in the queue again, if it is one of a round."""
+    fold = training.fold_of_job(session, job.id)
+    if fold is not None:
+        fold.state = FoldState.QUEUED
+        return
+    row = rounds.of_job(session, job.id)
+    if row is not None and row.state not in ENDED_ROUNDS and job.kind == JobKind.TRAIN_ROUND:
+        row.state = RoundState.QUEUED
 
 
 def settle_folds(session: Session, row: Round, moment: datetime) -> None:
