@@ -100,7 +100,7 @@ def _check_device(name: str, *, computes: bool) -> None:
     kind, number = parse_device(name)
     if kind != "cuda" or not computes:
         return
-    count = count_gpus()
+    count = _count_gpus()
     if count <= (number or 0):
         raise ConfigurationError(
             f"DEVICE is {name!r}, but this machine has {count or 'no'} GPU{'' if count == 1 else 's'} that torch can use; "
@@ -108,7 +108,7 @@ def _check_device(name: str, *, computes: bool) -> None:
         )
 
 
-def count_gpus() -> int:
+def _count_gpus() -> int:
     """Count the GPUs; torch, which takes seconds to load, is asked only where no driver answers."""
     tool = shutil.which("nvidia-smi")
     listed = _output([tool, "--list-gpus"]) if tool else None

@@ -9,9 +9,9 @@ import tempfile
 from contextlib import suppress
 
 from mrseg_label.cluster import GPU
-from mrseg_label.config import CONFIG_FILE
+from mrseg_label.config import CONFIG_FILE, Settings
 from mrseg_label.errors import ConfigurationError
-from mrseg_label.maintenance.checks.settings import count_gpus
+from mrseg_label.nnunet.gpus import GpuSlots, find_gpus
 from mrseg_label.private import keep_private
 from mrseg_label.workspace import Workspace
 
@@ -36,8 +36,13 @@ def join_workspace(workspace: Workspace, *, gpus: int | None, threads: int | Non
         )
     keep_private()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    declared = count_gpus() if gpus is None else gpus
+    declared = _trainings_at_a_time(workspace.settings) if gpus is None else gpus
     join_cluster(address, gpus=declared, threads=threads or declared + 1)
+
+
+def _trainings_at_a_time(settings: Settings) -> int:
+    """Number of trainings that the GPUs of this machine take."""
+    return len(GpuSlots(find_gpus(), settings.device).gpus) * settings.trainings_per_gpu
 
 
 def join_cluster(address: str, *, gpus: int, threads: int) -> None:

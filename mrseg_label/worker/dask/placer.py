@@ -49,7 +49,8 @@ class Kind:
     idle_seconds: float
 
 
-KINDS = (Kind((ROUNDS,), needs_gpu=True, idle_seconds=0.0), Kind((LIGHT, DRAFTS), needs_gpu=False, idle_seconds=20.0))
+# Some patience of a process for trainings too: where another program holds the GPU, it would only end and be placed again.
+KINDS = (Kind((ROUNDS,), needs_gpu=True, idle_seconds=10.0), Kind((LIGHT, DRAFTS), needs_gpu=False, idle_seconds=20.0))
 
 
 @dataclass(frozen=True)
