@@ -96,6 +96,7 @@ PROFILES: dict[str, TrainingProfile] = {
             validation_iterations=50,
             checkpoint_seconds=300.0,
             process_pools=True,
+            nearest_labels=True,
         ),
         # nnU-Net's own network and optimiser on a grid of 3 mm, about an hour on one GPU.
         TrainingProfile(
@@ -107,6 +108,7 @@ PROFILES: dict[str, TrainingProfile] = {
             torch_resampling=True,
             checkpoint_seconds=60.0,
             process_pools=True,
+            nearest_labels=True,
         ),
         # A round of three minutes on two cores without a GPU.
         TrainingProfile(
