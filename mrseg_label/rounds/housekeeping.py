@@ -5,6 +5,7 @@ for ever:
 
 - A round that is queued or running keeps everything.
 - So does one that failed or was cancelled and is newer than every finished one: a retry resumes from its checkpoints.
+- So does a finished one of which a fold failed, until a newer final round is finished: a retry trains that fold alone.
 - So does the newest finished round, to look at.
 - The newest finished round of each profile keeps its plans and preprocessed cases, which the next round takes over.
 - Of all others everything is removed. A preprocessed case goes with the last data set that uses it.
@@ -16,13 +17,14 @@ import contextlib
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import rounds as rows
+from mrseg_label.catalog.queries import training
 from mrseg_label.catalog.tables import Round
-from mrseg_label.catalog.types import ENDED_ROUNDS, RoundState
+from mrseg_label.catalog.types import ENDED_ROUNDS, FoldState, RoundState
 from mrseg_label.jobs import JobContext
 from mrseg_label.nnunet.environment import NnunetFolders
 from mrseg_label.nnunet.pruning import delete_set_aside, set_aside
@@ -55,7 +57,13 @@ def prune_rounds(workspace: OpenedWorkspace) -> Pruned:
     # Renamed within a transaction that holds the rounds, so that none of them is retried at the same moment.
     with workspace.catalog.begin() as session:
         rounds = rows.all_locked(session)
-        going = dict(prunable(rounds))
+        folds = training.folds_of_rounds(session, [row.number for row in rounds])
+        incomplete = {
+            number
+            for number, some in folds.items()
+            if len(some) > 1 and any(fold.state is not FoldState.DONE for fold in some)
+        }
+        going = dict(prunable(rounds, incomplete))
         for number, keep_preprocessed in going.items():
             if set_aside(folders, dataset_name(number), keep_preprocessed=keep_preprocessed):
                 removed.append(number)
@@ -70,11 +78,18 @@ def prune_rounds(workspace: OpenedWorkspace) -> Pruned:
     return pruned
 
 
-def prunable(rounds: Sequence[Round]) -> Iterator[tuple[int, bool]]:
-    """Yield the numbers of rounds of which something can go, and whether plans and preprocessed cases stay."""
+def prunable(rounds: Sequence[Round], incomplete: Collection[int]) -> Iterator[tuple[int, bool]]:
+    """Yield the numbers of rounds of which something can go, and whether plans and preprocessed cases stay.
+
+    Parameters
+    ----------
+    incomplete : numbers of rounds of which a fold is not trained.
+    """
     done = [row for row in rounds if row.state is RoundState.DONE]
     newest = max((row.number for row in done), default=0)
+    newest_final = max((row.number for row in done if row.final), default=0)
     newest_of_profile = {row.profile: row.number for row in sorted(done, key=lambda row: row.number)}
     for row in rounds:
-        if row.state in ENDED_ROUNDS and row.number < newest:
+        waits = row.state is RoundState.DONE and row.number in incomplete and row.number >= newest_final
+        if row.state in ENDED_ROUNDS and row.number < newest and not waits:
             yield row.number, newest_of_profile.get(row.profile) == row.number

@@ -114,6 +114,12 @@ def test_a_round_keeps_what_it_or_the_next_one_needs(opened: OpenedWorkspace) ->
     assert check["detail"].endswith("round1, round5, round6, round7; 7 preprocessed cases")
 
 
+def test_a_final_round_that_lacks_a_fold_stays_for_a_retry_until_the_next_final_one() -> None:
+    rounds = [Round(number=number, state=DONE, profile="full", final=number in (1, 3)) for number in range(1, 6)]
+    assert dict(housekeeping.prunable(rounds, {1, 3})) == {1: False, 2: False, 4: False}
+    assert dict(housekeeping.prunable(rounds, ())) == dict.fromkeys((1, 2, 3, 4), False)
+
+
 def test_names_of_data_sets_never_have_more_digits_than_nnunet_takes() -> None:
     assert [dataset_name(number) for number in (1, 499, 500, 501)] == [
         "Dataset501_round1",
