@@ -60,8 +60,9 @@ def outcome_text(document: RoundOut) -> str:
     """Say how a round ended."""
     if document.state != "done":
         reason = (document.error or "").strip().rpartition("\n")[2]
-        again = f"Try again with: mrseg-label rounds retry {document.number}"
-        return f"Round {document.number}: {document.state}{': ' if reason else ''}{reason}. {again}"
+        retry = f"mrseg-label rounds retry {document.number}"
+        again = "" if retry in reason else f". Try again with: {retry}"
+        return f"Round {document.number}: {document.state}{': ' if reason else ''}{reason}{again}"
     verdict = "makes the drafts now" if document.result.get("promoted") else "was not promoted"
     why = f" ({document.result['reason']})" if document.result.get("reason") else ""
     missing = ", ".join(document.result.get("failed_folds") or ())

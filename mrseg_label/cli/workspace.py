@@ -111,6 +111,7 @@ def _print_status(document: StatusOut) -> None:
         )
         for job in document.jobs_failed
     ]
+    rows += [("warning", text) for text in document.round_warnings]
     rows.append(("server", _last_alive(document)))
     print_fields(rows)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import contents, heartbeats, jobs
+from mrseg_label.catalog.queries import contents, heartbeats, jobs, rounds
 from mrseg_label.errors import ConfigurationError, Unavailable
 from mrseg_label.jobs.queue import IMPORT_MASK
 from mrseg_label.reports.documents.jobs import JobOut
@@ -21,6 +21,7 @@ def read_status(workspace: OpenedWorkspace) -> StatusOut:
         refused = jobs.refused_masks(session, IMPORT_MASK)
         failed = jobs.failed(session, SHOWN_JOBS, IMPORT_MASK)
         alive = heartbeats.latest(session)
+        done = rounds.newest_done(session)
     return StatusOut(
         workspace=str(workspace.root),
         current_model=read_current_model(workspace.catalog),
@@ -28,6 +29,9 @@ def read_status(workspace: OpenedWorkspace) -> StatusOut:
         counts=CountsOut(**counts, revisions=counts["annotations"]),
         masks_refused=[RefusedMaskOut(examination=name, reason=reason) for name, reason in refused],
         jobs_failed=[_failed_job(JobOut.of(row)) for row in failed],
+        round_warnings=[]
+        if done is None
+        else [f"round {done.number}: {text}" for text in done.result.get("warnings", [])],
         server_started=None if alive is None else alive.started_at,
         server_last_alive=None if alive is None else alive.seen_at,
     )

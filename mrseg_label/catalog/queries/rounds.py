@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.tables import ModelVersion, Round, RoundCase
-from mrseg_label.catalog.types import ENDED_ROUNDS, CaseRole
+from mrseg_label.catalog.types import ENDED_ROUNDS, CaseRole, RoundState
 
 
 def get(session: Session, number: int, *, lock: bool = False) -> Round | None:
@@ -22,6 +22,12 @@ def get(session: Session, number: int, *, lock: bool = False) -> Round | None:
 def newest(session: Session) -> Round | None:
     """The round that was started last, if there is one."""
     return session.scalars(select(Round).order_by(Round.number.desc()).limit(1)).one_or_none()
+
+
+def newest_done(session: Session) -> Round | None:
+    """The newest round that led to a model version, if there is one."""
+    query = select(Round).where(Round.state == RoundState.DONE).order_by(Round.number.desc()).limit(1)
+    return session.scalars(query).one_or_none()
 
 
 def of_job(session: Session, job_id: str) -> Round | None:

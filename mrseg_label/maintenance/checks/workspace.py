@@ -17,6 +17,7 @@ from mrseg_label.maintenance.checks.dask import check_dask
 from mrseg_label.maintenance.checks.database import check_database
 from mrseg_label.maintenance.checks.installation import check_weights
 from mrseg_label.maintenance.checks.permissions import check_permissions, check_tls_key
+from mrseg_label.maintenance.checks.rounds import check_newest_round
 from mrseg_label.maintenance.checks.settings import check_settings
 from mrseg_label.maintenance.checks.sign_in import check_sign_in
 from mrseg_label.maintenance.sweep import sweep
@@ -70,6 +71,7 @@ def check_workspace(
         yield check
     if exists:
         yield check_sign_in(workspace)
+        yield from check_newest_round(workspace)
     address = workspace.settings.dask_scheduler
     if address is not None and usable_address(address):
         yield check_dask(workspace, address)

@@ -54,5 +54,8 @@ class StatusOut(BaseModel):
     jobs_failed: list[FailedJobOut] = Field(
         description="the newest drafts and other jobs that failed, with the reasons"
     )
+    round_warnings: list[str] = Field(
+        description="what an administrator should know of the training of the newest round that is done"
+    )
     server_started: Moment | None = Field(description="when the server that was alive last started")
     server_last_alive: Moment | None = Field(description="when a server was last alive, to the minute; null: never")

@@ -11,13 +11,15 @@ import pytest
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.queries import heartbeats
 from mrseg_label.catalog.tables import Job
-from mrseg_label.catalog.types import JobState
+from mrseg_label.catalog.types import JobState, RoundState
 from mrseg_label.cli import main
 from mrseg_label.clock import now
 from mrseg_label.jobs import enqueue, queue
+from mrseg_label.maintenance.checks import check_workspace
 from mrseg_label.maintenance.heartbeat import ServerHeartbeat
 from mrseg_label.reports.status import read_status
 from mrseg_label.workspace import Workspace
+from tests.support.catalog_rows import add_round
 
 
 @pytest.fixture
@@ -80,3 +82,26 @@ def test_status_says_when_the_server_was_last_alive(
     with pytest.raises(SystemExit):
         main(["status", "--workspace", str(workspace.root)])
     assert f"last alive {status.server_last_alive.astimezone():%Y-%m-%d %H:%M}" in capsys.readouterr().out
+
+
+def test_warnings_of_the_newest_round_are_shown_until_the_next(
+    workspace: OpenedWorkspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A training that fell back to the CPU says so in the round, here and in doctor."""
+
+    def checked() -> str:
+        checks = check_workspace(workspace.root, verify=False, progress=lambda *_: None)
+        return " ".join(f"{one.state}: {one.detail}" for one in checks if one.name == "newest round")
+
+    assert read_status(workspace).round_warnings == [] and checked() == ""
+    text = "torch can use no GPU, so the CPU is used"
+    with workspace.catalog.begin() as session:
+        add_round(session, 1, [], state=RoundState.DONE).result = {"warnings": [text]}
+    assert read_status(workspace).round_warnings == [f"round 1: {text}"]
+    assert checked() == f"warning: round 1: {text}"
+    with pytest.raises(SystemExit):
+        main(["status", "--workspace", str(workspace.root)])
+    assert text in " ".join(capsys.readouterr().out.split())
+    with workspace.catalog.begin() as session:
+        add_round(session, 2, [], state=RoundState.DONE)
+    assert read_status(workspace).round_warnings == [] and checked().startswith("ok: round 2")
