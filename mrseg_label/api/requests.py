@@ -94,3 +94,6 @@ class RoundRequest(BaseModel):
     include_held_out: bool = Field(
         False, description="with `final`: train on held-out participants too; such a version cannot be compared"
     )
+    pretrain: bool = Field(
+        False, description="learn from drafts of cases that nobody corrected; the next round starts from the result"
+    )

@@ -40,7 +40,11 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
     def start_round(reader: CurrentReader, locate: Locate, request: RoundRequest | None = None) -> RoundDetail:
         wanted = request or RoundRequest()
         number = service.start(
-            workspace, actor=reader.name, final=wanted.final, include_held_out=wanted.include_held_out
+            workspace,
+            actor=reader.name,
+            final=wanted.final,
+            include_held_out=wanted.include_held_out,
+            pretrain=wanted.pretrain,
         )
         locate(f"/rounds/{number}")
         return read_round(catalog, number)

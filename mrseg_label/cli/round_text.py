@@ -30,6 +30,7 @@ def kind_text(document: RoundDetail) -> str:
     parts += ["final"] if document.final else []
     parts += [f"{len(document.folds)} folds"] if len(document.folds) > 1 else []
     parts += ["with the held-out participants"] if document.include_held_out else []
+    parts += ["pretraining on drafts"] if document.pretrain else []
     return ", ".join(parts)
 
 

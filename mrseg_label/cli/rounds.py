@@ -109,6 +109,12 @@ def start(
             help="With --final: train on the held-out participants too. The version cannot be compared with others then.",
         ),
     ] = False,
+    pretrain: Annotated[
+        bool,
+        typer.Option(
+            "--pretrain", help="Learn from drafts of cases that nobody corrected; the next round starts from it."
+        ),
+    ] = False,
     folder: WorkspaceOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
@@ -118,7 +124,8 @@ def start(
 
     with opened(folder) as workspace:
         document = read_round(
-            workspace.catalog, service.start(workspace, final=final, include_held_out=include_held_out)
+            workspace.catalog,
+            service.start(workspace, final=final, include_held_out=include_held_out, pretrain=pretrain),
         )
     if as_json:
         print_json(document)

@@ -83,7 +83,7 @@ def make_missing_presegmentations(
             progress(len(tried), len(tried.union(pending)))
             tried.add((acquisition_id, version))
             try:
-                _make(workspace, loaded_models, version, acquisition_id, check)
+                make_draft(workspace, loaded_models, version, acquisition_id, check)
             except _OF_THE_MODEL as error:
                 log.warning("structures cannot be filled from model version %s: %s", version, error)
                 cannot_run.add(version)
@@ -108,13 +108,20 @@ def _missing(workspace: OpenedWorkspace, cannot_run: set[str]) -> list[tuple[str
         return list(found)
 
 
-def _make(
+def make_draft(
     workspace: OpenedWorkspace,
     loaded_models: LoadedModels,
     version: str,
     acquisition_id: str,
     check: Callable[[], None],
 ) -> None:
+    """Make the draft of an acquisition by a model version and store it; a case that fails is passed over.
+
+    Raises
+    ------
+    Unavailable, ConfigurationError, DamagedModel
+        The model cannot run.
+    """
     with workspace.catalog.read() as session:
         model: ModelVersion | None = models.get(session, version)
         examination = acquisitions.primary_of(session, acquisition_id)

@@ -32,6 +32,10 @@ _SEEN = (
     "it was trained on the held-out participants too, so it cannot be compared with other versions on their cases; "
     "its cross-validation says how good it is. Promote it by hand: mrseg-label models promote {version}"
 )
+_PRETRAINED = (
+    "it was pretrained on drafts that nobody corrected; the next round starts from it, and it is promoted by nobody but "
+    "an admin"
+)
 
 
 def publish(
@@ -64,6 +68,8 @@ def publish(
     promoted, reason = decide_promotion(new, current, left_out)
     if row.include_held_out:
         promoted, reason = False, _SEEN.format(version=new.model_version)
+    if row.pretrain:
+        promoted, reason = False, _PRETRAINED
     folds = validated or CrossValidation((0,))
     both = over_same_cases({new.model_version: new.cases, current.model_version: current.cases})
     ours, theirs = both.scores[new.model_version], both.scores[current.model_version]

@@ -28,6 +28,7 @@ def training_record(row: Round, report: TrainingReport, seconds: float) -> dict[
     return {
         "profile": row.profile,
         "final": row.final,
+        "pretrained": row.pretrain,
         "settings": report.settings,
         "seed": report.seed,
         "programs": report.versions,

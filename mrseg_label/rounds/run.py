@@ -36,6 +36,7 @@ from mrseg_label.jobs.round_jobs import end_round
 from mrseg_label.nnunet.run import TrainingPart, TrainingProgress, TrainingReport
 from mrseg_label.nnunet.supervise import train
 from mrseg_label.presegmentation.loaded_models import LoadedModels
+from mrseg_label.rounds import pretraining
 from mrseg_label.rounds.advice import with_advice
 from mrseg_label.rounds.cross_validation import CrossValidation
 from mrseg_label.rounds.evaluation import Scores, evaluate, held_out_annotations
@@ -45,6 +46,7 @@ from mrseg_label.rounds.left_out import by_examination, record_left_out
 from mrseg_label.rounds.missing_presegmentations import make_missing_presegmentations, score_current_model
 from mrseg_label.rounds.publishing import publish
 from mrseg_label.rounds.recording import TrainingRecorder, fold_progress
+from mrseg_label.rounds.service import forget_parent_that_saw_cases
 from mrseg_label.rounds.snapshot import take_snapshot, training_cases
 from mrseg_label.rounds.training import prepare_training
 
@@ -111,6 +113,7 @@ class _RoundJob:
         self.started = time.monotonic()
         self._reported_at = 0.0
         self._reported_stage = ""
+        self._drafts: list[pretraining.Draft] = []
 
     def run(self) -> None:
         self._begin()
@@ -164,6 +167,9 @@ class _RoundJob:
             self._write_progress(RoundState.SNAPSHOT, values)
 
         loaded_models = LoadedModels(self.workspace, self.context)
+        if row.pretrain:
+            self._drafts = pretraining.make_drafts(self.workspace, loaded_models, self.context.check, progress)
+            return
         try:
             score_current_model(self.workspace, loaded_models, self.context.check)
         except (Unavailable, ConfigurationError, DamagedModel) as error:
@@ -174,11 +180,19 @@ class _RoundJob:
         with self.catalog.begin() as session:
             row = rows.get(session, self.number)
             assert row is not None
+            if row.pretrain:
+                pretraining.take_snapshot(session, row, self.workspace, self._drafts)
+                return row
             take_snapshot(session, row, self.workspace)
+            if (changed := forget_parent_that_saw_cases(session, row)) is not None:
+                row.result = {**row.result, "parent_changed": changed}
             return row
 
     def _train(self, row: Round, part: TrainingPart) -> TrainingReport:
-        cases, record, left_out = training_cases(self.workspace, self.number, self.scratch)
+        if row.pretrain:
+            cases, record, left_out = pretraining.training_cases(self.workspace, self.number)
+        else:
+            cases, record, left_out = training_cases(self.workspace, self.number, self.scratch)
         self._add_to_result(record)
         self._leave_out(CaseRole.TRAINING, left_out)
         first_weights = choose_first_weights(self.workspace, row)

@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import acquisitions, audit, models, participants, training
+from mrseg_label.catalog.queries import acquisitions, audit, models, participants, pretraining, training
 from mrseg_label.catalog.queries import annotations as annotation_rows
 from mrseg_label.catalog.queries import jobs as job_rows
 from mrseg_label.catalog.queries import rounds as rows
@@ -23,7 +23,12 @@ from mrseg_label.workspace import Workspace
 
 
 def start(
-    workspace: OpenedWorkspace, *, actor: str = LOCAL, final: bool = False, include_held_out: bool = False
+    workspace: OpenedWorkspace,
+    *,
+    actor: str = LOCAL,
+    final: bool = False,
+    include_held_out: bool = False,
+    pretrain: bool = False,
 ) -> int:
     """Start a round on everything annotated so far.
 
@@ -31,6 +36,7 @@ def start(
     ----------
     final : train the ensemble that a project ends with: all folds, from scratch, cross-validated.
     include_held_out : train on held-out participants too; only a final round may.
+    pretrain : learn from the drafts of cases that nobody corrected; the next round starts from the result.
 
     Returns
     -------
@@ -41,8 +47,13 @@ def start(
     Conflict
         Another round is queued or running, or no annotated case can be trained on, or too few for so many folds.
     InvalidInput
-        Held-out participants are to be included in a round that is not final.
+        Held-out participants are to be included in a round that is not final, or a final round is to pretrain.
     """
+    if pretrain and final:
+        raise InvalidInput(
+            "pretraining is a round of its own, from which the final one starts: start it without --final (over REST "
+            '"final"), and the final round when it is done'
+        )
     if include_held_out and not final:
         raise InvalidInput(
             "held-out participants are kept for the comparison of versions; only the final round of a project may "
@@ -53,11 +64,14 @@ def start(
         running = rows.active(session)
         if running is not None:
             raise Conflict(_still_active(running))
-        obstacle = find_obstacle(session, folds_of(settings, final=final), include_held_out=include_held_out)
+        if pretrain:
+            obstacle = _find_obstacle_to_pretraining(session)
+        else:
+            obstacle = find_obstacle(session, folds_of(settings, final=final), include_held_out=include_held_out)
         if obstacle is not None:
             raise Conflict(obstacle)
         return start_in_transaction(
-            session, settings, actor=actor, final=final, include_held_out=include_held_out
+            session, settings, actor=actor, final=final, include_held_out=include_held_out, pretrain=pretrain
         ).number
 
 
@@ -90,8 +104,24 @@ def find_obstacle(session: Session, folds: int = 1, *, include_held_out: bool = 
     return None
 
 
+def _find_obstacle_to_pretraining(session: Session) -> str | None:
+    participants.decide_held_out(session)
+    if pretraining.uncorrected(session):
+        return None
+    return (
+        "there is nothing to pretrain on: it learns from cases of participants of whom nothing is annotated and who are "
+        "not held out, and there are none; import more images"
+    )
+
+
 def start_in_transaction(
-    session: Session, settings: Settings, *, actor: str, final: bool = False, include_held_out: bool = False
+    session: Session,
+    settings: Settings,
+    *,
+    actor: str,
+    final: bool = False,
+    include_held_out: bool = False,
+    pretrain: bool = False,
 ) -> Round:
     """Start a round within a transaction; its number of folds is fixed now."""
     number = rows.next_number(session)
@@ -101,7 +131,8 @@ def start_in_transaction(
         profile=settings.training_profile,
         final=final,
         include_held_out=include_held_out,
-        parent=_parent_of(session, final=final),
+        pretrain=pretrain,
+        parent=_parent_of(session, final=final, pretrain=pretrain),
     )
     session.add(row)
     session.flush()
@@ -111,18 +142,57 @@ def start_in_transaction(
     job = enqueue(session, queue.TRAIN_ROUND, {"round": number}, key=str(number))
     row.job_id = job.id
     audit.record(
-        session, actor, "round.start", str(number), profile=row.profile, final=final, include_held_out=include_held_out
+        session,
+        actor,
+        "round.start",
+        str(number),
+        profile=row.profile,
+        final=final,
+        include_held_out=include_held_out,
+        pretrain=pretrain,
     )
     return row
 
 
-def _parent_of(session: Session, *, final: bool) -> str:
-    """The version that a round starts from.
+def _parent_of(session: Session, *, final: bool, pretrain: bool) -> str:
+    """The version that a round starts from: one that was pretrained since the current one was promoted, else that.
 
     No version that has seen a participant may be the start of what is tested on that participant: a final round is
     cross-validated and starts from no earlier round, and none starts from a version that has seen those held out.
     """
-    return BOOTSTRAP if final else models.newest_untainted(session).version
+    if pretrain:
+        return BOOTSTRAP  # earlier rounds have seen those whom its successor may be cross-validated on
+    usual = models.newest_untainted(session)
+    first_stage = pretraining.newest_version(session)
+    if first_stage is not None and first_stage.created_at > (usual.promoted_at or usual.created_at):
+        if not final:
+            return first_stage.version
+        candidates = annotation_rows.snapshot_candidates(session)
+        seen = pretraining.participants_seen(session, first_stage.round_number or 0)
+        if seen.isdisjoint(person.id for _, person in candidates):
+            return first_stage.version
+    return BOOTSTRAP if final else usual.version
+
+
+def forget_parent_that_saw_cases(session: Session, row: Round) -> str | None:
+    """Let a final round start from elsewhere if its parent was pretrained on a participant of its snapshot.
+
+    Returns
+    -------
+    What an admin should know, if anything changed.
+    """
+    parent = models.get(session, row.parent or BOOTSTRAP)
+    if not row.final or parent is None or parent.round_number is None:
+        return None
+    seen = pretraining.participants_seen(session, parent.round_number)
+    used = {person.id for _, person in annotation_rows.snapshot_candidates(session)}
+    if seen.isdisjoint(used):
+        return None
+    row.parent = BOOTSTRAP
+    return (
+        f"it does not start from {parent.version}, which was pretrained on drafts of {len(seen & used)} participants who "
+        "have been annotated since and are cross-validated now; pretrain again: mrseg-label rounds start --pretrain"
+    )
 
 
 def start_if_due(session: Session, settings: Settings) -> int | None:

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.tables import Round
+from mrseg_label.catalog.queries import models
+from mrseg_label.catalog.tables import BOOTSTRAP, Round
 from mrseg_label.nnunet.dataset import TrainingCase, write_raw_dataset
 from mrseg_label.nnunet.environment import NnunetFolders
 from mrseg_label.nnunet.folds import export_folder
@@ -63,6 +64,11 @@ def describe_training(
     """Describe the training of a round in so many folds, the same on every machine and in every attempt."""
     folders = NnunetFolders.under(workspace.nnunet)
     earlier = _preprocessed_by_earlier_rounds(folders, row.number)
+    with workspace.catalog.read() as session:
+        parent = models.get(session, row.parent or BOOTSTRAP)
+    if parent is not None and parent.round_number is not None:  # with its plans, its network fits its weights
+        own = folders.preprocessed / dataset_name(parent.round_number)
+        earlier = [own] * own.is_dir() + earlier
     profile = profile_named(row.profile)
     return TrainingRun(
         folder=run_folder(workspace, row.number),

@@ -18,6 +18,7 @@ from mrseg_label.catalog.tables import (
     Examination,
     Participant,
     Presegmentation,
+    RoundDraft,
 )
 
 StationAndSequence = tuple[str, str]
@@ -76,10 +77,10 @@ def in_use(session: Session, acquisition_id: str) -> bool:
 
 
 def has_readers_work(session: Session, acquisition_id: str) -> bool:
-    """Whether it has been assigned or annotated."""
+    """Whether it has been assigned or annotated, or a pretraining learned from its draft."""
     return any(
         session.scalar(select(func.count()).select_from(table).where(table.acquisition_id == acquisition_id))
-        for table in (Assignment, Annotation)
+        for table in (Assignment, Annotation, RoundDraft)
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from mrseg_label.catalog.tables import ModelVersion, Round, RoundCase
+from mrseg_label.catalog.tables import ModelVersion, Round, RoundCase, RoundDraft
 from mrseg_label.catalog.types import ENDED_ROUNDS, CaseRole, RoundState
 
 
@@ -81,6 +81,13 @@ def case_counts(session: Session, numbers: Sequence[int]) -> dict[int, dict[Case
     counts: dict[int, dict[CaseRole, int]] = {}
     for number, role, count in session.execute(query):
         counts.setdefault(number, {})[role] = count
+    drafts = (
+        select(RoundDraft.round_number, func.count())
+        .where(RoundDraft.round_number.in_(numbers))
+        .group_by(RoundDraft.round_number)
+    )
+    for number, count in session.execute(drafts):
+        counts.setdefault(number, {})[CaseRole.TRAINING] = count
     return counts
 
 

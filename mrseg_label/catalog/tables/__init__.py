@@ -5,7 +5,7 @@ from mrseg_label.catalog.tables.annotations import Annotation, AnnotationStructu
 from mrseg_label.catalog.tables.base import Base
 from mrseg_label.catalog.tables.examinations import Acquisition, Alias, Examination, Participant
 from mrseg_label.catalog.tables.jobs import AuditEvent, Heartbeat, Job
-from mrseg_label.catalog.tables.rounds import BOOTSTRAP, Evaluation, ModelVersion, Round, RoundCase
+from mrseg_label.catalog.tables.rounds import BOOTSTRAP, Evaluation, ModelVersion, Round, RoundCase, RoundDraft
 from mrseg_label.catalog.tables.training import RoundFold, RoundLog
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Review",
     "Round",
     "RoundCase",
+    "RoundDraft",
     "RoundFold",
     "RoundLog",
     "Secret",

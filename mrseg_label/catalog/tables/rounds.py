@@ -57,6 +57,8 @@ class Round(Base):
     final: Mapped[bool] = mapped_column(default=False)
     # Whether held-out participants train too, so that its model cannot be compared with others on their cases.
     include_held_out: Mapped[bool] = mapped_column(default=False, server_default=false())
+    # Whether it learns from drafts that nobody corrected (RoundDraft) instead of from annotations.
+    pretrain: Mapped[bool] = mapped_column(default=False, server_default=false())
     parent: Mapped[str | None] = mapped_column(String(64))  # the model version that it starts from
     job_id: Mapped[str | None]
     attempt: Mapped[int] = mapped_column(default=1)
@@ -79,6 +81,15 @@ class RoundCase(Base):
     acquisition_id: Mapped[str] = mapped_column(ForeignKey("acquisitions.id"), index=True)
     role: Mapped[CaseRole] = mapped_column(Coded(CaseRole))
     annotation: Mapped[Annotation] = relationship(lazy="joined")
+
+
+class RoundDraft(Base):
+    """A draft in the snapshot of a round that pretrains."""
+
+    __tablename__ = "round_drafts"
+    round_number: Mapped[int] = mapped_column(ForeignKey("rounds.number"), primary_key=True)
+    presegmentation_id: Mapped[str] = mapped_column(ForeignKey("presegmentations.id"), primary_key=True)
+    acquisition_id: Mapped[str] = mapped_column(ForeignKey("acquisitions.id"), index=True)
 
 
 class Evaluation(Base):

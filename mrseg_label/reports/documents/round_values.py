@@ -114,6 +114,11 @@ class RoundResult(BaseModel):
     filling_scores: dict[str, Any] = Field(
         {}, description="by structure that was not annotated everywhere: the DSC of each version, of how many cases"
     )
+    drafts: dict[str, Any] = Field(
+        {},
+        description="of a pretraining: the version that made the drafts, how many it learns from, how many were left out",
+    )
+    parent_changed: str = Field("", description="why it does not start from the version that it was to start from")
     swapped: list[str] = Field(
         [], description="examinations that the snapshot left out, since fat and water are exchanged, or may be"
     )

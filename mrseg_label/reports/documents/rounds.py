@@ -53,6 +53,7 @@ class RoundOut(BaseModel):
     profile: str = Field(description="training profile")
     final: bool = Field(description="whether it trains the ensemble that a project ends with")
     include_held_out: bool = Field(description="whether held-out participants train too")
+    pretrain: bool = Field(description="whether it learns from drafts that nobody corrected, instead of annotations")
     parent: str | None = Field(description="model version that it starts from")
     model_version: str | None = Field(description="model version that it registered")
     attempt: int
@@ -159,6 +160,7 @@ def _round_fields(row: Round, counts: Mapping[CaseRole, int], version: str | Non
         "profile": row.profile,
         "final": row.final,
         "include_held_out": row.include_held_out,
+        "pretrain": row.pretrain,
         "parent": row.parent,
         "model_version": version,
         "attempt": row.attempt,

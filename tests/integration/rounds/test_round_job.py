@@ -140,8 +140,8 @@ def assert_recorded(model: ModelVersion, folder: Path) -> None:
     assert "ada" not in text and "upload" not in text
 
 
-def run_round(workspace: OpenedWorkspace) -> RoundDetail:
-    number = service.start(workspace)
+def run_round(workspace: OpenedWorkspace, *, pretrain: bool = False) -> RoundDetail:
+    number = service.start(workspace, pretrain=pretrain)
     held = claim(workspace.catalog, [queue.ROUNDS])
     assert held is not None
     try:
