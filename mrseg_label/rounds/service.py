@@ -225,6 +225,11 @@ def cancel(workspace: OpenedWorkspace, number: int, *, actor: str = LOCAL) -> No
         for job in jobs:
             if job.state in job_rows.ACTIVE:
                 request_cancel(job)
+                fold = training.fold_of_job(session, job.id)
+                if (
+                    fold is not None and job.state is JobState.CANCELLED
+                ):  # it waited; a running one ends with its process
+                    training.end_fold(fold, FoldState.CANCELLED)
         session.flush()
         locked = rows.get(session, number, lock=True)
         if locked is not None and not any(job.state is JobState.RUNNING for job in jobs):
