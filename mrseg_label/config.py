@@ -96,6 +96,9 @@ class Settings(BaseSettings):
     stall_minutes: float = Field(
         30.0, gt=0, description="minutes without progress after which a training or a draft is ended and tried again"
     )
+    ensemble_drafts: Literal["all", "best"] = Field(
+        "all", description="which networks of a version with several folds make drafts: all of them, or the best one"
+    )
     workers: int = Field(1, ge=0, description="worker processes for drafts that serve starts, with more for rounds")
     round_workers: int = Field(
         1, ge=1, description="worker processes for rounds; so many folds of a round train at the same time"

@@ -83,6 +83,7 @@ def show(version: Version, folder: WorkspaceOption = HERE, as_json: JsonOption =
         ("weights", document.weights_digest),
         ("licences", ", ".join(document.licences) or None),
         *_record_fields(document.record),
+        *_fold_fields(document.metrics),
         ("mean DSC", document.metrics.get("mean_dsc")),
         ("held-out cases", document.metrics.get("held_out_cases")),
         ("rule", document.metrics.get("rule")),
@@ -97,6 +98,33 @@ def show(version: Version, folder: WorkspaceOption = HERE, as_json: JsonOption =
         for name, found in (document.metrics.get("false_positives") or {}).items()
     ]
     print_fields(fields)
+
+
+def _fold_fields(metrics: Mapping[str, Any]) -> list[tuple[str, object]]:
+    """Say what the networks of an ensemble cost, and what its cross-validation measured."""
+    folds = metrics.get("folds") or []
+    if len(folds) < 2:
+        return []
+    cost = f"{len(folds)}: a draft takes about {len(folds)} times as long as with one"
+    best = metrics.get("best_fold")
+    fields: list[tuple[str, object]] = [
+        ("networks", cost if best is None else f'{cost}; with ENSEMBLE_DRAFTS = "best" fold {best} makes drafts alone')
+    ]
+    validation = metrics.get("cross_validation") or {}
+    if validation.get("mean_dsc") is not None:
+        fields.append(
+            (
+                "cross-validation",
+                f"mean DSC {validation['mean_dsc']:.3f} of {validation['cases']} cases, each by the fold that has not seen it",
+            )
+        )
+        counted = validation.get("cases_by_structure") or {}
+        fields += [
+            (f"cross-validated {name}", f"{value:.3f} ({counted.get(name)} cases)")
+            for name, value in (validation.get("dsc") or {}).items()
+            if value is not None
+        ]
+    return fields
 
 
 @group.command("compare")

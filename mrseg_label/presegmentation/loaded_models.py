@@ -52,8 +52,17 @@ class LoadedModels:
     _networks: dict[str, Predictor] = field(default_factory=dict)
     _loaded_on: str = ""
 
+    def draft(self, model: ModelVersion, examination: Examination) -> tuple[NDArray[np.uint8], str]:
+        """Segment the image of an examination as :meth:`segment`, with the networks that are to make drafts."""
+        fold = self.drafting_fold(model)
+        return self.segment(model, examination) if fold is None else self._segment_guarded(model, examination, fold)
+
+    def drafting_fold(self, model: ModelVersion) -> int | None:
+        """The only fold of a version that makes drafts; None if all do."""
+        return best_fold(model) if self.workspace.settings.ensemble_drafts == "best" else None
+
     def segment(self, model: ModelVersion, examination: Examination) -> tuple[NDArray[np.uint8], str]:
-        """Segment the image of an examination.
+        """Segment the image of an examination with all folds of a version.
 
         Returns
         -------
@@ -65,12 +74,17 @@ class LoadedModels:
         OutOfMemory
             Memory was exhausted, also when it was tried again on the CPU with no other network loaded.
         """
+        return self._segment_guarded(model, examination, None)
+
+    def _segment_guarded(
+        self, model: ModelVersion, examination: Examination, fold: int | None
+    ) -> tuple[NDArray[np.uint8], str]:
         if self._loaded_on != self.device:
             self.unload()
         self._loaded_on = self.device
         with self._watched():
             try:
-                return self._segment(model, examination)
+                return self._segment(model, examination, fold)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
@@ -83,7 +97,7 @@ class LoadedModels:
             self.unload()
             self._loaded_on = "cpu"  # the next image tries the device again
             try:
-                return self._segment(model, examination)
+                return self._segment(model, examination, fold)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
@@ -115,14 +129,16 @@ class LoadedModels:
         with self.context.watched(), before_each_patch(self.context.pulse):
             yield
 
-    def _segment(self, model: ModelVersion, examination: Examination) -> tuple[NDArray[np.uint8], str]:
+    def _segment(
+        self, model: ModelVersion, examination: Examination, fold: int | None
+    ) -> tuple[NDArray[np.uint8], str]:
         image = self.workspace.path(examination.path)
         if model.version == BOOTSTRAP:
             source = choose_source(examination.sequence, self.workspace.settings.bootstrap_sources)
             return self._load_totalsegmentator().segment(image, source, self.workspace.scheme), str(source)
-        network = self._load_network(model)
+        network = self._load_network(model, fold)
         table = network.conventions.lookup(network.labels, self.workspace.scheme)
-        return table[network.segment(image, is_ct=examination.sequence == CT)], NNUNET_SOURCE
+        return table[network.segment(image, is_ct=examination.sequence == CT)], source_of(fold)
 
     def _load_totalsegmentator(self) -> TotalSegmentatorRuntime:
         if self._totalsegmentator is None:
@@ -134,8 +150,9 @@ class LoadedModels:
             self._totalsegmentator = TotalSegmentatorRuntime(weights.path, home, self._loaded_on)
         return self._totalsegmentator
 
-    def _load_network(self, model: ModelVersion) -> Predictor:
-        if model.version not in self._networks:
+    def _load_network(self, model: ModelVersion, fold: int | None) -> Predictor:
+        key = model.version if fold is None else f"{model.version} fold {fold}"
+        if key not in self._networks:
             from mrseg_label.nnunet.predict import Predictor
 
             if model.path is None:
@@ -144,7 +161,7 @@ class LoadedModels:
             if len(self._networks) >= _KEPT_LOADED:
                 self._networks.pop(next(iter(self._networks)))
             try:
-                self._networks[model.version] = Predictor(folder, self._loaded_on)
+                self._networks[key] = Predictor(folder, self._loaded_on, None if fold is None else [fold])
             except (ConfigurationError, Unavailable, MemoryError):
                 raise
             except Exception as error:
@@ -152,7 +169,18 @@ class LoadedModels:
                     f"model version {model.version} cannot be loaded from {folder}: {error or repr(error)}. Restore the "
                     "folder from a backup, or promote another version"
                 ) from error
-        return self._networks[model.version]
+        return self._networks[key]
+
+
+def best_fold(model: ModelVersion) -> int | None:
+    """The fold of a version that did best in its cross-validation; None if it has one fold or was not cross-validated."""
+    metrics = model.metrics or {}
+    return metrics.get("best_fold") if len(metrics.get("folds") or ()) > 1 else None
+
+
+def source_of(fold: int | None) -> str:
+    """How a label map says that a network made it: all folds of a version, or one of several."""
+    return NNUNET_SOURCE if fold is None else f"{NNUNET_SOURCE} fold {fold}"
 
 
 def drop_loaded_networks() -> None:

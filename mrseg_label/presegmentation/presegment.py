@@ -98,7 +98,7 @@ def make_presegmentation(
     The row, not yet added to a session.
     """
     started = time.monotonic()
-    label_map, source = loaded_models.segment(model, examination)
+    label_map, source = loaded_models.draft(model, examination)
     check()
     presegmentation_id = new_id("ps")
     path = f"presegmentations/{examination.acquisition_id}/{presegmentation_id}.nii.gz"

@@ -78,10 +78,17 @@ def import_zip(
             stored,
             actor=actor,
             tried=False,
+            metrics={"folds": _fold_numbers(workspace, version)},
             licence=check_licence(licence) if licence is not None else None,
             record=_lineage(card),
             card=card,
         )
+
+
+def _fold_numbers(workspace: OpenedWorkspace, version: str) -> list[int | str]:
+    """The folds of a stored version, as those of a round are stated."""
+    names = (name.removeprefix("fold_") for name in read_model(workspace.path(f"models/{version}")).folds)
+    return [int(name) if name.isdigit() else name for name in names]
 
 
 def _lineage(card: dict[str, Any]) -> dict[str, Any]:

@@ -15,14 +15,14 @@ from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import acquisitions, models, presegmentations
 from mrseg_label.catalog.queries import rounds as rows
 from mrseg_label.catalog.queries.held_out import Channel, HeldOutScore, summarise
-from mrseg_label.catalog.tables import Annotation, Evaluation, ModelVersion
+from mrseg_label.catalog.tables import Annotation, Evaluation, Examination, ModelVersion, Presegmentation
 from mrseg_label.catalog.types import CaseRole
 from mrseg_label.errors import InvalidInput
 from mrseg_label.labels import LabelScheme
 from mrseg_label.metrics.overlap import per_structure
 from mrseg_label.metrics.scoring import CaseScore, score_case
 from mrseg_label.nnunet.left_out import OUT_OF_MEMORY
-from mrseg_label.presegmentation.loaded_models import LoadedModels
+from mrseg_label.presegmentation.loaded_models import NNUNET_SOURCE, LoadedModels, best_fold
 from mrseg_label.rounds.left_out import NOT_OF_THE_CASE
 from mrseg_label.rounds.snapshot import annotated_structures
 from mrseg_label.rounds.swaps import is_kept_out
@@ -124,7 +124,7 @@ def _evaluate_case(
         row = known[channel.id]
         if row is None:
             check()
-            if drafted is not None and drafted.examination_id == channel.id and is_whole(workspace, drafted):
+            if drafted is not None and _can_be_scored(workspace, model, drafted, channel):
                 prediction, _ = read_label_map(workspace.path(drafted.path))
             else:
                 workspace.verify(channel.path, channel.digest)
@@ -134,6 +134,14 @@ def _evaluate_case(
             row = evaluation_of(model.version, key, score, workspace.scheme, annotated, geometry.voxel_ml)
         found.append(row)
     return found
+
+
+def _can_be_scored(
+    workspace: OpenedWorkspace, model: ModelVersion, drafted: Presegmentation, channel: Examination
+) -> bool:
+    """Whether a draft is what the whole model makes of a channel, so that it need not be made again."""
+    of_all_folds = best_fold(model) is None or drafted.source == NNUNET_SOURCE
+    return of_all_folds and drafted.examination_id == channel.id and is_whole(workspace, drafted)
 
 
 def evaluation_of(

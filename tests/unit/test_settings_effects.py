@@ -19,7 +19,7 @@ from mrseg_label.accounts.oidc.claims import provider_user_of
 from mrseg_label.accounts.oidc.provider import Provider
 from mrseg_label.accounts.sign_in import SignIn
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
-from mrseg_label.catalog.tables import Assignment
+from mrseg_label.catalog.tables import Assignment, ModelVersion
 from mrseg_label.clock import now
 from mrseg_label.config import tls_files
 from mrseg_label.errors import MrsegError, Stalled
@@ -32,6 +32,7 @@ from mrseg_label.maintenance.checks.settings import require_settings
 from mrseg_label.nnunet.gpus import Gpu, GpuSlots
 from mrseg_label.nnunet.run import TrainingProgress
 from mrseg_label.nnunet.stalling import StallWatch
+from mrseg_label.presegmentation.loaded_models import LoadedModels
 from mrseg_label.presegmentation.presegment_pending import enqueue_pending_presegmentations
 from mrseg_label.presegmentation.sources import choose_source
 from mrseg_label.presegmentation.weights import find_weights
@@ -43,6 +44,9 @@ from mrseg_label.workspace import Workspace
 from tests.support.annotation_house import draft_array, make_house
 from tests.support.catalog_rows import add_acquisition, add_annotation, add_participant
 from tests.support.worklist_cases import fill, take
+
+ENSEMBLE = ModelVersion(version="r1", metrics={"folds": [0, 3], "best_fold": 3})
+
 
 See = Callable[[OpenedWorkspace], Any]
 ISSUER = 'OIDC_ISSUER = "https://id.example"\nOIDC_CLIENT_ID = "mrseg"\n'
@@ -273,6 +277,10 @@ EFFECTS: dict[str, tuple[See, dict[str, object]]] = {
     "workers": (
         lambda w: [slot.name for slot in WorkerPool(w)._slots],
         {"WORKERS = 0": [], "WORKERS = 2": ["drafts-0", "drafts-1", "rounds"]},
+    ),
+    "ensemble_drafts": (
+        lambda w: LoadedModels(w).drafting_fold(ENSEMBLE),
+        {"": None, 'ENSEMBLE_DRAFTS = "best"': 3},
     ),
     "round_workers": (
         lambda w: [slot.name for slot in WorkerPool(w)._slots],

@@ -1,92 +1,89 @@
-"""Rounds of several folds, each trained by a job of its own."""
+"""Rounds of several folds, each trained by a job of its own; see tests/acceptance/test_kills.py too."""
 
 from __future__ import annotations
 
-import json
-import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
-from mrseg_label.catalog.queries import jobs as job_rows
-from mrseg_label.catalog.queries import models
-from mrseg_label.catalog.queries import rounds as rows
-from mrseg_label.catalog.queries import training as training_rows
-from mrseg_label.catalog.types import FoldState, JobState, RoundState
+from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.queries import jobs, models, training
+from mrseg_label.catalog.types import RoundState
 from mrseg_label.cli import app
 from mrseg_label.jobs import queue
-from mrseg_label.registry import service as registry
-from mrseg_label.reports.documents.round_values import RoundProgress, RoundResult
+from mrseg_label.registry.layout import read_model
 from mrseg_label.reports.rounds import read_round
 from mrseg_label.rounds import service
 from mrseg_label.worker.loop import Worker
-from mrseg_label.workspace import Workspace
-from tests.integration.rounds.test_round_job import NAMES, SETTINGS, annotate
-from tests.support.nnunet_cases import SCHEME
+from tests.support.round_kills import small_study, start_final
 
-
-@pytest.fixture
-def opened(tmp_path: Path) -> Iterator[OpenedWorkspace]:
-    (tmp_path / "labels.tsv").write_text(SCHEME.text)
-    Workspace.init(tmp_path / "ws", tmp_path / "labels.tsv", SETTINGS.format(tmp_path / "no-weights"))
-    workspace = open_workspace(tmp_path / "ws")
-    yield workspace
-    workspace.catalog.close()
-
-
-def start(opened: OpenedWorkspace, folds: int) -> int:
-    """Start a final round of so many folds."""
-    number = service.start(opened, final=True)
-    with opened.catalog.begin() as session:
-        for row in training_rows.folds(session, number)[folds:]:
-            session.delete(row)
-    return number
+RESULTS = "results/Dataset501_round1/MrsegShortTrainer__nnUNetPlans__3d_fullres"
 
 
 def work(opened: OpenedWorkspace) -> None:
-    """Run the jobs of rounds until none is left."""
+    """Run the jobs of rounds until none is left, without the pauses after failed attempts."""
     worker = Worker(opened, [queue.ROUNDS])
     while worker.run_one():
         pass
 
 
-def states(opened: OpenedWorkspace, number: int) -> tuple[RoundState, list[FoldState]]:
-    with opened.catalog.read() as session:
-        row = rows.get(session, number)
-        assert row is not None
-        return row.state, [fold.state for fold in training_rows.folds(session, number)]
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_a_fold_that_fails_leaves_the_others_and_is_trained_later(tmp_path: Path) -> None:
+    with small_study(tmp_path, 5) as opened:
+        number = start_final(opened, 2)
+        blocked = opened.nnunet / RESULTS / "fold_1"
+        blocked.parent.mkdir(parents=True)
+        blocked.write_text("not a folder")  # the disk of a fold can break in many ways
+        worker = Worker(opened, [queue.ROUNDS])
+        assert worker.run_one()  # the preparation
+        _allow_one_attempt(opened)
+        work(opened)
+        document = read_round(opened.catalog, number)
+        assert document.state is RoundState.DONE, document.error
+        assert [fold.state for fold in document.folds] == ["done", "failed"]
+        assert document.result["folds"] == [0] and "fold_1" in document.result["failed_folds"]["1"]
+        assert document.result["cross_validation_cases"] in (2, 3)
+        shown = CliRunner().invoke(app, ["rounds", "show", "1", "--workspace", str(opened.root)]).output
+        assert "fold 1" in shown and "failed" in shown
+        with opened.catalog.read() as session:
+            model = models.get(session, "r1")
+        assert model is not None and read_model(opened.models / "r1").folds == ("fold_0",)
+
+        blocked.unlink()
+        service.retry(opened, number)
+        work(opened)
+        document = read_round(opened.catalog, number)
+        assert document.state is RoundState.DONE, document.error
+        assert document.model_version == "r1.2" and document.result["folds"] == [0, 1]
+        assert "failed_folds" not in document.result and document.result["cross_validation_cases"] == 5
+        assert read_model(opened.models / "r1.2").folds == ("fold_0", "fold_1")
+        kept = opened.models / "r1" / "Dataset501_round1" / "nnUNetTrainerNoMirroring__nnUNetPlans__3d_fullres"
+        again = opened.models / "r1.2" / kept.relative_to(opened.models / "r1")
+        first, second = (folder / "fold_0" / "checkpoint_final.pth" for folder in (kept, again))
+        assert first.read_bytes() == second.read_bytes()  # only what was missing was trained
 
 
-def test_folds_are_jobs_that_make_one_cross_validated_ensemble(opened: OpenedWorkspace, tmp_path: Path) -> None:
-    for seed in range(1, 6):
-        annotate(opened, tmp_path, seed, NAMES[:2] if seed == 1 else NAMES, held_out=False)
-    annotate(opened, tmp_path, 6, NAMES, held_out=True)
-    number = start(opened, 2)
-    work(opened)
-    document = read_round(opened.catalog, number)
-    assert document.state is RoundState.DONE, document.error
-    assert [fold.state for fold in document.folds] == ["done", "done"]
-    assert document.result.keys() <= RoundResult.model_fields.keys()
-    assert document.progress.keys() <= RoundProgress.model_fields.keys()
-    with opened.catalog.read() as session:
-        kinds = [job.kind for job in job_rows.list_in_states(session, list(JobState))]
-        model = models.get(session, "r1")
-    assert [kind for kind in kinds if kind in queue.QUEUE_OF and queue.QUEUE_OF[kind] == queue.ROUNDS] == [
-        "train_round", "train_fold", "train_fold", "finish_round"
-    ]  # fmt: skip
-    assert model is not None and model.metrics["folds"] == [0, 1] and model.metrics["best_fold"] in (0, 1)
-    validation = model.metrics["cross_validation"]
-    assert validation["cases"] == 5 and validation["mean_dsc"] is not None
-    assert validation["cases_by_structure"] == {"left_lung": 5, "right_lung": 5, "liver": 4}  # one was not annotated
-    assert set(validation["mean_dsc_by_fold"]) == {"0", "1"}
-    with zipfile.ZipFile(registry.archive(opened, "r1")) as archive:
-        folds = {name.split("/")[2] for name in archive.namelist() if name.endswith("checkpoint_final.pth")}
-    assert folds == {"fold_0", "fold_1"}
-    assert not (opened.nnunet / "results" / "Dataset501_round1" / "exported").exists()
-    shown = CliRunner().invoke(app, ["rounds", "show", "1", "--workspace", str(opened.root)]).output
-    assert "fold 0" in shown and "fold 1" in shown and "done" in shown
-    splits = json.loads((opened.nnunet / "raw" / "Dataset501_round1" / "splits_final.json").read_text())
-    assert sorted(splits[0]["val"] + splits[1]["val"]) == sorted(splits[0]["train"] + splits[0]["val"])
+def _allow_one_attempt(opened: OpenedWorkspace) -> None:
+    with opened.catalog.begin() as session:
+        for job in jobs.list_in_states(session):
+            job.max_attempts = 1
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_held_out_participants_are_included_in_the_very_last_model(tmp_path: Path) -> None:
+    with small_study(tmp_path, 5) as opened:
+        service.start(opened, final=True, include_held_out=True)
+        with opened.catalog.begin() as session:
+            for row in training.folds(session, 1)[2:]:
+                session.delete(row)
+        work(opened)
+        document = read_round(opened.catalog, 1)
+        assert document.state is RoundState.DONE, document.error
+        assert document.include_held_out and {str(case.role) for case in document.cases} == {"training"}
+        assert document.result["promoted"] is False and "held-out participants too" in document.result["reason"]
+        assert document.result["held_out_cases"] == 0 and document.result["cross_validation_cases"] == 6
+        with opened.catalog.read() as session:
+            assert models.saw_held_out(session, "r1") and models.newest_untainted(session).version == "bootstrap"
