@@ -193,14 +193,18 @@ def test_a_structure_is_filled_from_the_newest_model_that_knows_it_well(opened: 
         return dict(label_map.mask.filled), label_map.hidden
 
     assert first() == ({"spleen": "bootstrap"}, ("aorta",))  # nobody knows better
-    judge(opened, "bootstrap", "spleen", 0.4, cases=2)
+    judge(opened, "bootstrap", "spleen", 0.3, cases=2)
     assert first()[0] == {"spleen": "bootstrap"}  # two cases are no evidence
-    judge(opened, "bootstrap", "spleen", 0.4)
+    judge(opened, "bootstrap", "spleen", 0.3)
     assert first() == ({}, ("aorta",))  # the spleen is known to be bad; no case has one, so nothing is lost
     add_version(opened, "r1", ["spleen", "aorta"], [one], value=2)
     assert first()[0] == {}  # a newer model of which nothing is known is no reason to believe it
-    judge(opened, "r1", "spleen", 0.9)
-    assert first() == ({"spleen": "r1"}, ("aorta",))
+    judge(opened, "r1", "spleen", 0.5)
+    judge(opened, "bootstrap", "spleen", 0.6)
+    assert first()[0] == {"spleen": "bootstrap"}  # neither knows it well, but it is usable: the better one
+    judge(opened, "bootstrap", "spleen", 0.8)
+    judge(opened, "r1", "spleen", 0.75)
+    assert first() == ({"spleen": "r1"}, ("aorta",))  # both know it well: the newer one
     add_version(opened, "r2", ["spleen", "aorta"], [one], value=3)
     judge(opened, "r2", "spleen", 0.5)
     judge(opened, "r2", "aorta", 0.8)
