@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import shlex
+import shutil
 import signal
+import subprocess
 import sys
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -87,7 +90,15 @@ def job_script(workspace: Workspace, options: SlurmJobs) -> str:
 
 
 def run_on_slurm(workspace: OpenedWorkspace, options: SlurmJobs) -> None:
-    """Run the scheduler of DASK_SCHEDULER here, and as many Slurm jobs as there are rounds to train, until told to end."""
+    """Run the scheduler of DASK_SCHEDULER here, and as many Slurm jobs as there are rounds to train, until told to end.
+
+    Raises
+    ------
+    ConfigurationError
+        The scheduler cannot have that address here, or Slurm would not take such a job.
+    """
+    _check_submission(workspace, options)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     told_to_end = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: told_to_end.set())
@@ -101,7 +112,8 @@ def run_on_slurm(workspace: OpenedWorkspace, options: SlurmJobs) -> None:
             cluster.scale(jobs=wanted)  # every time, so that one that ended is replaced
             told_to_end.wait(POLL_SECONDS)
     finally:
-        cluster.close()
+        with suppress(AssertionError):  # distributed asserts that Slurm took every job
+            cluster.close()
 
 
 def jobs_wanted(workspace: OpenedWorkspace, options: SlurmJobs) -> int:
@@ -111,6 +123,24 @@ def jobs_wanted(workspace: OpenedWorkspace, options: SlurmJobs) -> int:
     trainings = active.get(ROUNDS, 0)
     other = workspace.settings.workers == 0 and any(active.get(queue) for queue in active if queue != ROUNDS)
     return max(-(-trainings // max(1, options.gpus)), int(other))
+
+
+def _check_submission(workspace: Workspace, options: SlurmJobs) -> None:
+    """Have Slurm check the script of a job without submitting it."""
+    program = shutil.which("sbatch")
+    if program is None:
+        raise ConfigurationError(
+            "sbatch is not on the path of this machine; run this command on a node that may submit jobs to Slurm"
+        )
+    with workspace.scratch("slurm-") as folder:
+        script = folder / "job.sh"
+        script.write_text(job_script(workspace, options))
+        tried = subprocess.run([program, "--test-only", str(script)], capture_output=True, text=True, check=False)
+    if tried.returncode != 0:
+        raise ConfigurationError(
+            f"Slurm would not take such a job: {' '.join((tried.stderr or tried.stdout).split())}; change --partition, --gpus, "
+            "--memory and the other options (see sinfo), or look at the script with --print"
+        )
 
 
 def _cluster(workspace: OpenedWorkspace, options: SlurmJobs) -> SLURMCluster:

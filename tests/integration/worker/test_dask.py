@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -59,9 +60,11 @@ def scheduler_of(workspace: OpenedWorkspace) -> Iterator[subprocess.Popen[bytes]
 
 
 @contextmanager
-def running(workspace: OpenedWorkspace, *command: str) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    workspace: OpenedWorkspace, *command: str, environment: dict[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     with (workspace.logs / "node.log").open("ab") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output)
+        process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
     try:
         yield process
     finally:
@@ -119,6 +122,24 @@ def test_work_goes_on_when_the_scheduler_comes_back(workspace: OpenedWorkspace) 
         node.terminate()
         assert node.wait(30) == 0
     placer.close()
+
+
+def test_the_command_slurm_runs_the_scheduler(workspace: OpenedWorkspace, tmp_path: Path) -> None:
+    """Without work it submits nothing, so that a program in place of sbatch is only asked whether it would take a job."""
+    command = [sys.executable, "-m", "mrseg_label.cli", "slurm", "--gpus", "0", "--workspace", str(workspace.root)]
+    sbatch = tmp_path / "bin" / "sbatch"
+    sbatch.parent.mkdir()
+    sbatch.write_text(
+        '#!/bin/sh\n[ "$1" = --test-only ] && ! grep -q nowhere "$2" || { echo "invalid partition" >&2; exit 1; }\n'
+    )
+    sbatch.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{sbatch.parent}:{os.environ['PATH']}"}
+    refused = subprocess.run([*command, "--partition", "nowhere"], env=environment, capture_output=True, text=True)
+    assert refused.returncode == 2 and "Slurm would not take such a job: invalid partition" in refused.stderr
+    with running(workspace, *command, environment=environment) as process:
+        wait_until(lambda: check_dask(workspace, address_of(workspace)).state is State.WARNING, 60)
+        process.terminate()
+        assert process.wait(30) == 0
 
 
 def test_slurms_warning_puts_the_job_back_before_the_time_limit(workspace: OpenedWorkspace, tmp_path: Path) -> None:
