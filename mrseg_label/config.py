@@ -32,6 +32,12 @@ class Settings(BaseSettings):
     training_profile: Literal["full", "fast", "tiny", "smoke"] = Field(
         "full", description="how rounds train: nnU-Net's own settings, or shorter ones"
     )
+    promotion: Literal["better", "clear", "manual"] = Field(
+        "better", description="when a round's model makes the drafts: if its mean is better, if clearly so, or never"
+    )
+    promotion_margin: float = Field(
+        0.05, ge=0, le=1, description="DSC by which no group of structures may be worse for a model to be promoted"
+    )
     bootstrap_sources: str = Field(
         "",
         description="what TotalSegmentator gets of each sequence, such as 'T1=inverted,water=raw'; chosen by contrast if empty",

@@ -10,8 +10,8 @@ from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.http.readers import CurrentReader
 from mrseg_label.registry import service
 from mrseg_label.reports.documents.base import Page
-from mrseg_label.reports.documents.models import CardOut, ModelOut
-from mrseg_label.reports.models import read_card, read_current_model, read_model, read_models
+from mrseg_label.reports.documents.models import CardOut, ComparisonOut, ModelOut
+from mrseg_label.reports.models import read_card, read_comparison, read_current_model, read_model, read_models
 
 
 def router(workspace: OpenedWorkspace) -> APIRouter:
@@ -37,6 +37,10 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
     @routes.get("/{version}/card", summary="Get the card of the data set that a version was trained on")
     def get_card(version: str) -> CardOut:
         return read_card(workspace.catalog, version)
+
+    @routes.get("/{version}/compare/{other}", summary="Compare two versions on the held-out cases that both have")
+    def compare_models(version: str, other: str) -> ComparisonOut:
+        return read_comparison(workspace, version, other)
 
     @routes.head("/{version}/archive", include_in_schema=False)
     @routes.get(

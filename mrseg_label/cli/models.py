@@ -20,6 +20,7 @@ from mrseg_label.cli.common import (
     print_page,
     print_table,
 )
+from mrseg_label.cli.comparisons import describe_comparison
 from mrseg_label.scoring import MEAN_OF_CASES
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def show(version: Version, folder: WorkspaceOption = HERE, as_json: JsonOption =
         ("mean DSC", document.metrics.get("mean_dsc")),
         ("held-out cases", document.metrics.get("held_out_cases")),
         ("rule", document.metrics.get("rule")),
+        ("compared", describe_comparison(document.metrics.get("comparison"))),
     ]
     cases = document.metrics.get("cases") or {}
     fields += [
@@ -138,7 +140,7 @@ def compare(
     from mrseg_label.reports.models import read_comparison
 
     with opened(folder) as workspace:
-        document = read_comparison(workspace.catalog, first, second)
+        document = read_comparison(workspace, first, second)
     if as_json:
         print_json(document)
         return
@@ -154,12 +156,30 @@ def compare(
         rows,
         title=f"{document.cases} held-out cases that both were evaluated on",
     )
+    print_table(
+        ("structures of the group", "participants", "difference", "low", "high", "p"),
+        [
+            (name, found.participants, found.mean, found.low, found.high, found.p)
+            for name, found in [("all", document.difference), *document.groups.items()]
+        ],
+        title=f"Difference over participants with its {document.interval}",
+    )
+    if not document.difference.clear:
+        print_line(
+            "Uncertain: noise could be the reason of this difference, or there are too few participants to tell."
+        )
+    if document.drafted_by_these:
+        print_line(
+            f"{document.drafted_by_these} of the labels were corrected from drafts by one of the two, which favours it."
+        )
     if document.false_positives:
         print_table(
             ("structures that are not there", first, second),
             [(name, *cases) for name, cases in document.false_positives.items()],
             title="Cases with false positives",
         )
+        if document.false_positive_ml.mean is not None:
+            print_line(f"False positives: {document.false_positive_ml.mean:+.1f} ml in a case.")
     print_line(f"Mean DSC: {document.rule}.")
 
 

@@ -19,6 +19,7 @@ from mrseg_label.cli.common import (
     print_page,
     print_table,
 )
+from mrseg_label.cli.comparisons import describe_comparison
 from mrseg_label.cli.round_text import fold_text, kind_text, model_text, outcome_text, step_text
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def show(number: Number, folder: WorkspaceOption = HERE, as_json: JsonOption = F
         *((f"progress: {key}", value) for key, value in document.progress.items()),
         *((f"fold {item.fold}", fold_text(item)) for item in document.folds),
         *((f"result: {key}", value) for key, value in document.result.items()),
+        ("compared", describe_comparison(document.result.get("comparison"))),
         *((f"left out: {item.examination}", f"{item.role}: {item.reason}") for item in document.left_out),
         ("error", document.error),
     ]

@@ -97,6 +97,7 @@ REST = (
     Permission("GET", f"{paths.REST}/models/{{version}}", EVERY_ROLE),
     *_file(f"{paths.REST}/models/{{version}}/archive", PROGRAMS),
     Permission("GET", f"{paths.REST}/models/{{version}}/card", EVERY_ROLE),
+    Permission("GET", f"{paths.REST}/models/{{version}}/compare/{{other}}", EVERY_ROLE),
     Permission("POST", f"{paths.REST}/models/{{version}}/promote", ADMINS),
     Permission("GET", f"{paths.REST}/rounds", EVERY_ROLE),
     Permission("POST", f"{paths.REST}/rounds", ADMINS),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog import Catalog
+from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import held_out, models
 from mrseg_label.catalog.tables import ModelVersion
 from mrseg_label.errors import NotFound
@@ -50,7 +51,7 @@ def read_current_model(catalog: Catalog) -> ModelOut:
         return _with_score(session, service.current(session))
 
 
-def read_comparison(catalog: Catalog, first: str, second: str) -> ComparisonOut:
+def read_comparison(workspace: OpenedWorkspace, first: str, second: str) -> ComparisonOut:
     """Compare two model versions on the held-out cases that both were evaluated on.
 
     Raises
@@ -58,8 +59,8 @@ def read_comparison(catalog: Catalog, first: str, second: str) -> ComparisonOut:
     NotFound
         One of the versions does not exist.
     """
-    with catalog.read() as session:
-        return ComparisonOut.of(compare(session, first, second))
+    with workspace.catalog.read() as session:
+        return ComparisonOut.of(compare(session, workspace.scheme, first, second))
 
 
 def _with_score(session: Session, row: ModelVersion) -> ModelOut:

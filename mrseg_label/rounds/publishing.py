@@ -9,19 +9,22 @@ from pathlib import Path
 
 from mrseg_label.catalog.queries import models
 from mrseg_label.catalog.queries import rounds as rows
-from mrseg_label.catalog.queries.held_out import HeldOutScore, over_same_cases
+from mrseg_label.catalog.queries.held_out import CaseOrigin, origins, over_same_cases
 from mrseg_label.catalog.tables import Round
 from mrseg_label.catalog.types import PROGRAM, RoundState
 from mrseg_label.clock import now
-from mrseg_label.config import load_settings
+from mrseg_label.config import Settings, load_settings
 from mrseg_label.jobs import JobContext, enqueue, queue
 from mrseg_label.jobs.round_jobs import FAILED_KEY, PREPARATION_KEY
+from mrseg_label.labels import LabelScheme
 from mrseg_label.nnunet.left_out import describe_left_out
 from mrseg_label.nnunet.run import TrainingReport
 from mrseg_label.registry import service as registry
+from mrseg_label.registry.compare import Comparison, compare_over
 from mrseg_label.registry.scores import held_out_metrics
 from mrseg_label.rounds.cross_validation import CrossValidation
 from mrseg_label.rounds.evaluation import Scores
+from mrseg_label.rounds.gate import Decision, as_document, decide
 from mrseg_label.rounds.records import training_record, write_card
 from mrseg_label.rounds.service import start_if_due
 from mrseg_label.scoring import MEAN_OF_CASES
@@ -51,7 +54,7 @@ def publish(
 ) -> None:
     """Register the model of a round and end the round, in one transaction.
 
-    The model is promoted if it is better than the current one. Then all waiting cases are pre-segmented again;
+    The model is promoted if the gate (:mod:`mrseg_label.rounds.gate`) says so. Then all waiting cases are pre-segmented again;
     otherwise pre-segmenting goes on with the current model. If enough cases were annotated in the meantime, the
     next round starts.
 
@@ -65,30 +68,36 @@ def publish(
     """
     workspace = context.workspace
     settings = load_settings(workspace.root)
-    promoted, reason = decide_promotion(new, current, left_out)
+    folds = validated or CrossValidation((0,))
+    with workspace.catalog.read() as session:
+        whose = origins(session, {evaluation.annotation_id for evaluation in (*new.cases, *current.cases)})
+        row = rows.get(session, row.number) or row  # with what was added to its result since
+    decision, comparison = decide_promotion(new, current, whose, workspace.scheme, settings, left_out)
+    promoted, reason = decision.promoted, decision.reason
     if row.include_held_out:
         promoted, reason = False, _SEEN.format(version=new.model_version)
     if row.pretrain:
         promoted, reason = False, _PRETRAINED
-    folds = validated or CrossValidation((0,))
-    both = over_same_cases({new.model_version: new.cases, current.model_version: current.cases})
-    ours, theirs = both.scores[new.model_version], both.scores[current.model_version]
-    with workspace.catalog.read() as session:
-        row = rows.get(session, row.number) or row  # with what was added to its result since
+    theirs, ours = comparison.scores
+    gate = as_document(comparison, decision, settings.promotion_margin)
     card = write_card(workspace, row, report, model_folder)
     stored = registry.store_files(workspace, new.model_version, model_folder)
     metrics = held_out_metrics(new.measured) | folds.metrics() | {
         "compared_with": {
-            "version": current.model_version, "cases": both.cases, "mean_dsc": theirs.mean_dsc, "of_this": ours.mean_dsc
-        }
+            "version": current.model_version, "cases": comparison.cases, "mean_dsc": theirs.mean_dsc,
+            "of_this": ours.mean_dsc,
+        },
+        "comparison": gate,
     }  # fmt: skip
     result = {
         "model_version": new.model_version,
         "promoted": promoted,
+        "uncertain": decision.uncertain,
         "reason": reason,
-        "mean_dsc": ours.mean_dsc if both.cases else new.measured.mean_dsc,
+        "comparison": gate,
+        "mean_dsc": ours.mean_dsc if comparison.cases else new.measured.mean_dsc,
         "current_mean_dsc": theirs.mean_dsc,
-        "held_out_cases": both.cases or new.measured.cases,
+        "held_out_cases": comparison.cases or new.measured.cases,
         "rule": MEAN_OF_CASES,
         "cases_reused": report.cases_reused,
         "cases_preprocessed": report.cases_made,
@@ -138,22 +147,29 @@ def publish(
     log.info("round %d: mean DSC %s, current model %s; %s", row.number, ours.mean_dsc, theirs.mean_dsc, reason)
 
 
-def decide_promotion(new: Scores, current: Scores, left_out: Mapping[str, str] | None = None) -> tuple[bool, str]:
-    """Decide whether a new model replaces the current one, over the cases that both have, and give the reason."""
-    if new.measured.mean_dsc is None and left_out:
-        return False, f"no held-out case could be evaluated: {describe_left_out(left_out)}"
+def decide_promotion(
+    new: Scores,
+    current: Scores,
+    origins: Mapping[str, CaseOrigin],
+    scheme: LabelScheme,
+    settings: Settings,
+    left_out: Mapping[str, str] | None = None,
+) -> tuple[Decision, Comparison]:
+    """Decide whether a new model replaces the current one, over the cases that both have, and give the reason.
+
+    Parameters
+    ----------
+    origins : of the held-out annotations.
+    """
+    versions = (current.model_version, new.model_version)
+    found = over_same_cases({current.model_version: current.cases, new.model_version: new.cases})
+    comparison = compare_over(found, versions, origins, scheme)
     if new.measured.mean_dsc is None:
-        return False, "no case of a held-out participant is annotated, so the new model could not be compared"
-    both = over_same_cases({"new": new.cases, "current": current.cases})
-    ours, theirs = both.scores["new"], both.scores["current"]
-    if ours.mean_dsc is None or theirs.mean_dsc is None:
-        return False, f"{current.model_version} could not be evaluated on the held-out cases"
-    comparison = (
-        f"mean DSC {ours.mean_dsc:.3f} against {theirs.mean_dsc:.3f} of {current.model_version} "
-        f"on {both.cases} held-out cases; {_false_positives(ours)} against {_false_positives(theirs)} false positives"
-    )
-    return (True, f"better: {comparison}") if ours.mean_dsc > theirs.mean_dsc else (False, f"not better: {comparison}")
-
-
-def _false_positives(score: HeldOutScore) -> int:
-    return sum(found.cases for found in score.false_positives.values())
+        why = "no case of a held-out participant is annotated, so the new model could not be compared"
+        if left_out:
+            why = f"no held-out case could be evaluated: {describe_left_out(left_out)}"
+        return Decision(False, True, why), comparison
+    if comparison.difference.mean is None:
+        why = f"{current.model_version} could not be evaluated on the held-out cases"
+        return Decision(False, True, why), comparison
+    return decide(comparison, settings.promotion, settings.promotion_margin), comparison

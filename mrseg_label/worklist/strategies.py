@@ -1,8 +1,9 @@
 """The order in which cases are assigned.
 
-- ``balanced``: an equal mix of stations and sequences over all cases that were begun. Each batch (cases that were
-  annotated since the last snapshot or are being annotated) begins with cases of held-out participants, so that
-  every round has new ones to be evaluated on; after these they come last, since models do not learn from them.
+- ``balanced``: an equal mix of stations and sequences, over the cases of held-out participants that were begun and
+  over those of the others. Each batch (cases that were annotated since the last snapshot or are being annotated) begins
+  with cases of held-out participants, a fifth of ROUND_SIZE, so that every round has new ones to be evaluated on; after
+  these they come last, since models do not learn from them.
 - ``sequential``: in the order of import.
 - ``random``: in an order that was drawn at import.
 - ``uncertainty``: the case first on which the pre-segmentations by the two newest models agree least (one minus
@@ -13,6 +14,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,14 +23,13 @@ from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import acquisitions
-from mrseg_label.catalog.queries.participants import decide_held_out
+from mrseg_label.catalog.queries.participants import HELD_OUT_SHARE, decide_held_out
 from mrseg_label.catalog.tables import Acquisition
 from mrseg_label.errors import InvalidInput
 from mrseg_label.worklist import uncertainty
 
 BALANCED, UNCERTAINTY, SEQUENTIAL, RANDOM = "balanced", "uncertainty", "sequential", "random"
 STRATEGIES = (BALANCED, UNCERTAINTY, SEQUENTIAL, RANDOM)
-HELD_OUT_PER_BATCH = 2
 
 
 @dataclass(frozen=True)
@@ -90,13 +91,18 @@ def prepare(workspace: OpenedWorkspace, strategy: str) -> Choice:
     return Choice(strategy, ranking, workspace.settings.round_size)
 
 
+def held_out_in_batch(round_size: int) -> int:
+    """How many cases of a batch are of held-out participants: their share, but never more than half."""
+    return min(math.ceil(HELD_OUT_SHARE * round_size), round_size // 2)
+
+
 def _first_balanced(
     session: Session, moment: datetime, round_size: int, without: Collection[str]
 ) -> Acquisition | None:
     decide_held_out(session)
-    wants_held_out = acquisitions.held_out_in_batch(session, moment) < min(HELD_OUT_PER_BATCH, round_size // 2)
-    counts = acquisitions.begun_by_station_and_sequence(session, moment)
+    wants_held_out = acquisitions.held_out_in_batch(session, moment) < held_out_in_batch(round_size)
     for held_out in (wants_held_out, not wants_held_out):
+        counts = acquisitions.begun_by_station_and_sequence(session, moment, held_out=held_out)
         groups = acquisitions.waiting_stations_and_sequences(session, moment, held_out=held_out)
         for group in sorted(groups, key=lambda group: (counts.get(group, 0), group)):
             case = acquisitions.first_of_station_and_sequence(

@@ -133,10 +133,14 @@ def annotated_since_round(session: Session) -> int:
     return _count(session, concepts.is_new_for_round())
 
 
-def begun_by_station_and_sequence(session: Session, moment: datetime) -> dict[StationAndSequence, int]:
-    """How many acquisitions of each station and sequence are annotated or being annotated."""
+def begun_by_station_and_sequence(
+    session: Session, moment: datetime, *, held_out: bool
+) -> dict[StationAndSequence, int]:
+    """How many acquisitions of held-out, or of other, participants are begun, by station and sequence."""
     query = (
         select(Acquisition.station, Acquisition.sequence, func.count())
+        .join(Participant, Participant.id == Acquisition.participant_id)
+        .where(Participant.held_out.is_(held_out))
         .where(concepts.is_included(), or_(concepts.is_annotated(), concepts.is_being_annotated(moment)))
         .group_by(Acquisition.station, Acquisition.sequence)
     )

@@ -100,7 +100,7 @@ class Compared:
     @property
     def scores(self) -> dict[str, HeldOutScore]:
         """The score of each version."""
-        return {version: _summary(found.values()) for version, found in self.by_case.items()}
+        return {version: summary_of(found.values()) for version, found in self.by_case.items()}
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def over_same_cases(evaluations: Mapping[str, Iterable[Evaluation]]) -> Compared
 
 def summarise(evaluations: Iterable[Evaluation]) -> HeldOutScore:
     """Summarise the evaluations of one version over all structures that have a value."""
-    return _summary(_by_case(evaluations, None).values())
+    return summary_of(_by_case(evaluations, None).values())
 
 
 def origins(session: Session, annotations: Collection[str]) -> dict[str, CaseOrigin]:
@@ -190,7 +190,8 @@ def _case(rows: Sequence[Evaluation], counted: Mapping[Channel, Collection[str]]
     )
 
 
-def _summary(cases: Iterable[CaseScores]) -> HeldOutScore:
+def summary_of(cases: Iterable[CaseScores]) -> HeldOutScore:
+    """Summarise what one version scored on some cases."""
     means: list[float] = []
     examinations = 0
     values: dict[str, list[float]] = {}

@@ -82,7 +82,13 @@ class RoundResult(BaseModel):
     }  # fmt: skip
     model_version: str = Field("", description="model version that it registered")
     promoted: bool = Field(False, description="whether that version makes the pre-segmentations")
+    uncertain: bool = Field(False, description="whether noise could be the reason of the difference")
     reason: str = Field("", description="why it was promoted or not")
+    comparison: dict[str, Any] | None = Field(
+        None,
+        description="the new version against the current one as in `GET /api/v1/models/{version}/compare/{other}`: "
+        "`difference` (mean, low, high, p, participants), `groups`, `margin`, `false_positive_ml`",
+    )
     mean_dsc: float | None = Field(None, description="of the new version, on held-out cases that both versions have")
     current_mean_dsc: float | None = Field(None, description="of the version that was current, on the same cases")
     held_out_cases: int = Field(0, description="number of these cases")

@@ -325,14 +325,15 @@ def test_compare_uses_only_cases_that_both_have(workspace: OpenedWorkspace) -> N
         add_evaluation(session, "b", first, 0.7, {"liver": 0.7, "spleen": 0.1})
         add_evaluation(session, "a", second, 0.0, {"liver": 0.0})
     with workspace.catalog.read() as session:
-        result = compare(session, "a", "b")
+        result = compare(session, workspace.scheme, "a", "b")
         assert result.cases == 1
+        assert result.difference.mean == pytest.approx(0.2) and result.difference.participants == 1
         assert [score.mean_dsc for score in result.scores] == [0.5, 0.7]
         assert [score.structures for score in result.scores] == [
             {"liver": StructureScore(1, dsc)} for dsc in (0.5, 0.7)
         ]
         with pytest.raises(NotFound):
-            compare(session, "a", "nobody")
+            compare(session, workspace.scheme, "a", "nobody")
 
 
 def test_companions_of_operating_systems_are_no_part_of_a_model(workspace: OpenedWorkspace, tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ import pytest
 from mrseg_label.annotation import effort, readings
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.queries import models, performance
-from mrseg_label.catalog.queries.held_out import FalsePositives, StructureScore, over_same_cases, summarise
+from mrseg_label.catalog.queries.held_out import CaseOrigin, FalsePositives, StructureScore, over_same_cases, summarise
 from mrseg_label.catalog.tables import BOOTSTRAP, Annotation, AnnotationStructure, Evaluation, Examination
 from mrseg_label.catalog.types import StructureState
+from mrseg_label.config import Settings
 from mrseg_label.jobs import JobContext, claim, queue
 from mrseg_label.labels import LabelScheme, Structure
 from mrseg_label.metrics import score_case
@@ -127,9 +128,14 @@ def test_versions_are_compared_over_the_same_cases_and_structures() -> None:
     assert [found.scores[name].mean_dsc for name in ("old", "new")] == [0.6, 0.7]
     assert found.scores["old"].structures == {"liver": StructureScore(1, 0.6)}
     assert summarise(old).mean_dsc == pytest.approx((0.9 + 0.4) / 2) and summarise(new).mean_dsc < 0.5  # type: ignore[operator]
-    promoted, reason = decide_promotion(Scores("new", tuple(new)), Scores("old", tuple(old)))
-    assert promoted and "0.700 against 0.600 of old on 1 held-out cases" in reason
-    assert decide_promotion(Scores("new", tuple(new)), Scores("old", (old[0],)))[0] is False
+    settings, scheme = Settings(), LabelScheme.default()
+    origins = {row.annotation_id: CaseOrigin("p1", None) for row in (*old, *new)}
+    decision, _ = decide_promotion(Scores("new", tuple(new)), Scores("old", tuple(old)), origins, scheme, settings)
+    assert decision.promoted and decision.uncertain
+    assert "0.700 against 0.600 of old on 1 held-out cases" in decision.reason
+    assert "over 1 participants, too few to tell" in decision.reason
+    decision, _ = decide_promotion(Scores("new", tuple(new)), Scores("old", (old[0],)), origins, scheme, settings)
+    assert not decision.promoted and "could not be evaluated" in decision.reason
     assert over_same_cases({}).cases == over_same_cases({"old": old, "none": []}).cases == 0
 
 
