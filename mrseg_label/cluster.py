@@ -119,7 +119,12 @@ def connect(address: str) -> Client:
         # Dask asks again and again where nobody listens.
         socket.create_connection((parts.hostname or "", parts.port or 0), CONNECT_SECONDS).close()
         return Client(address, timeout=CONNECT_SECONDS, set_as_default=False, name="mrseg-label")
-    except (OSError, TimeoutError, ValueError, RuntimeError) as error:  # TLS without certificates is a RuntimeError
+    except TypeError as error:  # how Dask says that it has no certificates
+        raise Unavailable(
+            f"the Dask scheduler at {address} asks for certificates; name them to Dask in the environment "
+            "(docs/several-machines.md, Certificates)"
+        ) from error
+    except (OSError, TimeoutError, ValueError, RuntimeError) as error:
         raise Unavailable(
             f"the Dask scheduler at {address} does not answer ({error}); start it there with: dask scheduler --port "
             f"{parts.port}"
