@@ -17,6 +17,7 @@ from mrseg_label.catalog.queries import jobs as job_rows
 from mrseg_label.catalog.queries import rounds, training
 from mrseg_label.catalog.types import ENDED_ROUNDS, JobState
 from mrseg_label.jobs import queue
+from mrseg_label.nnunet.run import TrainingProgress
 from mrseg_label.rounds import service
 from mrseg_label.worker.supervise import start_worker
 from mrseg_label.workspace import Workspace
@@ -24,6 +25,7 @@ from tests.integration.rounds.test_round_job import NAMES, SETTINGS, annotate
 from tests.support.nnunet_cases import SCHEME
 from tests.support.process_trees import children_of
 
+_OF_TRAINING = ("planning", "preprocessing", "training", "exporting", "validating")
 SECONDS = 400.0  # for a round with all its kills, on a machine that does other work
 
 
@@ -33,7 +35,8 @@ class Kill:
 
     Attributes
     ----------
-    stage : as a round or one of its folds reports it; ``publishing`` begins when the model is moved to its place.
+    stage : as a round or a training reports it, or one right after it; ``publishing`` begins when the model is moved to
+        its place.
     victim : ``worker`` or ``trainer``.
     fold : the fold that has to be in that stage; None for the round itself.
     """
@@ -107,10 +110,10 @@ def _has_ended(workspace: OpenedWorkspace, number: int) -> bool:
 def _is_in(workspace: OpenedWorkspace, number: int, kill: Kill) -> bool:
     if kill.stage == "publishing":
         return (workspace.models / f"r{number}").exists()
+    if kill.stage in _OF_TRAINING:  # which may be over before the catalogue is told
+        stage = TrainingProgress.read(service.run_folder(workspace, number, kill.fold)).stage
+        return stage in _OF_TRAINING[_OF_TRAINING.index(kill.stage) :]
     with workspace.catalog.read() as session:
-        if kill.fold is not None:
-            fold = training.get(session, number, kill.fold)
-            return fold is not None and fold.state == "running" and fold.progress.get("stage") == kill.stage
         row = rounds.get(session, number)
         return row is not None and kill.stage in (row.state, row.progress.get("stage"))
 
