@@ -14,6 +14,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from mrseg_label.errors import ConfigurationError
+from mrseg_label.training_settings import TABLE, TrainingSettings
 
 CONFIG_FILE = "mrseg.toml"
 _PREFIX = "MRSEG_"
@@ -21,7 +22,7 @@ _PREFIX = "MRSEG_"
 _OF_KUBERNETES = re.compile(r"(.+_)?(service_(host|port)(_.+)?|port(_\d+_(tcp|udp|sctp)(_(proto|port|addr))?)?)")
 
 
-class Settings(BaseSettings):
+class Settings(TrainingSettings):
     """The settings of a workspace. The environment overrides the file, whose keys are in capitals."""
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="forbid", case_sensitive=False)
@@ -128,10 +129,16 @@ class Settings(BaseSettings):
 
 
 class _TomlFile(TomlConfigSettingsSource):
-    """The file's keys in any case, as keyword arguments of the settings."""
+    """The file's keys in any case, as keyword arguments of the settings; those of a table have its name before them."""
 
     def __call__(self) -> dict[str, Any]:
-        return {key.lower(): value for key, value in self.toml_data.items()}
+        keys: dict[str, Any] = {}
+        for key, value in self.toml_data.items():
+            if key.lower() == TABLE and isinstance(value, dict):
+                keys |= {f"{TABLE}_{name.lower()}": inner for name, inner in value.items()}
+            else:
+                keys[key.lower()] = value
+        return keys
 
 
 def load_settings(folder: Path, **overrides: Any) -> Settings:

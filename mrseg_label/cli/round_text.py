@@ -34,6 +34,22 @@ def kind_text(document: RoundDetail) -> str:
     return ", ".join(parts)
 
 
+def training_text(document: RoundOut) -> str:
+    """Say how long and with which values a round trains; empty for a round of version 0.1."""
+    values = document.training
+    if not values:
+        return ""
+    spacing = values["target_spacing_mm"]
+    if spacing is None:
+        grid = "spacing by nnU-Net's planner"
+    else:
+        grid = " x ".join(f"{mm:g}" for mm in (spacing if isinstance(spacing, list) else [spacing])) + " mm"
+    return (
+        f"{values['kind']}: {values['epochs']} epochs of {values['iterations_per_epoch']} iterations, learning rate "
+        f"{values['peak_learning_rate']:g}, {grid}, seed {values['seed']}"
+    )
+
+
 def fold_text(item: FoldOut) -> str:
     """Say how far a fold is, such as ``running, epoch 12 of 50, pseudo-Dice 0.831, 1 h 37 min left``."""
     progress = item.progress

@@ -20,7 +20,7 @@ from mrseg_label.cli.common import (
     print_table,
 )
 from mrseg_label.cli.comparisons import describe_comparison
-from mrseg_label.cli.round_text import fold_text, kind_text, model_text, outcome_text, step_text
+from mrseg_label.cli.round_text import fold_text, kind_text, model_text, outcome_text, step_text, training_text
 
 if TYPE_CHECKING:
     from mrseg_label.reports.documents.rounds import RoundOut
@@ -84,6 +84,7 @@ def show(number: Number, folder: WorkspaceOption = HERE, as_json: JsonOption = F
         ("round", document.number),
         ("state", f"{document.state} (attempt {document.attempt})"),
         ("profile", kind_text(document)),
+        ("training", training_text(document)),
         ("starts from", document.parent),
         ("snapshot", f"{snapshot.training} training cases, {snapshot.held_out} held-out cases; {snapshot.digest}"),
         ("started", document.started),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+import nibabel.orientations as nibo
+
 from mrseg_label.errors import InvalidInput
 from mrseg_label.imaging import Geometry
 from mrseg_label.nnunet.splits import Split
@@ -19,12 +21,19 @@ def describe_left_out(left_out: Mapping[str, str]) -> str:
     return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
 
 
-def check_extent(spacing_mm: float | None) -> Callable[[Geometry], None]:
-    """Return a check of grids for images that are resampled to an isotropic spacing; None if nnU-Net chooses it."""
+def check_extent(spacing_mm: float | Sequence[float] | None) -> Callable[[Geometry], None]:
+    """Return a check of grids for images that are resampled.
+
+    Parameters
+    ----------
+    spacing_mm : one number, or three for the axes of RAS; None if nnU-Net chooses it.
+    """
 
     def check(geometry: Geometry) -> None:
         if spacing_mm is not None:
-            require_extent(geometry.shape, geometry.spacing_mm, (spacing_mm,) * 3)
+            target = spacing_mm if isinstance(spacing_mm, Sequence) else (spacing_mm,) * 3
+            axes = nibo.io_orientation(geometry.affine)[:, 0].astype(int)  # of RAS, for each axis of the array
+            require_extent(geometry.shape, geometry.spacing_mm, [float(target[axis]) for axis in axes])
 
     return check
 

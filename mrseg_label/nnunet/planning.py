@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -163,6 +163,13 @@ def used_keys(folder: Path) -> dict[str, str]:
     return {case: key for case, key in cases.items() if isinstance(key, str)} if isinstance(cases, dict) else {}
 
 
+def spacing_zyx(spacing_mm: float | Sequence[float] | None) -> list[float] | None:
+    """Spacing of a profile in the order of nnU-Net's arrays, (Z, Y, X)."""
+    if spacing_mm is None:
+        return None
+    return [float(mm) for mm in reversed(spacing_mm)] if isinstance(spacing_mm, Sequence) else [float(spacing_mm)] * 3
+
+
 def _plan_anew(folders: NnunetFolders, dataset: RawDataset, profile: TrainingProfile) -> dict[str, Any]:
     import torch
     from nnunetv2.experiment_planning.dataset_fingerprint import fingerprint_extractor
@@ -193,7 +200,7 @@ def _plan_anew(folders: NnunetFolders, dataset: RawDataset, profile: TrainingPro
 def _planner(dataset: RawDataset, profile: TrainingProfile) -> Any:
     from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
 
-    spacing = [profile.target_spacing_mm] * 3 if profile.target_spacing_mm else None
+    spacing = spacing_zyx(profile.target_spacing_mm)
     return ExperimentPlanner(dataset.name, overwrite_target_spacing=spacing, suppress_transpose=spacing is not None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mrseg_label.errors import ConfigurationError
@@ -32,12 +33,15 @@ class TrainingProfile:
     ----------
     epochs, iterations_per_epoch, validation_iterations : as in nnU-Net's trainer.
     folds : number of folds in a final round; other rounds train one.
-    target_spacing_mm : isotropic spacing that images are resampled to; None leaves it to nnU-Net's planner.
+    target_spacing_mm : spacing that images are resampled to, one number or three for the axes (X, Y, Z) of RAS; None leaves
+        it to nnU-Net's planner.
     network : None leaves network, patch and batch to nnU-Net's planner.
     torch_resampling : resample with torch (trilinear) instead of nnU-Net's default (third order, on the CPU).
     short_schedule : AdamW with one cycle and annealed class weights, for trainings of a few hundred iterations, which are
         too short for nnU-Net's own schedule.
-    peak_learning_rate : of the short schedule.
+    peak_learning_rate : highest rate, that of nnU-Net's own schedule at its start and of the short one after warming up.
+    warm_start_length, warm_start_rate : share of the epochs and of the learning rate with which a round continues an
+        earlier one.
     checkpoint_seconds : write a checkpoint at the end of an epoch if the last one is older.
     process_pools : let nnU-Net start processes for preprocessing and augmentation.
     stock_augmentation : use nnU-Net's own augmentation (rotation, scale, noise, blur, contrast and others) apart from its
@@ -59,11 +63,13 @@ class TrainingProfile:
     iterations_per_epoch: int
     validation_iterations: int
     folds: int = 5
-    target_spacing_mm: float | None = None
+    target_spacing_mm: float | Sequence[float] | None = None
     network: NetworkShape | None = None
     torch_resampling: bool = False
     short_schedule: bool = False
     peak_learning_rate: float = 1.2e-2
+    warm_start_length: float = 1.0
+    warm_start_rate: float = 1.0
     checkpoint_seconds: float = 20.0
     process_pools: bool = False
     stock_augmentation: bool | None = None
@@ -94,6 +100,9 @@ PROFILES: dict[str, TrainingProfile] = {
             epochs=1000,
             iterations_per_epoch=250,
             validation_iterations=50,
+            peak_learning_rate=1e-2,
+            warm_start_length=0.25,
+            warm_start_rate=0.3,
             checkpoint_seconds=300.0,
             process_pools=True,
             nearest_labels=True,
@@ -106,6 +115,9 @@ PROFILES: dict[str, TrainingProfile] = {
             validation_iterations=20,
             target_spacing_mm=3.0,
             torch_resampling=True,
+            peak_learning_rate=1e-2,
+            warm_start_length=0.5,
+            warm_start_rate=0.3,
             checkpoint_seconds=60.0,
             process_pools=True,
             nearest_labels=True,

@@ -58,6 +58,7 @@ class _RoundTrainer(CompiledTraining, AugmentedTraining):
         self.choose_compilation(profile)
         self.num_epochs = profile.epochs
         self.num_iterations_per_epoch = profile.iterations_per_epoch
+        self.initial_lr = profile.peak_learning_rate
         self.num_val_iterations_per_epoch = profile.validation_iterations
         self.save_every = profile.epochs + 1  # checkpoints are written by time, below
         if profile.short_schedule:
@@ -125,7 +126,6 @@ class MrsegShortTrainer(_RoundTrainer):
         super().configure(profile, progress, seed)
         # nnU-Net takes the last third of a batch from the foreground, and a batch of one has none.
         self.probabilistic_oversampling = True
-        self.initial_lr = profile.peak_learning_rate
         self.weight_decay = 1e-4
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, _OneCycle]:

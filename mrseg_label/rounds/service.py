@@ -11,14 +11,14 @@ from mrseg_label.catalog.queries import acquisitions, audit, models, participant
 from mrseg_label.catalog.queries import annotations as annotation_rows
 from mrseg_label.catalog.queries import jobs as job_rows
 from mrseg_label.catalog.queries import rounds as rows
-from mrseg_label.catalog.tables import BOOTSTRAP, Job, Round
+from mrseg_label.catalog.tables import BOOTSTRAP, Job, ModelVersion, Round
 from mrseg_label.catalog.types import ENDED_ROUNDS, LOCAL, PROGRAM, FoldState, JobState, RoundState
 from mrseg_label.clock import now
 from mrseg_label.config import Settings, load_settings
 from mrseg_label.errors import Conflict, InvalidInput, NotFound
 from mrseg_label.jobs import enqueue, queue, request_cancel
 from mrseg_label.jobs.round_jobs import end_round
-from mrseg_label.nnunet.profiles import profile_named
+from mrseg_label.rounds.training_values import FOLDS, RoundKind, choose_training_values, folds_of
 from mrseg_label.workspace import Workspace
 
 
@@ -75,11 +75,6 @@ def start(
         ).number
 
 
-def folds_of(settings: Settings, *, final: bool) -> int:
-    """Return the number of folds that a round trains."""
-    return profile_named(settings.training_profile).folds if final else 1
-
-
 def find_obstacle(session: Session, folds: int = 1, *, include_held_out: bool = False) -> str | None:
     """Explain why a round of so many folds could not train on what is annotated so far; None if it could."""
     participants.decide_held_out(session)
@@ -125,6 +120,8 @@ def start_in_transaction(
 ) -> Round:
     """Start a round within a transaction; its number of folds is fixed now."""
     number = rows.next_number(session)
+    parent = _parent_of(session, final=final, pretrain=pretrain)
+    kind = RoundKind.FINAL if final else RoundKind.FIRST if parent.round_number is None else RoundKind.CONTINUED
     row = Round(
         number=number,
         state=RoundState.QUEUED,
@@ -132,11 +129,12 @@ def start_in_transaction(
         final=final,
         include_held_out=include_held_out,
         pretrain=pretrain,
-        parent=_parent_of(session, final=final, pretrain=pretrain),
+        parent=parent.version,
+        training=choose_training_values(settings, kind, number, has_parent=parent.round_number is not None),
     )
     session.add(row)
     session.flush()
-    folds = folds_of(settings, final=final)
+    folds = row.training[FOLDS]
     for fold in range(folds if folds > 1 else 0):
         training.get_or_add(session, number, fold)
     job = enqueue(session, queue.TRAIN_ROUND, {"round": number}, key=str(number))
@@ -154,24 +152,26 @@ def start_in_transaction(
     return row
 
 
-def _parent_of(session: Session, *, final: bool, pretrain: bool) -> str:
+def _parent_of(session: Session, *, final: bool, pretrain: bool) -> ModelVersion:
     """The version that a round starts from: one that was pretrained since the current one was promoted, else that.
 
     No version that has seen a participant may be the start of what is tested on that participant: a final round is
     cross-validated and starts from no earlier round, and none starts from a version that has seen those held out.
     """
+    bootstrap = models.get(session, BOOTSTRAP)
+    assert bootstrap is not None  # it is there from the first day
     if pretrain:
-        return BOOTSTRAP  # earlier rounds have seen those whom its successor may be cross-validated on
+        return bootstrap  # earlier rounds have seen those whom its successor may be cross-validated on
     usual = models.newest_untainted(session)
     first_stage = pretraining.newest_version(session)
     if first_stage is not None and first_stage.created_at > (usual.promoted_at or usual.created_at):
         if not final:
-            return first_stage.version
+            return first_stage
         candidates = annotation_rows.snapshot_candidates(session)
         seen = pretraining.participants_seen(session, first_stage.round_number or 0)
         if seen.isdisjoint(person.id for _, person in candidates):
-            return first_stage.version
-    return BOOTSTRAP if final else usual.version
+            return first_stage
+    return bootstrap if final else usual
 
 
 def forget_parent_that_saw_cases(session: Session, row: Round) -> str | None:

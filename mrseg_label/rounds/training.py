@@ -19,6 +19,7 @@ from mrseg_label.nnunet.profiles import profile_named
 from mrseg_label.nnunet.run import TrainingPart, TrainingRun
 from mrseg_label.rounds.first_weights import FirstWeights, choose_first_weights
 from mrseg_label.rounds.service import run_folder
+from mrseg_label.rounds.training_values import SEED, profile_changes
 
 FIRST_DATASET = 500  # lower numbers are taken by public data sets and TotalSegmentator's
 
@@ -69,7 +70,8 @@ def describe_training(
     if parent is not None and parent.round_number is not None:  # with its plans, its network fits its weights
         own = folders.preprocessed / dataset_name(parent.round_number)
         earlier = [own] * own.is_dir() + earlier
-    profile = profile_named(row.profile)
+    changes = profile_changes(row.training)
+    profile = replace(profile_named(row.profile), **changes)
     return TrainingRun(
         folder=run_folder(workspace, row.number),
         nnunet=workspace.nnunet,
@@ -82,6 +84,8 @@ def describe_training(
         warm_start=first_weights.folder,
         warm_start_heads=first_weights.heads,
         stall_minutes=workspace.settings.stall_minutes,
+        seed=row.training.get(SEED, 0),
+        changes=changes,
     )
 
 

@@ -38,6 +38,7 @@ from mrseg_label.presegmentation.sources import choose_source
 from mrseg_label.presegmentation.weights import find_weights
 from mrseg_label.private import access_of_this_process
 from mrseg_label.rounds.service import start_if_due, start_in_transaction
+from mrseg_label.rounds.training_values import RoundKind, choose_training_values
 from mrseg_label.worker.placement import Placement
 from mrseg_label.worker.supervise import WorkerPool
 from mrseg_label.workspace import Workspace
@@ -79,6 +80,16 @@ def due(workspace: OpenedWorkspace) -> int | None:
 def profile(workspace: OpenedWorkspace) -> str:
     with workspace.catalog.begin() as session:
         return start_in_transaction(session, workspace.settings, actor="test").profile
+
+
+def trains(key: str, warm: bool = False) -> See:
+    """A value with which a round trains, the first one or one that continues another."""
+
+    def see(workspace: OpenedWorkspace) -> object:
+        kind = RoundKind.CONTINUED if warm else RoundKind.FINAL
+        return choose_training_values(workspace.settings, kind, 7)[key]
+
+    return see
 
 
 def drafts_ahead(workspace: OpenedWorkspace) -> int:
@@ -244,6 +255,29 @@ EFFECTS: dict[str, tuple[See, dict[str, object]]] = {
     "oidc_role_radiologist": (person, {'OIDC_ROLE_RADIOLOGIST = "readers"': "must list readers"}),
     "oidc_role_reviewer": (person, {'OIDC_ROLE_REVIEWER = "staff"': ("ada", "reviewer")}),
     "oidc_role_admin": (person, {'OIDC_ROLE_ADMIN = "staff"': ("ada", "admin")}),
+    "training_epochs": (
+        trains("epochs"),
+        {"": 1000, "[training]\nepochs = 60  # TRAINING_EPOCHS": 60, "TRAINING_EPOCHS = 60": 60},
+    ),
+    "training_iterations_per_epoch": (
+        trains("iterations_per_epoch"),
+        {"": 250, "TRAINING_ITERATIONS_PER_EPOCH = 9": 9},
+    ),
+    "training_spacing_mm": (
+        trains("target_spacing_mm"),
+        {"": None, "TRAINING_SPACING_MM = 4": 4.0, "[training]\nspacing_mm = [2, 2.5, 5]": [2.0, 2.5, 5.0]},
+    ),
+    "training_folds": (trains("folds"), {"": 5, "TRAINING_FOLDS = 3": 3}),
+    "training_learning_rate": (trains("peak_learning_rate"), {"": 0.01, "TRAINING_LEARNING_RATE = 0.02": 0.02}),
+    "training_warm_start_epochs": (
+        trains("epochs", warm=True),
+        {"": 250, "[training]\nepochs = 400": 100, "TRAINING_WARM_START_EPOCHS = 50": 50},
+    ),
+    "training_warm_start_learning_rate": (
+        trains("peak_learning_rate", warm=True),
+        {"": 0.003, "TRAINING_WARM_START_LEARNING_RATE = 0.001": 0.001},
+    ),
+    "training_seed": (trains("seed"), {"": 7, "TRAINING_SEED = 3": 3}),
     "max_image_mb": (image_limit, {"": "", "MAX_IMAGE_MB = 1": "cannot be used"}),
     "max_upload_mb": (limits, {"MAX_UPLOAD_MB = 4": (4, 30.0)}),
     "request_idle_seconds": (limits, {"REQUEST_IDLE_SECONDS = 5": (2048, 5.0)}),

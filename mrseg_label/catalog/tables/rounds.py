@@ -60,6 +60,8 @@ class Round(Base):
     # Whether it learns from drafts that nobody corrected (RoundDraft) instead of from annotations.
     pretrain: Mapped[bool] = mapped_column(default=False, server_default=false())
     parent: Mapped[str | None] = mapped_column(String(64))  # the model version that it starts from
+    # How it trains, fixed at its start (mrseg_label.rounds.training_values); empty of rounds of version 0.1.
+    training: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
     job_id: Mapped[str | None]
     attempt: Mapped[int] = mapped_column(default=1)
     snapshot_digest: Mapped[str | None] = mapped_column(String(64))

@@ -56,6 +56,11 @@ class RoundOut(BaseModel):
     pretrain: bool = Field(description="whether it learns from drafts that nobody corrected, instead of annotations")
     parent: str | None = Field(description="model version that it starts from")
     model_version: str | None = Field(description="model version that it registered")
+    training: JsonObject = Field(
+        description="how it trains, fixed at its start: `kind` (`first`, `continued` or `final`), `epochs`, "
+        "`iterations_per_epoch`, `peak_learning_rate`, `target_spacing_mm` (null: by nnU-Net's planner), `folds` and `seed`; "
+        "empty of rounds of version 0.1"
+    )
     attempt: int
     progress: ProgressValues = Field(description="stage, fold, epoch; empty before the round begins")
     snapshot: SnapshotOut
@@ -163,6 +168,7 @@ def _round_fields(row: Round, counts: Mapping[CaseRole, int], version: str | Non
         "pretrain": row.pretrain,
         "parent": row.parent,
         "model_version": version,
+        "training": row.training or {},
         "attempt": row.attempt,
         "progress": row.progress or {},
         "snapshot": SnapshotOut(
