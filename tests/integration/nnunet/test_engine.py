@@ -422,6 +422,7 @@ def test_smaller_settings_train_the_same_network(
     world: World, second: TrainingRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = replace(second, model=world.root / "models" / "spared", spare_memory=True)
+    shutil.rmtree(world.root / "nnunet" / "results" / run.dataset, ignore_errors=True)  # of the tests before
     report = in_process(run, monkeypatch)
     assert report.warnings == (
         "trained with patch size 16 x 16 x 16 instead of 16 x 16 x 32, since memory did not suffice",
