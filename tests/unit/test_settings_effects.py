@@ -19,7 +19,8 @@ from mrseg_label.accounts.oidc.claims import provider_user_of
 from mrseg_label.accounts.oidc.provider import Provider
 from mrseg_label.accounts.sign_in import SignIn
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
-from mrseg_label.catalog.tables import Assignment, ModelVersion
+from mrseg_label.catalog.queries.held_out import CaseOrigin
+from mrseg_label.catalog.tables import Assignment, Evaluation, ModelVersion
 from mrseg_label.clock import now
 from mrseg_label.config import tls_files
 from mrseg_label.errors import MrsegError, Stalled
@@ -37,6 +38,8 @@ from mrseg_label.presegmentation.presegment_pending import enqueue_pending_prese
 from mrseg_label.presegmentation.sources import choose_source
 from mrseg_label.presegmentation.weights import find_weights
 from mrseg_label.private import access_of_this_process
+from mrseg_label.rounds.evaluation import Scores
+from mrseg_label.rounds.publishing import decide_promotion
 from mrseg_label.rounds.service import start_if_due, start_in_transaction
 from mrseg_label.rounds.training_values import RoundKind, choose_training_values
 from mrseg_label.worker.placement import Placement
@@ -196,6 +199,28 @@ def until_it_hangs(workspace: OpenedWorkspace) -> bool:
 
 
 # For each setting: lines of mrseg.toml, and what is seen under them; a text is looked for in what is seen.
+def promoted(workspace: OpenedWorkspace) -> bool:
+    """Whether a model is promoted that is better in one participant, but worse in one group of structures."""
+    names = [structure.name for structure in workspace.scheme]
+    region = workspace.scheme[names[-1]].region
+    drop = {structure.name: 0.1 if structure.region == region else -0.3 for structure in workspace.scheme}
+    scores = [
+        Scores(
+            version,
+            (
+                Evaluation(
+                    model_version=version, annotation_id="an", examination_id="ex", apart={},
+                    dsc={name: 0.5 - sign * drop[name] for name in names},
+                ),
+            ),
+        )
+        for version, sign in (("new", 1), ("old", 0))
+    ]  # fmt: skip
+    origins = {"an": CaseOrigin("p1", None)}
+    decision, _ = decide_promotion(scores[0], scores[1], origins, workspace.scheme, workspace.settings)
+    return decision.promoted
+
+
 EFFECTS: dict[str, tuple[See, dict[str, object]]] = {
     "database_url": (
         lambda w: Workspace(w.root, w.settings.model_copy(update={"database_url": "postgresql://db/x"})).database_url.host,
@@ -293,6 +318,8 @@ EFFECTS: dict[str, tuple[See, dict[str, object]]] = {
         lambda w: problem(lambda: find_weights(w.settings.totalseg_weights_path)),
         {"": "", 'TOTALSEG_WEIGHTS_PATH = "/nowhere"': "/nowhere"},
     ),
+    "promotion": (promoted, {"PROMOTION_MARGIN = 0.15": True, 'PROMOTION_MARGIN = 0.15\nPROMOTION = "clear"': False, 'PROMOTION_MARGIN = 0.15\nPROMOTION = "manual"': False}),
+    "promotion_margin": (promoted, {"PROMOTION_MARGIN = 0.15": True, "PROMOTION_MARGIN = 0.05": False}),
     "shared_with_group": (group_reads, {"": False, "SHARED_WITH_GROUP = true": True}),
     "dask_scheduler": (
         lambda w: ([slot.name for slot in WorkerPool(w)._slots], problem(lambda: require_settings(w, computes=False))),
