@@ -17,13 +17,14 @@ import nibabel
 import numpy as np
 import pytest
 
-from mrseg_label.errors import Conflict, InvalidInput, MrsegError
+from mrseg_label.errors import Cancelled, Conflict, InvalidInput, MrsegError
 from mrseg_label.imaging import Geometry, load_image, reorient, write_nifti
 from mrseg_label.nnunet.conventions import ModelConventions
 from mrseg_label.nnunet.dataset import TrainingCase, write_raw_dataset
 from mrseg_label.nnunet.lock import folder_lock
 from mrseg_label.nnunet.planning import used_keys
 from mrseg_label.nnunet.predict import Predictor
+from mrseg_label.nnunet.pulse import before_each_patch
 from mrseg_label.nnunet.reporting import read_curve
 from mrseg_label.nnunet.run import TrainingProgress, TrainingReport, TrainingRun
 from mrseg_label.nnunet.supervise import train
@@ -197,6 +198,23 @@ def test_predictions_lie_on_exactly_the_images_grid_in_every_orientation(world: 
         source, written = nibabel.load(path), nibabel.load(world.root / "mask.nii.gz")
         np.testing.assert_array_equal(written.affine, source.affine)
         np.testing.assert_array_equal(np.asanyarray(written.dataobj), mask)
+
+
+def test_a_prediction_ends_at_the_next_patch(predictor: Predictor) -> None:
+    """A cancel is heeded there, and each patch shows that the prediction goes on."""
+    image, _, geometry = image_and_labels(7)
+    patches = 0
+
+    def cancel() -> None:
+        nonlocal patches
+        patches += 1
+        raise Cancelled("cancelled")
+
+    with pytest.raises(Cancelled), before_each_patch(cancel):
+        predictor.segment_array(image, geometry)
+    assert patches == 1
+    predictor.segment_array(image, geometry)
+    assert patches == 1  # only in the block
 
 
 def test_stock_commands_install_the_archive_and_predict_the_same_mask(world: World, predictor: Predictor) -> None:
