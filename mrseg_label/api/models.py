@@ -9,9 +9,11 @@ from mrseg_label.api import paging
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.http.readers import CurrentReader
 from mrseg_label.registry import service
+from mrseg_label.reports.comparison import read_comparison
 from mrseg_label.reports.documents.base import Page
-from mrseg_label.reports.documents.models import CardOut, ComparisonOut, ModelOut
-from mrseg_label.reports.models import read_card, read_comparison, read_current_model, read_model, read_models
+from mrseg_label.reports.documents.comparison import ComparisonOut
+from mrseg_label.reports.documents.models import CardOut, ModelOut
+from mrseg_label.reports.models import read_card, read_current_model, read_model, read_models
 
 
 def router(workspace: OpenedWorkspace) -> APIRouter:

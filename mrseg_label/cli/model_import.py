@@ -61,7 +61,7 @@ def licence_of(
     as_json: JsonOption = False,
 ) -> None:
     """State the licence of a version's weights; no round starts from weights that allow no derived works."""
-    from mrseg_label.registry.importing import state_licence
+    from mrseg_label.registry.lineage import state_licence
     from mrseg_label.reports.models import read_model
 
     with opened(folder) as workspace:

@@ -137,7 +137,7 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Compare two versions on the held-out cases that both were evaluated on."""
-    from mrseg_label.reports.models import read_comparison
+    from mrseg_label.reports.comparison import read_comparison
 
     with opened(folder) as workspace:
         document = read_comparison(workspace, first, second)

@@ -30,9 +30,8 @@ from mrseg_label.nnunet.environment import (
 from mrseg_label.nnunet.left_out import split_without
 from mrseg_label.nnunet.preprocessing import preprocess_cases
 from mrseg_label.nnunet.profiles import NetworkShape, TrainingProfile
-from mrseg_label.nnunet.store import CaseStore, case_key, preprocessing_digest
+from mrseg_label.nnunet.store import PREPROCESSED_CASES_FILE, CaseStore, case_key, preprocessing_digest, used_keys
 
-PREPROCESSED_CASES_FILE = "preprocessed_cases.json"
 # Our keys in nnU-Net's plans.
 _SETTINGS, _TAKEN_FROM, _DRIFT = "mrseg_profile", "mrseg_plans_from", "mrseg_planned_anew"
 _FINGERPRINT = "dataset_fingerprint.json"
@@ -153,14 +152,6 @@ def preprocess(
     splits = split_without(_read_json(dataset.folder / "splits_final.json"), left_out)
     write_atomically(target / "splits_final.json", json.dumps(splits, indent=1).encode())
     return len(reused), len(keys) - len(reused) - len(left_out), left_out
-
-
-def used_keys(folder: Path) -> dict[str, str]:
-    """Keys of the preprocessed cases that a preprocessed folder uses, by case id."""
-    listing = read_json(folder / PREPROCESSED_CASES_FILE)
-    cases = listing.get("cases") if isinstance(listing, dict) else None
-    # An earlier version wrote lists of digests, and no store.
-    return {case: key for case, key in cases.items() if isinstance(key, str)} if isinstance(cases, dict) else {}
 
 
 def spacing_zyx(spacing_mm: float | Sequence[float] | None) -> list[float] | None:

@@ -17,8 +17,7 @@ from pathlib import Path
 from mrseg_label.errors import Conflict
 from mrseg_label.nnunet.environment import NnunetFolders
 from mrseg_label.nnunet.lock import folder_lock
-from mrseg_label.nnunet.planning import used_keys
-from mrseg_label.nnunet.store import CaseStore
+from mrseg_label.nnunet.store import CaseStore, used_keys
 
 _REMOVED = ".removed-"
 

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from mrseg_label.files import link_or_copy, make_folder, new_folder
-from mrseg_label.nnunet.damage import DIGESTS_FILE, damaged_files, put_aside, write_digests
+from mrseg_label.nnunet.damage import DIGESTS_FILE, damaged_files, put_aside, read_json, write_digests
 from mrseg_label.nnunet.environment import CONFIGURATION
 from mrseg_label.nnunet.lock import folder_lock, shared_lock
 
+PREPROCESSED_CASES_FILE = "preprocessed_cases.json"  # of a data set: the keys of its cases
 PARTS = (".b2nd", "_seg.b2nd", ".pkl")
 _NAME = "case"
 _DAMAGED = "damaged"
@@ -71,6 +72,14 @@ def case_key(case: Mapping[str, str], preprocessing: str) -> str:
     preprocessing : see :func:`preprocessing_digest`.
     """
     return _digest([preprocessing, {key: case[key] for key in case if key not in ("case_id", "participant")}])
+
+
+def used_keys(folder: Path) -> dict[str, str]:
+    """Keys of the preprocessed cases that a preprocessed folder uses, by case id."""
+    listing = read_json(folder / PREPROCESSED_CASES_FILE)
+    cases = listing.get("cases") if isinstance(listing, dict) else None
+    # An earlier version wrote lists of digests, and no store.
+    return {case: key for case, key in cases.items() if isinstance(key, str)} if isinstance(cases, dict) else {}
 
 
 class CaseStore:

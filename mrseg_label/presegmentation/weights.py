@@ -17,7 +17,6 @@ from mrseg_label.resources import sample_data
 DATASET = "Dataset297_TotalSegmentator_total_3mm_1559subj"
 MODEL = "nnUNetTrainer_4000epochs_NoMirroring__nnUNetPlans__3d_fullres"
 CHECKPOINT = "fold_0/checkpoint_final.pth"
-LICENCE = "Apache-2.0"  # of the task `total`, as its makers state it, and of the stand-in
 ENVIRONMENT = "TOTALSEG_WEIGHTS_PATH"
 _STAND_IN_DESCRIPTION = "Stand-in"  # how the description of the stand-in's data set begins
 

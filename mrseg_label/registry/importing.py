@@ -20,6 +20,7 @@ from mrseg_label.registry import service
 from mrseg_label.registry.archive import read_archive
 from mrseg_label.registry.label_names import match_labels
 from mrseg_label.registry.layout import TrainedModel, check_channels, read_card, read_model, tree_digest
+from mrseg_label.registry.lineage import FIRST_WEIGHTS_KEY
 
 MAX_LABEL_ID = 255  # what nnU-Net predicts in uint8
 
@@ -93,33 +94,11 @@ def _fold_numbers(workspace: OpenedWorkspace, version: str) -> list[int | str]:
 
 def _lineage(card: dict[str, Any]) -> dict[str, Any]:
     """What a card says of the weights that the training of its model started from."""
-    first_weights = card.get("first_weights")
+    first_weights = card.get(FIRST_WEIGHTS_KEY)
     licences = first_weights.get("licences") if isinstance(first_weights, dict) else None
     if not isinstance(licences, list) or not all(isinstance(licence, str) for licence in licences):
         return {}
-    return {"first_weights": first_weights}
-
-
-def state_licence(workspace: OpenedWorkspace, version: str, licence: str, *, actor: str = LOCAL) -> ModelVersion:
-    """State the licence of a version's weights; rounds that start from them heed it from now on.
-
-    Raises
-    ------
-    NotFound
-        There is no such version.
-    Conflict
-        It is the bootstrap, whose licence is known.
-    InvalidInput
-        The text is no licence.
-    """
-    text = check_licence(licence)
-    with workspace.catalog.begin() as session:
-        row = service.get(session, version)
-        if row.path is None:
-            raise Conflict(f"model version {version} is TotalSegmentator, whose licence is known")
-        audit.record(session, actor, "model.licence", version, before=row.licence, after=text)
-        row.licence = text
-        return row
+    return {FIRST_WEIGHTS_KEY: first_weights}
 
 
 def conventions_of(

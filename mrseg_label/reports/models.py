@@ -5,17 +5,15 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import held_out, models
 from mrseg_label.catalog.tables import ModelVersion
 from mrseg_label.errors import NotFound
 from mrseg_label.registry import service
-from mrseg_label.registry.compare import compare
+from mrseg_label.registry.lineage import licences_of
 from mrseg_label.reports.documents.base import Page
-from mrseg_label.reports.documents.models import CardOut, ComparisonOut, ModelOut
+from mrseg_label.reports.documents.models import CardOut, ModelOut
 from mrseg_label.reports.paging import decode_position, page_of
 from mrseg_label.rounds.card import card_text
-from mrseg_label.rounds.first_weights import licences_of
 
 
 def read_models(catalog: Catalog, limit: int, cursor: str | None = None) -> Page[ModelOut]:
@@ -49,18 +47,6 @@ def read_current_model(catalog: Catalog) -> ModelOut:
     """Read the model version that makes the pre-segmentations now."""
     with catalog.read() as session:
         return _with_score(session, service.current(session))
-
-
-def read_comparison(workspace: OpenedWorkspace, first: str, second: str) -> ComparisonOut:
-    """Compare two model versions on the held-out cases that both were evaluated on.
-
-    Raises
-    ------
-    NotFound
-        One of the versions does not exist.
-    """
-    with workspace.catalog.read() as session:
-        return ComparisonOut.of(compare(session, workspace.scheme, first, second))
 
 
 def _with_score(session: Session, row: ModelVersion) -> ModelOut:

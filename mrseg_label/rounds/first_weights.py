@@ -8,19 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.orm import Session
-
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import models
-from mrseg_label.catalog.tables import BOOTSTRAP, ModelVersion, Round
+from mrseg_label.catalog.tables import BOOTSTRAP, Round
 from mrseg_label.errors import MrsegError
 from mrseg_label.labels import TOTALSEGMENTATOR_TOTAL
-from mrseg_label.licences import Terms, inherited, terms_of
+from mrseg_label.licences import TOTALSEGMENTATOR_WEIGHTS, Terms, terms_of
 from mrseg_label.nnunet.conventions import stated_heads
-from mrseg_label.presegmentation.weights import LICENCE, find_weights
+from mrseg_label.presegmentation.weights import find_weights
+from mrseg_label.registry.lineage import licences_of
 
 log = logging.getLogger("mrseg_label.rounds")
-FIRST_WEIGHTS_KEY = "first_weights"  # of Round.result and of ModelVersion.record
 RANDOM, TOTALSEGMENTATOR = "random", "TotalSegmentator"
 
 
@@ -82,18 +80,6 @@ def choose_first_weights(workspace: OpenedWorkspace, row: Round) -> FirstWeights
     )
 
 
-def licences_of(session: Session, model: ModelVersion) -> list[str]:
-    """List the licences in the lineage of a version: of its own weights, and of what they were trained from."""
-    if model.version == BOOTSTRAP:
-        return [LICENCE]
-    known = (model.record or {}).get(FIRST_WEIGHTS_KEY)
-    if known is not None:
-        return inherited(model.licence, known["licences"])
-    # Of an earlier version of this program, which kept no record, or imported.
-    parent = models.get(session, model.parent) if model.parent else None
-    return inherited(model.licence, licences_of(session, parent) if parent is not None else ())
-
-
 def _of_totalsegmentator(workspace: OpenedWorkspace, row: Round) -> FirstWeights:
     try:
         weights = find_weights(workspace.settings.totalseg_weights_path)
@@ -103,4 +89,4 @@ def _of_totalsegmentator(workspace: OpenedWorkspace, row: Round) -> FirstWeights
     scheme = workspace.scheme
     class_ids = scheme.ids_in(TOTALSEGMENTATOR_TOTAL)
     heads = {scheme[name].id: ids for name, ids in class_ids.items()}
-    return FirstWeights(TOTALSEGMENTATOR, weights.model_folder, heads, (LICENCE,))
+    return FirstWeights(TOTALSEGMENTATOR, weights.model_folder, heads, (TOTALSEGMENTATOR_WEIGHTS,))

@@ -36,11 +36,12 @@ from mrseg_label.jobs.round_jobs import end_round
 from mrseg_label.nnunet.run import TrainingPart, TrainingProgress, TrainingReport
 from mrseg_label.nnunet.supervise import train
 from mrseg_label.presegmentation.loaded_models import LoadedModels
+from mrseg_label.registry.lineage import FIRST_WEIGHTS_KEY
 from mrseg_label.rounds import pretraining
 from mrseg_label.rounds.advice import with_advice
 from mrseg_label.rounds.cross_validation import CrossValidation
 from mrseg_label.rounds.evaluation import Scores, evaluate, held_out_annotations
-from mrseg_label.rounds.first_weights import FIRST_WEIGHTS_KEY, choose_first_weights
+from mrseg_label.rounds.first_weights import choose_first_weights
 from mrseg_label.rounds.folds import hand_over, join_folds, remove_exported, version_of
 from mrseg_label.rounds.left_out import by_examination, record_left_out
 from mrseg_label.rounds.missing_presegmentations import make_missing_presegmentations, score_current_model

@@ -66,7 +66,7 @@ async def _join(address: str, gpus: int, threads: int) -> None:
         while not told_to_end.is_set():
             try:
                 await _work(address, gpus, threads, folder, told_to_end)
-            except (OSError, TimeoutError, ValueError) as error:
+            except (OSError, TimeoutError, ValueError, TypeError) as error:  # TypeError: tls without certificates
                 log.warning("the Dask scheduler at %s does not answer: %s", address, error)
             with suppress(TimeoutError):
                 await asyncio.wait_for(told_to_end.wait(), RETRY_SECONDS)

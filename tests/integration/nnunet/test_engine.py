@@ -22,11 +22,11 @@ from mrseg_label.imaging import Geometry, load_image, reorient, write_nifti
 from mrseg_label.nnunet.conventions import ModelConventions
 from mrseg_label.nnunet.dataset import TrainingCase, write_raw_dataset
 from mrseg_label.nnunet.lock import folder_lock
-from mrseg_label.nnunet.planning import used_keys
 from mrseg_label.nnunet.predict import Predictor
 from mrseg_label.nnunet.pulse import before_each_patch
 from mrseg_label.nnunet.reporting import read_curve
 from mrseg_label.nnunet.run import TrainingProgress, TrainingReport, TrainingRun
+from mrseg_label.nnunet.store import used_keys
 from mrseg_label.nnunet.supervise import train
 from mrseg_label.nnunet.train import run_training
 from mrseg_label.registry.archive import write_archive

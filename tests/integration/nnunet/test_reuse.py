@@ -14,7 +14,7 @@ import pytest
 
 from mrseg_label.files import sha256_of
 from mrseg_label.imaging import Geometry, write_nifti
-from mrseg_label.nnunet import planning
+from mrseg_label.nnunet import planning, store
 from mrseg_label.nnunet.dataset import RawDataset, TrainingCase, write_raw_dataset
 from mrseg_label.nnunet.drift import MEASURES_FILE, measure_images
 from mrseg_label.nnunet.environment import NnunetFolders
@@ -42,7 +42,7 @@ def preprocess(folders: NnunetFolders, number: int, cases: list[TrainingCase]) -
     earlier = folders.preprocessed / f"Dataset{499 + number}_round{number - 1}"
     planning.plan(folders, dataset, SMOKE, earlier if earlier.is_dir() else None)
     reused, made, left_out = planning.preprocess(folders, dataset, SMOKE)
-    keys = planning.used_keys(folders.preprocessed / name)
+    keys = store.used_keys(folders.preprocessed / name)
     new = {case for case, key in keys.items() if key not in before}
     assert not left_out and made == len(new)
     return reused, new

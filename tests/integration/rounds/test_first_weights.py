@@ -16,9 +16,10 @@ from mrseg_label.catalog.types import ModelStatus, RoundState
 from mrseg_label.cli import app
 from mrseg_label.errors import Conflict, InvalidInput
 from mrseg_label.registry.archive import write_archive
-from mrseg_label.registry.importing import import_zip, state_licence
+from mrseg_label.registry.importing import import_zip
+from mrseg_label.registry.lineage import licences_of, state_licence
 from mrseg_label.reports.models import read_card, read_model
-from mrseg_label.rounds.first_weights import choose_first_weights, licences_of
+from mrseg_label.rounds.first_weights import choose_first_weights
 from mrseg_label.workspace import Workspace
 
 TRAINED = "Dataset500_mrseg/nnUNetTrainerNoMirroring__nnUNetPlans__3d_fullres"

@@ -20,8 +20,7 @@ from mrseg_label.cli import app
 from mrseg_label.jobs import JobContext, claim, enqueue, queue
 from mrseg_label.nnunet.environment import NnunetFolders
 from mrseg_label.nnunet.lock import folder_lock
-from mrseg_label.nnunet.planning import PREPROCESSED_CASES_FILE
-from mrseg_label.nnunet.store import PARTS, CaseStore
+from mrseg_label.nnunet.store import PARTS, PREPROCESSED_CASES_FILE, CaseStore
 from mrseg_label.rounds import housekeeping
 from mrseg_label.rounds.training import dataset_name
 from mrseg_label.worker.handlers import handlers_of

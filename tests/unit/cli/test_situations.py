@@ -29,6 +29,7 @@ ARGUMENTS = LIGHT | {
     "examinations edit": ("none", "--station", "pelvis"),
     "export": ("out", "--format", "nifti"),
     "import": (".",),
+    "models compare": ("bootstrap", "bootstrap"),
     "models import": ("none.zip",),
     "models try": ("none",),
     "serve": (),
