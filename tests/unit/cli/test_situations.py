@@ -33,6 +33,7 @@ ARGUMENTS = LIGHT | {
     "models import": ("none.zip",),
     "models try": ("none",),
     "serve": (),
+    "slurm": (),
     "worker": (),
 }
 

@@ -31,6 +31,7 @@ HEAVY = {
     "models import",
     "models try",
     "serve",
+    "slurm",
 }
 # Every other command, with arguments that lead it to the end or to the row that it does not find.
 LIGHT: dict[str, tuple[str, ...]] = {
@@ -71,7 +72,6 @@ LIGHT: dict[str, tuple[str, ...]] = {
     "rounds retry": ("1",),
     "rounds show": ("1",),
     "rounds start": (),
-    "slurm": (),
     "status": (),
     "upgrade": (),
     "users add": ("ada", "--role", "service"),
