@@ -24,6 +24,7 @@ from mrseg_label.nnunet.compilation import CompiledTraining
 from mrseg_label.nnunet.environment import CONFIGURATION
 from mrseg_label.nnunet.losses import AnnealedDiceCrossEntropy
 from mrseg_label.nnunet.profiles import TrainingProfile
+from mrseg_label.nnunet.seeded_batches import SeededLoading
 
 LATEST, FINAL, BEST = "checkpoint_latest.pth", "checkpoint_final.pth", "checkpoint_best.pth"
 _REPORT_SECONDS = 1.0
@@ -34,7 +35,7 @@ Progress = Callable[[int, int, float | None], None]
 """Called with the number of epochs done, of iterations done, and the latest loss; None where it has not changed."""
 
 
-class _RoundTrainer(CompiledTraining, AugmentedTraining):
+class _RoundTrainer(CompiledTraining, SeededLoading, AugmentedTraining):
     """What the trainers of a round have in common. Call :meth:`configure` before training.
 
     nnU-Net inspects the arguments of ``__init__``, so there is none here.
