@@ -64,3 +64,18 @@ class TrainingSettings(BaseSettings):
     training_seed: int | None = Field(
         None, ge=0, lt=2**31, description="seed of every round; the number of the round by default"
     )
+    training_mirror_left_right: bool | None = Field(
+        None, description="mirror half of the patches left to right, with the labels of paired structures swapped"
+    )
+    training_inversion: float | None = Field(
+        None, ge=0, le=1, description="probability that the grey values of a patch are inverted"
+    )
+    training_gamma: float | None = Field(
+        None, ge=0, le=1, description="probability of a gamma transform of a patch, beside nnU-Net's own"
+    )
+    training_small_structures: float | None = Field(
+        None,
+        ge=0,
+        le=2,
+        description="exponent with which patches lie around small and rare structures more often; none draws all alike",
+    )

@@ -8,6 +8,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mrseg_label.reports.documents.rounds import FoldOut, RoundDetail, RoundOut
 
+# Values of a round that are only there where they were set, and what they are called.
+_AUGMENTATION = {
+    "mirror_left_right": "left-right mirroring",
+    "inversion": "inversion",
+    "gamma": "gamma",
+    "small_structure_exponent": "small structures",
+}
+
 
 def step_text(document: RoundOut) -> str:
     """Say where a round is, such as ``round 3: training, fold 0, epoch 12 of 50``."""
@@ -44,10 +52,17 @@ def training_text(document: RoundOut) -> str:
         grid = "spacing by nnU-Net's planner"
     else:
         grid = " x ".join(f"{mm:g}" for mm in (spacing if isinstance(spacing, list) else [spacing])) + " mm"
+    augmentation = "".join(
+        f", {name} {_on_or_off(values[key])}" for key, name in _AUGMENTATION.items() if values.get(key) is not None
+    )
     return (
         f"{values['kind']}: {values['epochs']} epochs of {values['iterations_per_epoch']} iterations, learning rate "
-        f"{values['peak_learning_rate']:g}, {grid}, seed {values['seed']}"
+        f"{values['peak_learning_rate']:g}, {grid}, seed {values['seed']}{augmentation}"
     )
+
+
+def _on_or_off(value: bool | float) -> str:
+    return ("on" if value else "off") if isinstance(value, bool) else f"{value:g}"
 
 
 def fold_text(item: FoldOut) -> str:

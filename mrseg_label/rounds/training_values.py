@@ -50,7 +50,14 @@ def choose_training_values(
     spacing: Any = settings.training_spacing_mm or profile.target_spacing_mm
     if isinstance(spacing, tuple):
         spacing = spacing[0] if len(set(spacing)) == 1 else list(spacing)
+    augmentation = {
+        "mirror_left_right": settings.training_mirror_left_right,
+        "inversion": settings.training_inversion,
+        "gamma": settings.training_gamma,
+        "small_structure_exponent": settings.training_small_structures,
+    }
     return {
+        **{key: value for key, value in augmentation.items() if value is not None},
         "kind": str(kind),
         "epochs": epochs,
         "iterations_per_epoch": settings.training_iterations_per_epoch or profile.iterations_per_epoch,

@@ -90,7 +90,7 @@ def trains(key: str, warm: bool = False) -> See:
 
     def see(workspace: OpenedWorkspace) -> object:
         kind = RoundKind.CONTINUED if warm else RoundKind.FINAL
-        return choose_training_values(workspace.settings, kind, 7)[key]
+        return choose_training_values(workspace.settings, kind, 7).get(key)
 
     return see
 
@@ -301,6 +301,16 @@ EFFECTS: dict[str, tuple[See, dict[str, object]]] = {
     "training_warm_start_learning_rate": (
         trains("peak_learning_rate", warm=True),
         {"": 0.003, "TRAINING_WARM_START_LEARNING_RATE = 0.001": 0.001},
+    ),
+    "training_mirror_left_right": (
+        trains("mirror_left_right"),
+        {"": None, "[training]\nmirror_left_right = true  # TRAINING_MIRROR_LEFT_RIGHT": True},
+    ),
+    "training_inversion": (trains("inversion"), {"TRAINING_INVERSION = 0.2": 0.2}),
+    "training_gamma": (trains("gamma"), {"TRAINING_GAMMA = 0.3": 0.3}),
+    "training_small_structures": (
+        trains("small_structure_exponent"),
+        {"": None, "TRAINING_SMALL_STRUCTURES = 0.5": 0.5},
     ),
     "training_seed": (trains("seed"), {"": 7, "TRAINING_SEED = 3": 3}),
     "max_image_mb": (image_limit, {"": "", "MAX_IMAGE_MB = 1": "cannot be used"}),

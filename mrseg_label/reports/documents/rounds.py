@@ -58,8 +58,9 @@ class RoundOut(BaseModel):
     model_version: str | None = Field(description="model version that it registered")
     training: JsonObject = Field(
         description="how it trains, fixed at its start: `kind` (`first`, `continued` or `final`), `epochs`, "
-        "`iterations_per_epoch`, `peak_learning_rate`, `target_spacing_mm` (null: by nnU-Net's planner), `folds` and `seed`; "
-        "empty of rounds of version 0.1"
+        "`iterations_per_epoch`, `peak_learning_rate`, `target_spacing_mm` (null: by nnU-Net's planner), `folds` and `seed`, "
+        "and where they are set `mirror_left_right`, `inversion`, `gamma` and `small_structure_exponent`; empty of rounds of "
+        "version 0.1"
     )
     attempt: int
     progress: ProgressValues = Field(description="stage, fold, epoch; empty before the round begins")

@@ -22,7 +22,7 @@ from mrseg_label.reports.rounds import read_round
 from mrseg_label.rounds.first_weights import FirstWeights
 from mrseg_label.rounds.service import start_in_transaction
 from mrseg_label.rounds.training import describe_training
-from mrseg_label.rounds.training_values import profile_changes
+from mrseg_label.rounds.training_values import RoundKind, choose_training_values, profile_changes
 from mrseg_label.workspace import Workspace
 
 
@@ -88,3 +88,15 @@ def test_three_spacings_are_those_of_the_axes_of_the_body() -> None:
     check(Geometry((9, 3, 3), thin))
     with pytest.raises(InvalidInput, match="of 3 slices of 1 mm nothing is left at the 8 mm"):
         check(Geometry((3, 9, 9), thin))
+
+
+def test_augmentation_is_kept_and_shown_where_it_is_set(tmp_path: Path) -> None:
+    text = "[training]\nmirror_left_right = true\ngamma = 0.25\nsmall_structures = 0.5\n"
+    Workspace.init(tmp_path / "ws", settings_text=text)
+    with closing(open_workspace(tmp_path / "ws")) as workspace:
+        values = choose_training_values(workspace.settings, RoundKind.FIRST, 1)
+    profile = replace(profile_named("tiny"), **profile_changes(values))
+    assert (profile.mirror_left_right, profile.inversion, profile.gamma) == (True, 0.0, 0.25)
+    assert profile.small_structure_exponent == 0.5
+    with pytest.raises(ConfigurationError, match="TRAINING_GAMMA"):
+        settings_of(tmp_path, "[training]\ngamma = 1.5")
