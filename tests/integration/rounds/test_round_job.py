@@ -120,7 +120,7 @@ def test_a_round_respects_structures_that_were_not_annotated(opened: OpenedWorks
 def assert_recorded(model: ModelVersion, folder: Path) -> None:
     """The version says how it was trained and on what, and so does its folder, which names nobody."""
     record, card = model.record, model.card
-    assert (record["profile"], record["seed"], record["settings"]["epochs"]) == ("smoke", 0, 2)
+    assert (record["profile"], record["seed"], record["settings"]["epochs"]) == ("smoke", 1, 2)
     assert record["programs"].keys() >= {"mrseg-label", "nnunetv2", "torch", "python", "code_sha256"}
     assert record["machine"]["device"] == "cpu" and record["machine"]["cores"] >= 1 and record["machine"]["processor"]
     assert record["seconds"]["training"] > 0 and record["seconds"]["round"] >= record["seconds"]["training"]
