@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -82,7 +83,8 @@ class SlurmJobs:
 
 def job_script(workspace: Workspace, options: SlurmJobs) -> str:
     """Return the script that is given to sbatch for one job."""
-    from dask_jobqueue.slurm import SLURMJob
+    with _keeping_ctrl_c():
+        from dask_jobqueue.slurm import SLURMJob
 
     arguments = options.job_arguments(str(workspace.logs))
     script: str = SLURMJob(_scheduler(workspace), name="mrseg-label", **arguments).job_script()
@@ -144,8 +146,10 @@ def _check_submission(workspace: Workspace, options: SlurmJobs) -> None:
 
 
 def _cluster(workspace: OpenedWorkspace, options: SlurmJobs) -> SLURMCluster:
-    from dask_jobqueue import SLURMCluster
     from distributed.security import Security
+
+    with _keeping_ctrl_c():
+        from dask_jobqueue import SLURMCluster
 
     address = urlsplit(_scheduler(workspace))
     scheduler: dict[str, Any] = {"host": address.hostname, "port": address.port, "dashboard": False}
@@ -170,3 +174,14 @@ def _scheduler(workspace: Workspace) -> str:
             "on this machine, such as tcp://10.0.0.5:8786"
         )
     return workspace.settings.dask_scheduler
+
+
+@contextmanager
+def _keeping_ctrl_c() -> Iterator[None]:
+    """Keep what Ctrl-C does: dask_jobqueue, when it is imported, makes it end the process with exit code 0."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)

@@ -180,7 +180,7 @@ def test_a_round_is_started_cancelled_and_retried(opened: Opened) -> None:
     workspace, client = opened
     problem_of(client.post("/api/v1/rounds"), 409)
     with workspace.catalog.begin() as session:
-        for number in range(4):
+        for number in range(6):
             add_annotation(
                 session, add_acquisition(session, add_participant(session, f"p{number}", held_out=number == 0))
             )
@@ -193,8 +193,8 @@ def test_a_round_is_started_cancelled_and_retried(opened: Opened) -> None:
     assert client.get("/api/v1/rounds/1/log").text == ""
     write_log(workspace, "epoch 1\nepoch 2\n")
     assert client.get("/api/v1/rounds/1/log").text == "epoch 1\nepoch 2\n"
-    problem_of(client.get("/api/v1/rounds/1/folds/0"), 404)
-    problem_of(client.get("/api/v1/rounds/1/log?fold=0"), 404)
+    problem_of(client.get("/api/v1/rounds/1/folds/5"), 404)
+    problem_of(client.get("/api/v1/rounds/1/log?fold=5"), 404)
     problem_of(client.get("/api/v1/rounds/1/log?fold=-1"), 422)
     with workspace.catalog.begin() as session:
         training.get_or_add(session, 1, 0).curve = [{"epoch": 1, **dict.fromkeys(CURVE, 0.5)}]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -145,7 +146,9 @@ def test_the_command_slurm_runs_the_scheduler(workspace: OpenedWorkspace, tmp_pa
 def test_slurms_warning_puts_the_job_back_before_the_time_limit(workspace: OpenedWorkspace, tmp_path: Path) -> None:
     """The script that sbatch is given, run by bash, and SIGTERM to where Slurm sends it: the process of the script."""
     options = SlurmJobs(gpus=2, partition="gpu", account="radiology", time_limit="04:00:00", directives=("--qos=long",))
+    before = signal.getsignal(signal.SIGINT)
     text = job_script(workspace, options)
+    assert signal.getsignal(signal.SIGINT) is before  # dask_jobqueue takes Ctrl-C for itself when it is imported
     for line in ("-p gpu", "-A radiology", "-t 04:00:00", "--gres=gpu:2", "--signal=B:TERM@120", "--qos=long"):
         assert f"#SBATCH {line}\n" in text, text
     assert "--resources GPU=2" in text
