@@ -25,7 +25,13 @@ from mrseg_label.catalog.queries import acquisitions
 from mrseg_label.catalog.tables import Acquisition, Annotation
 from mrseg_label.errors import InvalidInput, MrsegError, StoredFileError
 from mrseg_label.imaging import write_nifti
-from mrseg_label.rounds.filling import FILLED_KEY, TRAINED_STRUCTURES_KEY, FilledMask, fill_not_annotated
+from mrseg_label.rounds.filling import (
+    FILLED_KEY,
+    TRAINED_STRUCTURES_KEY,
+    FilledMask,
+    fill_not_annotated,
+    structures_known,
+)
 from mrseg_label.rounds.filling_choice import FillingPlan, choose_drafts, filling_models
 from mrseg_label.rounds.possible_places import Box, Occurrence, body_box, occupancies, possible_place
 from mrseg_label.segments.files import read_label_map
@@ -139,13 +145,20 @@ def make_training_labels(
     """
     known = filling_models(workspace, session) if plan is None else None
     cases: list[_Case] = []
+    searched: dict[str, set[str]] = {}
     for done, annotation in enumerate(annotations):
         progress(done, len(annotations))
         if known is not None:
             plan = FillingPlan({annotation.id: choose_drafts(workspace, session, annotation, known)})
         assert plan is not None
+        drafts = plan.of(session, annotation)
+        searched[annotation.id] = {
+            name
+            for name, draft in (drafts or {}).items()
+            if name in structures_known(workspace, session, draft.model_version)
+        }
         try:
-            mask = fill_not_annotated(workspace, session, annotation, folder, plan.of(session, annotation))
+            mask = fill_not_annotated(workspace, session, annotation, folder, drafts)
         except (InvalidInput, StoredFileError) as error:
             if left_out is None:
                 raise
@@ -155,7 +168,22 @@ def make_training_labels(
     found = {name for case in cases for name in case.present}
     places = _Places(workspace, session, cases)
     maps = tuple(places.ignore_hidden(case, found, folder) for case in cases)
+    if not any(one.background_known for one in maps if one.usable):
+        maps = tuple(_trusting_drafts(one, searched[one.annotation.id]) for one in maps)
     return TrainingLabels(maps, tuple(name for name in workspace.scheme.names if name in found))
+
+
+def _trusting_drafts(label_map: TrainingLabelMap, searched: set[str]) -> TrainingLabelMap:
+    """Take as absent what a draft by a model that knows it does not have: the last resort where no case shows background.
+
+    Without any background a network cannot be trained; with the first few cases of a project that would be every round.
+    """
+    hidden = tuple(name for name in label_map.hidden if name not in searched)
+    absent = tuple(name for name in label_map.hidden if name in searched)
+    if not hidden:  # their places were not marked, as the whole background was ignored
+        absent += label_map.placed
+    placed = label_map.placed if hidden else ()
+    return replace(label_map, hidden=hidden, placed=placed, unexpected=(*label_map.unexpected, *absent))
 
 
 @dataclass(frozen=True)
