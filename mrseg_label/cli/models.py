@@ -257,9 +257,8 @@ def _record_fields(record: Mapping[str, Any]) -> list[tuple[str, object]]:
     """How a version was trained, one line each; nothing for versions without a record."""
     if not record.get("programs"):
         return []
-    machine, programs, seconds = record.get("machine") or {}, record["programs"], record.get("seconds") or {}
+    programs, seconds = record["programs"], record.get("seconds") or {}
     settings = record.get("settings") or {}
-    hardware = machine.get("gpu") or f"{machine.get('processor')}, {machine.get('cores')} cores"
     first = (record.get("first_weights") or {}).get("source")
     return [
         ("first weights", first),
@@ -268,7 +267,7 @@ def _record_fields(record: Mapping[str, Any]) -> list[tuple[str, object]]:
             f"{settings.get('epochs')} epochs of {settings.get('iterations_per_epoch')} iterations, profile {record.get('profile')}",
         ),
         ("seed", record.get("seed")),
-        ("hardware", f"{hardware}, {machine.get('memory_gb')} GB"),
+        ("hardware", "; ".join(_hardware(machine) for machine in record.get("machines") or ())),
         (
             "programs",
             ", ".join(f"{name} {programs[name]}" for name in ("mrseg-label", "nnunetv2", "torch") if name in programs),
@@ -276,6 +275,12 @@ def _record_fields(record: Mapping[str, Any]) -> list[tuple[str, object]]:
         ("code", programs.get("code_sha256")),
         ("seconds", ", ".join(f"{stage} {value}" for stage, value in seconds.items())),
     ]
+
+
+def _hardware(machine: Mapping[str, Any]) -> str:
+    """The GPU of a machine, or its processor, with the memory."""
+    processor = machine.get("gpu") or f"{machine.get('processor')}, {machine.get('cores')} cores"
+    return f"{processor}, {machine.get('memory_gb')} GB"
 
 
 def _difference(first: float | None, second: float | None) -> float | None:

@@ -172,8 +172,18 @@ def merge_reports(preparation: TrainingReport, folds: Sequence[TrainingReport]) 
         seconds=seconds,
         cpu_seconds=cpu_seconds,
         left_out=preparation.left_out,
+        machines=tuple(_distinct(machine for report in folds for machine in report.machines)),
         damaged=preparation.damaged + tuple(text for report in folds for text in report.damaged),
         compiled=all(report.compiled for report in folds),
         warnings=tuple(dict.fromkeys(text for report in (preparation, *folds) for text in report.warnings)),
         not_validated={case: reason for report in folds for case, reason in report.not_validated.items()},
     )
+
+
+def _distinct(machines: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each machine once, in the order of the folds."""
+    found: list[dict[str, Any]] = []
+    for machine in machines:
+        if machine not in found:
+            found.append(machine)
+    return found

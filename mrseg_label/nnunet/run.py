@@ -208,7 +208,7 @@ class TrainingReport:
     damaged : checkpoints and weights that could not be read, with what was done instead.
     not_validated : reasons by case id, for validation cases that could not be predicted.
     seconds, cpu_seconds : wall-clock and CPU time of each stage.
-    versions, machine : see :mod:`mrseg_label.nnunet.machine`.
+    versions, machines : see :mod:`mrseg_label.nnunet.machine`; folds may be trained on several machines.
     settings : the values of the training profile, with the changes of this run.
     """
 
@@ -226,7 +226,7 @@ class TrainingReport:
     left_out: dict[str, str] = field(default_factory=dict)
     damaged: tuple[str, ...] = ()
     not_validated: dict[str, str] = field(default_factory=dict)
-    machine: dict[str, Any] = field(default_factory=dict)
+    machines: tuple[dict[str, Any], ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
     compiled: bool = False
@@ -266,5 +266,6 @@ class TrainingReport:
             "configuration_folder": Path(values["configuration_folder"]),
             "damaged": tuple(values["damaged"]),
             "warnings": tuple(values["warnings"]),
+            "machines": tuple(values["machines"]),
         }
         return cls(**values)

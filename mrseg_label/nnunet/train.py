@@ -91,7 +91,7 @@ def run_training(run: TrainingRun) -> TrainingReport:
         seconds=clock.seconds,
         cpu_seconds=clock.cpu_seconds,
         versions=describe_programs(),
-        machine=describe_machine(device),
+        machines=(describe_machine(device),),
         settings=asdict(profile),
         left_out=prepared.left_out,
         damaged=tuple(text for fold in folds for text in fold.damaged),

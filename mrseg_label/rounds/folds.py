@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,8 +28,6 @@ from mrseg_label.registry.layout import tree_digest
 from mrseg_label.rounds.cross_validation import CrossValidation, score_fold
 from mrseg_label.rounds.recording import TrainingRecorder, fold_progress
 from mrseg_label.rounds.training import describe_fold
-
-PROGRESS_SECONDS = 2.0
 
 
 def hand_over(context: JobContext, row: Round, folds: Sequence[int], preparation: TrainingReport) -> None:
@@ -85,8 +82,6 @@ class _FoldJob:
     def __init__(self, context: JobContext, number: int, fold: int) -> None:
         self.context, self.number, self.fold = context, number, fold
         self.workspace, self.catalog = context.workspace, context.catalog
-        self.started = time.monotonic()
-        self._reported: tuple[str, float] = ("", 0.0)
 
     def run(self) -> None:
         row = self._begin()
@@ -139,12 +134,8 @@ class _FoldJob:
 
     def _report(self, progress: TrainingProgress, recorder: TrainingRecorder) -> None:
         self.context.check()
-        recorder.record(progress)
-        moment = time.monotonic()
-        stage, reported_at = self._reported
-        if progress.stage == stage and moment - reported_at < PROGRESS_SECONDS:
+        if not recorder.record(progress):
             return
-        self._reported = progress.stage, moment
         self.context.progress(**fold_progress(progress))  # raises if the job was cancelled or is no longer held
         with self.catalog.begin() as session:
             row = rows.get(session, self.number, lock=True)

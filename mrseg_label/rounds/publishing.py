@@ -73,11 +73,11 @@ def publish(
         whose = origins(session, {evaluation.annotation_id for evaluation in (*new.cases, *current.cases)})
         row = rows.get(session, row.number) or row  # with what was added to its result since
     decision, comparison = decide_promotion(new, current, whose, workspace.scheme, settings, left_out)
-    promoted, reason = decision.promoted, decision.reason
     if row.include_held_out:
-        promoted, reason = False, _SEEN.format(version=new.model_version)
-    if row.pretrain:
-        promoted, reason = False, _PRETRAINED
+        decision = Decision(False, True, _SEEN.format(version=new.model_version))
+    elif row.pretrain:
+        decision = Decision(False, True, _PRETRAINED)
+    promoted, reason = decision.promoted, decision.reason
     theirs, ours = comparison.scores
     gate = as_document(comparison, decision, settings.promotion_margin)
     card = write_card(workspace, row, report, model_folder)

@@ -45,6 +45,7 @@ class TrainingRecorder:
         self._catalog, self._number, self._folder, self._fold = catalog, number, folder, fold
         self._due = {"progress": 0.0, "log": 0.0, "curve": 0.0}
         self._running: int | None = None
+        self._stage = ""
 
     def __enter__(self) -> Self:
         return self
@@ -57,15 +58,23 @@ class TrainingRecorder:
             with suppress(MrsegError):  # the database does not answer, and what happened before matters more
                 self._finish()
 
-    def record(self, progress: TrainingProgress) -> None:
-        """Store what is new, if the last time is long enough ago. Call it as often as convenient."""
+    def record(self, progress: TrainingProgress) -> bool:
+        """Store what is new, if the last time is long enough ago. Call it as often as convenient.
+
+        Returns
+        -------
+        Whether it was long enough ago, or another stage or fold has begun: what else is stored of it may be stored now.
+        """
         next_fold = progress.stage == "training" and progress.fold != self._running
-        if self._is_due("progress", PROGRESS_SECONDS) or next_fold:
+        due = self._is_due("progress", PROGRESS_SECONDS) or next_fold or progress.stage != self._stage
+        self._stage = progress.stage
+        if due:
             with_curve = self._is_due("curve", CURVE_SECONDS)
             with self._catalog.begin() as session:
                 self._store(session, progress, with_curve=with_curve)
         if self._is_due("log", LOG_SECONDS):
             self._store_log(whole=False)
+        return due
 
     def _finish(self) -> None:
         with self._catalog.begin() as session:

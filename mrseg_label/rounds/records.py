@@ -32,7 +32,7 @@ def training_record(row: Round, report: TrainingReport, seconds: float) -> dict[
         "settings": report.settings,
         "seed": report.seed,
         "programs": report.versions,
-        "machine": report.machine,
+        "machines": list(report.machines),
         "seconds": report.seconds | {"round": round(seconds, 1)},
         "cpu_seconds": report.cpu_seconds,
         FIRST_WEIGHTS_KEY: row.result.get(FIRST_WEIGHTS_KEY),

@@ -52,7 +52,6 @@ from mrseg_label.rounds.snapshot import take_snapshot, training_cases
 from mrseg_label.rounds.training import prepare_training
 
 log = logging.getLogger("mrseg_label.rounds")
-PROGRESS_SECONDS = 2.0  # shortest time between two reports of the same training stage
 _STATES = {
     "planning": RoundState.PLANNING,
     "preprocessing": RoundState.PREPROCESSING,
@@ -112,8 +111,6 @@ class _RoundJob:
         self.scratch = self.workspace.root / "tmp" / f"round-{number}"
         self.model_folder = self.scratch / "model"
         self.started = time.monotonic()
-        self._reported_at = 0.0
-        self._reported_stage = ""
         self._drafts: list[pretraining.Draft] = []
 
     def run(self) -> None:
@@ -236,16 +233,13 @@ class _RoundJob:
 
     def _report_training(self, progress: TrainingProgress, recorder: TrainingRecorder) -> None:
         self.context.check()
-        recorder.record(progress)
-        moment = time.monotonic()
-        if progress.stage == self._reported_stage and moment - self._reported_at < PROGRESS_SECONDS:
+        if not recorder.record(progress):
             return
-        self._reported_at, self._reported_stage = moment, progress.stage
         values = {
             **fold_progress(progress),
             "fold": progress.fold,
             "folds": len(progress.folds) or None,
-            "seconds": round(moment - self.started, 1),
+            "seconds": round(time.monotonic() - self.started, 1),
         }
         if progress.stage == "preprocessing":
             values["cases"] = progress.total_iterations

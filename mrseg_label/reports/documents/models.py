@@ -35,7 +35,7 @@ class ModelOut(BaseModel):
         description="in its lineage: of its weights, and of those that its training started from"
     )
     record: JsonObject = Field(
-        description="how it was trained: `profile`, `settings`, `seed`, `programs`, `machine`, `seconds` by stage, and "
+        description="how it was trained: `profile`, `settings`, `seed`, `programs`, `machines`, `seconds` by stage, and "
         "`first_weights` with their `source`; empty for imported versions and those of earlier releases"
     )
 

@@ -40,7 +40,7 @@ def test_without_a_compiler_the_network_trains_as_it_is_and_the_report_says_why(
     (warning,) = report.warnings
     assert not report.compiled and warning.startswith("torch did not compile the network")
     assert "the network is not compiled" in (run.folder / "training.log").read_text()
-    assert (report.machine["device"], report.seed) == ("cpu", 0)
+    assert (report.machines[0]["device"], report.seed) == ("cpu", 0)
 
 
 @pytest.mark.soak

@@ -122,7 +122,8 @@ def assert_recorded(model: ModelVersion, folder: Path) -> None:
     record, card = model.record, model.card
     assert (record["profile"], record["seed"], record["settings"]["epochs"]) == ("smoke", 1, 2)
     assert record["programs"].keys() >= {"mrseg-label", "nnunetv2", "torch", "python", "code_sha256"}
-    assert record["machine"]["device"] == "cpu" and record["machine"]["cores"] >= 1 and record["machine"]["processor"]
+    [machine] = record["machines"]
+    assert machine["device"] == "cpu" and machine["cores"] >= 1 and machine["processor"]
     assert record["seconds"]["training"] > 0 and record["seconds"]["round"] >= record["seconds"]["training"]
     assert card["snapshot"] == model.dataset_digest
     assert (card["training"]["participants"], card["training"]["examinations"], card["training"]["readers"]) == (

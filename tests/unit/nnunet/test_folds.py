@@ -65,6 +65,7 @@ def test_reports_of_folds_become_one(tmp_path: Path) -> None:
             cpu_seconds=seconds,
             left_out={} if fold is not None else {"thin": "too thin"},
             damaged=() if fold is None else (f"fold {fold}",),
+            machines=({"gpu": f"card {fold}"}, {"gpu": "shared"}),
         )
 
     stored = [TrainingReport.from_json(report(fold, {"training": 2.5}).to_json()) for fold in (0, 1)]
@@ -72,4 +73,5 @@ def test_reports_of_folds_become_one(tmp_path: Path) -> None:
     assert merged.seconds == {"planning": 1.0, "training": 5.0}
     assert (merged.cases_reused, merged.cases_made, merged.plans_reused_from) == (3, 2, "Dataset501_round1")
     assert merged.resumed_at_epoch == {0: 0, 1: 0} and merged.final_loss == {0: 0.5, 1: 0.5}
+    assert [machine["gpu"] for machine in merged.machines] == ["card 0", "shared", "card 1"]
     assert merged.left_out == {"thin": "too thin"} and merged.damaged == ("fold 0", "fold 1")
