@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -169,21 +169,8 @@ def make_training_labels(
     places = _Places(workspace, session, cases)
     maps = tuple(places.ignore_hidden(case, found, folder) for case in cases)
     if not any(one.background_known for one in maps if one.usable):
-        maps = tuple(_trusting_drafts(one, searched[one.annotation.id]) for one in maps)
+        maps = tuple(places.ignore_hidden(case, found, folder, searched[case.annotation.id]) for case in cases)
     return TrainingLabels(maps, tuple(name for name in workspace.scheme.names if name in found))
-
-
-def _trusting_drafts(label_map: TrainingLabelMap, searched: set[str]) -> TrainingLabelMap:
-    """Take as absent what a draft by a model that knows it does not have: the last resort where no case shows background.
-
-    Without any background a network cannot be trained; with the first few cases of a project that would be every round.
-    """
-    hidden = tuple(name for name in label_map.hidden if name not in searched)
-    absent = tuple(name for name in label_map.hidden if name in searched)
-    if not hidden:  # their places were not marked, as the whole background was ignored
-        absent += label_map.placed
-    placed = label_map.placed if hidden else ()
-    return replace(label_map, hidden=hidden, placed=placed, unexpected=(*label_map.unexpected, *absent))
 
 
 @dataclass(frozen=True)
@@ -218,17 +205,31 @@ class _Places:
             for name in case.present:
                 self._occurrence(case, name).present.add(person)
 
-    def ignore_hidden(self, case: _Case, found: Iterable[str], folder: Path) -> TrainingLabelMap:
-        """Mark with ``ignore`` where structures that were not found may be, and describe the label map."""
+    def ignore_hidden(
+        self, case: _Case, found: Iterable[str], folder: Path, searched: Collection[str] | None = None
+    ) -> TrainingLabelMap:
+        """Mark with ``ignore`` where structures that were not found may be, and describe the label map.
+
+        Parameters
+        ----------
+        searched : the structures that a model which knows them has not found either. Given as a last
+            resort, where no case shows any background and no network could be trained, as with the first cases of a
+            project: one other case of the station then tells their possible place, and one that no case of the station has
+            counts as absent.
+        """
         hidden, placed, unexpected = [], [], []
         for name in case.mask.not_found:
             if name not in found:
                 continue
             occurrence = self._occurrence(case, name)
-            if case.acquisition.station and occurrence.is_unexpected:
+            station, in_draft = case.acquisition.station, searched is not None and name in searched
+            located = occurrence.is_placed or (in_draft and bool(occurrence.present))
+            if station and occurrence.is_unexpected:
                 unexpected.append(name)
-            elif case.acquisition.station and occurrence.is_placed and self._body(case) is not None:
+            elif station and located and self._body(case) is not None:
                 placed.append(name)
+            elif in_draft:
+                unexpected.append(name)
             else:
                 hidden.append(name)
         mask = case.mask

@@ -257,6 +257,29 @@ def test_the_model_of_a_round_knows_the_structures_in_its_training_data(
     assert known.good.get("cyst", ()) == (("r1",) if filled else ())
 
 
+def test_the_first_cases_train_although_none_shows_its_whole_background(opened: Opened, tmp_path: Path) -> None:
+    """In every case another case's structure was not annotated, and no draft has it."""
+    one = store_case(opened, "p1", not_annotated=("aorta",))
+    two = store_case(opened, "p2", drawn="aorta", not_annotated=("cyst",))
+    three = store_case(opened, "p3", drawn="cyst", drafted=False, not_annotated=("aorta",))
+    labels = completed(opened, [one, two, three], tmp_path)
+    # A model that knows the aorta found none in the first case; its place is that in the one case of the station with one.
+    assert [label.placed for label in labels.maps] == [("aorta",), (), ()]
+    assert [label.hidden for label in labels.maps] == [(), ("cyst",), ("aorta",)]
+    assert "taken_as_absent" not in labels.record()
+    labels.require_background()
+    ignore = len(opened.scheme) + 1
+    assert ignore in np.unique(np.asarray(nibabel.load(labels.maps[0].mask.path).dataobj))
+    with opened.catalog.begin() as session:
+        case = session.get(Acquisition, two)
+        assert case is not None
+        case.station = "pelvis"
+    # No case of the station has an aorta now, and a model that knows it found none.
+    labels = completed(opened, [one, two, three], tmp_path)
+    assert labels.record()["taken_as_absent"] == {one: ["aorta"]}
+    assert [label.hidden for label in labels.maps] == [(), ("cyst",), ("aorta",)]
+
+
 def test_a_round_fails_with_a_reason_if_the_background_is_unknown_in_every_case(opened: Opened, tmp_path: Path) -> None:
     store_case(opened, "p1", drafted=False, not_annotated=("spleen",))
     store_case(opened, "p2", drafted=False, drawn="spleen", not_annotated=("liver",))
