@@ -72,9 +72,9 @@ def test_world_coordinates_stay(
     array = np.random.default_rng(seed).integers(-1000, 1000, (5, 6, 7)).astype(np.int16)
     source = tmp_path / f"image{suffix}"
     write(source, array, affine)
-    report = import_paths(workspace, [source], ImportOptions(participant=f"P {seed} {affine.sum()!r} {suffix}"))
+    report = import_paths(workspace, [source], ImportOptions(participant=f"P {seed}"))
     if report.unchanged:
-        return  # the very example again
+        return  # the very voxels again, on the same grid
     assert not report.refused
     (entry,) = report.accepted
     stored = workspace.path(entry.stored)
