@@ -19,10 +19,10 @@ from mrseg_label.catalog.tables import Job, ModelVersion
 from mrseg_label.catalog.types import FoldState, JobState, RoundState
 from mrseg_label.rounds import service
 from mrseg_label.workspace import Workspace
-from tests.integration.rounds.test_round_job import NAMES, annotate
 from tests.support.nnunet_cases import SCHEME
 from tests.support.postgresql import new_database, program, temporary_server
 from tests.support.process_trees import any_running, descendants_of, wait_until
+from tests.support.round_cases import NAMES, annotate
 from tests.support.two_machines import Machine, on, reason_not_possible, two_machines
 
 SETTINGS = """\

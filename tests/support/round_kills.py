@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
+from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import jobs as job_rows
 from mrseg_label.catalog.queries import rounds, training
 from mrseg_label.catalog.types import ENDED_ROUNDS, JobState
@@ -20,10 +20,8 @@ from mrseg_label.jobs import queue
 from mrseg_label.nnunet.run import TrainingProgress
 from mrseg_label.rounds import service
 from mrseg_label.worker.supervise import start_worker
-from mrseg_label.workspace import Workspace
-from tests.integration.rounds.test_round_job import NAMES, SETTINGS, annotate
-from tests.support.nnunet_cases import SCHEME
 from tests.support.process_trees import children_of
+from tests.support.round_cases import NAMES, annotate, round_workspace
 
 _OF_TRAINING = ("planning", "preprocessing", "training", "exporting", "validating")
 SECONDS = 400.0  # for a round with all its kills, on a machine that does other work
@@ -49,15 +47,12 @@ class Kill:
 @contextmanager
 def small_study(folder: Path, participants: int) -> Iterator[OpenedWorkspace]:
     """A workspace with so many annotated participants and one more who is held out."""
-    (folder / "labels.tsv").write_text(SCHEME.text)
-    Workspace.init(folder / "ws", folder / "labels.tsv", SETTINGS.format(folder / "no-weights"))
-    workspace = open_workspace(folder / "ws")
-    for seed in range(1, participants + 1):
-        # One structure of the first case was not annotated.
-        annotate(workspace, folder, seed, NAMES[:2] if seed == 1 else NAMES, held_out=False)
-    annotate(workspace, folder, participants + 1, NAMES, held_out=True)
-    yield workspace
-    workspace.close()
+    with round_workspace(folder) as workspace:
+        for seed in range(1, participants + 1):
+            # One structure of the first case was not annotated.
+            annotate(workspace, folder, seed, NAMES[:2] if seed == 1 else NAMES, held_out=False)
+        annotate(workspace, folder, participants + 1, NAMES, held_out=True)
+        yield workspace
 
 
 def start_final(workspace: OpenedWorkspace, folds: int) -> int:

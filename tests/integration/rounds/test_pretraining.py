@@ -29,18 +29,15 @@ from mrseg_label.intake.service import register_upload
 from mrseg_label.rounds import service
 from mrseg_label.rounds.pretraining import too_small
 from mrseg_label.workspace import Workspace
-from tests.integration.rounds.test_round_job import NAMES, SETTINGS, annotate, run_round
-from tests.support.nnunet_cases import SCHEME, image_and_labels
+from tests.support.nnunet_cases import image_and_labels
+from tests.support.round_cases import NAMES, annotate, round_workspace, run_round
 from tests.support.stored_cases import store_case
 
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[OpenedWorkspace]:
-    (tmp_path / "labels.tsv").write_text(SCHEME.text)
-    Workspace.init(tmp_path / "ws", tmp_path / "labels.tsv", SETTINGS.format(tmp_path / "no-weights"))
-    workspace = open_workspace(tmp_path / "ws")
-    yield workspace
-    workspace.catalog.close()
+    with round_workspace(tmp_path) as workspace:
+        yield workspace
 
 
 def upload_with_draft(opened: OpenedWorkspace, folder: Path, seed: int, kept: Sequence[int] = (1, 2, 3)) -> str:

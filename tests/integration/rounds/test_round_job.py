@@ -6,68 +6,36 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from mrseg_label.annotation.service import submit
-from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
+from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import models, presegmentations
 from mrseg_label.catalog.queries import rounds as rows
 from mrseg_label.catalog.queries import training as training_rows
-from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Acquisition, Annotation, Evaluation, Examination, ModelVersion, Presegmentation
 from mrseg_label.catalog.types import RoundState
 from mrseg_label.cli import app
 from mrseg_label.errors import InvalidInput, Unavailable
-from mrseg_label.imaging import write_nifti
-from mrseg_label.intake.service import register_upload
 from mrseg_label.jobs import JobContext, claim, queue
 from mrseg_label.presegmentation import presegment as presegment_job
 from mrseg_label.presegmentation.service import presegmentation_for
 from mrseg_label.registry import service as registry
 from mrseg_label.reports.documents.round_values import RoundProgress, RoundResult
-from mrseg_label.reports.documents.rounds import RoundDetail
 from mrseg_label.reports.rounds import read_fold, read_round
 from mrseg_label.rounds import run, service
 from mrseg_label.rounds.service import log_path
-from mrseg_label.workspace import Workspace
-from tests.support.nnunet_cases import SCHEME, image_and_labels
-
-NAMES = list(SCHEME.names)
-# There are no weights for pre-segmentations, so structures that were not annotated cannot be filled.
-SETTINGS = 'AUTH = "off"\nTRAINING_PROFILE = "smoke"\nDEVICE = "cpu"\nTOTALSEG_WEIGHTS_PATH = "{}"\n'
+from tests.support.round_cases import NAMES, annotate, round_workspace, run_round
 
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Iterator[OpenedWorkspace]:
-    (tmp_path / "labels.tsv").write_text(SCHEME.text)
-    Workspace.init(tmp_path / "ws", tmp_path / "labels.tsv", SETTINGS.format(tmp_path / "no-weights"))
-    workspace = open_workspace(tmp_path / "ws")
-    yield workspace
-    workspace.catalog.close()
+    with round_workspace(tmp_path) as workspace:
+        yield workspace
 
 
 THIN = {"shape": (30, 24, 3), "spacing": (5.0, 6.0, 1.8)}  # of which nothing is left at 12 mm
-
-
-def annotate(
-    opened: OpenedWorkspace, folder: Path, seed: int, names: list[str], held_out: bool, **grid: tuple[Any, Any, Any]
-) -> str:
-    """Upload an image, submit its mask with these structures, and return the id of the acquisition."""
-    image, labels, geometry = image_and_labels(seed, **grid)
-    write_nifti(folder / f"image{seed}.nii.gz", image, geometry)
-    mask = folder / "mask.nii.gz"
-    write_nifti(mask, np.where(labels <= len(names), labels, 0).astype(np.uint8), geometry)
-    examination = register_upload(opened, Reader("ada"), folder / f"image{seed}.nii.gz", alias=f"image {seed}")
-    sent = submit(opened, Reader("ada"), examination_id=examination, upload=mask, file_name=mask.name, label_info=[{"name": name} for name in names])  # fmt: skip
-    with opened.catalog.begin() as session:
-        case = session.get(Acquisition, sent.acquisition_id)
-        assert case is not None
-        case.participant.held_out = held_out
-    return sent.acquisition_id
 
 
 def test_a_round_respects_structures_that_were_not_annotated(opened: OpenedWorkspace, tmp_path: Path) -> None:
@@ -139,18 +107,6 @@ def assert_recorded(model: ModelVersion, folder: Path) -> None:
     text = (folder / "DATA_SET_CARD.md").read_text()
     assert "| liver | drawn: 1, not annotated: 1 |" in text
     assert "ada" not in text and "upload" not in text
-
-
-def run_round(workspace: OpenedWorkspace, *, pretrain: bool = False) -> RoundDetail:
-    number = service.start(workspace, pretrain=pretrain)
-    held = claim(workspace.catalog, [queue.ROUNDS])
-    assert held is not None
-    try:
-        run.run(JobContext(workspace, held, {}))
-    except InvalidInput:
-        with workspace.catalog.begin() as session:
-            held.fail(workspace.catalog, session, "failed", retry=False)
-    return read_round(workspace.catalog, number)
 
 
 def cut_off(file: Path) -> None:
