@@ -17,6 +17,7 @@ from mrseg_label.imaging.geometry import Geometry
 from mrseg_label.imaging.volume import write_nifti
 from mrseg_label.jobs import JobContext
 from mrseg_label.presegmentation.loaded_models import LoadedModels
+from mrseg_label.presegmentation.mixture import DraftMask, Segmented, mix
 from mrseg_label.workspace import Workspace
 
 _STATE_KEY = "loaded_models"
@@ -77,7 +78,7 @@ def store(session: Session, made: Presegmentation) -> None:
         session.add(made)
         return
     damaged.examination_id, damaged.path, damaged.digest = made.examination_id, made.path, made.digest
-    damaged.source, damaged.seconds = made.source, made.seconds
+    damaged.source, damaged.seconds, damaged.details = made.source, made.seconds, made.details
 
 
 def make_presegmentation(
@@ -98,20 +99,42 @@ def make_presegmentation(
     The row, not yet added to a session.
     """
     started = time.monotonic()
-    label_map, source = loaded_models.draft(model, examination)
+    # Each step is a module of its own: segment by each source, mix, clean up, write.
+    draft = mix(segment_by_each_source(loaded_models, model, examination))
     check()
+    return write_draft(workspace, model, examination, draft, started)
+
+
+def segment_by_each_source(
+    loaded_models: LoadedModels, model: ModelVersion, examination: Examination
+) -> list[Segmented]:
+    """Segment the image of an examination by every source of its draft, that of the model version itself first."""
+    label_map, source = loaded_models.draft(model, examination)
+    return [Segmented(label_map, source, model.version)]
+
+
+def write_draft(
+    workspace: Workspace, model: ModelVersion, examination: Examination, draft: DraftMask, started: float
+) -> Presegmentation:
+    """Store the mask of a draft whose making began at ``started`` (:func:`time.monotonic`).
+
+    Returns
+    -------
+    The row, not yet added to a session.
+    """
     presegmentation_id = new_id("ps")
     path = f"presegmentations/{examination.acquisition_id}/{presegmentation_id}.nii.gz"
     with workspace.scratch("presegmentation-") as folder:
-        write_nifti(folder / "label_map.nii.gz", label_map, Geometry.from_json(examination.geometry))
+        write_nifti(folder / "label_map.nii.gz", draft.label_map, Geometry.from_json(examination.geometry))
         digest = workspace.put_file(path, folder / "label_map.nii.gz")
     return Presegmentation(
         id=presegmentation_id,
         acquisition_id=examination.acquisition_id,
         examination_id=examination.id,
         model_version=model.version,
-        source=source,
+        source=draft.source,
         path=path,
         digest=digest,
         seconds=time.monotonic() - started,
+        details=dict(draft.details),
     )

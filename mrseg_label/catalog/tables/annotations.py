@@ -26,6 +26,8 @@ class Presegmentation(Base):
     path: Mapped[str] = mapped_column(String(1024), unique=True)
     digest: Mapped[str] = mapped_column(String(64))
     seconds: Mapped[float] = mapped_column(Float, default=0.0)
+    # What else is known of the mask, typed in mrseg_label.catalog.draft_details; empty of drafts of earlier versions.
+    details: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
     created_at: Mapped[datetime] = mapped_column(default=now)
     __table_args__ = (
         UniqueConstraint("examination_id", "model_version"),
