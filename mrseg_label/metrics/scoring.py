@@ -60,6 +60,10 @@ def agreement(first: LabelMap, second: LabelMap, structures: int) -> NDArray[np.
 
     NaN where neither has MIN_REFERENCE_VOXELS voxels of the structure, so that a few stray voxels are no disagreement.
     """
-    histogram = joint_histogram(first, second, structures)
+    return agreement_of_histogram(joint_histogram(first, second, structures))
+
+
+def agreement_of_histogram(histogram: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Compute :func:`agreement` from a joint histogram."""
     larger = np.maximum(histogram.sum(axis=0), histogram.sum(axis=1))[1:]
     return np.where(larger >= MIN_REFERENCE_VOXELS, dice_from_histogram(histogram), np.nan)

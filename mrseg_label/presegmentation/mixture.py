@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,11 +20,13 @@ class Segmented:
     label_map : (X, Y, Z) uint8 in the label ids of the scheme, on exactly the image's grid.
     source : the way in which it was made.
     model_version : the version of the catalogue that it belongs to; ``bootstrap`` for every preparation of TotalSegmentator.
+    softmax : mean uncertainty of the network over the voxels of each label id, from 0 to 1; None where it is not known.
     """
 
     label_map: NDArray[np.uint8]
     source: str
     model_version: str
+    softmax: Mapping[int, float] | None = None
 
 
 @dataclass(frozen=True)

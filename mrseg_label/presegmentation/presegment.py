@@ -18,6 +18,7 @@ from mrseg_label.imaging.volume import write_nifti
 from mrseg_label.jobs import JobContext
 from mrseg_label.presegmentation.loaded_models import LoadedModels
 from mrseg_label.presegmentation.mixture import DraftMask, Segmented, mix
+from mrseg_label.presegmentation.uncertainty import assess_draft
 from mrseg_label.workspace import Workspace
 
 _STATE_KEY = "loaded_models"
@@ -56,6 +57,7 @@ def run(context: JobContext) -> None:
         examination = acquisitions.primary_of(session, acquisition_id)
         outdated = models.current(session).version != version
         present = presegmentations.by_model(session, acquisition_id, version)
+        earlier = presegmentations.newest_by_another(session, acquisition_id, version)
     if model is None:
         raise InvalidInput(f"model version {version} is not in the catalogue")
     if examination is None:
@@ -63,7 +65,7 @@ def run(context: JobContext) -> None:
     if outdated or (present is not None and is_whole(context.workspace, present)):
         return
     presegmentation = make_presegmentation(
-        context.workspace, loaded_models_of(context), model, examination, context.check
+        context.workspace, loaded_models_of(context), model, examination, context.check, earlier
     )
     with context.publish(
         {"presegmentation": present.id if present else presegmentation.id, "source": presegmentation.source}
@@ -87,12 +89,14 @@ def make_presegmentation(
     model: ModelVersion,
     examination: Examination,
     check: Callable[[], None],
+    earlier: Presegmentation | None = None,
 ) -> Presegmentation:
     """Segment the image of an examination and store the label map.
 
     Parameters
     ----------
     check : called before the label map is stored; may raise to end the work.
+    earlier : the newest draft of the acquisition by another model version; how far they disagree is stored.
 
     Returns
     -------
@@ -100,7 +104,9 @@ def make_presegmentation(
     """
     started = time.monotonic()
     # Each step is a module of its own: segment by each source, mix, clean up, write.
-    draft = mix(segment_by_each_source(loaded_models, model, examination))
+    segmented = segment_by_each_source(loaded_models, model, examination)
+    draft = mix(segmented)
+    assess_draft(draft, segmented, workspace, earlier)
     check()
     return write_draft(workspace, model, examination, draft, started)
 

@@ -27,6 +27,14 @@ def by_model(session: Session, acquisition_id: str, model_version: str) -> Prese
     return session.scalars(query.order_by(Presegmentation.created_at.desc()).limit(1)).one_or_none()
 
 
+def newest_by_another(session: Session, acquisition_id: str, model_version: str) -> Presegmentation | None:
+    """The newest pre-segmentation of the acquisition by another model version than this one."""
+    query = select(Presegmentation).where(
+        Presegmentation.acquisition_id == acquisition_id, Presegmentation.model_version != model_version
+    )
+    return session.scalars(query.order_by(Presegmentation.created_at.desc()).limit(1)).one_or_none()
+
+
 def best(session: Session, acquisition_id: str) -> Presegmentation | None:
     """The current model's pre-segmentation if it made one, else the newest."""
     query = (
