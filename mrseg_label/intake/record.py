@@ -170,7 +170,7 @@ def log_import(session: Session, actor: str, examination_ids: Sequence[str]) -> 
     audit.record(session, actor, "import", "examinations", ids=list(examination_ids))
     queue.enqueue(session, queue.PRESEGMENT_PENDING, {}, key=queue.PRESEGMENT_PENDING)
     if examinations.lack_fingerprint(session):
-        queue.enqueue(session, queue.COMPARE_SCANS, {}, key=queue.COMPARE_SCANS, priority=-1)
+        queue.enqueue(session, queue.COMPARE_SCANS, {}, key=queue.COMPARE_SCANS, priority=queue.BACKGROUND_PRIORITY)
 
 
 def complete_participants(

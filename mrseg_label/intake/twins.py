@@ -127,7 +127,7 @@ def run(context: JobContext) -> None:
     with context.publish() as session:
         session.flush()
         if left:
-            queue.enqueue(session, queue.COMPARE_SCANS, {}, key=queue.COMPARE_SCANS, priority=-1)
+            queue.enqueue(session, queue.COMPARE_SCANS, {}, key=queue.COMPARE_SCANS, priority=queue.BACKGROUND_PRIORITY)
 
 
 def _describe(row: Examination) -> str:

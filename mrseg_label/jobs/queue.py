@@ -19,6 +19,12 @@ ROUNDS = "rounds"
 LIGHT = "light"
 QUEUES = (DRAFTS, ROUNDS, LIGHT)
 
+# Jobs of a higher priority run first; most have 0.
+REQUESTED_PRIORITY = 100  # a draft that a reader waits for
+ASSIGNED_PRIORITY = 50  # a draft of a case that was just assigned
+AHEAD_PRIORITY = -1  # the draft of the case that is assigned next; those of later ones come behind it
+BACKGROUND_PRIORITY = -1_000_000  # after everything else
+
 PRESEGMENT = JobKind.PRESEGMENT
 PRESEGMENT_PENDING = JobKind.PRESEGMENT_PENDING
 RENEW_PRESEGMENTATIONS = JobKind.RENEW_PRESEGMENTATIONS

@@ -1,14 +1,23 @@
-"""Pre-segment cases before they are assigned: the job after an import, a promotion, a round or a submission."""
+"""Pre-segment cases before they are assigned: the job after an import, a promotion, a round or an assignment.
+
+Drafts are made along the order of assignment (:mod:`mrseg_label.catalog.queries.upcoming`), the first case first.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from mrseg_label.catalog.queries import models, participants, presegmentations
+from mrseg_label.catalog.queries import acquisitions, assignments, models, presegmentations
+from mrseg_label.catalog.queries import jobs as job_rows
+from mrseg_label.catalog.queries.upcoming import BALANCED, UNCERTAINTY, Order, first_upcoming
+from mrseg_label.catalog.tables import Job
+from mrseg_label.catalog.types import JobState
 from mrseg_label.config import Settings, load_settings
-from mrseg_label.jobs import JobContext
+from mrseg_label.jobs import JobContext, request_cancel
+from mrseg_label.jobs.queue import AHEAD_PRIORITY, ASSIGNED_PRIORITY
 from mrseg_label.presegmentation.service import enqueue_presegmentation
 
 
@@ -19,18 +28,68 @@ def run(context: JobContext) -> None:
         enqueue_pending_presegmentations(session, settings, context.catalog.now(session))
 
 
-def enqueue_pending_presegmentations(session: Session, settings: Settings, moment: datetime) -> int:
-    """Enqueue pre-segmentations within a transaction until PREPARE_AHEAD cases are ready.
+def enqueue_pending_presegmentations(
+    session: Session, settings: Settings, moment: datetime, count: int | None = None
+) -> int:
+    """Enqueue pre-segmentations of the cases that are assigned next, within a transaction.
+
+    Those that are queued already are put in the present order of assignment. Those of cases that do not come next any
+    more, and that nobody has, are cancelled.
+
+    Parameters
+    ----------
+    count : enqueue only those of the first so many cases; by default of PREPARE_AHEAD cases.
 
     Returns
     -------
     Number of pre-segmentations that were enqueued.
     """
-    # The order of assignment depends on which participants are held out.
-    participants.decide_held_out(session)
     version = models.current(session).version
-    missing = settings.presegmentations_ahead - presegmentations.count_ready(session, version, moment)
-    pending = presegmentations.waiting_without(session, version, moment, missing) if missing > 0 else []
-    for acquisition_id in pending:
-        enqueue_presegmentation(session, acquisition_id, version)
-    return len(pending)
+    ahead = upcoming_ids(session, settings, moment, settings.presegmentations_ahead)
+    places = {acquisition_id: place for place, acquisition_id in enumerate(ahead)}
+    active = job_rows.active_presegmentations(session)
+    _put_in_order(session, active, version, places, moment)
+    being_made = {job.payload["acquisition"] for job in active if job.payload["model_version"] == version}
+    lacking = presegmentations.lacking(session, ahead[:count], version)
+    new = [acquisition_id for acquisition_id in lacking if acquisition_id not in being_made]
+    for acquisition_id in new:
+        enqueue_presegmentation(session, acquisition_id, version, AHEAD_PRIORITY - places[acquisition_id])
+    return len(new)
+
+
+def first_are_ready(session: Session, settings: Settings, moment: datetime, count: int) -> bool:
+    """Whether the first ``count`` cases that are assigned next have a pre-segmentation, or a job that makes one."""
+    version = models.current(session).version
+    lacking = presegmentations.lacking(session, upcoming_ids(session, settings, moment, count), version)
+    keys = [presegmentations.job_key(acquisition_id, version) for acquisition_id in lacking]
+    return {job.key for job in job_rows.active_presegmentations(session)}.issuperset(keys)
+
+
+def upcoming_ids(session: Session, settings: Settings, moment: datetime, count: int) -> list[str]:
+    """Ids of the acquisitions that are assigned next, by the strategies in use."""
+    orders = []
+    for strategy in assignments.strategies_in_use(session) or [BALANCED]:
+        ranking: Sequence[str] = ()
+        if strategy == UNCERTAINTY:  # chooses among these
+            ranking = [acquisition_id for acquisition_id, _, _ in presegmentations.waiting_with_two(session, moment)]
+        orders.append(Order(strategy, settings.round_size, ranking))
+    return [case.acquisition_id for case in first_upcoming(session, moment, orders, count)]
+
+
+def _put_in_order(
+    session: Session, active: Sequence[Job], version: str, places: dict[str, int], moment: datetime
+) -> None:
+    """Change the priority of queued pre-segmentations that no reader waits for, or cancel them."""
+    ahead = [job for job in active if job.state is JobState.QUEUED and job.priority <= AHEAD_PRIORITY]
+    begun = acquisitions.being_annotated(session, [job.payload["acquisition"] for job in ahead], moment)
+    for job in ahead:
+        acquisition_id = job.payload["acquisition"]
+        place = places.get(acquisition_id)
+        if job.payload["model_version"] != version:
+            request_cancel(job)
+        elif acquisition_id in begun:
+            job.priority = ASSIGNED_PRIORITY
+        elif place is None:
+            request_cancel(job)
+        else:
+            job.priority = AHEAD_PRIORITY - place

@@ -17,13 +17,11 @@ from mrseg_label.catalog.types import JobState
 from mrseg_label.errors import NotFound, Unavailable
 from mrseg_label.jobs import enqueue, queue
 
-REQUESTED_PRIORITY = 100  # a reader is waiting for it
-AHEAD_PRIORITY = 0
 POLL_SECONDS = 0.1
 
 
 def enqueue_presegmentation(
-    session: Session, acquisition_id: str, model_version: str, priority: int = AHEAD_PRIORITY
+    session: Session, acquisition_id: str, model_version: str, priority: int = queue.AHEAD_PRIORITY
 ) -> str:
     """Enqueue a pre-segmentation within a transaction and return the id of the job."""
     payload = {"acquisition": acquisition_id, "model_version": model_version}
@@ -64,7 +62,7 @@ def presegmentation_for(
         if put_aside is not None and job_rows.active(session, queue.PRESEGMENT, key) is None:
             job_id = put_aside.id  # what killed a process three times is not begun again because a reader waits for it
         else:
-            job_id = enqueue_presegmentation(session, examination.acquisition_id, version, REQUESTED_PRIORITY)
+            job_id = enqueue_presegmentation(session, examination.acquisition_id, version, queue.REQUESTED_PRIORITY)
     reason = _wait(workspace.catalog, job_id, wait_seconds, stop or threading.Event())
     with workspace.catalog.read() as session:
         presegmentation = presegmentations.best(session, examination.acquisition_id)

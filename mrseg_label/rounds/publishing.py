@@ -141,7 +141,7 @@ def publish(
             ended.result = {**earlier, **result}
             ended.progress = {"stage": "done", "fraction": 1.0}
             ended.finished_at = now()
-        enqueue(session, queue.PRUNE_ROUNDS, {}, key=queue.PRUNE_ROUNDS, priority=-1)
+        enqueue(session, queue.PRUNE_ROUNDS, {}, key=queue.PRUNE_ROUNDS, priority=queue.BACKGROUND_PRIORITY)
         session.flush()
         start_if_due(session, settings)
     log.info("round %d: mean DSC %s, current model %s; %s", row.number, ours.mean_dsc, theirs.mean_dsc, reason)

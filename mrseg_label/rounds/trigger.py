@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
-from mrseg_label.catalog.queries import acquisitions, models, presegmentations
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from mrseg_label.catalog.queries import acquisitions
 from mrseg_label.catalog.queries import rounds as rows
-from mrseg_label.config import load_settings
+from mrseg_label.config import Settings, load_settings
 from mrseg_label.jobs import JobContext
-from mrseg_label.presegmentation.presegment_pending import enqueue_pending_presegmentations
+from mrseg_label.presegmentation.presegment_pending import enqueue_pending_presegmentations, first_are_ready
 from mrseg_label.rounds.service import start_if_due
 
 
 def run(context: JobContext) -> None:
-    """Start a round if it is due; otherwise pre-segment the cases that will be assigned until the next one."""
+    """Start a round if it is due, and pre-segment the cases that will be assigned next."""
     settings = load_settings(context.workspace.root)  # read again: an admin may have changed it
     with context.publish() as session:
-        if start_if_due(session, settings) is not None or rows.active(session) is not None:
-            return  # the model of that round will pre-segment the waiting cases
-        moment = context.catalog.now(session)
+        start_if_due(session, settings)
+        keep_ahead(session, settings, context.catalog.now(session))
+
+
+def keep_ahead(session: Session, settings: Settings, moment: datetime) -> int:
+    """Enqueue pre-segmentations unless the first half of ROUND_SIZE cases have one.
+
+    While a round trains, or is about to start, no more are made than these: its model makes those of the waiting cases
+    anew.
+
+    Returns
+    -------
+    Number of pre-segmentations that were enqueued.
+    """
+    needed = min(max(1, settings.round_size // 2), settings.presegmentations_ahead)
+    if first_are_ready(session, settings, moment, needed):
+        return 0
+    is_renewed_soon = rows.active(session) is not None
+    if settings.auto_round and not is_renewed_soon:
         counts = acquisitions.counts(session, moment)
-        ready = presegmentations.count_ready(session, models.current(session).version, moment)
-        until_round = (
-            settings.round_size - counts.annotated_since_round - counts.being_annotated
-            if settings.auto_round
-            else counts.waiting
-        )
-        if ready < min(max(1, settings.round_size // 2), max(0, until_round)):
-            enqueue_pending_presegmentations(session, settings, moment)
+        is_renewed_soon = settings.round_size - counts.annotated_since_round - counts.being_annotated < needed
+    return enqueue_pending_presegmentations(session, settings, moment, needed if is_renewed_soon else None)

@@ -62,6 +62,7 @@ class Assigner:
         second_reading: bool = False,
         base: Annotation | None = None,
         requested: bool = False,
+        strategy: str | None = None,
     ) -> Assignment:
         """Assign a case to the reader.
 
@@ -70,6 +71,7 @@ class Assigner:
         second_reading : beside another reader who may have the case; what is submitted is a second reading.
         base : the mask that the reader starts from instead of a pre-segmentation.
         requested : keep the case until the reader asks for the next one.
+        strategy : by which the case was chosen, if it was.
         """
         assignment = Assignment(
             ticket=new_ticket(),
@@ -81,6 +83,7 @@ class Assigner:
             # The new annotation is compared with the pre-segmentation that its base started from.
             presegmentation_id=base.presegmentation_id if base else None,
             requested=requested,
+            strategy=strategy,
             created_at=self.moment,
             expires_at=self.moment + self.duration,
         )

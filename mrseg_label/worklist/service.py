@@ -102,7 +102,7 @@ def _assign_waiting(assigner: Assigner, choice: Choice, reserved: Collection[str
     account = assigner.reader.account
     returned_or_expired = () if account is None else rows.returned_or_expired(assigner.session, account)
     case = choice.next_case(assigner.session, assigner.moment, returned_or_expired, reserved)
-    return None if case is None else assigner.assign(case)
+    return None if case is None else assigner.assign(case, strategy=choice.order.strategy)
 
 
 def return_to_queue(catalog: Catalog, reader: Reader, acquisition_id: str) -> None:

@@ -10,13 +10,11 @@ from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import presegmentations
 from mrseg_label.errors import MrsegError
 
-CASES_COMPARED = 16
-
 
 def ranked(workspace: OpenedWorkspace) -> list[str]:
     """Rank waiting acquisitions with pre-segmentations by two models, those that the models agree on least first."""
     with workspace.catalog.read() as session:
-        pairs = presegmentations.waiting_with_two(session, workspace.catalog.now(session), CASES_COMPARED)
+        pairs = presegmentations.waiting_with_two(session, workspace.catalog.now(session))
     structures = len(workspace.scheme)
     scores = {}
     for acquisition_id, newer, older in pairs:

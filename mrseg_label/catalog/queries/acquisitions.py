@@ -1,12 +1,12 @@
-"""Acquisitions: look them up, count them, and choose the case that is assigned next."""
+"""Acquisitions: look them up, count them, and lock the case that is assigned."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.queries import concepts
@@ -16,12 +16,11 @@ from mrseg_label.catalog.tables import (
     Annotation,
     Assignment,
     Examination,
-    Participant,
     Presegmentation,
     RoundDraft,
 )
 
-StationAndSequence = tuple[str, str]
+_IDS_PER_QUERY = 500  # databases limit the number of values in a query
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ def lock(session: Session, acquisition_id: str) -> Acquisition | None:
 
 def try_lock(session: Session, acquisition_id: str) -> bool:
     """Lock an acquisition as :func:`lock` does; False, without waiting, if another transaction has locked it."""
-    return _first(session, select(Acquisition).where(Acquisition.id == acquisition_id), ()) is not None
+    return _first(session, select(Acquisition).where(Acquisition.id == acquisition_id)) is not None
 
 
 def of_participant(session: Session, participant_id: str, station: str | None = None) -> Sequence[Acquisition]:
@@ -133,63 +132,19 @@ def annotated_since_round(session: Session) -> int:
     return _count(session, concepts.is_new_for_round())
 
 
-def begun_by_station_and_sequence(
-    session: Session, moment: datetime, *, held_out: bool
-) -> dict[StationAndSequence, int]:
-    """How many acquisitions of held-out, or of other, participants are begun, by station and sequence."""
-    query = (
-        select(Acquisition.station, Acquisition.sequence, func.count())
-        .join(Participant, Participant.id == Acquisition.participant_id)
-        .where(Participant.held_out.is_(held_out))
-        .where(concepts.is_included(), or_(concepts.is_annotated(), concepts.is_being_annotated(moment)))
-        .group_by(Acquisition.station, Acquisition.sequence)
-    )
-    return {(station, sequence): count for station, sequence, count in session.execute(query)}
+def being_annotated(session: Session, acquisition_ids: Sequence[str], moment: datetime) -> set[str]:
+    """Those of some acquisitions that are being annotated."""
+    found: set[str] = set()
+    for start in range(0, len(acquisition_ids), _IDS_PER_QUERY):
+        ids = acquisition_ids[start : start + _IDS_PER_QUERY]
+        query = select(Acquisition.id).where(Acquisition.id.in_(ids), concepts.is_being_annotated(moment))
+        found |= set(session.scalars(query))
+    return found
 
 
-def waiting_stations_and_sequences(
-    session: Session, moment: datetime, *, held_out: bool
-) -> Sequence[StationAndSequence]:
-    """Stations and sequences with waiting cases of held-out, or of other, participants."""
-    groups = _waiting_of(moment, held_out).with_only_columns(Acquisition.station, Acquisition.sequence).distinct()
-    return [(station, sequence) for station, sequence in session.execute(groups)]
-
-
-def held_out_in_batch(session: Session, moment: datetime) -> int:
-    """Cases of held-out participants that count towards the next round or are being annotated."""
-    begun = and_(concepts.is_included(), concepts.is_being_annotated(moment))
-    query = (
-        select(func.count())
-        .select_from(Acquisition)
-        .join(Participant, Participant.id == Acquisition.participant_id)
-        .where(Participant.held_out.is_(True), or_(concepts.is_new_for_round(), begun))
-    )
-    return session.scalars(query).one()
-
-
-def first_of_station_and_sequence(
-    session: Session, moment: datetime, group: StationAndSequence, *, held_out: bool, excluding: Collection[str]
-) -> Acquisition | None:
-    """The first waiting case of that station and sequence in the order drawn at import."""
-    query = _waiting_of(moment, held_out).where(Acquisition.station == group[0], Acquisition.sequence == group[1])
-    return _first(session, query.order_by(Acquisition.shuffle, Acquisition.id), excluding)
-
-
-def first_imported(session: Session, moment: datetime, excluding: Collection[str]) -> Acquisition | None:
-    """The waiting case that was imported first."""
-    return _first(session, _waiting(moment).order_by(Acquisition.created_at, Acquisition.id), excluding)
-
-
-def first_shuffled(session: Session, moment: datetime, excluding: Collection[str]) -> Acquisition | None:
-    """The waiting case that comes first in the order drawn at import."""
-    return _first(session, _waiting(moment).order_by(Acquisition.shuffle, Acquisition.id), excluding)
-
-
-def get_waiting(
-    session: Session, moment: datetime, acquisition_id: str, excluding: Collection[str]
-) -> Acquisition | None:
-    """That acquisition if it waits for a reader."""
-    return _first(session, _waiting(moment).where(Acquisition.id == acquisition_id), excluding)
+def get_waiting(session: Session, moment: datetime, acquisition_id: str) -> Acquisition | None:
+    """That acquisition, locked, if it waits for a reader and no other transaction has locked it."""
+    return _first(session, select(Acquisition).where(concepts.is_waiting(moment), Acquisition.id == acquisition_id))
 
 
 def for_second_reading(
@@ -214,23 +169,11 @@ def for_second_reading(
     )
     if acquisition_id is not None:
         query = query.where(Acquisition.id == acquisition_id)
-    return _first(session, query.order_by(readings, Acquisition.shuffle, Acquisition.id), ())
+    return _first(session, query.order_by(readings, Acquisition.shuffle, Acquisition.id))
 
 
-def _waiting(moment: datetime) -> Select[Acquisition]:
-    return select(Acquisition).where(concepts.is_waiting(moment))
-
-
-def _waiting_of(moment: datetime, held_out: bool) -> Select[Acquisition]:
-    """Waiting cases of held-out, or of other, participants."""
-    of_participants = _waiting(moment).join(Participant, Participant.id == Acquisition.participant_id)
-    return of_participants.where(Participant.held_out.is_(held_out))
-
-
-def _first(session: Session, query: Select[Acquisition], excluding: Collection[str]) -> Acquisition | None:
-    """The first acquisition that a query finds, apart from some and from those that another process just chose."""
-    if excluding:
-        query = query.where(Acquisition.id.not_in(excluding))
+def _first(session: Session, query: Select[Acquisition]) -> Acquisition | None:
+    """The first acquisition that a query finds, apart from those that another process just chose."""
     # Other server processes that choose at the same moment skip this row (PostgreSQL); SQLite has one writer anyway.
     query = query.limit(1).with_for_update(skip_locked=True, of=Acquisition)
     return session.scalars(query).unique().one_or_none()

@@ -16,6 +16,8 @@ from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Acquisition, Assignment, Examination, Participant
 from mrseg_label.catalog.types import AssignmentOutcome, Position
 
+_LAST_ASSIGNED = 20  # cases by whose strategies the next ones are expected to be assigned
+
 
 @dataclass(frozen=True)
 class AssignmentFilter:
@@ -157,6 +159,13 @@ def left_open(session: Session, reader: Reader, moment: datetime) -> Sequence[tu
         .order_by(Assignment.created_at, Assignment.id)
     )
     return [(assignment, examination) for assignment, examination in session.execute(query).unique()]
+
+
+def strategies_in_use(session: Session) -> list[str]:
+    """The strategies by which the last cases were assigned, each once, the newest first; empty before the first."""
+    query = select(Assignment.strategy).where(Assignment.strategy.is_not(None))
+    newest = query.order_by(Assignment.created_at.desc(), Assignment.id).limit(_LAST_ASSIGNED)
+    return list(dict.fromkeys(strategy for strategy in session.scalars(newest) if strategy))
 
 
 def returned_or_expired(session: Session, account: str) -> Sequence[str]:

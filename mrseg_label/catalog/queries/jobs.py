@@ -34,6 +34,14 @@ def active_with_prefix(session: Session, prefix: str) -> Sequence[Job]:
     return session.scalars(query.where(Job.key.startswith(prefix, autoescape=True))).all()
 
 
+def active_presegmentations(session: Session) -> Sequence[Job]:
+    """Running pre-segmentations, and queued ones; these are locked, apart from those that another process has locked."""
+    of_kind = select(Job).where(Job.kind == JobKind.PRESEGMENT)
+    queued = of_kind.where(Job.state == JobState.QUEUED).with_for_update(skip_locked=True)
+    running = of_kind.where(Job.state == JobState.RUNNING)
+    return [*session.scalars(queued), *session.scalars(running)]
+
+
 def newest(session: Session, kind: str, key: str) -> Job | None:
     """The job of that kind and key that was enqueued last, in any state."""
     return session.scalars(

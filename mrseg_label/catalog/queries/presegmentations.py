@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import and_, delete, exists, func, select
+from sqlalchemy import and_, delete, func, select
 from sqlalchemy.orm import Session, aliased
 
 from mrseg_label.catalog.queries import concepts
-from mrseg_label.catalog.queries.jobs import ACTIVE, is_put_aside
-from mrseg_label.catalog.tables import Acquisition, Job, ModelVersion, Participant, Presegmentation
+from mrseg_label.catalog.queries.jobs import is_put_aside
+from mrseg_label.catalog.tables import Acquisition, Job, ModelVersion, Presegmentation
 from mrseg_label.catalog.types import JobKind, ModelStatus
+
+CASES_COMPARED = 16  # by the strategy ``uncertainty``
+_IDS_PER_QUERY = 500  # databases limit the number of values in a query
 
 
 def get(session: Session, presegmentation_id: str) -> Presegmentation | None:
@@ -57,43 +60,25 @@ def job_key(acquisition_id: str, model_version: str) -> str:
     return f"{acquisition_id}:{model_version}"
 
 
-def count_ready(session: Session, model_version: str, moment: datetime) -> int:
-    """How many waiting acquisitions have a pre-segmentation by this version, or a job that makes one."""
-    waiting = select(Acquisition.id).where(concepts.is_waiting(moment)).subquery()
-    made = exists().where(
-        Presegmentation.acquisition_id == waiting.c.id, Presegmentation.model_version == model_version
-    )
-    # Read once, and not for each acquisition: no index leads to a key that is put together here.
-    keys = select(Job.key).where(Job.kind == JobKind.PRESEGMENT, Job.state.in_(ACTIVE))
-    coming = (waiting.c.id + job_key("", model_version)).in_(keys)
-    return session.scalars(select(func.count()).select_from(waiting).where(made | coming)).one()
+def lacking(session: Session, acquisition_ids: Sequence[str], model_version: str) -> list[str]:
+    """Those of some acquisitions without a pre-segmentation by this version, in their order.
 
-
-def waiting_without(session: Session, model_version: str, moment: datetime, limit: int) -> Sequence[str]:
-    """Ids of waiting acquisitions without a pre-segmentation by this version, in about the order of assignment.
-
-    Those whose pre-segmentation was put aside, because making it killed the worker too often, are left out.
-    As the balanced strategy does, it mixes stations and sequences equally, and takes held-out participants first.
+    Those whose pre-segmentation was put aside, because making it failed or killed the worker too often, are left out.
     """
-    made = exists().where(
-        Presegmentation.acquisition_id == Acquisition.id, Presegmentation.model_version == model_version
-    )
-    killed = select(Job.key).where(Job.kind == JobKind.PRESEGMENT, is_put_aside())
-    put_aside = (Acquisition.id + job_key("", model_version)).in_(killed)
-    place = func.row_number().over(
-        partition_by=(Acquisition.station, Acquisition.sequence),
-        order_by=(func.coalesce(Participant.held_out, False).desc(), Acquisition.shuffle),
-    )
-    ranked = (
-        select(Acquisition.id, Acquisition.station, place.label("place"))
-        .join(Participant, Participant.id == Acquisition.participant_id)
-        .where(concepts.is_waiting(moment), ~made, ~put_aside)
-        .subquery()
-    )
-    return session.scalars(select(ranked.c.id).order_by(ranked.c.place, ranked.c.station).limit(limit)).all()
+    settled: set[str] = set()
+    for start in range(0, len(acquisition_ids), _IDS_PER_QUERY):
+        ids = acquisition_ids[start : start + _IDS_PER_QUERY]
+        made = select(Presegmentation.acquisition_id).where(
+            Presegmentation.acquisition_id.in_(ids), Presegmentation.model_version == model_version
+        )
+        settled.update(session.scalars(made))
+        keys = {job_key(acquisition_id, model_version): acquisition_id for acquisition_id in ids}
+        put_aside = select(Job.key).where(Job.kind == JobKind.PRESEGMENT, Job.key.in_(keys), is_put_aside())
+        settled.update(keys[key] for key in session.scalars(put_aside))
+    return [acquisition_id for acquisition_id in acquisition_ids if acquisition_id not in settled]
 
 
-def waiting_with_two(session: Session, moment: datetime, limit: int) -> list[tuple[str, str, str]]:
+def waiting_with_two(session: Session, moment: datetime, limit: int = CASES_COMPARED) -> list[tuple[str, str, str]]:
     """Waiting acquisitions with two or more pre-segmentations: id, path of the newest, path of the one before."""
     place = func.row_number().over(
         partition_by=Presegmentation.acquisition_id, order_by=(Presegmentation.created_at.desc(), Presegmentation.id)

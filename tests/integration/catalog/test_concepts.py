@@ -10,6 +10,7 @@ from sqlalchemy import delete, func, select
 
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import acquisitions, concepts, presegmentations
+from mrseg_label.catalog.queries.upcoming import STRATEGIES, Order, first_upcoming
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import (
     BOOTSTRAP,
@@ -20,7 +21,6 @@ from mrseg_label.catalog.tables import (
 from mrseg_label.errors import Conflict
 from mrseg_label.reports.progress import read_progress
 from mrseg_label.worklist.service import assign_next_case
-from mrseg_label.worklist.strategies import STRATEGIES
 from tests.support.case_states import (
     ANNOTATED,
     ASSIGNED,
@@ -36,7 +36,6 @@ from tests.support.case_states import (
 )
 
 RESERVED = {"rejected"}  # for their authors
-PRESEGMENTED = {"presegmented", "being_presegmented"}
 NOBODY = Reader("new reader")  # who has never had a case
 
 
@@ -83,9 +82,10 @@ def test_every_part_sees_the_same_cases(cases: Cases) -> None:
         assert set(session.scalars(is_open)) == {a.id for a in session.scalars(select(Assignment)) if a.is_open(moment)}
 
         # Pre-segmentation ahead.
-        ready = presegmentations.count_ready(session, BOOTSTRAP, moment)
-        without = list(presegmentations.waiting_without(session, BOOTSTRAP, moment, 1000))
-        assert ready == len(PRESEGMENTED)
+        for strategy in STRATEGIES:
+            ahead = [case.acquisition_id for case in first_upcoming(session, moment, [Order(strategy, 50)], 1000)]
+            assert cases.named(ahead) == sorted(names_in(WAITING)), strategy
+        without = presegmentations.lacking(session, ahead, BOOTSTRAP)
         assert cases.named(without) == sorted(names_in(WAITING) - {"presegmented"})
         two = [acquisition_id for acquisition_id, _, _ in presegmentations.waiting_with_two(session, moment, 1000)]
         assert cases.named(two) == sorted(names_in(WAITING))

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.queries.participants import decide_held_out
+from mrseg_label.catalog.queries.upcoming import STRATEGIES
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Acquisition, Annotation, ModelVersion, Presegmentation
 from mrseg_label.catalog.types import IMPORT_AUTHOR, AnnotationState, CaseRole, ModelStatus
@@ -73,15 +75,40 @@ def test_held_out_cases_beyond_the_batch_come_last(opened: OpenedWorkspace) -> N
     assert held == [True, True, False, False, False, False, True, True]
 
 
-def test_sequential_is_the_order_of_import_and_random_another(opened: OpenedWorkspace) -> None:
+@pytest.mark.parametrize("strategy", ["sequential", "random"])
+def test_sequential_is_the_order_of_import_and_random_another_with_held_out_cases_first(
+    opened: OpenedWorkspace, strategy: str
+) -> None:
     fill(opened.catalog, 8, ("abdomen",))
+    with opened.catalog.begin() as session:
+        decide_held_out(session)
+        key = Acquisition.created_at if strategy == "sequential" else Acquisition.shuffle
+        rows = session.query(Acquisition).order_by(key, Acquisition.id).all()
+        held_out = [row.id for row in rows if row.participant.held_out]
+        others = [row.id for row in rows if not row.participant.held_out]
+    assert len(held_out) == 2
+    assert [take(opened, strategy).acquisition_id for _ in range(8)] == [*held_out, *others]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_fifth_of_each_batch_is_held_out_also_before_the_snapshot_is_taken(
+    opened: OpenedWorkspace, strategy: str
+) -> None:
+    fill(opened.catalog, 20)
+    cases = [take(opened, strategy) for _ in range(24)]
     with opened.catalog.read() as session:
-        imported = [row.id for row in session.query(Acquisition).order_by(Acquisition.created_at)]
-        drawn = [row.id for row in session.query(Acquisition).order_by(Acquisition.shuffle)]
-    sequential = [take(opened, "sequential").acquisition_id for _ in range(4)]
-    assert sequential == imported[:4]
-    rest = [identifier for identifier in drawn if identifier not in sequential]
-    assert [take(opened, "random").acquisition_id for _ in range(4)] == rest
+        held_out = [session.get_one(Acquisition, case.acquisition_id).participant.held_out for case in cases]
+    assert held_out == ([True, True] + [False] * 6) * 3
+
+
+def test_balanced_begins_a_second_case_of_a_participant_after_those_of_others(opened: OpenedWorkspace) -> None:
+    fill(opened.catalog, 12)
+    cases = [take(opened) for _ in range(16)]
+    with opened.catalog.read() as session:
+        rows = [session.get_one(Acquisition, case.acquisition_id) for case in cases]
+        trained_on = [row.participant.code for row in rows if not row.participant.held_out]
+    assert len(trained_on) == 12 and len(set(trained_on)) == 9
+    assert len(set(trained_on[:8])) == 8
 
 
 def test_unknown_strategy_is_refused(opened: OpenedWorkspace) -> None:
