@@ -43,6 +43,10 @@ class Settings(TrainingSettings):
         "",
         description="what TotalSegmentator gets of each sequence, such as 'T1=inverted,water=raw'; chosen by contrast if empty",
     )
+    mixture: str = Field(
+        "bootstrap, previous",
+        description="sources that may draft a structure in place of the present model where annotations show that they need less correction",
+    )
     prepare_ahead: int | None = Field(
         None, ge=0, description="number of drafts to make ahead; 2 x ROUND_SIZE by default"
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 from monailabel.interfaces.datastore import DefaultLabelTag
 
+from mrseg_label.catalog.draft_details import mixture_text
 from mrseg_label.catalog.tables import BOOTSTRAP, Annotation, Examination, Presegmentation
 from mrseg_label.clock import iso
 from mrseg_label.errors import MrsegError
@@ -56,6 +57,7 @@ def describe_presegmentation(presegmentation: Presegmentation, label_names: dict
         "created": iso(presegmentation.created_at),
         "model": presegmentation.model_version,
         "source": presegmentation.source,
+        "mixture": mixture_text(presegmentation),  # of which sources the structures are; null: all of one
         "checksum": f"SHA256:{presegmentation.digest}",
         "params": {"label_names": label_names},
     }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
+from mrseg_label.catalog.draft_details import mixture_text
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.tables import Annotation, Examination
 from mrseg_label.errors import InvalidInput, StoredFileError
@@ -82,6 +83,7 @@ class MRSegInfer(InferTask):
             "model_version": presegmentation.model_version,
             "source": presegmentation.source,
             "presegmentation": presegmentation.id,
+            "mixture": mixture_text(presegmentation),
         }
         return str(target), params
 

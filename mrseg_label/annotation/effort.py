@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,10 @@ from sqlalchemy.orm import Session
 
 from mrseg_label.annotation.record import RESTORED_FROM
 from mrseg_label.catalog.derived_files import is_whole
+from mrseg_label.catalog.draft_details import details_of, version_of
 from mrseg_label.catalog.queries import annotations as rows
 from mrseg_label.catalog.queries import presegmentations
-from mrseg_label.catalog.tables import Annotation
+from mrseg_label.catalog.tables import Annotation, Presegmentation
 from mrseg_label.catalog.types import DEFAULT_CLIENT
 from mrseg_label.errors import NotFound
 from mrseg_label.jobs import JobContext
@@ -55,7 +57,8 @@ def run(context: JobContext) -> None:
     context.check()
     with context.catalog.begin() as session:
         seconds = _sitting_seconds(session, annotation)
-        _write(session, annotation.id, measured, context, judged, compared_with, seconds)
+        drafted_by = {} if compared_with is None else _mixed_versions(presegmentation, judged)
+        _write(session, annotation.id, measured, context, judged, compared_with, seconds, drafted_by)
 
 
 def _sitting_seconds(session: Session, annotation: Annotation) -> float | None:
@@ -83,6 +86,7 @@ def _write(
     judged: set[str],
     compared_with: str | None,
     seconds: float | None,
+    drafted_by: Mapping[str, str],
 ) -> None:
     scheme = context.workspace.scheme
     annotation = rows.get(session, annotation_id)
@@ -107,6 +111,14 @@ def _write(
         if item.structure in judged:
             item.edited_voxels = edited[item.structure]
             item.dsc = dice[item.structure] if compared_with else None
+            item.drafted_by = drafted_by.get(item.structure)
+
+
+def _mixed_versions(presegmentation: Presegmentation | None, judged: set[str]) -> dict[str, str]:
+    """The model version that each structure of a mixed draft is from; empty if it has one source."""
+    if presegmentation is None or "mixture" not in details_of(presegmentation):
+        return {}
+    return {name: version_of(presegmentation, name) for name in judged}
 
 
 def _judged_part(

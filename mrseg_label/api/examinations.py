@@ -23,6 +23,7 @@ from mrseg_label.reports.cases import (
 )
 from mrseg_label.reports.documents.annotations import AnnotationOut, AssignmentOut
 from mrseg_label.reports.documents.base import Page
+from mrseg_label.reports.documents.drafts import ExaminationDetail
 from mrseg_label.reports.documents.examinations import EditOut, ExaminationOut
 from mrseg_label.reports.downloads import find_current_mask, find_image
 from mrseg_label.worklist import service as worklist
@@ -74,8 +75,8 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
     def hand_out(reader: CurrentReader, request: AssignmentRequest, locate: Locate) -> AssignmentOut:
         return assign(reader, request, locate)
 
-    @routes.get("/{examination}", summary="Get an examination")
-    def get_examination(examination: str, reader: CurrentReader) -> ExaminationOut:
+    @routes.get("/{examination}", summary="Get an examination, with the draft of its case")
+    def get_examination(examination: str, reader: CurrentReader) -> ExaminationDetail:
         return read_examination(catalog, examination, reader.role)
 
     @routes.patch(

@@ -1,15 +1,79 @@
-"""``examinations edit``: correct what an import wrote wrongly."""
+"""``examinations show`` and ``edit``: what is known of an image, and how to correct what an import wrote wrongly."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mrseg_label.cli.common import HERE, LOCAL, JsonOption, WorkspaceOption, opened, print_json, print_line
+from mrseg_label.cli.common import (
+    HERE,
+    LOCAL,
+    JsonOption,
+    WorkspaceOption,
+    opened,
+    print_fields,
+    print_json,
+    print_line,
+)
 from mrseg_label.cli.lists import examinations
 
+if TYPE_CHECKING:
+    from mrseg_label.reports.documents.drafts import ExaminationDetail
+
 Value = str | None
+
+
+@examinations.command("show")
+def show(
+    examination: Annotated[str, typer.Argument(metavar="EXAMINATION", help="Id of an examination.")],
+    folder: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Show an image: its case, and where the draft of it comes from."""
+    from mrseg_label.reports.cases import read_examination
+
+    with opened(folder) as workspace:
+        document = read_examination(workspace.catalog, examination)
+    if as_json:
+        print_json(document)
+        return
+    fields: list[tuple[str, object]] = [
+        ("examination", document.id),
+        ("participant", document.participant),
+        ("station", document.station),
+        ("sequence", document.sequence),
+        ("state", document.state.replace("_", " ")),
+        ("excluded", document.excluded),
+        ("grid", " x ".join(map(str, document.shape))),
+        ("spacing, mm", " x ".join(f"{value:.4g}" for value in document.spacing_mm)),
+        ("axes", document.axcodes),
+        ("source", document.source),
+        ("imported", document.created),
+        *(("warning", text) for text in document.warnings),
+        *_draft_fields(document),
+    ]
+    print_fields(fields)
+
+
+def _draft_fields(document: ExaminationDetail) -> list[tuple[str, object]]:
+    draft = document.draft
+    if draft is None:
+        return [("draft", "none has been made")]
+    reasons = draft.details.get("mixture", {}).get("reasons", {})
+    return [
+        ("draft", f"{draft.id} by {draft.model_version} ({draft.source}), {draft.created:%Y-%m-%d %H:%M} UTC"),
+        ("mixture", draft.mixture),
+        *(
+            (
+                f"mixture: {name}",
+                f"{draft.structures[name]}: {reason['saved']:.0%} less to correct than with {draft.model_version}, over "
+                f"{reason['participants']} participants ({reason['cases']})",
+            )
+            for name, reason in reasons.items()
+            if name in draft.structures
+        ),
+    ]
 
 
 @examinations.command("edit")

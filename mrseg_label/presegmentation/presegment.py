@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.derived_files import is_whole
+from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import acquisitions, models, presegmentations
 from mrseg_label.catalog.tables import Examination, ModelVersion, Presegmentation
 from mrseg_label.errors import InvalidInput
@@ -17,7 +18,8 @@ from mrseg_label.imaging.geometry import Geometry
 from mrseg_label.imaging.volume import write_nifti
 from mrseg_label.jobs import JobContext
 from mrseg_label.presegmentation.loaded_models import LoadedModels
-from mrseg_label.presegmentation.mixture import DraftMask, Segmented, mix
+from mrseg_label.presegmentation.mixing import segment_and_mix
+from mrseg_label.presegmentation.mixture import DraftMask
 from mrseg_label.presegmentation.uncertainty import assess_draft
 from mrseg_label.workspace import Workspace
 
@@ -84,7 +86,7 @@ def store(session: Session, made: Presegmentation) -> None:
 
 
 def make_presegmentation(
-    workspace: Workspace,
+    workspace: OpenedWorkspace,
     loaded_models: LoadedModels,
     model: ModelVersion,
     examination: Examination,
@@ -104,19 +106,10 @@ def make_presegmentation(
     """
     started = time.monotonic()
     # Each step is a module of its own: segment by each source, mix, clean up, write.
-    segmented = segment_by_each_source(loaded_models, model, examination)
-    draft = mix(segmented)
+    segmented, draft = segment_and_mix(workspace, loaded_models, model, examination)
     assess_draft(draft, segmented, workspace, earlier)
     check()
     return write_draft(workspace, model, examination, draft, started)
-
-
-def segment_by_each_source(
-    loaded_models: LoadedModels, model: ModelVersion, examination: Examination
-) -> list[Segmented]:
-    """Segment the image of an examination by every source of its draft, that of the model version itself first."""
-    label_map, source = loaded_models.draft(model, examination)
-    return [Segmented(label_map, source, model.version)]
 
 
 def write_draft(

@@ -10,13 +10,14 @@ from mrseg_label.annotation.readings import compare
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import annotations as annotation_rows
-from mrseg_label.catalog.queries import assignments, examinations, reviews
+from mrseg_label.catalog.queries import assignments, examinations, presegmentations, reviews
 from mrseg_label.catalog.queries.examinations import ExaminationFilter
 from mrseg_label.catalog.tables import Annotation, Examination
 from mrseg_label.catalog.types import AnnotationState, Role
 from mrseg_label.errors import NotFound
 from mrseg_label.reports.documents.annotations import AnnotationOut, ReadingsOut
 from mrseg_label.reports.documents.base import Page
+from mrseg_label.reports.documents.drafts import DraftOut, ExaminationDetail
 from mrseg_label.reports.documents.examinations import ExaminationOut
 from mrseg_label.reports.paging import decode_number, decode_position, page_of
 
@@ -47,8 +48,8 @@ def count_examinations(catalog: Catalog, wanted: ExaminationFilter) -> int:
         return examinations.count(session, wanted, catalog.now(session))
 
 
-def read_examination(catalog: Catalog, examination_id: str, role: Role | None = None) -> ExaminationOut:
-    """Read an examination, as an account of that role may see it.
+def read_examination(catalog: Catalog, examination_id: str, role: Role | None = None) -> ExaminationDetail:
+    """Read an examination with the draft of its case, as an account of that role may see it.
 
     Raises
     ------
@@ -56,7 +57,11 @@ def read_examination(catalog: Catalog, examination_id: str, role: Role | None = 
         There is no such examination.
     """
     with catalog.read() as session:
-        return _examination_documents(session, catalog, [examination_row(session, examination_id)])[0].for_role(role)
+        row = examination_row(session, examination_id)
+        (document,) = _examination_documents(session, catalog, [row])
+        draft = presegmentations.best(session, row.acquisition_id)
+    shown = document.for_role(role).model_dump()
+    return ExaminationDetail(**shown, draft=None if draft is None else DraftOut.of(draft))
 
 
 def read_acquisition_id(catalog: Catalog, examination_id: str) -> str:

@@ -11,18 +11,21 @@ from numpy.typing import NDArray
 
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.derived_files import is_whole
+from mrseg_label.catalog.draft_details import is_of_one_source
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import acquisitions, models, presegmentations
 from mrseg_label.catalog.queries import rounds as rows
 from mrseg_label.catalog.queries.held_out import Channel, HeldOutScore, summarise
-from mrseg_label.catalog.tables import Annotation, Evaluation, Examination, ModelVersion, Presegmentation
+from mrseg_label.catalog.tables import Annotation, Evaluation, Examination, ModelVersion, Presegmentation, SourceScore
 from mrseg_label.catalog.types import CaseRole
 from mrseg_label.errors import InvalidInput
 from mrseg_label.labels import LabelScheme
 from mrseg_label.metrics.overlap import per_structure
 from mrseg_label.metrics.scoring import CaseScore, score_case
 from mrseg_label.nnunet.left_out import OUT_OF_MEMORY
+from mrseg_label.presegmentation.candidates import name_of
 from mrseg_label.presegmentation.loaded_models import NNUNET_SOURCE, LoadedModels, best_fold
+from mrseg_label.presegmentation.measuring import score_of
 from mrseg_label.rounds.left_out import NOT_OF_THE_CASE
 from mrseg_label.rounds.snapshot import annotated_structures
 from mrseg_label.rounds.swaps import is_kept_out
@@ -38,10 +41,12 @@ class Scores:
     Attributes
     ----------
     cases : the evaluation of each channel of each case, as it is stored.
+    work : how much correction the masks of the channels that readers open would have needed, of those that were segmented now.
     """
 
     model_version: str
     cases: tuple[Evaluation, ...]
+    work: tuple[SourceScore, ...] = ()
 
     @property
     def measured(self) -> HeldOutScore:
@@ -79,10 +84,13 @@ def evaluate(
         The model cannot run at all.
     """
     cases: list[Evaluation] = []
+    work: list[SourceScore] = []
     for annotation in annotations:
         check()
         try:
-            cases += _evaluate_case(workspace, loaded_models, model, annotation, check, ignore_stored=ignore_stored)
+            found = _evaluate_case(workspace, loaded_models, model, annotation, check, ignore_stored=ignore_stored)
+            cases += found[0]
+            work += found[1]
         except NOT_OF_THE_CASE:
             raise
         except Exception as error:
@@ -90,7 +98,7 @@ def evaluate(
                 raise
             log.warning("%s cannot be evaluated on annotation %s", model.version, annotation.id, exc_info=True)
             left_out[annotation.id] = f"{model.version} cannot be evaluated on it: {str(error)[:300] or repr(error)}"
-    return Scores(model.version, tuple(cases))
+    return Scores(model.version, tuple(cases), tuple(work))
 
 
 def _evaluate_case(
@@ -101,7 +109,7 @@ def _evaluate_case(
     check: Callable[[], None],
     *,
     ignore_stored: bool,
-) -> list[Evaluation]:
+) -> tuple[list[Evaluation], list[SourceScore]]:
     """Evaluate a model on every channel of a case; all of them share its annotation."""
     with workspace.catalog.read() as session:
         channels = [one for one in acquisitions.channels(session, annotation.acquisition_id) if not is_kept_out(one)]
@@ -109,6 +117,8 @@ def _evaluate_case(
             channel.id: None if ignore_stored else models.evaluation(session, model.version, annotation.id, channel.id)
             for channel in channels
         }
+        acquisition = acquisitions.get(session, annotation.acquisition_id)
+        primary = None if acquisition is None else acquisition.primary_examination_id
         drafted = (
             None if ignore_stored else presegmentations.by_model(session, annotation.acquisition_id, model.version)
         )
@@ -120,6 +130,7 @@ def _evaluate_case(
     reference, geometry = read_label_map(workspace.path(annotation.path))
     annotated = annotated_structures(annotation, workspace.scheme)
     found = []
+    work: list[SourceScore] = []
     for channel in channels:
         row = known[channel.id]
         if row is None:
@@ -129,11 +140,15 @@ def _evaluate_case(
             else:
                 workspace.verify(channel.path, channel.digest)
                 prediction, _ = loaded_models.segment(model, channel)
+            if channel.id == primary:
+                source = name_of(workspace, model.version, channel)
+                scheme, voxel_ml = workspace.scheme, geometry.voxel_ml
+                work.append(score_of(source, annotation, channel.id, prediction, reference, scheme, voxel_ml))
             score = score_case(reference, prediction, len(workspace.scheme))
             key = (annotation.id, channel.id)
             row = evaluation_of(model.version, key, score, workspace.scheme, annotated, geometry.voxel_ml)
         found.append(row)
-    return found
+    return found, work
 
 
 def _can_be_scored(
@@ -141,7 +156,12 @@ def _can_be_scored(
 ) -> bool:
     """Whether a draft is what the whole model makes of a channel, so that it need not be made again."""
     of_all_folds = best_fold(model) is None or drafted.source == NNUNET_SOURCE
-    return of_all_folds and drafted.examination_id == channel.id and is_whole(workspace, drafted)
+    return (
+        of_all_folds
+        and is_of_one_source(drafted)
+        and drafted.examination_id == channel.id
+        and is_whole(workspace, drafted)
+    )
 
 
 def evaluation_of(

@@ -14,18 +14,15 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.derived_files import is_whole
-from mrseg_label.catalog.queries import models, presegmentations, rounds
-from mrseg_label.catalog.tables import BOOTSTRAP, Annotation, Presegmentation
+from mrseg_label.catalog.draft_details import version_of as version_of_structure
+from mrseg_label.catalog.queries import presegmentations
+from mrseg_label.catalog.tables import Annotation, Presegmentation
 from mrseg_label.imaging import write_nifti
-from mrseg_label.labels import TOTALSEGMENTATOR_TOTAL, LabelScheme
-from mrseg_label.nnunet.conventions import stated_conventions
+from mrseg_label.labels import LabelScheme
 from mrseg_label.segments.files import read_label_map
 from mrseg_label.workspace import Workspace
 
-# Keys of Round.result: how the label maps of a round were made, and in there the structures it was trained on.
-LABELS_KEY = "labels"
-TRAINED_STRUCTURES_KEY = "structures"
-# In there too: by acquisition, the model version that each structure which nobody annotated was filled from.
+# In the record of a round's labels: by acquisition, the model version that each structure which nobody annotated was filled from.
 FILLED_KEY = "filled"
 
 
@@ -101,7 +98,7 @@ def fill_not_annotated(
         wanted = [name for name in missing if name in drafts and drafts[name].id == draft.id]
         chosen = np.isin(presegmented, [scheme[name].id for name in wanted]) & (mask == 0)
         present = set(np.unique(presegmented[chosen]).tolist())
-        version_of |= {name: draft.model_version for name in wanted if scheme[name].id in present}
+        version_of |= {name: version_of_structure(draft, name) for name in wanted if scheme[name].id in present}
         mask = np.where(chosen, presegmented, mask)
     filled = {name: version_of[name] for name in missing if name in version_of}
     not_found = tuple(name for name in missing if name not in filled)
@@ -123,21 +120,3 @@ def not_annotated(annotation: Annotation, scheme: LabelScheme) -> tuple[str, ...
     """List the structures that were not annotated, neither as present nor as absent, in the order of the label ids."""
     missing = {item.structure for item in annotation.structures if not item.state.judged}
     return tuple(name for name in scheme.names if name in missing)
-
-
-def structures_known(workspace: Workspace, session: Session, version: str) -> frozenset[str]:
-    """List the structures that a model can segment.
-
-    TotalSegmentator knows those for which the scheme names one of its classes, a round's model those that its
-    training data contained, and an imported model those that its labels mean.
-    """
-    scheme = workspace.scheme
-    if version == BOOTSTRAP:
-        return frozenset(scheme.ids_in(TOTALSEGMENTATOR_TOTAL))
-    model = models.get(session, version)
-    training_round = None if model is None or model.round_number is None else rounds.get(session, model.round_number)
-    if training_round is not None:
-        return frozenset(training_round.result.get(LABELS_KEY, {}).get(TRAINED_STRUCTURES_KEY, scheme.names))
-    stated = stated_conventions(workspace.path(model.path)) if model is not None and model.path else {}
-    structures = stated.get("structures")
-    return frozenset(scheme.names) if structures is None else frozenset(filter(None, structures.values()))

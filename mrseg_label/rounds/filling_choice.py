@@ -22,7 +22,8 @@ from sqlalchemy.orm import Session
 from mrseg_label.catalog.queries import held_out, models, presegmentations
 from mrseg_label.catalog.queries.performance import effort_by_structure
 from mrseg_label.catalog.tables import BOOTSTRAP, Annotation, ModelVersion, Presegmentation
-from mrseg_label.rounds.filling import not_annotated, presegmentation_to_fill_from, structures_known
+from mrseg_label.presegmentation.known_structures import structures_known
+from mrseg_label.rounds.filling import not_annotated, presegmentation_to_fill_from
 from mrseg_label.workspace import Workspace
 
 # "Good agreement" since Zijdenbos AP et al. IEEE Trans Med Imaging 1994;13:716 (https://doi.org/10.1109/42.363096).

@@ -49,8 +49,8 @@ def score_current_model(workspace: OpenedWorkspace, loaded_models: LoadedModels,
         held_out = [annotation for annotation, participant in candidates if participant.held_out]
     scores = evaluate(workspace, loaded_models, model, held_out, check, {})
     with workspace.catalog.begin() as session:
-        for evaluation in scores.cases:
-            session.merge(evaluation)
+        for measured in (*scores.cases, *scores.work):
+            session.merge(measured)
 
 
 def make_missing_presegmentations(

@@ -32,8 +32,8 @@ from mrseg_label.errors import InvalidInput
 from mrseg_label.nnunet.dataset import TrainingCase
 from mrseg_label.nnunet.left_out import describe_left_out
 from mrseg_label.nnunet.modality import CT
+from mrseg_label.presegmentation.known_structures import LABELS_KEY, TRAINED_STRUCTURES_KEY
 from mrseg_label.presegmentation.loaded_models import LoadedModels
-from mrseg_label.rounds.filling import LABELS_KEY, TRAINED_STRUCTURES_KEY
 from mrseg_label.rounds.left_out import record_left_out
 from mrseg_label.rounds.missing_presegmentations import make_draft
 from mrseg_label.rounds.swaps import SWAPPED, is_kept_out

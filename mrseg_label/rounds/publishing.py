@@ -122,8 +122,8 @@ def publish(
             card=card,
         )
         for scores in (new, current):
-            for evaluation in scores.cases:
-                session.merge(evaluation)
+            for measured in (*scores.cases, *scores.work):
+                session.merge(measured)
         if promoted and models.current(session).version != current.model_version:
             promoted = False
             reason = (

@@ -11,10 +11,11 @@ from mrseg_label.catalog.tables import Round
 from mrseg_label.nnunet.dataset import RawDataset
 from mrseg_label.nnunet.environment import NnunetFolders, find_configuration_folder
 from mrseg_label.nnunet.run import TrainingReport
+from mrseg_label.presegmentation.known_structures import LABELS_KEY
 from mrseg_label.registry.layout import CARD_FILE, CARD_TEXT_FILE
 from mrseg_label.registry.lineage import FIRST_WEIGHTS_KEY
 from mrseg_label.rounds.card import card_text, make_card
-from mrseg_label.rounds.filling import FILLED_KEY, LABELS_KEY
+from mrseg_label.rounds.filling import FILLED_KEY
 from mrseg_label.rounds.training import dataset_name
 
 

@@ -35,7 +35,9 @@ from mrseg_label.jobs import JobContext
 from mrseg_label.jobs.round_jobs import end_round
 from mrseg_label.nnunet.run import TrainingPart, TrainingProgress, TrainingReport
 from mrseg_label.nnunet.supervise import train
+from mrseg_label.presegmentation.candidates import CASES_COMPARED
 from mrseg_label.presegmentation.loaded_models import LoadedModels
+from mrseg_label.presegmentation.measuring import measure_sources
 from mrseg_label.registry.lineage import FIRST_WEIGHTS_KEY
 from mrseg_label.rounds import pretraining
 from mrseg_label.rounds.advice import with_advice
@@ -229,6 +231,8 @@ class _RoundJob:
             current = Scores(current_model.version, ())
         left_out = by_examination(annotations, reasons)
         self._leave_out(CaseRole.HELD_OUT, left_out)
+        measurable = [annotation for annotation in annotations if annotation.id not in reasons]
+        measure_sources(self.workspace, loaded, new_model, measurable, check, CASES_COMPARED)
         return new, current, left_out
 
     def _report_training(self, progress: TrainingProgress, recorder: TrainingRecorder) -> None:

@@ -22,7 +22,8 @@ from mrseg_label.labels import LabelScheme
 from mrseg_label.nnunet.dataset import TrainingCase
 from mrseg_label.nnunet.left_out import describe_left_out
 from mrseg_label.nnunet.modality import CT
-from mrseg_label.rounds.filling import LABELS_KEY, not_annotated
+from mrseg_label.presegmentation.known_structures import LABELS_KEY
+from mrseg_label.rounds.filling import not_annotated
 from mrseg_label.rounds.filling_choice import FillingPlan, choose_drafts, filling_models
 from mrseg_label.rounds.left_out import by_examination, record_left_out
 from mrseg_label.rounds.swaps import SWAPPED, is_kept_out

@@ -21,17 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
+from mrseg_label.catalog.draft_details import version_of
 from mrseg_label.catalog.queries import acquisitions
 from mrseg_label.catalog.tables import Acquisition, Annotation
 from mrseg_label.errors import InvalidInput, MrsegError, StoredFileError
 from mrseg_label.imaging import write_nifti
-from mrseg_label.rounds.filling import (
-    FILLED_KEY,
-    TRAINED_STRUCTURES_KEY,
-    FilledMask,
-    fill_not_annotated,
-    structures_known,
-)
+from mrseg_label.presegmentation.known_structures import TRAINED_STRUCTURES_KEY, structures_known
+from mrseg_label.rounds.filling import FILLED_KEY, FilledMask, fill_not_annotated
 from mrseg_label.rounds.filling_choice import FillingPlan, choose_drafts, filling_models
 from mrseg_label.rounds.possible_places import Box, Occurrence, body_box, occupancies, possible_place
 from mrseg_label.segments.files import read_label_map
@@ -155,7 +151,7 @@ def make_training_labels(
         searched[annotation.id] = {
             name
             for name, draft in (drafts or {}).items()
-            if name in structures_known(workspace, session, draft.model_version)
+            if name in structures_known(workspace, session, version_of(draft, name))
         }
         try:
             mask = fill_not_annotated(workspace, session, annotation, folder, drafts)

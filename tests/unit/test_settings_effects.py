@@ -33,6 +33,7 @@ from mrseg_label.maintenance.checks.settings import require_settings
 from mrseg_label.nnunet.gpus import Gpu, GpuSlots
 from mrseg_label.nnunet.run import TrainingProgress
 from mrseg_label.nnunet.stalling import StallWatch
+from mrseg_label.presegmentation.candidates import parse_mixture
 from mrseg_label.presegmentation.loaded_models import LoadedModels
 from mrseg_label.presegmentation.presegment_pending import enqueue_pending_presegmentations
 from mrseg_label.presegmentation.sources import choose_source
@@ -232,6 +233,10 @@ EFFECTS: dict[str, tuple[See, dict[str, object]]] = {
     "bootstrap_sources": (
         lambda w: choose_source("T1", w.settings.bootstrap_sources),
         {"": "inverted", 'BOOTSTRAP_SOURCES = "T1=raw"': "raw"},
+    ),
+    "mixture": (
+        lambda w: parse_mixture(w.settings.mixture),
+        {"": ["bootstrap", "previous"], 'MIXTURE = "r1, previous"': ["r1", "previous"], 'MIXTURE = ""': []},
     ),
     "prepare_ahead": (drafts_ahead, {"": 8, "PREPARE_AHEAD = 3": 3, "PREPARE_AHEAD = 0": 0}),
     "lease_hours": (hours_of_a_case, {"": 24, "LEASE_HOURS = 3": 3}),

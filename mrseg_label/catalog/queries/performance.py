@@ -80,14 +80,16 @@ def sums_by_version(session: Session, versions: Sequence[ModelVersion]) -> dict[
     return sums
 
 
-def _compared_masks(names: Sequence[str]) -> Select[Any]:
+def _compared_masks(names: Sequence[str] | None) -> Select[Any]:
+    """Ids of the masks that were compared with a draft; only of those by some versions, if they are given."""
     newest = newest_finals()
-    return (
+    query = (
         select(Annotation.id)
         .join(newest, (newest.c.acquisition_id == Annotation.acquisition_id) & (newest.c.number == Annotation.number))
         # Its effort names the pre-segmentation it was compared with; NULL where there is none, or no effort yet.
-        .where(Annotation.model_version.in_(names), Annotation.effort["draft"].as_string().is_not(None))
+        .where(Annotation.model_version.is_not(None), Annotation.effort["draft"].as_string().is_not(None))
     )
+    return query if names is None else query.where(Annotation.model_version.in_(names))
 
 
 def _effort(session: Session, names: Sequence[str]) -> dict[str, VersionSums]:
@@ -127,9 +129,11 @@ def effort_by_structure(session: Session, names: Sequence[str]) -> dict[str, dic
 
 
 def _structures(names: Sequence[str]) -> Select[Any]:
+    # Of a mixed draft each structure counts for the version that it was taken from.
+    version = func.coalesce(AnnotationStructure.drafted_by, Annotation.model_version)
     return (
         select(
-            Annotation.model_version,
+            version,
             AnnotationStructure.structure,
             func.count(),
             func.avg(AnnotationStructure.edited_voxels),
@@ -138,10 +142,11 @@ def _structures(names: Sequence[str]) -> Select[Any]:
         )
         .join(Annotation, Annotation.id == AnnotationStructure.annotation_id)
         .where(
-            Annotation.id.in_(_compared_masks(names)),
+            Annotation.id.in_(_compared_masks(None)),
+            version.in_(names),
             or_(AnnotationStructure.dsc.is_not(None), AnnotationStructure.edited_voxels > 0),
         )
-        .group_by(Annotation.model_version, AnnotationStructure.structure)
+        .group_by(version, AnnotationStructure.structure)
         .order_by(AnnotationStructure.structure)
     )
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import and_, delete, func, select
 from sqlalchemy.orm import Session, aliased
 
 from mrseg_label.catalog.queries import concepts
 from mrseg_label.catalog.queries.jobs import is_put_aside
-from mrseg_label.catalog.tables import Acquisition, Job, ModelVersion, Presegmentation
+from mrseg_label.catalog.tables import Acquisition, Examination, Job, ModelVersion, Presegmentation
 from mrseg_label.catalog.types import JobKind, ModelStatus
 
 CASES_COMPARED = 16  # by the strategy ``uncertainty``
@@ -48,6 +49,19 @@ def best(session: Session, acquisition_id: str) -> Presegmentation | None:
         .limit(1)
     )
     return session.scalars(query).one_or_none()
+
+
+def details_at(session: Session, station: str, limit: int) -> list[tuple[str, dict[str, Any]]]:
+    """The details of the newest drafts at a station, with the sequence of the image that was segmented."""
+    query = (
+        select(Examination.sequence, Presegmentation.details)
+        .join(Examination, Examination.id == Presegmentation.examination_id)
+        .join(Acquisition, Acquisition.id == Presegmentation.acquisition_id)
+        .where(Acquisition.station == station)
+        .order_by(Presegmentation.created_at.desc(), Presegmentation.id)
+        .limit(limit)
+    )
+    return [(sequence, details or {}) for sequence, details in session.execute(query)]
 
 
 def delete_of(session: Session, acquisition_id: str) -> None:

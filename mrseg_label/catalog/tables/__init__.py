@@ -1,7 +1,14 @@
 """Tables. Everything whose state changes is a row; files belong to rows."""
 
 from mrseg_label.catalog.tables.accounts import AccessToken, Account, Credential, Secret, SignInAttempts
-from mrseg_label.catalog.tables.annotations import Annotation, AnnotationStructure, Assignment, Presegmentation, Review
+from mrseg_label.catalog.tables.annotations import (
+    Annotation,
+    AnnotationStructure,
+    Assignment,
+    Presegmentation,
+    Review,
+    SourceScore,
+)
 from mrseg_label.catalog.tables.base import Base
 from mrseg_label.catalog.tables.examinations import Acquisition, Alias, Examination, Participant
 from mrseg_label.catalog.tables.jobs import AuditEvent, Heartbeat, Job
@@ -35,4 +42,5 @@ __all__ = [
     "RoundLog",
     "Secret",
     "SignInAttempts",
+    "SourceScore",
 ]

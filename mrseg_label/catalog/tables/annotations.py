@@ -115,6 +115,23 @@ class AnnotationStructure(Base):
     voxels: Mapped[int] = mapped_column(default=0)
     edited_voxels: Mapped[int | None]
     dsc: Mapped[float | None] = mapped_column(Float)  # against the pre-segmentation
+    # The model version whose voxels the pre-segmentation had here, where several were mixed; None: the draft's own.
+    drafted_by: Mapped[str | None] = mapped_column(String(64))
+
+
+class SourceScore(Base):
+    """How much correction the mask of one source would have needed on an annotated case.
+
+    ``structures`` has three volumes in ml of each structure that the reader judged and that is in either mask: what a
+    reader would have to change, of the source's mask, and of the annotation.
+    """
+
+    __tablename__ = "source_scores"
+    source: Mapped[str] = mapped_column(String(128), primary_key=True)  # as the mixture of a draft names it
+    annotation_id: Mapped[str] = mapped_column(ForeignKey("annotations.id"), primary_key=True)
+    examination_id: Mapped[str] = mapped_column(ForeignKey("examinations.id"))  # that was segmented
+    structures: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(default=now)
 
 
 class Review(Base):

@@ -18,10 +18,10 @@ from mrseg_label.labels import LabelScheme
 from mrseg_label.nnunet.conventions import ModelConventions, stated_heads
 from mrseg_label.nnunet.predict import Predictor
 from mrseg_label.nnunet.trial import run_trial, try_model
+from mrseg_label.presegmentation.known_structures import structures_known
 from mrseg_label.presegmentation.loaded_models import LoadedModels
 from mrseg_label.registry.archive import write_archive
 from mrseg_label.registry.importing import import_zip
-from mrseg_label.rounds.filling import structures_known
 from mrseg_label.workspace import Workspace
 from tests.support.axis_orders import as_stored
 from tests.support.nnunet_cases import image_and_labels

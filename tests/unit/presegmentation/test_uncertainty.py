@@ -87,5 +87,5 @@ def test_a_draft_is_compared_with_the_one_before_if_that_can_be(tmp_path: Path) 
             path.write_bytes(path.read_bytes()[:60])
         draft = DraftMask(now, "nnunet")
         row = Presegmentation(path=f"presegmentations/{name}.nii.gz")
-        assess_draft(draft, [Segmented(now, "nnunet", "r1")], workspace, row)
+        assess_draft(draft, [Segmented(now, "nnunet", "r1", "r1")], workspace, row)
         assert draft.details.get("uncertainty") == result, name
