@@ -10,7 +10,7 @@ be (``place ignored``), or with the whole background of these cases (``backgroun
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,8 @@ SCHEME = LabelScheme.default()
 MUSCLES = [one for one in SCHEME if any(word in one.name for word in ("muscle", "gluteus"))]
 IDS = [structure.id for structure in MUSCLES]
 IGNORE = len(SCHEME) + 1
+Occupied = Mapping[tuple[str, int], Sequence[NDArray[np.bool_]]]
+"""By station and label id, one grid for each case."""
 SHIFT_MM = (14.0, 10.0, 0.0)
 SHIFTS = {"bad draft": 1.0, "good draft": 0.3}
 
@@ -38,21 +40,14 @@ def prepare(study: Study) -> Sequence[Variant]:
     people = sorted({case.participant for case in cohort.training})
     without = set(people[1::2])
     incomplete = [case.name for case in cohort.training if case.participant in without]
-    occupied = _occupied([case for case in cohort.training if case.participant not in without])
+    occupied = occupied_by_muscles([case for case in cohort.training if case.participant not in without])
 
     def as_background(case: Case, truth: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return np.where(np.isin(truth, IDS), 0, truth) if case.participant in without else truth
 
     def place_ignored(case: Case, truth: NDArray[np.uint8]) -> NDArray[np.uint8]:
         labels = as_background(case, truth)
-        if case.participant in without:
-            _, geometry = read_label_map(case.truth)
-            body = body_box(case.image)
-            for label in IDS:
-                if found := occupied.get((case.station, label)):
-                    place = possible_place(found, geometry, body)
-                    labels = np.where(place & (labels == 0), np.uint8(IGNORE), labels)
-        return labels
+        return ignore_places(case, labels, occupied) if case.participant in without else labels
 
     drafts = {name: _moved_muscles(without, as_background, share) for name, share in SHIFTS.items()}
     for name, edit in drafts.items():
@@ -91,13 +86,25 @@ def _moved_muscles(without: set[str], incomplete: LabelEdit, share: float) -> La
     return edit
 
 
-def _occupied(cases: Sequence[Case]) -> dict[tuple[str, int], list[NDArray[np.bool_]]]:
+def occupied_by_muscles(cases: Sequence[Case]) -> Occupied:
+    """Where the muscles lie in these cases."""
     found: dict[tuple[str, int], list[NDArray[np.bool_]]] = {}
     for case in {(case.participant, case.station): case for case in cases}.values():
         truth, geometry = read_label_map(case.truth)
         for label, grid in occupancies(truth, geometry, body_box(case.image), IDS).items():
             found.setdefault((case.station, label), []).append(grid)
     return found
+
+
+def ignore_places(case: Case, labels: NDArray[np.uint8], occupied: Occupied) -> NDArray[np.uint8]:
+    """Take the background where muscles may lie out of the loss."""
+    _, geometry = read_label_map(case.truth)
+    body = body_box(case.image)
+    for label in IDS:
+        if found := occupied.get((case.station, label)):
+            place = possible_place(found, geometry, body)
+            labels = np.where(place & (labels == 0), np.uint8(IGNORE), labels)
+    return labels
 
 
 def _dsc(cases: Sequence[Case], without: set[str], edit: LabelEdit) -> float:

@@ -11,13 +11,13 @@ and then goes on with the same corrected participants.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.studies.cohort import Case
 from benchmarks.studies.comparison import run_study
+from benchmarks.studies.drafts import draft_acquisitions
 from benchmarks.studies.study import Study, Variant
 from mrseg_label.rounds.pretraining import too_small
 
@@ -32,7 +32,7 @@ def prepare(study: Study) -> Sequence[Variant]:
     others = [case for case in cohort.training if case.participant not in people[:CORRECTED]]
     truth = study.dataset("corrected", corrected)
     first = study.train(truth, "two_stages_first", 0)
-    drafts = _drafts(first, others)
+    drafts = draft_acquisitions(first, others)
     sizes = {key: float(np.count_nonzero(draft)) for key, draft in drafts.items()}  # grids are about alike
     least = {station: too_small([sizes[key] for key in sizes if key[1] == station]) for _, station in sizes}
     kept = [case for case in others if sizes[case.participant, case.station] >= least[case.station]]
@@ -46,17 +46,6 @@ def prepare(study: Study) -> Sequence[Variant]:
         Variant("one stage", truth, cohort.held_out, run={"warm_start": first}),
         Variant("two stages", truth, cohort.held_out, run={"warm_start": pretrained}),
     ]
-
-
-def _drafts(model: Path, cases: Sequence[Case]) -> dict[tuple[str, str], NDArray[np.uint8]]:
-    """Draft the first channel of each acquisition."""
-    from mrseg_label.nnunet.predict import Predictor
-
-    predictor = Predictor(model, "cpu", threads=1)
-    primary: dict[tuple[str, str], Case] = {}
-    for case in cases:
-        primary.setdefault((case.participant, case.station), case)
-    return {key: predictor.segment(case.image) for key, case in primary.items()}
 
 
 if __name__ == "__main__":
