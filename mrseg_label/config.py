@@ -39,6 +39,12 @@ class Settings(TrainingSettings):
     promotion_margin: float = Field(
         0.05, ge=0, le=1, description="DSC by which no group of structures may be worse for a model to be promoted"
     )
+    promotion_draft_advantage: float = Field(
+        0.055,
+        ge=0,
+        le=0.2,
+        description="DSC by which a label favours the model whose draft it was corrected from, which a promotion takes off",
+    )
     bootstrap_sources: str = Field(
         "",
         description="what TotalSegmentator gets of each sequence, such as 'T1=inverted,water=raw'; chosen by contrast if empty",

@@ -14,5 +14,7 @@ def describe_comparison(found: Mapping[str, Any] | None) -> str | None:
     text = f"{difference['mean']:+.3f} against {found['compared_with']} over {difference['participants']} participants"
     if difference["low"] is not None:
         text += f", 95 % interval {difference['low']:+.3f} to {difference['high']:+.3f}, p = {difference['p']:.2g}"
+    if found.get("draft_advantage"):
+        text += f", without the advantage of drafts {found['corrected']['mean']:+.3f}"
     groups = ", ".join(f"{name} {one['mean']:+.3f}" for name, one in found["groups"].items() if one["mean"] is not None)
     return f"{text}{'; uncertain' if found['uncertain'] else ''}; {groups}"

@@ -160,11 +160,20 @@ def compare(
         ("structures of the group", "participants", "difference", "low", "high", "p"),
         [
             (name, found.participants, found.mean, found.low, found.high, found.p)
-            for name, found in [("all", document.difference), *document.groups.items()]
+            for name, found in [
+                ("all", document.difference),
+                *([("all, corrected", document.corrected)] if document.draft_advantage else []),
+                *document.groups.items(),
+            ]
         ],
         title=f"Difference over participants with its {document.interval}",
     )
-    if not document.difference.clear:
+    if document.draft_advantage:
+        print_line(
+            f"The labels began as drafts, which favours {first if document.draft_advantage > 0 else second} by about "
+            f"{abs(document.draft_advantage):.3f} DSC; 'all, corrected' is without that."
+        )
+    if not document.corrected.clear:
         print_line(
             "Uncertain: noise could be the reason of this difference, or there are too few participants to tell."
         )

@@ -16,4 +16,7 @@ def read_comparison(workspace: OpenedWorkspace, first: str, second: str) -> Comp
         One of the versions does not exist.
     """
     with workspace.catalog.read() as session:
-        return ComparisonOut.of(compare(session, workspace.scheme, first, second))
+        found = compare(
+            session, workspace.scheme, first, second, own_drafts=workspace.settings.promotion_draft_advantage
+        )
+    return ComparisonOut.of(found)

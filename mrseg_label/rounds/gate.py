@@ -27,7 +27,7 @@ class Decision:
 
 
 def decide(comparison: Comparison, rule: Rule, margin: float) -> Decision:
-    """Decide on the second of two compared versions.
+    """Decide on the second of two compared versions, by the difference without the advantage that labels give to one of them.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def decide(comparison: Comparison, rule: Rule, margin: float) -> Decision:
         enough participants, ``manual`` never.
     margin : DSC by which no group of structures may be worse.
     """
-    difference = comparison.difference
+    difference = comparison.corrected
     if difference.mean is None:
         return Decision(False, True, "no structure of a held-out case can be compared, so the model was not promoted")
     uncertain = not difference.clear
@@ -60,6 +60,8 @@ def as_document(comparison: Comparison, decision: Decision, margin: float) -> di
         "cases": comparison.cases,
         "examinations": comparison.scores[1].examinations,
         "difference": asdict(comparison.difference),
+        "draft_advantage": comparison.draft_advantage,
+        "corrected": asdict(comparison.corrected),
         "groups": {group: asdict(found) for group, found in comparison.groups.items()},
         "margin": margin,
         "false_positive_ml": asdict(comparison.false_positive_ml),
@@ -72,7 +74,11 @@ def as_document(comparison: Comparison, decision: Decision, margin: float) -> di
 
 def _obstacles(comparison: Comparison, margin: float) -> list[str]:
     """What speaks against a model that is better on the whole."""
-    worse = {group: found.mean for group, found in comparison.groups.items() if found.mean is not None}
+    worse = {
+        group: found.mean + comparison.draft_advantage
+        for group, found in comparison.groups.items()
+        if found.mean is not None
+    }
     found = [
         f"structures of the group {group!r} are worse by {-mean:.3f} (margin {margin:.3f})"
         for group, mean in worse.items()
@@ -91,6 +97,12 @@ def _describe(comparison: Comparison) -> str:
         f"mean DSC {ours.mean_dsc:.3f} against {theirs.mean_dsc:.3f} of {comparison.versions[0]} on {comparison.cases} "
         f"held-out cases; {describe_difference(found)}"
     ]
+    if comparison.draft_advantage:
+        favoured = comparison.versions[0] if comparison.draft_advantage > 0 else comparison.versions[1]
+        parts.append(
+            f"the labels began as drafts, which favours {favoured} by about {abs(comparison.draft_advantage):.3f}; without "
+            f"that: {describe_difference(comparison.corrected)}"
+        )
     if comparison.false_positive_ml.mean is not None:
         parts.append(f"false positives {comparison.false_positive_ml.mean:+.1f} ml in a case")
     if comparison.drafted_by_these:

@@ -21,6 +21,7 @@ from mrseg_label.nnunet.left_out import describe_left_out
 from mrseg_label.nnunet.run import TrainingReport
 from mrseg_label.registry import service as registry
 from mrseg_label.registry.compare import Comparison, compare_over
+from mrseg_label.registry.draft_advantage import DraftAdvantage, lineage_of
 from mrseg_label.registry.scores import held_out_metrics
 from mrseg_label.rounds.cross_validation import CrossValidation
 from mrseg_label.rounds.evaluation import Scores
@@ -72,7 +73,11 @@ def publish(
     with workspace.catalog.read() as session:
         whose = origins(session, {evaluation.annotation_id for evaluation in (*new.cases, *current.cases)})
         row = rows.get(session, row.number) or row  # with what was added to its result since
-    decision, comparison = decide_promotion(new, current, whose, workspace.scheme, settings, left_out)
+        lineages = {
+            current.model_version: lineage_of(session, current.model_version),
+            new.model_version: (new.model_version, *lineage_of(session, row.parent)),
+        }
+    decision, comparison = decide_promotion(new, current, whose, workspace.scheme, settings, left_out, lineages)
     if row.include_held_out:
         decision = Decision(False, True, _SEEN.format(version=new.model_version))
     elif row.pretrain:
@@ -154,16 +159,19 @@ def decide_promotion(
     scheme: LabelScheme,
     settings: Settings,
     left_out: Mapping[str, str] | None = None,
+    lineages: Mapping[str, tuple[str, ...]] | None = None,
 ) -> tuple[Decision, Comparison]:
     """Decide whether a new model replaces the current one, over the cases that both have, and give the reason.
 
     Parameters
     ----------
     origins : of the held-out annotations.
+    lineages : of the two versions, by which of them made drafts that the other one's training began with.
     """
     versions = (current.model_version, new.model_version)
     found = over_same_cases({current.model_version: current.cases, new.model_version: new.cases})
-    comparison = compare_over(found, versions, origins, scheme)
+    advantage = DraftAdvantage(settings.promotion_draft_advantage, lineages or {})
+    comparison = compare_over(found, versions, origins, scheme, advantage)
     if new.measured.mean_dsc is None:
         why = "no case of a held-out participant is annotated, so the new model could not be compared"
         if left_out:

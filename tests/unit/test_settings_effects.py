@@ -202,9 +202,18 @@ def until_it_hangs(workspace: OpenedWorkspace) -> bool:
 # For each setting: lines of mrseg.toml, and what is seen under them; a text is looked for in what is seen.
 def promoted(workspace: OpenedWorkspace) -> bool:
     """Whether a model is promoted that is better in one participant, but worse in one group of structures."""
-    names = [structure.name for structure in workspace.scheme]
-    region = workspace.scheme[names[-1]].region
+    region = workspace.scheme[workspace.scheme.names[-1]].region
     drop = {structure.name: 0.1 if structure.region == region else -0.3 for structure in workspace.scheme}
+    return _promoted(workspace, drop, None)
+
+
+def promoted_on_its_drafts(workspace: OpenedWorkspace) -> bool:
+    """Whether a model is promoted that is a little worse on a label that was corrected from a draft of the current one."""
+    return _promoted(workspace, dict.fromkeys(workspace.scheme.names, 0.04), "old")
+
+
+def _promoted(workspace: OpenedWorkspace, drop: dict[str, float], drafted_by: str | None) -> bool:
+    names = workspace.scheme.names
     scores = [
         Scores(
             version,
@@ -217,7 +226,7 @@ def promoted(workspace: OpenedWorkspace) -> bool:
         )
         for version, sign in (("new", 1), ("old", 0))
     ]  # fmt: skip
-    origins = {"an": CaseOrigin("p1", None)}
+    origins = {"an": CaseOrigin("p1", drafted_by)}
     decision, _ = decide_promotion(scores[0], scores[1], origins, workspace.scheme, workspace.settings)
     return decision.promoted
 
@@ -334,6 +343,7 @@ EFFECTS: dict[str, tuple[See, dict[str, object]]] = {
         {"": "", 'TOTALSEG_WEIGHTS_PATH = "/nowhere"': "/nowhere"},
     ),
     "promotion": (promoted, {"PROMOTION_MARGIN = 0.15": True, 'PROMOTION_MARGIN = 0.15\nPROMOTION = "clear"': False, 'PROMOTION_MARGIN = 0.15\nPROMOTION = "manual"': False}),
+    "promotion_draft_advantage": (promoted_on_its_drafts, {"": True, "PROMOTION_DRAFT_ADVANTAGE = 0.03": False}),
     "promotion_margin": (promoted, {"PROMOTION_MARGIN = 0.15": True, "PROMOTION_MARGIN = 0.05": False}),
     "shared_with_group": (group_reads, {"": False, "SHARED_WITH_GROUP = true": True}),
     "dask_scheduler": (

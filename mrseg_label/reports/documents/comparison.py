@@ -38,6 +38,10 @@ class ComparisonOut(BaseModel):
     rule: str = Field(MEAN_OF_CASES, description="how the means are taken")
     mean_dsc: tuple[float | None, float | None]
     difference: DifferenceOut = Field(description="of the mean DSC, paired by participant")
+    draft_advantage: float = Field(
+        description="DSC by which the labels favour the first version, because of the drafts that they were corrected from"
+    )
+    corrected: DifferenceOut = Field(description="the difference without that advantage")
     groups: dict[str, DifferenceOut] = Field(description="of the mean DSC by region of the label scheme")
     false_positive_ml: DifferenceOut = Field(description="of the volume of false positives in a case, ml")
     drafted_by_these: int = Field(
@@ -64,6 +68,8 @@ class ComparisonOut(BaseModel):
             cases=found.cases,
             mean_dsc=(first.mean_dsc, second.mean_dsc),
             difference=DifferenceOut.of(found.difference),
+            draft_advantage=found.draft_advantage,
+            corrected=DifferenceOut.of(found.corrected),
             groups={group: DifferenceOut.of(one) for group, one in found.groups.items()},
             false_positive_ml=DifferenceOut.of(found.false_positive_ml),
             drafted_by_these=found.drafted_by_these,
