@@ -5,26 +5,23 @@ from __future__ import annotations
 import math
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
 from mrseg_label.catalog.draft_details import mixture_text
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.tables import Annotation, Examination
-from mrseg_label.errors import InvalidInput, StoredFileError
+from mrseg_label.errors import InvalidInput
 from mrseg_label.presegmentation.service import presegmentation_for
 from mrseg_label.reports.models import read_current_model
 from mrseg_label.rounds.filling import fill_not_annotated
 from mrseg_label.worklist import service as worklist
 from mrseg_monailabel.datastore import MRSegDatastore
+from mrseg_monailabel.mask_files import MaskForm, form_of, write_mask
 from mrseg_monailabel.params import reader_of
 
-if TYPE_CHECKING:
-    import SimpleITK as sitk
-
 WAIT_SECONDS = 600  # as long as MONAI Label itself lets a task run
-EXTENSIONS = (".nrrd", ".nii.gz", ".nii", ".mha")
 
 
 class MRSegInfer(InferTask):
@@ -67,17 +64,17 @@ class MRSegInfer(InferTask):
             No pre-segmentation could be made in time.
         """
         reader = reader_of(request)
-        extension = _extension(request)
+        form = form_of(request, self._workspace.scheme)
         examination = self._datastore.examination(request["image"], reader)
         wait = _wait_seconds(request)
         folder = Path(request["folder"])
         start = worklist.mask_to_start_from(self._workspace.catalog, reader, examination.acquisition_id)
         if start is not None:
-            return self._send_annotation(*start, examination, folder, extension)
+            return self._send_annotation(*start, examination, folder, form)
         presegmentation = presegmentation_for(self._workspace, examination.id, wait_seconds=wait, stop=self.stopping)
         self._datastore.note_presegmentation_sent(examination, presegmentation.id, reader)
-        target = folder / f"{examination.id}-draft{extension}"
-        self._write(self._workspace.path(presegmentation.path), examination, target)
+        target = folder / f"{examination.id}-draft{form.extension}"
+        self._write(self._workspace.path(presegmentation.path), examination, target, form)
         params = {
             "label_names": self._workspace.scheme.shown_names,
             "model_version": presegmentation.model_version,
@@ -88,7 +85,7 @@ class MRSegInfer(InferTask):
         return str(target), params
 
     def _send_annotation(
-        self, annotation: Annotation, comment: str, examination: Examination, folder: Path, extension: str
+        self, annotation: Annotation, comment: str, examination: Examination, folder: Path, form: MaskForm
     ) -> tuple[str, dict[str, Any]]:
         """Write the annotation that the reader starts from; its params say why it was sent back.
 
@@ -97,8 +94,8 @@ class MRSegInfer(InferTask):
         """
         with self._workspace.catalog.read() as session:
             mask = fill_not_annotated(self._workspace, session, annotation, folder)
-        target = folder / f"{examination.id}-revision-{annotation.number}{extension}"
-        self._write(mask.path, examination, target)
+        target = folder / f"{examination.id}-revision-{annotation.number}{form.extension}"
+        self._write(mask.path, examination, target, form)
         params = {
             "label_names": self._workspace.scheme.shown_names,
             "model_version": annotation.model_version,
@@ -111,47 +108,9 @@ class MRSegInfer(InferTask):
         }
         return str(target), params
 
-    def _write(self, source: Path, examination: Examination, target: Path) -> None:
-        """Write a stored mask as uint8 with the geometry that ITK (and so Slicer) reads from the image."""
-        import SimpleITK as sitk
-
-        mask = sitk.ReadImage(str(source), sitk.sitkUInt8)
-        image = _header(self._workspace.path(examination.path))
-        if mask.GetSize() != image.GetSize():
-            raise StoredFileError(
-                f"the mask {source.name} has size {mask.GetSize()}, but its image {examination.id} has {image.GetSize()}"
-            )
-        mask.SetOrigin(image.GetOrigin())
-        mask.SetSpacing(image.GetSpacing())
-        mask.SetDirection(image.GetDirection())
-        for key in mask.GetMetaDataKeys():  # NIfTI fields would become NRRD fields
-            mask.EraseMetaData(key)
-        # The lowest level: more makes a label map hardly smaller, and a reader is waiting.
-        sitk.WriteImage(mask, str(target), useCompression=True, compressionLevel=1)
-
-
-def _header(path: Path) -> sitk.ImageFileReader:
-    import SimpleITK as sitk
-
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
-    reader.ReadImageInformation()
-    return reader
-
-
-def _extension(request: dict[str, Any]) -> str:
-    extension = _given(request, "result_extension", ".nrrd")
-    if extension not in EXTENSIONS:
-        raise InvalidInput(f"result_extension must be one of {', '.join(EXTENSIONS)}, not {extension!r:.40}")
-    dtype = _given(request, "result_dtype", "uint8")
-    if dtype != "uint8":
-        raise InvalidInput(f"result_dtype must be uint8, the type of every label map here, not {dtype!r:.40}")
-    return str(extension)
-
-
-def _given(request: dict[str, Any], key: str, default: str) -> Any:
-    given = request.get(key)
-    return default if given is None or given == "" else given
+    def _write(self, source: Path, examination: Examination, target: Path, form: MaskForm) -> None:
+        image = self._workspace.path(examination.path)
+        write_mask(source, image, target, form, self._workspace.scheme)
 
 
 def _wait_seconds(request: dict[str, Any]) -> float:
