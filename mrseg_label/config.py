@@ -45,6 +45,9 @@ class Settings(TrainingSettings):
         le=0.2,
         description="DSC by which a label favours the model whose draft it was corrected from, which a promotion takes off",
     )
+    presegmentation: Literal["on", "off"] = Field(
+        "on", description="whether models make drafts; if off, readers start from empty masks and no rounds are trained"
+    )
     bootstrap_sources: str = Field(
         "",
         description="what TotalSegmentator gets of each sequence, such as 'T1=inverted,water=raw'; chosen by contrast if empty",
@@ -124,6 +127,8 @@ class Settings(TrainingSettings):
     @property
     def presegmentations_ahead(self) -> int:
         """Number of waiting cases that get a pre-segmentation before a reader requests one."""
+        if self.presegmentation == "off":
+            return 0
         return 2 * self.round_size if self.prepare_ahead is None else self.prepare_ahead
 
     @classmethod

@@ -26,6 +26,7 @@ STAND_IN = (
 PUBLISHED = "the published weights of TotalSegmentator"
 OWN = "weights trained on the annotations of this workspace"
 FOREIGN = "imported weights, which were not trained in this workspace"
+NO_MODEL = "no model makes drafts (PRESEGMENTATION is off)"
 MISSING = "no weights are installed, so no draft can be made; 'mrseg-label doctor' says what is missing"
 
 
@@ -78,6 +79,8 @@ def describe_annotation(annotation: Annotation, label_names: dict[str, int]) -> 
 
 def describe_weights(workspace: Workspace, version: str) -> str:
     """Describe the weights behind a model version for radiologists; folders of the server stay out of the text."""
+    if workspace.settings.presegmentation == "off":
+        return NO_MODEL
     if version != BOOTSTRAP:
         return FOREIGN if version.startswith(IMPORTED) else OWN
     try:

@@ -42,6 +42,8 @@ class MRSegInfer(InferTask):
     def info(self) -> dict[str, Any]:
         """Describe the task as MONAI Label does, with the model version that makes pre-segmentations now."""
         version = read_current_model(self._workspace.catalog).version
+        if self._workspace.settings.presegmentation == "off":
+            return {**super().info(), "description": "empty masks to draw in", "version": version}
         return {**super().info(), "description": f"pre-segmentation by model version {version}", "version": version}
 
     def is_valid(self) -> bool:
@@ -71,6 +73,8 @@ class MRSegInfer(InferTask):
         start = worklist.mask_to_start_from(self._workspace.catalog, reader, examination.acquisition_id)
         if start is not None:
             return self._send_annotation(*start, examination, folder, form)
+        if self._workspace.settings.presegmentation == "off":
+            return self._send_empty(examination, folder, form)
         presegmentation = presegmentation_for(self._workspace, examination.id, wait_seconds=wait, stop=self.stopping)
         self._datastore.note_presegmentation_sent(examination, presegmentation.id, reader)
         target = folder / f"{examination.id}-draft{form.extension}"
@@ -81,6 +85,18 @@ class MRSegInfer(InferTask):
             "source": presegmentation.source,
             "presegmentation": presegmentation.id,
             "mixture": mixture_text(presegmentation),
+        }
+        return str(target), params
+
+    def _send_empty(self, examination: Examination, folder: Path, form: MaskForm) -> tuple[str, dict[str, Any]]:
+        """Write an empty mask, for a reader who draws everything; its params have all names as those of a draft."""
+        target = folder / f"{examination.id}-empty{form.extension}"
+        self._write(None, examination, target, form)
+        params = {
+            "label_names": self._workspace.scheme.shown_names,
+            "model_version": None,
+            "source": "none",
+            "presegmentation": None,
         }
         return str(target), params
 
@@ -108,7 +124,7 @@ class MRSegInfer(InferTask):
         }
         return str(target), params
 
-    def _write(self, source: Path, examination: Examination, target: Path, form: MaskForm) -> None:
+    def _write(self, source: Path | None, examination: Examination, target: Path, form: MaskForm) -> None:
         image = self._workspace.path(examination.path)
         write_mask(source, image, target, form, self._workspace.scheme)
 

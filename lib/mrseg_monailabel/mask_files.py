@@ -66,8 +66,12 @@ def form_of(request: Mapping[str, Any], scheme: LabelScheme) -> MaskForm:
     return MaskForm(extension, dtype)
 
 
-def write_mask(source: Path, image: Path, target: Path, form: MaskForm, scheme: LabelScheme) -> None:
-    """Write a stored mask in the form that a client wants, with the geometry that ITK (and so Slicer) reads from its image.
+def write_mask(source: Path | None, image: Path, target: Path, form: MaskForm, scheme: LabelScheme) -> None:
+    """Write a mask in the form that a client wants, with the geometry that ITK (and so Slicer) reads from its image.
+
+    Parameters
+    ----------
+    source : the stored mask; None for an empty one.
 
     Raises
     ------
@@ -76,9 +80,10 @@ def write_mask(source: Path, image: Path, target: Path, form: MaskForm, scheme: 
     """
     import SimpleITK as sitk
 
-    mask = sitk.ReadImage(str(source), getattr(sitk, _PIXELS[form.dtype]))
     header = _header(image)
-    if mask.GetSize() != header.GetSize():
+    pixels = getattr(sitk, _PIXELS[form.dtype])
+    mask = sitk.Image(header.GetSize(), pixels) if source is None else sitk.ReadImage(str(source), pixels)
+    if source is not None and mask.GetSize() != header.GetSize():
         raise StoredFileError(
             f"the mask {source.name} has size {mask.GetSize()}, but its image {image.name} has {header.GetSize()}"
         )

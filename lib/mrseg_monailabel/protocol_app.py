@@ -86,9 +86,10 @@ class ProtocolApp:
         weights = describe_weights(self.workspace, version)
         models[MODEL]["description"] += f" ({weights})"
         models[MODEL]["weights"] = weights
+        made_by = "" if self.workspace.settings.presegmentation == "off" else f"model version {version}; "
         return {
             "name": self.name,
-            "description": f"whole-body MR segmentation; model version {version}; {weights}",
+            "description": f"whole-body MR segmentation; {made_by}{weights}",
             "version": self.version,
             "labels": self.labels,
             "models": models,

@@ -21,6 +21,7 @@ from mrseg_label.catalog.queries import assignments, examinations, presegmentati
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Examination, Presegmentation
 from mrseg_label.catalog.types import StructureState
+from mrseg_label.config import Settings
 from mrseg_label.errors import InvalidInput, NotFound
 from mrseg_label.files import sha256_of
 from mrseg_label.imaging import Geometry, write_nifti
@@ -67,7 +68,7 @@ def submit(
         examination = examinations.get(session, examination_id)
         if examination is None:
             raise NotFound(f"there is no examination {examination_id[:60]!r}")
-        presegmentation = _starting_presegmentation(session, examination, reader)
+        presegmentation = _starting_presegmentation(session, examination, reader, workspace.settings)
     suffix = upload_suffix(file_name)
     geometry = Geometry.from_json(examination.geometry)
     scheme, settings = workspace.scheme, workspace.settings
@@ -75,7 +76,10 @@ def submit(
         named = folder / f"upload{suffix}"
         named.symlink_to(upload.resolve())
         decoded = decode(scheme, geometry, named, label_info, settings.max_upload_mb * 1024**2, partial=partial)
-        decoded.check_coverage(required_structures(scheme, settings.required_structures))
+        required = required_structures(scheme, settings.required_structures)
+        if presegmentation is None and settings.presegmentation == "off":
+            decoded = decoded.only_drawn(required)
+        decoded.check_coverage(required)
         states, note = _states(workspace, decoded, geometry, presegmentation)
         report = decoded.report() | ({"draft": note} if note else {})
         if params and isinstance(params.get("model"), str):
@@ -142,12 +146,17 @@ def structure_states(
     return states
 
 
-def _starting_presegmentation(session: Session, examination: Examination, reader: Reader) -> Presegmentation | None:
-    """The pre-segmentation that was sent to this reader last; where none was, the best of the acquisition."""
+def _starting_presegmentation(
+    session: Session, examination: Examination, reader: Reader, settings: Settings
+) -> Presegmentation | None:
+    """The pre-segmentation that was sent to this reader last; where none was, the best of the acquisition.
+
+    With PRESEGMENTATION off none is sent, and what was drawn is compared with none of earlier times.
+    """
     assignment = assignments.newest(session, examination.acquisition_id, reader)
     if assignment is not None and assignment.presegmentation_id:
         return presegmentations.get(session, assignment.presegmentation_id)
-    return presegmentations.best(session, examination.acquisition_id)
+    return None if settings.presegmentation == "off" else presegmentations.best(session, examination.acquisition_id)
 
 
 def _states(

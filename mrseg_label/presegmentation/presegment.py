@@ -52,6 +52,8 @@ def run(context: JobContext) -> None:
     InvalidInput
         The acquisition or the model version is not in the catalogue.
     """
+    if context.workspace.settings.presegmentation == "off":
+        return  # it was enqueued before
     acquisition_id = context.payload["acquisition"]
     version = context.payload["model_version"]
     with context.catalog.read() as session:

@@ -56,6 +56,8 @@ def presegmentation_for(
         presegmentation = presegmentations.by_model(session, examination.acquisition_id, version)
     if presegmentation is not None and is_whole(workspace, presegmentation):
         return presegmentation
+    if workspace.settings.presegmentation == "off":
+        raise Unavailable(f"there is no draft of {examination_id}, and PRESEGMENTATION is off, so none is made")
     with workspace.catalog.begin() as session:
         key = presegmentations.job_key(examination.acquisition_id, version)
         put_aside = job_rows.put_aside(session, queue.PRESEGMENT, key)

@@ -45,7 +45,8 @@ def start(
     Raises
     ------
     Conflict
-        Another round is queued or running, or no annotated case can be trained on, or too few for so many folds.
+        Another round is queued or running, or no annotated case can be trained on, or too few for so many folds; or
+        PRESEGMENTATION is off.
     InvalidInput
         Held-out participants are to be included in a round that is not final, or a final round is to pretrain.
     """
@@ -60,6 +61,10 @@ def start(
             'train on them: add --final (over REST "final": true)'
         )
     settings = load_settings(workspace.root)
+    if settings.presegmentation == "off":
+        raise Conflict(
+            "PRESEGMENTATION is off, so this workspace works without models; set it to on and restart the server to train"
+        )
     with workspace.catalog.begin() as session:
         running = rows.active(session)
         if running is not None:
@@ -202,7 +207,9 @@ def start_if_due(session: Session, settings: Settings) -> int | None:
     -------
     The number of the round, or None if none was started.
     """
-    if not settings.auto_round or acquisitions.annotated_since_round(session) < settings.round_size:
+    if not settings.auto_round or settings.presegmentation == "off":
+        return None
+    if acquisitions.annotated_since_round(session) < settings.round_size:
         return None
     if rows.active(session) is not None or find_obstacle(session) is not None:
         return None

@@ -8,7 +8,7 @@ segments, so a value means nothing without its name.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,26 @@ class Decoded:
                 f"every submission must judge {', '.join(missing)}; add the missing segments, and leave them empty "
                 "if the structures are not in the image"
             )
+
+    def only_drawn(self, required: Sequence[str]) -> Decoded:
+        """Leave out the empty segments of a reader who had no draft, apart from structures that are required.
+
+        Such a reader's list has every structure from the start: that a segment is still empty does not mean that
+        somebody looked for the structure.
+
+        Raises
+        ------
+        LabelError
+            Nothing is left.
+        """
+        kept = {name: count for name, count in self.voxels.items() if count or name in required}
+        if self.voxels and not kept:
+            raise LabelError(
+                "nothing is drawn in this submission; without drafts (PRESEGMENTATION is off) an empty segment says "
+                "nothing, unless its structure is among REQUIRED_STRUCTURES. Draw a structure, or mark a case that "
+                "cannot be read as unusable"
+            )
+        return replace(self, voxels=kept)
 
     def report(self) -> dict[str, Any]:
         """Summarise for people what decoding changed, as a JSON object."""

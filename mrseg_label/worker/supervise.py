@@ -65,7 +65,9 @@ class WorkerPool:
         count = workspace.settings.workers
         # Drafts and light work share a process (light jobs have the higher priority); training has its own.
         self._slots = [_Slot(f"drafts-{index}", (LIGHT, DRAFTS)) for index in range(count)]
-        if workspace.settings.dask_scheduler is not None:
+        if workspace.settings.presegmentation == "off":
+            self._slots = [_Slot("light", (LIGHT,))] if count else []
+        elif workspace.settings.dask_scheduler is not None:
             self._slots.append(_Slot("placer", ()))  # rounds are trained where the GPUs are
         elif count:
             names = ["rounds", *(f"rounds-{index}" for index in range(1, workspace.settings.round_workers))]

@@ -247,6 +247,7 @@ EFFECTS: dict[str, tuple[See, dict[str, object]]] = {
         lambda w: parse_mixture(w.settings.mixture),
         {"": ["bootstrap", "previous"], 'MIXTURE = "r1, previous"': ["r1", "previous"], 'MIXTURE = ""': []},
     ),
+    "presegmentation": (drafts_ahead, {"": 8, 'PRESEGMENTATION = "off"': 0}),
     "prepare_ahead": (drafts_ahead, {"": 8, "PREPARE_AHEAD = 3": 3, "PREPARE_AHEAD = 0": 0}),
     "lease_hours": (hours_of_a_case, {"": 24, "LEASE_HOURS = 3": 3}),
     "review": (sent, {"": "accepted", 'REVIEW = "required"': "submitted"}),

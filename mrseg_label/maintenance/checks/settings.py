@@ -44,7 +44,7 @@ def require_settings(workspace: Workspace, *, computes: bool) -> list[str]:
         One or more settings cannot work; the message names all of them.
     """
     checks = list(check_settings(workspace, computes=computes))
-    if computes:
+    if computes and workspace.settings.presegmentation == "on":
         checks += _check(lambda: _check_totalsegmentator(workspace.settings), "TOTALSEG_WEIGHTS_PATH")
     failed = [check.detail for check in checks if check.state is State.FAILED]
     if failed:

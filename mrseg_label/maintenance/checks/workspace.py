@@ -56,7 +56,10 @@ def check_workspace(
     except MrsegError as error:
         yield Check("workspace", State.FAILED, str(error))
         return
-    yield check_weights(workspace.settings.totalseg_weights_path)
+    if workspace.settings.presegmentation == "off":
+        yield Check("weights", State.OK, "none are needed, since PRESEGMENTATION is off")
+    else:
+        yield check_weights(workspace.settings.totalseg_weights_path)
     profile = workspace.settings.training_profile
     yield Check("workspace", State.OK, f"{workspace.root}, {structures} structures, profile {profile}")
     yield from check_settings(workspace, computes=workspace.settings.workers > 0)
