@@ -50,6 +50,9 @@ class Work:
         return self.edited + dsc * (self.drafted + self.annotated)
 
 
+_NOTHING = Work(0.0, 0.0, 0.0)
+
+
 @dataclass(frozen=True)
 class MeasuredCase:
     """An annotated case that several sources segmented.
@@ -57,7 +60,7 @@ class MeasuredCase:
     Attributes
     ----------
     drafted_by : by structure, the source of the draft that the label began as.
-    work : by source, the work of each structure that the reader judged.
+    work : by source, the work of each structure that the reader judged and that the source's mask or the annotation has.
     seen_by : sources that were trained on the participant.
     """
 
@@ -72,7 +75,12 @@ class MeasuredCase:
         """Whether the case says how sources differ in a structure."""
         if any(one in self.seen_by for one in sources):
             return False
-        return all(structure in self.work.get(one, {}) for one in sources)
+        measured = [self.work[one] for one in sources if one in self.work]
+        return len(measured) == len(sources) and any(structure in work for work in measured)
+
+    def of(self, source: str, structure: str) -> Work:
+        """The work on a structure; none where neither the source's mask nor the annotation has it."""
+        return self.work[source].get(structure, _NOTHING)
 
 
 @dataclass(frozen=True)
@@ -188,9 +196,7 @@ def estimate_advantage(cases: Sequence[MeasuredCase]) -> float:
                 if min(_participants(side) for side in sides) < MIN_PARTICIPANTS:
                     continue
                 gaps = [
-                    float(
-                        np.mean([case.work[first][structure].dsc - case.work[second][structure].dsc for case in side])
-                    )
+                    float(np.mean([case.of(first, structure).dsc - case.of(second, structure).dsc for case in side]))
                     for side in sides
                 ]
                 found.append((gaps[0] - gaps[1]) / 2)
@@ -220,13 +226,13 @@ def _compare(
 
 
 def _charged(case: MeasuredCase, structure: str, source: str, advantage: float) -> float:
-    work = case.work[source][structure]
+    work = case.of(source, structure)
     return work.with_advantage(advantage if case.drafted_by.get(structure) == source else 0.0)
 
 
 def _expected_dsc(cases: Sequence[MeasuredCase], structure: str, source: str, advantage: float) -> float | None:
     own = [case for case in cases if case.compares(structure, source)]
-    size = sum(case.work[source][structure].drafted + case.work[source][structure].annotated for case in own)
+    size = sum(case.of(source, structure).drafted + case.of(source, structure).annotated for case in own)
     if not size:
         return None
     return 1.0 - sum(_charged(case, structure, source, advantage) for case in own) / size

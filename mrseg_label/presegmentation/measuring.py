@@ -17,6 +17,7 @@ from mrseg_label.errors import ConfigurationError, DamagedModel, MrsegError, Una
 from mrseg_label.labels import LabelScheme
 from mrseg_label.metrics import joint_histogram
 from mrseg_label.presegmentation.candidates import Candidate, candidates_of
+from mrseg_label.presegmentation.evidence import Work
 from mrseg_label.presegmentation.loaded_models import LoadedModels
 from mrseg_label.segments.files import read_label_map
 
@@ -34,17 +35,29 @@ def score_of(
     voxel_ml: float,
 ) -> SourceScore:
     """Make the row of what one source segmented of an annotated case; ``mask`` and ``reference`` are on one grid."""
+    judged = annotation.judged
+    volumes = {
+        name: [round(ml, 4) for ml in (work.edited, work.drafted, work.annotated)]
+        for name, work in work_of(mask, reference, scheme, voxel_ml).items()
+        if name in judged
+    }
+    return SourceScore(source=source, annotation_id=annotation.id, examination_id=examination_id, structures=volumes)
+
+
+def work_of(
+    mask: NDArray[np.uint8], reference: NDArray[np.uint8], scheme: LabelScheme, voxel_ml: float
+) -> dict[str, Work]:
+    """Measure the work on each structure that a mask or its reference has, both on one grid."""
     histogram = joint_histogram(mask, reference, len(scheme))
     drafted, annotated, same = histogram.sum(axis=1), histogram.sum(axis=0), np.diagonal(histogram)
-    judged = annotation.judged
-    volumes = {}
+    found = {}
     for structure in scheme:
         number = structure.id
         size = int(drafted[number] + annotated[number])
-        if structure.name in judged and size:
+        if size:
             counts = (size - 2 * int(same[number]), int(drafted[number]), int(annotated[number]))
-            volumes[structure.name] = [round(count * voxel_ml, 4) for count in counts]
-    return SourceScore(source=source, annotation_id=annotation.id, examination_id=examination_id, structures=volumes)
+            found[structure.name] = Work(*(count * voxel_ml for count in counts))
+    return found
 
 
 def measure_sources(

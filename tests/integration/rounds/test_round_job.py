@@ -14,7 +14,15 @@ from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import models, presegmentations
 from mrseg_label.catalog.queries import rounds as rows
 from mrseg_label.catalog.queries import training as training_rows
-from mrseg_label.catalog.tables import Acquisition, Annotation, Evaluation, Examination, ModelVersion, Presegmentation
+from mrseg_label.catalog.tables import (
+    Acquisition,
+    Annotation,
+    Evaluation,
+    Examination,
+    ModelVersion,
+    Presegmentation,
+    SourceScore,
+)
 from mrseg_label.catalog.types import RoundState
 from mrseg_label.cli import app
 from mrseg_label.errors import InvalidInput, Unavailable
@@ -61,6 +69,7 @@ def test_a_round_respects_structures_that_were_not_annotated(opened: OpenedWorks
         annotation = session.query(Annotation).filter_by(acquisition_id=tested).one()
         evaluation = session.get(Evaluation, ("r1", annotation.id, annotation.examination_id))
         second = session.get(Evaluation, ("r1", annotation.id, "ex-second"))
+        (work,) = session.query(SourceScore)
     assert row.result["labels"] == {
         "structures": NAMES,
         "cases_filled_from": {},
@@ -82,6 +91,11 @@ def test_a_round_respects_structures_that_were_not_annotated(opened: OpenedWorks
         (piece,) = training_rows.pieces(session, number, None)
     assert piece.text == log_path(workspace, number).read_text() and "Epoch 1" in piece.text
     assert second is not None and second.dsc == evaluation.dsc
+    # What a reader would have had to correct of its mask, for the choice of sources: on the channel that readers open.
+    assert (work.source, work.annotation_id, work.examination_id) == ("r1", annotation.id, annotation.examination_id)
+    edited, drafted, annotated = work.structures["left_lung"]
+    assert 1 - edited / (drafted + annotated) == pytest.approx(evaluation.dsc["left_lung"], abs=1e-3)
+    assert "liver" not in work.structures
     assert (row.result["held_out_cases"], model.metrics["held_out_examinations"]) == (1, 2)
 
 

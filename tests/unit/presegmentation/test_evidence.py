@@ -114,8 +114,10 @@ def test_a_structure_that_a_source_does_not_know_is_left_to_one_that_does() -> N
 
 
 def test_voxels_of_an_absent_structure_count_as_correction() -> None:
-    absent = {OWN: {"liver": Work(0.0, 0.0, 0.0)}, OTHER: {"liver": Work(5.0, 5.0, 0.0)}}
+    absent: dict[str, dict[str, Work]] = {OWN: {}, OTHER: {"liver": Work(5.0, 5.0, 0.0)}}
     cases = [MeasuredCase(f"P{number}", "in", "abdomen", {}, absent) for number in range(3)]
+    found = compare(cases, "liver", OTHER, OWN, "in", "abdomen")
+    assert found is not None and found.clear and found.saved == 1.0
     assert liver(cases) == OWN
     swapped = {OWN: absent[OTHER], OTHER: absent[OWN]}
     assert liver([MeasuredCase(f"P{number}", "in", "abdomen", {}, swapped) for number in range(3)]) == OTHER

@@ -12,9 +12,17 @@ from mrseg_label.annotation import effort, readings
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.queries import models, performance
 from mrseg_label.catalog.queries.held_out import CaseOrigin, FalsePositives, StructureScore, over_same_cases, summarise
-from mrseg_label.catalog.tables import BOOTSTRAP, Annotation, AnnotationStructure, Evaluation, Examination
+from mrseg_label.catalog.tables import (
+    BOOTSTRAP,
+    Annotation,
+    AnnotationStructure,
+    Evaluation,
+    Examination,
+    Presegmentation,
+)
 from mrseg_label.catalog.types import StructureState
 from mrseg_label.config import Settings
+from mrseg_label.errors import MrsegError
 from mrseg_label.jobs import JobContext, claim, queue
 from mrseg_label.labels import LabelScheme, Structure
 from mrseg_label.metrics import score_case
@@ -62,6 +70,19 @@ def test_a_structure_that_was_not_annotated_is_not_scored(opened: OpenedWorkspac
         assert version is not None
         sums = performance.sums_by_version(session, [version])[BOOTSTRAP]
     assert sums.held_out == found.measured
+
+
+def test_a_mixed_draft_is_not_what_its_model_makes_of_the_image(tmp_path: Path) -> None:
+    Workspace.init(tmp_path / "ws", settings_text=f'TOTALSEG_WEIGHTS_PATH = "{tmp_path / "none"}"\n')
+    workspace = open_workspace(tmp_path / "ws")
+    store_case(workspace, "p1", channels=("in",))
+    assert scores(workspace).measured.cases == 1  # its stored draft is scored
+    with workspace.catalog.begin() as session:
+        (draft,) = session.query(Presegmentation)
+        draft.details = {"mixture": {"structures": {"liver": "r1"}, "sources": {"r1": "r1"}}}
+    with pytest.raises(MrsegError, match="TOTALSEG_WEIGHTS_PATH"):  # it would have to be segmented again
+        scores(workspace)
+    workspace.close()
 
 
 def test_voxels_of_an_absent_structure_are_false_positives_and_leave_the_means(opened: OpenedWorkspace) -> None:

@@ -97,6 +97,18 @@ def test_a_presegmentation_fills_and_its_silence_does_not_mean_absent(opened: Op
     labels.require_background()
 
 
+def test_what_was_filled_from_a_mixed_draft_is_named_after_the_source_of_the_structure(
+    opened: Opened, tmp_path: Path
+) -> None:
+    case = store_case(opened, "p1", not_annotated=("spleen",))
+    with opened.catalog.begin() as session:
+        (draft,) = session.query(Presegmentation)
+        draft.details = {
+            "mixture": {"structures": {"spleen": "r2", "liver": "TotalSegmentator inverted"}, "sources": {"r2": "r2"}}
+        }
+    assert completed(opened, [case], tmp_path).maps[0].mask.filled == {"spleen": "r2"}
+
+
 def test_what_many_were_judged_for_and_nobody_has_is_taken_to_be_absent(opened: Opened, tmp_path: Path) -> None:
     one = store_case(opened, "p1", drafted=False, not_annotated=("aorta",))
     others = [store_case(opened, f"other{n}", drafted=False) for n in range(5)]
