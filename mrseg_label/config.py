@@ -13,16 +13,18 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from mrseg_label.clean_up_settings import CleanUpSettings
 from mrseg_label.errors import ConfigurationError
-from mrseg_label.training_settings import TABLE, TrainingSettings
+from mrseg_label.training_settings import TrainingSettings
 
 CONFIG_FILE = "mrseg.toml"
 _PREFIX = "MRSEG_"
+_TABLES = ("training", "clean_up")
 # For a service named mrseg, and for mrseg-anything, every container gets such variables.
 _OF_KUBERNETES = re.compile(r"(.+_)?(service_(host|port)(_.+)?|port(_\d+_(tcp|udp|sctp)(_(proto|port|addr))?)?)")
 
 
-class Settings(TrainingSettings):
+class Settings(TrainingSettings, CleanUpSettings):
     """The settings of a workspace. The environment overrides the file, whose keys are in capitals."""
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="forbid", case_sensitive=False)
@@ -149,8 +151,8 @@ class _TomlFile(TomlConfigSettingsSource):
     def __call__(self) -> dict[str, Any]:
         keys: dict[str, Any] = {}
         for key, value in self.toml_data.items():
-            if key.lower() == TABLE and isinstance(value, dict):
-                keys |= {f"{TABLE}_{name.lower()}": inner for name, inner in value.items()}
+            if key.lower() in _TABLES and isinstance(value, dict):
+                keys |= {f"{key.lower()}_{name.lower()}": inner for name, inner in value.items()}
             else:
                 keys[key.lower()] = value
         return keys

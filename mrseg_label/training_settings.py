@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode
 
-TABLE = "training"
 Millimetres = Annotated[float, Field(gt=0, le=50)]
 
 

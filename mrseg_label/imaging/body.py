@@ -55,7 +55,18 @@ def fill_holes_per_slice(mask: Mask, axis: int = 2) -> Mask:
     return filled
 
 
-def body_mask(volume: NDArray[Any], axis: int = 2) -> Mask:
+def large_components(mask: Mask, smallest_share: float) -> Mask:
+    """Keep the components (face neighbours) that have at least this share of the voxels of the largest one."""
+    labels, count = ndimage.label(mask)
+    if count <= 1:
+        return mask
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    large: Mask = (sizes >= smallest_share * sizes.max())[labels] & mask
+    return large
+
+
+def body_mask(volume: NDArray[Any], axis: int = 2, smallest_share: float = 1.0) -> Mask:
     """Segment the body in an MR image.
 
     The background is noise near zero; everything above it, however dark, is body. Otsu's threshold on the intensities
@@ -67,6 +78,8 @@ def body_mask(volume: NDArray[Any], axis: int = 2) -> Mask:
     ----------
     volume : (X, Y, Z), arbitrary units.
     axis : slices are filled perpendicular to this axis, the one from feet to head.
+    smallest_share : parts of the body are kept that have at least this share of the voxels of the largest one: two legs
+        are two. By default only the largest.
 
     Returns
     -------
@@ -86,7 +99,8 @@ def body_mask(volume: NDArray[Any], axis: int = 2) -> Mask:
     body = levels > _air_threshold(_sample(levels))
     # Opening; the body continues beyond the image.
     body = ndimage.binary_dilation(ndimage.binary_erosion(body, border_value=1))
-    body = fill_holes_per_slice(largest_component(body), axis)
+    parts = largest_component(body) if smallest_share >= 1 else large_components(body, smallest_share)
+    body = fill_holes_per_slice(parts, axis)
     if not body.any():
         return np.ones(volume.shape, dtype=np.bool_)
     return body

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -17,6 +17,7 @@ from mrseg_label.ids import new_id
 from mrseg_label.imaging.geometry import Geometry
 from mrseg_label.imaging.volume import write_nifti
 from mrseg_label.jobs import JobContext
+from mrseg_label.presegmentation.clean_up import clean_up_draft, impossible_structures
 from mrseg_label.presegmentation.loaded_models import LoadedModels
 from mrseg_label.presegmentation.mixing import segment_and_mix
 from mrseg_label.presegmentation.mixture import DraftMask
@@ -62,6 +63,7 @@ def run(context: JobContext) -> None:
         outdated = models.current(session).version != version
         present = presegmentations.by_model(session, acquisition_id, version)
         earlier = presegmentations.newest_by_another(session, acquisition_id, version)
+        impossible = impossible_structures(session, acquisition_id)
     if model is None:
         raise InvalidInput(f"model version {version} is not in the catalogue")
     if examination is None:
@@ -69,7 +71,7 @@ def run(context: JobContext) -> None:
     if outdated or (present is not None and is_whole(context.workspace, present)):
         return
     presegmentation = make_presegmentation(
-        context.workspace, loaded_models_of(context), model, examination, context.check, earlier
+        context.workspace, loaded_models_of(context), model, examination, context.check, earlier, impossible
     )
     with context.publish(
         {"presegmentation": present.id if present else presegmentation.id, "source": presegmentation.source}
@@ -94,6 +96,7 @@ def make_presegmentation(
     examination: Examination,
     check: Callable[[], None],
     earlier: Presegmentation | None = None,
+    impossible: Collection[str] = (),
 ) -> Presegmentation:
     """Segment the image of an examination and store the label map.
 
@@ -101,6 +104,7 @@ def make_presegmentation(
     ----------
     check : called before the label map is stored; may raise to end the work.
     earlier : the newest draft of the acquisition by another model version; how far they disagree is stored.
+    impossible : names of the structures that cannot lie in the station.
 
     Returns
     -------
@@ -110,6 +114,7 @@ def make_presegmentation(
     # Each step is a module of its own: segment by each source, mix, clean up, write.
     segmented, draft = segment_and_mix(workspace, loaded_models, model, examination)
     assess_draft(draft, segmented, workspace, earlier)
+    draft = clean_up_draft(draft, workspace, examination, impossible)
     check()
     return write_draft(workspace, model, examination, draft, started)
 

@@ -18,6 +18,7 @@ from mrseg_label.catalog.queries import acquisitions, models, presegmentations
 from mrseg_label.catalog.queries import annotations as annotation_rows
 from mrseg_label.catalog.tables import ModelVersion
 from mrseg_label.errors import ConfigurationError, DamagedModel, Unavailable
+from mrseg_label.presegmentation.clean_up import impossible_structures
 from mrseg_label.presegmentation.loaded_models import LoadedModels
 from mrseg_label.presegmentation.presegment import make_presegmentation, store
 from mrseg_label.rounds.evaluation import evaluate
@@ -125,10 +126,13 @@ def make_draft(
     with workspace.catalog.read() as session:
         model: ModelVersion | None = models.get(session, version)
         examination = acquisitions.primary_of(session, acquisition_id)
+        impossible = impossible_structures(session, acquisition_id)
     if model is None or examination is None:
         return
     try:
-        presegmentation = make_presegmentation(workspace, loaded_models, model, examination, check)
+        presegmentation = make_presegmentation(
+            workspace, loaded_models, model, examination, check, impossible=impossible
+        )
     except NOT_OF_THE_CASE:
         raise
     except Exception:

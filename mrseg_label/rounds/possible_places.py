@@ -4,7 +4,7 @@ A structure that was not annotated and that no good draft shows is not absent. I
 cases of the same station: the voxels of each case that has the structure, drawn or filled, are taken relative to the
 bounding box of the body; the place is where any of them has it, and :data:`MARGIN_MM` around. With fewer than
 :data:`FEWEST_PLACED` such participants, and in a case of unknown station, the structure may be anywhere. Where readers
-judged it in :data:`FEWEST_JUDGED` participants of the station or more, and no case of the station has it, it is taken
+judged it in ``FEWEST_JUDGED`` participants of the station or more, and no case of the station has it, it is taken
 to be absent.
 
 docs/benchmarks.md has how much of the structures of other phantoms lies in places that were found like this.
@@ -20,16 +20,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mrseg_label.catalog.queries.annotations import FEWEST_JUDGED
 from mrseg_label.imaging import Geometry, load_image, reorient
 
 FEWEST_PLACED = 3
-FEWEST_JUDGED = 5
 MARGIN_MM = 20.0
 _CELL = 0.025  # of the extent of the body; about a centimetre
 _AROUND = 0.15  # of the extent of the body, on either side of it
 _CELLS = round((1 + 2 * _AROUND) / _CELL)
-_SAMPLE_MM = 5.0  # fine enough for the box of a body
-_AIR_HU = -400.0
 
 Box = NDArray[np.float64]  # (2, 3): lower and upper end along right, anterior and superior
 
@@ -54,18 +52,13 @@ class Occurrence:
 
 def body_box(image: Path) -> Box:
     """Find the bounding box of the body, in voxels of the image reoriented to RAS."""
-    from mrseg_label.imaging.body import body_mask  # SciPy behind it: not in the server
+    from mrseg_label.imaging.outline import find_outline  # SciPy behind it: not in the server
 
     array, geometry, _ = load_image(image)
-    array, geometry = reorient(array, geometry)
-    steps = [max(1, round(_SAMPLE_MM / spacing)) for spacing in geometry.spacing_mm]
-    thin = array[tuple(slice(None, None, step) for step in steps)]
-    if thin.min() < _AIR_HU:
-        inside = thin > _AIR_HU  # CT
-    else:
-        inside = body_mask(thin) if min(thin.shape) > 1 else np.ones(thin.shape, dtype=bool)
-    found = _box_of(inside) if inside.any() else np.array([[0.0] * 3, thin.shape])
-    box: Box = np.minimum(found * steps, array.shape)
+    outline = find_outline(array, geometry, smallest_share=1)
+    inside = outline.inside
+    found = _box_of(inside) if inside.any() else np.array([[0.0] * 3, inside.shape])
+    box: Box = np.minimum(found * outline.steps, reorient(array, geometry)[0].shape)
     return box
 
 

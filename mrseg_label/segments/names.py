@@ -103,6 +103,12 @@ def nearest_structure(name: str, scheme: LabelScheme) -> str | None:
     return next((spelled[near] for near in get_close_matches(" ".join((*sides, rest)), spelled, 1)), None)
 
 
+def side_of(name: str) -> str | None:
+    """The side of the body in a name, ``left`` or ``right``; None if it names neither, or both."""
+    sides = _key(name)[0]
+    return sides[0] if len(sides) == 1 else None
+
+
 def required_structures(scheme: LabelScheme, setting: str) -> tuple[str, ...]:
     """Parse REQUIRED_STRUCTURES: names separated by commas, or ``all``; returned in the order of the ids.
 

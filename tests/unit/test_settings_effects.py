@@ -34,6 +34,7 @@ from mrseg_label.nnunet.gpus import Gpu, GpuSlots
 from mrseg_label.nnunet.run import TrainingProgress
 from mrseg_label.nnunet.stalling import StallWatch
 from mrseg_label.presegmentation.candidates import parse_mixture
+from mrseg_label.presegmentation.clean_up import steps_of
 from mrseg_label.presegmentation.loaded_models import LoadedModels
 from mrseg_label.presegmentation.presegment_pending import enqueue_pending_presegmentations
 from mrseg_label.presegmentation.sources import choose_source
@@ -50,6 +51,7 @@ from tests.support.annotation_house import draft_array, make_house
 from tests.support.catalog_rows import add_acquisition, add_annotation, add_participant
 from tests.support.worklist_cases import fill, take
 
+ALL_STEPS = ["places", "edges", "sides", "components"]
 ENSEMBLE = ModelVersion(version="r1", metrics={"folds": [0, 3], "best_fold": 3})
 
 
@@ -94,6 +96,10 @@ def trains(key: str, warm: bool = False) -> See:
         return choose_training_values(workspace.settings, kind, 7).get(key)
 
     return see
+
+
+def clean_up_steps(workspace: OpenedWorkspace) -> list[str]:
+    return [str(step) for step in steps_of(workspace.settings)]
 
 
 def drafts_ahead(workspace: OpenedWorkspace) -> int:
@@ -248,6 +254,13 @@ EFFECTS: dict[str, tuple[See, dict[str, object]]] = {
         {"": ["bootstrap", "previous"], 'MIXTURE = "r1, previous"': ["r1", "previous"], 'MIXTURE = ""': []},
     ),
     "presegmentation": (drafts_ahead, {"": 8, 'PRESEGMENTATION = "off"': 0}),
+    **{
+        f"clean_up_{step}": (
+            clean_up_steps,
+            {"": ALL_STEPS, f"[clean_up]\n{step} = false  # CLEAN_UP_{step.upper()}": [one for one in ALL_STEPS if one != step]},
+        )
+        for step in ALL_STEPS
+    },
     "prepare_ahead": (drafts_ahead, {"": 8, "PREPARE_AHEAD = 3": 3, "PREPARE_AHEAD = 0": 0}),
     "lease_hours": (hours_of_a_case, {"": 24, "LEASE_HOURS = 3": 3}),
     "review": (sent, {"": "accepted", 'REVIEW = "required"': "submitted"}),

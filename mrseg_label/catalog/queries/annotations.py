@@ -12,11 +12,13 @@ from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.queries import concepts
 from mrseg_label.catalog.queries.paging import newest_first
-from mrseg_label.catalog.tables import Acquisition, Annotation, Participant
-from mrseg_label.catalog.types import AnnotationState, Position
+from mrseg_label.catalog.tables import Acquisition, Annotation, AnnotationStructure, Participant
+from mrseg_label.catalog.types import AnnotationState, Position, StructureState
 
 # The newest such annotation is the acquisition's mask: accepted, and not a second reading.
 _MAY_BE_MASK = (Annotation.state == AnnotationState.ACCEPTED, Annotation.is_final)
+# In so many participants of a station readers must have judged a structure before it is taken to lie outside of it.
+FEWEST_JUDGED = 5
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,28 @@ def annotated_examinations(session: Session) -> Sequence[tuple[str, int]]:
         .order_by(Acquisition.created_at, Acquisition.id)
     )
     return [(identifier, number) for identifier, number in session.execute(query) if identifier]
+
+
+def impossible_structures(session: Session, station: str) -> set[str]:
+    """Names of the structures that cannot lie in a station: judged in enough participants, and present in none.
+
+    Nothing is known of cases without a station.
+    """
+    if not station:
+        return set()
+    newest = newest_finals()
+    judged = [state for state in StructureState if state.judged]
+    query = (
+        select(AnnotationStructure.structure)
+        .join(Annotation, Annotation.id == AnnotationStructure.annotation_id)
+        .join(newest, (newest.c.acquisition_id == Annotation.acquisition_id) & (newest.c.number == Annotation.number))
+        .join(Acquisition, Acquisition.id == Annotation.acquisition_id)
+        .where(concepts.is_included(), Acquisition.station == station, AnnotationStructure.state.in_(judged))
+        .group_by(AnnotationStructure.structure)
+        .having(func.count(Acquisition.participant_id.distinct()) >= FEWEST_JUDGED)
+        .having(func.max(AnnotationStructure.voxels) == 0)
+    )
+    return set(session.scalars(query))
 
 
 def page_of_acquisition(
