@@ -157,7 +157,7 @@ class Queue:
             for case, uncertainty in drafts.items():
                 row = acquisitions.get(session, self._key(case))
                 assert row is not None
-            assert row.primary_examination_id is not None
+                assert row.primary_examination_id is not None
                 session.add(
                     Presegmentation(
                         acquisition_id=row.id,

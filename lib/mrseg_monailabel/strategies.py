@@ -12,8 +12,8 @@ from mrseg_monailabel.params import reader_of
 
 # In the order in which Slicer lists them; it preselects the first.
 DESCRIPTIONS = {
-    "balanced": "an equal mix of body stations and sequences, held-out participants first",
-    "uncertainty": "cases with the presumably worst draft first",
+    "balanced": "rarest station, sequence and participant first",
+    "uncertainty": "cases first whose draft is least sure",
     "sequential": "in the order of import",
     "random": "in random order",
 }
@@ -46,6 +46,7 @@ class WorklistStrategy(Strategy):
             "name": case.file_name,
             "checksum": f"SHA256:{case.digest}",
             "strategy": {self.name: {"client_id": reader.client}},
+            "reason": case.reason,
         }
         if case.annotation_id is not None:  # infer sends that mask; Slicer shows none of the three, other clients may
             sample |= {"annotation": case.annotation_id, "comment": case.comment}

@@ -121,7 +121,18 @@ def list_assignments(
     if as_json:
         print_page(page.items, page.next)
         return
-    columns = ("reader", "examination", "participant", "station", "purpose", "state", "since", "until", "ended")
+    columns = (
+        "reader",
+        "examination",
+        "participant",
+        "station",
+        "purpose",
+        "state",
+        "since",
+        "until",
+        "ended",
+        "reason",
+    )
     rows = [
         (
             item.reader,
@@ -133,6 +144,7 @@ def list_assignments(
             item.created,
             item.until,
             item.ended,
+            item.reason,
         )
         for item in page.items
     ]

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from mrseg_label.catalog.queries import acquisitions, assignments, models, presegmentations
+from mrseg_label.catalog.queries import acquisitions, assignments, models, presegmentations, uncertain
 from mrseg_label.catalog.queries import jobs as job_rows
 from mrseg_label.catalog.queries.upcoming import BALANCED, UNCERTAINTY, Order, first_upcoming
 from mrseg_label.catalog.tables import Job
@@ -69,9 +69,7 @@ def upcoming_ids(session: Session, settings: Settings, moment: datetime, count: 
     """Ids of the acquisitions that are assigned next, by the strategies in use."""
     orders = []
     for strategy in assignments.strategies_in_use(session) or [BALANCED]:
-        ranking: Sequence[str] = ()
-        if strategy == UNCERTAINTY:  # chooses among these
-            ranking = [acquisition_id for acquisition_id, _, _ in presegmentations.waiting_with_two(session, moment)]
+        ranking = uncertain.ranking(session, moment) if strategy == UNCERTAINTY else ()
         orders.append(Order(strategy, settings.round_size, ranking))
     return [case.acquisition_id for case in first_upcoming(session, moment, orders, count)]
 

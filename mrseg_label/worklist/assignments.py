@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
@@ -13,6 +13,7 @@ from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Acquisition, Annotation, Assignment
 from mrseg_label.catalog.types import AssignmentOutcome
 from mrseg_label.ids import new_ticket
+from mrseg_label.worklist import reasons
 
 MAX_OPEN_CASES = 3  # of a signed-in reader: Slicer's Next without a submission tells the server nothing
 
@@ -28,6 +29,7 @@ class AssignedCase:
     digest : SHA-256 of the image file.
     annotation_id : the mask that the reader starts from instead of a pre-segmentation.
     comment : why a reviewer rejected that mask; empty where none did.
+    reason : why the reader gets this case; an assignment that is described twice may say it differently.
     """
 
     ticket: str
@@ -38,6 +40,7 @@ class AssignedCase:
     expires_at: datetime
     annotation_id: str | None = None
     comment: str = ""
+    reason: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class Assigner:
         base: Annotation | None = None,
         requested: bool = False,
         strategy: str | None = None,
+        reason: str | None = None,
     ) -> Assignment:
         """Assign a case to the reader.
 
@@ -72,6 +76,7 @@ class Assigner:
         base : the mask that the reader starts from instead of a pre-segmentation.
         requested : keep the case until the reader asks for the next one.
         strategy : by which the case was chosen, if it was.
+        reason : why the reader gets this case.
         """
         assignment = Assignment(
             ticket=new_ticket(),
@@ -84,6 +89,7 @@ class Assigner:
             presegmentation_id=base.presegmentation_id if base else None,
             requested=requested,
             strategy=strategy,
+            reason=reason,
             created_at=self.moment,
             expires_at=self.moment + self.duration,
         )
@@ -118,8 +124,13 @@ class Assigner:
         self.session.flush()
 
 
-def describe_assignment(session: Session, assignment: Assignment) -> AssignedCase:
-    """Describe an assignment of a usable case to its reader."""
+def describe_assignment(session: Session, assignment: Assignment, *, came_back: bool = False) -> AssignedCase:
+    """Describe an assignment of a usable case to its reader.
+
+    Parameters
+    ----------
+    came_back : whether the reader had it open already.
+    """
     examination = acquisitions.primary_of(session, assignment.acquisition_id)
     assert examination is not None
     annotation_id = assignment.annotation_id
@@ -132,4 +143,7 @@ def describe_assignment(session: Session, assignment: Assignment) -> AssignedCas
         expires_at=assignment.expires_at,
         annotation_id=annotation_id,
         comment=reviews.reason_of_rejection(session, annotation_id) if annotation_id else "",
+        reason=f"{reasons.STILL_OPEN}; {assignment.reason or ''}".removesuffix("; ")
+        if came_back
+        else assignment.reason or "",
     )

@@ -21,6 +21,7 @@ from mrseg_label.catalog.tables import Acquisition, Annotation, Assignment
 from mrseg_label.catalog.types import AnnotationState
 from mrseg_label.clock import iso
 from mrseg_label.errors import Conflict, Forbidden, InvalidInput, NotFound
+from mrseg_label.worklist import reasons
 from mrseg_label.worklist.assignments import AssignedCase, Assigner, describe_assignment
 
 
@@ -82,7 +83,9 @@ def assign_second_reading(
 ) -> Assignment | None:
     """Assign a case that others have annotated and this reader has not; None if there is none."""
     case = acquisitions.for_second_reading(assigner.session, assigner.moment, assigner.reader, acquisition_id)
-    return None if case is None else assigner.assign(case, second_reading=True, requested=requested)
+    if case is None:
+        return None
+    return assigner.assign(case, second_reading=True, requested=requested, reason=reasons.SECOND_READING)
 
 
 def assign_review(
@@ -94,7 +97,7 @@ def assign_review(
     case = acquisitions.get(session, annotation.acquisition_id) if annotation else None
     if case is None:
         return None
-    return assigner.assign(case, second_reading=True, base=annotation, requested=requested)
+    return assigner.assign(case, second_reading=True, base=annotation, requested=requested, reason=reasons.REVIEW)
 
 
 def _assign_correction(assigner: Assigner, case: Acquisition | None) -> Assignment:
@@ -107,12 +110,13 @@ def _assign_correction(assigner: Assigner, case: Acquisition | None) -> Assignme
     base = _mask_to_correct(session, case.id, reader)
     present = rows.open_of(session, case.id, moment)
     if present is None:
-        return assigner.assign(case, base=base, requested=True)
+        return assigner.assign(case, base=base, requested=True, reason=reasons.REQUESTED)
     if not rows.belongs_to(present, reader):
         raise Conflict(
             f"this case is assigned to another reader until {iso(present.expires_at)} or until they submit it"
         )
     present.requested, present.annotation_id = True, base.id if base else None
+    present.reason = reasons.REQUESTED
     if base is not None:
         present.presegmentation_id = base.presegmentation_id
     audit.record(session, reader.name, "requested", case.id, assignment=present.id)

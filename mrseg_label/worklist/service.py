@@ -23,6 +23,7 @@ from mrseg_label.catalog.types import AssignmentOutcome
 from mrseg_label.errors import Conflict, Forbidden, InvalidInput, NotFound, Unavailable
 from mrseg_label.worklist.assignments import AssignedCase, Assigner, describe_assignment
 from mrseg_label.worklist.open_cases import bring_back, explain_none_left
+from mrseg_label.worklist.reasons import SENT_BACK
 from mrseg_label.worklist.requests import assign_review, fetch_requested
 from mrseg_label.worklist.strategies import Choice, prepare
 
@@ -67,9 +68,10 @@ def _assign_next(assigner: Assigner, choice: Choice, *, reviews_others: bool) ->
     """Assign the next case, or say why there is none; None if nothing is left to annotate."""
     session, moment = assigner.session, assigner.moment
     rows.expire(session, moment)
-    own = fetch_requested(assigner) or bring_back(assigner)
+    requested = fetch_requested(assigner)
+    own = requested or bring_back(assigner)
     if own is not None:
-        return describe_assignment(session, own)
+        return describe_assignment(session, own, came_back=requested is None)
     # A case without a mask that was sent back is reserved for its author, for as long as an assignment lasts.
     sent_back = reviews.sent_back(session, moment)
     reserved = {
@@ -93,7 +95,8 @@ def _assign_sent_back(assigner: Assigner, sent_back: Sequence[reviews.SentBack])
     """Assign the case that was sent back to this reader first, with the rejected mask."""
     for case, annotation, _ in sent_back:
         if annotation.author == assigner.reader.name and acquisitions.try_lock(assigner.session, case.id):
-            return assigner.assign(case, base=annotation, second_reading=not annotation.is_final)
+            second_reading = not annotation.is_final
+            return assigner.assign(case, base=annotation, second_reading=second_reading, reason=SENT_BACK)
     return None
 
 
@@ -101,8 +104,10 @@ def _assign_waiting(assigner: Assigner, choice: Choice, reserved: Collection[str
     """Assign the waiting case that comes next and is not reserved for another reader."""
     account = assigner.reader.account
     returned_or_expired = () if account is None else rows.returned_or_expired(assigner.session, account)
-    case = choice.next_case(assigner.session, assigner.moment, returned_or_expired, reserved)
-    return None if case is None else assigner.assign(case, strategy=choice.order.strategy)
+    chosen = choice.next_case(assigner.session, assigner.moment, returned_or_expired, reserved)
+    if chosen is None:
+        return None
+    return assigner.assign(chosen.case, strategy=choice.order.strategy, reason=chosen.reason)
 
 
 def return_to_queue(catalog: Catalog, reader: Reader, acquisition_id: str) -> None:

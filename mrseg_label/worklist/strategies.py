@@ -1,26 +1,32 @@
 """The strategies by which a reader's next case is chosen.
 
-Their order is that of :mod:`mrseg_label.catalog.queries.upcoming`, along which drafts are made too. What is computed from
-files for it is the ranking of ``uncertainty``: the case first on which the pre-segmentations by the two newest models
-agree least (one minus the mean DSC over structures that either has), among the first waiting cases in random order. Where
-no waiting case has pre-segmentations by two models it is ``balanced``. Disagreement within a committee of models, here of
-successive ones: Seung HS, et al. Query by committee. COLT 1992. https://doi.org/10.1145/130385.130417
+Their order is that of :mod:`mrseg_label.catalog.queries.upcoming`, along which drafts are made too; that of ``uncertainty``
+begins with the ranking of :mod:`mrseg_label.catalog.queries.uncertain`. :mod:`mrseg_label.worklist.reasons` says why a case
+comes next.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import acquisitions
-from mrseg_label.catalog.queries.upcoming import STRATEGIES, UNCERTAINTY, Order, upcoming
+from mrseg_label.catalog.queries import acquisitions, uncertain
+from mrseg_label.catalog.queries.upcoming import STRATEGIES, UNCERTAINTY, Order, UpcomingCase, upcoming
 from mrseg_label.catalog.tables import Acquisition
 from mrseg_label.errors import InvalidInput
-from mrseg_label.worklist import uncertainty
+from mrseg_label.worklist import reasons
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A case and why it comes next."""
+
+    case: Acquisition
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class Choice:
         moment: datetime,
         returned_or_expired: Collection[str] = (),
         reserved: Collection[str] = (),
-    ) -> Acquisition | None:
+    ) -> Chosen | None:
         """Choose the waiting case that comes next; None if no case is waiting.
 
         Parameters
@@ -43,18 +49,25 @@ class Choice:
         returned_or_expired : ids of acquisitions that this reader had and did not submit; they come after all others.
         reserved : ids of acquisitions that wait for another reader; they are left out.
         """
-        case = self._first(session, moment, {*returned_or_expired, *reserved})
-        if case is None and returned_or_expired:
-            case = self._first(session, moment, reserved)
-        return case
+        chosen = self._first(session, moment, {*returned_or_expired, *reserved})
+        if chosen is None and returned_or_expired:
+            again = self._first(session, moment, reserved)
+            chosen = again and Chosen(again.case, reasons.NOTHING_ELSE)
+        return chosen
 
-    def _first(self, session: Session, moment: datetime, without: Collection[str]) -> Acquisition | None:
+    def _first(self, session: Session, moment: datetime, without: Collection[str]) -> Chosen | None:
         for case in upcoming(session, moment, self.order, without):
             # Other server processes that choose at the same moment may have locked or taken it.
             waiting = acquisitions.get_waiting(session, moment, case.acquisition_id)
             if waiting is not None:
-                return waiting
+                return Chosen(waiting, reason_in(session, self.order, case))
         return None
+
+
+def reason_in(session: Session, order: Order, case: UpcomingCase) -> str:
+    """Say why a case comes next in an order."""
+    uncertainty = None if case.rank is None else uncertain.of_case(session, case.acquisition_id)
+    return reasons.reason_of(case, order, uncertainty)
 
 
 def prepare(workspace: OpenedWorkspace, strategy: str) -> Choice:
@@ -67,5 +80,8 @@ def prepare(workspace: OpenedWorkspace, strategy: str) -> Choice:
     """
     if strategy not in STRATEGIES:
         raise InvalidInput(f"there is no strategy {strategy[:60]!r}; choose from {', '.join(STRATEGIES)}")
-    ranking = uncertainty.ranked(workspace) if strategy == UNCERTAINTY else ()
+    ranking: Sequence[str] = ()
+    if strategy == UNCERTAINTY:
+        with workspace.catalog.read() as session:
+            ranking = uncertain.ranking(session, workspace.catalog.now(session))
     return Choice(Order(strategy, workspace.settings.round_size, ranking))

@@ -125,6 +125,7 @@ def add_presegmentation(case: Case, version: str) -> None:
                 source="nnunet",
                 path=path,
                 digest=digest,
+                details={"uncertainty": {"disagreement": {"liver": 0.5}, "softmax": {}}},
             )
         )
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, delete, func, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
 
-from mrseg_label.catalog.queries import concepts
 from mrseg_label.catalog.queries.jobs import is_put_aside
 from mrseg_label.catalog.tables import Acquisition, Examination, Job, ModelVersion, Presegmentation
 from mrseg_label.catalog.types import JobKind, ModelStatus
 
-CASES_COMPARED = 16  # by the strategy ``uncertainty``
 _IDS_PER_QUERY = 500  # databases limit the number of values in a query
 
 
@@ -90,21 +87,3 @@ def lacking(session: Session, acquisition_ids: Sequence[str], model_version: str
         put_aside = select(Job.key).where(Job.kind == JobKind.PRESEGMENT, Job.key.in_(keys), is_put_aside())
         settled.update(keys[key] for key in session.scalars(put_aside))
     return [acquisition_id for acquisition_id in acquisition_ids if acquisition_id not in settled]
-
-
-def waiting_with_two(session: Session, moment: datetime, limit: int = CASES_COMPARED) -> list[tuple[str, str, str]]:
-    """Waiting acquisitions with two or more pre-segmentations: id, path of the newest, path of the one before."""
-    place = func.row_number().over(
-        partition_by=Presegmentation.acquisition_id, order_by=(Presegmentation.created_at.desc(), Presegmentation.id)
-    )
-    ranked = select(Presegmentation.acquisition_id, Presegmentation.path, place.label("place")).subquery()
-    newer, older = aliased(ranked), aliased(ranked)
-    query = (
-        select(Acquisition.id, newer.c.path, older.c.path)
-        .join(newer, and_(newer.c.acquisition_id == Acquisition.id, newer.c.place == 1))
-        .join(older, and_(older.c.acquisition_id == Acquisition.id, older.c.place == 2))
-        .where(concepts.is_waiting(moment))
-        .order_by(Acquisition.shuffle, Acquisition.id)
-        .limit(limit)
-    )
-    return [(acquisition_id, new, old) for acquisition_id, new, old in session.execute(query)]

@@ -50,6 +50,15 @@ def of_waiting(session: Session, moment: datetime, limit: int = CASES_RANKED) ->
     return {identifier: uncertainty for identifier, uncertainty in found if uncertainty}
 
 
+def of_case(session: Session, acquisition_id: str) -> DraftUncertainty | None:
+    """How sure the newest draft of an acquisition is; None where it does not tell."""
+    query = select(Presegmentation.details).where(Presegmentation.acquisition_id == acquisition_id)
+    newest = query.order_by(Presegmentation.created_at.desc(), Presegmentation.id).limit(1)
+    details = session.scalars(newest).one_or_none() or {}
+    found: DraftUncertainty | None = details.get("uncertainty")
+    return found
+
+
 def rank(cases: Mapping[str, DraftUncertainty]) -> list[str]:
     """Rank cases by their scores, the least sure first; equal ones stay in the order of ``cases``."""
     by_evidence: dict[Evidence, list[float]] = {}

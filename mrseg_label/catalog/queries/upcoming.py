@@ -5,11 +5,11 @@ Under every strategy each batch begins with cases of held-out participants, a fi
 that every round has new ones to be evaluated on; after these they come last, since models do not learn from them.
 Within either kind of participants the strategy decides:
 
-- ``balanced``: the station and sequence of which fewest cases are begun, then the participant of whom fewest are, then
-  the order that was drawn at import.
+- ``balanced``: the station and sequence of which fewest cases are begun together; of several the rarest station, then the
+  rarest sequence; then the participant of whom fewest are, then the order that was drawn at import.
 - ``sequential``: the order of import.
 - ``random``: the order that was drawn at import.
-- ``uncertainty``: first what :attr:`Order.ranking` names, then as ``balanced``.
+- ``uncertainty``: first what :attr:`Order.ranking` names (:mod:`mrseg_label.catalog.queries.uncertain`), then as ``balanced``.
 
 What is yielded counts as begun for what comes after it. So the order is right as long as cases are assigned by one
 strategy and submitted; it is computed anew for each assignment, and whenever drafts are to be made.
@@ -64,8 +64,10 @@ class UpcomingCase:
     ----------
     rank : its place in :attr:`Order.ranking`, from 0; None where the ranking does not name it.
     of_group, of_participant : how many cases of its station and sequence, and of its participant, are begun before it;
-        they are counted for ``balanced`` alone.
-    begun : how many cases are, of this kind of participants.
+        they are counted for ``balanced`` and ``uncertainty`` alone.
+    rarest_station : whether of no other station with waiting cases fewer are.
+    of_station : how many of its station are.
+    begun : how many are, of this kind of participants.
     """
 
     acquisition_id: str
@@ -76,6 +78,8 @@ class UpcomingCase:
     rank: int | None = None
     of_group: int = 0
     of_participant: int = 0
+    rarest_station: bool = False
+    of_station: int = 0
     begun: int = 0
 
 
@@ -153,12 +157,12 @@ class _Kind:
                 yield begun.add(case)
         groups = {group: self._of_group(group, begun) for group in self._groups()}
         while groups:
-            group = min(groups, key=lambda group: (begun.groups[group], group))
+            group = min(groups, key=begun.rarity)
             found = next(groups[group], None)
             if found is None:
                 del groups[group]
             else:
-                yield begun.add(found)
+                yield begun.add(found, {station for station, _ in groups})
 
     def _groups(self) -> Sequence[StationAndSequence]:
         """Stations and sequences with waiting cases."""
@@ -186,12 +190,13 @@ class _Kind:
                 yield case
 
     def _ranked(self) -> Iterator[UpcomingCase]:
-        ranking = [identifier for identifier in self._order.ranking if identifier not in self._passed_over]
+        places = {one: place for place, one in enumerate(self._order.ranking) if one not in self._passed_over}
+        ranking = list(places)
         found: dict[str, UpcomingCase] = {}
         for start in range(0, len(ranking), _IDS_PER_QUERY):
             ids = ranking[start : start + _IDS_PER_QUERY]
             for row in self._session.execute(self._waiting.where(Acquisition.id.in_(ids))):
-                found[row.id] = self._case(row, self._order.ranking.index(row.id))
+                found[row.id] = self._case(row, places[row.id])
         return (found[identifier] for identifier in ranking if identifier in found)
 
     def _read(self, key: Any, *conditions: ColumnElement[bool]) -> Iterator[UpcomingCase]:
@@ -239,22 +244,41 @@ class _Begun:
         )
         self.participants: Counter[str] = Counter()
         self.groups: Counter[StationAndSequence] = Counter()
+        self._stations: Counter[str] = Counter()
+        self._sequences: Counter[str] = Counter()
         for participant, station, sequence, count in session.execute(query):
-            self.participants[participant] += count
-            self.groups[station, sequence] += count
+            self._add(participant, (station, sequence), count)
 
-    def add(self, case: UpcomingCase) -> UpcomingCase:
-        """Count a case as begun, and return it with what was begun before it."""
+    def rarity(self, group: StationAndSequence) -> tuple[int, int, int, StationAndSequence]:
+        """Sorts stations and sequences, the rarest first; equally rare ones have a fixed order."""
+        station, sequence = group
+        return self.groups[group], self._stations[station], self._sequences[sequence], group
+
+    def add(self, case: UpcomingCase, stations: Collection[str] = ()) -> UpcomingCase:
+        """Count a case as begun, and return it with what was begun before it.
+
+        Parameters
+        ----------
+        stations : those with waiting cases.
+        """
         group = case.station, case.sequence
+        of_station = self._stations[case.station]
         counted = replace(
             case,
             of_group=self.groups[group],
             of_participant=self.participants[case.participant_id],
+            rarest_station=all(of_station <= self._stations[station] for station in stations),
+            of_station=of_station,
             begun=self.groups.total(),
         )
-        self.groups[group] += 1
-        self.participants[case.participant_id] += 1
+        self._add(case.participant_id, group, 1)
         return counted
+
+    def _add(self, participant: str, group: StationAndSequence, count: int) -> None:
+        self.participants[participant] += count
+        self.groups[group] += count
+        self._stations[group[0]] += count
+        self._sequences[group[1]] += count
 
 
 def first_upcoming(session: Session, moment: datetime, orders: Sequence[Order], count: int) -> list[UpcomingCase]:

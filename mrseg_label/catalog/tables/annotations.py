@@ -49,6 +49,7 @@ class Assignment(Base):
     presegmentation_id: Mapped[str | None] = mapped_column(ForeignKey("presegmentations.id"))
     annotation_id: Mapped[str | None]  # the mask that the reader starts from instead of a pre-segmentation
     strategy: Mapped[str | None] = mapped_column(String(32))  # by which it was chosen; None where it was not
+    reason: Mapped[str | None] = mapped_column(Text)  # why the reader got this case
     requested: Mapped[bool] = mapped_column(default=False)  # by the reader, and not yet fetched as the next case
     # It came back to its reader, who requested a case and still had this one; the next request gets another case.
     came_back: Mapped[bool] = mapped_column(default=False, server_default=false())

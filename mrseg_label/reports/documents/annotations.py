@@ -115,6 +115,7 @@ class AssignmentOut(BaseModel):
     annotation: str | None = Field(description="the mask that the reader starts from instead of a pre-segmentation")
     revision: str | None = Field(deprecated="use annotation", description="Deprecated: use `annotation`.")
     comment: str = Field(description="why a reviewer sent that mask back")
+    reason: str = Field(description="why the reader gets this case")
 
     @classmethod
     def of(cls, case: AssignedCase) -> AssignmentOut:
@@ -128,6 +129,7 @@ class AssignmentOut(BaseModel):
             annotation=case.annotation_id,
             revision=case.annotation_id,
             comment=case.comment,
+            reason=case.reason,
         )
 
 

@@ -26,6 +26,8 @@ class ReservationOut(BaseModel):
     created: Moment
     until: Moment = Field(description="end of the assignment, unless it ended before")
     ended: Moment | None
+    strategy: str | None = Field(description="by which the case was chosen; null where it was not")
+    reason: str | None = Field(description="why the reader got this case; null where that was not kept")
 
     @classmethod
     def of(cls, row: Assignment, case: Acquisition, moment: datetime) -> ReservationOut:
@@ -43,6 +45,8 @@ class ReservationOut(BaseModel):
             created=row.created_at,
             until=row.expires_at,
             ended=row.ended_at,
+            strategy=row.strategy,
+            reason=row.reason,
         )
 
 

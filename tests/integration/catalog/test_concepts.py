@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import delete, func, select
 
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import acquisitions, concepts, presegmentations
+from mrseg_label.catalog.queries import acquisitions, concepts, presegmentations, uncertain
 from mrseg_label.catalog.queries.upcoming import STRATEGIES, Order, first_upcoming
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import (
@@ -87,8 +87,7 @@ def test_every_part_sees_the_same_cases(cases: Cases) -> None:
             assert cases.named(ahead) == sorted(names_in(WAITING)), strategy
         without = presegmentations.lacking(session, ahead, BOOTSTRAP)
         assert cases.named(without) == sorted(names_in(WAITING) - {"presegmented"})
-        two = [acquisition_id for acquisition_id, _, _ in presegmentations.waiting_with_two(session, moment, 1000)]
-        assert cases.named(two) == sorted(names_in(WAITING))
+        assert cases.named(uncertain.ranking(session, moment)) == sorted(names_in(WAITING))
 
         counts = acquisitions.counts(session, moment)
     # Progress, and what starts a round.

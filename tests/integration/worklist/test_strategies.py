@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.queries.assignments import AssignmentFilter
 from mrseg_label.catalog.queries.participants import decide_held_out
 from mrseg_label.catalog.queries.upcoming import STRATEGIES
 from mrseg_label.catalog.reader import Reader
@@ -18,7 +18,8 @@ from mrseg_label.catalog.tables import Acquisition, Annotation, ModelVersion, Pr
 from mrseg_label.catalog.types import IMPORT_AUTHOR, AnnotationState, CaseRole, ModelStatus
 from mrseg_label.clock import now
 from mrseg_label.errors import InvalidInput
-from mrseg_label.imaging import Geometry, write_nifti
+from mrseg_label.reports.worklist import read_assignments
+from mrseg_label.worklist.assignments import AssignedCase
 from mrseg_label.worklist.service import assign_next_case
 from tests.support.catalog_rows import add_round
 from tests.support.worklist_cases import annotate, fill, make_queue, take
@@ -116,39 +117,77 @@ def test_unknown_strategy_is_refused(opened: OpenedWorkspace) -> None:
         assign_next_case(opened, Reader("c"), "first")
 
 
-def test_uncertainty_takes_the_case_on_which_two_models_disagree_most(opened: OpenedWorkspace, tmp_path: Path) -> None:
-    workspace = opened
-    fill(workspace.catalog, 3, ("abdomen",))
-    grid = Geometry((4, 5, 6), np.diag([2.0, 2.0, 3.0, 1.0]))
-    with workspace.catalog.begin() as session:
-        session.add(ModelVersion(version="v1", status=ModelStatus.RETIRED))
-        session.flush()
-        cases = session.query(Acquisition).order_by(Acquisition.created_at).all()
-        for shift, case in enumerate(cases):
-            for moment, version in enumerate(("bootstrap", "v1")):
-                array = np.zeros(grid.shape, dtype=np.uint8)
-                array[:, shift * moment : shift * moment + 2] = 1
-                path = tmp_path / f"{case.id}-{version}.nii.gz"
-                write_nifti(path, array, grid)
-                stored = f"presegmentations/{path.name}"
+def test_uncertainty_takes_the_least_sure_draft_and_says_why(opened: OpenedWorkspace) -> None:
+    fill(opened.catalog, 6, ("abdomen",))
+    with opened.catalog.begin() as session:
+        decide_held_out(session)
+        cases = [row for row in session.query(Acquisition).order_by(Acquisition.key) if not row.participant.held_out]
+        for place, case in enumerate(cases[:-1]):
+            for version, value in (("bootstrap", 0.9 - place / 10), ("v1", place / 10)):
+                if session.get(ModelVersion, version) is None:
+                    session.add(ModelVersion(version=version, status=ModelStatus.RETIRED))
+                    session.flush()
                 session.add(
                     Presegmentation(
                         acquisition_id=case.id,
                         examination_id=case.primary_examination_id,
                         model_version=version,
                         source="nnunet",
-                        path=stored,
-                        digest=workspace.put_file(stored, path),
-                        created_at=now() + timedelta(seconds=moment),
+                        path=f"presegmentations/{case.id}-{version}.nii.gz",
+                        digest=case.id,
+                        created_at=now() + timedelta(seconds=version == "v1"),  # the newest draft decides
+                        details={
+                            "uncertainty": {"disagreement": {"liver": value}, "softmax": {}, "sides": ["left_kidney"]}
+                        },
                     )
                 )
         ids = [case.id for case in cases]
-    assert [take(opened, "uncertainty").acquisition_id for _ in range(3)] == ids[::-1]
+    found = [chosen for _ in range(6) if not _is_held_out(opened, chosen := take(opened, "uncertainty"))]
+    assert [chosen.acquisition_id for chosen in found] == [*ids[-2::-1], ids[-1]]
+    assert found[0].reason == (
+        "draft number 1 of 3 by uncertainty; sides of left kidney disputed by two sources; "
+        "sources disagree most on liver (DSC 0.80)"
+    )
+    assert found[-1].reason.startswith("no other waiting draft tells how sure it is, so chosen as by balanced; rarest")
 
 
-def test_uncertainty_without_two_presegmentations_still_assigns_cases(opened: OpenedWorkspace) -> None:
+def test_uncertainty_without_drafts_still_assigns_cases(opened: OpenedWorkspace) -> None:
     fill(opened.catalog, 1, ("abdomen",))
     assert take(opened, "uncertainty")
+
+
+def test_balanced_mixes_stations_before_sequences_repeat(opened: OpenedWorkspace) -> None:
+    fill(opened.catalog, 12)
+    with opened.catalog.begin() as session:
+        for number, row in enumerate(session.query(Acquisition).order_by(Acquisition.key)):
+            row.sequence = ("in", "T1", "T2", "water")[number // 2 % 4]
+    cases = [take(opened) for _ in range(8)]
+    with opened.catalog.read() as session:
+        rows = [session.get_one(Acquisition, case.acquisition_id) for case in cases]
+        assert Counter(row.station for row in rows[2:6]) == {"abdomen": 2, "pelvis": 2}
+        assert len({row.sequence for row in rows[2:6]}) == 4
+        assert len({row.participant_id for row in rows}) == 8
+    assert cases[0].reason == (
+        "held-out participant, for the evaluation of the next round; nothing of held-out participants is annotated yet"
+    )
+    assert cases[2].reason == "nothing is annotated yet"
+    assert cases[3].reason == "rarest station among the annotated: pelvis 0 of 1; no case of this participant"
+
+
+def test_the_reason_is_kept_and_comes_back_with_the_case(opened: OpenedWorkspace) -> None:
+    fill(opened.catalog, 8, ("abdomen",))
+    first = take(opened, "sequential", "slicer", "ada")
+    again = take(opened, "sequential", "slicer", "ada")
+    assert (first.acquisition_id, again.reason) == (again.acquisition_id, f"it was still open; {first.reason}")
+    page = read_assignments(opened.catalog, AssignmentFilter(), 5)
+    assert [(item.strategy, item.reason) for item in page.items] == [("sequential", first.reason)]
+    assert first.reason.endswith("next in the order of import")
+    assert take(opened, "random").reason.endswith("next in the order drawn at import")
+
+
+def _is_held_out(opened: OpenedWorkspace, case: AssignedCase) -> bool:
+    with opened.catalog.read() as session:
+        return bool(session.get_one(Acquisition, case.acquisition_id).participant.held_out)
 
 
 def test_cases_that_await_review_count_as_begun(opened: OpenedWorkspace) -> None:
