@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 MAX_STRUCTURES = 254  # label maps are uint8, and nnU-Net needs one more value for voxels that were not annotated
 TOTALSEGMENTATOR_TOTAL = "totalsegmentator_total"
+TOTALSEGMENTATOR_V3 = "totalsegmentator_total_v3"
 TOTALSEGMENTATOR_MR = "totalsegmentator_total_mr"
+MRSEGMENTATOR = "mrsegmentator"
 MAX_NAME_LENGTH = 200
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
 _NOT_IN_KEYS = re.compile(r"[^a-z0-9.+-]+")

@@ -14,6 +14,7 @@ from mrseg_label.errors import InvalidInput
 
 MAX_LENGTH = 200
 TOTALSEGMENTATOR_WEIGHTS = "Apache-2.0"  # of its task `total`, as its makers state it, and of the stand-in
+MRSEGMENTATOR_WEIGHTS = "Apache-2.0"  # of the repository whose releases hold them; they state no other
 _NO_DERIVATIVES = re.compile(
     r"\bND\b|no[- ]?deriv|all rights reserved|propriet|no (?:re-?)?training|not (?:for|be used (?:for|in)) training",
     re.IGNORECASE,

@@ -51,12 +51,12 @@ def impossible_places(study: Study, cases: Iterable[Case]) -> dict[str, set[int]
 
 def bootstrap(study: Study) -> Draft:
     """TotalSegmentator through its own API, on the image that the sequence's source makes."""
-    from mrseg_label.presegmentation.sources import choose_source
+    from mrseg_label.presegmentation.sources import preparation_for
     from mrseg_label.presegmentation.totalseg import TotalSegmentatorRuntime
     from mrseg_label.presegmentation.weights import find_weights
 
     runtime = TotalSegmentatorRuntime(find_weights().path, study.folder / "home", "cpu")
-    return lambda case: runtime.segment(case.image, choose_source(case.sequence), study.scheme)
+    return lambda case: runtime.segment(case.image, preparation_for(case.sequence), study.scheme)
 
 
 def network(study: Study) -> Draft:

@@ -16,7 +16,7 @@ from benchmarks.studies.cohort import Case
 from benchmarks.studies.study import Study
 from mrseg_label.catalog.tables import BOOTSTRAP
 from mrseg_label.nnunet.predict import Predictor
-from mrseg_label.presegmentation.sources import choose_source
+from mrseg_label.presegmentation.sources import preparation_for
 from mrseg_label.presegmentation.totalseg import TotalSegmentatorRuntime
 from mrseg_label.presegmentation.weights import find_weights
 
@@ -52,5 +52,5 @@ def segment_all(study: Study) -> tuple[Sequence[Case], dict[str, list[NDArray[np
                 np.savez_compressed(file, labels=predictor.segment(case.image))
         runtime = TotalSegmentatorRuntime(find_weights(None).path, study.folder / "totalseg", "cpu")
         for case, file in zip(cases, files[BOOTSTRAP], strict=True):
-            np.savez_compressed(file, labels=runtime.segment(case.image, choose_source(case.sequence), study.scheme))
+            np.savez_compressed(file, labels=runtime.segment(case.image, preparation_for(case.sequence), study.scheme))
     return cases, {name: [np.load(file)["labels"] for file in found] for name, found in files.items()}

@@ -29,7 +29,7 @@ from benchmarks.studies.comparison import as_table, summarise
 from benchmarks.studies.next_case_queue import Queue
 from benchmarks.studies.study import Study
 from mrseg_label.catalog.tables import BOOTSTRAP
-from mrseg_label.presegmentation.sources import choose_source
+from mrseg_label.presegmentation.sources import preparation_for
 from mrseg_label.presegmentation.uncertainty import assess
 from mrseg_label.segments.files import read_label_map
 from mrseg_label.simulation.editing import correct
@@ -106,7 +106,7 @@ class Segmenter:
         from mrseg_label.presegmentation.weights import find_weights
 
         runtime = TotalSegmentatorRuntime(find_weights(None).path, self._study.folder / "totalseg", "cpu")
-        return lambda case: runtime.segment(case.image, choose_source(case.sequence), self._study.scheme)
+        return lambda case: runtime.segment(case.image, preparation_for(case.sequence), self._study.scheme)
 
 
 def follow(

@@ -22,7 +22,7 @@ from mrseg_label.catalog.tables import BOOTSTRAP
 from mrseg_label.imaging.geometry import Geometry
 from mrseg_label.metrics.scoring import score_case
 from mrseg_label.nnunet.predict import Predictor
-from mrseg_label.presegmentation.sources import choose_source
+from mrseg_label.presegmentation.sources import preparation_for
 from mrseg_label.presegmentation.totalseg import TotalSegmentatorRuntime
 from mrseg_label.presegmentation.weights import find_weights
 from mrseg_label.segments.files import read_label_map
@@ -112,7 +112,7 @@ def segment_all(study: Study, models: Sequence[StudyModel], cases: Sequence[Case
     for case, file in zip(cases, files[BOOTSTRAP], strict=True):
         if not file.exists():
             runtime = runtime or TotalSegmentatorRuntime(find_weights(None).path, study.folder / "totalseg", "cpu")
-            labels = runtime.segment(case.image, choose_source(case.sequence), study.scheme)
+            labels = runtime.segment(case.image, preparation_for(case.sequence), study.scheme)
             np.savez_compressed(file, labels=labels)
     return files
 

@@ -52,8 +52,12 @@ def details_of(presegmentation: Presegmentation) -> DraftDetails:
 
 
 def source_name(model_version: str, source: str) -> str:
-    """Name a source as readers know it: a model by its version, a preparation of TotalSegmentator by what was done."""
-    return f"TotalSegmentator {source}" if model_version == BOOTSTRAP else model_version
+    """Name a source as readers know it: a model by its version, a published network by its makers and what was done."""
+    if model_version != BOOTSTRAP:
+        return model_version
+    if source.startswith("model:"):
+        return source.removeprefix("model:")
+    return source.replace("mrsegmentator", "MRSegmentator") if "mrsegm" in source else f"TotalSegmentator {source}"
 
 
 def source_of(presegmentation: Presegmentation, structure: str) -> str:

@@ -77,6 +77,17 @@ def describe_sparing(before: dict[str, Any], after: dict[str, Any]) -> str:
     return " and ".join(changes) or "fewer processes"
 
 
+def tensors_bytes(*tensors_of: Any) -> int:
+    """Measure the tensors of modules and of dictionaries of weights, bytes; what several of them share counts once."""
+    sizes: dict[int, int] = {}
+    for one in tensors_of:
+        tensors = one.state_dict().values() if hasattr(one, "state_dict") else one.values()
+        for tensor in tensors:
+            if hasattr(tensor, "element_size"):
+                sizes[tensor.data_ptr()] = tensor.numel() * tensor.element_size()
+    return sum(sizes.values())
+
+
 def _shown(value: Any) -> str:
     return " x ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 

@@ -32,6 +32,7 @@ from mrseg_label.nnunet.environment import (
     quiet,
 )
 from mrseg_label.nnunet.left_out import require_extent
+from mrseg_label.nnunet.memory import tensors_bytes
 from mrseg_label.nnunet.modality import limit_ct, window_of
 from mrseg_label.nnunet.pulse import beat_in
 
@@ -62,6 +63,7 @@ class Predictor:
     device : ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
     folds : folds whose predictions are averaged; all by default.
     threads : number of torch's threads on the CPU; one for each core by default.
+    conventions : what the model expects and what its labels mean; read from its folder by default.
 
     Raises
     ------
@@ -73,10 +75,15 @@ class Predictor:
     """
 
     def __init__(
-        self, model: Path, device: str = "auto", folds: Sequence[int] | None = None, threads: int | None = None
+        self,
+        model: Path,
+        device: str = "auto",
+        folds: Sequence[int] | None = None,
+        threads: int | None = None,
+        conventions: ModelConventions | None = None,
     ) -> None:
         self.folder = find_configuration_folder(model)
-        self.conventions = ModelConventions.read(self.folder)
+        self.conventions = conventions or ModelConventions.read(self.folder)
         prepare_for_prediction()
         import torch
         from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
@@ -106,6 +113,11 @@ class Predictor:
         """Label id of each structure of the model, without background and nnU-Net's label ``ignore``."""
         labels: dict[str, Any] = self._predictor.dataset_json["labels"]
         return plain_labels(labels)
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory that the network and the weights of all folds take, bytes."""
+        return tensors_bytes(self._predictor.network, *self._predictor.list_of_parameters)
 
     @property
     def patch_mm(self) -> float:

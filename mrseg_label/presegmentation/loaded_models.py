@@ -4,42 +4,36 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mrseg_label.catalog.tables import BOOTSTRAP, Examination, ModelVersion
-from mrseg_label.errors import ConfigurationError, DamagedModel, OutOfMemory, Unavailable
+from mrseg_label.errors import DamagedModel, OutOfMemory
 from mrseg_label.jobs import JobContext
 from mrseg_label.nnunet.memory import is_out_of_memory
-from mrseg_label.nnunet.modality import CT
 from mrseg_label.nnunet.pulse import before_each_patch
-from mrseg_label.presegmentation.sources import choose_source
+from mrseg_label.presegmentation.loaded_networks import LoadedNetworks
+from mrseg_label.presegmentation.sources import Source, choose_source
 from mrseg_label.workspace import Workspace
-
-if TYPE_CHECKING:
-    from mrseg_label.nnunet.predict import Predictor
-    from mrseg_label.presegmentation.totalseg import TotalSegmentatorRuntime
 
 log = logging.getLogger("mrseg_label.presegmentation")
 NNUNET_SOURCE = "nnunet"
+Result = TypeVar("Result")
 _NO_MEMORY = (
     "memory was exhausted while examination {examination} was segmented, and again on the CPU with no other network loaded ({error}). "
     "Let less run on this machine, give it more memory, or exclude the image (mrseg-label exclude {examination} --reason TEXT)"
 )
-_KEPT_LOADED = 2  # the current model and the one that it is compared with
 
 
 @dataclass
 class LoadedModels:
-    """TotalSegmentator and the networks used last, each loaded when it is first needed.
+    """What makes the drafts of a model version, with networks that stay loaded.
 
     Attributes
     ----------
@@ -48,9 +42,10 @@ class LoadedModels:
 
     workspace: Workspace
     context: JobContext | None = None
-    _totalsegmentator: TotalSegmentatorRuntime | None = None
-    _networks: dict[str, Predictor] = field(default_factory=dict)
-    _loaded_on: str = ""
+    _networks: LoadedNetworks = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._networks = LoadedNetworks(self.workspace, self.device)
 
     def draft(self, model: ModelVersion, examination: Examination) -> tuple[NDArray[np.uint8], str]:
         """Segment the image of an examination as :meth:`segment`, with the networks that are to make drafts."""
@@ -76,15 +71,23 @@ class LoadedModels:
         """
         return self._segment_guarded(model, examination, None)
 
+    def segment_by(self, source: Source, examination: Examination) -> NDArray[np.uint8]:
+        """Segment the image of an examination by any source; result and errors as in :meth:`segment`."""
+        image = self.workspace.path(examination.path)
+        return self._guarded(lambda: self._networks.segment(source, image, examination.sequence), examination)
+
     def _segment_guarded(
         self, model: ModelVersion, examination: Examination, fold: int | None
     ) -> tuple[NDArray[np.uint8], str]:
-        if self._loaded_on != self.device:
+        return self._guarded(lambda: self._segment(model, examination, fold), examination)
+
+    def _guarded(self, segment: Callable[[], Result], examination: Examination) -> Result:
+        if self._networks.device != self.device:
             self.unload()
-        self._loaded_on = self.device
+        self._networks.device = self.device
         with self._watched():
             try:
-                return self._segment(model, examination, fold)
+                return segment()
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
@@ -95,9 +98,9 @@ class LoadedModels:
                     error,
                 )
             self.unload()
-            self._loaded_on = "cpu"  # the next image tries the device again
+            self._networks.device = "cpu"  # the next image tries the device again
             try:
-                return self._segment(model, examination, fold)
+                return segment()
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
@@ -113,12 +116,11 @@ class LoadedModels:
     @property
     def is_loaded(self) -> bool:
         """Whether any network is kept loaded."""
-        return self._totalsegmentator is not None or bool(self._networks)
+        return len(self._networks) > 0
 
     def unload(self) -> None:
         """Drop all networks, to give their memory back."""
-        self._totalsegmentator = None
-        self._networks.clear()
+        self._networks.unload()
         drop_loaded_networks()
 
     @contextmanager
@@ -135,41 +137,17 @@ class LoadedModels:
         image = self.workspace.path(examination.path)
         if model.version == BOOTSTRAP:
             source = choose_source(examination.sequence, self.workspace.settings.bootstrap_sources)
-            return self._load_totalsegmentator().segment(image, source, self.workspace.scheme), str(source)
-        network = self._load_network(model, fold)
-        table = network.conventions.lookup(network.labels, self.workspace.scheme)
-        return table[network.segment(image, is_ct=examination.sequence == CT)], source_of(fold)
-
-    def _load_totalsegmentator(self) -> TotalSegmentatorRuntime:
-        if self._totalsegmentator is None:
-            from mrseg_label.presegmentation.totalseg import TotalSegmentatorRuntime
-            from mrseg_label.presegmentation.weights import find_weights
-
-            weights = find_weights(self.workspace.settings.totalseg_weights_path)
-            home = self.workspace.root / "tmp" / f"totalsegmentator-{os.getpid()}"
-            self._totalsegmentator = TotalSegmentatorRuntime(weights.path, home, self._loaded_on)
-        return self._totalsegmentator
-
-    def _load_network(self, model: ModelVersion, fold: int | None) -> Predictor:
-        key = model.version if fold is None else f"{model.version} fold {fold}"
-        if key not in self._networks:
-            from mrseg_label.nnunet.predict import Predictor
-
-            if model.path is None:
-                raise DamagedModel(f"model version {model.version} has no folder; promote another version")
-            folder: Path = self.workspace.path(model.path)
-            if len(self._networks) >= _KEPT_LOADED:
-                self._networks.pop(next(iter(self._networks)))
-            try:
-                self._networks[key] = Predictor(folder, self._loaded_on, None if fold is None else [fold])
-            except (ConfigurationError, Unavailable, MemoryError):
-                raise
-            except Exception as error:
-                raise DamagedModel(
-                    f"model version {model.version} cannot be loaded from {folder}: {error or repr(error)}. Restore the "
-                    "folder from a backup, or promote another version"
-                ) from error
-        return self._networks[key]
+            return self._networks.segment(source, image, examination.sequence), str(source)
+        if model.path is None:
+            raise DamagedModel(f"model version {model.version} has no folder; promote another version")
+        label_map = self._networks.segment(
+            Source.of_version(model.version),
+            image,
+            examination.sequence,
+            fold=fold,
+            folder=self.workspace.path(model.path),
+        )
+        return label_map, source_of(fold)
 
 
 def best_fold(model: ModelVersion) -> int | None:
@@ -184,10 +162,7 @@ def source_of(fold: int | None) -> str:
 
 
 def drop_loaded_networks() -> None:
-    """Give the memory of networks back that nothing refers to any more, and of TotalSegmentator's."""
-    predictor = sys.modules.get("mrseg_label.presegmentation.totalseg_predictor")
-    if predictor is not None:
-        predictor.forget()
+    """Give the memory of networks back that nothing refers to any more."""
     gc.collect()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():

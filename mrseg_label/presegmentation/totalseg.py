@@ -25,15 +25,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mrseg_label.errors import ConfigurationError
-from mrseg_label.imaging import Geometry, canonical, from_canonical, load_image
-from mrseg_label.imaging.intensity import equalize, invert, round_to_int16
-from mrseg_label.labels import TOTALSEGMENTATOR_TOTAL, LabelScheme
+from mrseg_label.imaging import Geometry, from_canonical, load_image
+from mrseg_label.labels import LabelScheme
 from mrseg_label.nnunet.environment import parse_device
-from mrseg_label.presegmentation.sources import Source
+from mrseg_label.presegmentation.network_cache import NetworkCache, limit_on
+from mrseg_label.presegmentation.networks import TOTAL_FAST, TotalSegmentatorNetwork
+from mrseg_label.presegmentation.preparation import network_input
+from mrseg_label.presegmentation.sources import Preparation
 from mrseg_label.presegmentation.weights import ENVIRONMENT, require_weights
 
-# The orientation that TotalSegmentator's reader brings every image to.
-NETWORK_AXCODES = "RAS"
 # TotalSegmentator keeps its settings in config.json of this folder, and sends usage statistics unless told not to.
 _HOME = "TOTALSEG_HOME_DIR"
 _SETTINGS = {
@@ -49,13 +49,15 @@ Image = tuple[NDArray[Any], Geometry]
 
 
 class TotalSegmentatorRuntime:
-    """TotalSegmentator's task ``total`` with ``fast=True`` (3 mm, dataset 297).
+    """One task of TotalSegmentator, by default ``total`` with ``fast=True`` (3 mm, dataset 297).
 
     Parameters
     ----------
-    weights_dir : the folder that contains the folder of dataset 297, as TOTALSEG_WEIGHTS_PATH names it.
+    weights_dir : the folder that contains the folders of the data sets, as TOTALSEG_WEIGHTS_PATH names it.
     home_dir : a folder used by this process alone; TotalSegmentator's settings are written there.
     device : ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+    network : the task.
+    cache : keeps its networks loaded, beside others; one of its own by default.
 
     Raises
     ------
@@ -65,19 +67,28 @@ class TotalSegmentatorRuntime:
         The device is unknown or does not exist.
     """
 
-    def __init__(self, weights_dir: Path, home_dir: Path, device: str = "auto") -> None:
+    def __init__(
+        self,
+        weights_dir: Path,
+        home_dir: Path,
+        device: str = "auto",
+        network: TotalSegmentatorNetwork = TOTAL_FAST,
+        cache: NetworkCache | None = None,
+    ) -> None:
         self.weights_dir = Path(weights_dir).absolute()
         self.home_dir = Path(home_dir).absolute()
-        require_weights(self.weights_dir)
+        self.network = network
+        require_weights(self.weights_dir, network)
         self.device = _api_device(device)
+        self.cache = NetworkCache(lambda: limit_on(device)) if cache is None else cache
 
-    def segment(self, image: Path | Image, source: Source | str, scheme: LabelScheme) -> NDArray[np.uint8]:
+    def segment(self, image: Path | Image, preparation: Preparation | str, scheme: LabelScheme) -> NDArray[np.uint8]:
         """Segment an image.
 
         Parameters
         ----------
-        image : a file, or an array (X, Y, Z) with its geometry. MR in any units, or CT in HU (source raw).
-        source : how the image is prepared.
+        image : a file, or an array (X, Y, Z) with its geometry. MR in any units, or CT in HU (raw).
+        preparation : how the image is prepared.
         scheme : the result has its label ids; classes without a structure in it become background.
 
         Returns
@@ -90,14 +101,16 @@ class TotalSegmentatorRuntime:
             The image cannot be read, or TotalSegmentator returned a different grid than it was given.
         Unavailable
             The weights have been removed.
+        ConfigurationError
+            The installed TotalSegmentator does not know the task.
         """
         if isinstance(image, tuple):
             array, geometry = image
         else:
             array, geometry, _ = load_image(image)
-        prepared, grid = network_input(array, geometry, Source(source))
-        labels = scheme.lookup_from(TOTALSEGMENTATOR_TOTAL)[self.total_ids(prepared, grid)]
-        return from_canonical(labels, NETWORK_AXCODES, geometry)
+        prepared, grid = network_input(array, geometry, Preparation(preparation))
+        labels = self.network.lookup(scheme)[self.total_ids(prepared, grid)]
+        return from_canonical(labels, self.network.orientation, geometry)
 
     def total_ids(self, array: NDArray[np.int16], geometry: Geometry) -> NDArray[np.uint8]:
         """Run the API on a prepared image.
@@ -109,17 +122,17 @@ class TotalSegmentatorRuntime:
 
         Returns
         -------
-        (X, Y, Z) uint8, the 117 class ids of TotalSegmentator's task ``total``, on the same grid.
+        (X, Y, Z) uint8, the class ids of the task, on the same grid.
         """
         import nibabel as nib
 
         image = nib.Nifti1Image(array, geometry.affine)
         with _LOCK, self._environment():
-            require_weights(self.weights_dir)
+            require_weights(self.weights_dir, self.network)
             self._write_settings()
             from mrseg_label.presegmentation import totalseg_predictor
 
-            result = totalseg_predictor.run_api(image, self.device, self.weights_dir)
+            result = totalseg_predictor.run_api(image, self.device, self.weights_dir, self.network, self.cache)
         found = Geometry(result.shape, result.affine)
         geometry.require(found, "TotalSegmentator returned a different grid than it was given")
         ids: NDArray[np.uint8] = np.asanyarray(result.dataobj).astype(np.uint8, copy=False)
@@ -146,33 +159,6 @@ class TotalSegmentatorRuntime:
             for name in set(os.environ) - set(saved):
                 del os.environ[name]
             os.environ.update(saved)
-
-
-def network_input(array: NDArray[Any], geometry: Geometry, source: Source) -> tuple[NDArray[np.int16], Geometry]:
-    """Prepare an image for the CT network; the result is the same, bit by bit, however the image's axes are stored.
-
-    Parameters
-    ----------
-    array : (X, Y, Z) in any axis order, on the grid of ``geometry``.
-
-    Returns
-    -------
-    prepared : (X, Y, Z) int16, axes RAS.
-    grid : its spacing without tilt and place, which TotalSegmentator does not use.
-    """
-    turned, spacing_mm = canonical(array, geometry, NETWORK_AXCODES)
-    x, y, z = turned.shape
-    grid = Geometry((x, y, z), np.diag((*spacing_mm, 1.0)))
-    return prepare(turned, grid, source), grid
-
-
-def prepare(array: NDArray[Any], geometry: Geometry, source: Source) -> NDArray[np.int16]:
-    """Prepare an image (X, Y, Z) with axes RAS for the CT network: int16 in the range of HU."""
-    if source is Source.INVERTED:
-        return invert(array, geometry.spacing_mm)
-    if source is Source.EQUALIZED:
-        return equalize(array, geometry.spacing_mm)
-    return round_to_int16(array)
 
 
 def _api_device(name: str) -> str:

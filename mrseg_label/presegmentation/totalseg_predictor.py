@@ -7,15 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import nibabel as nib
 import totalsegmentator.nnunet  # patches nnU-Net's predictor, so it must come before our subclass
 import totalsegmentator.python_api
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+from totalsegmentator.map_tasks_config import TASK_CONFIGS
 
+from mrseg_label.errors import ConfigurationError
+from mrseg_label.nnunet.memory import tensors_bytes
 from mrseg_label.nnunet.pulse import beat_in
+from mrseg_label.presegmentation.network_cache import NetworkCache
+from mrseg_label.presegmentation.networks import TotalSegmentatorNetwork
 from mrseg_label.presegmentation.weights import require_weights
 
 # The attributes that nnUNetPredictor.initialize_from_trained_model_folder sets.
@@ -29,11 +35,15 @@ _LOADED_ATTRIBUTES = (
     "allowed_mirroring_axes",
     "label_manager",
 )
-_loaded: dict[tuple[Any, ...], dict[str, Any]] = {}
 
 
 class CachingPredictor(nnUNetPredictor):
-    """nnU-Net's predictor, loaded once for a model folder and device, and predicting in this process."""
+    """nnU-Net's predictor, loaded once for a model folder and device, and predicting in this process.
+
+    A subclass of it has a cache; TotalSegmentator makes the object and cannot hand one over.
+    """
+
+    cache: ClassVar[NetworkCache]
 
     def initialize_from_trained_model_folder(
         self, model_training_output_dir: str, use_folds: Any, checkpoint_name: str = "checkpoint_final.pth"
@@ -43,12 +53,18 @@ class CachingPredictor(nnUNetPredictor):
         files = [*folder.glob("*.json"), *folder.glob(f"fold_*/{checkpoint_name}")]
         state = tuple((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in sorted(files))
         key = (state, str(use_folds), str(self.device))
-        if key not in _loaded:
-            super().initialize_from_trained_model_folder(model_training_output_dir, use_folds, checkpoint_name)
+
+        def load() -> dict[str, Any]:
+            super(CachingPredictor, self).initialize_from_trained_model_folder(
+                model_training_output_dir, use_folds, checkpoint_name
+            )
             beat_in(self.network)
-            _loaded.clear()  # keep one network in memory
-            _loaded[key] = {name: getattr(self, name) for name in _LOADED_ATTRIBUTES}
-        for name, value in _loaded[key].items():
+            return {name: getattr(self, name) for name in _LOADED_ATTRIBUTES}
+
+        def size_bytes(loaded: dict[str, Any]) -> int:
+            return tensors_bytes(loaded["network"], *loaded["list_of_parameters"])
+
+        for name, value in self.cache.get(key, load, size_bytes).items():
             setattr(self, name, value)
 
     def predict_from_files(
@@ -76,40 +92,54 @@ class CachingPredictor(nnUNetPredictor):
         )
 
 
-def forget() -> None:
-    """Drop the network that is kept loaded."""
-    _loaded.clear()
-
-
-def run_api(image: nib.Nifti1Image, device: str, weights_dir: Path) -> nib.Nifti1Image:
-    """Call ``totalsegmentator(task="total", fast=True, ml=True)`` on an image in memory.
+def run_api(
+    image: nib.Nifti1Image, device: str, weights_dir: Path, network: TotalSegmentatorNetwork, cache: NetworkCache
+) -> nib.Nifti1Image:
+    """Call ``totalsegmentator(task=..., fast=..., ml=True)`` on an image in memory.
 
     Parameters
     ----------
     image : axes RAS.
     device : as the API names it: cpu, gpu or gpu:N.
     weights_dir : folder of the weights; missing ones are not downloaded.
+    cache : keeps the networks loaded.
 
     Raises
     ------
     Unavailable
         The weights are missing.
+    ConfigurationError
+        The installed TotalSegmentator does not know the task.
     """
-    with _patched_api(weights_dir):
+    if network.task not in TASK_CONFIGS:
+        raise ConfigurationError(
+            f"the installed TotalSegmentator {version('TotalSegmentator')} does not know the task {network.task}; choose "
+            "another source, or install the version of TotalSegmentator that uv.lock names"
+        )
+    with _patched_api(weights_dir, network, cache):
         return totalsegmentator.python_api.totalsegmentator(
-            image, None, ml=True, task="total", fast=True, device=device, quiet=True, nr_thr_resamp=1, nr_thr_saving=1
+            image,
+            None,
+            ml=True,
+            task=network.task,
+            fast=network.fast,
+            device=device,
+            quiet=True,
+            nr_thr_resamp=1,
+            nr_thr_saving=1,
         )
 
 
 @contextmanager
-def _patched_api(weights_dir: Path) -> Iterator[None]:
+def _patched_api(weights_dir: Path, network: TotalSegmentatorNetwork, cache: NetworkCache) -> Iterator[None]:
     """Replace the API's predictor by ours, and its download of weights by a check that they exist."""
 
     def check(_task_id: int) -> None:
-        require_weights(weights_dir)
+        require_weights(weights_dir, network)
 
+    predictor = type("CachingPredictor", (CachingPredictor,), {"cache": cache})
     replaced = (
-        (totalsegmentator.nnunet, "nnUNetPredictor", CachingPredictor),
+        (totalsegmentator.nnunet, "nnUNetPredictor", predictor),
         (totalsegmentator.python_api, "download_pretrained_weights", check),
     )
     originals = [(module, name, getattr(module, name)) for module, name, _ in replaced]

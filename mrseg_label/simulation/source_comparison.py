@@ -139,7 +139,7 @@ class Comparison:
 
 def measure(trials: Sequence[Trial], weights: Path, home: Path, device: str) -> Iterator[dict[str, Any]]:
     """Segment every image with every source through TotalSegmentator's API, and compare with the truth."""
-    from mrseg_label.presegmentation.sources import Source
+    from mrseg_label.presegmentation.sources import Preparation
     from mrseg_label.presegmentation.totalseg import TotalSegmentatorRuntime
 
     scheme = LabelScheme.default()
@@ -148,7 +148,7 @@ def measure(trials: Sequence[Trial], weights: Path, home: Path, device: str) -> 
         image = read_image(Path(trial.image))
         truth = truth_on(image, Path(trial.truth))
         for name in SOURCES:
-            labels = runtime.segment(Path(trial.image), Source(name), scheme)
+            labels = runtime.segment(Path(trial.image), Preparation(name), scheme)
             dsc = dsc_of_present(truth, np.ascontiguousarray(labels.T), scheme)
             yield {"source": name, "sequence": trial.sequence, "mean_dsc": float(np.mean(list(dsc.values())))}
 

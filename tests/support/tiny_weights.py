@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mrseg_label.presegmentation.weights import CHECKPOINT, DATASET, MODEL
+from mrseg_label.presegmentation.weights import DATASET, MODEL
 
 SPACING_MM = 6.0
 
@@ -79,34 +80,10 @@ def write_tiny_weights(root: Path, seed: int = 0) -> Path:
     The network is random, but predicts many classes, each depending on all voxels around: two ways to call it agree
     only if they do the same.
     """
-    import torch
-    from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
     from totalsegmentator.map_to_binary import class_map
 
-    torch.manual_seed(seed)
-    plan = plans()
-    arch = plan["configurations"]["3d_fullres"]["architecture"]
-    network = get_network_from_plans(
-        arch["network_class_name"], arch["arch_kwargs"], arch["_kw_requires_import"], 1, 118, deep_supervision=False
-    )
-    dataset = {
-        "channel_names": {"0": "CT"},
-        "labels": {"background": 0, **{name: number for number, name in class_map["total"].items()}},
-        "numTraining": 1,
-        "file_ending": ".nii.gz",
-        "description": "Stand-in with random weights for a test",
-    }
-    folder = root / DATASET / MODEL
-    (folder / CHECKPOINT).parent.mkdir(parents=True, exist_ok=True)
-    (folder / "dataset.json").write_text(json.dumps(dataset))
-    (folder / "plans.json").write_text(json.dumps(plan))
-    checkpoint = {
-        "network_weights": network.state_dict(),
-        "trainer_name": MODEL.split("__")[0],
-        "init_args": {"plans": plan, "configuration": "3d_fullres", "fold": 0, "dataset_json": dataset},
-        "inference_allowed_mirroring_axes": None,
-    }
-    torch.save(checkpoint, folder / CHECKPOINT)
+    labels = {name: number for number, name in class_map["total"].items()}
+    write_network(root / DATASET / MODEL, plans(), labels, MODEL.split("__")[0], seed=seed)
     return root
 
 
@@ -122,38 +99,59 @@ def write_tiny_model(
 
     Its normalisation is that of MR, so that it works on images in any units.
     """
+    folder = root / "Dataset123_Own" / f"{trainer}__nnUNetPlans__3d_fullres"
+    write_network(folder, mr_plans("Dataset123_Own", reader, channels), labels, trainer, channels, seed=seed)
+    return root
+
+
+def mr_plans(dataset: str, reader: str, channels: int = 1) -> dict[str, Any]:
+    """Plans as of :func:`plans` for images in any units."""
+    plan = plans() | {"dataset_name": dataset, "image_reader_writer": reader}
+    plan["configurations"]["3d_fullres"]["normalization_schemes"] = ["ZScoreNormalization"] * channels
+    plan["configurations"]["3d_fullres"]["use_mask_for_norm"] = [False] * channels
+    return plan
+
+
+def write_network(
+    folder: Path,
+    plan: dict[str, Any],
+    labels: dict[str, int],
+    trainer: str,
+    channels: int = 1,
+    folds: Sequence[int] = (0,),
+    seed: int = 0,
+) -> None:
+    """Write ``dataset.json``, ``plans.json`` and the folds of a network with random weights into ``folder``."""
     import torch
     from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 
-    torch.manual_seed(seed)
-    plan = plans() | {"dataset_name": "Dataset123_Own", "image_reader_writer": reader}
-    plan["configurations"]["3d_fullres"]["normalization_schemes"] = ["ZScoreNormalization"] * channels
-    plan["configurations"]["3d_fullres"]["use_mask_for_norm"] = [False] * channels
-    arch = plan["configurations"]["3d_fullres"]["architecture"]
-    heads = len(labels) + 1
-    network = get_network_from_plans(
-        arch["network_class_name"],
-        arch["arch_kwargs"],
-        arch["_kw_requires_import"],
-        channels,
-        heads,
-        deep_supervision=False,
-    )
+    modality = "CT" if plan["configurations"]["3d_fullres"]["normalization_schemes"] == ["CTNormalization"] else "MR"
     dataset = {
-        "channel_names": {str(number): "MR" for number in range(channels)},
+        "channel_names": {str(number): modality for number in range(channels)},
         "labels": {"background": 0} | labels,
         "numTraining": 1,
         "file_ending": ".nii.gz",
+        "description": "Stand-in with random weights for a test",
     }
-    folder = root / "Dataset123_Own" / f"{trainer}__nnUNetPlans__3d_fullres"
-    (folder / "fold_0").mkdir(parents=True)
+    arch = plan["configurations"]["3d_fullres"]["architecture"]
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "dataset.json").write_text(json.dumps(dataset))
     (folder / "plans.json").write_text(json.dumps(plan))
-    checkpoint = {
-        "network_weights": network.state_dict(),
-        "trainer_name": trainer,
-        "init_args": {"configuration": "3d_fullres", "fold": 0},
-        "inference_allowed_mirroring_axes": None,
-    }
-    torch.save(checkpoint, folder / "fold_0" / "checkpoint_final.pth")
-    return root
+    for fold in folds:
+        torch.manual_seed(seed + fold)
+        network = get_network_from_plans(
+            arch["network_class_name"],
+            arch["arch_kwargs"],
+            arch["_kw_requires_import"],
+            channels,
+            len(labels) + 1,
+            deep_supervision=False,
+        )
+        checkpoint = {
+            "network_weights": network.state_dict(),
+            "trainer_name": trainer,
+            "init_args": {"plans": plan, "configuration": "3d_fullres", "fold": fold, "dataset_json": dataset},
+            "inference_allowed_mirroring_axes": None,
+        }
+        (folder / f"fold_{fold}").mkdir(exist_ok=True)
+        torch.save(checkpoint, folder / f"fold_{fold}" / "checkpoint_final.pth")

@@ -246,8 +246,8 @@ EFFECTS: dict[str, tuple[See, dict[str, object]]] = {
     "auto_round": (due, {"ROUND_SIZE = 2": 1, "ROUND_SIZE = 2\nAUTO_ROUND = false": None}),
     "training_profile": (profile, {"": "full", 'TRAINING_PROFILE = "tiny"': "tiny"}),
     "bootstrap_sources": (
-        lambda w: choose_source("T1", w.settings.bootstrap_sources),
-        {"": "inverted", 'BOOTSTRAP_SOURCES = "T1=raw"': "raw"},
+        lambda w: str(choose_source("T1", w.settings.bootstrap_sources)),
+        {"": "inverted", 'BOOTSTRAP_SOURCES = "T1=total_mr"': "total_mr"},
     ),
     "mixture": (
         lambda w: parse_mixture(w.settings.mixture),

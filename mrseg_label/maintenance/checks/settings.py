@@ -17,9 +17,10 @@ from mrseg_label.cluster import check_address, check_shared_database, is_open_to
 from mrseg_label.config import Settings, tls_files, trusted_proxies
 from mrseg_label.errors import ConfigurationError, MrsegError, Unavailable
 from mrseg_label.maintenance.checks.check import Check, State
-from mrseg_label.nnunet.environment import find_configuration_folder, parse_device
+from mrseg_label.nnunet.environment import parse_device
 from mrseg_label.nnunet.profiles import profile_named
-from mrseg_label.presegmentation.weights import find_weights
+from mrseg_label.presegmentation.installed import require_network
+from mrseg_label.presegmentation.mrsegmentator import find_mrsegmentator
 from mrseg_label.segments.names import required_structures
 from mrseg_label.workspace import Workspace
 
@@ -45,7 +46,7 @@ def require_settings(workspace: Workspace, *, computes: bool) -> list[str]:
     """
     checks = list(check_settings(workspace, computes=computes))
     if computes and workspace.settings.presegmentation == "on":
-        checks += _check(lambda: _check_totalsegmentator(workspace.settings), "TOTALSEG_WEIGHTS_PATH")
+        checks += _check(lambda: _check_networks_in_use(workspace), "BOOTSTRAP_SOURCES")
     failed = [check.detail for check in checks if check.state is State.FAILED]
     if failed:
         raise ConfigurationError("\n".join(failed))
@@ -89,10 +90,13 @@ def _check_sources(settings: Settings) -> Iterable[str]:
     """Check BOOTSTRAP_SOURCES, and return the sequences in it that look misspelt."""
     if not settings.bootstrap_sources:
         return ()
-    from mrseg_label.presegmentation.sources import DEFAULT_SOURCES, parse_sources  # NumPy is behind it
+    from mrseg_label.presegmentation.sources import DEFAULT_PREPARATIONS, parse_sources  # NumPy is behind it
 
-    named = [name for name in parse_sources(settings.bootstrap_sources) if name != "*" and name not in DEFAULT_SOURCES]
-    nearest = {name: next(iter(get_close_matches(name, DEFAULT_SOURCES, 1, 0.75)), None) for name in named}
+    known = tuple(DEFAULT_PREPARATIONS)
+    named = [
+        name for name in parse_sources(settings.bootstrap_sources) if not name.startswith("*") and name not in known
+    ]
+    nearest = {name: next(iter(get_close_matches(name, known, 1, 0.75)), None) for name in named}
     return [f"{name!r}; did you mean {near!r}?" for name, near in nearest.items() if near is not None]
 
 
@@ -127,17 +131,8 @@ def _output(command: list[str]) -> str | None:
 
 
 def _check_weights_path(settings: Settings) -> None:
-    path = settings.weights_path
-    if path is None:
-        return
-    if not path.expanduser().is_dir():
-        raise ConfigurationError(
-            f"WEIGHTS_PATH is {path}, which is not a folder; name the unpacked weights, or remove it"
-        )
-    try:
-        find_configuration_folder(path.expanduser())
-    except MrsegError as error:
-        raise ConfigurationError(f"WEIGHTS_PATH is {path}, but {error}") from error
+    if settings.weights_path is not None:
+        find_mrsegmentator(settings.weights_path)
 
 
 def _check_dask(workspace: Workspace) -> None:
@@ -146,8 +141,12 @@ def _check_dask(workspace: Workspace) -> None:
         check_shared_database(workspace.database_url)
 
 
-def _check_totalsegmentator(settings: Settings) -> None:
-    find_weights(settings.totalseg_weights_path)
+def _check_networks_in_use(workspace: Workspace) -> None:
+    """Check that the weights are there of every network that BOOTSTRAP_SOURCES, or the default, makes drafts with."""
+    from mrseg_label.presegmentation.sources import networks_in_use  # NumPy is behind it
+
+    for name in networks_in_use(workspace.settings.bootstrap_sources):
+        require_network(workspace, name)
 
 
 def _contradictions(settings: Settings) -> Iterator[str]:

@@ -18,8 +18,9 @@ from mrseg_label.errors import ConfigurationError, Unavailable
 from mrseg_label.imaging import Geometry, load_image, reorient, reorient_like, write_nifti
 from mrseg_label.imaging.intensity import round_to_int16
 from mrseg_label.labels import LabelScheme
-from mrseg_label.presegmentation.sources import Source
-from mrseg_label.presegmentation.totalseg import TotalSegmentatorRuntime, prepare
+from mrseg_label.presegmentation.preparation import prepare
+from mrseg_label.presegmentation.sources import Preparation
+from mrseg_label.presegmentation.totalseg import TotalSegmentatorRuntime
 from mrseg_label.presegmentation.weights import CHECKPOINT, DATASET, MODEL
 from tests.support.axis_orders import as_stored, large_image
 from tests.support.paths import REAL_MR
@@ -75,7 +76,7 @@ def test_the_result_equals_that_of_the_stock_call(
     runtime: TotalSegmentatorRuntime, image: tuple[np.ndarray[Any, Any], Geometry], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     array, geometry = reorient(*image, "RAS")
-    prepared = prepare(array, geometry, Source.INVERTED)
+    prepared = prepare(array, geometry, Preparation.INVERTED)
     ours = runtime.total_ids(prepared, geometry)
     assert len(np.unique(ours)) > 5
 
@@ -96,16 +97,19 @@ def test_the_result_equals_that_of_the_stock_call(
     np.testing.assert_allclose(stock.affine, geometry.affine)
 
 
-@pytest.mark.parametrize("source", list(Source))
+@pytest.mark.parametrize("preparation", list(Preparation))
 def test_labels_are_on_the_grid_of_the_image(
-    runtime: TotalSegmentatorRuntime, image: tuple[np.ndarray[Any, Any], Geometry], source: Source, tmp_path: Path
+    runtime: TotalSegmentatorRuntime,
+    image: tuple[np.ndarray[Any, Any], Geometry],
+    preparation: Preparation,
+    tmp_path: Path,
 ) -> None:
     array, geometry = image
     assert geometry.axcodes == "LAS"
-    labels = runtime.segment((array, geometry), source, SCHEME)
+    labels = runtime.segment((array, geometry), preparation, SCHEME)
     assert labels.shape == SHAPE and labels.dtype == np.uint8 and labels.any()
     reoriented, ras = reorient(array, geometry, "RAS")
-    ids = runtime.total_ids(prepare(reoriented, ras, source), ras)
+    ids = runtime.total_ids(prepare(reoriented, ras, preparation), ras)
     expected = np.zeros(ids.shape, dtype=np.uint8)
     for name, parts in SCHEME.ids_in("totalsegmentator_total").items():
         expected[np.isin(ids, parts)] = SCHEME[name].id
@@ -113,21 +117,21 @@ def test_labels_are_on_the_grid_of_the_image(
     # The same image with its axes in another order, from a file.
     sideways, other = reorient(array, geometry, "SLP")
     write_nifti(tmp_path / "x.nii.gz", sideways, other)
-    from_file = runtime.segment(tmp_path / "x.nii.gz", source, SCHEME)
+    from_file = runtime.segment(tmp_path / "x.nii.gz", preparation, SCHEME)
     np.testing.assert_array_equal(reorient_like(from_file, other, geometry), labels)
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("source", list(Source))
+@pytest.mark.parametrize("preparation", list(Preparation))
 def test_drafts_are_the_same_in_all_orders_of_axes(
-    runtime: TotalSegmentatorRuntime, source: Source, tmp_path: Path
+    runtime: TotalSegmentatorRuntime, preparation: Preparation, tmp_path: Path
 ) -> None:
     array, geometry = large_image()
-    expected = runtime.segment((array, geometry), source, SCHEME)
+    expected = runtime.segment((array, geometry), preparation, SCHEME)
     assert expected.any()
     for stored, grid in as_stored((array, geometry)):
         write_nifti(tmp_path / "x.nii", stored, grid)
-        labels = runtime.segment(tmp_path / "x.nii", source, SCHEME)
+        labels = runtime.segment(tmp_path / "x.nii", preparation, SCHEME)
         np.testing.assert_array_equal(reorient_like(labels, grid, geometry), expected)
 
 
@@ -137,7 +141,7 @@ def test_nothing_is_sent_loaded_again_or_left_behind(
     cut_off: list[Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    first = runtime.segment(image, Source.RAW, SCHEME)
+    first = runtime.segment(image, Preparation.RAW, SCHEME)
     import torch
     import totalsegmentator.nnunet
     import totalsegmentator.python_api
@@ -149,7 +153,7 @@ def test_nothing_is_sent_loaded_again_or_left_behind(
     monkeypatch.setattr(torch, "load", never)
     patched = [totalsegmentator.nnunet.nnUNetPredictor, totalsegmentator.python_api.download_pretrained_weights]
     environment, threads = dict(os.environ), torch.get_num_threads()
-    np.testing.assert_array_equal(runtime.segment(image, Source.RAW, SCHEME), first)
+    np.testing.assert_array_equal(runtime.segment(image, Preparation.RAW, SCHEME), first)
     assert dict(os.environ) == environment and torch.get_num_threads() == threads
     after = [totalsegmentator.nnunet.nnUNetPredictor, totalsegmentator.python_api.download_pretrained_weights]
     assert after == patched
@@ -162,9 +166,9 @@ def test_new_weights_in_the_same_folder_are_noticed(
 ) -> None:
     weights = write_tiny_weights(tmp_path / "weights", seed=1)
     runtime = TotalSegmentatorRuntime(weights, tmp_path / "home", "cpu")
-    before = runtime.segment(image, Source.RAW, SCHEME)
+    before = runtime.segment(image, Preparation.RAW, SCHEME)
     write_tiny_weights(weights, seed=2)
-    assert (runtime.segment(image, Source.RAW, SCHEME) != before).any()
+    assert (runtime.segment(image, Preparation.RAW, SCHEME) != before).any()
 
 
 def test_missing_weights_are_never_downloaded(
@@ -176,7 +180,7 @@ def test_missing_weights_are_never_downloaded(
     runtime = TotalSegmentatorRuntime(weights, tmp_path / "home", "cpu")
     (weights / DATASET / MODEL / CHECKPOINT).unlink()
     with pytest.raises(Unavailable, match="checkpoint_final.pth is missing"):
-        runtime.segment(image, Source.RAW, SCHEME)
+        runtime.segment(image, Preparation.RAW, SCHEME)
     assert cut_off == []
 
 
@@ -196,12 +200,12 @@ def test_an_image_between_0_and_1_is_not_destroyed(
     array, geometry = image
     small = (array / array.max()).astype(np.float32)
     assert len(np.unique(round_to_int16(small))) > 200
-    assert runtime.segment((small, geometry), Source.RAW, SCHEME).any()
+    assert runtime.segment((small, geometry), Preparation.RAW, SCHEME).any()
 
 
 def test_a_real_mr(runtime: TotalSegmentatorRuntime) -> None:
     path = REAL_MR / "example_mr_sm.nii.gz"
     if not path.is_file():
         pytest.skip("the real MR is not on this machine")
-    labels = runtime.segment(path, Source.INVERTED, SCHEME)
+    labels = runtime.segment(path, Preparation.INVERTED, SCHEME)
     assert labels.shape == load_image(path)[1].shape and labels.max() <= len(SCHEME)

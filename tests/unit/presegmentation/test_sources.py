@@ -12,37 +12,69 @@ import pytest
 
 from mrseg_label.errors import ConfigurationError, Unavailable
 from mrseg_label.presegmentation import weights as weights_module
-from mrseg_label.presegmentation.sources import Source, choose_source, parse_sources
+from mrseg_label.presegmentation.sources import Preparation, Source, choose_source, choose_sources, networks_in_use
 from mrseg_label.presegmentation.weights import CHECKPOINT, DATASET, MODEL, WeightsKind, find_weights, require_weights
 
 
 @pytest.mark.parametrize("sequence", ["in", "opp", "T1", "t2", "t1w vibe", "", "localizer", "offset"])
 def test_bright_fat_is_inverted(sequence: str) -> None:
-    assert choose_source(sequence) is Source.INVERTED
+    assert choose_sources(sequence) == (Source("total_fast", Preparation.INVERTED),)
 
 
 @pytest.mark.parametrize("sequence", ["water", "W", "T1fs", "t1-fs", "t2_haste_fs", "T1 FatSat", "STIR"])
 def test_dark_fat_is_equalized(sequence: str) -> None:
-    assert choose_source(sequence) is Source.EQUALIZED
+    assert choose_source(sequence) == Source("total_fast", Preparation.EQUALIZED)
 
 
 def test_hounsfield_units_are_kept() -> None:
-    assert choose_source("CT") is Source.RAW
+    assert str(choose_source("CT")) == "raw"
 
 
-def test_settings_override_the_defaults() -> None:
-    configured = "T1=equalized, water=inverted; *=raw"
-    assert choose_source("t1", configured) is Source.EQUALIZED
-    assert choose_source("water", configured) is Source.INVERTED
-    assert choose_source("odd one", configured) is Source.RAW
-    assert choose_source("in", configured) is Source.INVERTED
-    assert parse_sources("  ") == {}
+@pytest.mark.parametrize(
+    ("configured", "by_sequence"),
+    [
+        (
+            "T1=equalized, water=inverted; *=raw",  # a preparation alone leaves known contrasts alone
+            {"t1": "equalized", "water": "inverted", "odd one": "raw", "in": "inverted"},
+        ),
+        ("*=total_mr,T1=total", {"in": "total_mr", "CT": "total_mr", "odd": "total_mr", "t1": "total:inverted"}),
+        ("*=total_v3", {"water": "total_v3:equalized", "ct": "total_v3:raw", "t2": "total_v3:inverted"}),
+        ("T1=Total_MR:raw + mrsegmentator+total_fast", {"t1": "total_mr mrsegmentator inverted"}),
+        ("T1=model:round-2:inverted,*=model:import-0a", {"t1": "model:round-2:inverted", "in": "model:import-0a"}),
+        ("T2=total_fast:raw", {"t2": "raw"}),
+        ("  ", {"in": "inverted"}),
+    ],
+)  # fmt: skip
+def test_settings_choose_sources(configured: str, by_sequence: dict[str, str]) -> None:
+    for sequence, expected in by_sequence.items():
+        chosen = choose_sources(sequence, configured)
+        assert " ".join(map(str, chosen)) == expected
+        assert tuple(map(Source.parse, expected.split())) == chosen  # a source is read as it is written
 
 
-@pytest.mark.parametrize("text", ["T1", "T1=bright", "=raw", "T1=raw,t1=inverted"])
-def test_malformed_settings_are_refused(text: str) -> None:
-    with pytest.raises(ConfigurationError, match="BOOTSTRAP_SOURCES"):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("T1", "not of the form SEQUENCE=SOURCE"),
+        ("=raw", "not of the form"),
+        ("T1=bright", "'bright' is not a source; use one of"),
+        ("T1=total_mrr", r"did you mean total_mr\?"),
+        ("T1=total:invertd", r"'invertd' is no preparation; did you mean inverted\?"),
+        ("T1=model:", "is not a source"),
+        ("T1=raw+", "'' is not a source"),
+        ("T1=raw,t1=inverted", "names 't1' twice"),
+        ("T1=raw + total_fast:raw", "names a source twice"),
+    ],
+)
+def test_malformed_settings_are_refused(text: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"BOOTSTRAP_SOURCES.*{message}"):
         choose_source("in", text)
+
+
+def test_the_networks_in_use_are_those_of_the_setting() -> None:
+    assert networks_in_use() == ["total_fast"]
+    assert networks_in_use("*=total_mr") == ["total_mr"]
+    assert set(networks_in_use("*=total_mr,CT=total")) == {"total_mr", "total"}
 
 
 def make_folder(root: Path, description: str = "") -> Path:
