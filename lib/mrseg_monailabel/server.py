@@ -10,12 +10,15 @@ from typing import Any
 
 import anyio.to_thread
 from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 import mrseg_label
 from mrseg_label import api, web
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.errors import ConfigurationError
 from mrseg_label.http import paths, problems
+from mrseg_label.http.browsers import accepts_html
 from mrseg_label.http.middleware import middleware_stack
 from mrseg_label.http.permission_table import permission_table
 from mrseg_label.http.public_address import public_prefix
@@ -68,26 +71,34 @@ def build(app: ProtocolApp) -> FastAPI:
         redirect_slashes=False,  # the middleware redirects, to the public address
         servers=[{"url": prefix}] if prefix else None,
         lifespan=lifespan,
-        middleware=middleware_stack(workspace.settings, workspace.catalog, app.sign_in, permissions),
+        middleware=middleware_stack(
+            workspace.settings, workspace.catalog, app.sign_in, permissions, error_page=web.error_page
+        ),
     )
     application.include_router(routes.router(app))
 
     @application.get("/", include_in_schema=False)
-    def describe_server() -> dict[str, Any]:
+    def describe_server(request: Request) -> Response:
+        if accepts_html(request.headers):
+            return RedirectResponse(prefix + paths.DASHBOARD, 303)
         what = "annotation server: enter this address in the MONAI Label module of 3D Slicer"
-        return {
+        description = {
             "name": app.name,
             "what": what,
             "rest": prefix + paths.REST,
             "openapi": f"{prefix}/openapi.json",
             "docs": prefix + paths.API_DOCS,
+            "dashboard": prefix + paths.DASHBOARD,
         }
+        return JSONResponse(description, headers={"Vary": "Accept"})
 
+    application.include_router(web.assets_router())
+    application.include_router(web.dashboard_router(workspace))
     application.include_router(web.api_docs_router())
     application.include_router(web.router(workspace.settings, workspace.catalog, app.sign_in))
     application.include_router(api.root_router(workspace))
     application.include_router(api.router(workspace))
-    problems.install(application)
+    problems.install(application, web.error_page)
     without_permissions = application.openapi
 
     def openapi() -> dict[str, Any]:

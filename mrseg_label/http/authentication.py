@@ -8,16 +8,16 @@ import anyio.to_thread
 from anyio import CapacityLimiter
 from starlette.datastructures import Headers
 from starlette.requests import Request
-from starlette.responses import RedirectResponse
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mrseg_label.accounts.identity import Identity
 from mrseg_label.accounts.sign_in import SignIn
 from mrseg_label.catalog import Catalog
 from mrseg_label.errors import Forbidden, InvalidInput, MrsegError, NotFound, Unauthorized
-from mrseg_label.http.browsers import SESSION_COOKIE, accepts_html, check_same_origin
+from mrseg_label.http.browsers import SESSION_COOKIE, check_same_origin, wants_page
 from mrseg_label.http.permissions import Permission, PermissionTable, other_ending
-from mrseg_label.http.problems import error_response
+from mrseg_label.http.problems import ErrorPage, error_response
 from mrseg_label.http.public_address import public_path, stated_origin
 from mrseg_label.worklist.resolving import account_of_ticket
 
@@ -33,10 +33,19 @@ class AuthenticationMiddleware:
     Parameters
     ----------
     permissions : the table. A path that is not in it is answered with 404 if signed in, otherwise with 401.
+    error_page : renders a refusal for a browser at one of the pages; by default it gets what programs get.
     """
 
-    def __init__(self, app: ASGIApp, catalog: Catalog, sign_in: SignIn, permissions: PermissionTable) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        catalog: Catalog,
+        sign_in: SignIn,
+        permissions: PermissionTable,
+        error_page: ErrorPage | None = None,
+    ) -> None:
         self.app = app
+        self._error_page = error_page
         self._catalog = catalog
         self._sign_in = sign_in
         self._permissions = permissions
@@ -54,16 +63,19 @@ class AuthenticationMiddleware:
         try:
             if permission is None or permission.roles is not None:
                 identity = await anyio.to_thread.run_sync(self._identify, scope, permission, limiter=self._limiter)
-                self._check(scope, permission, identity)
                 scope["state"] |= {"identity": identity, "anonymous": False}
+                self._check(scope, permission, identity)
         except MrsegError as error:
-            page = permission.sign_in_page if permission is not None and isinstance(error, Unauthorized) else ""
-            if page and accepts_html(Headers(scope=scope)):
-                await RedirectResponse(public_path(Request(scope), page), 303)(scope, receive, send)
-                return
-            await error_response(Request(scope), error)(scope, receive, send)
+            await self._refuse(Request(scope), permission, error)(scope, receive, send)
             return
         await self.app(scope, receive, send)
+
+    def _refuse(self, request: Request, permission: Permission | None, error: MrsegError) -> Response:
+        if not wants_page(request.url.path, request.headers):
+            return error_response(request, error)
+        if isinstance(error, Unauthorized) and permission is not None and permission.sign_in_page:
+            return RedirectResponse(public_path(request, permission.sign_in_page), 303)
+        return error_response(request, error) if self._error_page is None else self._error_page(request, error)
 
     def _identify(self, scope: Scope, permission: Permission | None) -> Identity:
         headers = Headers(scope=scope)

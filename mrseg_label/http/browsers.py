@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mrseg_label.errors import Forbidden
+from mrseg_label.http import paths
 
+PAGES = (paths.DASHBOARD, paths.ACCOUNT)
 SESSION_COOKIE = "mrseg_session"
 
 
@@ -35,6 +37,11 @@ def check_same_origin(scheme: str, headers: Mapping[str, str], public_origin: st
     """Raise :class:`Forbidden` unless a page of this server sent the request."""
     if not is_same_origin(scheme, headers, public_origin):
         raise Forbidden("this request was sent by a page of another site; use the pages of this server")
+
+
+def wants_page(path: str, headers: Mapping[str, str]) -> bool:
+    """Whether a browser asks for one of the pages, or for one that does not exist beside them."""
+    return f"{path}/".startswith(tuple(f"{page}/" for page in PAGES)) and accepts_html(headers)
 
 
 def accepts_html(headers: Mapping[str, str]) -> bool:

@@ -16,18 +16,24 @@ from mrseg_label.http.head import HeadMiddleware
 from mrseg_label.http.limits import LimitsMiddleware, SecurityHeadersMiddleware
 from mrseg_label.http.local_only import LocalOnlyMiddleware
 from mrseg_label.http.permissions import PermissionTable
+from mrseg_label.http.problems import ErrorPage
 from mrseg_label.http.public_address import PublicAddressMiddleware, TrailingSlashMiddleware, public_prefix
 from mrseg_label.http.request_ids import RequestIdMiddleware
 
 
 def middleware_stack(
-    settings: Settings, catalog: Catalog, sign_in: SignIn | None, permissions: PermissionTable
+    settings: Settings,
+    catalog: Catalog,
+    sign_in: SignIn | None,
+    permissions: PermissionTable,
+    error_page: ErrorPage | None = None,
 ) -> list[Middleware]:
     """Return the middleware of a server, outermost first.
 
     Parameters
     ----------
     sign_in : None with ``AUTH=off``; the server then answers only its own machine.
+    error_page : renders a refusal for browsers.
 
     Raises
     ------
@@ -54,7 +60,9 @@ def middleware_stack(
         public,
         headers,
         heads,
-        Middleware(AuthenticationMiddleware, catalog=catalog, sign_in=sign_in, permissions=permissions),
+        Middleware(
+            AuthenticationMiddleware, catalog=catalog, sign_in=sign_in, permissions=permissions, error_page=error_page
+        ),
         Middleware(OidcStateMiddleware, signing_secret(catalog), is_https(settings), public_prefix(settings)),
         limits,
         slashes,

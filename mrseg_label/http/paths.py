@@ -1,4 +1,4 @@
-"""Paths that several rooms need: the REST prefix, and the pages with their forms."""
+"""Paths that several rooms need: the REST prefix, and the pages with their forms and files."""
 
 from __future__ import annotations
 
@@ -14,3 +14,25 @@ APP_PASSWORDS = "/account/app-passwords"
 REVOKE = "/account/app-passwords/{credential}/revoke"
 OIDC_LOGIN = "/auth/oidc/login"
 OIDC_CALLBACK = "/auth/oidc/callback"
+
+ASSETS = "/assets"
+STYLE = f"{ASSETS}/style.css"
+SCRIPT = f"{ASSETS}/htmx.js"
+ICON = f"{ASSETS}/icon.svg"
+
+DASHBOARD = "/dashboard"
+MODELS = f"{DASHBOARD}/models"
+ROLL_BACK = f"{MODELS}/rollback"
+MODEL = f"{MODELS}/{{version}}"
+PROMOTE = f"{MODEL}/promote"
+COMPARE = f"{MODEL}/compare/{{other}}"
+CHOOSE_COMPARISON = f"{DASHBOARD}/comparison"
+ROUNDS = f"{DASHBOARD}/rounds"
+ROUND = f"{ROUNDS}/{{number}}"
+CANCEL_ROUND = f"{ROUND}/cancel"
+RETRY_ROUND = f"{ROUND}/retry"
+CONNECT = f"{DASHBOARD}/connect"
+
+# Routes of REST that pages link to.
+LOG_OF_ROUND = f"{REST}/rounds/{{number}}/log"
+ARCHIVE = f"{REST}/models/{{version}}/archive"

@@ -67,21 +67,42 @@ PROTOCOL = (
     Permission("DELETE", "/session/{session_id}", READERS, note=_OWN),
 )
 
+
+def _page(path: str, roles: frozenset[Role] = READERS, note: str = "") -> Permission:
+    """Permit a page; a browser without a sign-in is redirected to it."""
+    return Permission("GET", path, roles, note=note, sign_in_page=paths.SIGN_IN)
+
+
+def _form(path: str, roles: frozenset[Role], note: str = "") -> Permission:
+    """Permit the form of a page."""
+    return Permission("POST", path, roles, note=note or _OWN_PAGE, sign_in_page=paths.SIGN_IN)
+
+
 PAGES = (
+    Permission("GET", paths.STYLE, None),
+    Permission("GET", paths.SCRIPT, None),
+    Permission("GET", paths.ICON, None),
+    _page(paths.DASHBOARD),
+    _page(paths.MODELS),
+    _form(paths.ROLL_BACK, ADMINS),
+    _page(paths.MODEL),
+    _form(paths.PROMOTE, ADMINS),
+    _page(paths.COMPARE),
+    _page(paths.CHOOSE_COMPARISON),
+    _page(paths.ROUNDS),
+    _form(paths.ROUNDS, ADMINS),
+    _page(paths.ROUND),
+    _form(paths.CANCEL_ROUND, ADMINS),
+    _form(paths.RETRY_ROUND, ADMINS),
+    _page(paths.CONNECT),
     Permission("GET", paths.OIDC_LOGIN, None),
     Permission("GET", paths.OIDC_CALLBACK, None),
     Permission("GET", paths.SIGN_IN, None),
     Permission("POST", paths.SIGN_IN, None, note=_OWN_PAGE),
-    Permission(
-        "GET",
-        paths.ACCOUNT,
-        READERS,
-        note=f"{_OWN}; browsers are redirected to the sign-in",
-        sign_in_page=paths.SIGN_IN,
-    ),
-    Permission("POST", paths.SIGN_OUT, READERS, note=_OWN_PAGE, sign_in_page=paths.SIGN_IN),
-    Permission("POST", paths.APP_PASSWORDS, READERS, note=f"{_OWN}. {_OWN_PAGE}", sign_in_page=paths.SIGN_IN),
-    Permission("POST", paths.REVOKE, READERS, note=f"{_OWN}. {_OWN_PAGE}", sign_in_page=paths.SIGN_IN),
+    _page(paths.ACCOUNT, note=_OWN),
+    _form(paths.SIGN_OUT, READERS),
+    _form(paths.APP_PASSWORDS, READERS, note=f"{_OWN}. {_OWN_PAGE}"),
+    _form(paths.REVOKE, READERS, note=f"{_OWN}. {_OWN_PAGE}"),
 )
 
 OPERATION = (
@@ -95,7 +116,7 @@ REST = (
     Permission("GET", f"{paths.REST}/models/current", EVERY_ROLE),
     Permission("POST", f"{paths.REST}/models/rollback", ADMINS),
     Permission("GET", f"{paths.REST}/models/{{version}}", EVERY_ROLE),
-    *_file(f"{paths.REST}/models/{{version}}/archive", PROGRAMS),
+    *_file(paths.ARCHIVE, PROGRAMS),
     Permission("GET", f"{paths.REST}/models/{{version}}/card", EVERY_ROLE),
     Permission("GET", f"{paths.REST}/models/{{version}}/compare/{{other}}", EVERY_ROLE),
     Permission("POST", f"{paths.REST}/models/{{version}}/promote", ADMINS),
@@ -105,7 +126,7 @@ REST = (
     Permission("GET", f"{paths.REST}/rounds/{{number}}/folds/{{fold}}", EVERY_ROLE),
     Permission("POST", f"{paths.REST}/rounds/{{number}}/cancel", ADMINS),
     Permission("POST", f"{paths.REST}/rounds/{{number}}/retry", ADMINS),
-    Permission("GET", f"{paths.REST}/rounds/{{number}}/log", ADMINS),
+    Permission("GET", paths.LOG_OF_ROUND, ADMINS),
     Permission("GET", f"{paths.REST}/jobs", ADMINS),
     Permission("POST", f"{paths.REST}/jobs/{{job}}/retry", ADMINS),
     Permission("GET", f"{paths.REST}/examinations", EVERY_ROLE),

@@ -70,6 +70,16 @@ class PermissionTable:
         """Find the permission of a request: the first that matches, as the router chooses its route."""
         return next((item for item in self.permissions if item.method == method and item.pattern.match(path)), None)
 
+    def permits(self, method: str, path: str, role: Role | None, scopes: Collection[Scope] = ()) -> bool:
+        """Whether an account may call a route, given by its path as the table has it.
+
+        Parameters
+        ----------
+        role : None without sign-in, where everything is permitted.
+        """
+        found = next(item for item in self.permissions if (item.method, item.path) == (method, path))
+        return role is None or found.permits(role, scopes)
+
     def has_path(self, path: str) -> bool:
         """Whether the table has the path, with any method."""
         return any(item.pattern.match(path) for item in self.permissions)

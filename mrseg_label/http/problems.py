@@ -8,7 +8,7 @@ RFC 9457, Problem Details for HTTP APIs. https://www.rfc-editor.org/rfc/rfc9457
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -19,13 +19,15 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from mrseg_label.errors import MrsegError, TooManyRequests, Unauthorized
+from mrseg_label.errors import MrsegError, NotFound, TooManyRequests, Unauthorized
 from mrseg_label.failures import explain
+from mrseg_label.http.browsers import wants_page
 from mrseg_label.http.public_address import public_path
 from mrseg_label.http.request_ids import HEADER, describe_request, request_id_of
 
 log = logging.getLogger("mrseg_label.http")
 MEDIA_TYPE = "application/problem+json"
+ErrorPage = Callable[[Request, MrsegError], Response]
 API_PREFIX = "/api/"  # any version
 
 
@@ -93,13 +95,25 @@ def problem(request: Request, status: int, detail: str, *, headers: Any = None, 
     return JSONResponse(body, status_code=status, headers=headers, media_type=MEDIA_TYPE)
 
 
-def install(app: FastAPI) -> None:
-    """Register handlers that answer every error with a message, never with a traceback."""
+def install(app: FastAPI, error_page: ErrorPage | None = None) -> None:
+    """Register handlers that answer every error with a message, never with a traceback.
+
+    Parameters
+    ----------
+    error_page : renders for browsers that a page does not exist.
+    """
+
+    def answer_http_error(request: Request, error: Exception) -> Response:
+        missing = isinstance(error, HTTPException) and error.status_code == HTTPStatus.NOT_FOUND
+        if missing and error_page is not None and wants_page(request.url.path, request.headers):
+            return error_page(request, NotFound("this server has no page at this address"))
+        return _answer_http_error(request, error)
+
     _describe_media_type(app)
     app.add_exception_handler(MrsegError, _answer_mrseg_error)
     app.add_exception_handler(OSError, _answer_system_error)
     app.add_exception_handler(MemoryError, _answer_system_error)
-    app.add_exception_handler(HTTPException, _answer_http_error)
+    app.add_exception_handler(HTTPException, answer_http_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid_request)
     app.add_exception_handler(Exception, _answer_unexpected_error)
 

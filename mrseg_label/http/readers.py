@@ -20,6 +20,11 @@ def identity_of(request: Request) -> Identity | None:
     return getattr(request.state, "identity", None)
 
 
+def is_stranger(request: Request) -> bool:
+    """Whether nobody has signed in; without sign-in there are no strangers."""
+    return identity_of(request) is None and getattr(request.state, "anonymous", False)
+
+
 def require_identity(request: Request) -> Identity:
     """Return the signed-in account. Raises :class:`Conflict` if sign-in is off."""
     identity = identity_of(request)

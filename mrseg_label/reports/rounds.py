@@ -115,6 +115,17 @@ def read_fold(catalog: Catalog, number: int, fold: int) -> FoldDetail:
         return FoldDetail.of_detail(row)
 
 
+def read_folds(catalog: Catalog, number: int) -> list[FoldDetail]:
+    """Read all folds of a round with their curves, by number; empty before its training, and if there is no such round."""
+    with catalog.read() as session:
+        return [FoldDetail.of_detail(row) for row in training.folds(session, number)]
+
+
+def read_end_of_log(workspace: OpenedWorkspace, number: int, lines: int) -> str:
+    """Read the last lines of a round's log; empty before the training. Raises as :func:`read_log`."""
+    return "\n".join(read_log(workspace, number).splitlines()[-lines:])
+
+
 def read_log(workspace: OpenedWorkspace, number: int, fold: int | None = None) -> str:
     """Read the end of a round's log, at most a megabyte that begins with a whole line; empty before the training.
 

@@ -1,37 +1,68 @@
-"""Pages rendered from templates, with their own style sheet and no scripts."""
+"""Pages rendered from templates. No script or style stands in a page itself, and a policy forbids any that would."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Callable, Coroutine
-from datetime import datetime
 from functools import cache, partial
-from importlib import resources
 from typing import Any
 
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from mrseg_label.errors import MrsegError, TooManyRequests
+from mrseg_label.errors import InvalidInput, MrsegError, NotFound, TooManyRequests
 from mrseg_label.http import paths
 from mrseg_label.http.browsers import accepts_html
 from mrseg_label.http.public_address import public_path
+from mrseg_label.http.readers import identity_of
+from mrseg_label.web import formats
+from mrseg_label.web.assets import versioned
+from mrseg_label.web.navigation import entries, may
+
+_POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+_POLICY_WITH_SCRIPT = f"{_POLICY}; script-src 'self'; connect-src 'self'"
 
 
-def page(request: Request, template: str, status: int = 200, **values: Any) -> HTMLResponse:
-    """Render a template of this package as a page."""
-    html = _templates().get_template(template).render(link=partial(public_path, request), **values)
-    return HTMLResponse(html, status, headers={"Content-Security-Policy": _content_security_policy()})
+def page(request: Request, template: str, status: int = 200, *, script: bool = False, **values: Any) -> HTMLResponse:
+    """Render a template of this package as a page.
+
+    Parameters
+    ----------
+    script : whether the page has the script that asks for its parts anew.
+    """
+    link = partial(public_path, request)
+    frame = {
+        "link": link,
+        "asset": lambda path: link(versioned(path)),
+        "identity": identity_of(request),
+        "navigation": entries(request),
+        "may": partial(may, request),
+        "here": request.url.path,
+        "form_token": getattr(request.state, "form_token", ""),
+        "script": script,
+    }
+    html = _templates().get_template(template).render(frame | values)
+    return HTMLResponse(html, status, headers={"Content-Security-Policy": _POLICY_WITH_SCRIPT if script else _POLICY})
 
 
-def error_page(request: Request, error: MrsegError) -> HTMLResponse:
+def redirect(request: Request, path: str) -> Response:
+    """Redirect a browser to one of the server's own pages."""
+    return RedirectResponse(public_path(request, path), 303)
+
+
+def error_page(request: Request, error: MrsegError) -> Response:
     """Render an error as a page."""
-    title = "Temporarily unavailable" if error.http_status >= 500 else "That did not work"
+    title = (
+        "Temporarily unavailable" if error.http_status >= 500 else _TITLES.get(error.http_status, "That did not work")
+    )
     return page(request, "error.html", error.http_status, title=title, message=sentence(error))
+
+
+_TITLES = {401: "Sign in first", 403: "Not permitted", 404: "Not found"}
 
 
 def sentence(error: MrsegError) -> str:
@@ -57,12 +88,20 @@ class PageRoute(APIRoute):
         async def handler_with_pages(request: Request) -> Response:
             try:
                 return await handler(request)
-            except MrsegError as error:
+            except (MrsegError, RequestValidationError) as error:
                 if not accepts_html(request.headers):
                     raise
-                return error_page(request, error)
+                return error_page(request, error if isinstance(error, MrsegError) else _explain(error))
 
         return handler_with_pages
+
+
+def _explain(error: RequestValidationError) -> MrsegError:
+    """Explain an invalid request: an address that names nothing, or a field of a form."""
+    wrong = error.errors()[0]
+    if wrong["loc"][0] == "path":
+        return NotFound("this server has no page at this address")
+    return InvalidInput(f"{wrong['loc'][-1]}: {wrong['msg']}")
 
 
 @cache
@@ -74,23 +113,7 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"style": Markup(_style()), "paths": paths}
-    environment.filters["date"] = _date
+    environment.globals |= {"paths": paths}
+    for name in ("date", "moment", "duration", "dsc", "signed", "number", "percent", "words"):
+        environment.filters[name] = getattr(formats, name)
     return environment
-
-
-@cache
-def _style() -> str:
-    return (resources.files("mrseg_label.web") / "style.css").read_text(encoding="utf-8").strip()
-
-
-@cache
-def _content_security_policy() -> str:
-    digest = base64.b64encode(hashlib.sha256(_style().encode()).digest()).decode()
-    return (
-        f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    )
-
-
-def _date(moment: datetime) -> str:
-    return f"{moment.day} {moment:%B %Y}"

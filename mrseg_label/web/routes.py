@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import anyio.to_thread
 from fastapi import APIRouter, Depends, Form
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from mrseg_label.accounts import credentials, tokens
 from mrseg_label.accounts.identity import Identity
@@ -20,23 +20,20 @@ from mrseg_label.catalog.types import CredentialKind
 from mrseg_label.config import Settings
 from mrseg_label.errors import Conflict, Forbidden, InvalidInput, NotFound, TooManyRequests, Unauthorized
 from mrseg_label.http import paths
-from mrseg_label.http.browsers import SESSION_COOKIE, check_same_origin
+from mrseg_label.http.browsers import SESSION_COOKIE
 from mrseg_label.http.limits import FORM_LIMITS
-from mrseg_label.http.public_address import public_address, public_path, stated_origin
+from mrseg_label.http.public_address import public_address, public_path
 from mrseg_label.http.readers import SIGN_IN_IS_OFF, RequiredIdentity, peer_of
 from mrseg_label.reports.accounts import read_account
-from mrseg_label.web.pages import PageRoute, add_retry_after, page, sentence
+from mrseg_label.web.forms import FormTokens, check_own_page
+from mrseg_label.web.pages import PageRoute, add_retry_after, page, redirect, sentence
 
 
 def _refuse() -> None:
     raise Conflict(SIGN_IN_IS_OFF)
 
 
-def _check_own_page(request: Request) -> None:
-    check_same_origin(request.scope.get("scheme", "http"), request.headers, stated_origin(request.scope))
-
-
-OWN_PAGE = [Depends(_check_own_page)]
+SIGN_IN_FORM = [Depends(check_own_page)]  # before the sign-in there is no session that a token could belong to
 
 
 def router(settings: Settings, catalog: Catalog, sign_in: SignIn | None) -> APIRouter:
@@ -53,7 +50,13 @@ def router(settings: Settings, catalog: Catalog, sign_in: SignIn | None) -> APIR
     """
     check_sign_in_settings(settings)
     refused = [Depends(_refuse)] if sign_in is None else []
-    routes = APIRouter(include_in_schema=False, route_class=PageRoute, dependencies=refused, form_limits=FORM_LIMITS)
+    forms = FormTokens(catalog)
+    routes = APIRouter(
+        include_in_schema=False,
+        route_class=PageRoute,
+        dependencies=[*refused, forms.remember],
+        form_limits=FORM_LIMITS,
+    )
     provider = None if settings.oidc_issuer is None else Provider(settings)
 
     def https(request: Request) -> bool:
@@ -61,7 +64,7 @@ def router(settings: Settings, catalog: Catalog, sign_in: SignIn | None) -> APIR
 
     def redirect_with_session(request: Request, token: str) -> Response:
         assert sign_in is not None
-        reply = redirect(request, paths.ACCOUNT)
+        reply = redirect(request, paths.DASHBOARD)
         reply.set_cookie(SESSION_COOKIE, token, sign_in.token_seconds, **cookie_attributes(request))
         return reply
 
@@ -73,7 +76,7 @@ def router(settings: Settings, catalog: Catalog, sign_in: SignIn | None) -> APIR
     def sign_in_page(
         request: Request, status: int = 200, *, message: str = "", note: str = "", name: str = ""
     ) -> Response:
-        values = {"sso": provider is not None, "message": message, "note": note, "name": name}
+        values: dict[str, Any] = {"sso": provider is not None, "message": message, "note": note, "name": name}
         return page(request, "sign_in.html", status, **values)
 
     def account_page(
@@ -81,7 +84,7 @@ def router(settings: Settings, catalog: Catalog, sign_in: SignIn | None) -> APIR
     ) -> Response:
         in_use = [row for row in credentials.list_credentials(catalog, identity.name) if row.revoked_at is None]
         known_as = read_account(catalog, identity.name).provider_name
-        values = {
+        values: dict[str, Any] = {
             "identity": identity,
             "known_as": known_as,
             "passwords": in_use[::-1],
@@ -110,7 +113,7 @@ def router(settings: Settings, catalog: Catalog, sign_in: SignIn | None) -> APIR
             note += " You may still be signed in to your hospital account: on a shared computer, close the browser."
         return sign_in_page(request, note=note)
 
-    @routes.post(paths.SIGN_IN, dependencies=OWN_PAGE)
+    @routes.post(paths.SIGN_IN, dependencies=SIGN_IN_FORM)
     async def post_sign_in(
         request: Request, username: Annotated[str, Form()] = "", password: Annotated[str, Form()] = ""
     ) -> Response:
@@ -126,7 +129,7 @@ def router(settings: Settings, catalog: Catalog, sign_in: SignIn | None) -> APIR
     def get_account(request: Request, identity: RequiredIdentity) -> Response:
         return account_page(request, identity)
 
-    @routes.post(paths.APP_PASSWORDS, dependencies=OWN_PAGE)
+    @routes.post(paths.APP_PASSWORDS, dependencies=forms.checks)
     def create_app_password(
         request: Request, identity: RequiredIdentity, label: Annotated[str, Form()] = ""
     ) -> Response:
@@ -140,14 +143,14 @@ def router(settings: Settings, catalog: Catalog, sign_in: SignIn | None) -> APIR
             return account_page(request, identity, error.http_status, message=sentence(error), label=shown)
         return account_page(request, identity, 201, secret=secret, label=row.label)
 
-    @routes.post(paths.REVOKE, dependencies=OWN_PAGE)
+    @routes.post(paths.REVOKE, dependencies=forms.checks)
     def revoke_app_password(request: Request, identity: RequiredIdentity, credential: str) -> Response:
         credentials.check_may_manage_app_passwords(identity)
         with suppress(NotFound):  # a second click
             credentials.revoke(catalog, credential, actor=identity.name, owner=identity.name)
         return redirect(request, paths.ACCOUNT)
 
-    @routes.post(paths.SIGN_OUT, dependencies=OWN_PAGE)
+    @routes.post(paths.SIGN_OUT, dependencies=forms.checks)
     def sign_out(request: Request, identity: RequiredIdentity) -> Response:
         if identity.token_id is not None:
             tokens.revoke(catalog, identity.token_id, actor=identity.name)
@@ -156,11 +159,6 @@ def router(settings: Settings, catalog: Catalog, sign_in: SignIn | None) -> APIR
         return reply
 
     return routes
-
-
-def redirect(request: Request, path: str) -> Response:
-    """Redirect a browser to one of the server's own pages."""
-    return RedirectResponse(public_path(request, path), 303)
 
 
 def redirect_uri(settings: Settings, request: Request) -> str:

@@ -49,6 +49,14 @@ def visible_text(reply: httpx.Response) -> str:
     return re.sub(r"\s+", " ", html).replace("&#39;", "'")
 
 
+def form_token(browser: Browser, page: str = "/account") -> str:
+    """Return the token of the forms on a page; empty for somebody who has not signed in."""
+    found = re.search(r'name="form_token" value="([0-9a-f]+)"', browser.get(page).text)
+    return found[1] if found else ""
+
+
 def post_form(browser: Browser, path: str, **fields: str) -> httpx.Response:
     """Send a form as a browser does from a page of the server."""
+    if not path.startswith("/account/sign-in"):
+        fields = {"form_token": form_token(browser), **fields}
     return browser.post(path, data=fields, headers={"Origin": str(browser.base_url).rstrip("/")})

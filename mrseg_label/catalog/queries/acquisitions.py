@@ -127,6 +127,24 @@ def totals(session: Session) -> tuple[int, int]:
     return included, _count(session, concepts.is_included(), concepts.is_annotated())
 
 
+def coverage(session: Session) -> Sequence[tuple[str, str, int, int]]:
+    """Station, sequence, number of included cases and of annotated ones among them, by name of the station."""
+    annotated = func.count(Acquisition.annotated_at)
+    query = (
+        select(Acquisition.station, Acquisition.sequence, func.count(), annotated)
+        .where(concepts.is_included())
+        .group_by(Acquisition.station, Acquisition.sequence)
+        .order_by(Acquisition.station, Acquisition.sequence)
+    )
+    return [(station, sequence, cases, done) for station, sequence, cases, done in session.execute(query)]
+
+
+def participants_annotated(session: Session) -> tuple[int, int]:
+    """Participants with an included case, and how many of them have an annotated one."""
+    people = select(func.count(Acquisition.participant_id.distinct())).where(concepts.is_included())
+    return session.scalars(people).one(), session.scalars(people.where(concepts.is_annotated())).one()
+
+
 def annotated_since_round(session: Session) -> int:
     """Acquisitions that count towards the next round."""
     return _count(session, concepts.is_new_for_round())

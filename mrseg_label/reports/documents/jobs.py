@@ -24,6 +24,11 @@ class JobOut(BaseModel):
     max_attempts: int
     deaths: int = Field(description="attempts in which the process of the worker died")
     put_aside: bool = Field(description="the process died so often that only an admin has it tried again")
+    machine: str | None = Field(description="where the worker that has it runs; null unless it is running")
+    lease_expires: Moment | None = Field(
+        description="when it goes to another worker unless its own one says that it is alive"
+    )
+    progress: JsonObject = Field(description="how far it is; empty where it does not say")
     error: str | None = Field(description="why the last attempt ended")
     created: Moment
     started: Moment | None
@@ -42,6 +47,9 @@ class JobOut(BaseModel):
             max_attempts=row.max_attempts,
             deaths=row.deaths,
             put_aside=row.state is JobState.FAILED and row.deaths >= MAX_DEATHS,
+            machine=row.owner.rsplit(":", 2)[0] if row.owner and row.state is JobState.RUNNING else None,
+            lease_expires=row.lease_expires_at if row.state is JobState.RUNNING else None,
+            progress=row.progress or {},
             error=row.error,
             created=row.created_at,
             started=row.started_at,

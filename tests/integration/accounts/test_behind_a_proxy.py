@@ -61,7 +61,11 @@ def follow(browser: httpx.Client, reply: httpx.Response) -> httpx.Response:
 
 
 def links(reply: httpx.Response) -> set[tuple[str, str]]:
-    return {(kind, urljoin(str(reply.url), unescape(target))) for kind, target in LINK.findall(reply.text)}
+    return {
+        (kind, urljoin(str(reply.url), unescape(target)))
+        for kind, target in LINK.findall(reply.text)
+        if target != "#main"
+    }
 
 
 def sign_in(browser: httpx.Client, proxy: Proxy, name: str) -> httpx.Response:
@@ -72,10 +76,13 @@ def sign_in(browser: httpx.Client, proxy: Proxy, name: str) -> httpx.Response:
 
 def test_no_page_leads_out_of_the_path(proxy: Proxy, browser: httpx.Client) -> None:
     signed = sign_in(browser, proxy, "local.radiologist")
-    assert signed.status_code == 200 and str(signed.url) == f"{proxy.url}/account"
-    assert f"enter the server's address <strong>{proxy.url}</strong>" in signed.text
+    assert signed.status_code == 200 and str(signed.url) == f"{proxy.url}/dashboard"
+    account = browser.get(f"{proxy.url}/account")
+    assert f"enter the server's address <strong>{proxy.url}</strong>" in account.text
+    assert proxy.url in browser.get(f"{proxy.url}/dashboard/connect").text
+    (token,) = set(re.findall(r'name="form_token" value="(\w+)"', account.text))
     assert all(PREFIX in cookie.path for cookie in browser.cookies.jar)
-    made = browser.post(f"{proxy.url}/account/app-passwords", data={"label": "room 3"})
+    made = browser.post(f"{proxy.url}/account/app-passwords", data={"label": "room 3", "form_token": token})
     assert made.status_code == 201
     seen: set[str] = set()
     # The sign-in comes last, since it ends the session; the page of an error is any callback without a code.
@@ -87,7 +94,7 @@ def test_no_page_leads_out_of_the_path(proxy: Proxy, browser: httpx.Client) -> N
         if target in seen or target.endswith("/login"):  # which leads to the provider: below
             continue
         seen.add(target)
-        data = {"label": "x", "username": "local.radiologist", "password": PASSWORD}
+        data = {"form_token": token, "label": "x", "username": "local.radiologist", "password": PASSWORD}
         reply = follow(browser, browser.post(target, data=data) if kind == "form" else browser.get(target))
         assert reply.status_code in (200, 201), target
         assert all(further.startswith(f"{proxy.url}/") for _, further in links(reply)), target
@@ -108,7 +115,7 @@ def test_the_identity_provider_leads_back(proxy: Proxy, browser: httpx.Client, h
         back = hospital.sign_in(elsewhere, sent.headers["location"], "petra")
     assert back.startswith(proxy.url + CALLBACK)
     page = follow(browser, browser.get(back))
-    assert page.status_code == 200 and str(page.url) == f"{proxy.url}/account" and not proxy.astray
+    assert page.status_code == 200 and str(page.url) == f"{proxy.url}/dashboard" and not proxy.astray
 
 
 def test_slicers_module_annotates(proxy: Proxy, public: tuple[Proxy, Running], tmp_path: Path) -> None:

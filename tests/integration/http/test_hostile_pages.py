@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from urllib.parse import quote
 
 from tests.integration.conftest import PASSWORD
@@ -36,6 +37,8 @@ def pages_and_their_forms(s: Scene) -> dict[str, bytes]:
         for path, body in forms.items()
         for what, origin in elsewhere.items()
     }
+    page = s.server.http.get("/account", headers={"Cookie": cookie.partition(": ")[2]}).text
+    (token,) = set(re.findall(r'name="form_token" value="(\w+)"', page))
     markup = "<script>alert(1)</script>"
     for name in (
         markup,
@@ -50,7 +53,13 @@ def pages_and_their_forms(s: Scene) -> dict[str, bytes]:
         body = f"username={quote(name)}&password=x".encode()
         found[f"sign-in as {name[:30]!a}"] = request("POST", "/account/sign-in", own, html, FORM, body=body)
         found[f"app password for {name[:30]!a}"] = request(
-            "POST", "/account/app-passwords", cookie, own, html, FORM, body=f"label={quote(name + chr(7))}".encode()
+            "POST",
+            "/account/app-passwords",
+            cookie,
+            own,
+            html,
+            FORM,
+            body=f"form_token={token}&label={quote(name + chr(7))}".encode(),
         )
     answers = ("", "?code=x&state=y", "?error=access_denied", f"?error={quote(markup)}&error_description={quote(markup)}",
                "?code=a&code=b&state=c", "?code=x&state=y&iss=https://evil.example", "?code=%0d%0aX-Injected:1&state=y")  # fmt: skip
@@ -91,7 +100,9 @@ def test_what_is_shown_on_a_page_is_text(scene: Scene) -> None:
     assert shown.headers["content-security-policy"].startswith("default-src 'none'")
     before = scene.state()
     path = f"/account/app-passwords/{scene.app_password}/revoke"
-    for_another = request("POST", path, scene.by("rita"), "Origin: http://localhost", FORM, body=b"")
+    (token,) = set(re.findall(r'name="form_token" value="(\w+)"', shown.text))
+    body = f"form_token={token}".encode()
+    for_another = request("POST", path, scene.by("rita"), "Origin: http://localhost", FORM, body=body)
     mine = exchange(scene.port, for_another)
     none = exchange(scene.port, for_another.replace(scene.app_password.encode(), b"cr-" + b"0" * 16))
     assert (mine.status, mine.body) == (none.status, none.body)

@@ -1,0 +1,244 @@
+"""Charts as numbers: where lines, bars, points and ticks lie. Templates draw them as SVG in the colours of the page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+WIDTH, HEIGHT = 340.0, 200.0
+LEFT, RIGHT, TOP, BOTTOM = 42.0, 12.0, 16.0, 36.0  # margins, for ticks and names of axes
+_MOST_POINTS = 40  # of a line whose points are marked
+
+_FLAT = 1e-6  # values that differ by less, relatively, are drawn as one
+
+Value = tuple[float, float | None]
+
+
+@dataclass(frozen=True)
+class Series:
+    """Named values (x, y) in the order of x; y is None where there is none."""
+
+    name: str
+    values: Sequence[Value]
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A place on an axis and its text."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Point:
+    """A value on a chart; ``text`` states it in words."""
+
+    x: float
+    y: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """A series as an SVG path, and its points where there are few enough to mark."""
+
+    name: str
+    path: str
+    points: Sequence[Point]
+    end: Point
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bar from the horizontal axis upwards; ``label`` stands under it and ``text`` above."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    label: str
+    text: str
+
+    @property
+    def middle(self) -> float:
+        """Horizontal middle."""
+        return self.x + self.width / 2
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A chart with one vertical axis. ``summary`` states in a sentence what it shows, for those who do not see it."""
+
+    title: str
+    summary: str
+    x_name: str
+    y_name: str
+    x_ticks: Sequence[Tick]
+    y_ticks: Sequence[Tick]
+    lines: Sequence[Line] = ()
+    bars: Sequence[Bar] = ()
+    width: float = WIDTH
+    height: float = HEIGHT
+    left: float = LEFT
+    right: float = WIDTH - RIGHT
+    top: float = TOP
+    bottom: float = HEIGHT - BOTTOM
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A difference with its interval on a horizontal axis from 0 to 100, with zero in the middle."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def line_chart(
+    title: str,
+    series: Sequence[Series],
+    *,
+    x_name: str,
+    y_name: str,
+    y_limits: tuple[float | None, float | None] = (None, None),
+    labels: Sequence[str] = (),
+) -> Chart | None:
+    """Lay out a chart of lines; None if there is no value at all.
+
+    Parameters
+    ----------
+    y_limits : lower and upper end of the vertical axis, where they are fixed.
+    labels : of x = 0, 1, 2 and so on, where x is the number of a category.
+    """
+    known = [(x, y) for one in series for x, y in one.values if y is not None]
+    if not known:
+        return None
+    x_low, x_high = min(x for x, _ in known), max(x for x, _ in known)
+    if labels:
+        x_low, x_high = -0.4, len(labels) - 0.6
+    elif x_low == x_high:
+        x_low, x_high = x_low - 0.5, x_high + 0.5
+    y_ticks = nice_ticks(
+        min(y for _, y in known) if y_limits[0] is None else y_limits[0],
+        max(y for _, y in known) if y_limits[1] is None else y_limits[1],
+    )
+    y_low, y_high = y_ticks[0], y_ticks[-1]
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        across = (x - x_low) / (x_high - x_low)
+        up = (y - y_low) / (y_high - y_low)
+        return round(LEFT + across * (WIDTH - LEFT - RIGHT), 1), round(
+            HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM), 1
+        )
+
+    lines = []
+    for one in series:
+        drawn = [(x, y, *place(x, y)) if y is not None else None for x, y in one.values]
+        points = [
+            Point(at_x, at_y, f"{one.name}, {_x_text(x, x_name, labels)}: {_text(y)}")
+            for x, y, at_x, at_y in (found for found in drawn if found is not None)
+        ]
+        if points:
+            path = _path([None if found is None else found[2:] for found in drawn])
+            lines.append(Line(one.name, path, points if len(points) <= _MOST_POINTS else (), points[-1]))
+    if labels:
+        x_ticks = [Tick(place(k, y_low)[0], label) for k, label in enumerate(labels)]
+    else:
+        x_ticks = [
+            Tick(place(x, y_low)[0], _text(x)) for x in nice_ticks(x_low, x_high, whole=True) if x_low <= x <= x_high
+        ]
+    return Chart(
+        title=title,
+        summary="; ".join(f"{line.end.text}" for line in lines),
+        x_name=x_name,
+        y_name=y_name,
+        x_ticks=x_ticks,
+        y_ticks=[Tick(place(x_low, y)[1], _text(y)) for y in y_ticks],
+        lines=lines,
+    )
+
+
+def bar_chart(
+    title: str, values: Sequence[tuple[str, float | None]], *, x_name: str, y_name: str, unit: str = ""
+) -> Chart | None:
+    """Lay out a chart of bars from labels and values; None if there is no value at all."""
+    known = [value for _, value in values if value is not None]
+    if not known:
+        return None
+    ticks = nice_ticks(0.0, max(*known, 1e-9))
+    step = (WIDTH - LEFT - RIGHT) / len(values)
+    width = min(0.62 * step, 64.0)
+    bars = []
+    for k, (label, value) in enumerate(values):
+        height = 0.0 if value is None else value / ticks[-1] * (HEIGHT - TOP - BOTTOM)
+        text = "" if value is None else _text(value)
+        bars.append(Bar(round(LEFT + (k + 0.5) * step - width / 2, 1), round(HEIGHT - BOTTOM - height, 1), round(width, 1), round(height, 1), label, text))  # fmt: skip
+    return Chart(
+        title=title,
+        summary="; ".join(f"{bar.label}: {bar.text}{unit}" for bar in bars if bar.text),
+        x_name=x_name,
+        y_name=y_name,
+        x_ticks=[Tick(bar.middle, bar.label) for bar in bars],
+        y_ticks=[
+            Tick(round(HEIGHT - BOTTOM - tick / ticks[-1] * (HEIGHT - TOP - BOTTOM), 1), _text(tick)) for tick in ticks
+        ],
+        bars=bars,
+    )
+
+
+def interval(mean: float | None, low: float | None, high: float | None, limit: float) -> Interval | None:
+    """Place a difference and its interval on an axis from ``-limit`` to ``limit``; None where there is no difference."""
+    if mean is None:
+        return None
+    at = [50.0 + 50.0 * max(-1.0, min(1.0, value / limit)) for value in (mean, mean if low is None else low, mean if high is None else high)]  # fmt: skip
+    return Interval(*(round(value, 1) for value in at))
+
+
+def nice_ticks(low: float, high: float, count: int = 5, *, whole: bool = False) -> list[float]:
+    """Choose round numbers, about ``count`` of them, that reach from ``low`` or less to ``high`` or more."""
+    if high - low < _FLAT * max(1.0, abs(low), abs(high)):
+        margin = abs(low) * 0.1 if abs(low) > _FLAT else 0.5
+        low, high = low - margin, high + margin
+    rough = (high - low) / (count - 1)
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)
+    if whole:
+        step = max(1.0, math.ceil(step))
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [round(k * step, 10) for k in range(first, last + 1)]
+
+
+def _path(places: Sequence[tuple[float, float] | None]) -> str:
+    """An SVG path through places, interrupted where there is none."""
+    parts: list[str] = []
+    begins = True
+    for place in places:
+        if place is None:
+            begins = True
+            continue
+        parts.append(f"{'M' if begins else 'L'}{place[0]:g} {place[1]:g}")
+        begins = False
+    return "".join(parts)
+
+
+def _x_text(x: float, name: str, labels: Sequence[str]) -> str:
+    return labels[int(x)] if labels else f"{name} {_text(x)}"
+
+
+def _text(value: float) -> str:
+    """A number as short as its size allows."""
+    if value == 0:
+        return "0"
+    digits = (
+        0
+        if abs(value) >= 100 or float(value).is_integer()
+        else 1
+        if abs(value) >= 10
+        else 2
+        if abs(value) >= 0.1
+        else 3
+    )
+    text = f"{value:,.{digits}f}"
+    return (text.rstrip("0").rstrip(".") if "." in text else text).replace("-", "\u2212")

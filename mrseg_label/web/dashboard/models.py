@@ -1,0 +1,109 @@
+"""``/dashboard/models``: model versions, what is known of each, comparisons of two, promoting and rolling back."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.tables import BOOTSTRAP
+from mrseg_label.catalog.types import ModelStatus
+from mrseg_label.errors import Conflict, NotFound
+from mrseg_label.http import paths
+from mrseg_label.http.readers import CurrentReader
+from mrseg_label.registry import service
+from mrseg_label.reports.charts.comparison import comparison_rows
+from mrseg_label.reports.charts.models import MOST_VERSIONS, quality_chart
+from mrseg_label.reports.comparison import read_comparison
+from mrseg_label.reports.documents.models import CardOut
+from mrseg_label.reports.models import read_card, read_model, read_models
+from mrseg_label.reports.performance import read_performance
+from mrseg_label.web.forms import FormTokens
+from mrseg_label.web.pages import page, redirect, sentence
+
+PER_PAGE = 20
+CHOICES = 200  # versions that the form of a comparison offers: the newest
+
+
+def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens) -> None:
+    """Add the pages and forms of model versions."""
+    catalog = workspace.catalog
+
+    def list_page(
+        request: Request, status: int = 200, *, cursor: str | None = None, note: str = "", message: str = ""
+    ) -> Response:
+        found = read_models(catalog, PER_PAGE, cursor)
+        values: dict[str, Any] = {
+            "models": found,
+            "choices": _choices(workspace),
+            "chart": quality_chart(read_performance(catalog, MOST_VERSIONS).items) if cursor is None else None,
+            "first": cursor is None,
+            "note": note,
+            "message": message,
+        }
+        return page(request, "dashboard/models.html", status, **values)
+
+    def model_page(request: Request, version: str, status: int = 200, *, note: str = "", message: str = "") -> Response:
+        found = read_model(catalog, version)
+        values: dict[str, Any] = {
+            "model": found,
+            "card": _card(workspace, version),
+            "choices": [name for name in _choices(workspace) if name != version],
+            "is_current": found.status is ModelStatus.CURRENT,
+            "has_archive": version != BOOTSTRAP,
+            "note": note,
+            "message": message,
+        }
+        return page(request, "dashboard/model.html", status, **values)
+
+    @routes.get(paths.MODELS)
+    def get_models(request: Request, cursor: str | None = None, note: str = "") -> Response:
+        return list_page(request, cursor=cursor, note=note)
+
+    @routes.post(paths.ROLL_BACK, dependencies=forms.checks)
+    def roll_back(request: Request, reader: CurrentReader) -> Response:
+        try:
+            service.rollback(workspace, actor=reader.name)
+        except Conflict as error:
+            return list_page(request, error.http_status, message=sentence(error))
+        return redirect(request, f"{paths.MODELS}?note=rolled-back")
+
+    @routes.get(paths.CHOOSE_COMPARISON)
+    def choose_comparison(
+        request: Request, first: Annotated[str, Query(max_length=64)], second: Annotated[str, Query(max_length=64)]
+    ) -> Response:
+        # Named as they are stored: an address is made of them.
+        names = [read_model(catalog, name).version for name in (first, second)]
+        return redirect(request, paths.COMPARE.format(version=names[0], other=names[1]))
+
+    @routes.get(paths.MODEL)
+    def get_model(request: Request, version: str, note: str = "") -> Response:
+        return model_page(request, version, note=note)
+
+    @routes.post(paths.PROMOTE, dependencies=forms.checks)
+    def promote(request: Request, version: str, reader: CurrentReader) -> Response:
+        try:
+            service.promote(workspace, version, actor=reader.name)
+        except Conflict as error:
+            return model_page(request, version, error.http_status, message=sentence(error))
+        return redirect(request, f"{paths.MODEL.format(version=version)}?note=promoted")
+
+    @routes.get(paths.COMPARE)
+    def compare(request: Request, version: str, other: str) -> Response:
+        found = read_comparison(workspace, version, other)
+        values: dict[str, Any] = {"comparison": found, "rows": comparison_rows(found), "choices": _choices(workspace)}
+        return page(request, "dashboard/compare.html", **values)
+
+
+def _choices(workspace: OpenedWorkspace) -> list[str]:
+    return [model.version for model in read_models(workspace.catalog, CHOICES).items]
+
+
+def _card(workspace: OpenedWorkspace, version: str) -> CardOut | None:
+    try:
+        return read_card(workspace.catalog, version)
+    except NotFound:
+        return None
