@@ -1,0 +1,101 @@
+"""The dashboard in Chromium: every page, at both widths, light and dark, by keyboard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page
+
+from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.queries import jobs, models, rounds
+from tests.integration.web.test_dashboard import PAGES
+from tests.support.chromium import chromium, serve_in_thread
+from tests.support.study_rows import study
+
+LOOKS: list[dict[str, Any]] = [
+    {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"},
+    {"viewport": {"width": 400, "height": 850}, "color_scheme": "dark"},
+]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Browser, str, OpenedWorkspace]]:
+    folder: Path = tmp_path_factory.mktemp("seen-study")
+    with study(folder) as workspace, serve_in_thread(workspace) as address, chromium() as browser:
+        yield browser, address, workspace
+
+
+def watch(page: Page, address: str) -> list[str]:
+    """Collect what must not happen on a page: messages on the console, errors of scripts, requests to other hosts."""
+    found: list[str] = []
+    page.on("console", lambda message: found.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: found.append(str(error)))
+    host = urlsplit(address).netloc
+    page.on("request", lambda request: None if urlsplit(request.url).netloc == host else found.append(request.url))
+    return found
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=["wide and light", "narrow and dark"])
+def test_every_page_is_quiet_fits_and_is_accessible(
+    served: tuple[Browser, str, OpenedWorkspace], look: dict[str, Any]
+) -> None:
+    browser, address, _ = served
+    with browser.new_context(**look) as context:
+        page = context.new_page()
+        wrong = watch(page, address)
+        for path in PAGES:
+            page.goto(address + path)
+            too_wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            assert too_wide <= 0, (path, too_wide)
+            faults = [
+                (fault["id"], fault["nodes"][0]["html"][:200])
+                for fault in Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+                if fault["impact"] in ("serious", "critical")
+            ]
+            assert not faults, (path, faults)
+        assert not wrong
+
+
+def test_actions_and_news_work_by_keyboard(served: tuple[Browser, str, OpenedWorkspace]) -> None:
+    browser, address, workspace = served
+    with browser.new_context(**LOOKS[0]) as context:
+        page = context.new_page()
+        wrong = watch(page, address)
+        page.goto(f"{address}/dashboard/rounds/3")
+        page.keyboard.press("Tab")
+        assert page.locator(":focus").inner_text() == "Skip to the content"
+        page.keyboard.press("Enter")
+        assert page.evaluate("document.activeElement.id") == "main"
+        with workspace.catalog.begin() as session:  # as the training reports it
+            row = rounds.get(session, 3)
+            assert row is not None
+            row.progress = {**row.progress, "epoch": 19}
+        page.get_by_text("epoch 19 of 50").wait_for(timeout=20_000)  # without loading the page again
+
+        page.get_by_text("Cancel this round").press("Enter")
+        page.get_by_role("button", name="Cancel round 3").press("Enter")
+        page.get_by_role("status").wait_for()
+        assert "is being cancelled" in page.get_by_role("status").inner_text()
+        with workspace.catalog.read() as session:
+            row = rounds.get(session, 3)
+            assert row is not None and row.job_id is not None and jobs.cancel_requested(session, row.job_id)
+
+        page.goto(f"{address}/dashboard/models/r1")
+        page.get_by_text("Promote", exact=True).press("Enter")
+        page.get_by_role("button", name="Promote r1").press("Enter")
+        page.get_by_role("status").wait_for()
+        page.goto(f"{address}/dashboard/models")
+        page.get_by_text("Roll back", exact=True).press("Enter")
+        page.get_by_role("button", name="Roll back now").press("Enter")
+        page.get_by_role("status").wait_for()
+        with workspace.catalog.read() as session:
+            assert models.current(session).version == "r2"
+        page.get_by_label("From").select_option("bootstrap")
+        page.get_by_role("button", name="Compare").press("Enter")
+        page.get_by_role("heading", name="r2 against bootstrap").wait_for()
+        assert not wrong
