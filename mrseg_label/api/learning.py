@@ -1,4 +1,4 @@
-"""``/progress`` and ``/metrics``: progress, the learning curve, the readers' effort."""
+"""``/progress``, ``/overview`` and ``/metrics``: progress, the learning curve, the readers' effort."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from mrseg_label.api import paging
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.reports.documents.base import Page
 from mrseg_label.reports.documents.learning import EffortPoint, LearningPoint, ProgressOut
+from mrseg_label.reports.documents.overview import OverviewOut
+from mrseg_label.reports.overview import read_overview
 from mrseg_label.reports.performance import read_effort, read_learning_curve
 from mrseg_label.reports.progress import read_progress
 
@@ -27,5 +29,9 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
     @routes.get("/metrics/effort", summary="What readers changed in each version's pre-segmentations, newest first")
     def effort(limit: paging.Limit = paging.LIMIT, cursor: paging.Cursor = None) -> Page[EffortPoint]:
         return read_effort(workspace.catalog, limit, cursor)
+
+    @routes.get("/overview", summary="Where the study stands, and what an administrator should look at (admin)")
+    def get_overview() -> OverviewOut:
+        return read_overview(workspace)
 
     return routes

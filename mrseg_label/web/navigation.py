@@ -15,6 +15,8 @@ _PERMISSIONS = permission_table()
 # Path, name, icon. What is not built yet has no entry.
 _PAGES = (
     (paths.DASHBOARD, "Overview", "overview"),
+    (paths.EXAMINATIONS, "Examinations", "examinations"),
+    (paths.QUALITY, "Quality", "quality"),
     (paths.ROUNDS, "Rounds", "rounds"),
     (paths.MODELS, "Models", "models"),
     (paths.CONNECT, "Connect 3D Slicer", "connect"),

@@ -24,7 +24,7 @@ from mrseg_label.catalog.tables import (
     RoundFold,
     RoundLog,
 )
-from mrseg_label.catalog.types import CaseRole, FoldState, JobKind, JobState, ModelStatus, RoundState
+from mrseg_label.catalog.types import AnnotationState, CaseRole, FoldState, JobKind, JobState, ModelStatus, RoundState
 from mrseg_label.clock import now
 from mrseg_label.rounds.card import make_card
 from mrseg_label.workspace import Workspace
@@ -74,6 +74,9 @@ def fill(session: Session, workspace: OpenedWorkspace) -> None:
     row = add_round(session, 3, _roles(training, held_out), RoundState.TRAINING)
     _train(session, row)
     _assign(session, _add_cases(session, "W", WAITING, False))
+    for case in _add_cases(session, "R", 1, False)[:2]:  # these two await review
+        annotation = _annotate(session, draw, case, "r2")
+        annotation.author, annotation.state, case.annotated_at = "ada", AnnotationState.SUBMITTED, None
 
 
 def _add_cases(session: Session, prefix: str, participants: int, held_out: bool) -> list[Acquisition]:

@@ -1,4 +1,4 @@
-"""The dashboard: where a study stands, and its rounds and model versions."""
+"""The dashboard: where a study stands, and its examinations, reviews, rounds and model versions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.http.limits import FORM_LIMITS
-from mrseg_label.web.dashboard import connect, models, overview, rounds
+from mrseg_label.web.dashboard import connect, examinations, models, overview, quality, rounds
 from mrseg_label.web.forms import FormTokens
 from mrseg_label.web.pages import PageRoute
 
@@ -19,6 +19,8 @@ def dashboard_router(workspace: OpenedWorkspace) -> APIRouter:
     )
     overview.add_routes(routes, workspace)
     connect.add_routes(routes, workspace)
+    examinations.add_routes(routes, workspace, forms)
+    quality.add_routes(routes, workspace, forms)
     models.add_routes(routes, workspace, forms)
     rounds.add_routes(routes, workspace, forms)
     return routes

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
 from mrseg_label.accounts import service as accounts
-from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.types import Role
+from mrseg_label.config import CONFIG_FILE
 from mrseg_monailabel.protocol_app import ProtocolApp
 from mrseg_monailabel.server import build
 from tests.integration.conftest import PASSWORD
@@ -50,23 +54,42 @@ def open_browser(workspace: OpenedWorkspace) -> Browser:
 
 
 @pytest.fixture(scope="package")
-def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """Without sign-in; nothing is changed there."""
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The study as a folder, of which each of the others is a copy."""
     with study(tmp_path_factory.mktemp("study")) as workspace:
+        return workspace.root
+
+
+@contextmanager
+def copy_of(made: Path, folder: Path, settings: str = SETTINGS) -> Iterator[OpenedWorkspace]:
+    """A copy of the study with other settings."""
+    shutil.copytree(made, folder / "copy")
+    (folder / "copy" / CONFIG_FILE).write_text(settings)
+    workspace = open_workspace(folder / "copy")
+    try:
+        yield workspace
+    finally:
+        workspace.close()
+
+
+@pytest.fixture(scope="package")
+def pages(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """Without sign-in; nothing is changed there."""
+    with copy_of(made, tmp_path_factory.mktemp("pages")) as workspace:
         yield open_browser(workspace)
 
 
 @pytest.fixture
-def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+def own(made: Path, tmp_path: Path) -> Iterator[Browser]:
     """Without sign-in, for one test alone."""
-    with study(tmp_path_factory.mktemp("own-study")) as workspace:
+    with copy_of(made, tmp_path) as workspace:
         yield open_browser(workspace)
 
 
 @pytest.fixture(scope="package")
-def signed_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Browser]]:
+def signed_in(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Browser]]:
     """A browser of each of PEOPLE, and of a stranger (an empty name)."""
-    with study(tmp_path_factory.mktemp("guarded-study"), SETTINGS.replace('"off"', '"on"')) as workspace:
+    with copy_of(made, tmp_path_factory.mktemp("signed-in"), SETTINGS.replace('"off"', '"on"')) as workspace:
         found = {"": open_browser(workspace)}
         for name, role in PEOPLE.items():
             accounts.add(workspace.catalog, name, role, password=PASSWORD, actor="test")

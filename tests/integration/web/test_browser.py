@@ -13,9 +13,10 @@ from playwright.sync_api import Browser, Page
 
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import jobs, models, rounds
+from mrseg_label.catalog.tables import Review
+from tests.integration.web.conftest import copy_of
 from tests.integration.web.test_dashboard import PAGES
 from tests.support.chromium import chromium, serve_in_thread
-from tests.support.study_rows import study
 
 LOOKS: list[dict[str, Any]] = [
     {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light"},
@@ -24,9 +25,12 @@ LOOKS: list[dict[str, Any]] = [
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Browser, str, OpenedWorkspace]]:
-    folder: Path = tmp_path_factory.mktemp("seen-study")
-    with study(folder) as workspace, serve_in_thread(workspace) as address, chromium() as browser:
+def served(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Browser, str, OpenedWorkspace]]:
+    with (
+        copy_of(made, tmp_path_factory.mktemp("seen")) as workspace,
+        serve_in_thread(workspace) as address,
+        chromium() as browser,
+    ):
         yield browser, address, workspace
 
 
@@ -48,8 +52,10 @@ def test_every_page_is_quiet_fits_and_is_accessible(
     with browser.new_context(**look) as context:
         page = context.new_page()
         wrong = watch(page, address)
-        for path in PAGES:
-            page.goto(address + path)
+        page.goto(f"{address}/dashboard/examinations?state=annotated")
+        examination = page.locator("tbody th a").first.get_attribute("href")
+        for path in (*PAGES, "/dashboard/quality", examination):
+            page.goto(f"{address}{path}")
             too_wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
             assert too_wide <= 0, (path, too_wide)
             faults = [
@@ -84,6 +90,14 @@ def test_actions_and_news_work_by_keyboard(served: tuple[Browser, str, OpenedWor
         with workspace.catalog.read() as session:
             row = rounds.get(session, 3)
             assert row is not None and row.job_id is not None and jobs.cancel_requested(session, row.job_id)
+
+        page.goto(f"{address}/dashboard/quality")
+        page.get_by_label("Your name").first.fill("rita")
+        page.get_by_label("Comment").first.fill("the spleen is cut off")
+        page.get_by_role("button", name="Reject").first.press("Enter")
+        page.get_by_role("status").wait_for()
+        with workspace.catalog.read() as session:
+            assert session.query(Review).one().comment == "the spleen is cut off"
 
         page.goto(f"{address}/dashboard/models/r1")
         page.get_by_text("Promote", exact=True).press("Enter")

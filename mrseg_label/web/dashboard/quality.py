@@ -1,0 +1,77 @@
+"""``/dashboard/quality``: annotations that await review; look at one in Slicer, accept it, reject it with a comment."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Form, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mrseg_label.annotation import review
+from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.reader import MAX_CLIENT_LENGTH
+from mrseg_label.catalog.types import AnnotationState
+from mrseg_label.errors import Conflict, Forbidden, InvalidInput, MrsegError
+from mrseg_label.http import paths
+from mrseg_label.http.readers import CurrentReader, with_client_name
+from mrseg_label.reports.cases import read_acquisition_id, read_annotation, read_annotations
+from mrseg_label.web.forms import FormTokens
+from mrseg_label.web.pages import page, redirect, sentence
+from mrseg_label.worklist.requests import Purpose, request_case
+
+PER_PAGE = 20
+_Client = Annotated[str, Form(max_length=MAX_CLIENT_LENGTH)]  # without sign-in, the reviewer's name
+_Comment = Annotated[str, Form(max_length=4000)]
+
+
+def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens) -> None:
+    """Add the page and its forms."""
+    catalog = workspace.catalog
+
+    def queue(
+        request: Request, status: int = 200, *, cursor: str | None = None, note: str = "", message: str = ""
+    ) -> Response:
+        found = read_annotations(catalog, AnnotationState.SUBMITTED, None, PER_PAGE, cursor)
+        values: dict[str, Any] = {"found": found, "first": cursor is None, "note": note, "message": message}
+        return page(request, "dashboard/quality.html", status, **values)
+
+    def refused(request: Request, error: MrsegError) -> Response:
+        return queue(request, error.http_status, message=sentence(error))
+
+    @routes.get(paths.QUALITY)
+    def get_quality(
+        request: Request, cursor: Annotated[str | None, Query(max_length=400)] = None, note: str = ""
+    ) -> Response:
+        return queue(request, cursor=cursor, note=note)
+
+    @routes.post(paths.ACCEPT, dependencies=forms.checks)
+    def accept(
+        request: Request, annotation: str, reader: CurrentReader, comment: _Comment = "", client: _Client = ""
+    ) -> Response:
+        try:
+            named = with_client_name(reader, client.strip() or None)
+            review.accept(catalog, annotation, reviewer=named.name, comment=comment)
+        except (Conflict, Forbidden, InvalidInput) as error:
+            return refused(request, error)
+        return redirect(request, f"{paths.QUALITY}?note=accepted")
+
+    @routes.post(paths.REJECT, dependencies=forms.checks)
+    def reject(
+        request: Request, annotation: str, reader: CurrentReader, comment: _Comment = "", client: _Client = ""
+    ) -> Response:
+        try:
+            named = with_client_name(reader, client.strip() or None)
+            review.reject(catalog, annotation, reviewer=named.name, comment=comment)
+        except (Conflict, Forbidden, InvalidInput) as error:
+            return refused(request, error)
+        return redirect(request, f"{paths.QUALITY}?note=rejected")
+
+    @routes.post(paths.OPEN_FOR_REVIEW, dependencies=forms.checks)
+    def open_for_review(request: Request, annotation: str, reader: CurrentReader, client: _Client = "") -> Response:
+        acquisition = read_acquisition_id(catalog, read_annotation(catalog, annotation).examination)
+        try:
+            request_case(workspace, with_client_name(reader, client.strip() or None), Purpose.REVIEW, acquisition)
+        except (Conflict, InvalidInput) as error:
+            return refused(request, error)
+        return redirect(request, f"{paths.QUALITY}?note=reserved")

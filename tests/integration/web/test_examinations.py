@@ -1,0 +1,148 @@
+"""Pages of examinations and of reviews: filters, cursors, the search by participant, excluding, accepting, rejecting."""
+
+from __future__ import annotations
+
+import re
+
+from mrseg_label.catalog.tables import Acquisition, Annotation, Examination, Participant
+from mrseg_label.catalog.types import AnnotationState
+from tests.integration.web.conftest import URL, Browser
+from tests.integration.web.test_dashboard import words
+
+ROW = re.compile(r'<th scope="row" class="keep"><a href="(/dashboard/examinations/ex-\w+)">')
+
+
+def a_case(browser: Browser, code: str) -> tuple[str, str]:
+    """Primary examination and acquisition of a participant's first case."""
+    with browser.workspace.catalog.read() as session:
+        row = (
+            session.query(Acquisition)
+            .join(Participant)
+            .filter(Participant.code == code)
+            .order_by(Acquisition.id)
+            .first()
+        )
+        assert row is not None and row.primary_examination_id is not None
+        return row.primary_examination_id, row.id
+
+
+def test_the_list_is_read_page_by_page_and_filtered(pages: Browser) -> None:
+    with pages.workspace.catalog.read() as session:
+        total = session.query(Examination).count()
+        thorax = session.query(Examination).join(Acquisition).filter(Acquisition.station == "thorax").count()
+    for query, expected in (("", total), ("?station=thorax", thorax)):
+        found: list[str] = []
+        address: str | None = f"/dashboard/examinations{query}"
+        while address is not None:
+            text = pages.get(address)
+            found += ROW.findall(text)
+            following = re.search(r'<a href="([^"]+)" rel="next">', text)
+            address = following[1].replace("&amp;", "&") if following else None
+        assert len(found) == len(set(found)) == expected
+    text = pages.get("/dashboard/examinations?station=pelvis&sequence=water&state=assigned")
+    assert len(ROW.findall(text)) == 1 and "W001 pelvis water assigned" in words(text)
+    assert "No examination fits." in pages.get("/dashboard/examinations?sequence=none")
+    assert pages.http.get("/dashboard/examinations?cursor=x").status_code == 422
+    assert pages.http.get("/dashboard/examinations?state=x").status_code == 422
+
+
+def test_a_participant_is_found_by_a_form_and_stands_in_no_address(pages: Browser) -> None:
+    status, _, text = pages.submit("/dashboard/examinations", "/dashboard/examinations/search", participant=" P003 ")
+    assert (
+        status == 200 and len(ROW.findall(text)) == 12 and set(re.findall(r"<td>([HPWR]\d{3})</td>", text)) == {"P003"}
+    )
+    assert not re.search(r'(href|action|src)="[^"]*P003', text)
+    for unknown in ("P999", "P00\0", "' OR 1=1", "<b>"):
+        status, _, text = pages.submit("/dashboard/examinations", "/dashboard/examinations/search", participant=unknown)
+        assert status == 200 and not ROW.findall(text) and "<b>" not in text
+    assert pages.http.get("/dashboard/examinations/search").status_code == 404
+
+
+def test_an_examination_shows_its_draft_and_its_annotations(pages: Browser) -> None:
+    examination, _ = a_case(pages, "P003")
+    text = words(pages.get(f"/dashboard/examinations/{examination}"))
+    assert "4 × 5 × 6 voxels" in text and "2.00 × 2.00 × 3.00 mm" in text and "RAS" in text
+    assert "model version bootstrap source inverted" in text
+    assert (
+        "Annotation 1 by" in text and "ml) changed, DSC with the draft 0." in text and "left kidney corrected" in text
+    )
+    assert "None has been made yet." in words(pages.get(f"/dashboard/examinations/{a_case(pages, 'W004')[0]}"))
+    assert pages.http.get("/dashboard/examinations/ex-0").status_code == 404
+
+
+def test_a_radiologist_sees_only_own_annotations_and_no_source(signed_in: dict[str, Browser]) -> None:
+    root, ada = signed_in["root"], signed_in["ada"]
+    with root.workspace.catalog.begin() as session:
+        row = (
+            session.query(Annotation)
+            .filter(Annotation.author != "ada", Annotation.state == AnnotationState.ACCEPTED)
+            .first()
+        )
+        assert row is not None
+        address, author = f"/dashboard/examinations/{row.examination_id}", row.author
+    assert f"by {author}" in words(root.get(address)) and "imported from" in root.get(address)
+    assert f"by {author}" not in words(ada.get(address)) and "imported from" not in ada.get(address)
+    assert "Exclude" in root.get(address) and "Exclude" not in ada.get(address)
+    for action in (
+        f"{address}/exclude",
+        f"{address}/include",
+        "/dashboard/quality/an-1/accept",
+        "/dashboard/quality/an-1/reject",
+    ):
+        assert "which is not permitted here" in ada.http.post(action, headers={"Origin": URL}).text
+    assert ada.http.get("/dashboard/quality").status_code == 403 and "Quality" not in ada.get("/dashboard")
+    assert signed_in["rita"].http.get("/dashboard/quality").status_code == 200
+
+
+def test_a_case_is_excluded_with_a_reason_and_included_again(own: Browser) -> None:
+    examination, acquisition = a_case(own, "W004")
+    address = f"/dashboard/examinations/{examination}"
+
+    def reason() -> str | None:
+        with own.workspace.catalog.read() as session:
+            return session.get_one(Acquisition, acquisition).excluded_reason
+
+    assert own.submit(address, f"{address}/exclude", reason=" ")[0] == 422 and reason() is None
+    assert own.submit(address, f"{address}/exclude", reason="moved")[:2] == (303, f"{address}?note=excluded")
+    assert reason() == "moved" and "Excluded: moved" in own.get(address)
+    assert own.submit(address, f"{address}/include")[:2] == (303, f"{address}?note=included") and reason() is None
+    code = own.http.post("/dashboard/examinations/W004/exclude", data={"form_token": token(own), "reason": "x"}, headers={"Origin": URL})  # fmt: skip
+    assert code.status_code == 404, "the code of a participant is no address"
+
+
+def token(browser: Browser) -> str:
+    found: list[str] = re.findall(r'name="form_token" value="(\w+)"', browser.get("/dashboard/examinations"))
+    return found[0]
+
+
+def test_annotations_are_reviewed(own: Browser, signed_in: dict[str, Browser]) -> None:
+    def state(browser: Browser, annotation: str) -> AnnotationState:
+        with browser.workspace.catalog.read() as session:
+            return session.get_one(Annotation, annotation).state
+
+    rita = signed_in["rita"]
+    first, second = re.findall(r'action="/dashboard/quality/(an-\w+)/accept"', rita.get("/dashboard/quality"))
+    assert rita.submit("/dashboard/quality", f"/dashboard/quality/{first}/open")[:2] == (
+        303,
+        "/dashboard/quality?note=reserved",
+    )
+    assert "press Next Sample" in rita.get("/dashboard/quality?note=reserved")
+    assert rita.submit("/dashboard/quality", f"/dashboard/quality/{first}/accept")[:2] == (
+        303,
+        "/dashboard/quality?note=accepted",
+    )
+    refused = rita.submit("/dashboard/quality", f"/dashboard/quality/{second}/reject", comment=" ")
+    assert refused[0] == 422 and state(rita, second) is AnnotationState.SUBMITTED
+    assert rita.submit("/dashboard/quality", f"/dashboard/quality/{second}/reject", comment="the spleen <1>")[0] == 303
+    assert (state(rita, first), state(rita, second)) == (AnnotationState.ACCEPTED, AnnotationState.REJECTED)
+    assert "Nothing awaits review." in rita.get("/dashboard/quality")
+    with rita.workspace.catalog.read() as session:
+        address = f"/dashboard/examinations/{session.get_one(Annotation, second).examination_id}"
+    assert "the spleen &lt;1&gt;" in signed_in["ada"].get(address), "its author reads the comment"
+
+    one, _ = re.findall(r'action="/dashboard/quality/(an-\w+)/accept"', own.get("/dashboard/quality"))
+    nameless = own.submit("/dashboard/quality", f"/dashboard/quality/{one}/accept")
+    assert nameless[0] == 422 and "client" in nameless[2]
+    assert own.submit("/dashboard/quality", f"/dashboard/quality/{one}/accept", client="ada")[0] == 403, "her own"
+    assert own.submit("/dashboard/quality", f"/dashboard/quality/{one}/accept", client="rita")[0] == 303
+    assert state(own, one) is AnnotationState.ACCEPTED
