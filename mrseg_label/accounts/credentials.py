@@ -87,6 +87,19 @@ def check_may_manage_app_passwords(identity: Identity) -> None:
         )
 
 
+def check_may_manage_accounts(identity: Identity | None) -> None:
+    """Raise :class:`Forbidden` after a sign-in with an app password: a leaked one must not be able to make accounts.
+
+    Parameters
+    ----------
+    identity : None without sign-in, where everything is permitted.
+    """
+    if identity is not None and identity.by_app_password:
+        raise Forbidden(
+            "you signed in with an app password; to manage accounts, sign in with your password or hospital account"
+        )
+
+
 def revoke(catalog: Catalog, credential_id: str, *, actor: str, owner: str | None = None) -> None:
     """Revoke a credential and the tokens that were issued for it.
 

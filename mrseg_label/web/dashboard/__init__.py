@@ -1,4 +1,4 @@
-"""The dashboard: where a study stands, and its examinations, reviews, rounds and model versions."""
+"""The dashboard: where a study stands, and its examinations, reviews, rounds, models and users."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.http.limits import FORM_LIMITS
-from mrseg_label.web.dashboard import connect, examinations, models, overview, quality, rounds
+from mrseg_label.web.dashboard import connect, examinations, models, overview, quality, rounds, users
 from mrseg_label.web.forms import FormTokens
 from mrseg_label.web.pages import PageRoute
 
@@ -21,6 +21,7 @@ def dashboard_router(workspace: OpenedWorkspace) -> APIRouter:
     connect.add_routes(routes, workspace)
     examinations.add_routes(routes, workspace, forms)
     quality.add_routes(routes, workspace, forms)
+    users.add_routes(routes, workspace, forms)
     models.add_routes(routes, workspace, forms)
     rounds.add_routes(routes, workspace, forms)
     return routes
