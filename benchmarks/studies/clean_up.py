@@ -1,11 +1,12 @@
 """What does the clean-up of drafts gain, each step on or off?
 
-    uv run python -m benchmarks.studies.clean_up --folder DIR [--seeds 3] [--participants 6] [--network]
+    uv run python -m benchmarks.studies.clean_up --folder DIR [--seeds 3] [--participants 6] [--network] [--padded]
 
 Drafts of unseen phantoms, by TotalSegmentator's API with the weights that are installed (the bootstrap) and with ``--network`` also
 by a short training on four other participants, are cleaned up with every step, with one step alone and without one step. Edited voxels are those that
 differ from the truth, as a perfect reader would edit them. A seed is a cohort of its own. The truth of other participants stands for
-the annotations that tell which structures a station has. The truth of the phantoms goes through the clean-up and the audit too, and comes out as it was.
+the annotations that tell which structures a station has. With ``--padded`` every image gets layers without signal at its faces, as
+resampled images have them. The truth of the phantoms goes through the clean-up and the audit too, and comes out as it was.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +25,7 @@ from benchmarks.studies.cohort import STATIONS, Case
 from benchmarks.studies.comparison import Summary, as_table, summarise
 from benchmarks.studies.study import Study
 from mrseg_label.files import write_atomically
-from mrseg_label.imaging import load_image, write_nifti
+from mrseg_label.imaging import Geometry, load_image, write_nifti
 from mrseg_label.imaging.audit import audit
 from mrseg_label.imaging.changes import Step
 from mrseg_label.imaging.clean_up import ALL_STEPS, clean_up
@@ -37,6 +39,7 @@ VARIANTS: dict[str, tuple[Step, ...]] = {
     **{f"only {step}": (step,) for step in Step},
     **{f"without {step}": tuple(other for other in Step if other is not step) for step in Step},
 }
+_PADDING_MM = 30.0
 _ANNOTATED = 5  # participants whose truth tells which structures a station has
 Draft = Callable[[Case], NDArray[np.uint8]]
 
@@ -47,6 +50,22 @@ def impossible_places(study: Study, cases: Iterable[Case]) -> dict[str, set[int]
     for case in cases:
         found[case.station] -= set(np.unique(read_label_map(case.truth)[0]).tolist())
     return found
+
+
+def with_padding(study: Study, case: Case) -> Case:
+    """The case in a larger field of view: its image is 0 there, and its truth too."""
+    folder = study.folder / f"padded_{study.cohort_seed}"
+    padded = replace(case, image=folder / f"{case.name}.nii.gz", truth=folder / f"{case.name}_truth.nii.gz")
+    image, geometry, _ = load_image(case.image)
+    widths = [round(_PADDING_MM / spacing) for spacing in geometry.spacing_mm]
+    affine = geometry.affine.copy()
+    affine[:3, 3] -= affine[:3, :3] @ widths
+    for array, path in ((image, padded.image), (read_label_map(case.truth)[0], padded.truth)):
+        larger = np.pad(array, [(width, width) for width in widths])
+        x, y, z = larger.shape
+        folder.mkdir(parents=True, exist_ok=True)
+        write_nifti(path, larger, Geometry((x, y, z), affine))
+    return padded
 
 
 def bootstrap(study: Study) -> Draft:
@@ -116,6 +135,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="number of cohorts")
     parser.add_argument("--participants", type=int, default=6, help="of each cohort, at two stations each")
     parser.add_argument("--network", action="store_true", help="also drafts of a network, which is trained first")
+    parser.add_argument("--padded", action="store_true", help="images with layers of padding at their faces")
     arguments = parser.parse_args()
     drafters = {"bootstrap": bootstrap} | ({"network": network} if arguments.network else {})
     results: dict[str, dict[str, list[tuple[float, float]]]] = {
@@ -124,13 +144,16 @@ def main() -> None:
     for seed in range(1, arguments.seeds + 1):
         study = Study(arguments.folder, seed)
         cases = study.cohort(training=0, held_out=arguments.participants, sequences=("in",)).held_out
+        if arguments.padded:
+            cases = tuple(with_padding(study, case) for case in cases)
         impossible = impossible_places(study, study.cohort(training=_ANNOTATED, held_out=0, sequences=("in",)).training)
         changed, doubts = check_truth(study, cases, impossible)
         print(
             f"seed {seed}: {changed} voxels of the truth changed, {doubts} doubts about it", file=sys.stderr, flush=True
         )
         for name, make in drafters.items():
-            for variant, value in measure(study, cases, make(study), name, impossible).items():
+            kept = f"{name}_padded" if arguments.padded else name
+            for variant, value in measure(study, cases, make(study), kept, impossible).items():
                 results[name][variant].append(value)
     for name, by_variant in results.items():
         summaries: list[Summary] = []
@@ -141,7 +164,8 @@ def main() -> None:
                 for variant, values in by_variant.items()
             ]
         print(f"\n{name}\n{as_table(summaries)}")
-    write_atomically(arguments.folder / "clean_up.json", json.dumps(results, indent=1).encode())
+    result = "clean_up_padded.json" if arguments.padded else "clean_up.json"
+    write_atomically(arguments.folder / result, json.dumps(results, indent=1).encode())
 
 
 if __name__ == "__main__":

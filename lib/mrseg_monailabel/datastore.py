@@ -10,6 +10,7 @@ from typing import Any
 
 from monailabel.interfaces.datastore import Datastore
 
+from mrseg_label.annotation.record import Submitted
 from mrseg_label.annotation.service import submit
 from mrseg_label.catalog.derived_files import is_whole
 from mrseg_label.catalog.opening import OpenedWorkspace
@@ -88,8 +89,10 @@ class MRSegDatastore(Datastore):
             self._workspace.catalog, reader, examination.acquisition_id, presegmentation_id
         )
 
-    def submit(self, image: str, upload: Path, file_name: str, tag: str, reader: Reader, params: dict[str, Any]) -> str:
-        """Store an annotation that a reader submits; returns the examination's id.
+    def submit(
+        self, image: str, upload: Path, file_name: str, tag: str, reader: Reader, params: dict[str, Any]
+    ) -> Submitted:
+        """Store an annotation that a reader submits.
 
         Parameters
         ----------
@@ -102,7 +105,7 @@ class MRSegDatastore(Datastore):
                 f"annotations are submitted with the tag {FINAL!r}, not {tag!r}: drafts come from the server"
             )
         examination = self.examination(image, reader, to_submit=True)
-        submit(
+        return submit(
             self._workspace,
             reader,
             examination_id=examination.id,
@@ -111,7 +114,6 @@ class MRSegDatastore(Datastore):
             label_info=params.get("label_info"),
             params=params,
         )
-        return examination.id
 
     def upload(self, alias: str, file: Path, reader: Reader) -> str:
         """Import a reader's own image under the reader's name for it; returns the examination's id."""
@@ -227,7 +229,7 @@ class MRSegDatastore(Datastore):
 
     def save_label(self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any]) -> str:
         upload = Path(label_filename)
-        return self.submit(image_id, upload, upload.name, label_tag, reader_of(label_info), label_info)
+        return self.submit(image_id, upload, upload.name, label_tag, reader_of(label_info), label_info).examination_id
 
     def remove_label(self, label_id: str, label_tag: str) -> None:
         raise _read_only("a stored label", label_id)

@@ -6,7 +6,8 @@ from typing import Any
 
 from monailabel.interfaces.datastore import DefaultLabelTag
 
-from mrseg_label.catalog.draft_details import mixture_text
+from mrseg_label.catalog.draft_details import clean_up_texts, mixture_text
+from mrseg_label.catalog.queries import doubts
 from mrseg_label.catalog.tables import BOOTSTRAP, Annotation, Examination, Presegmentation
 from mrseg_label.clock import iso
 from mrseg_label.errors import MrsegError
@@ -59,6 +60,8 @@ def describe_presegmentation(presegmentation: Presegmentation, label_names: dict
         "model": presegmentation.model_version,
         "source": presegmentation.source,
         "mixture": mixture_text(presegmentation),  # of which sources the structures are; null: all of one
+        "clean_up": clean_up_texts(presegmentation),  # what was changed before it was stored
+        "doubts": doubts.texts(presegmentation.details),  # what the audit of sides and directions doubts
         "checksum": f"SHA256:{presegmentation.digest}",
         "params": {"label_names": label_names},
     }
@@ -71,6 +74,7 @@ def describe_annotation(annotation: Annotation, label_names: dict[str, int]) -> 
         "annotation": annotation.id,
         "revision": annotation.number,
         "author": annotation.author,
+        "doubts": doubts.texts(annotation.report),
         "model": annotation.model_version,
         "checksum": f"SHA256:{annotation.digest}",
         "params": {"label_names": label_names},

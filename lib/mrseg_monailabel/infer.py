@@ -9,8 +9,9 @@ from typing import Any
 
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
 
-from mrseg_label.catalog.draft_details import mixture_text
+from mrseg_label.catalog.draft_details import clean_up_texts, mixture_text
 from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.queries import doubts
 from mrseg_label.catalog.tables import Annotation, Examination
 from mrseg_label.errors import InvalidInput
 from mrseg_label.presegmentation.service import presegmentation_for
@@ -85,6 +86,8 @@ class MRSegInfer(InferTask):
             "source": presegmentation.source,
             "presegmentation": presegmentation.id,
             "mixture": mixture_text(presegmentation),
+            "clean_up": clean_up_texts(presegmentation),
+            "doubts": doubts.texts(presegmentation.details),
         }
         return str(target), params
 
@@ -120,6 +123,7 @@ class MRSegInfer(InferTask):
             "annotation": annotation.id,
             "revision": annotation.id,  # deprecated: the same as annotation
             "author": annotation.author,
+            "doubts": doubts.texts(annotation.report),
             "comment": comment,
         }
         return str(target), params

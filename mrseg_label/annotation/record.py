@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import acquisitions, assignments, audit
 from mrseg_label.catalog.queries import annotations as rows
+from mrseg_label.catalog.queries.doubts import texts
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import (
     Annotation,
@@ -46,7 +47,7 @@ class Submitted:
     is_final : whether it is the acquisition's mask (once accepted), or a second reading beside another's.
     repeated : the reader had submitted the same before, and nothing new was recorded.
     seconds : from assignment to submission; None where the case was not assigned to this reader.
-    report : what decoding changed: renamed, ignored and overlapping segments, moved voxels.
+    report : what decoding changed: renamed, ignored and overlapping segments, moved voxels; and what is doubted (``doubts``).
     """
 
     annotation_id: str
@@ -58,6 +59,11 @@ class Submitted:
     repeated: bool
     seconds: float | None
     report: dict[str, Any]
+
+    @property
+    def doubts(self) -> list[str]:
+        """What the audit doubts about the mask, in words."""
+        return texts(self.report)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import acquisitions, assignments, audit, reviews
 from mrseg_label.catalog.queries import annotations as rows
+from mrseg_label.catalog.queries.doubts import DOUBTS
 from mrseg_label.catalog.tables import Annotation, AnnotationStructure, Review
 from mrseg_label.catalog.types import AnnotationState, Verdict
 from mrseg_label.errors import Conflict, Forbidden, InvalidInput, NotFound
@@ -121,7 +122,7 @@ def restore(workspace: OpenedWorkspace, annotation_id: str, *, actor: str) -> Su
             upload_digest=old.upload_digest,
             presegmentation_id=old.presegmentation_id,
             model_version=old.model_version,
-            report={RESTORED_FROM: old.id},
+            report={RESTORED_FROM: old.id} | ({DOUBTS: old.report[DOUBTS]} if DOUBTS in old.report else {}),
             created_at=workspace.catalog.now(session),
             structures=[
                 AnnotationStructure(structure=item.structure, state=item.state, voxels=item.voxels)

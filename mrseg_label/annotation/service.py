@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
+from mrseg_label.annotation.doubts import find_doubts
 from mrseg_label.annotation.record import Submission, Submitted, store
 from mrseg_label.catalog.derived_files import is_whole
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import assignments, examinations, presegmentations
+from mrseg_label.catalog.queries.doubts import DOUBTS
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Examination, Presegmentation
 from mrseg_label.catalog.types import StructureState
@@ -82,6 +84,9 @@ def submit(
         decoded.check_coverage(required)
         states, note = _states(workspace, decoded, geometry, presegmentation)
         report = decoded.report() | ({"draft": note} if note else {})
+        doubts = find_doubts(decoded.mask, geometry, scheme, workspace, examination)
+        if doubts:
+            report[DOUBTS] = doubts
         if params and isinstance(params.get("model"), str):
             report["model"] = "".join(c for c in params["model"][:100] if c.isprintable())
         mask_file = folder / "mask.nii.gz"

@@ -76,7 +76,12 @@ def version_of(presegmentation: Presegmentation, structure: str) -> str:
 def is_of_one_source(presegmentation: Presegmentation) -> bool:
     """Whether the mask is what its model version made of the image, with nothing mixed in and nothing cleaned up."""
     details = details_of(presegmentation)
-    return "mixture" not in details and "clean_up" not in details
+    return "mixture" not in details and not details.get("clean_up", {}).get("voxels")
+
+
+def clean_up_texts(presegmentation: Presegmentation) -> list[str]:
+    """Say in words what the clean-up changed in a draft."""
+    return [str(change["text"]) for change in details_of(presegmentation).get("clean_up", {}).get("changes", ())]
 
 
 def mixture_text(presegmentation: Presegmentation) -> str | None:

@@ -18,6 +18,7 @@ from mrseg_label.cli import (
     cases,
     demo,
     doctor,
+    doubts,
     examinations,  # noqa: F401 - adds a command to the group of lists
     export,
     import_,
@@ -44,7 +45,7 @@ _PANELS = {
     "Workspace": (workspace, demo, doctor, backup),
     "Data": (import_, lists, export),
     "Server and accounts": (serving, jobs, users),
-    "Annotation": (cases, annotation),
+    "Annotation": (cases, annotation, doubts),
     "Training": (rounds, models),
 }
 for panel, modules in _PANELS.items():

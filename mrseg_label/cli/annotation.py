@@ -218,6 +218,7 @@ def _print(document: AnnotationOut, as_json: bool) -> None:
                 for review in document.reviews
             ),
             ("notes", document.report or None),
+            *(("doubt", doubt["text"]) for doubt in document.report.get("doubts", ())),
         ]
     )
 

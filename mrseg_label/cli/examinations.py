@@ -73,6 +73,8 @@ def _draft_fields(document: ExaminationDetail) -> list[tuple[str, object]]:
             for name, reason in reasons.items()
             if name in draft.structures
         ),
+        *(("clean-up", change["text"]) for change in draft.details.get("clean_up", {}).get("changes", ())),
+        *(("doubt", doubt["text"]) for doubt in draft.details.get("doubts", ())),
     ]
 
 

@@ -166,6 +166,7 @@ REST = (
     Permission("POST", f"{paths.REST}/annotations/{{annotation}}/reject", REVIEWERS),
     Permission("POST", f"{paths.REST}/annotations/{{annotation}}/withdraw", READERS, note=_OWN_ANNOTATIONS),
     Permission("POST", f"{paths.REST}/annotations/{{annotation}}/restore", REVIEWERS),
+    Permission("GET", f"{paths.REST}/doubts", REVIEWERS),
     *_file(f"{paths.REST}/masks", REVIEWERS, Scope.MASKS),
     Permission("GET", f"{paths.REST}/progress", EVERY_ROLE),
     Permission("GET", f"{paths.REST}/overview", PROGRAMS),

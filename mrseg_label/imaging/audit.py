@@ -75,6 +75,13 @@ def audit(
     return [*_mirrored(found), *_wrong_orders(found), *_wrong_sides(found, midline)]
 
 
+def find_structures_midline(
+    label_map: NDArray[np.integer[Any]], geometry: Geometry, anatomy: Anatomy
+) -> Midline | None:
+    """Find the midplane of the body from a label map (X, Y, Z) alone; None where it shows too little of it."""
+    return structures_midline(Foreground.of(label_map, geometry), anatomy)
+
+
 def structures_midline(foreground: Foreground, anatomy: Anatomy) -> Midline | None:
     """Find the midplane of the body from the structures that lie in it."""
     places = np.flatnonzero(np.isin(foreground.labels, list(anatomy.in_midline)))

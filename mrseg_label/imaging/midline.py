@@ -10,13 +10,15 @@ itself is no evidence.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mrseg_label.imaging.geometry import Affine
-from mrseg_label.imaging.outline import Outline
+
+if TYPE_CHECKING:
+    from mrseg_label.imaging.outline import Outline  # SciPy is behind it, and an audit needs none
 
 # How far the midplane may be from where the evidence puts it.
 _OF_STRUCTURES_MM, _OF_OUTLINE_MM = 15.0, 20.0

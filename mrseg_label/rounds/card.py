@@ -142,6 +142,9 @@ def card_text(card: Mapping[str, Any], version: str) -> str:
     for title, key in (("Training", "training"), ("Held-out cases, for evaluation alone", "held_out")):
         lines += ["", f"## {title}", "", "| | |", "| --- | --- |"]
         lines += [f"| {name.replace('_', ' ')} | {_cell(value)} |" for name, value in card[key].items()]
+    if (doubts := card.get("doubts")) is not None:
+        lines += ["", "## Masks whose sides or directions are doubtful", "", f"{doubts['masks']}, used as they are."]
+        lines += [f"- {name}: {count}" for name, count in doubts["by_structure"].items()]
     lines += [
         "",
         "## Structures of the training cases",

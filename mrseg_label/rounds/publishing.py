@@ -24,6 +24,7 @@ from mrseg_label.registry.compare import Comparison, compare_over
 from mrseg_label.registry.draft_advantage import DraftAdvantage, lineage_of
 from mrseg_label.registry.scores import held_out_metrics
 from mrseg_label.rounds.cross_validation import CrossValidation
+from mrseg_label.rounds.doubts import DOUBTS_KEY, doubts_warning
 from mrseg_label.rounds.evaluation import Scores
 from mrseg_label.rounds.gate import Decision, as_document, decide
 from mrseg_label.rounds.records import training_record, write_card
@@ -86,6 +87,8 @@ def publish(
     theirs, ours = comparison.scores
     gate = as_document(comparison, decision, settings.promotion_margin)
     card = write_card(workspace, row, report, model_folder)
+    doubts = doubts_warning(row.result.get(DOUBTS_KEY, ()), row.number)
+    warnings = [*report.warnings, *([doubts] if doubts else [])]
     stored = registry.store_files(workspace, new.model_version, model_folder)
     metrics = held_out_metrics(new.measured) | folds.metrics() | {
         "compared_with": {
@@ -109,7 +112,7 @@ def publish(
         **({"planned_anew": report.planned_anew} if report.planned_anew else {}),
         "warm_start": report.warm_start,
         **({"damaged": list(report.damaged)} if report.damaged else {}),
-        **({"warnings": list(report.warnings)} if report.warnings else {}),
+        **({"warnings": warnings} if warnings else {}),
         **(validated.result() if validated is not None else {}),
         "seconds": {**report.seconds, "round": round(time.monotonic() - started, 1)},
     }

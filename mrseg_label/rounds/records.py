@@ -15,6 +15,7 @@ from mrseg_label.presegmentation.known_structures import LABELS_KEY
 from mrseg_label.registry.layout import CARD_FILE, CARD_TEXT_FILE
 from mrseg_label.registry.lineage import FIRST_WEIGHTS_KEY
 from mrseg_label.rounds.card import card_text, make_card
+from mrseg_label.rounds.doubts import DOUBTS_KEY, count_doubts
 from mrseg_label.rounds.filling import FILLED_KEY
 from mrseg_label.rounds.training import dataset_name
 
@@ -48,6 +49,8 @@ def write_card(workspace: OpenedWorkspace, row: Round, report: TrainingReport, m
     with workspace.catalog.read() as session:
         card = make_card(session, row, workspace.scheme, trained_on, filled)
     card[FIRST_WEIGHTS_KEY] = row.result.get(FIRST_WEIGHTS_KEY)  # so that the licences of these leave with the model
+    if DOUBTS_KEY in row.result:
+        card[DOUBTS_KEY] = count_doubts(row.result[DOUBTS_KEY])
     folder = find_configuration_folder(model_folder)
     (folder / CARD_FILE).write_text(json.dumps(card, indent=1), encoding="utf-8")
     (folder / CARD_TEXT_FILE).write_text(card_text(card, f"r{row.number}"), encoding="utf-8")

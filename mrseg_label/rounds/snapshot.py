@@ -23,11 +23,13 @@ from mrseg_label.nnunet.dataset import TrainingCase
 from mrseg_label.nnunet.left_out import describe_left_out
 from mrseg_label.nnunet.modality import CT
 from mrseg_label.presegmentation.known_structures import LABELS_KEY
+from mrseg_label.rounds.doubts import DOUBTS_KEY, audit_masks
 from mrseg_label.rounds.filling import not_annotated
 from mrseg_label.rounds.filling_choice import FillingPlan, choose_drafts, filling_models
 from mrseg_label.rounds.left_out import by_examination, record_left_out
 from mrseg_label.rounds.swaps import SWAPPED, is_kept_out
 from mrseg_label.rounds.training_labels import UNUSABLE, make_training_labels
+from mrseg_label.segments.anatomy import anatomy_of
 from mrseg_label.workspace import Workspace
 
 # Keys of Round.result: the pre-segmentation id for each structure that is filled from one, by annotation id; and the
@@ -105,7 +107,7 @@ def take_snapshot(session: Session, row: Round, workspace: Workspace) -> None:
 def training_cases(
     workspace: OpenedWorkspace, number: int, folder: Path
 ) -> tuple[list[TrainingCase], dict[str, Any], dict[str, str]]:
-    """Collect the training cases of a round, a record of how their label maps were made, and who was left out.
+    """Collect the training cases of a round, a record of how their label maps were made and what is doubted, and who was left out.
 
     The last are reasons by examination.
 
@@ -120,7 +122,8 @@ def training_cases(
     result = []
     with workspace.catalog.read() as session:
         row = rows.get(session, number)
-        annotations = [case.annotation for case in rows.cases(session, number) if case.role is CaseRole.TRAINING]
+        snapshot = rows.cases(session, number)
+        annotations = [case.annotation for case in snapshot if case.role is CaseRole.TRAINING]
         reasons: dict[str, str] = {}
         plan = _plan_of(workspace, row, annotations)
         swapped = set(row.result.get(SWAPPED_KEY, ()) if row is not None else ())
@@ -150,11 +153,22 @@ def training_cases(
                 for channel in acquisitions.channels(session, acquisition_id)
                 if channel.id not in swapped
             ]
+        doubtful = audit_masks(
+            [
+                *((one.annotation, one.mask.path) for one in labels.maps if one.usable),
+                *(
+                    (one.annotation, workspace.path(one.annotation.path))
+                    for one in snapshot
+                    if one.role is CaseRole.HELD_OUT
+                ),
+            ],
+            anatomy_of(workspace.scheme),
+        )
     left_out = by_examination(annotations, reasons)
     if not result:
         every = left_out | dict.fromkeys(sorted(swapped), SWAPPED)
         raise InvalidInput(f"no case is left to train on: {describe_left_out(every)}")
-    return result, {LABELS_KEY: labels.record()}, left_out
+    return result, {LABELS_KEY: labels.record(), DOUBTS_KEY: doubtful}, left_out
 
 
 def _plan_of(workspace: Workspace, row: Round | None, annotations: Sequence[Annotation]) -> FillingPlan:

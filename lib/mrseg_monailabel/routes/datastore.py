@@ -17,8 +17,15 @@ from mrseg_monailabel.params import parse_params, reader_of
 from mrseg_monailabel.protocol_app import ProtocolApp
 from mrseg_monailabel.routes.uploads import base_name, image_name, image_suffix
 
+_WARNINGS = 5  # in one answer: headers are short
 # Slicer downloads by urlretrieve, which sends the address alone; other clients may name themselves.
 Client = Annotated[str, Query(description="client id, as in the params of the other routes")]
+
+
+def warning_header(text: str) -> str:
+    """Write a text as the value of the header ``Warning`` (code 299), in ASCII."""
+    plain = text.encode("ascii", "replace").decode().replace("\\", "/").replace('"', "'")
+    return f'299 mrseg-label "{plain}"'
 
 
 class Output(StrEnum):
@@ -80,6 +87,7 @@ def router(app: ProtocolApp) -> APIRouter:
     @routes.put("/label", summary="Submit an annotation")
     def put_label(
         identity: CurrentIdentity,
+        response: Response,
         image: str,
         label: Annotated[UploadFile, File()],
         params: Annotated[str, Form()] = "{}",
@@ -89,10 +97,12 @@ def router(app: ProtocolApp) -> APIRouter:
         reader = reader_of(parsed, identity)
         with app.workspace.scratch("upload-") as folder:
             # Only the suffix of the client's name is used: it names the format.
-            identifier = store.submit(
+            submitted = store.submit(
                 image, receive(label.file, folder / "label"), base_name(label.filename), tag or "final", reader, parsed
             )
-        return {"image": identifier, "label": identifier}
+        for doubt in submitted.doubts[:_WARNINGS]:  # not in the body, of which clients know two fields
+            response.headers.append("Warning", warning_header(doubt))
+        return {"image": submitted.examination_id, "label": submitted.examination_id}
 
     @routes.get(
         "/label",

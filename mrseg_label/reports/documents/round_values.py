@@ -111,6 +111,11 @@ class RoundResult(BaseModel):
         [],
         description="what an administrator should know of the training: a CPU in the place of a GPU, a warm start without effect",
     )
+    doubts: list[dict[str, Any]] = Field(
+        [],
+        description="masks of the snapshot, as they were filled, whose sides or directions are doubtful: `annotation`, `examination`, "
+        "`doubts`; they were used",
+    )
     labels: dict[str, Any] = Field(
         {}, description="how the label maps were made: structures, what was filled or ignored"
     )

@@ -83,6 +83,33 @@ def test_two_hundred_edits_are_stored_as_they_were_on_the_screen(
     assert judged == drawn | absent
 
 
+def test_doubts_about_a_submission_are_told_in_headers_and_listed(
+    running: Running, corrected: str, folder: Path
+) -> None:
+    mask = np.zeros(GRID.shape, dtype=np.uint8)
+    behind = 0 if "A" in GRID.axcodes else -1
+    axis = next(k for k, code in enumerate(GRID.axcodes) if code in "AP")
+    np.moveaxis(mask, axis, 0)[behind] = 1
+    np.moveaxis(mask, axis, 0)[-1 - behind] = 2
+    path = folder / "doubtful.nii.gz"
+    write_nifti(path, mask, GRID)
+    sent = {"label_info": [{"name": "aorta"}, {"name": "spine"}]}
+    with path.open("rb") as stream:
+        answer = running.http.put(
+            "/datastore/label", params={"image": corrected}, data={"params": json.dumps(sent)}, files={"label": (path.name, stream)}
+        )  # fmt: skip
+    assert answer.json() == {"image": corrected, "label": corrected}
+    (warning,) = answer.headers.get_list("Warning")
+    assert re.fullmatch(
+        r'299 mrseg-label "aorta lies \d+ mm behind spine, but the aorta runs in front of the vertebral column"',
+        warning,
+    )
+    found = running.http.get("/api/v1/doubts", params={"kind": "annotation"}).json()["items"]
+    assert [doubt["text"] for item in found for doubt in item["doubts"] if item["examination"] == corrected] == [
+        warning.removeprefix('299 mrseg-label "').removesuffix('"')
+    ]
+
+
 @pytest.fixture(scope="module")
 def attacked(running: Running, tmp_path_factory: pytest.TempPathFactory) -> str:
     """An image on the grid of the corpus of bad uploads."""

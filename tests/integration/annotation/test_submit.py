@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from mrseg_label.annotation import effort
+from mrseg_label.annotation import effort, review
 from mrseg_label.annotation.record import Submitted
 from mrseg_label.catalog.queries import annotations as rows
 from mrseg_label.catalog.reader import Reader
@@ -271,3 +271,21 @@ def test_annotation_is_compared_with_the_presegmentation_that_was_sent_and_not_a
     sent = house.send(draft_array(), *house.workspace.scheme.names[:5])
     row = annotation(house, sent.annotation_id)
     assert (row.presegmentation_id, row.model_version) == (sent_presegmentation, "bootstrap")
+
+
+def test_a_doubt_about_sides_or_directions_is_told_and_stored_and_refuses_nothing(house: House) -> None:
+    house.take()
+    array = np.zeros(GRID.shape, dtype=np.uint8)
+    array[:, 0], array[:, 6] = 2, 1
+    sent = house.send(array, "aorta", "spine")
+    text = "aorta lies 15 mm behind spine, but the aorta runs in front of the vertebral column"
+    assert sent.doubts == [text]
+    assert sent.state is AnnotationState.ACCEPTED
+    row = annotation(house, sent.annotation_id)
+    assert row.report["doubts"] == [{"axis": "front/back", "structure": "aorta", "other": "spine", "text": text}]
+    assert house.send(array, "aorta", "spine").doubts == [text], "the same again"
+    right = house.send(array[:, ::-1], "aorta", "spine")
+    assert right.doubts == []
+    assert "doubts" not in annotation(house, right.annotation_id).report
+    restored = review.restore(house.workspace, sent.annotation_id, actor="ada")
+    assert restored.doubts == [text]

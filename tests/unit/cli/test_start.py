@@ -54,6 +54,7 @@ LIGHT: dict[str, tuple[str, ...]] = {
     "health": ("--port", "1"),
     "include": ("none",),
     "init": ("--workspace", "."),
+    "doubts": (),
     "jobs list": (),
     "jobs retry": ("none",),
     "models card": ("none",),
