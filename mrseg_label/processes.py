@@ -13,13 +13,14 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import IO
+from typing import IO, NoReturn
 
 _POLL_SECONDS = 0.01
 _ENDED = "ZX"  # states of a thread that does not run any more
@@ -133,6 +134,11 @@ def lead_group() -> None:
 def kill_own_group() -> None:
     """Kill this process and its process group."""
     os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def replace_process() -> NoReturn:
+    """Have a new process do what this one was started for, under the same process id and with the same standard input."""
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def kill_group(leader: int) -> None:

@@ -37,12 +37,14 @@ class DraftDetails(TypedDict, total=False):
         chosen, by structure) and ``measures`` (how the sources agreed, :mod:`mrseg_label.presegmentation.agreement`).
     clean_up : what the clean-up changed.
     uncertainty : how sure the sources are; the strategy ``uncertainty`` ranks cases by it.
+    sparing : what was done with less than the settings say, because memory was exhausted or the process had died.
     doubts : what the audit of sides and directions doubts.
     """
 
     mixture: dict[str, Any]
     clean_up: dict[str, Any]
     uncertainty: DraftUncertainty
+    sparing: list[str]
     doubts: list[dict[str, Any]]
 
 

@@ -57,12 +57,17 @@ def show(
 
 
 def _draft_fields(document: ExaminationDetail) -> list[tuple[str, object]]:
-    draft = document.draft
+    draft, aside = document.draft, document.draft_put_aside
+    failed: list[tuple[str, object]] = []
+    if aside is not None:
+        failed = [("draft put aside", f"{aside.reason} (tried again with: mrseg-label jobs retry {aside.job})")]
     if draft is None:
-        return [("draft", "none has been made")]
+        return [("draft", "none has been made"), *failed]
     reasons = draft.details.get("mixture", {}).get("reasons", {})
     return [
         ("draft", f"{draft.id} by {draft.model_version} ({draft.source}), {draft.created:%Y-%m-%d %H:%M} UTC"),
+        *failed,
+        *(("made with less", text) for text in draft.details.get("sparing", [])),
         ("mixture", draft.mixture),
         *(
             (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -17,6 +17,9 @@ from mrseg_label.cli.common import (
     print_page,
     print_table,
 )
+
+if TYPE_CHECKING:
+    from mrseg_label.reports.documents.jobs import JobOut
 
 group = typer.Typer(help="List the work of the workers, and have failed work tried again.", no_args_is_help=True)
 
@@ -39,7 +42,7 @@ def list_jobs(
     if as_json:
         print_page(documents)
         return
-    columns = ("job", "work", "on", "state", "attempt", "deaths", "reason")
+    columns = ("job", "work", "on", "state", "attempt", "deaths", "remark")
     rows = [
         (
             item.id,
@@ -48,11 +51,18 @@ def list_jobs(
             "put aside" if item.put_aside else item.state,
             f"{item.attempt} of {item.max_attempts}",
             item.deaths,
-            (item.error or "").strip().rpartition("\n")[2],
+            _remark(item),
         )
         for item in documents
     ]
     print_table(columns, rows)
+
+
+def _remark(job: JobOut) -> str:
+    """How far a running job is, or why the last attempt ended."""
+    if job.progress and job.state == "running":
+        return ", ".join(f"{name} {value}" for name, value in job.progress.items())
+    return (job.error or "").strip().rpartition("\n")[2]
 
 
 @group.command("retry")

@@ -36,6 +36,7 @@ class Claim:
     attempt : number of this attempt, from 1.
     last_attempt : whether a failure of this attempt is final.
     token : identifies this attempt in the job's row.
+    deaths : attempts in which the process died before this one.
     """
 
     job_id: str
@@ -44,6 +45,7 @@ class Claim:
     attempt: int
     last_attempt: bool
     token: str
+    deaths: int = 0
 
     def renew(self, catalog: Catalog) -> bool:
         """Extend the lease.
@@ -75,13 +77,14 @@ class Claim:
         """End the job as cancelled; its processes must have ended."""
         self._end(catalog, session, JobState.CANCELLED)
 
-    def fail(self, catalog: Catalog, session: Session, error: str, *, retry: bool) -> bool:
+    def fail(self, catalog: Catalog, session: Session, error: str, *, retry: bool, put_aside: bool = False) -> bool:
         """End the attempt.
 
         Parameters
         ----------
         error : shown with the job.
         retry : whether another attempt may succeed.
+        put_aside : whether, after the last attempt, only an admin has it tried again.
 
         Returns
         -------
@@ -99,7 +102,7 @@ class Claim:
                 lease_expires_at=None,
             )
         else:
-            self._end(catalog, session, JobState.FAILED, error=error)
+            self._end(catalog, session, JobState.FAILED, error=error, put_aside=put_aside)
         return again
 
     def put_back(
@@ -157,4 +160,6 @@ def claim(catalog: Catalog, queues: Sequence[str]) -> Claim | None:
         job.owner = owner_name()
         job.not_before = None
         job.started_at = moment
-        return Claim(job.id, job.kind, dict(job.payload), job.attempt, job.attempt >= job.max_attempts, job.lease_token)
+        job.progress = {}
+        last = job.attempt >= job.max_attempts
+        return Claim(job.id, job.kind, dict(job.payload), job.attempt, last, job.lease_token, job.deaths)

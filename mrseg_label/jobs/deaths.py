@@ -68,6 +68,7 @@ def abandon(catalog: Catalog, job_id: str, reason: str) -> None:
                 _release(session, job, moment, timedelta(seconds=RETRY_SECONDS * 2 ** (job.attempt - 1)))
             else:
                 job.error = f"{reason}. It was the last of {job.max_attempts} attempts; {_then_retry(job)}"
+                job.put_aside = True
                 _end(session, job, JobState.FAILED, moment)
 
 
@@ -113,6 +114,7 @@ def count_death(session: Session, job: Job, moment: datetime) -> None:
         f"{job.max_attempts}, and it is put aside so that other work goes on. Most often memory ran out: "
         f"{_then_retry(job)}"
     )
+    job.put_aside = True
     _end(session, job, JobState.FAILED, moment)
 
 

@@ -103,7 +103,7 @@ def retry(catalog: Catalog, job_id: str, *, actor: str = LOCAL) -> None:
             raise Conflict(f"the work of job {job_id} is {present.state} already, as job {present.id}")
         job.state = JobState.QUEUED
         job.attempt = job.deaths = 0
-        job.cancel_requested = False
+        job.cancel_requested = job.put_aside = False
         job.error = job.not_before = job.finished_at = None
         audit.record(session, actor, "job.retry", job_id, kind=job.kind)
 

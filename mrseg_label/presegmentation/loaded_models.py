@@ -19,6 +19,7 @@ from mrseg_label.jobs import JobContext
 from mrseg_label.nnunet.memory import is_out_of_memory
 from mrseg_label.nnunet.pulse import before_each_patch
 from mrseg_label.presegmentation.loaded_networks import LoadedNetworks
+from mrseg_label.presegmentation.progress import PatchProgress
 from mrseg_label.presegmentation.sources import Source, choose_source
 from mrseg_label.workspace import Workspace
 
@@ -38,10 +39,14 @@ class LoadedModels:
     Attributes
     ----------
     context : the job that they work for, which can be cancelled at each patch, and whose worker ends a prediction that hangs.
+    sparing : what was done with less than the settings say since the context was set, because memory was exhausted.
+    met_out_of_memory : whether memory was ever exhausted in this process.
     """
 
     workspace: Workspace
     context: JobContext | None = None
+    sparing: list[str] = field(default_factory=list)
+    met_out_of_memory: bool = False
     _networks: LoadedNetworks = field(init=False)
 
     def __post_init__(self) -> None:
@@ -97,6 +102,8 @@ class LoadedModels:
                     examination.id,
                     error,
                 )
+            self.met_out_of_memory = True
+            self.sparing.append(f"on the CPU, since the memory of {self.device} was exhausted")
             self.unload()
             self._networks.device = "cpu"  # the next image tries the device again
             try:
@@ -128,7 +135,7 @@ class LoadedModels:
         if self.context is None:
             yield
             return
-        with self.context.watched(), before_each_patch(self.context.pulse):
+        with self.context.watched(), before_each_patch(PatchProgress(self.context)):
             yield
 
     def _segment(

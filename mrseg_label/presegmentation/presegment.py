@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.derived_files import is_whole
+from mrseg_label.catalog.draft_details import details_of
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import acquisitions, models, presegmentations
 from mrseg_label.catalog.tables import Examination, ModelVersion, Presegmentation
@@ -21,6 +22,7 @@ from mrseg_label.presegmentation.clean_up import clean_up_draft, impossible_stru
 from mrseg_label.presegmentation.loaded_models import LoadedModels
 from mrseg_label.presegmentation.mixing import segment_and_mix
 from mrseg_label.presegmentation.mixture import DraftMask
+from mrseg_label.presegmentation.sparing import spare
 from mrseg_label.presegmentation.uncertainty import assess_draft
 from mrseg_label.workspace import Workspace
 
@@ -32,7 +34,8 @@ def loaded_models_of(context: JobContext) -> LoadedModels:
     loaded = kept_models(context.state)
     if loaded is None:
         loaded = context.state[_STATE_KEY] = LoadedModels(context.workspace)
-    loaded.context = context
+    loaded.workspace, loaded.context = context.workspace, context
+    loaded.sparing.clear()
     return loaded
 
 
@@ -70,9 +73,13 @@ def run(context: JobContext) -> None:
         raise InvalidInput(f"acquisition {acquisition_id} is not in the catalogue")
     if outdated or (present is not None and is_whole(context.workspace, present)):
         return
+    context.workspace, sparing = spare(context.workspace, context.claim.deaths)
+    loaded = loaded_models_of(context)
     presegmentation = make_presegmentation(
-        context.workspace, loaded_models_of(context), model, examination, context.check, earlier, impossible
+        context.workspace, loaded, model, examination, context.check, earlier, impossible
     )
+    if sparing := [*sparing, *dict.fromkeys(loaded.sparing)]:
+        presegmentation.details = {**details_of(presegmentation), "sparing": sparing}
     with context.publish(
         {"presegmentation": present.id if present else presegmentation.id, "source": presegmentation.source}
     ) as session:

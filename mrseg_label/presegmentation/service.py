@@ -62,7 +62,7 @@ def presegmentation_for(
         key = presegmentations.job_key(examination.acquisition_id, version)
         put_aside = job_rows.put_aside(session, queue.PRESEGMENT, key)
         if put_aside is not None and job_rows.active(session, queue.PRESEGMENT, key) is None:
-            job_id = put_aside.id  # what killed a process three times is not begun again because a reader waits for it
+            job_id = put_aside.id  # what failed three times is not begun again because a reader waits for it
         else:
             job_id = enqueue_presegmentation(session, examination.acquisition_id, version, queue.REQUESTED_PRIORITY)
     reason = _wait(workspace.catalog, job_id, wait_seconds, stop or threading.Event())
@@ -82,7 +82,9 @@ def _wait(catalog: Catalog, job_id: str, wait_seconds: float, stop: threading.Ev
             return "it was made and then removed"
         if job.state in (JobState.FAILED, JobState.CANCELLED):
             last_line = ((job.error or "").strip().splitlines() or ["no reason given"])[-1]
-            return f"making it {'failed' if job.state is JobState.FAILED else 'was cancelled'}: {last_line}"
+            ended = "failed" if job.state is JobState.FAILED else "was cancelled"
+            again = f"; an admin has it tried again with: mrseg-label jobs retry {job.id}" if job.put_aside else ""
+            return f"making it {ended}: {last_line}{again if 'jobs retry' not in last_line else ''}"
         if time.monotonic() >= deadline:
             if job.state is JobState.RUNNING:
                 situation = "a worker is making it"

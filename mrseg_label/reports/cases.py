@@ -10,14 +10,14 @@ from mrseg_label.annotation.readings import compare
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import annotations as annotation_rows
-from mrseg_label.catalog.queries import assignments, examinations, presegmentations, reviews
+from mrseg_label.catalog.queries import assignments, examinations, jobs, models, presegmentations, reviews
 from mrseg_label.catalog.queries.examinations import ExaminationFilter
 from mrseg_label.catalog.tables import Annotation, Examination
-from mrseg_label.catalog.types import AnnotationState, Role
+from mrseg_label.catalog.types import AnnotationState, JobKind, Role
 from mrseg_label.errors import NotFound
 from mrseg_label.reports.documents.annotations import AnnotationOut, ReadingsOut
 from mrseg_label.reports.documents.base import Page
-from mrseg_label.reports.documents.drafts import DraftOut, ExaminationDetail
+from mrseg_label.reports.documents.drafts import DraftOut, DraftPutAsideOut, ExaminationDetail
 from mrseg_label.reports.documents.examinations import ExaminationOut
 from mrseg_label.reports.paging import decode_number, decode_position, page_of
 
@@ -60,8 +60,15 @@ def read_examination(catalog: Catalog, examination_id: str, role: Role | None = 
         row = examination_row(session, examination_id)
         (document,) = _examination_documents(session, catalog, [row])
         draft = presegmentations.best(session, row.acquisition_id)
-    shown = document.for_role(role).model_dump()
-    return ExaminationDetail(**shown, draft=None if draft is None else DraftOut.of(draft))
+        key = presegmentations.job_key(row.acquisition_id, models.current(session).version)
+        put_aside = jobs.put_aside(session, JobKind.PRESEGMENT, key)
+        if jobs.active(session, JobKind.PRESEGMENT, key) is not None:
+            put_aside = None  # it is tried again
+    return ExaminationDetail(
+        **document.for_role(role).model_dump(),
+        draft=None if draft is None else DraftOut.of(draft),
+        draft_put_aside=None if put_aside is None else DraftPutAsideOut.of(put_aside),
+    )
 
 
 def read_acquisition_id(catalog: Catalog, examination_id: str) -> str:

@@ -14,10 +14,12 @@ from mrseg_label.jobs import requeue_of_dead_local_workers
 from mrseg_label.jobs.queue import QUEUES
 from mrseg_label.nnunet.devices import number_cards_as_the_driver
 from mrseg_label.private import keep_private
-from mrseg_label.processes import lead_group, signals_as_bytes
+from mrseg_label.processes import lead_group, replace_process, signals_as_bytes
 from mrseg_label.worker.ending import Ending
 from mrseg_label.worker.loop import Worker
 from mrseg_label.workspace import Workspace
+
+log = logging.getLogger("mrseg_label.worker")
 
 
 def main() -> None:
@@ -48,7 +50,10 @@ def main() -> None:
             worker.run()
         else:
             worker.run_until_idle(arguments.until_idle)
-    opened.close()
+        opened.close()
+        if worker.is_worn:
+            log.warning("memory was exhausted in this worker; a new process takes its place")
+            replace_process()
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from mrseg_label.catalog.queries.jobs import cancel_requested
 from mrseg_label.errors import LeaseLost, MrsegError
 from mrseg_label.jobs import JobContext, abandon, give_back
 from mrseg_label.jobs.claim import GIVE_UP_SECONDS, RENEW_SECONDS
-from mrseg_label.processes import kill_descendants, kill_own_group
+from mrseg_label.processes import kill_descendants, kill_own_group, replace_process
 
 log = logging.getLogger("mrseg_label.worker")
 POLL_SECONDS = 0.5
@@ -115,4 +114,4 @@ class _Lease:
         except MrsegError as error:
             log.error("that could not be recorded, so the job counts as one whose process died: %s", error)
             kill_own_group()
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+        replace_process()

@@ -23,8 +23,10 @@ from mrseg_label.errors import (
 from mrseg_label.failures import explain_in
 from mrseg_label.jobs import Claim, JobContext, give_back
 from mrseg_label.jobs.deaths import GIVEN_BACK_SECONDS
+from mrseg_label.jobs.queue import PRESEGMENT
 from mrseg_label.nnunet.gpus import Gpu
 from mrseg_label.presegmentation.presegment import kept_models
+from mrseg_label.rounds.left_out import NOT_OF_THE_CASE
 from mrseg_label.worker.handlers import handlers_of
 from mrseg_label.worker.lease import kept_lease
 from mrseg_label.worker.placement import Placement
@@ -63,10 +65,16 @@ class Worker:
         self._placement = Placement(workspace, gpus, locks)
         self._claiming = threading.Lock()
 
+    @property
+    def is_worn(self) -> bool:
+        """Whether a new process should take the place of this one, in which memory was exhausted."""
+        loaded = kept_models(self.state)
+        return loaded is not None and loaded.met_out_of_memory and not self.stopping.is_set()
+
     def run(self) -> None:
-        """Work until :attr:`stopping` is set."""
+        """Work until :attr:`stopping` is set, or :attr:`is_worn`."""
         pause = IDLE_SECONDS
-        while not self.stopping.is_set():
+        while not self.stopping.is_set() and not self.is_worn:
             try:
                 worked = self.run_one()
                 pause = IDLE_SECONDS
@@ -79,7 +87,7 @@ class Worker:
                 self.stopping.wait(pause)
 
     def run_until_idle(self, idle_seconds: float) -> None:
-        """Work until there has been no job for so many seconds, or :attr:`stopping` is set.
+        """Work until there has been no job for so many seconds, or :attr:`stopping` is set, or :attr:`is_worn`.
 
         Raises
         ------
@@ -87,7 +95,7 @@ class Worker:
             The database does not answer or cannot be written.
         """
         idle_since = time.monotonic()
-        while not self.stopping.is_set():
+        while not self.stopping.is_set() and not self.is_worn:
             if self.run_one():
                 idle_since = time.monotonic()
             elif time.monotonic() - idle_since >= idle_seconds:
@@ -166,4 +174,6 @@ class Worker:
         with catalog.begin() as session:
             # Bad input stays bad; most other things may have been temporary.
             retry = not isinstance(error, FINAL_ERRORS)
-            claimed.fail(catalog, session, text[-MAX_ERROR_LENGTH:], retry=retry)
+            # A draft that fails because of its image is left alone then; one that no model can make is not.
+            aside = claimed.kind == PRESEGMENT and not isinstance(error, NOT_OF_THE_CASE)
+            claimed.fail(catalog, session, text[-MAX_ERROR_LENGTH:], retry=retry, put_aside=aside)

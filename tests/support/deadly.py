@@ -8,12 +8,13 @@ import subprocess
 import time
 from pathlib import Path
 
+from mrseg_label.errors import Unavailable
 from mrseg_label.jobs import JobContext
 from mrseg_label.nnunet.gpus import held_files
 
 
 def run(context: JobContext) -> None:
-    """Do what ``payload["how"]`` says: ``die``, ``stay``, ``hang``, ``wait for a child`` or anything else, which is done at once.
+    """Do what ``payload["how"]`` says: ``die``, ``fail``, ``need a model``, ``stay``, ``hang``, ``wait for a child`` or anything else, which is done at once.
 
     What stays or hangs has a child in a session of its own, and writes its id to ``payload["ids"]`` if that is given.
     """
@@ -25,6 +26,10 @@ def run(context: JobContext) -> None:
             time.sleep(600)
     if context.payload.get("how") == "die":
         os.kill(os.getpid(), signal.SIGKILL)
+    if context.payload.get("how") == "fail":
+        raise ValueError("the image has no voxels")
+    if context.payload.get("how") == "need a model":
+        raise Unavailable("no weights are installed")
     if context.payload.get("how") == "stay":
         time.sleep(600)
     if context.payload.get("how") == "wait for a child":

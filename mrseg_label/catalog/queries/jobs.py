@@ -128,14 +128,14 @@ def _claimable(moment: datetime) -> ColumnElement[bool]:
 
 
 def put_aside(session: Session, kind: str, key: str) -> Job | None:
-    """The job of that kind and key that was put aside because its process died too often, if there is one."""
+    """The job of that kind and key that was put aside because it failed or its process died too often, if there is one."""
     query = select(Job).where(Job.kind == kind, Job.key == key, is_put_aside())
     return session.scalars(query.order_by(Job.created_at.desc()).limit(1)).one_or_none()
 
 
 def is_put_aside() -> ColumnElement[bool]:
-    """Whether a job ended because its process died too often. Only an admin has it tried again."""
-    return and_(Job.state == JobState.FAILED, Job.deaths >= MAX_DEATHS)
+    """Whether a job failed, or its process died, so often that only an admin has it tried again."""
+    return and_(Job.state == JobState.FAILED, Job.put_aside)
 
 
 def guarded_update(session: Session, job_id: str, token: str, **values: Any) -> bool:

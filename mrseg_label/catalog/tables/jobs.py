@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index, String, Text, text
+from sqlalchemy import Index, String, Text, false, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from mrseg_label.catalog.tables.base import Base
@@ -27,6 +27,7 @@ class Job(Base):
     state: Mapped[JobState] = mapped_column(Coded(JobState))
     attempt: Mapped[int] = mapped_column(default=0)  # attempts that began, without those that were given back
     deaths: Mapped[int] = mapped_column(default=0, server_default="0")  # attempts in which the process died
+    put_aside: Mapped[bool] = mapped_column(default=False, server_default=false())  # only an admin has it tried again
     max_attempts: Mapped[int] = mapped_column(default=3)
     lease_token: Mapped[str | None] = mapped_column(String(64))
     lease_expires_at: Mapped[datetime | None]

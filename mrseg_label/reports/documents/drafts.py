@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, Field
 
 from mrseg_label.catalog.draft_details import details_of, mixture_text, source_of
-from mrseg_label.catalog.tables import Presegmentation
+from mrseg_label.catalog.tables import Job, Presegmentation
 from mrseg_label.reports.documents.base import JsonObject, Moment
 from mrseg_label.reports.documents.examinations import ExaminationOut
 
@@ -24,7 +24,7 @@ class DraftOut(BaseModel):
     )
     details: JsonObject = Field(
         description="what is stored with the mask: `mixture` (with the reason where another source was chosen), `clean_up`, "
-        "`uncertainty`, `doubts`; each only where there is any"
+        "`uncertainty`, `sparing` (made with less than the settings say), `doubts`; each only where there is any"
     )
     seconds: float = Field(description="how long it took to make")
     created: Moment
@@ -45,7 +45,24 @@ class DraftOut(BaseModel):
         )
 
 
+class DraftPutAsideOut(BaseModel):
+    """A draft that failed too often to be tried again by itself."""
+
+    job: str = Field(description="an admin has it tried again with `POST /api/v1/jobs/{job}/retry`")
+    reason: str
+    since: Moment | None
+
+    @classmethod
+    def of(cls, row: Job) -> DraftPutAsideOut:
+        """Fill the document from the row of the job."""
+        lines = (row.error or "").strip().splitlines() or ["no reason was stored"]
+        return cls(job=row.id, reason=lines[-1], since=row.finished_at)
+
+
 class ExaminationDetail(ExaminationOut):
     """A stored image with the draft of its case."""
 
+    draft_put_aside: DraftPutAsideOut | None = Field(
+        description="why the current model makes no draft of its case any more; null where nothing failed"
+    )
     draft: DraftOut | None = Field(description="the draft that a reader gets now; null where none has been made")

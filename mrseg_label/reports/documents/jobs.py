@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-from mrseg_label.catalog.queries.jobs import MAX_DEATHS
 from mrseg_label.catalog.tables import Job
 from mrseg_label.catalog.types import JobKind, JobState
 from mrseg_label.reports.documents.base import JsonObject, Moment
@@ -23,7 +22,9 @@ class JobOut(BaseModel):
     attempt: int = Field(description="attempts that began; one that a worker gave back in good order does not count")
     max_attempts: int
     deaths: int = Field(description="attempts in which the process of the worker died")
-    put_aside: bool = Field(description="the process died so often that only an admin has it tried again")
+    put_aside: bool = Field(
+        description="it failed, or its process died, so often that only an admin has it tried again"
+    )
     machine: str | None = Field(description="where the worker that has it runs; null unless it is running")
     lease_expires: Moment | None = Field(
         description="when it goes to another worker unless its own one says that it is alive"
@@ -46,7 +47,7 @@ class JobOut(BaseModel):
             attempt=row.attempt,
             max_attempts=row.max_attempts,
             deaths=row.deaths,
-            put_aside=row.state is JobState.FAILED and row.deaths >= MAX_DEATHS,
+            put_aside=row.state is JobState.FAILED and row.put_aside,
             machine=row.owner.rsplit(":", 2)[0] if row.owner and row.state is JobState.RUNNING else None,
             lease_expires=row.lease_expires_at if row.state is JobState.RUNNING else None,
             progress=row.progress or {},

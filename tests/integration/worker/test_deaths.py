@@ -20,8 +20,10 @@ from mrseg_label.clock import now
 from mrseg_label.errors import Conflict, Unavailable
 from mrseg_label.intake.service import import_paths
 from mrseg_label.jobs import enqueue, queue, request_cancel, requeue_of_dead_local_workers, retry
+from mrseg_label.presegmentation.loaded_models import LoadedModels
 from mrseg_label.presegmentation.presegment_pending import enqueue_pending_presegmentations
 from mrseg_label.presegmentation.service import presegmentation_for
+from mrseg_label.presegmentation.sparing import spare
 from mrseg_label.processes import start_child
 from mrseg_label.reports.jobs import read_job, read_jobs
 from mrseg_label.rounds.service import start_in_transaction
@@ -143,7 +145,7 @@ def test_a_draft_that_was_put_aside_is_not_begun_again_for_a_reader(workspace: O
         presegmentation_for(workspace, entry.id, wait_seconds=0)
     with workspace.catalog.begin() as session:
         [job] = [job for job in rows.list_in_states(session) if job.kind == queue.PRESEGMENT]
-        job.state, job.attempt, job.deaths = JobState.FAILED, 3, 3
+        job.state, job.attempt, job.deaths, job.put_aside = JobState.FAILED, 3, 3, True
         job.error = "its process died three times"
         job_id = job.id
     with pytest.raises(Unavailable, match="its process died three times"):
@@ -154,6 +156,45 @@ def test_a_draft_that_was_put_aside_is_not_begun_again_for_a_reader(workspace: O
     retry(workspace.catalog, job_id)
     with pytest.raises(Unavailable, match="no worker has started"):
         presegmentation_for(workspace, entry.id, wait_seconds=0)
+
+
+@pytest.mark.parametrize(("how", "put_aside"), [("fail", True), ("need a model", False)])
+def test_a_draft_that_fails_three_times_is_put_aside_unless_the_model_is_at_fault(
+    workspace: OpenedWorkspace, monkeypatch: pytest.MonkeyPatch, how: str, put_aside: bool
+) -> None:
+    monkeypatch.setitem(handlers.HANDLERS, queue.PRESEGMENT, DEADLY)
+    job_id = _add(workspace, "failing", how)
+    worker = Worker(workspace, queue.QUEUES, ())
+    for attempt in (1, 2, 3):
+        assert worker.run_one()
+        if attempt < 3:
+            _due_now(workspace, job_id)
+    shown = read_job(workspace.catalog, job_id)
+    assert (shown.state, shown.attempt, shown.deaths, shown.put_aside) == (JobState.FAILED, 3, 0, put_aside)
+    retry(workspace.catalog, job_id)
+    assert not read_job(workspace.catalog, job_id).put_aside
+
+
+def test_each_death_leaves_a_draft_less(workspace: OpenedWorkspace) -> None:
+    same, nothing = spare(workspace, 0)
+    once, first = spare(workspace, 1)
+    twice, second = spare(workspace, 2)
+    assert same is workspace and nothing == []
+    assert (once.settings.mixture, once.settings.ensemble_drafts, once.settings.device) == ("", "best", "auto")
+    assert twice.settings.device == "cpu" and (len(first), len(second)) == (1, 2)
+
+
+def test_a_worker_ends_to_be_replaced_when_memory_was_exhausted(
+    workspace: OpenedWorkspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(handlers.HANDLERS, queue.PRESEGMENT, DEADLY)
+    first, second = (_add(workspace, key, "work") for key in ("first", "second"))
+    worker = Worker(workspace, queue.QUEUES, ())
+    worker.state["loaded_models"] = LoadedModels(workspace)
+    assert worker.run_one() and not worker.is_worn
+    worker.state["loaded_models"].met_out_of_memory = True
+    worker.run()  # returns at once
+    assert _job(workspace, first).state is JobState.DONE and _job(workspace, second).state is JobState.QUEUED
 
 
 @pytest.mark.parametrize("how", ["terminate twice", "end", "terminate everything"])
