@@ -52,7 +52,7 @@ class Settings(TrainingSettings, CleanUpSettings):
     )
     bootstrap_sources: str = Field(
         "",
-        description="what TotalSegmentator gets of each sequence, such as 'T1=inverted,water=raw'; chosen by contrast if empty",
+        description="what makes the first drafts of each sequence, such as 'T1=inverted,water=total_mr'; by contrast if empty",
     )
     mixture: str = Field(
         "bootstrap, previous",

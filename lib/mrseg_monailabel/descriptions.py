@@ -11,6 +11,7 @@ from mrseg_label.catalog.queries import doubts
 from mrseg_label.catalog.tables import BOOTSTRAP, Annotation, Examination, Presegmentation
 from mrseg_label.clock import iso
 from mrseg_label.errors import MrsegError
+from mrseg_label.presegmentation.installed import installed_networks
 from mrseg_label.presegmentation.weights import WeightsKind, find_weights
 from mrseg_label.registry.service import IMPORTED
 from mrseg_label.reports.masks import OpenCase
@@ -92,6 +93,20 @@ def describe_weights(workspace: Workspace, version: str) -> str:
     except MrsegError:
         return MISSING
     return STAND_IN if weights.kind is WeightsKind.STAND_IN else PUBLISHED
+
+
+def describe_sources(workspace: Workspace) -> list[dict[str, Any]]:
+    """Describe the published networks that can make drafts; folders of the server stay out of it."""
+    return [
+        {
+            "name": one.network.name,
+            "title": one.network.title,
+            "orientation": one.network.orientation,
+            "licence": one.network.licence,
+            "weights": str(one.state),
+        }
+        for one in installed_networks(workspace.settings)
+    ]
 
 
 def image_file_name(examination: Examination) -> str:

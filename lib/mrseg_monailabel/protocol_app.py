@@ -14,7 +14,7 @@ from mrseg_label.accounts.sign_in import SignIn
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.errors import NotFound
 from mrseg_monailabel.datastore import MRSegDatastore
-from mrseg_monailabel.descriptions import ORIGINAL, describe_weights
+from mrseg_monailabel.descriptions import ORIGINAL, describe_sources, describe_weights
 from mrseg_monailabel.infer import MRSegInfer
 from mrseg_monailabel.params import reader_of
 from mrseg_monailabel.sessions import SessionStore
@@ -86,6 +86,7 @@ class ProtocolApp:
         weights = describe_weights(self.workspace, version)
         models[MODEL]["description"] += f" ({weights})"
         models[MODEL]["weights"] = weights
+        models[MODEL]["sources"] = describe_sources(self.workspace)
         made_by = "" if self.workspace.settings.presegmentation == "off" else f"model version {version}; "
         return {
             "name": self.name,

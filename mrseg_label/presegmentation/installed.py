@@ -40,6 +40,15 @@ class InstalledNetwork:
     problem: str | None = None
     advice: str | None = None
 
+    @property
+    def facts(self) -> str:
+        """One line for people, without folders of this machine: what it was trained on, its licence, its weights."""
+        known = "MR and CT" if self.network.trained_on_mr else "CT"
+        return (
+            f"{self.network.title}, trained on {known} in {self.network.orientation}, licence {self.network.licence}; "
+            f"weights {self.state}"
+        )
+
 
 def installed_networks(settings: Settings) -> list[InstalledNetwork]:
     """List all published networks, and whether their weights are in place."""

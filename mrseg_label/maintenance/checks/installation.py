@@ -1,4 +1,4 @@
-"""Checks that need no workspace: Python, the installed packages, the GPU, TotalSegmentator's weights."""
+"""Checks of what is installed: Python, the packages, the GPU, the networks and their weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from packaging.requirements import Requirement
 from mrseg_label.errors import MrsegError
 from mrseg_label.maintenance.checks.check import Check, State
 from mrseg_label.nnunet.environment import available_cores
+from mrseg_label.presegmentation.installed import WeightsState, installed_networks
+from mrseg_label.presegmentation.networks import TOTAL_FAST
 from mrseg_label.presegmentation.weights import find_weights
+from mrseg_label.workspace import Workspace
 
 DISTRIBUTION = "mrseg-label"
 # Their versions are shown; all other requirements are checked as well.
@@ -71,6 +74,17 @@ def check_gpu() -> Check:
     return Check("gpu", State.OK, "; ".join(listed.splitlines()))
 
 
+def check_networks(workspace: Workspace) -> Iterator[Check]:
+    """Check the networks that make drafts until a round has trained a model, and list all of them."""
+    if workspace.settings.presegmentation == "off":
+        yield Check("weights", State.OK, "none are needed, since PRESEGMENTATION is off")
+        return
+    sources = list(check_sources(workspace))
+    if not any(check.name == f"source {TOTAL_FAST.name}" and check.detail.endswith("not in use") for check in sources):
+        yield check_weights(workspace.settings.totalseg_weights_path)
+    yield from sources
+
+
 def check_weights(configured: Path | None) -> Check:
     """Check which weights TotalSegmentator uses.
 
@@ -84,6 +98,33 @@ def check_weights(configured: Path | None) -> Check:
         return Check("weights", State.FAILED, str(error))
     state = State.WARNING if found.advice else State.OK
     return Check("weights", state, f"{found.kind}: {found.description}", found.advice)
+
+
+def check_sources(workspace: Workspace) -> Iterator[Check]:
+    """List the published networks that can make drafts, with their weights and licences, and what rests on little."""
+    from mrseg_label.presegmentation.sources import CONTRAST_ADVICE, sources_in_use  # NumPy is behind it
+
+    settings = workspace.settings
+    try:
+        chosen = [source for _, source in sources_in_use(settings.bootstrap_sources)]
+    except MrsegError:  # the checks of settings report it
+        chosen = []
+    used = {source.network for source in chosen}
+    for one in installed_networks(settings):
+        in_use = one.network.name in used
+        where = f" in {shown_path(workspace, one.path)}" if one.path is not None else ""
+        state = State.WARNING if in_use and one.state is not WeightsState.FOUND else State.OK
+        detail = f"{one.facts}{where}; {'in use' if in_use else 'not in use'}"
+        yield Check(
+            f"source {one.network.name}", state, detail, None if one.state is WeightsState.STAND_IN else one.advice
+        )
+    if any(source.is_for_ct for source in chosen) and not settings.bootstrap_sources:
+        yield Check("sources", State.WARNING, CONTRAST_ADVICE)
+
+
+def shown_path(workspace: Workspace, path: Path) -> str:
+    """Return a path relative to the workspace where it lies in it."""
+    return str(path.relative_to(workspace.root)) if path.is_relative_to(workspace.root) else str(path)
 
 
 def _output(command: list[str]) -> str | None:

@@ -15,7 +15,7 @@ from mrseg_label.maintenance.backup import verify_files
 from mrseg_label.maintenance.checks.check import Check, State
 from mrseg_label.maintenance.checks.dask import check_dask
 from mrseg_label.maintenance.checks.database import check_database
-from mrseg_label.maintenance.checks.installation import check_weights
+from mrseg_label.maintenance.checks.installation import check_networks, check_weights
 from mrseg_label.maintenance.checks.permissions import check_permissions, check_tls_key
 from mrseg_label.maintenance.checks.rounds import check_newest_round
 from mrseg_label.maintenance.checks.settings import check_settings
@@ -56,10 +56,7 @@ def check_workspace(
     except MrsegError as error:
         yield Check("workspace", State.FAILED, str(error))
         return
-    if workspace.settings.presegmentation == "off":
-        yield Check("weights", State.OK, "none are needed, since PRESEGMENTATION is off")
-    else:
-        yield check_weights(workspace.settings.totalseg_weights_path)
+    yield from check_networks(workspace)
     profile = workspace.settings.training_profile
     yield Check("workspace", State.OK, f"{workspace.root}, {structures} structures, profile {profile}")
     yield from check_settings(workspace, computes=workspace.settings.workers > 0)

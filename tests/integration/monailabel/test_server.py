@@ -74,6 +74,14 @@ def test_info_has_what_the_module_reads(running: Running, client: MONAILabelClie
     assert {"epoch", "total_epochs", "best_metric", "total_time"} <= info["train_stats"]["mrseg"].keys()
     assert info["datastore"]["total"] >= 16 and info["datastore"]["completed"] >= 0
     assert "bootstrap" in info["description"] and "weights" in info["description"]
+    sources = {one.pop("name"): one for one in info["models"]["mrseg"]["sources"]}
+    assert sources["mrsegmentator"] == {
+        "title": "MRSegmentator",
+        "orientation": "LPS",
+        "licence": "Apache-2.0",
+        "weights": "missing",
+    }
+    assert {"total_fast", "total", "total_v3", "total_mr"} < set(sources)
     assert str(running.workspace.root) not in json.dumps(info)
 
 
