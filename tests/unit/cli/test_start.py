@@ -50,6 +50,7 @@ LIGHT: dict[str, tuple[str, ...]] = {
     "cases unusable": ("none", "--reason", "why"),
     "doctor": (),
     "examinations list": (),
+    "examinations show": ("none",),
     "exclude": ("none", "--reason", "why"),
     "health": ("--port", "1"),
     "include": ("none",),
