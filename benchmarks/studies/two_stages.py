@@ -15,36 +15,33 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.studies.augmentation import COARSE
 from benchmarks.studies.cohort import Case
 from benchmarks.studies.comparison import run_study
-from benchmarks.studies.drafts import draft_acquisitions
+from benchmarks.studies.first_round import PARTICIPANTS, draft_acquisitions, train_first_round
 from benchmarks.studies.study import Study, Variant
 from mrseg_label.rounds.pretraining import too_small
 
-CORRECTED, UNCORRECTED = 2, 6
+UNCORRECTED = 6
 
 
 def prepare(study: Study) -> Sequence[Variant]:
     """Train the models that the variants start from; they are the same for every seed."""
-    cohort = study.cohort(training=CORRECTED + UNCORRECTED)
-    people = sorted({case.participant for case in cohort.training})
-    corrected = [case for case in cohort.training if case.participant in people[:CORRECTED]]
-    others = [case for case in cohort.training if case.participant not in people[:CORRECTED]]
-    truth = study.dataset("corrected", corrected)
-    first = study.train(truth, "two_stages_first", 0)
-    drafts = draft_acquisitions(first, others)
+    cohort = study.cohort(training=PARTICIPANTS + UNCORRECTED)
+    first = train_first_round(study, cohort)
+    drafts = draft_acquisitions(first.model, first.others)
     sizes = {key: float(np.count_nonzero(draft)) for key, draft in drafts.items()}  # grids are about alike
     least = {station: too_small([sizes[key] for key in sizes if key[1] == station]) for _, station in sizes}
-    kept = [case for case in others if sizes[case.participant, case.station] >= least[case.station]]
-    print(f"{len(kept)} of {len(others)} images have a draft of enough volume", flush=True)
+    kept = [case for case in first.others if sizes[case.participant, case.station] >= least[case.station]]
+    print(f"{len(kept)} of {len(first.others)} images have a draft of enough volume", flush=True)
 
     def drafted(case: Case, _truth: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return drafts[case.participant, case.station]
 
-    pretrained = study.train(study.dataset("drafts", kept, drafted), "two_stages_pretrained", 0)
+    pretrained = study.train(study.dataset("drafts", kept, drafted), "pretrained", 0, COARSE)
     return [
-        Variant("one stage", truth, cohort.held_out, run={"warm_start": first}),
-        Variant("two stages", truth, cohort.held_out, run={"warm_start": pretrained}),
+        Variant("one stage", first.dataset, cohort.held_out, COARSE, {"warm_start": first.model}),
+        Variant("two stages", first.dataset, cohort.held_out, COARSE, {"warm_start": pretrained}),
     ]
 
 

@@ -15,28 +15,26 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.studies.augmentation import COARSE
 from benchmarks.studies.cohort import Case
 from benchmarks.studies.comparison import group_measures, run_study
-from benchmarks.studies.drafts import draft_acquisitions
 from benchmarks.studies.filling import IDS, MUSCLES, ignore_places, occupied_by_muscles
+from benchmarks.studies.first_round import draft_acquisitions, train_first_round
 from benchmarks.studies.study import Study, Variant
 
 GROUPS = {"muscles": [one.name for one in MUSCLES]}
 
 
 def prepare(study: Study) -> Sequence[Variant]:
-    """Train the model of the round before, the same for every seed, and write the data sets of this round."""
+    """Train the model of the round before, and write the data sets of this round."""
     cohort = study.cohort()
-    people = sorted({case.participant for case in cohort.training})
-    without = set(people[1::2])
-    complete = [case for case in cohort.training if case.participant not in without]
-    incomplete = [case for case in cohort.training if case.participant in without]
-    parent = study.train(study.dataset("round_before", complete), "round_before")
-    scored = study.score(parent, cohort.held_out)
+    before = train_first_round(study, cohort)
+    scored = study.score(before.model, cohort.held_out)
     for name, measure in group_measures(GROUPS).items():
         print(f"round before: {name} {np.nanmean([measure(one) for one in scored]):.3f}", flush=True)
-    drafts = draft_acquisitions(parent, incomplete)
-    occupied = occupied_by_muscles(complete)
+    without = {case.participant for case in before.others}
+    drafts = draft_acquisitions(before.model, before.others)
+    occupied = occupied_by_muscles(before.cases)
 
     def as_background(case: Case, truth: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return np.where(np.isin(truth, IDS), 0, truth) if case.participant in without else truth
@@ -52,16 +50,15 @@ def prepare(study: Study) -> Sequence[Variant]:
         labels = as_background(case, truth)
         return ignore_places(case, labels, occupied) if case.participant in without else labels
 
+    partly = [case.name for case in before.others]
     data = {
         "as background": study.dataset("round_as_background", cohort.training, as_background),
         "filled": study.dataset("round_filled", cohort.training, filled),
-        "place ignored": study.dataset(
-            "round_place_ignored", cohort.training, place_ignored, partly_ignored=[case.name for case in incomplete]
-        ),
-        "annotated": study.dataset("truth", cohort.training),
+        "place ignored": study.dataset("round_place_ignored", cohort.training, place_ignored, partly_ignored=partly),
+        "annotated": study.dataset("second_round", cohort.training),
     }
-    run = {"warm_start": parent}
-    return [Variant(f"{name}, continued", dataset, cohort.held_out, run=run) for name, dataset in data.items()]
+    run = {"warm_start": before.model}
+    return [Variant(name, dataset, cohort.held_out, COARSE, run) for name, dataset in data.items()]
 
 
 if __name__ == "__main__":

@@ -1,11 +1,15 @@
 """Study: with which learning rate and how many epochs a round continues the model of the round before.
 
+    uv run python -m benchmarks.studies.warm_start --folder DIR [--seeds 3]
+
 A model of two participants is the parent; the round has two more. All variants but the last start from the same parent.
 """
 
 from __future__ import annotations
 
+from benchmarks.studies.augmentation import COARSE
 from benchmarks.studies.comparison import run_study
+from benchmarks.studies.first_round import train_first_round
 from benchmarks.studies.study import CHANGES, Study, Variant
 from mrseg_label.nnunet.profiles import profile_named
 
@@ -15,18 +19,16 @@ HALF = CHANGES["epochs"] // 2
 
 def prepare(study: Study) -> list[Variant]:
     """Train the parent, and list the ways in which the next round may train."""
-    cohort = study.cohort(training=4, held_out=4, sequences=("in", "opp"))
-    participants = sorted({case.participant for case in cohort.training})[:2]
-    first = study.dataset("first_round", [case for case in cohort.training if case.participant in participants])
+    cohort = study.cohort()
+    parent = {"warm_start": train_first_round(study, cohort).model}
     second = study.dataset("second_round", cohort.training)
-    parent = {"warm_start": study.train(first, "parent")}
-    third = {"peak_learning_rate": RATE / 3}
+    third = {**COARSE, "peak_learning_rate": RATE / 3}
     return [
-        Variant("same rate", second, cohort.held_out, {}, parent),
+        Variant("same rate", second, cohort.held_out, COARSE, parent),
         Variant("rate / 3", second, cohort.held_out, third, parent),
-        Variant("half the epochs", second, cohort.held_out, {"epochs": HALF}, parent),
+        Variant("half the epochs", second, cohort.held_out, {**COARSE, "epochs": HALF}, parent),
         Variant("half the epochs, rate / 3", second, cohort.held_out, {**third, "epochs": HALF}, parent),
-        Variant("from random weights", second, cohort.held_out),
+        Variant("from random weights", second, cohort.held_out, COARSE),
     ]
 
 
