@@ -27,7 +27,7 @@ def prepare(study: Study) -> list[Variant]:
         Variant("same rate", second, cohort.held_out, COARSE, parent),
         Variant("rate / 3", second, cohort.held_out, third, parent),
         Variant("half the epochs", second, cohort.held_out, {**COARSE, "epochs": HALF}, parent),
-        Variant("half the epochs, rate / 3", second, cohort.held_out, {**third, "epochs": HALF}, parent),
+        Variant("half the epochs at rate / 3", second, cohort.held_out, {**third, "epochs": HALF}, parent),
         Variant("from random weights", second, cohort.held_out, COARSE),
     ]
 
