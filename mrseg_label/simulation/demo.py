@@ -28,7 +28,7 @@ from mrseg_label.simulation.pictures import choose_example, draw_case, draw_curv
 from mrseg_label.simulation.progress_file import DemoProgress, begin
 from mrseg_label.simulation.radiologist import CaseResult
 from mrseg_label.simulation.report import case_row, loop_notes, round_row, source_notes, sources_part
-from mrseg_label.simulation.rounds import current_model, wait_for_round
+from mrseg_label.simulation.rounds import current_model, held_out_examinations, wait_for_round
 from mrseg_label.simulation.server import Server
 from mrseg_label.simulation.settings import fixed_settings, settings_text, stop_rounds
 from mrseg_label.simulation.source_comparison import Comparison, make_trials
@@ -130,7 +130,7 @@ class _Demo:
                         stop_rounds(self.root, self.options.round_size, self.options.profile)
                     self._correct_batch(client, server, number)
                     # The current model is evaluated on the fixed set while the next round trains.
-                    self._add_row(number, self._score_held_out(client))
+                    self._add_row(client, number, self._score_held_out(client))
                 if self.progress.model.number <= number < self.options.rounds:
                     self._wait_for_round(client, server, number + 1)
             annotated = client.get("/api/v1/progress")["annotated_total"]
@@ -173,8 +173,9 @@ class _Demo:
             client, progress.held_out, progress.truths, self.scheme, version, lambda count: self.listener.advance(count)
         )
 
-    def _add_row(self, number: int, held_out: HeldOutScore | None) -> None:
+    def _add_row(self, client: SlicerClient, number: int, held_out: HeldOutScore | None) -> None:
         progress = self.progress
+        people = {progress.truths[one].participant for one in held_out_examinations(client)}
         row = round_row(
             number,
             progress.batch,
@@ -184,13 +185,14 @@ class _Demo:
             heldout_cases=held_out.cases if held_out else 0,
             training_seconds=progress.model.seconds,
             batch_seconds=progress.batch_seconds,
+            held_out=people,
         )
         example = choose_example(progress.batch) if number in (0, self.options.rounds) else None
         if example is not None:  # drawn at once, since the images of cases are not kept
             name = draw_case(example, self.scheme, self.options.reports / f"case-round-{number}.png").name
             progress.pictures[f"case_round_{number}"] = name
         progress.rows.append(row)
-        progress.cases += [case_row(number, case) for case in progress.batch]
+        progress.cases += [case_row(number, case, people) for case in progress.batch]
         progress.batch, progress.batch_seconds = [], 0.0
         self.save()
         self.listener.row(row)

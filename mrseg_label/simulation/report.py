@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ def round_row(
     training_seconds: float,
     batch_seconds: float,
     heldout_cases: int = 0,
+    held_out: Collection[str] = (),
 ) -> dict[str, Any]:
     """Make a row of ``rounds``: the quality of a model's pre-segmentations and the work of correcting them.
 
@@ -35,6 +36,7 @@ def round_row(
     model_version : the version that the round registered. If it was not promoted, ``drafts_from`` in the row names
         the version that was used instead.
     heldout_dsc, heldout_cases : mean DSC of the model on the fixed set of held-out cases, and their number.
+    held_out : participants of whom no case is ever trained on; ``by_role`` has their cases and the others apart.
     """
     structures = sorted({name for case in batch for name in case.dsc})
     dsc = {name: _mean([case.dsc[name] for case in batch if name in case.dsc]) for name in structures}
@@ -52,6 +54,10 @@ def round_row(
         "edited_ml_per_case": round(_mean([case.edited_ml for case in batch]), 1),
         "wrong_voxels_per_case": round(_mean([case.wrong_voxels for case in batch])),
         "corrected_dsc": _mean([case.corrected_dsc for case in batch]),
+        "by_role": {
+            "held_out": _summary([case for case in batch if case.participant in held_out]),
+            "training": _summary([case for case in batch if case.participant not in held_out]),
+        },
         "training_seconds": round(training_seconds, 1),
         "batch_seconds": round(batch_seconds, 1),
         "dsc": dsc,
@@ -59,12 +65,13 @@ def round_row(
     }
 
 
-def case_row(number: int, case: CaseResult) -> dict[str, Any]:
-    """Make a row of ``cases``: one corrected case."""
+def case_row(number: int, case: CaseResult, held_out: Collection[str] = ()) -> dict[str, Any]:
+    """Make a row of ``cases``: one corrected case; ``held_out`` are the participants of whom no case is trained on."""
     return {
         "round": number,
         "examination": case.examination,
         "participant": case.participant,
+        "held_out": case.participant in held_out,
         "station": case.station,
         "sequence": case.sequence,
         "reader": case.reader,
@@ -129,6 +136,8 @@ def loop_notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
             f"From TotalSegmentator (bootstrap) to round {last['round']}, the mean DSC of the drafts changed from "
             f"{first['mean_dsc']:.2f} to {last['mean_dsc']:.2f}, and readers edited {share:.0%} as many voxels per case."
         )
+    roles = [row for row in rows if "by_role" in row]  # a demo of an earlier version that goes on has none
+    notes += [_role_note(row) for row in roles if all(one["cases"] for one in row["by_role"].values())]
     notes += [
         f"The model of round {row['round']} ({row['model_version']}) was not promoted, "
         f"so readers continued with drafts by {', '.join(row['drafts_from'])}."
@@ -136,6 +145,28 @@ def loop_notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         if not row["promoted"]
     ]
     return notes
+
+
+def _role_note(row: Mapping[str, Any]) -> str:
+    parts = [
+        f"{one['cases']} of {whom} had a mean DSC of {one['mean_dsc']:.2f} and took {one['edited_voxels_per_case']:,} edited "
+        "voxels each"
+        for whom, one in (
+            ("held-out participants", row["by_role"]["held_out"]),
+            ("the others", row["by_role"]["training"]),
+        )
+    ]
+    return f"Of the {row['cases']} drafts by {', '.join(row['drafts_from'])} in batch {row['round'] + 1}, {'; '.join(parts)}."
+
+
+def _summary(cases: Sequence[CaseResult]) -> dict[str, Any]:
+    """Summarise the drafts of some of a batch's cases, and the work of correcting them; empty means are null."""
+    return {
+        "cases": len(cases),
+        "mean_dsc": _mean([case.mean_dsc for case in cases]) if cases else None,
+        "edited_voxels_per_case": round(_mean([case.edited_voxels for case in cases])) if cases else None,
+        "edited_ml_per_case": round(_mean([case.edited_ml for case in cases]), 1) if cases else None,
+    }
 
 
 def _listed(pairs: Mapping[str, tuple[float, float]]) -> str:

@@ -53,6 +53,8 @@ def test_the_report_has_the_promised_form(small_demo: DemoRun) -> None:
         assert 0 <= row["heldout_dsc"] <= 1
         assert row["edited_voxels_per_case"] > 0
         assert len(row["dsc"]) > 20
+        assert sum(one["cases"] for one in row["by_role"].values()) == row["cases"]
+    assert any(case["held_out"] for case in report["cases"]) and not all(case["held_out"] for case in report["cases"])
     assert report["rounds"][0]["training_seconds"] == 0
     assert report["rounds"][1]["training_seconds"] > 0
     assert set(report["sources"]) == {"raw", "inverted", "equalized"}
@@ -186,6 +188,7 @@ def test_quality_rises_and_work_falls(tmp_path: Path) -> None:
     assert edited[2] <= 0.5 * edited[0]
     assert held_out[0] < held_out[1] <= held_out[2] + 0.02
     assert len({tuple(row["mix"].items()) for row in rows}) == 1
+    assert {row["by_role"]["held_out"]["cases"] for row in rows} == {2}
     for sequence in ("in", "opp", "t1"):
         assert sources["inverted"]["by_sequence"][sequence] > sources["raw"]["by_sequence"][sequence]
     assert run.report["seconds"] < 900

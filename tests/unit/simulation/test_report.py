@@ -21,9 +21,11 @@ REQUIRED = {
 }  # fmt: skip
 
 
-def case(dsc: dict[str, float], edited: int, station: str = "abdomen", version: str = "bootstrap") -> CaseResult:
+def case(
+    dsc: dict[str, float], edited: int, station: str = "abdomen", version: str = "bootstrap", participant: str = "P001"
+) -> CaseResult:
     return CaseResult(
-        examination="ex-1", reader="reader-ada", participant="P001", station=station, sequence="in", model_version=version,
+        examination="ex-1", reader="reader-ada", participant=participant, station=station, sequence="in", model_version=version,
         dsc=dsc, corrected_dsc=0.95, edited_voxels=edited, edited_ml=edited / 100, wrong_voxels=edited + 5, partly=("liver",),
         missed=(), habit="reordered", seconds=3.0, view=None,
     )  # fmt: skip
@@ -45,6 +47,23 @@ def test_a_row_has_the_promised_keys_and_the_means_over_cases() -> None:
     assert made["edited_voxels_per_case"] == 2000
     assert made["edited_ml_per_case"] == 20.0
     assert made["mix"] == {"abdomen in": 1, "pelvis in": 1}
+
+
+def test_cases_of_held_out_participants_are_reported_apart() -> None:
+    batch = [case({"liver": 0.8}, 100), case({"liver": 0.4}, 300), case({"liver": 0.3}, 900, participant="P002")]
+    made = row(1, batch, held_out={"P002", "P009"})
+    assert made["by_role"]["held_out"] == {
+        "cases": 1, "mean_dsc": 0.3, "edited_voxels_per_case": 900, "edited_ml_per_case": 9.0,
+    }  # fmt: skip
+    assert made["by_role"]["training"]["cases"] == 2 and made["by_role"]["training"]["mean_dsc"] == pytest.approx(0.6)
+    assert made["edited_voxels_per_case"] == round(1300 / 3)
+    (note,) = [note for note in loop_notes([made]) if "batch 2" in note]
+    assert "1 of held-out participants had a mean DSC of 0.30 and took 900 edited voxels each; 2 of the others" in note
+    assert [case_row(1, one, {"P002"})["held_out"] for one in batch] == [False, False, True]
+    nobody = row(0, batch[:2])
+    assert nobody["by_role"]["held_out"]["mean_dsc"] is None and not any(
+        "batch 1" in one for one in loop_notes([nobody])
+    )
 
 
 def test_a_round_that_was_not_promoted_is_mentioned() -> None:
