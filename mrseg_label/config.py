@@ -112,6 +112,7 @@ class Settings(TrainingSettings, CleanUpSettings):
         None, description="address of a Dask scheduler that places trainings and drafts on other machines"
     )
     trainings_per_gpu: int = Field(1, ge=1, description="trainings that may share a GPU")
+    drafts_per_gpu: int = Field(1, ge=1, description="workers that may make drafts on one GPU at the same time")
     drafts_during_training: Literal["cpu", "wait", "share"] = Field(
         "cpu", description="where drafts are made while trainings hold every GPU: on the CPU, later, or beside them"
     )

@@ -79,18 +79,25 @@ def visible_gpus(listed: str, visible: str | None) -> tuple[Gpu, ...]:
 
 
 class Slot:
-    """A GPU, or a share of one, that is held until :meth:`release` and the end of every process that inherited it."""
+    """A GPU, or a share of one, that is held until :meth:`release` and the end of every process that inherited it.
 
-    def __init__(self, gpu: Gpu, file: int) -> None:
+    Parameters
+    ----------
+    inherited : whether the processes of a training inherit it.
+    """
+
+    def __init__(self, gpu: Gpu, file: int, *, inherited: bool = True) -> None:
         self.gpu = gpu
-        self._file = file
-        _held.add(file)
+        self._file: int | None = file
+        if inherited:
+            _held.add(file)
 
     def release(self) -> None:
         """Give the slot back, as far as this process is concerned."""
-        if self._file in _held:
-            _held.remove(self._file)
+        if self._file is not None:
+            _held.discard(self._file)
             os.close(self._file)
+            self._file = None
 
 
 class GpuSlots:
@@ -100,7 +107,7 @@ class GpuSlots:
     ----------
     gpus : that this process may use.
     device : the setting DEVICE; a numbered GPU is the only one that is taken, and ``cpu`` needs none.
-    trainings : how many trainings may share a GPU.
+    trainings : how many trainings, or workers that make drafts, may share a GPU.
     folder : of the locks; by default one that all processes of the machine with the same folder for temporary files share.
     """
 
@@ -110,10 +117,10 @@ class GpuSlots:
         kind, number = parse_device(device)
         self.gpus = tuple(gpu for gpu in gpus if kind != "cpu" and number in (None, gpu.number))
         self._trainings = trainings
-        self._folder = folder or Path(tempfile.gettempdir()) / "mrseg-label-gpus"
+        self.folder = folder or Path(tempfile.gettempdir()) / "mrseg-label-gpus"
 
-    def take(self) -> Slot | None:
-        """Take a slot for a training, of the GPU that fewest trainings hold; None if all are taken.
+    def take(self, *, inherited: bool = True) -> Slot | None:
+        """Take a slot, of the GPU that fewest hold; None if all are taken.
 
         Raises
         ------
@@ -124,7 +131,7 @@ class GpuSlots:
             for gpu in self.gpus:
                 file = self._open(gpu, share)
                 if _lock(file):
-                    return Slot(gpu, file)
+                    return Slot(gpu, file, inherited=inherited)
                 os.close(file)
         return None
 
@@ -146,9 +153,9 @@ class GpuSlots:
     def _open(self, gpu: Gpu, share: int) -> int:
         """Open a lock file. Processes of several users share them, and any may have made them."""
         with suppress(FileExistsError):
-            self._folder.mkdir(parents=True)
-            self._folder.chmod(0o1777)
-        path = self._folder / f"{gpu.identity}.{share}.lock"
+            self.folder.mkdir(parents=True)
+            self.folder.chmod(0o1777)
+        path = self.folder / f"{gpu.identity}.{share}.lock"
         flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
         with suppress(FileNotFoundError):
             return os.open(path, flags)

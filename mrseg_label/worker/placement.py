@@ -31,6 +31,7 @@ class Placement:
         self._gpus = gpus
         self._locks = locks
         self._slots: GpuSlots | None = None
+        self._drafting: Slot | None = None
 
     def claim(self, queues: Sequence[str]) -> tuple[Claim, OpenedWorkspace, Callable[[], None]] | None:
         """Claim the next job that can run here; a training needs a free GPU, where this machine has any.
@@ -45,7 +46,11 @@ class Placement:
             slot = self._known_slots().take()
             if slot is None:  # another machine may have a free one
                 queues = [name for name in queues if name != ROUNDS]
-        draft_device = self._draft_device() if DRAFTS in queues and self._is_due(DRAFTS) else ""
+        draft_device: str | None = ""
+        if DRAFTS in queues and self._is_due(DRAFTS):
+            draft_device = self._draft_device()
+        else:
+            self._leave_drafting()  # to a worker that has drafts to make, also one of another workspace
         if draft_device is None:
             queues = [name for name in queues if name != DRAFTS]
         claimed = claim(workspace.catalog, queues) if queues else None
@@ -70,14 +75,29 @@ class Placement:
         return any(self._slots.is_training_on(gpu) for gpu in self._slots.gpus if gpu.number == number)
 
     def _draft_device(self) -> str | None:
-        """The device for a draft; None if it has to wait, empty for the one of the settings."""
-        policy = self._workspace.settings.drafts_during_training
-        if policy == "share" or not self._needs_slots():
+        """The device for a draft; None if it has to wait or to be left to another worker, empty for that of the settings.
+
+        A worker keeps to the GPU on which its networks are loaded, while it has drafts to make and no training takes it.
+        """
+        if not self._needs_slots():
             return ""
-        free = self._known_slots().without_training()
-        if free:
-            return self._with_device(free[0]).settings.device
-        return "cpu" if policy == "cpu" else None
+        settings = self._workspace.settings
+        slots = self._known_slots()
+        usable = slots.gpus if settings.drafts_during_training == "share" else slots.without_training()
+        if self._drafting is not None and self._drafting.gpu not in usable:
+            self._leave_drafting()
+        if not usable:
+            return "cpu" if settings.drafts_during_training == "cpu" else None
+        if self._drafting is None:
+            folder = slots.folder / "drafts"
+            self._drafting = GpuSlots(usable, settings.device, settings.drafts_per_gpu, folder).take(inherited=False)
+        return None if self._drafting is None else self._with_device(self._drafting.gpu).settings.device
+
+    def _leave_drafting(self) -> None:
+        """Leave the GPU on which this worker made drafts to others."""
+        if self._drafting is not None:
+            self._drafting.release()
+            self._drafting = None
 
     def _is_due(self, queue: str) -> bool:
         with self._workspace.catalog.read() as session:

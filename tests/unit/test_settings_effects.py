@@ -182,6 +182,15 @@ def shares(workspace: OpenedWorkspace) -> int:
     return sum(one is not None for one in placed)
 
 
+def drafts_beside_each_other(workspace: OpenedWorkspace) -> int:
+    """How many of three workers make a draft on one GPU at the same time."""
+    with workspace.catalog.begin() as session:
+        for number in range(3):
+            enqueue(session, queue.PRESEGMENT, {}, key=str(number))
+    workers = [Placement(workspace, [GPU], workspace.root / "gpus") for _ in range(3)]
+    return sum(worker.claim([queue.DRAFTS]) is not None for worker in workers)
+
+
 def draft_beside_training(workspace: OpenedWorkspace) -> str:
     """Where a draft is made while a training holds the GPU."""
     with workspace.catalog.begin() as session:
@@ -369,6 +378,7 @@ EFFECTS: dict[str, tuple[See, dict[str, object]]] = {
         },
     ),
     "trainings_per_gpu": (shares, {"": 1, "TRAININGS_PER_GPU = 3": 3}),
+    "drafts_per_gpu": (drafts_beside_each_other, {"": 1, "DRAFTS_PER_GPU = 2": 2}),
     "drafts_during_training": (
         draft_beside_training,
         {"": "cpu", 'DRAFTS_DURING_TRAINING = "wait"': "not made", 'DRAFTS_DURING_TRAINING = "share"': "auto"},

@@ -84,6 +84,28 @@ def test_drafts_leave_the_memory_of_a_gpu_that_a_training_takes(workspace: Opene
     training.release()
 
 
+@pytest.mark.parametrize(("per_gpu", "devices"), [(1, ["auto", "cuda:1"]), (2, ["auto", "cuda:1", "auto", "cuda:1"])])
+def test_drafting_workers_spread_over_the_gpus(
+    workspace: OpenedWorkspace, tmp_path: Path, per_gpu: int, devices: list[str]
+) -> None:
+    workspace.settings.drafts_per_gpu = per_gpu
+    placements = [Placement(workspace, GPUS, tmp_path / "locks") for _ in range(5)]
+    for number in range(8):
+        add(workspace, queue.PRESEGMENT, f"draft {number}")
+
+    def claimed_on(placement: Placement) -> str | None:
+        placed = placement.claim([queue.DRAFTS])
+        return None if placed is None else placed[1].settings.device
+
+    found = [claimed_on(placement) for placement in placements]
+    assert found == [*devices, *[None] * (5 - len(devices))]  # the others leave the drafts to these
+    assert claimed_on(placements[1]) == "cuda:1"  # where its networks are loaded
+    training = GpuSlots(GPUS, folder=tmp_path / "locks").take()
+    assert training is not None and training.gpu == GPUS[0]
+    assert claimed_on(placements[0]) is None  # its GPU is taken, and the other one is full
+    training.release()
+
+
 def test_a_machine_without_gpus_holds_nothing_back(workspace: OpenedWorkspace, tmp_path: Path) -> None:
     job_id = add(workspace, queue.TRAIN_ROUND, "round")
     assert Worker(workspace, [queue.ROUNDS], (), tmp_path / "locks").run_one()
