@@ -57,9 +57,10 @@ def source_name(model_version: str, source: str) -> str:
     """Name a source as readers know it: a model by its version, a published network by its makers and what was done."""
     if model_version != BOOTSTRAP:
         return model_version
+    name = source.removeprefix("model:").replace(":", " ")
     if source.startswith("model:"):
-        return source.removeprefix("model:")
-    return source.replace("mrsegmentator", "MRSegmentator") if "mrsegm" in source else f"TotalSegmentator {source}"
+        return name
+    return name.replace("mrsegmentator", "MRSegmentator") if "mrsegm" in name else f"TotalSegmentator {name}"
 
 
 def source_of(presegmentation: Presegmentation, structure: str) -> str:

@@ -8,7 +8,7 @@ it gains.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
@@ -16,9 +16,10 @@ from sqlalchemy.orm import Session
 from mrseg_label.catalog.draft_details import source_name, source_of
 from mrseg_label.catalog.queries import models, source_scores
 from mrseg_label.catalog.tables import BOOTSTRAP, Examination, ModelVersion
+from mrseg_label.presegmentation import sources
 from mrseg_label.presegmentation.evidence import Chosen, MeasuredCase, Work, choose
-from mrseg_label.presegmentation.known_structures import structures_known
-from mrseg_label.presegmentation.sources import choose_source
+from mrseg_label.presegmentation.known_structures import structures_known, structures_of_source
+from mrseg_label.presegmentation.sources import Source
 from mrseg_label.workspace import Workspace
 
 PREVIOUS = "previous"
@@ -27,10 +28,17 @@ CASES_COMPARED = 200  # annotated cases that the choice rests on at most, the ne
 
 @dataclass(frozen=True)
 class Candidate:
-    """A source that structures of a draft may be taken from; ``name`` as a mixture names it."""
+    """A source that structures of a draft may be taken from.
+
+    Attributes
+    ----------
+    name : as a mixture names it.
+    source : which of the bootstrap's sources it is; None for a version that a training made.
+    """
 
     name: str
     model: ModelVersion
+    source: Source | None = None
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,10 @@ class Choice:
 def candidates_of(
     workspace: Workspace, session: Session, model: ModelVersion, examination: Examination
 ) -> list[Candidate]:
-    """List the sources that a draft by a model version may be mixed from, that version first."""
+    """List the sources that a draft by a model version may be mixed from, that version first.
+
+    The bootstrap stands for every source that BOOTSTRAP_SOURCES joins for the sequence.
+    """
     versions = [model]
     for name in parse_mixture(workspace.settings.mixture):
         if name == PREVIOUS:
@@ -70,7 +81,27 @@ def candidates_of(
             other = models.get(session, name)
         if other is not None and other.problem is None and other.version not in {one.version for one in versions}:
             versions.append(other)
-    return [Candidate(name_of(workspace, one.version, examination), one) for one in versions]
+    found: dict[str, Candidate] = {}
+    for one in versions:
+        for candidate in _sources_of(workspace, session, one, examination):
+            found.setdefault(candidate.name, candidate)
+    return list(found.values())
+
+
+def _sources_of(
+    workspace: Workspace, session: Session, model: ModelVersion, examination: Examination
+) -> Iterator[Candidate]:
+    if model.version != BOOTSTRAP:
+        yield Candidate(model.version, model)
+        return
+    own, *joined = sources.choose_sources(examination.sequence, workspace.settings.bootstrap_sources)
+    yield Candidate(source_name(BOOTSTRAP, str(own)), model, own)
+    for source in joined:
+        of_version = models.get(session, source.version) if source.version is not None else None
+        if of_version is not None and source.preparation is sources.Preparation.RAW:
+            yield Candidate(of_version.version, of_version)
+        else:
+            yield Candidate(source_name(BOOTSTRAP, str(source)), model, source)
 
 
 def parse_mixture(text: str) -> list[str]:
@@ -82,7 +113,7 @@ def name_of(workspace: Workspace, version: str, examination: Examination) -> str
     """Name what a version makes of an examination as a source."""
     if version != BOOTSTRAP:
         return version
-    return source_name(version, str(choose_source(examination.sequence, workspace.settings.bootstrap_sources)))
+    return source_name(version, str(sources.choose_source(examination.sequence, workspace.settings.bootstrap_sources)))
 
 
 def choose_sources(workspace: Workspace, session: Session, model: ModelVersion, examination: Examination) -> Choice:
@@ -92,14 +123,19 @@ def choose_sources(workspace: Workspace, session: Session, model: ModelVersion, 
         return Choice(candidates, {}, {})
     names = [one.name for one in candidates]
     knows = {
-        one.name: structures_known(workspace, session, one.model.version)
-        | source_scores.judged_in_training(session, one.model.version)
+        one.name: _known(workspace, session, one) | source_scores.judged_in_training(session, one.model.version)
         for one in candidates
     }
     cases = measured_cases(session, candidates)
     station = examination.acquisition.station
     chosen = choose(cases, names, knows, workspace.scheme.names, examination.sequence, station)
     return Choice(candidates, knows, chosen)
+
+
+def _known(workspace: Workspace, session: Session, candidate: Candidate) -> frozenset[str]:
+    if candidate.source is None:
+        return structures_known(workspace, session, candidate.model.version)
+    return structures_of_source(workspace, session, candidate.source)
 
 
 def measured_cases(session: Session, candidates: Sequence[Candidate]) -> list[MeasuredCase]:

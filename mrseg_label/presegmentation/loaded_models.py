@@ -52,8 +52,17 @@ class LoadedModels:
     def __post_init__(self) -> None:
         self._networks = LoadedNetworks(self.workspace, self.device)
 
-    def draft(self, model: ModelVersion, examination: Examination) -> tuple[NDArray[np.uint8], str]:
-        """Segment the image of an examination as :meth:`segment`, with the networks that are to make drafts."""
+    def draft(
+        self, model: ModelVersion, examination: Examination, source: Source | None = None
+    ) -> tuple[NDArray[np.uint8], str]:
+        """Segment the image of an examination as :meth:`segment`, with the networks that are to make drafts.
+
+        Parameters
+        ----------
+        source : one of the bootstrap's sources; its first one by default.
+        """
+        if source not in (None, choose_source(examination.sequence, self.workspace.settings.bootstrap_sources)):
+            return self.segment_by(source, examination), str(source)
         fold = self.drafting_fold(model)
         return self.segment(model, examination) if fold is None else self._segment_guarded(model, examination, fold)
 

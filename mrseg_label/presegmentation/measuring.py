@@ -88,13 +88,13 @@ def measure_sources(
     for annotation in newest:
         check()
         for candidate, examination in _missing(workspace, model, annotation):
-            if candidate.model.version in cannot_run:
+            if candidate.name in cannot_run:
                 continue
             try:
                 row = _measure(workspace, loaded_models, candidate, annotation, examination)
             except _OF_THE_MODEL as error:
                 log.warning("%s is left out of mixtures: %s", candidate.name, error)
-                cannot_run.add(candidate.model.version)
+                cannot_run.add(candidate.name)
                 continue
             except MrsegError:
                 log.warning("%s cannot be measured on annotation %s", candidate.name, annotation.id, exc_info=True)
@@ -140,5 +140,5 @@ def _measure(
         mask, _ = read_label_map(workspace.path(draft.path))
     else:
         workspace.verify(examination.path, examination.digest)
-        mask, _ = loaded_models.draft(candidate.model, examination)
+        mask, _ = loaded_models.draft(candidate.model, examination, candidate.source)
     return score_of(candidate.name, annotation, examination.id, mask, reference, workspace.scheme, geometry.voxel_ml)

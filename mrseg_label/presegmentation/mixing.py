@@ -52,7 +52,7 @@ def _segment(loaded_models: LoadedModels, choice: Choice, examination: Examinati
     segmented: list[Segmented] = []
     for one in choice.candidates if every else choice.needed:
         try:
-            label_map, source = loaded_models.draft(one.model, examination)
+            label_map, source = loaded_models.draft(one.model, examination, one.source)
         except _OF_THE_MODEL as error:
             if not segmented:
                 raise

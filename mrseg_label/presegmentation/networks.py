@@ -29,6 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from mrseg_label.labels import (
@@ -206,4 +207,9 @@ def class_ids(label_set: str, scheme: LabelScheme) -> dict[str, tuple[int, ...]]
     stated = scheme.ids_in(label_set)
     if stated:
         return stated
-    return {name: ids for name, ids in LabelScheme.default().ids_in(label_set).items() if name in scheme}
+    return {name: ids for name, ids in _default_class_ids(label_set).items() if name in scheme}
+
+
+@cache
+def _default_class_ids(label_set: str) -> Mapping[str, tuple[int, ...]]:
+    return LabelScheme.default().ids_in(label_set)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +18,14 @@ from mrseg_label.catalog.tables import BOOTSTRAP, Acquisition, Annotation, Model
 from mrseg_label.catalog.types import CaseRole, ModelStatus
 from mrseg_label.cli import app
 from mrseg_label.clock import now
+from mrseg_label.errors import ConfigurationError
 from mrseg_label.jobs import JobContext, claim, queue
 from mrseg_label.presegmentation.candidates import candidates_of, choose_sources
 from mrseg_label.presegmentation.evidence import choose
 from mrseg_label.presegmentation.loaded_models import LoadedModels
 from mrseg_label.presegmentation.measuring import measure_sources
 from mrseg_label.presegmentation.mixture import Segmented, mix
+from mrseg_label.presegmentation.sources import sources_in_use
 from mrseg_label.reports.cases import read_examination
 from mrseg_label.workspace import Workspace
 from tests.support.catalog_rows import add_round
@@ -103,6 +106,28 @@ def test_stored_drafts_are_measured_once_and_the_better_source_is_chosen(opened:
     with opened.catalog.read() as session:
         choice = choose_sources(opened, session, model, examination)
     assert choice.chosen["liver"].source == "r1" and [one.name for one in choice.needed] == ["r1"]
+
+
+def test_sources_that_the_setting_joins_are_candidates_of_the_bootstrap(opened: OpenedWorkspace) -> None:
+    case = store_case(opened, "p1", channels=("in",))
+    text = "in=total_fast+total_mr+mrsegmentator:inverted+model:r1+model:r1:raw"
+    with pytest.raises(ConfigurationError, match="names a source twice"):
+        list(sources_in_use(text))
+    settings = opened.settings.model_copy(update={"bootstrap_sources": text.removesuffix("+model:r1:raw")})
+    workspace = replace(opened, settings=settings)
+    with opened.catalog.read() as session:
+        examination = acquisitions.primary_of(session, case)
+        bootstrap = models.get(session, BOOTSTRAP)
+        assert examination is not None and bootstrap is not None
+        found = candidates_of(workspace, session, bootstrap, examination)
+        choice = choose_sources(workspace, session, bootstrap, examination)
+    assert [(one.name, one.model.version, str(one.source)) for one in found] == [
+        (CT, BOOTSTRAP, "inverted"),
+        ("TotalSegmentator total_mr", BOOTSTRAP, "total_mr"),
+        ("MRSegmentator inverted", BOOTSTRAP, "mrsegmentator:inverted"),
+        ("r1", "r1", "None"),
+    ]
+    assert len(choice.knows) == 4 and all(len(known) == len(opened.scheme) for known in choice.knows.values())
 
 
 def test_a_model_is_not_judged_by_what_it_was_trained_on(opened: OpenedWorkspace) -> None:
