@@ -15,12 +15,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mrseg_label.errors import ConfigurationError, InvalidInput, Unavailable
 from mrseg_label.labels import LabelScheme
-from mrseg_label.nnunet.conventions import ModelConventions
 from mrseg_label.nnunet.environment import find_configuration_folder, plain_labels
 from mrseg_label.presegmentation.networks import MRSEGMENTATOR_NETWORK
+
+if TYPE_CHECKING:
+    from mrseg_label.nnunet.conventions import ModelConventions
 
 SETTING = "WEIGHTS_PATH"
 _BASE = "base"
@@ -72,6 +75,8 @@ def mrsegmentator_conventions(folder: Path, scheme: LabelScheme) -> ModelConvent
         ``dataset.json`` cannot be read, or a label is neither a number of the published table nor a structure of the
         scheme; then the weights are others, and must be imported with what their labels mean.
     """
+    from mrseg_label.nnunet.conventions import ModelConventions  # NumPy and nibabel are behind it
+
     try:
         labels = plain_labels(json.loads((folder / "dataset.json").read_text(encoding="utf-8"))["labels"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -49,7 +49,6 @@ from difflib import get_close_matches
 from enum import StrEnum
 
 from mrseg_label.errors import ConfigurationError
-from mrseg_label.imaging.fat_suppression import is_fat_suppressed
 from mrseg_label.presegmentation.networks import NETWORKS, TOTAL_FAST
 
 MODEL = "model:"  # how a source begins that is a model version of the workspace
@@ -196,6 +195,10 @@ def preparation_for(sequence: str) -> Preparation:
     name = _normalized(sequence)
     if name in DEFAULT_PREPARATIONS:
         return DEFAULT_PREPARATIONS[name]
+    if not name:
+        return UNKNOWN_CONTRAST
+    from mrseg_label.imaging.fat_suppression import is_fat_suppressed  # NumPy and more are behind it
+
     return Preparation.EQUALIZED if is_fat_suppressed(sequence) else UNKNOWN_CONTRAST
 
 

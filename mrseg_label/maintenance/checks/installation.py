@@ -17,6 +17,7 @@ from mrseg_label.maintenance.checks.check import Check, State
 from mrseg_label.nnunet.environment import available_cores
 from mrseg_label.presegmentation.installed import WeightsState, installed_networks
 from mrseg_label.presegmentation.networks import TOTAL_FAST
+from mrseg_label.presegmentation.sources import CONTRAST_ADVICE, sources_in_use
 from mrseg_label.presegmentation.weights import find_weights
 from mrseg_label.workspace import Workspace
 
@@ -102,8 +103,6 @@ def check_weights(configured: Path | None) -> Check:
 
 def check_sources(workspace: Workspace) -> Iterator[Check]:
     """List the published networks that can make drafts, with their weights and licences, and what rests on little."""
-    from mrseg_label.presegmentation.sources import CONTRAST_ADVICE, sources_in_use  # NumPy is behind it
-
     settings = workspace.settings
     try:
         chosen = [source for _, source in sources_in_use(settings.bootstrap_sources)]

@@ -21,6 +21,7 @@ from mrseg_label.nnunet.environment import parse_device
 from mrseg_label.nnunet.profiles import profile_named
 from mrseg_label.presegmentation.installed import require_network
 from mrseg_label.presegmentation.mrsegmentator import find_mrsegmentator
+from mrseg_label.presegmentation.sources import DEFAULT_PREPARATIONS, networks_in_use, parse_sources
 from mrseg_label.segments.names import required_structures
 from mrseg_label.workspace import Workspace
 
@@ -90,8 +91,6 @@ def _check_sources(settings: Settings) -> Iterable[str]:
     """Check BOOTSTRAP_SOURCES, and return the sequences in it that look misspelt."""
     if not settings.bootstrap_sources:
         return ()
-    from mrseg_label.presegmentation.sources import DEFAULT_PREPARATIONS, parse_sources  # NumPy is behind it
-
     known = tuple(DEFAULT_PREPARATIONS)
     named = [
         name for name in parse_sources(settings.bootstrap_sources) if not name.startswith("*") and name not in known
@@ -143,8 +142,6 @@ def _check_dask(workspace: Workspace) -> None:
 
 def _check_networks_in_use(workspace: Workspace) -> None:
     """Check that the weights are there of every network that BOOTSTRAP_SOURCES, or the default, makes drafts with."""
-    from mrseg_label.presegmentation.sources import networks_in_use  # NumPy is behind it
-
     for name in networks_in_use(workspace.settings.bootstrap_sources):
         require_network(workspace, name)
 
