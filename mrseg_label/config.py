@@ -128,6 +128,13 @@ class Settings(TrainingSettings, CleanUpSettings):
     )
 
     @property
+    def mixed_sources(self) -> list[str]:
+        """The names in MIXTURE, each once; none where no drafts are made."""
+        if self.presegmentation == "off":
+            return []
+        return list(dict.fromkeys(part for part in re.split(r"[,;\s]+", self.mixture) if part))
+
+    @property
     def presegmentations_ahead(self) -> int:
         """Number of waiting cases that get a pre-segmentation before a reader requests one."""
         if self.presegmentation == "off":

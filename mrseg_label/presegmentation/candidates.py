@@ -7,7 +7,6 @@ it gains.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -72,7 +71,7 @@ def candidates_of(
     The bootstrap stands for every source that BOOTSTRAP_SOURCES joins for the sequence.
     """
     versions = [model]
-    for name in parse_mixture(workspace.settings.mixture):
+    for name in workspace.settings.mixed_sources:
         if name == PREVIOUS:
             # What a version that is not promoted yet would follow is the present one.
             promoted = model.promoted_at is not None
@@ -104,11 +103,6 @@ def _sources_of(
             yield Candidate(source_name(BOOTSTRAP, str(source)), model, source)
 
 
-def parse_mixture(text: str) -> list[str]:
-    """Split the setting MIXTURE into names."""
-    return list(dict.fromkeys(part for part in re.split(r"[,;\s]+", text) if part))
-
-
 def name_of(workspace: Workspace, version: str, examination: Examination) -> str:
     """Name what a version makes of an examination as a source."""
     if version != BOOTSTRAP:
@@ -128,7 +122,9 @@ def choose_sources(workspace: Workspace, session: Session, model: ModelVersion, 
     }
     cases = measured_cases(session, candidates)
     station = examination.acquisition.station
-    chosen = choose(cases, names, knows, workspace.scheme.names, examination.sequence, station)
+    advantage = workspace.settings.promotion_draft_advantage
+    structures, sequence = workspace.scheme.names, examination.sequence
+    chosen = choose(cases, names, knows, structures, sequence, station, not_estimated=advantage)
     return Choice(candidates, knows, chosen)
 
 

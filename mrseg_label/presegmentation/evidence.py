@@ -13,7 +13,7 @@ else of the same station, else all.
 **Whose draft the label began as** matters: a reader leaves what is nearly right, so that a label agrees with its own draft too
 well. Cases whose draft of the structure came from neither of the two are used alone where they have that many participants.
 Otherwise the source that made the draft is charged with its advantage, in DSC: as found in the data, from how much better each of two
-sources does on labels that began as its own drafts (:func:`estimate_advantage`), else :data:`ADVANTAGE`.
+sources does on labels that began as its own drafts (:func:`estimate_advantage`), else as the promotion of models has it.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 MIN_PARTICIPANTS = 3
-# docs/benchmarks.md: on the demo, labels that began as a model's draft score that model 0.03 to 0.06 too well.
-ADVANTAGE = 0.045
+ADVANTAGE = 0.055  # the default of PROMOTION_DRAFT_ADVANTAGE, where it is explained
 LARGEST_ADVANTAGE = 0.1
 _FEWEST_PAIRS = 10  # pairs of sources and structures that an advantage is estimated from
 _STANDARD_ERRORS = 1.0
@@ -123,6 +122,7 @@ def choose(
     sequence: str,
     station: str,
     advantage: float | None = None,
+    not_estimated: float = ADVANTAGE,
 ) -> dict[str, Chosen]:
     """Choose the source of each structure.
 
@@ -131,14 +131,15 @@ def choose(
     sources : that may be chosen; the first is that of the draft's own model version, which is kept without evidence.
     knows : by source, the structures that it can segment; one that does not know a structure is no candidate for it.
     sequence, station : of the image.
-    advantage : DSC; by default it is estimated from ``cases``.
+    advantage : DSC by which a label favours the source whose draft it began as; by default it is estimated from ``cases``.
+    not_estimated : the advantage where they are too few to estimate it.
 
     Returns
     -------
     By structure. Structures that no source knows are the first source's.
     """
     if advantage is None:
-        advantage = estimate_advantage(cases)
+        advantage = estimate_advantage(cases, not_estimated)
     chosen = {}
     for structure in structures:
         candidates = [one for one in sources if structure in knows[one]] or [sources[0]]
@@ -177,13 +178,14 @@ def compare(
     return None
 
 
-def estimate_advantage(cases: Sequence[MeasuredCase]) -> float:
+def estimate_advantage(cases: Sequence[MeasuredCase], otherwise: float = ADVANTAGE) -> float:
     """Estimate by how much DSC labels favour the source whose draft they began as.
 
     For two sources A and B and a structure, the mean difference of their DSC is taken over the labels that began as A's
     draft, and over those that began as B's. How much better A is cancels out of the difference of the two, and half of it is the
     advantage. The mean over all pairs and structures counts if there are at least ten, in which each side has
-    :data:`MIN_PARTICIPANTS` participants; it is limited to 0 and :data:`LARGEST_ADVANTAGE`.
+    :data:`MIN_PARTICIPANTS` participants, ``otherwise`` in its place where there are fewer; it is limited to 0 and
+    :data:`LARGEST_ADVANTAGE`.
     """
     found: list[float] = []
     sources = sorted({source for case in cases for source in case.work})
@@ -201,7 +203,7 @@ def estimate_advantage(cases: Sequence[MeasuredCase]) -> float:
                 ]
                 found.append((gaps[0] - gaps[1]) / 2)
     if len(found) < _FEWEST_PAIRS:
-        return ADVANTAGE
+        return otherwise
     return float(np.clip(np.mean(found), 0.0, LARGEST_ADVANTAGE))
 
 

@@ -33,7 +33,6 @@ from mrseg_label.maintenance.checks.settings import require_settings
 from mrseg_label.nnunet.gpus import Gpu, GpuSlots
 from mrseg_label.nnunet.run import TrainingProgress
 from mrseg_label.nnunet.stalling import StallWatch
-from mrseg_label.presegmentation.candidates import parse_mixture
 from mrseg_label.presegmentation.clean_up import steps_of
 from mrseg_label.presegmentation.loaded_models import LoadedModels
 from mrseg_label.presegmentation.presegment_pending import enqueue_pending_presegmentations
@@ -259,7 +258,7 @@ EFFECTS: dict[str, tuple[See, dict[str, object]]] = {
         {"": "inverted", 'BOOTSTRAP_SOURCES = "T1=total_mr"': "total_mr"},
     ),
     "mixture": (
-        lambda w: parse_mixture(w.settings.mixture),
+        lambda w: w.settings.mixed_sources,
         {"": ["bootstrap", "previous"], 'MIXTURE = "r1, previous"': ["r1", "previous"], 'MIXTURE = ""': []},
     ),
     "presegmentation": (drafts_ahead, {"": 8, 'PRESEGMENTATION = "off"': 0}),

@@ -65,6 +65,7 @@ def check_settings(workspace: Workspace, *, computes: bool = True) -> Iterator[C
     checks: list[tuple[str, Callable[[], object]]] = [
         ("REQUIRED_STRUCTURES", lambda: required_structures(workspace.scheme, settings.required_structures)),
         ("BOOTSTRAP_SOURCES", lambda: _check_sources(settings)),
+        ("MIXTURE", lambda: _check_mixture(workspace)),
         ("TRAINING_PROFILE", lambda: profile_named(settings.training_profile)),
         ("TRUSTED_PROXIES", lambda: trusted_proxies(settings.trusted_proxies)),
         ("TLS_CERTIFICATE", lambda: tls_files(settings)),
@@ -97,6 +98,15 @@ def _check_sources(settings: Settings) -> Iterable[str]:
     ]
     nearest = {name: next(iter(get_close_matches(name, known, 1, 0.75)), None) for name in named}
     return [f"{name!r}; did you mean {near!r}?" for name, near in nearest.items() if near is not None]
+
+
+def _check_mixture(workspace: Workspace) -> None:
+    for name in workspace.settings.mixed_sources:
+        if name not in ("bootstrap", "previous") and not workspace.path(f"models/{name}").is_dir():
+            raise ConfigurationError(
+                f"MIXTURE names {name!r}, which is neither bootstrap nor previous nor a model version of this workspace; "
+                "mrseg-label models list shows the versions"
+            )
 
 
 def _check_device(name: str, *, computes: bool) -> None:

@@ -22,6 +22,7 @@ WRONG = {
     'DEVICE = "tpu"': "DEVICE is 'tpu'; set it to auto, cpu",
     'DEVICE = "cuda:97"': r"DEVICE is 'cuda:97', but this machine has (no|\d+) GPU",
     'BOOTSTRAP_SOURCES = "in=invert"': r"'invert' is not a source; did you mean inverted\?",
+    'MIXTURE = "bootstrap, r7"': "MIXTURE names 'r7', which is neither bootstrap nor previous nor a model version",
     'BOOTSTRAP_SOURCES = "inverted"': "is not of the form SEQUENCE=SOURCE",
     'TOTALSEG_WEIGHTS_PATH = "/nowhere/weights"': "TOTALSEG_WEIGHTS_PATH is /nowhere/weights, but .* is missing",
     'WEIGHTS_PATH = "/nowhere/weights"': "WEIGHTS_PATH is /nowhere/weights, which is not a folder",
