@@ -137,7 +137,9 @@ def _known(workspace: Workspace, session: Session, candidate: Candidate) -> froz
 def measured_cases(session: Session, candidates: Sequence[Candidate]) -> list[MeasuredCase]:
     """Collect what was measured of some sources on annotated cases."""
     names = [one.name for one in candidates]
-    seen = source_scores.trained_on(session, [one.model.version for one in candidates])
+    # A bootstrap source may be a version of this workspace on a prepared image.
+    versions = {one.name: (one.source and one.source.version) or one.model.version for one in candidates}
+    seen = source_scores.trained_on(session, set(versions.values()))
     cases = []
     for scored in source_scores.scored(session, names, CASES_COMPARED):
         participant = scored.acquisition.participant_id
@@ -154,7 +156,7 @@ def measured_cases(session: Session, candidates: Sequence[Candidate]) -> list[Me
                 station=scored.acquisition.station,
                 drafted_by={} if draft is None else {name: source_of(draft, name) for name in structures},
                 work=work,
-                seen_by=frozenset(one.name for one in candidates if participant in seen[one.model.version]),
+                seen_by=frozenset(name for name, version in versions.items() if participant in seen[version]),
             )
         )
     return cases

@@ -4,8 +4,8 @@ The evidence is on annotated cases: what a reader would have to change of each s
 model only cases of participants whom it was not trained on count.
 
 **Two sources are compared** on the cases that both segmented. The draft's own model version is used unless another source
-needed less correction: in sum by more than one standard error over the participants, of whom there are at least
-:data:`MIN_PARTICIPANTS`. Of sources that do, the one that needed least is taken.
+needed clearly less correction: the 95 % interval of the difference over the participants (Student's t), of whom there are at least
+:data:`MIN_PARTICIPANTS`, lies above zero. Of sources that do, the one that needed least is taken.
 
 **Which cases**: those of the same sequence and station, if they have that many participants; else those of the same sequence,
 else of the same station, else all.
@@ -22,12 +22,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 MIN_PARTICIPANTS = 3
 ADVANTAGE = 0.055  # the default of PROMOTION_DRAFT_ADVANTAGE, where it is explained
 LARGEST_ADVANTAGE = 0.1
 _FEWEST_PAIRS = 10  # pairs of sources and structures that an advantage is estimated from
-_STANDARD_ERRORS = 1.0
+_CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class Comparison:
     Attributes
     ----------
     saved : share of the other's work that it saves; negative if it needed more.
-    clear : whether that is more than a standard error, with enough participants.
+    clear : whether that is more than noise: the interval over enough participants lies above zero.
     cases : what kind of cases were compared: "sequence and station", "sequence", "station" or "all".
     """
 
@@ -221,10 +222,16 @@ def _compare(
     if not len(sums) or sums[:, 0].sum() <= 0:
         return None
     saved = sums[:, 0] - sums[:, 1]
-    enough = len(saved) >= MIN_PARTICIPANTS
-    error = float(np.std(saved, ddof=1) / np.sqrt(len(saved))) if enough else float("inf")
-    clear = bool(saved.mean() > _STANDARD_ERRORS * error)
+    clear = len(saved) >= MIN_PARTICIPANTS and float(saved.mean()) > _half_interval(saved)
     return Comparison(float(saved.sum() / sums[:, 0].sum()), clear, len(saved), level)
+
+
+def _half_interval(values: NDArray[np.float64]) -> float:
+    """Half the width of the interval of a mean."""
+    from scipy import stats  # takes a second to import
+
+    quantile = float(stats.t.ppf((1 + _CONFIDENCE) / 2, len(values) - 1))
+    return quantile * float(np.std(values, ddof=1) / np.sqrt(len(values)))
 
 
 def _charged(case: MeasuredCase, structure: str, source: str, advantage: float) -> float:
