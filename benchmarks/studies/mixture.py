@@ -162,7 +162,9 @@ def main() -> None:
             found.setdefault(own, []).append(variants(cohort, own, tested))
     for own, seeds in found.items():
         print(f"\ndrafts by {own}; the choice rests on {ANNOTATED} participants of each of {len(seeds)} cohorts\n")
-        print("| draft | mean DSC | edited voxels per case | difference to the own version alone (95 % interval) |")
+        print(
+            "| draft | mean DSC | edited voxels per case | difference to the own version alone (95 % interval over cases) |"
+        )
         print("| --- | --- | --- | --- |")
         control = _of_all(seeds, f"{own} alone")
         for name in seeds[0]:
