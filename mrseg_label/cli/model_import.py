@@ -23,7 +23,12 @@ LicenceOption = Annotated[
 
 @group.command("import")
 def import_model(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Zip file that nnU-Net or another workspace exported.")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE", help="Zip that nnU-Net or another workspace exported, or the folder of a trained nnU-Net."
+        ),
+    ],
     orientation: Annotated[
         str | None,
         typer.Option(
@@ -41,7 +46,7 @@ def import_model(
     folder: WorkspaceOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
-    """Import a model from a zip file and try it once. Loading its weights runs code: import only what you trust like a program."""
+    """Import a model from a zip or a folder and try it once. Loading its weights runs code: import only what you trust like a program."""
     from mrseg_label.registry.importing import import_zip
     from mrseg_label.registry.label_names import read_label_map
 

@@ -18,6 +18,7 @@ from mrseg_label.nnunet.conventions import ModelConventions, require_orientation
 from mrseg_label.nnunet.trial import try_model
 from mrseg_label.registry import service
 from mrseg_label.registry.archive import read_archive
+from mrseg_label.registry.flat_layout import complete_layout, copy_model
 from mrseg_label.registry.label_names import match_labels
 from mrseg_label.registry.layout import TrainedModel, check_channels, read_card, read_model, tree_digest
 from mrseg_label.registry.lineage import FIRST_WEIGHTS_KEY
@@ -34,13 +35,14 @@ def import_zip(
     labels: Mapping[str, str] | None = None,
     licence: str | None = None,
 ) -> ModelVersion:
-    """Register a model that nnU-Net or another workspace exported, as a candidate that :func:`try_version` tries.
+    """Register a trained nnU-Net, or a model of another workspace, as a candidate that :func:`try_version` tries.
 
     Its checkpoints are Python pickles, and loading one runs the code in it. Only an admin may import a model, and
     only from a source that is trusted like a program.
 
     Parameters
     ----------
+    file : a zip, or a folder, in nnU-Net's layout or with ``plans.json`` at its root or in ``base``.
     orientation : axis codes of the images that it was trained on; needed where its reader takes files as they lie and
         the archive does not say it.
     labels : structure by label of the model, from :func:`mrseg_label.registry.label_names.read_label_map`, for labels
@@ -55,12 +57,16 @@ def import_zip(
     Conflict
         The same model is registered already.
     """
-    if not file.is_file():
-        raise InvalidInput(f"{file} is not a file; give the zip that was exported")
+    if not file.exists():
+        raise InvalidInput(f"{file} does not exist; give the zip that was exported, or the folder of a trained nnU-Net")
     with workspace.scratch("import-") as folder:
         unpacked = folder / "model"
         unpacked.mkdir()
-        read_archive(file, unpacked)
+        if file.is_dir():
+            copy_model(file.resolve(), unpacked)
+        else:
+            read_archive(file, unpacked)
+        complete_layout(unpacked)
         model = read_model(unpacked)
         conventions = conventions_of(model, workspace.scheme, orientation, labels or {})
         conventions.write(model.folder)

@@ -81,6 +81,16 @@ def read_model(root: Path) -> TrainedModel:
     return TrainedModel(folder, tuple(folds), _dataset_json(folder / "dataset.json"))
 
 
+def is_dataset_name(name: str) -> bool:
+    """Whether a folder is named as nnU-Net names that of a data set."""
+    return _DATASET.fullmatch(name) is not None
+
+
+def is_trained_name(name: str) -> bool:
+    """Whether a folder is named TRAINER__PLANS__CONFIGURATION."""
+    return _TRAINED.fullmatch(name) is not None
+
+
 def check_channels(model: TrainedModel) -> None:
     """Check that the model takes one image, as ours are.
 

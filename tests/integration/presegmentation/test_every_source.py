@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.errors import InvalidInput
 from mrseg_label.imaging import Geometry, load_image, reorient, reorient_like, write_nifti
 from mrseg_label.labels import LabelScheme
 from mrseg_label.presegmentation.loaded_networks import LoadedNetworks
 from mrseg_label.presegmentation.networks import NETWORKS, TotalSegmentatorNetwork
 from mrseg_label.presegmentation.sources import Source
+from mrseg_label.registry.archive import write_archive
+from mrseg_label.registry.importing import import_zip
 from mrseg_label.workspace import Workspace
 from tests.support.nnunet_cases import image_and_labels
-from tests.support.published_weights import workspace_with_every_source
+from tests.support.published_weights import workspace_with_every_source, write_mrsegmentator
 
 SCHEME = LabelScheme.default()
 
@@ -60,3 +65,57 @@ def test_a_source_segments_in_any_orientation(
     # Each data set of TotalSegmentator is a network of its own. All of them stay loaded: they are small.
     used = NETWORKS.values() if which == "all" else (NETWORKS[name] for name in ("total", "total_mr"))
     assert len(networks) >= sum(len(one.folders) for one in used if isinstance(one, TotalSegmentatorNetwork))
+
+
+def test_the_mrsegmentator_weights_segment_as_in_its_own_program(
+    installed: tuple[Workspace, list[Source]],
+    networks: LoadedNetworks,
+    image: tuple[np.ndarray[Any, Any], Geometry],
+    tmp_path: Path,
+) -> None:
+    """Which orients an image to LPS by ITK, gives it to nnU-Net's predictor, and orients the labels back."""
+    import SimpleITK as sitk
+    import torch
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    weights = installed[0].settings.weights_path
+    assert weights is not None
+    write_nifti(tmp_path / "x.nii.gz", *reorient(*image, "SAR"))
+    found = networks.segment(Source("mrsegmentator"), tmp_path / "x.nii.gz")
+
+    stored = sitk.ReadImage(str(tmp_path / "x.nii.gz"))
+    turned = sitk.DICOMOrient(stored, "LPS")
+    stock = nnUNetPredictor(use_mirroring=True, device=torch.device("cpu"), allow_tqdm=False)
+    stock.initialize_from_trained_model_folder(str(weights), (0, 1))
+    data = sitk.GetArrayFromImage(turned)[None].astype(np.float32)
+    labels = stock.predict_single_npy_array(data, {"spacing": list(turned.GetSpacing())[::-1]})
+    mask = sitk.GetImageFromArray(labels.astype(np.uint8))
+    mask.CopyInformation(turned)
+    back = sitk.DICOMOrient(mask, sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(stored.GetDirection()))
+    assert len(np.unique(found)) > 3
+    assert (found == sitk.GetArrayFromImage(back).T).mean() > 0.9999
+
+
+@pytest.mark.parametrize("form", ["folder", "folder with base", "zip"])
+def test_the_mrsegmentator_weights_can_be_imported_as_a_version(
+    form: str,
+    networks: LoadedNetworks,
+    image: tuple[np.ndarray[Any, Any], Geometry],
+    tmp_path: Path,
+) -> None:
+    write_mrsegmentator(tmp_path / "weights", base=form == "folder with base", folds=range(2))
+    file = tmp_path / "weights"
+    if form == "zip":
+        file = tmp_path / "weights.zip"
+        write_archive(tmp_path / "weights", file)
+    labels = {str(structure.id): structure.name for structure in SCHEME}
+    Workspace.init(tmp_path / "ws", settings_text='DEVICE = "cpu"\n')
+    with closing(open_workspace(tmp_path / "ws")) as opened:
+        with pytest.raises(InvalidInput, match="--orientation LPS"):
+            import_zip(opened, file, labels=labels)
+        row = import_zip(opened, file, labels=labels, orientation="LPS", licence="Apache-2.0")
+    trained = "Dataset020_MRSegmentator/nnUNetTrainerNoMirroring__nnUNetPlans__3d_fullres"
+    assert row.path == f"models/{row.version}/{trained}"
+    write_nifti(tmp_path / "x.nii.gz", *reorient(*image, "LIP"))
+    by_version = LoadedNetworks(opened, "cpu").segment(Source.of_version(row.version), tmp_path / "x.nii.gz")
+    np.testing.assert_array_equal(by_version, networks.segment(Source("mrsegmentator"), tmp_path / "x.nii.gz"))

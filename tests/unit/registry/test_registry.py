@@ -257,6 +257,22 @@ def test_a_model_that_cannot_work_on_our_images_is_refused(workspace: OpenedWork
         )
 
 
+def test_a_folder_of_a_trained_model_is_imported_from_wherever_one_stands_in_it(
+    workspace: OpenedWorkspace, tmp_path: Path
+) -> None:
+    data_set = make_model(tmp_path / "m") / TRAINED.partition("/")[0]
+    (data_set.parent / TRAINED / "fold_0" / "checkpoint_best.pth").write_bytes(b"large")
+    row = importing.import_zip(workspace, tmp_path / "m")
+    assert row.path == f"models/{row.version}/{TRAINED}"
+    assert not list(workspace.path(row.path).rglob("checkpoint_best.pth"))
+    for folder in (data_set, tmp_path / "m" / TRAINED):
+        with pytest.raises(Conflict, match=row.version):
+            importing.import_zip(workspace, folder)
+    for folder, message in {tmp_path / "none": "does not exist", workspace.root / "images": "no plans.json"}.items():
+        with pytest.raises(InvalidInput, match=message):
+            importing.import_zip(workspace, folder)
+
+
 def test_maps_of_labels_are_read_in_every_common_form(tmp_path: Path) -> None:
     expected = {"Leber": "liver", "fat": "-", "Niere (links)": "left_kidney"}
     for text in (
@@ -298,7 +314,7 @@ def test_import_refuses_links_damage_and_strangers(workspace: OpenedWorkspace, t
     archive.write_archive(tmp_path / "empty", tmp_path / "empty.zip")
     with pytest.raises(InvalidInput, match="Dataset123_Name"):
         importing.import_zip(workspace, tmp_path / "empty.zip")
-    with pytest.raises(InvalidInput, match="not a file"):
+    with pytest.raises(InvalidInput, match="missing.zip does not exist"):
         importing.import_zip(workspace, tmp_path / "missing.zip")
 
 
