@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from mrseg_label.nnunet.sampling import AxisSampling
 
-_BLOCK_ON_CPU = (24, 32, 64)  # outputs; all that is made of a block should fit in the cache of a core
+_BLOCK_ON_CPU = (32, 32, 128)  # outputs; all that is made of a block should fit in the cache of a core
 _VALUES_ON_GPU = 100_000_000
 _MAX_CORNERS = 8
 _MAX_WINNERS = 12
@@ -157,22 +157,13 @@ def _followers_of_best(scores: torch.Tensor, dtype: torch.dtype) -> NDArray[np.u
     count = len(scores)
     kind = torch.uint8 if count <= 256 else torch.int16
     following = torch.arange(count - 1, -1, -1, dtype=kind, device=scores.device).reshape(-1, *[1] * (scores.ndim - 1))
+    if dtype == torch.float16:
+        scores = scores.half().float()
+    best = scores.amax(0)
     if scores.device.type == "cpu":  # NumPy compares several times faster than torch
-        least = _least_that_rounds_alike(scores.amax(0), dtype)
-        is_best = torch.from_numpy(np.greater_equal(scores.numpy(), least.numpy()))
+        is_best = torch.from_numpy(np.equal(scores.numpy(), best.numpy()))
     else:
-        scores = scores.to(dtype)
-        is_best = scores == scores.amax(0)
+        is_best = scores == best
     is_best = is_best.view(torch.uint8) if kind == torch.uint8 else is_best.to(kind)
     found: NDArray[np.uint8 | np.int16] = (is_best * following).amax(0).cpu().numpy()
     return found
-
-
-def _least_that_rounds_alike(values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """Return the smallest single-precision numbers that are the same as ``values`` in half precision."""
-    if dtype != torch.float16:
-        return values
-    rounded = values.half()
-    below = torch.nextafter(rounded, torch.full_like(rounded, -torch.inf))
-    halfway = (rounded.float() + below.float()) / 2
-    return torch.where(halfway.half() == rounded, halfway, torch.nextafter(halfway, rounded.float()))

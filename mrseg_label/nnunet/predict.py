@@ -180,6 +180,7 @@ class Predictor:
         import torch
 
         from mrseg_label.nnunet.export import export_logits
+        from mrseg_label.nnunet.preparing import prepare
 
         network = self._predictor
         data, properties = network_input(array, geometry, self.conventions.orientation)
@@ -188,10 +189,10 @@ class Predictor:
         torch.set_num_threads(self._threads)
         try:
             with quiet():
-                preprocessor = network.configuration_manager.preprocessor_class(verbose=False)
-                prepared, _, noted = preprocessor.run_case_npy(
-                    data, None, properties, network.plans_manager, network.configuration_manager, network.dataset_json
+                prepared, noted = prepare(
+                    data, properties, network.plans_manager, network.configuration_manager, network.dataset_json
                 )
+                del data
                 logits = network.predict_logits_from_preprocessed_data(torch.from_numpy(prepared))
                 exported = export_logits(
                     logits,
