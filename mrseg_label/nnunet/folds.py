@@ -32,8 +32,12 @@ _COMMON = ("plans.json", "dataset.json")
 
 
 def identity(plans: Any, dataset_json: Mapping[str, Any], split: Split, run: TrainingRun) -> str:
-    """SHA-256 of everything that decides what a fold learns: plans, labels, cases, settings and seed."""
-    values = [[plans, dataset_json["labels"], split, asdict(run.training_profile)], run.seed]
+    """SHA-256 of everything that decides what a fold learns: plans, labels, cases, settings, seed and first weights.
+
+    Of the first weights only the name of their folder counts, which a workspace that is moved keeps.
+    """
+    first_weights = [] if run.warm_start is None else [run.warm_start.name]
+    values = [[plans, dataset_json["labels"], split, asdict(run.training_profile)], run.seed, *first_weights]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from mrseg_label.errors import InvalidInput, StoredFileError
-from mrseg_label.nnunet.folds import join_models, merge_reports, unseen
-from mrseg_label.nnunet.run import TrainingReport
+from mrseg_label.nnunet.folds import identity, join_models, merge_reports, unseen
+from mrseg_label.nnunet.run import TrainingReport, TrainingRun
 from mrseg_label.registry.layout import read_model
 
 INNER = "Dataset501_round1/nnUNetTrainerNoMirroring__nnUNetPlans__3d_fullres"
@@ -48,6 +48,19 @@ def test_folds_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
 def test_cases_that_also_train_are_not_predicted() -> None:
     assert unseen({"train": ["a", "b"], "val": ["c"]}) == ["c"]
     assert unseen({"train": ["a", "b"], "val": ["a", "b"]}) == []  # nothing was left to validate with
+
+
+def test_a_training_from_other_weights_is_not_resumed(tmp_path: Path) -> None:
+    """A retry may start from elsewhere, for example if its parent has seen cases that it is cross-validated on."""
+    split = {"train": ["a"], "val": ["b"]}
+
+    def digest(weights: Path | None, seed: int = 0) -> str:
+        run = TrainingRun(tmp_path, tmp_path, "Dataset501_round1", "smoke", tmp_path, warm_start=weights, seed=seed)
+        return identity({}, {"labels": {"background": 0}}, split, run)
+
+    first = digest(tmp_path / "models" / "r1")
+    assert first == digest(tmp_path / "moved" / "models" / "r1")
+    assert len({first, digest(tmp_path / "models" / "r2"), digest(None), digest(None, seed=1)}) == 4
 
 
 def test_reports_of_folds_become_one(tmp_path: Path) -> None:
