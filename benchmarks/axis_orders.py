@@ -109,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     grid_of_first: Geometry = image[1],
                     cleaned: list[Mask] = cleaned,
                 ) -> Mask:
-                    mask = networks.segment(source, path, "in")
+                    mask = networks.segment(source, path, "in").label_map
                     array, grid, _ = load_image(path)
                     after = clean_up(mask, grid, anatomy, array).label_map
                     cleaned.append(reorient_like(after, grid, grid_of_first).copy())

@@ -162,9 +162,14 @@ class Predictor:
         InvalidInput, GeometryError
             The image cannot be used.
         """
+        return self.predict_file(image, is_ct=is_ct).label_map
+
+    def predict_file(self, image: Path, *, is_ct: bool = False, uncertainty: bool = False) -> Prediction:
+        """Segment an image file as :meth:`segment`, and tell how sure the network is as :meth:`predict`."""
         array, geometry, _ = load_image(image)
         window = window_of(self._predictor.dataset_json) if is_ct else None
-        return self.segment_array(array if window is None else limit_ct(array, window), geometry)
+        shown = array if window is None else limit_ct(array, window)
+        return self.predict(shown, geometry, uncertainty=uncertainty)
 
     def segment_array(self, array: NDArray[Any], geometry: Geometry) -> NDArray[np.uint8]:
         """Segment an image (X, Y, Z) on the grid of ``geometry``; result as in :meth:`segment`."""

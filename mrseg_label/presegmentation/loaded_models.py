@@ -18,7 +18,7 @@ from mrseg_label.errors import DamagedModel, OutOfMemory
 from mrseg_label.jobs import JobContext
 from mrseg_label.nnunet.memory import is_out_of_memory
 from mrseg_label.nnunet.pulse import before_each_patch
-from mrseg_label.presegmentation.loaded_networks import LoadedNetworks
+from mrseg_label.presegmentation.loaded_networks import LoadedNetworks, Segmentation
 from mrseg_label.presegmentation.progress import PatchProgress
 from mrseg_label.presegmentation.sources import Source, choose_source
 from mrseg_label.workspace import Workspace
@@ -54,17 +54,22 @@ class LoadedModels:
 
     def draft(
         self, model: ModelVersion, examination: Examination, source: Source | None = None
-    ) -> tuple[NDArray[np.uint8], str]:
+    ) -> tuple[Segmentation, str]:
         """Segment the image of an examination as :meth:`segment`, with the networks that are to make drafts.
 
         Parameters
         ----------
         source : one of the bootstrap's sources; its first one by default.
+
+        Returns
+        -------
+        segmentation : the mask, and how sure the network is of it.
+        source : the way in which it was made.
         """
         if source not in (None, choose_source(examination.sequence, self.workspace.settings.bootstrap_sources)):
             return self.segment_by(source, examination), str(source)
         fold = self.drafting_fold(model)
-        return self.segment(model, examination) if fold is None else self._segment_guarded(model, examination, fold)
+        return self._segment_guarded(model, examination, fold)
 
     def drafting_fold(self, model: ModelVersion) -> int | None:
         """The only fold of a version that makes drafts; None if all do."""
@@ -83,16 +88,17 @@ class LoadedModels:
         OutOfMemory
             Memory was exhausted, also when it was tried again on the CPU with no other network loaded.
         """
-        return self._segment_guarded(model, examination, None)
+        segmentation, source = self._segment_guarded(model, examination, None)
+        return segmentation.label_map, source
 
-    def segment_by(self, source: Source, examination: Examination) -> NDArray[np.uint8]:
-        """Segment the image of an examination by any source; result and errors as in :meth:`segment`."""
+    def segment_by(self, source: Source, examination: Examination) -> Segmentation:
+        """Segment the image of an examination by any source; errors as in :meth:`segment`."""
         image = self.workspace.path(examination.path)
         return self._guarded(lambda: self._networks.segment(source, image, examination.sequence), examination)
 
     def _segment_guarded(
         self, model: ModelVersion, examination: Examination, fold: int | None
-    ) -> tuple[NDArray[np.uint8], str]:
+    ) -> tuple[Segmentation, str]:
         return self._guarded(lambda: self._segment(model, examination, fold), examination)
 
     def _guarded(self, segment: Callable[[], Result], examination: Examination) -> Result:
@@ -147,23 +153,21 @@ class LoadedModels:
         with self.context.watched(), before_each_patch(PatchProgress(self.context)):
             yield
 
-    def _segment(
-        self, model: ModelVersion, examination: Examination, fold: int | None
-    ) -> tuple[NDArray[np.uint8], str]:
+    def _segment(self, model: ModelVersion, examination: Examination, fold: int | None) -> tuple[Segmentation, str]:
         image = self.workspace.path(examination.path)
         if model.version == BOOTSTRAP:
             source = choose_source(examination.sequence, self.workspace.settings.bootstrap_sources)
             return self._networks.segment(source, image, examination.sequence), str(source)
         if model.path is None:
             raise DamagedModel(f"model version {model.version} has no folder; promote another version")
-        label_map = self._networks.segment(
+        segmentation = self._networks.segment(
             Source.of_version(model.version),
             image,
             examination.sequence,
             fold=fold,
             folder=self.workspace.path(model.path),
         )
-        return label_map, source_of(fold)
+        return segmentation, source_of(fold)
 
 
 def best_fold(model: ModelVersion) -> int | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,20 @@ if TYPE_CHECKING:
     from mrseg_label.nnunet.conventions import ModelConventions
     from mrseg_label.nnunet.predict import Predictor
     from mrseg_label.presegmentation.totalseg import TotalSegmentatorRuntime
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What a source makes of an image.
+
+    Attributes
+    ----------
+    label_map : (X, Y, Z) uint8 in the label ids of the scheme, on exactly the image's grid.
+    softmax : mean uncertainty of the network over the voxels of each label id, 0 to 1; None where it is not known.
+    """
+
+    label_map: NDArray[np.uint8]
+    softmax: dict[int, float] | None = None
 
 
 class LoadedNetworks:
@@ -54,7 +69,7 @@ class LoadedNetworks:
 
     def segment(
         self, source: Source, image: Path, sequence: str = "", *, fold: int | None = None, folder: Path | None = None
-    ) -> NDArray[np.uint8]:
+    ) -> Segmentation:
         """Segment an image file by a source.
 
         Parameters
@@ -68,7 +83,7 @@ class LoadedNetworks:
 
         Returns
         -------
-        (X, Y, Z) uint8 in the label ids of the scheme, on exactly the image's grid.
+        The mask, and how sure the network is of it unless it is TotalSegmentator's.
 
         Raises
         ------
@@ -82,7 +97,8 @@ class LoadedNetworks:
         preparation = source.preparation or preparation_for(sequence)
         network = NETWORKS.get(source.network)
         if isinstance(network, TotalSegmentatorNetwork):
-            return self._load_totalsegmentator(network).segment(image, preparation, self._workspace.scheme)
+            runtime = self._load_totalsegmentator(network)
+            return Segmentation(runtime.segment(image, preparation, self._workspace.scheme))
         if network is not None:
             predictor = self._load_mrsegmentator()
         else:
@@ -90,15 +106,15 @@ class LoadedNetworks:
             predictor = self._load_version(source.version, folder, fold)
         return self._predict(predictor, image, preparation, is_ct=sequence == CT)
 
-    def _predict(
-        self, predictor: Predictor, image: Path, preparation: Preparation, *, is_ct: bool
-    ) -> NDArray[np.uint8]:
+    def _predict(self, predictor: Predictor, image: Path, preparation: Preparation, *, is_ct: bool) -> Segmentation:
         table = predictor.conventions.lookup(predictor.labels, self._workspace.scheme)
         if preparation is Preparation.RAW:
-            return table[predictor.segment(image, is_ct=is_ct)]
+            found = predictor.predict_file(image, is_ct=is_ct, uncertainty=True)
+            return Segmentation(table[found.label_map], _of_scheme(found.uncertainty, table))
         array, geometry, _ = load_image(image)
-        mask = predictor.segment_array(*network_input(array, geometry, preparation))
-        return from_canonical(table[mask], PREPARED_AXCODES, geometry)
+        found = predictor.predict(*network_input(array, geometry, preparation), uncertainty=True)
+        mask = from_canonical(table[found.label_map], PREPARED_AXCODES, geometry)
+        return Segmentation(mask, _of_scheme(found.uncertainty, table))
 
     def _load_totalsegmentator(self, network: TotalSegmentatorNetwork) -> TotalSegmentatorRuntime:
         if network.name not in self._totalsegmentator:
@@ -159,3 +175,14 @@ class LoadedNetworks:
 
         loaded: Predictor = self._cache.get(key, load, lambda predictor: predictor.size_bytes)
         return loaded
+
+
+def _of_scheme(uncertainty: Mapping[int, float] | None, table: NDArray[np.uint8]) -> dict[int, float] | None:
+    """Translate to the label ids of the scheme; of several classes of one structure the mean. Background has none."""
+    if uncertainty is None:
+        return None
+    found: dict[int, list[float]] = {}
+    for label, value in uncertainty.items():
+        if table[label]:
+            found.setdefault(int(table[label]), []).append(value)
+    return {label: sum(values) / len(values) for label, values in found.items()}

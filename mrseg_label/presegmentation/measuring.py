@@ -140,5 +140,5 @@ def _measure(
         mask, _ = read_label_map(workspace.path(draft.path))
     else:
         workspace.verify(examination.path, examination.digest)
-        mask, _ = loaded_models.draft(candidate.model, examination, candidate.source)
+        mask = loaded_models.draft(candidate.model, examination, candidate.source)[0].label_map
     return score_of(candidate.name, annotation, examination.id, mask, reference, workspace.scheme, geometry.voxel_ml)

@@ -52,13 +52,13 @@ def _segment(loaded_models: LoadedModels, choice: Choice, examination: Examinati
     segmented: list[Segmented] = []
     for one in choice.candidates if every else choice.needed:
         try:
-            label_map, source = loaded_models.draft(one.model, examination, one.source)
+            found, source = loaded_models.draft(one.model, examination, one.source)
         except _OF_THE_MODEL as error:
             if not segmented:
                 raise
             log.warning("%s is not mixed into the draft of %s: %s", one.name, examination.id, error)
             continue
-        segmented.append(Segmented(label_map, source, one.model.version, one.name))
+        segmented.append(Segmented(found.label_map, source, one.model.version, one.name, found.softmax))
     return segmented
 
 

@@ -57,10 +57,17 @@ def test_a_source_segments_in_any_orientation(
     for axes, (array, geometry) in stored.items():
         write_nifti(tmp_path / f"{axes}.nii", array, geometry)
     for source in installed[1] if which == "all" else map(Source.parse, SOME):
-        first = networks.segment(source, tmp_path / "RAS.nii", "in")
+        segmentation = networks.segment(source, tmp_path / "RAS.nii", "in")
+        first = segmentation.label_map
+        # The API of TotalSegmentator does not tell how sure it is.
+        assert (segmentation.softmax is None) == (source.network in NETWORKS and source.network != "mrsegmentator")
+        if segmentation.softmax is not None:
+            assert segmentation.softmax.keys() <= set(range(1, len(SCHEME) + 1)), source
+            assert segmentation.softmax.keys() & set(np.unique(first).tolist()), source
+            assert all(0 <= value <= 1 for value in segmentation.softmax.values())
         assert first.dtype == np.uint8 and first.shape == image[1].shape
         assert first.any() and first.max() <= len(SCHEME), source
-        again = networks.segment(source, tmp_path / "PIL.nii", "in")
+        again = networks.segment(source, tmp_path / "PIL.nii", "in").label_map
         np.testing.assert_array_equal(reorient_like(again, load_image(tmp_path / "PIL.nii")[1], image[1]), first)
     # Each data set of TotalSegmentator is a network of its own. All of them stay loaded: they are small.
     used = NETWORKS.values() if which == "all" else (NETWORKS[name] for name in ("total", "total_mr"))
@@ -81,7 +88,7 @@ def test_the_mrsegmentator_weights_segment_as_in_its_own_program(
     weights = installed[0].settings.weights_path
     assert weights is not None
     write_nifti(tmp_path / "x.nii.gz", *reorient(*image, "SAR"))
-    found = networks.segment(Source("mrsegmentator"), tmp_path / "x.nii.gz")
+    found = networks.segment(Source("mrsegmentator"), tmp_path / "x.nii.gz").label_map
 
     stored = sitk.ReadImage(str(tmp_path / "x.nii.gz"))
     turned = sitk.DICOMOrient(stored, "LPS")
@@ -118,4 +125,5 @@ def test_the_mrsegmentator_weights_can_be_imported_as_a_version(
     assert row.path == f"models/{row.version}/{trained}"
     write_nifti(tmp_path / "x.nii.gz", *reorient(*image, "LIP"))
     by_version = LoadedNetworks(opened, "cpu").segment(Source.of_version(row.version), tmp_path / "x.nii.gz")
-    np.testing.assert_array_equal(by_version, networks.segment(Source("mrsegmentator"), tmp_path / "x.nii.gz"))
+    by_setting = networks.segment(Source("mrsegmentator"), tmp_path / "x.nii.gz")
+    np.testing.assert_array_equal(by_version.label_map, by_setting.label_map)
