@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mrseg_label.annotation.service import submit
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
-from mrseg_label.catalog.queries import models, presegmentations
+from mrseg_label.catalog.queries import models, presegmentations, training
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import (
     Annotation,
@@ -26,11 +27,16 @@ from mrseg_label.config import load_settings
 from mrseg_label.errors import Conflict, InvalidInput
 from mrseg_label.imaging import write_nifti
 from mrseg_label.intake.service import register_upload
+from mrseg_label.jobs import queue
+from mrseg_label.reports.documents.rounds import RoundDetail
+from mrseg_label.reports.rounds import read_round
 from mrseg_label.rounds import service
 from mrseg_label.rounds.pretraining import too_small
+from mrseg_label.worker.loop import Worker
 from mrseg_label.workspace import Workspace
 from tests.support.nnunet_cases import image_and_labels
 from tests.support.round_cases import NAMES, annotate, round_workspace, run_round
+from tests.support.round_kills import small_study, start_final
 from tests.support.stored_cases import store_case
 
 
@@ -93,6 +99,38 @@ def test_the_next_round_starts_from_what_was_pretrained_on_drafts(opened: Opened
     assert second.parent == "r1" and second.result["first_weights"]["source"] == "r1"
     copied = second.result["warm_start"]
     assert copied["copied"] > 0 and not copied["skipped"]  # with the plans of the first stage every tensor fits
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)
+def test_every_fold_of_a_final_round_starts_from_what_was_pretrained(tmp_path: Path) -> None:
+    """Two folds go on from the first stage, until one of its participants is annotated and they start anew."""
+    with small_study(tmp_path, 5) as opened:
+        seen = [upload_with_draft(opened, tmp_path, seed) for seed in (11, 12)]
+        assert run_round(opened, pretrain=True).model_version == "r1"
+
+        def train_final() -> RoundDetail:
+            number = start_final(opened, 2)
+            worker = Worker(opened, [queue.ROUNDS])
+            while worker.run_one():
+                pass
+            ended = read_round(opened.catalog, number)
+            assert ended.state is RoundState.DONE, ended.error
+            return ended
+
+        final = train_final()
+        assert final.parent == "r1" and final.result["first_weights"]["source"] == "r1"
+        assert final.result["cross_validation_cases"] == 5 and final.result["folds"] == [0, 1]
+        with opened.catalog.read() as session:
+            copied = [row.result["report"]["warm_start"] for row in training.folds(session, final.number)]
+        assert all(one["copied"] > 0 and not one["skipped"] for one in copied)
+
+        mask = tmp_path / "draft.nii.gz"  # of the second
+        names = [{"name": name} for name in NAMES]
+        submit(opened, Reader("ada"), examination_id=seen[1], upload=mask, file_name=mask.name, label_info=names)
+        anew = train_final()
+        assert anew.parent == "bootstrap" and anew.result["first_weights"]["source"] == "random"
+        assert anew.result["cross_validation_cases"] == 6 and anew.result["warm_start"] is None
 
 
 def test_nothing_to_pretrain_on_is_said_at_once(opened: OpenedWorkspace) -> None:
