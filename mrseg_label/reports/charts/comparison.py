@@ -47,7 +47,8 @@ class ComparisonRows:
 
 def comparison_rows(found: ComparisonOut) -> ComparisonRows:
     """Lay out a comparison; the structures that lost most come first."""
-    named = [("all structures", found.difference), *sorted(found.groups.items())]
+    corrected = [("all structures, corrected", found.corrected)] if found.draft_advantage else []
+    named = [("all structures", found.difference), *corrected, *sorted(found.groups.items())]
     limit = _limit([value for _, one in named for value in (one.mean, one.low, one.high) if value is not None])
     groups = [GroupRow(name, one, interval(one.mean, one.low, one.high, limit)) for name, one in named]
     structure_limit = _limit([second - first for first, second in found.structures.values()])
@@ -62,9 +63,12 @@ def comparison_rows(found: ComparisonOut) -> ComparisonRows:
 
 
 def verdict(found: ComparisonOut) -> str:
-    """State in a sentence what a comparison shows, and whether it is more than noise."""
+    """State in a sentence what a comparison shows, and whether it is more than noise.
+
+    As promotion does, it goes by the difference without the advantage that drafts give to one of the two.
+    """
     first, second = found.versions
-    difference = found.difference
+    difference = found.corrected
     if first == second:
         return "This compares a version with itself."
     if difference.mean is None:

@@ -94,6 +94,8 @@ def comparison(difference: DifferenceOut, **changes: Any) -> ComparisonOut:
         "cases": 3,
         "mean_dsc": (0.7, 0.8),
         "difference": difference,
+        "draft_advantage": 0.0,
+        "corrected": difference,
         "groups": {"vessels": difference, "bones": difference},
         "false_positive_ml": nothing,
         "drafted_by_these": 0,
@@ -121,6 +123,14 @@ def test_the_verdict_says_no_more_than_the_numbers(
 ) -> None:
     found = comparison(DifferenceOut(participants=participants, mean=mean, low=None, high=None, p=None, clear=clear))
     assert said in comparison_rows(found).verdict
+
+
+def test_the_verdict_goes_by_the_difference_without_the_advantage_of_drafts() -> None:
+    as_scored = DifferenceOut(participants=7, mean=-0.02, low=-0.03, high=-0.01, p=0.01, clear=True)
+    corrected = DifferenceOut(participants=7, mean=0.03, low=0.02, high=0.04, p=0.01, clear=True)
+    rows = comparison_rows(comparison(as_scored, draft_advantage=0.05, corrected=corrected))
+    assert rows.verdict == "r2 is clearly better than r1."
+    assert [row.name for row in rows.groups[:2]] == ["all structures", "all structures, corrected"]
 
 
 def test_the_structure_that_lost_most_comes_first() -> None:
