@@ -67,6 +67,7 @@ def assign(
             ("until", document.until),
             ("starts from", document.annotation or "the draft"),
             ("sent back", document.comment or None),
+            ("reason", document.reason or None),
         ]
     )
 
