@@ -1,11 +1,7 @@
 """The class with the largest logit at every voxel of a finer or coarser grid, without the logits on that grid.
 
-Logits are interpolated block by block, and in a block only the classes that can win there. Interpolated logits are
-weighted means of those at the corners of a cell. Let m classes win at corners of a block. Those of a cell share its weights,
-so one of them has a weight of at least 1/m at corners where it wins, and there loses nothing against the best; so at every
-point some class loses at most B = (1 - 1/m) of the most that a winner loses at a corner beside its own. A class that
-loses more than B at every corner cannot win in between, and where one class is left, nothing is interpolated. The
-result is that of interpolating all classes everywhere. Imports torch.
+Logits are interpolated block by block; on the CPU only where and of which classes it is needed (:mod:`mrseg_label.nnunet.cells`).
+The result is that of interpolating all classes everywhere. Imports torch.
 """
 
 from __future__ import annotations
@@ -18,12 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mrseg_label.nnunet.cells import MAX_CLASSES, fill_cells
 from mrseg_label.nnunet.sampling import AxisSampling
 
-_BLOCK_ON_CPU = (32, 32, 128)  # outputs; all that is made of a block should fit in the cache of a core
+_CELLS_ON_CPU = (16, 16, 160)  # of the input in a block; all classes of them should fit in the cache
+_VALUES_ON_CPU = 400_000  # interpolated at once
 _VALUES_ON_GPU = 100_000_000
-_MAX_CORNERS = 8
-_MAX_WINNERS = 12
 
 Block = tuple[slice, slice, slice]
 
@@ -44,7 +40,11 @@ def arg_max(
     threads : number of blocks at a time on the CPU.
     """
     if device.type == "cpu":
-        blocks = list(_blocks(target.shape, _BLOCK_ON_CPU))
+        size = [
+            max(1, round(cells * len(axis) / count))
+            for cells, axis, count in zip(_CELLS_ON_CPU, axes, logits.shape[1:], strict=True)
+        ]
+        blocks = list(_blocks(target.shape, size))
         before = torch.get_num_threads()
         torch.set_num_threads(1)  # the parts of a block are too small to share
         try:
@@ -82,54 +82,25 @@ def _fill(
         *(axis.part(at.start, at.start + size) for axis, at, size in zip(axes, block, part.shape, strict=True)),
         strict=True,
     )
-    values = logits[(slice(None), *inputs)].to(device).float()
-    classes = np.arange(len(values))
-    if device.type == "cpu" and not all(sampling.is_identity for sampling in samplings):
-        candidates = _candidates(values, torch.finfo(logits.dtype).eps)
-        classes = candidates.numpy()
-        if len(classes) == 1:
-            part[...] = classes[0]
-            return
-        if len(classes) < len(values):
-            values = values.index_select(0, candidates)
-    table = classes[::-1].astype(part.dtype)
-    values = _interpolate(_interpolate(values, 3, samplings[2]), 2, samplings[1])
-    if device.type != "cpu":
-        part[...] = table[_followers_of_best(_interpolate(values, 1, samplings[0]), logits.dtype)]
+    values = logits[(slice(None), *inputs)].to(device).float().contiguous()
+    if device.type == "cpu" and len(values) <= MAX_CLASSES and fill_cells(values, samplings, logits.dtype, part):
         return
-    # Plane by plane, so that all classes of a plane stay in the cache.
-    scores = torch.empty_like(values[:, 0])
-    for row, (low, high, weight) in enumerate(zip(*(array.tolist() for array in samplings[0].arrays), strict=True)):
-        torch.lerp(values[:, low], values[:, high], weight, out=scores)
-        part[row] = table[_followers_of_best(scores, logits.dtype)]
-
-
-def _candidates(values: torch.Tensor, precision: float) -> torch.Tensor:
-    """Return the classes that can win between the corners of a block (C, X, Y, Z), in ascending order."""
-    best = values.amax(0)
-    loss = best - values
-    least = loss.flatten(1).amin(1)
-    winners = (least == 0).nonzero()[:, 0]
-    if len(winners) > _MAX_WINNERS:
-        return torch.arange(len(values))
-    tolerance = 4 * precision * float(values.abs().max())  # of rounding to the precision of the logits
-    bound = 0.0
-    if len(winners) > 1:
-        of_winners = loss.index_select(0, winners)
-        beside = _dilate(of_winners == 0)
-        bound = (1 - 1 / min(len(winners), _MAX_CORNERS)) * float((of_winners * beside).max())
-    return (least <= bound + tolerance).nonzero()[:, 0]
-
-
-def _dilate(mask: torch.Tensor) -> torch.Tensor:
-    """Add the 26 neighbours of every voxel to masks (C, X, Y, Z)."""
-    for dim in (1, 2, 3):
-        wider = mask.clone()
-        count = mask.shape[dim] - 1
-        wider.narrow(dim, 0, count).logical_or_(mask.narrow(dim, 1, count))
-        wider.narrow(dim, 1, count).logical_or_(mask.narrow(dim, 0, count))
-        mask = wider
-    return mask
+    table = np.arange(len(values) - 1, -1, -1, dtype=part.dtype)
+    if device.type != "cpu":
+        for axis in (2, 1, 0):
+            values = _interpolate(values, axis + 1, samplings[axis])
+        part[...] = table[_followers_of_best(values, logits.dtype)]
+        return
+    # Plane by plane and few rows at once, so that all classes stay in the cache.
+    rows = max(1, _VALUES_ON_CPU // (len(values) * part.shape[2]))
+    planes = list(zip(*(array.tolist() for array in samplings[0].arrays), strict=True))
+    for start in range(0, part.shape[1], rows):
+        span, sampling = samplings[1].part(start, start + rows)
+        strip = _interpolate(_interpolate(values[:, :, span], 3, samplings[2]), 2, sampling)
+        scores = torch.empty_like(strip[:, 0])
+        for row, (low, high, weight) in enumerate(planes):
+            torch.lerp(strip[:, low], strip[:, high], weight, out=scores)
+            part[row, start : start + rows] = table[_followers_of_best(scores, logits.dtype)]
 
 
 def _interpolate(values: torch.Tensor, dim: int, sampling: AxisSampling) -> torch.Tensor:

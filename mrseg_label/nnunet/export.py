@@ -86,7 +86,7 @@ def _sampling(
     resampling = configuration.resampling_fn_probabilities
     if labels.has_regions or logits.dtype not in (torch.float16, torch.float32) or not _is_default(resampling):
         return None
-    if not bool(torch.isfinite(logits.sum(dtype=torch.float32))):
+    if not all(bool(torch.isfinite(torch.stack(torch.aminmax(channel))).all()) for channel in logits):
         return None
     shape = properties["shape_after_cropping_and_before_resampling"]
     spacing = [properties["spacing"][axis] for axis in plans.transpose_forward]

@@ -12,17 +12,22 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import nibabel as nib
+import torch
 import totalsegmentator.nnunet  # patches nnU-Net's predictor, so it must come before our subclass
 import totalsegmentator.python_api
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+from totalsegmentator import nnunet_runtime_patches
 from totalsegmentator.map_tasks_config import TASK_CONFIGS
 
 from mrseg_label.errors import ConfigurationError
+from mrseg_label.nnunet.export import export_logits
 from mrseg_label.nnunet.memory import tensors_bytes
 from mrseg_label.nnunet.pulse import beat_in
 from mrseg_label.presegmentation.network_cache import NetworkCache
 from mrseg_label.presegmentation.networks import TotalSegmentatorNetwork
 from mrseg_label.presegmentation.weights import require_weights
+
+_stock_export = nnunet_runtime_patches.convert_predicted_logits_to_segmentation_with_correct_shape
 
 # The attributes that nnUNetPredictor.initialize_from_trained_model_folder sets.
 _LOADED_ATTRIBUTES = (
@@ -130,6 +135,21 @@ def run_api(
         )
 
 
+def _export(
+    logits: Any, plans: Any, configuration: Any, labels: Any, properties: Any, return_probabilities: bool = False,
+    *options: Any, use_cropped_logits_resampling: bool = False, **more: Any,
+) -> Any:  # fmt: skip
+    """Convert logits to a label map by our own export where TotalSegmentator asks for no more than nnU-Net's."""
+    if return_probabilities or use_cropped_logits_resampling:
+        more["use_cropped_logits_resampling"] = use_cropped_logits_resampling
+        return _stock_export(logits, plans, configuration, labels, properties, return_probabilities, *options, **more)
+    # A process that predicts on a GPU has used it by now.
+    device = torch.device("cuda" if torch.cuda.is_available() and torch.cuda.is_initialized() else "cpu")
+    return export_logits(
+        torch.as_tensor(logits), properties, plans, configuration, labels, device, threads=torch.get_num_threads()
+    ).label_map
+
+
 @contextmanager
 def _patched_api(weights_dir: Path, network: TotalSegmentatorNetwork, cache: NetworkCache) -> Iterator[None]:
     """Replace the API's predictor by ours, and its download of weights by a check that they exist."""
@@ -139,6 +159,7 @@ def _patched_api(weights_dir: Path, network: TotalSegmentatorNetwork, cache: Net
 
     predictor = type("CachingPredictor", (CachingPredictor,), {"cache": cache})
     replaced = (
+        (nnunet_runtime_patches, "convert_predicted_logits_to_segmentation_with_correct_shape", _export),
         (totalsegmentator.nnunet, "nnUNetPredictor", predictor),
         (totalsegmentator.python_api, "download_pretrained_weights", check),
     )
