@@ -40,7 +40,6 @@ class Setting:
 
 
 UP = Setting("finer", (120, 144, 144), (200, 240, 240))
-QUICK = Setting("finer", (60, 72, 72), (100, 120, 120))
 OTHERS = (
     Setting("finer, noise", (60, 72, 72), (100, 120, 120), noise=True),
     Setting("coarser", (100, 120, 120), (60, 72, 72), (1.8, 1.8, 1.8), (3.0, 3.0, 3.0)),
@@ -176,12 +175,11 @@ def main() -> None:
         export(by, np.zeros((CLASSES, *small.shape), np.float16), small)  # imports libraries
     for setting in OTHERS:
         compare(setting, 1)
-    setting = QUICK if quick else UP
-    ours, stock, logits = compare(setting, 1 if quick else 3)
+    ours, stock, logits = compare(UP, 1 if quick else 3)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "logits.npy"
         np.save(file, logits)
-        memory = {by: added_memory(by, file, setting) for by in ("ours", "stock")}
+        memory = {by: added_memory(by, file, UP) for by in ("ours", "stock")}
     share = memory["ours"] / memory["stock"]
     print(f"added memory: ours {memory['ours']:.0f} MB, stock {memory['stock']:.0f} MB ({100 * share:.1f} %)")
     print_result("export", STOCK, ours, stock)
