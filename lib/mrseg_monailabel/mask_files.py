@@ -53,10 +53,12 @@ def form_of(request: Mapping[str, Any], scheme: LabelScheme) -> MaskForm:
     InvalidInput
         There is no such format or type, or the type cannot hold the label ids.
     """
-    extension = request.get("result_extension") or MaskForm.extension
+    extension, dtype = (
+        default if (value := request.get(key)) is None or value == "" else value
+        for key, default in (("result_extension", MaskForm.extension), ("result_dtype", MaskForm.dtype))
+    )
     if extension not in EXTENSIONS:
         raise InvalidInput(f"result_extension must be one of {', '.join(EXTENSIONS)}, not {extension!r:.40}")
-    dtype = request.get("result_dtype") or MaskForm.dtype
     if not isinstance(dtype, str) or dtype not in _PIXELS:
         raise InvalidInput(f"result_dtype must be one of {', '.join(_PIXELS)}, not {dtype!r:.40}")
     if extension == SEGMENTS and dtype.startswith("float"):

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
-from mrseg_label.annotation.doubts import find_doubts
 from mrseg_label.annotation.record import Submission, Submitted, store
 from mrseg_label.catalog.derived_files import is_whole
 from mrseg_label.catalog.opening import OpenedWorkspace
@@ -27,8 +26,10 @@ from mrseg_label.config import Settings
 from mrseg_label.errors import InvalidInput, NotFound
 from mrseg_label.files import sha256_of
 from mrseg_label.imaging import Geometry, write_nifti
+from mrseg_label.imaging.doubts import find_doubts
 from mrseg_label.labels import LabelScheme
 from mrseg_label.metrics import joint_histogram
+from mrseg_label.segments.anatomy import anatomy_of
 from mrseg_label.segments.decode import Decoded, decode
 from mrseg_label.segments.files import read_label_map
 from mrseg_label.segments.names import required_structures
@@ -84,7 +85,7 @@ def submit(
         decoded.check_coverage(required)
         states, note = _states(workspace, decoded, geometry, presegmentation)
         report = decoded.report() | ({"draft": note} if note else {})
-        doubts = find_doubts(decoded.mask, geometry, scheme, workspace, examination)
+        doubts = find_doubts(decoded.mask, geometry, anatomy_of(scheme), workspace.path(examination.path))
         if doubts:
             report[DOUBTS] = doubts
         if params and isinstance(params.get("model"), str):

@@ -66,6 +66,9 @@ def test_every_change_over_http_is_an_audit_event_of_the_account(
     written(reader, "POST", f"/api/v1/examinations/{examination}/release", json={})
     written(reader, "POST", f"/api/v1/annotations/{annotation}/withdraw", json={"comment": "wrong side"})
     written(reviewer, "POST", f"/api/v1/annotations/{annotation}/restore", json={})
+    # The first case of a batch may be held out; a round needs one that is not.
+    another = written(reader, "POST", "/activelearning/sequential", json={})
+    assert submit(guarded, signed[reader], str(another["id"]), tmp_path)[0] == 200
     other = written(reader, "POST", "/activelearning/sequential", json={})
     other_id = str(other["name"]).removesuffix(".nii.gz")
     written(reader, "POST", f"/api/v1/examinations/{other_id}/unusable", json={"reason": "motion"})

@@ -60,7 +60,7 @@ def malformed_json(s: Scene) -> dict[str, bytes]:
             "POST", infer, own, MULTIPART, body=form(part('form-data; name="params"', as_json({"wait_seconds": wait})))
         )
     for key, value in (("result_extension", "../x"), ("result_extension", ["a"]), ("result_extension", {"a": 1}),
-                       ("result_dtype", "object"), ("result_dtype", {}), ("client_id", "a\r\nX-Injected: 1")):  # fmt: skip
+                       ("result_dtype", "object"), ("result_dtype", {}), ("result_extension", []), ("result_dtype", 0), ("client_id", "a\r\nX-Injected: 1")):  # fmt: skip
         found[f"{key} {value}"] = request(
             "POST", infer, own, MULTIPART, body=form(part('form-data; name="params"', as_json({key: value})))
         )
