@@ -27,6 +27,7 @@ from mrseg_label.clock import now
 from mrseg_label.errors import Cancelled, DamagedModel, InvalidInput
 from mrseg_label.nnunet.dataset import TrainingCase
 from mrseg_label.presegmentation.loaded_models import LoadedModels
+from mrseg_label.presegmentation.loaded_networks import Segmentation
 from mrseg_label.rounds.filling_choice import filling_models
 from mrseg_label.rounds.missing_presegmentations import make_missing_presegmentations
 from mrseg_label.rounds.snapshot import take_snapshot, training_cases
@@ -388,8 +389,8 @@ def test_a_case_without_anything_to_learn_is_left_out_and_named(opened: Opened, 
 class _Spleen(LoadedModels):
     """Segments a spleen in the half in which the readers of stored cases annotated nothing."""
 
-    def segment(self, model: ModelVersion, examination: Examination) -> tuple[NDArray[np.uint8], str]:  # noqa: ARG002 - as the base class
-        return half(2), f"by {model.version}"
+    def _segment(self, model: ModelVersion, examination: Examination, fold: int | None) -> tuple[Segmentation, str]:  # noqa: ARG002 - as the base class
+        return Segmentation(half(2)), f"by {model.version}"
 
 
 def test_the_current_model_presegments_incomplete_cases_that_have_no_presegmentation(
@@ -430,10 +431,10 @@ def test_a_better_model_drafts_annotated_cases_again_before_the_snapshot(opened:
 
 
 class _Unavailable(_Spleen):
-    def segment(self, model: ModelVersion, examination: Examination) -> tuple[NDArray[np.uint8], str]:
+    def _segment(self, model: ModelVersion, examination: Examination, fold: int | None) -> tuple[Segmentation, str]:
         if model.version == "r2":
             raise DamagedModel("its weights are gone")
-        return super().segment(model, examination)
+        return super()._segment(model, examination, fold)
 
 
 def test_an_older_model_that_knows_the_structure_stands_in_for_one_that_cannot_run(
