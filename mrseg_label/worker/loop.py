@@ -35,6 +35,7 @@ log = logging.getLogger("mrseg_label.worker")
 IDLE_SECONDS = 0.3
 MAX_PAUSE_SECONDS = 30.0
 MAX_ERROR_LENGTH = 8000
+SIGNAL_SECONDS = 1.0  # until a signal that was sent to the whole process group has been noticed
 
 
 class Worker:
@@ -159,8 +160,8 @@ class Worker:
             with self.workspace.catalog.begin() as session:
                 claimed.put_back(self.workspace.catalog, session, str(machine))
             return
-        if self.stopping.is_set() and not isinstance(error, InvalidInput):
-            # systemd and Slurm send SIGTERM to the processes of the job as well.
+        # systemd and Slurm send SIGTERM to the processes of the job as well, whose end may be noticed before the signal.
+        if not isinstance(error, InvalidInput) and self.stopping.wait(SIGNAL_SECONDS):
             log.warning("%s %s is back in the queue, since this worker ends: %s", claimed.kind, claimed.job_id, error)
             with self.workspace.catalog.begin() as session:
                 claimed.put_back(self.workspace.catalog, session, None, GIVEN_BACK_SECONDS)

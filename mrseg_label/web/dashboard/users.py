@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Query
@@ -48,7 +49,11 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens)
     def refused(request: Request, error: MrsegError, name: str = "") -> Response:
         return users_page(request, error.http_status, message=sentence(error), name=name)
 
-    def done(request: Request, note: str) -> Response:
+    def change(request: Request, note: str, apply: Callable[[], object]) -> Response:
+        try:
+            apply()
+        except refusals as error:
+            return refused(request, error)
         return redirect(request, f"{paths.USERS}?note={note}")
 
     @routes.get(paths.USERS)
@@ -70,39 +75,23 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens)
             service.add(catalog, name, role, password=password or None, actor=reader.name)
         except refusals as error:
             return refused(request, error, name[: service.MAX_NAME_LENGTH])
-        return done(request, "added")
+        return redirect(request, f"{paths.USERS}?note=added")
 
     @routes.post(paths.SET_ROLE, dependencies=checks)
     def set_role(request: Request, reader: CurrentReader, role: Annotated[Role, Form()], name: _Name = "") -> Response:
-        try:
-            service.set_role(catalog, name, role, actor=reader.name)
-        except refusals as error:
-            return refused(request, error)
-        return done(request, "changed")
+        return change(request, "changed", lambda: service.set_role(catalog, name, role, actor=reader.name))
 
     @routes.post(paths.DISABLE_USER, dependencies=checks)
     def disable_user(request: Request, reader: CurrentReader, name: _Name = "") -> Response:
-        try:
-            service.disable(catalog, name, actor=reader.name)
-        except refusals as error:
-            return refused(request, error)
-        return done(request, "disabled")
+        return change(request, "disabled", lambda: service.disable(catalog, name, actor=reader.name))
 
     @routes.post(paths.ENABLE_USER, dependencies=checks)
     def enable_user(request: Request, reader: CurrentReader, name: _Name = "") -> Response:
-        try:
-            service.enable(catalog, name, actor=reader.name)
-        except refusals as error:
-            return refused(request, error)
-        return done(request, "enabled")
+        return change(request, "enabled", lambda: service.enable(catalog, name, actor=reader.name))
 
     @routes.post(paths.SIGN_OUT_USER, dependencies=checks)
     def sign_out_user(request: Request, reader: CurrentReader, name: _Name = "") -> Response:
-        try:
-            service.sign_out(catalog, name, actor=reader.name)
-        except refusals as error:
-            return refused(request, error)
-        return done(request, "signed-out")
+        return change(request, "signed-out", lambda: service.sign_out(catalog, name, actor=reader.name))
 
     @routes.post(paths.CREATE_KEY, dependencies=checks)
     def create_key(
@@ -124,11 +113,7 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens)
     def revoke_credential(
         request: Request, reader: CurrentReader, credential: Annotated[str, Form(max_length=64)] = ""
     ) -> Response:
-        try:
-            credentials.revoke(catalog, credential, actor=reader.name)
-        except refusals as error:
-            return refused(request, error)
-        return done(request, "revoked")
+        return change(request, "revoked", lambda: credentials.revoke(catalog, credential, actor=reader.name))
 
     @routes.get(paths.AUDIT)
     def get_audit(request: Request, cursor: Annotated[str | None, Query(max_length=400)] = None) -> Response:
