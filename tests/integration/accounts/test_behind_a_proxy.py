@@ -85,9 +85,11 @@ def test_no_page_leads_out_of_the_path(proxy: Proxy, browser: httpx.Client) -> N
     made = browser.post(f"{proxy.url}/account/app-passwords", data={"label": "room 3", "form_token": token})
     assert made.status_code == 201
     seen: set[str] = set()
-    # The sign-in comes last, since it ends the session; the page of an error is any callback without a code.
+    # Sign-out and then sign-in come last, since they end the session that the token belongs to; the page of an error is any callback without a code.
     pages = [made, browser.get(proxy.url + CALLBACK), browser.get(f"{proxy.url}/account/sign-in")]
-    todo = sorted(set().union(*map(links, pages)), key=lambda link: link[1].endswith(("sign-out", "sign-in")))
+    todo = sorted(
+        set().union(*map(links, pages)), key=lambda link: (link[1].endswith("sign-in"), link[1].endswith("sign-out"))
+    )
     assert {target.rpartition("/")[2] for _, target in todo} >= {"app-passwords", "revoke", "sign-out", "login"}
     for kind, target in todo:
         assert target.startswith(f"{proxy.url}/"), target
