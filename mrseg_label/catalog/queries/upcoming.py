@@ -1,8 +1,9 @@
 """The order in which cases are assigned, defined once: the next case is its first, and drafts are made along it.
 
 Batches have ROUND_SIZE cases each, counted from the last snapshot on: what was annotated since, or is being annotated.
-Under every strategy each batch begins with cases of held-out participants, a fifth of it (:func:`held_out_in_batch`), so
-that every round has new ones to be evaluated on; after these they come last, since models do not learn from them.
+Under every strategy a fifth of each batch are cases of held-out participants (:mod:`mrseg_label.catalog.queries.batches`),
+so that every round has new ones to be evaluated on. They are spread evenly over the batch, so that a round that is started
+early has cases of both kinds too. More of them come last, since models do not learn from them.
 Within either kind of participants the strategy decides:
 
 - ``balanced``: the station and sequence of which fewest cases are begun together; of several the rarest station, then the
@@ -18,7 +19,6 @@ strategy and submitted; it is computed anew for each assignment, and whenever dr
 from __future__ import annotations
 
 import heapq
-import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -30,7 +30,8 @@ from sqlalchemy import ColumnElement, Select, and_, func, literal, or_, select, 
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.queries import concepts
-from mrseg_label.catalog.queries.participants import HELD_OUT_SHARE, decide_held_out
+from mrseg_label.catalog.queries.batches import begun_in_batches, held_out_among
+from mrseg_label.catalog.queries.participants import decide_held_out
 from mrseg_label.catalog.tables import Acquisition, Participant
 
 BALANCED, UNCERTAINTY, SEQUENTIAL, RANDOM = "balanced", "uncertainty", "sequential", "random"
@@ -83,11 +84,6 @@ class UpcomingCase:
     begun: int = 0
 
 
-def held_out_in_batch(round_size: int) -> int:
-    """How many cases of a batch are of held-out participants: their share, but never more than half."""
-    return min(math.ceil(HELD_OUT_SHARE * round_size), round_size // 2)
-
-
 def upcoming(
     session: Session, moment: datetime, order: Order, excluding: Collection[str] = ()
 ) -> Iterator[UpcomingCase]:
@@ -100,32 +96,16 @@ def upcoming(
     excluding : ids of acquisitions that are passed over.
     """
     decide_held_out(session)
-    of_batch, held_out_of_batch = _in_batch(session, moment)
+    of_batch, held_out_of_batch = begun_in_batches(session, moment)
     kinds = {held_out: _Kind(session, moment, order, frozenset(excluding), held_out) for held_out in (True, False)}
-    share = held_out_in_batch(order.round_size)
     while True:
-        batch = of_batch // order.round_size + 1
-        wants_held_out = held_out_of_batch < share * batch
+        wants_held_out = held_out_of_batch < held_out_among(of_batch + 1, order.round_size)
         case = kinds[wants_held_out].take() or kinds[not wants_held_out].take()
         if case is None:
             return
         of_batch += 1
         held_out_of_batch += case.held_out
         yield case
-
-
-def _in_batch(session: Session, moment: datetime) -> tuple[int, int]:
-    """Cases that count towards the next round or are being annotated: all, and those of held-out participants."""
-    begun = and_(concepts.is_included(), concepts.is_being_annotated(moment))
-    query = (
-        select(Participant.held_out, func.count())
-        .select_from(Acquisition)
-        .join(Participant, Participant.id == Acquisition.participant_id)
-        .where(or_(concepts.is_new_for_round(), begun))
-        .group_by(Participant.held_out)
-    )
-    counts: dict[bool | None, int] = dict(session.execute(query).all())
-    return sum(counts.values()), counts.get(True, 0)
 
 
 class _Kind:

@@ -24,23 +24,26 @@ from mrseg_label.worklist.service import assign_next_case
 from tests.support.catalog_rows import add_round
 from tests.support.worklist_cases import annotate, fill, make_queue, take
 
+# Which cases of a batch of eight are of held-out participants.
+BATCH = [False, False, True, False, False, False, True, False]
+
 
 @pytest.fixture
 def opened(tmp_path: Path, database_settings: str) -> Iterator[OpenedWorkspace]:
     yield from make_queue(tmp_path, database_settings)
 
 
-def test_balanced_is_an_equal_mix_with_two_held_out_cases_first(opened: OpenedWorkspace) -> None:
+def test_balanced_is_an_equal_mix_with_two_held_out_cases_spread_over_it(opened: OpenedWorkspace) -> None:
     fill(opened.catalog, 12)
     cases = [take(opened) for _ in range(8)]
     with opened.catalog.read() as session:
         rows = [session.get_one(Acquisition, case.acquisition_id) for case in cases]
         assert Counter(row.station for row in rows) == {"abdomen": 4, "pelvis": 4}
-        assert [row.participant.held_out for row in rows] == [True, True] + [False] * 6
-        assert Counter(row.station for row in rows[:2]) == {"abdomen": 1, "pelvis": 1}
+        assert [row.participant.held_out for row in rows] == BATCH
+        assert Counter(row.station for row in rows if row.participant.held_out) == {"abdomen": 1, "pelvis": 1}
 
 
-def test_each_batch_begins_with_held_out_cases_again(opened: OpenedWorkspace) -> None:
+def test_the_next_batch_has_its_held_out_cases_at_the_same_places(opened: OpenedWorkspace) -> None:
     fill(opened.catalog, 12)
     for case in [take(opened) for _ in range(8)]:
         annotate(opened.catalog, case)
@@ -49,23 +52,19 @@ def test_each_batch_begins_with_held_out_cases_again(opened: OpenedWorkspace) ->
     cases = [take(opened) for _ in range(8)]
     with opened.catalog.read() as session:
         rows = [session.get_one(Acquisition, case.acquisition_id) for case in cases]
-        assert [row.participant.held_out for row in rows] == [True, True] + [False] * 6
+        assert [row.participant.held_out for row in rows] == BATCH
 
 
 def test_imported_masks_of_held_out_participants_do_not_count_in_a_batch(opened: OpenedWorkspace) -> None:
     fill(opened.catalog, 12)
-    for case in [take(opened) for _ in range(2)]:
+    first = [take(opened) for _ in range(3)]
+    assert [_is_held_out(opened, case) for case in first] == BATCH[:3]
+    for case in first:
         annotate(opened.catalog, case)
     with opened.catalog.begin() as session:
-        assert all(
-            session.get_one(Acquisition, row.acquisition_id).participant.held_out for row in session.query(Annotation)
-        )
         for row in session.query(Annotation):
             row.author = row.client = IMPORT_AUTHOR
-    cases = [take(opened) for _ in range(3)]
-    with opened.catalog.read() as session:
-        rows = [session.get_one(Acquisition, case.acquisition_id) for case in cases]
-        assert [row.participant.held_out for row in rows] == [True, True, False]
+    assert [_is_held_out(opened, take(opened)) for _ in range(8)] == BATCH
 
 
 def test_held_out_cases_beyond_the_batch_come_last(opened: OpenedWorkspace) -> None:
@@ -73,11 +72,11 @@ def test_held_out_cases_beyond_the_batch_come_last(opened: OpenedWorkspace) -> N
     cases = [take(opened) for _ in range(8)]
     with opened.catalog.read() as session:
         held = [session.get_one(Acquisition, case.acquisition_id).participant.held_out for case in cases]
-    assert held == [True, True, False, False, False, False, True, True]
+    assert held == [*BATCH[:5], True, True, True]  # no other case is left for the sixth place
 
 
 @pytest.mark.parametrize("strategy", ["sequential", "random"])
-def test_sequential_is_the_order_of_import_and_random_another_with_held_out_cases_first(
+def test_sequential_is_the_order_of_import_and_random_another_of_either_kind(
     opened: OpenedWorkspace, strategy: str
 ) -> None:
     fill(opened.catalog, 8, ("abdomen",))
@@ -85,10 +84,8 @@ def test_sequential_is_the_order_of_import_and_random_another_with_held_out_case
         decide_held_out(session)
         key = Acquisition.created_at if strategy == "sequential" else Acquisition.shuffle
         rows = session.query(Acquisition).order_by(key, Acquisition.id).all()
-        held_out = [row.id for row in rows if row.participant.held_out]
-        others = [row.id for row in rows if not row.participant.held_out]
-    assert len(held_out) == 2
-    assert [take(opened, strategy).acquisition_id for _ in range(8)] == [*held_out, *others]
+        of_kind = {kind: iter([row.id for row in rows if row.participant.held_out is kind]) for kind in (True, False)}
+    assert [take(opened, strategy).acquisition_id for _ in range(8)] == [next(of_kind[kind]) for kind in BATCH]
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -99,7 +96,7 @@ def test_a_fifth_of_each_batch_is_held_out_also_before_the_snapshot_is_taken(
     cases = [take(opened, strategy) for _ in range(24)]
     with opened.catalog.read() as session:
         held_out = [session.get_one(Acquisition, case.acquisition_id).participant.held_out for case in cases]
-    assert held_out == ([True, True] + [False] * 6) * 3
+    assert held_out == BATCH * 3
 
 
 def test_balanced_begins_a_second_case_of_a_participant_after_those_of_others(opened: OpenedWorkspace) -> None:
@@ -164,14 +161,15 @@ def test_balanced_mixes_stations_before_sequences_repeat(opened: OpenedWorkspace
     cases = [take(opened) for _ in range(8)]
     with opened.catalog.read() as session:
         rows = [session.get_one(Acquisition, case.acquisition_id) for case in cases]
-        assert Counter(row.station for row in rows[2:6]) == {"abdomen": 2, "pelvis": 2}
-        assert len({row.sequence for row in rows[2:6]}) == 4
+        others = [row for row in rows if not row.participant.held_out][:4]
+        assert Counter(row.station for row in others) == {"abdomen": 2, "pelvis": 2}
+        assert len({row.sequence for row in others}) == 4
         assert len({row.participant_id for row in rows}) == 8
-    assert cases[0].reason == (
+    assert cases[2].reason == (
         "held-out participant, for the evaluation of the next round; nothing of held-out participants is annotated yet"
     )
-    assert cases[2].reason == "nothing is annotated yet"
-    assert cases[3].reason == "rarest station among the annotated: pelvis 0 of 1; no case of this participant"
+    assert cases[0].reason == "nothing is annotated yet"
+    assert cases[1].reason == "rarest station among the annotated: pelvis 0 of 1; no case of this participant"
 
 
 def test_the_reason_is_kept_and_comes_back_with_the_case(opened: OpenedWorkspace) -> None:
@@ -203,5 +201,5 @@ def test_cases_that_await_review_count_as_begun(opened: OpenedWorkspace) -> None
     cases += [take(opened) for _ in range(5)]
     with opened.catalog.read() as session:
         rows = [session.get_one(Acquisition, case.acquisition_id) for case in cases]
-        assert [row.participant.held_out for row in rows] == [True, True] + [False] * 6
+        assert [row.participant.held_out for row in rows] == BATCH
         assert Counter(row.station for row in rows) == {"abdomen": 4, "pelvis": 4}

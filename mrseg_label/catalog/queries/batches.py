@@ -1,0 +1,44 @@
+"""Batches: ROUND_SIZE cases each, of which a fifth are of held-out participants, and at which places."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from fractions import Fraction
+
+from sqlalchemy import and_, func, or_, select
+from sqlalchemy.orm import Session
+
+from mrseg_label.catalog.queries import concepts
+from mrseg_label.catalog.queries.participants import HELD_OUT_SHARE
+from mrseg_label.catalog.tables import Acquisition, Participant
+
+
+def held_out_in_batch(round_size: int) -> int:
+    """How many cases of a batch are of held-out participants: their share, but never more than half."""
+    return min(math.ceil(HELD_OUT_SHARE * round_size), round_size // 2)
+
+
+def held_out_among(count: int, round_size: int) -> int:
+    """How many of the first ``count`` cases, counted over all batches, are of held-out participants.
+
+    A batch is divided into as many equal parts as it has such cases, and each is in the middle of its part: in a batch of 50
+    the cases 3, 8, 13 and so on, in one of 8 the cases 3 and 7.
+    """
+    batches, rest = divmod(count, round_size)
+    share = held_out_in_batch(round_size)
+    return batches * share + math.ceil(Fraction(rest * share, round_size) - Fraction(1, 2))
+
+
+def begun_in_batches(session: Session, moment: datetime) -> tuple[int, int]:
+    """Cases that count towards the next round or are being annotated: all, and those of held-out participants."""
+    begun = and_(concepts.is_included(), concepts.is_being_annotated(moment))
+    query = (
+        select(Participant.held_out, func.count())
+        .select_from(Acquisition)
+        .join(Participant, Participant.id == Acquisition.participant_id)
+        .where(or_(concepts.is_new_for_round(), begun))
+        .group_by(Participant.held_out)
+    )
+    counts: dict[bool | None, int] = dict(session.execute(query).all())
+    return sum(counts.values()), counts.get(True, 0)
