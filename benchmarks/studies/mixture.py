@@ -30,9 +30,10 @@ from benchmarks.studies.cohort import Case
 from benchmarks.studies.mixture_data import ROUND_1, ROUND_2, SOURCES, segment_all
 from benchmarks.studies.study import Study
 from mrseg_label.catalog.tables import BOOTSTRAP
+from mrseg_label.config import Settings
 from mrseg_label.imaging.geometry import Geometry
 from mrseg_label.metrics.scoring import score_case
-from mrseg_label.presegmentation.evidence import ADVANTAGE, Chosen, MeasuredCase, choose, estimate_advantage
+from mrseg_label.presegmentation.evidence import Chosen, MeasuredCase, choose, estimate_advantage
 from mrseg_label.presegmentation.measuring import work_of
 from mrseg_label.presegmentation.mixture import Segmented, mix
 from mrseg_label.segments.files import read_label_map
@@ -134,10 +135,11 @@ def variants(cohort: Cohort, own: str, people: Sequence[str]) -> dict[str, list[
     knows = dict.fromkeys(sources, frozenset(cohort.scheme.names)) | ({HALF: cohort.taught} if own == HALF else {})
     results = {f"{name} alone": cohort.test(people, [name], lambda _: {}) for name in sources}
     cases = cohort.evidence([one for one in cohort.people if one not in people][:ANNOTATED])
-    print(f"  advantage of a draft, estimated: {estimate_advantage(cases):.3f}", flush=True)
-    for name, advantage in (("mixture", None), ("mixture, advantage ignored", 0.0)):
+    estimated = estimate_advantage(cases, Settings().promotion_draft_advantage)
+    print(f"  advantage of a draft, estimated: {estimated:.3f}", flush=True)
+    for name, advantage in (("mixture", estimated), ("mixture, advantage ignored", 0.0)):
 
-        def chosen(station: str, advantage: float | None = advantage) -> Mapping[str, Chosen]:
+        def chosen(station: str, advantage: float = advantage) -> Mapping[str, Chosen]:
             return choose(cases, sources, knows, cohort.scheme.names, cohort.cases[0].sequence, station, advantage)
 
         results[name] = cohort.test(people, sources, chosen)
@@ -173,7 +175,7 @@ def main() -> None:
             dsc = float(np.mean([one.dsc for one in cases]))
             change = _interval(edited - np.array([one.edited for one in control], dtype=float))
             print(f"| {name} | {dsc:.3f} | {edited.mean():,.0f} | {'' if cases is control else change} |")
-    print(f"\nwithout an estimate the advantage is {ADVANTAGE}")
+    print(f"\nwithout an estimate the advantage is {Settings().promotion_draft_advantage}")
 
 
 def _of_all(seeds: Sequence[Mapping[str, list[Tested]]], name: str) -> list[Tested]:

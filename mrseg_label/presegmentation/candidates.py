@@ -16,7 +16,7 @@ from mrseg_label.catalog.draft_details import source_name, source_of
 from mrseg_label.catalog.queries import models, source_scores
 from mrseg_label.catalog.tables import BOOTSTRAP, Examination, ModelVersion
 from mrseg_label.presegmentation import sources
-from mrseg_label.presegmentation.evidence import Chosen, MeasuredCase, Work, choose
+from mrseg_label.presegmentation.evidence import Chosen, MeasuredCase, Work, choose, estimate_advantage
 from mrseg_label.presegmentation.known_structures import structures_known, structures_of_source
 from mrseg_label.presegmentation.sources import Source
 from mrseg_label.workspace import Workspace
@@ -122,9 +122,8 @@ def choose_sources(workspace: Workspace, session: Session, model: ModelVersion, 
     }
     cases = measured_cases(session, candidates)
     station = examination.acquisition.station
-    advantage = workspace.settings.promotion_draft_advantage
-    structures, sequence = workspace.scheme.names, examination.sequence
-    chosen = choose(cases, names, knows, structures, sequence, station, not_estimated=advantage)
+    advantage = estimate_advantage(cases, workspace.settings.promotion_draft_advantage)
+    chosen = choose(cases, names, knows, workspace.scheme.names, examination.sequence, station, advantage)
     return Choice(candidates, knows, chosen)
 
 

@@ -13,7 +13,7 @@ else of the same station, else all.
 **Whose draft the label began as** matters: a reader leaves what is nearly right, so that a label agrees with its own draft too
 well. Cases whose draft of the structure came from neither of the two are used alone where they have that many participants.
 Otherwise the source that made the draft is charged with its advantage, in DSC: as found in the data, from how much better each of two
-sources does on labels that began as its own drafts (:func:`estimate_advantage`), else as the promotion of models has it.
+sources does on labels that began as its own drafts (:func:`estimate_advantage`), else as PROMOTION_DRAFT_ADVANTAGE has it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 MIN_PARTICIPANTS = 3
-ADVANTAGE = 0.055  # the default of PROMOTION_DRAFT_ADVANTAGE, where it is explained
 LARGEST_ADVANTAGE = 0.1
 _FEWEST_PAIRS = 10  # pairs of sources and structures that an advantage is estimated from
 _CONFIDENCE = 0.95
@@ -122,8 +121,7 @@ def choose(
     structures: Iterable[str],
     sequence: str,
     station: str,
-    advantage: float | None = None,
-    not_estimated: float = ADVANTAGE,
+    advantage: float,
 ) -> dict[str, Chosen]:
     """Choose the source of each structure.
 
@@ -132,15 +130,12 @@ def choose(
     sources : that may be chosen; the first is that of the draft's own model version, which is kept without evidence.
     knows : by source, the structures that it can segment; one that does not know a structure is no candidate for it.
     sequence, station : of the image.
-    advantage : DSC by which a label favours the source whose draft it began as; by default it is estimated from ``cases``.
-    not_estimated : the advantage where they are too few to estimate it.
+    advantage : DSC by which a label favours the source whose draft it began as (:func:`estimate_advantage`).
 
     Returns
     -------
     By structure. Structures that no source knows are the first source's.
     """
-    if advantage is None:
-        advantage = estimate_advantage(cases, not_estimated)
     chosen = {}
     for structure in structures:
         candidates = [one for one in sources if structure in knows[one]] or [sources[0]]
@@ -163,7 +158,7 @@ def compare(
     other: str,
     sequence: str,
     station: str,
-    advantage: float = ADVANTAGE,
+    advantage: float,
 ) -> Comparison | None:
     """Compare the work of two sources; None where no case tells."""
     both = [case for case in cases if case.compares(structure, own, other)]
@@ -179,7 +174,7 @@ def compare(
     return None
 
 
-def estimate_advantage(cases: Sequence[MeasuredCase], otherwise: float = ADVANTAGE) -> float:
+def estimate_advantage(cases: Sequence[MeasuredCase], otherwise: float) -> float:
     """Estimate by how much DSC labels favour the source whose draft they began as.
 
     For two sources A and B and a structure, the mean difference of their DSC is taken over the labels that began as A's

@@ -106,6 +106,13 @@ def test_stored_drafts_are_measured_once_and_the_better_source_is_chosen(opened:
     with opened.catalog.read() as session:
         choice = choose_sources(opened, session, model, examination)
     assert choice.chosen["liver"].source == "r1" and [one.name for one in choice.needed] == ["r1"]
+    # The labels began as the bootstrap's drafts, which favours it: by so much that r1 is better, or by less.
+    score(opened, "r1", edited=0.3)
+    for advantage, source in ((0.2, "r1"), (0.055, CT)):
+        settings = opened.settings.model_copy(update={"promotion_draft_advantage": advantage})
+        with opened.catalog.read() as session:
+            choice = choose_sources(replace(opened, settings=settings), session, model, examination)
+        assert choice.chosen["liver"].source == source
 
 
 def test_sources_that_the_setting_joins_are_candidates_of_the_bootstrap(opened: OpenedWorkspace) -> None:
@@ -161,7 +168,7 @@ def test_a_mixed_draft_says_whose_each_structure_is_and_so_does_its_effort(opene
     own[:3], other[3:] = liver, spleen
     knows = {"r1": frozenset({"liver"}), CT: frozenset({"spleen"})}
     segmented = [Segmented(own, "nnunet", "r1", "r1"), Segmented(other, "inverted", BOOTSTRAP, CT)]
-    mixed = mix(segmented, choose([], list(knows), knows, ["liver", "spleen"], "in", "abdomen"), opened.scheme)
+    mixed = mix(segmented, choose([], list(knows), knows, ["liver", "spleen"], "in", "abdomen", 0.0), opened.scheme)
     with opened.catalog.begin() as session:
         row = session.get(Acquisition, case)
         assert row is not None

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import pytest
 
 from mrseg_label.presegmentation.evidence import (
-    ADVANTAGE,
     MeasuredCase,
     Work,
     choose,
@@ -16,6 +15,7 @@ from mrseg_label.presegmentation.evidence import (
 )
 
 OWN, OTHER, THIRD = "r2", "TotalSegmentator inverted", "r1"
+OTHERWISE = 0.055  # the advantage where it cannot be estimated
 KNOWS = {name: frozenset({"liver", "spleen"}) for name in (OWN, OTHER, THIRD)}
 
 
@@ -43,7 +43,7 @@ def case(
     )
 
 
-def liver(cases: list[MeasuredCase], advantage: float | None = None, sequence: str = "in") -> str:
+def liver(cases: list[MeasuredCase], advantage: float = OTHERWISE, sequence: str = "in") -> str:
     return choose(cases, [OWN, OTHER, THIRD], KNOWS, ["liver"], sequence, "abdomen", advantage)["liver"].source
 
 
@@ -53,7 +53,7 @@ def test_the_own_source_is_kept_without_evidence_and_left_for_one_that_needs_cle
     assert liver(better[:2]) == OWN  # too few participants
     assert liver([*better[:2], better[0]]) == OWN  # two cases of one participant are one
     assert liver(better) == OTHER
-    chosen = choose(better, [OWN, OTHER], KNOWS, ["liver", "spleen"], "in", "abdomen")
+    chosen = choose(better, [OWN, OTHER], KNOWS, ["liver", "spleen"], "in", "abdomen", OTHERWISE)
     reason = chosen["liver"].reason
     assert reason is not None and reason.participants == 3 and reason.cases == "sequence and station"
     assert reason.saved == pytest.approx(1 - 0.29 / 0.4) and chosen["liver"].dsc == pytest.approx(0.71)
@@ -81,17 +81,15 @@ def test_the_advantage_is_estimated_from_whose_draft_a_label_began_as() -> None:
             drafter = (OWN, OTHER)[number % 2]
             dsc = {OWN: 0.8 + 0.03 * (drafter == OWN), OTHER: 0.6 + 0.03 * (drafter == OTHER)}
             cases.append(case(number, dsc, drafted_by=drafter, structure=structure))
-    assert estimate_advantage(cases) == pytest.approx(0.03)
-    assert (
-        estimate_advantage([one for one in cases if one.drafted_by.get("structure 0") is None]) == ADVANTAGE
-    )  # too few
-    assert estimate_advantage([]) == ADVANTAGE
+    assert estimate_advantage(cases, OTHERWISE) == pytest.approx(0.03)
+    too_few = [one for one in cases if one.drafted_by.get("structure 0") is None]
+    assert estimate_advantage(too_few, OTHERWISE) == estimate_advantage([], OTHERWISE) == OTHERWISE
 
 
 def test_cases_that_a_model_was_trained_on_say_nothing_of_it() -> None:
     trained = [case(number, {OWN: 0.95, OTHER: 0.7}, seen_by=(OWN,)) for number in range(5)]
     unseen = [case(number, {OWN: 0.6, OTHER: 0.7}) for number in range(5, 8)]
-    assert compare(trained, "liver", OWN, OTHER, "in", "abdomen") is None
+    assert compare(trained, "liver", OWN, OTHER, "in", "abdomen", OTHERWISE) is None
     assert liver(trained + unseen) == OTHER
 
 
@@ -100,23 +98,25 @@ def test_a_sequence_and_station_decide_for_themselves_where_they_have_enough_cas
     water = [case(number, {OWN: 0.8, OTHER: 0.2}, sequence="water") for number in range(5)]
     assert liver(inside + water) == OTHER
     assert liver(inside + water, sequence="water") == OWN
-    found = compare(inside[:2] + water, "liver", OWN, OTHER, "in", "abdomen")  # two cases of this sequence are too few
+    found = compare(
+        inside[:2] + water, "liver", OWN, OTHER, "in", "abdomen", OTHERWISE
+    )  # two cases of this sequence are too few
     assert found is not None and (found.cases, found.participants) == ("station", 5)
     elsewhere = [case(number, {OWN: 0.6, OTHER: 0.8}, station="thorax") for number in range(3)]
-    found = compare(elsewhere, "liver", OWN, OTHER, "opp", "pelvis")
+    found = compare(elsewhere, "liver", OWN, OTHER, "opp", "pelvis", OTHERWISE)
     assert found is not None and found.cases == "all"
 
 
 def test_a_structure_that_a_source_does_not_know_is_left_to_one_that_does() -> None:
     knows = {OWN: frozenset({"liver"}), OTHER: frozenset({"spleen"})}
-    chosen = choose([], [OWN, OTHER], knows, ["liver", "spleen", "heart"], "in", "abdomen")
+    chosen = choose([], [OWN, OTHER], knows, ["liver", "spleen", "heart"], "in", "abdomen", OTHERWISE)
     assert {name: one.source for name, one in chosen.items()} == {"liver": OWN, "spleen": OTHER, "heart": OWN}
 
 
 def test_voxels_of_an_absent_structure_count_as_correction() -> None:
     absent: dict[str, dict[str, Work]] = {OWN: {}, OTHER: {"liver": Work(5.0, 5.0, 0.0)}}
     cases = [MeasuredCase(f"P{number}", "in", "abdomen", {}, absent) for number in range(3)]
-    found = compare(cases, "liver", OTHER, OWN, "in", "abdomen")
+    found = compare(cases, "liver", OTHER, OWN, "in", "abdomen", OTHERWISE)
     assert found is not None and found.clear and found.saved == 1.0
     assert liver(cases) == OWN
     swapped = {OWN: absent[OTHER], OTHER: absent[OWN]}
