@@ -1,12 +1,18 @@
-"""Compare two readings of a case."""
+"""Compare readings of a case: how far they agree on each structure, measured once for two mask files."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from mrseg_label.annotation.independence import find_pairs
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import annotations as rows
-from mrseg_label.errors import Conflict, NotFound
+from mrseg_label.catalog.queries import readings
+from mrseg_label.errors import Conflict, GeometryError, MrsegError, NotFound
+from mrseg_label.jobs import JobContext
+from mrseg_label.labels import LabelScheme
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,7 @@ class Agreement:
 
 
 def compare(workspace: OpenedWorkspace, first_id: str, second_id: str) -> dict[str, Agreement]:
-    """Compute DSC and HD95 of every structure that both readers judged, by name in the order of the ids.
+    """Compare every structure that both readers judged, by name in the order of the ids.
 
     Raises
     ------
@@ -35,26 +41,79 @@ def compare(workspace: OpenedWorkspace, first_id: str, second_id: str) -> dict[s
     Conflict
         They are annotations of different acquisitions.
     """
+    with workspace.catalog.read() as session:
+        first, second = rows.get(session, first_id), rows.get(session, second_id)
+        if first is None or second is None:
+            raise NotFound(f"there is no annotation {(first_id if first is None else second_id)[:60]!r}")
+        if first.acquisition_id != second.acquisition_id:
+            raise Conflict(f"{first_id} and {second_id} are annotations of different cases and cannot be compared")
+        pair = readings.ordered(first.digest, second.digest)
+        stored = readings.agreements(session, [pair]).get(pair)
+    measured = stored if stored is not None else measure(workspace, first.path, second.path)
+    return select_judged(workspace.scheme, measured, first.judged & second.judged)
+
+
+def measure(workspace: OpenedWorkspace, first: str, second: str) -> dict[str, Any]:
+    """Measure DSC and HD95 of two masks, given by their paths in the workspace, as JSON values.
+
+    Returns
+    -------
+    ``dsc``, ``hd95_mm`` (millimetres; None unless it is in both) and ``counts`` of each structure that is in either mask.
+
+    Raises
+    ------
+    GeometryError
+        They are not on one grid.
+    """
     from mrseg_label.metrics import agreement, dice, hausdorff95, per_structure
     from mrseg_label.segments.files import read_label_map  # imported here: SciPy is behind both
 
-    with workspace.catalog.read() as session:
-        first, second = rows.get(session, first_id), rows.get(session, second_id)
-    if first is None or second is None:
-        raise NotFound(f"there is no annotation {(first_id if first is None else second_id)[:60]!r}")
-    if first.acquisition_id != second.acquisition_id:
-        raise Conflict(f"{first_id} and {second_id} are annotations of different cases and cannot be compared")
-    mask, geometry = read_label_map(workspace.path(first.path))
-    other, _ = read_label_map(workspace.path(second.path))
-    structures = len(workspace.scheme)
-    dsc = per_structure(workspace.scheme, dice(mask, other, structures))
-    counted = per_structure(workspace.scheme, agreement(mask, other, structures))
-    hd95 = per_structure(workspace.scheme, hausdorff95(mask, other, geometry.spacing_mm, structures))
-    both = first.judged & second.judged
+    mask, geometry = read_label_map(workspace.path(first))
+    other, grid = read_label_map(workspace.path(second))
+    difference = geometry.difference(grid)
+    if difference is not None:
+        raise GeometryError(f"{first} and {second} are not on one grid: {difference}")
+    scheme, structures = workspace.scheme, len(workspace.scheme)
+    dsc = per_structure(scheme, dice(mask, other, structures))
+    counted = per_structure(scheme, agreement(mask, other, structures))
+    hd95 = per_structure(scheme, hausdorff95(mask, other, geometry.spacing_mm, structures))
     return {
-        name: Agreement(
-            dsc[name], None if hd95[name] in (None, float("inf")) else hd95[name], counted[name] is not None
-        )
-        for name in workspace.scheme.names
-        if name in both
+        name: {
+            "dsc": value,
+            "hd95_mm": None if hd95[name] in (None, float("inf")) else hd95[name],
+            "counts": counted[name] is not None,
+        }
+        for name, value in dsc.items()
+        if value is not None
     }
+
+
+def select_judged(
+    scheme: LabelScheme, measured: Mapping[str, Any], judged_by_both: Collection[str]
+) -> dict[str, Agreement]:
+    """Return what was measured of the structures that both readers judged; those in neither mask have no values."""
+    absent = {"dsc": None, "hd95_mm": None, "counts": False}
+    return {name: Agreement(**measured.get(name, absent)) for name in scheme.names if name in judged_by_both}
+
+
+def measure_agreement(context: JobContext) -> int:
+    """Measure every pair of independent readings that was not measured yet; returns how many those were.
+
+    Each is kept as soon as it is measured, so that work that is cut short goes on where it ended. A pair that cannot be
+    measured, because a file is damaged, is left out.
+    """
+    workspace = context.workspace
+    with context.catalog.read() as session:
+        pairs = {pair.digests: pair for pair in find_pairs(session)}
+        known = readings.agreements(session, pairs)
+    done = 0
+    for digests in sorted(pairs.keys() - known.keys()):
+        context.check()
+        try:
+            measured = measure(workspace, pairs[digests].first.path, pairs[digests].second.path)
+        except (MrsegError, OSError):
+            continue  # doctor --verify names the file
+        with context.catalog.begin() as session:
+            readings.store(session, digests, measured, context.catalog.now(session))
+        done += 1
+    return done

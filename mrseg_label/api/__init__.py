@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from mrseg_label.api import annotation, audit, doubts, examinations, health, jobs, learning, masks, models, rounds
+from mrseg_label.api import (
+    annotation,
+    audit,
+    doubts,
+    examinations,
+    health,
+    jobs,
+    learning,
+    masks,
+    models,
+    quality,
+    rounds,
+)
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.http import paths, problems
 from mrseg_label.http.queries import only_declared_parameters
@@ -15,7 +27,7 @@ __all__ = ["root_router", "router"]
 def router(workspace: OpenedWorkspace) -> APIRouter:
     """Assemble the routes under ``/api/v1``."""
     collected = APIRouter(prefix=paths.REST, responses=problems.RESPONSES, dependencies=[only_declared_parameters()])
-    for module in (models, rounds, jobs, examinations, annotation, doubts, masks, learning, audit):
+    for module in (models, rounds, jobs, examinations, annotation, doubts, quality, masks, learning, audit):
         collected.include_router(module.router(workspace))
     return collected
 

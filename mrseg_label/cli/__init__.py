@@ -26,6 +26,7 @@ from mrseg_label.cli import (
     lists,
     model_import,  # noqa: F401 - adds commands to the group of models
     models,
+    quality,
     rounds,
     serving,
     users,
@@ -45,7 +46,7 @@ _PANELS = {
     "Workspace": (workspace, demo, doctor, backup),
     "Data": (import_, lists, export),
     "Server and accounts": (serving, jobs, users),
-    "Annotation": (cases, annotation, doubts),
+    "Annotation": (cases, annotation, quality, doubts),
     "Training": (rounds, models),
 }
 for panel, modules in _PANELS.items():

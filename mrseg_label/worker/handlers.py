@@ -11,7 +11,12 @@ HANDLERS: dict[str, tuple[str, ...]] = {
     queue.PRESEGMENT: ("mrseg_label.presegmentation.presegment:run",),
     queue.PRESEGMENT_PENDING: ("mrseg_label.presegmentation.presegment_pending:run",),
     queue.RENEW_PRESEGMENTATIONS: ("mrseg_label.presegmentation.presegment_pending:run",),
-    queue.MEASURE_EFFORT: ("mrseg_label.annotation.effort:run", "mrseg_label.rounds.trigger:run"),
+    queue.MEASURE_EFFORT: (
+        "mrseg_label.annotation.effort:run",
+        "mrseg_label.annotation.checks:enqueue",
+        "mrseg_label.rounds.trigger:run",
+    ),
+    queue.CHECK_ANNOTATIONS: ("mrseg_label.annotation.checks:run",),
     queue.IMPORT_MASK: ("mrseg_label.annotation.masks:run",),
     queue.COMPARE_SCANS: ("mrseg_label.intake.twins:run",),
     queue.PRUNE_ROUNDS: ("mrseg_label.rounds.housekeeping:run",),

@@ -13,10 +13,11 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
-from mrseg_label.catalog.queries import models
+from mrseg_label.catalog.queries import models, readings, suspicions
 from mrseg_label.catalog.tables import (
     Acquisition,
     Annotation,
+    AnnotationStructure,
     Assignment,
     Job,
     ModelVersion,
@@ -26,6 +27,7 @@ from mrseg_label.catalog.tables import (
 )
 from mrseg_label.catalog.types import AnnotationState, CaseRole, FoldState, JobKind, JobState, ModelStatus, RoundState
 from mrseg_label.clock import now
+from mrseg_label.ids import new_id
 from mrseg_label.rounds.card import make_card
 from mrseg_label.workspace import Workspace
 from tests.support.catalog_rows import add_acquisition, add_annotation, add_evaluation, add_participant, add_round
@@ -77,6 +79,45 @@ def fill(session: Session, workspace: OpenedWorkspace) -> None:
     for case in _add_cases(session, "R", 1, False)[:2]:  # these two await review
         annotation = _annotate(session, draw, case, "r2")
         annotation.author, annotation.state, case.annotated_at = "ada", AnnotationState.SUBMITTED, None
+    _read_twice(session, draw, held_out[:6])
+    _suspect(session, training[-3:])
+
+
+def _read_twice(session: Session, draw: random.Random, annotations: Sequence[Annotation]) -> None:
+    """Let another reader read these cases too, and let a worker have measured how far the two agree."""
+    for one in annotations:
+        other = {"ada": "bert", "bert": "chen", "chen": "ada"}[one.author]
+        second = Annotation(
+            acquisition_id=one.acquisition_id, examination_id=one.examination_id, number=2, state=AnnotationState.ACCEPTED, author=other,
+            client=other, path=f"{one.path}-2", digest=new_id("x").ljust(64, "0"), upload_path="u", upload_digest="u", is_final=False,
+            presegmentation_id=one.presegmentation_id,
+            structures=[AnnotationStructure(structure=each.structure, state=each.state, voxels=98) for each in one.structures],
+        )  # fmt: skip
+        one.digest = new_id("x").ljust(64, "0")
+        session.add(second)
+        measured = {
+            name: {
+                "dsc": min(0.99, draw.gauss(0.92 - 0.015 * k, 0.02)),
+                "hd95_mm": abs(draw.gauss(3 + k, 1)),
+                "counts": True,
+            }
+            for k, name in enumerate(STRUCTURES)
+        }
+        readings.store(session, readings.ordered(one.digest, second.digest), measured, now())
+    session.flush()
+
+
+def _suspect(session: Session, annotations: Sequence[Annotation]) -> None:
+    """Let a worker have found something about these annotations."""
+    reasons = (
+        [{"kind": "volume", "structure": "liver", "text": "3,914 ml, 2.4 times the median of 31 other masks of pelvis (1,612 ml)"},
+         {"kind": "edits", "structure": "", "text": "61,204 voxels were changed, far more than the median of 10 other drafts of r2 (8,114)"}],
+        [{"kind": "unchanged", "structure": "", "text": "the draft of r2 was accepted unchanged after 14 s"}],
+        [{"kind": "empty", "structure": "left_kidney", "text": "marked absent; 30 of 31 other masks of thorax have it"}],
+    )  # fmt: skip
+    found = {one.id: some for one, some in zip(annotations, reasons, strict=True)}
+    suspicions.replace(session, found, now())
+    session.flush()
 
 
 def _add_cases(session: Session, prefix: str, participants: int, held_out: bool) -> list[Acquisition]:

@@ -88,6 +88,21 @@ def is_sent_back() -> Condition:
     return and_(is_rejected_by_reviewer(Annotation), ~is_replaced)
 
 
+def is_in_place() -> Condition:
+    """An :class:`Annotation` was not rejected or withdrawn, and no newer one takes its place.
+
+    A second reading takes the place of second readings alone, and others of others.
+    """
+    newer = aliased(Annotation)
+    is_replaced = exists().where(
+        newer.acquisition_id == Annotation.acquisition_id,
+        newer.number > Annotation.number,
+        newer.is_final == Annotation.is_final,
+        newer.state != AnnotationState.REJECTED,
+    )
+    return and_(Annotation.state != AnnotationState.REJECTED, ~is_replaced)
+
+
 def is_being_annotated(moment: datetime) -> Condition:
     """Not annotated yet, and assigned to a reader or awaiting review."""
     return and_(~is_annotated(), or_(is_assigned(moment, second_reading=False), is_awaiting_review()))

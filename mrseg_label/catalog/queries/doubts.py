@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, aliased
 from mrseg_label.catalog.queries import concepts
 from mrseg_label.catalog.queries.paging import newest_first
 from mrseg_label.catalog.tables import Acquisition, Annotation, Presegmentation
-from mrseg_label.catalog.types import AnnotationState, Position
+from mrseg_label.catalog.types import Position
 
 DOUBTS = "doubts"  # key of Presegmentation.details and of Annotation.report
 
@@ -85,16 +85,7 @@ def _drafts() -> Select[Any]:
 
 
 def _annotations() -> Select[Any]:
-    newer = aliased(Annotation)
     query: Select[Any] = select(Annotation, Acquisition)  # type: ignore[assignment]
     return query.join(Acquisition, Acquisition.id == Annotation.acquisition_id).where(
-        Annotation.report[DOUBTS].as_string().is_not(None),
-        concepts.is_included(),
-        Annotation.state != AnnotationState.REJECTED,
-        ~exists().where(
-            newer.acquisition_id == Annotation.acquisition_id,
-            newer.number > Annotation.number,
-            newer.is_final == Annotation.is_final,
-            newer.state != AnnotationState.REJECTED,
-        ),
+        Annotation.report[DOUBTS].as_string().is_not(None), concepts.is_included(), concepts.is_in_place()
     )

@@ -12,6 +12,7 @@ from mrseg_label.catalog.tables.annotations import (
 from mrseg_label.catalog.tables.base import Base
 from mrseg_label.catalog.tables.examinations import Acquisition, Alias, Examination, Participant
 from mrseg_label.catalog.tables.jobs import AuditEvent, Heartbeat, Job
+from mrseg_label.catalog.tables.quality import MaskAgreement, Suspicion
 from mrseg_label.catalog.tables.rounds import BOOTSTRAP, Evaluation, ModelVersion, Round, RoundCase, RoundDraft
 from mrseg_label.catalog.tables.training import RoundFold, RoundLog
 
@@ -31,6 +32,7 @@ __all__ = [
     "Examination",
     "Heartbeat",
     "Job",
+    "MaskAgreement",
     "ModelVersion",
     "Participant",
     "Presegmentation",
@@ -43,4 +45,5 @@ __all__ = [
     "Secret",
     "SignInAttempts",
     "SourceScore",
+    "Suspicion",
 ]

@@ -1,26 +1,32 @@
-"""``/dashboard/quality``: annotations that await review; look at one in Slicer, accept it, reject it with a comment."""
+"""``/dashboard/quality``: annotations that await review, with the forms to decide; suspicious masks; agreement between readers."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Form, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
 from mrseg_label.annotation import review
+from mrseg_label.annotation.suspicious import RULES, RULES_NEED
 from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.queries.suspicions import SuspicionKind
 from mrseg_label.catalog.reader import MAX_CLIENT_LENGTH
 from mrseg_label.catalog.types import AnnotationState
 from mrseg_label.errors import Conflict, Forbidden, InvalidInput, MrsegError
 from mrseg_label.http import paths
 from mrseg_label.http.readers import CurrentReader, with_client_name
+from mrseg_label.reports.agreement import read_agreement
 from mrseg_label.reports.cases import read_acquisition_id, read_annotation, read_annotations
+from mrseg_label.reports.suspicious import read_suspicious
 from mrseg_label.web.forms import FormTokens
 from mrseg_label.web.pages import page, redirect, sentence
 from mrseg_label.worklist.requests import Purpose, request_case
 
 PER_PAGE = 20
+CASES_SHOWN = 10  # of those that two readers read, least agreement first
+_Cursor = Annotated[str | None, Query(max_length=400)]
 _Client = Annotated[str, Form(max_length=MAX_CLIENT_LENGTH)]  # without sign-in, the reviewer's name
 _Comment = Annotated[str, Form(max_length=4000)]
 
@@ -30,10 +36,28 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens)
     catalog = workspace.catalog
 
     def queue(
-        request: Request, status: int = 200, *, cursor: str | None = None, note: str = "", message: str = ""
+        request: Request,
+        status: int = 200,
+        *,
+        cursor: str | None = None,
+        kind: SuspicionKind | None = None,
+        earlier: str | None = None,
+        note: str = "",
+        message: str = "",
     ) -> Response:
-        found = read_annotations(catalog, AnnotationState.SUBMITTED, None, PER_PAGE, cursor)
-        values: dict[str, Any] = {"found": found, "first": cursor is None, "note": note, "message": message}
+        values: dict[str, Any] = {
+            "found": read_annotations(catalog, AnnotationState.SUBMITTED, None, PER_PAGE, cursor),
+            "first": cursor is None,
+            "suspicious": read_suspicious(catalog, PER_PAGE, earlier, kind),
+            "first_suspicious": earlier is None,
+            "kind": kind,
+            "kinds": RULES,
+            "rules_need": RULES_NEED,
+            "agreement": read_agreement(workspace),
+            "cases_shown": CASES_SHOWN,
+            "note": note,
+            "message": message,
+        }
         return page(request, "dashboard/quality.html", status, **values)
 
     def refused(request: Request, error: MrsegError) -> Response:
@@ -41,9 +65,13 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens)
 
     @routes.get(paths.QUALITY)
     def get_quality(
-        request: Request, cursor: Annotated[str | None, Query(max_length=400)] = None, note: str = ""
+        request: Request,
+        cursor: _Cursor = None,
+        kind: SuspicionKind | Literal[""] = "",
+        earlier: _Cursor = None,
+        note: str = "",
     ) -> Response:
-        return queue(request, cursor=cursor, note=note)
+        return queue(request, cursor=cursor, kind=kind or None, earlier=earlier, note=note)
 
     @routes.post(paths.ACCEPT, dependencies=forms.checks)
     def accept(

@@ -146,3 +146,27 @@ def test_annotations_are_reviewed(own: Browser, signed_in: dict[str, Browser]) -
     assert own.submit("/dashboard/quality", f"/dashboard/quality/{one}/accept", client="ada")[0] == 403, "her own"
     assert own.submit("/dashboard/quality", f"/dashboard/quality/{one}/accept", client="rita")[0] == 303
     assert state(own, one) is AnnotationState.ACCEPTED
+
+
+def test_the_quality_page_shows_suspicious_masks_and_agreement(pages: Browser) -> None:
+    text = words(pages.get("/dashboard/quality"))
+    assert (
+        "6 pairs of independent readings agree" in text and "In 6 of them both readers corrected the same draft" in text
+    )
+    assert "left kidney : marked absent; 30 of 31" in text and "accepted unchanged after 14 s" in text
+    only = words(pages.get("/dashboard/quality?kind=volume"))
+    assert "2.4 times the median" in only and "after 14 s" not in only
+    assert "Nothing with this reason." in words(pages.get("/dashboard/quality?kind=model"))
+    assert pages.http.get("/dashboard/quality?kind=ugly").status_code == 422
+    found = pages.http.get("/api/v1/agreement").json()
+    assert found["overall"]["cases"] == 6 == sum(pair["cases"] for pair in found["readers"])
+    assert (
+        pages.http.get("/api/v1/suspicious?kind=empty").json()["items"][0]["reasons"][0]["structure"] == "left_kidney"
+    )
+
+
+def test_radiologists_see_their_own_agreement_alone(signed_in: dict[str, Browser]) -> None:
+    own = signed_in["ada"].http.get("/api/v1/agreement/mine").json()
+    assert own["reader"] == "ada" and 0 < own["cases"] < 6 and "bert" not in str(own)
+    assert signed_in["ada"].http.get("/api/v1/agreement").status_code == 403
+    assert signed_in["ada"].http.get("/api/v1/suspicious").status_code == 403

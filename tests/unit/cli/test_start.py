@@ -35,6 +35,7 @@ HEAVY = {
 }
 # Every other command, with arguments that lead it to the end or to the row that it does not find.
 LIGHT: dict[str, tuple[str, ...]] = {
+    "agreement": (),
     "annotations accept": ("none",),
     "annotations list": (),
     "annotations reject": ("none", "--comment", "why"),
@@ -75,6 +76,7 @@ LIGHT: dict[str, tuple[str, ...]] = {
     "rounds show": ("1",),
     "rounds start": (),
     "status": (),
+    "suspicious": (),
     "upgrade": (),
     "users add": ("ada", "--role", "service"),
     "users app-password": ("none",),
