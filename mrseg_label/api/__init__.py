@@ -16,6 +16,7 @@ from mrseg_label.api import (
     models,
     quality,
     rounds,
+    sources,
 )
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.http import paths, problems
@@ -27,7 +28,7 @@ __all__ = ["root_router", "router"]
 def router(workspace: OpenedWorkspace) -> APIRouter:
     """Assemble the routes under ``/api/v1``."""
     collected = APIRouter(prefix=paths.REST, responses=problems.RESPONSES, dependencies=[only_declared_parameters()])
-    for module in (models, rounds, jobs, examinations, annotation, doubts, quality, masks, learning, audit):
+    for module in (models, sources, rounds, jobs, examinations, annotation, doubts, quality, masks, learning, audit):
         collected.include_router(module.router(workspace))
     return collected
 

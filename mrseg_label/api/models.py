@@ -12,8 +12,8 @@ from mrseg_label.registry import service
 from mrseg_label.reports.comparison import read_comparison
 from mrseg_label.reports.documents.base import Page
 from mrseg_label.reports.documents.comparison import ComparisonOut
-from mrseg_label.reports.documents.models import CardOut, ModelOut
-from mrseg_label.reports.models import read_card, read_current_model, read_model, read_models
+from mrseg_label.reports.documents.models import CardOut, ModelDetail, ModelOut
+from mrseg_label.reports.models import read_card, read_current_model, read_model_detail, read_models
 
 
 def router(workspace: OpenedWorkspace) -> APIRouter:
@@ -33,8 +33,8 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
         return ModelOut.of(service.rollback(workspace, actor=reader.name))
 
     @routes.get("/{version}", summary="Get a model version")
-    def get_model(version: str) -> ModelOut:
-        return read_model(workspace.catalog, version)
+    def get_model(version: str) -> ModelDetail:
+        return read_model_detail(workspace, version)
 
     @routes.get("/{version}/card", summary="Get the card of the data set that a version was trained on")
     def get_card(version: str) -> CardOut:

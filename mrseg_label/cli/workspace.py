@@ -11,6 +11,7 @@ from mrseg_label.cli.common import HERE, JsonOption, WorkspaceOption, opened, pr
 
 if TYPE_CHECKING:
     from mrseg_label.reports.documents.models import ModelOut
+    from mrseg_label.reports.documents.sources import SourceOut
     from mrseg_label.reports.documents.status import StatusOut
     from mrseg_label.workspace import Workspace
 
@@ -91,6 +92,7 @@ def _print_status(document: StatusOut) -> None:
     rows: list[tuple[str, object]] = [
         ("workspace", document.workspace),
         ("current model", f"{model.version} ({_score(model)})"),
+        *(("mixed in" if source.mixed else "drafts by", _source(source)) for source in document.sources),
         ("annotated", f"{progress.annotated_total} cases; {to_next}"),
         ("round", round_line if progress.auto_round else f"{round_line}; AUTO_ROUND is off"),
         (
@@ -114,6 +116,12 @@ def _print_status(document: StatusOut) -> None:
     rows += [("warning", text) for text in document.round_warnings]
     rows.append(("server", _last_alive(document)))
     print_fields(rows)
+
+
+def _source(source: SourceOut) -> str:
+    sequences = "" if source.sequences == ["*"] else f" for {', '.join(source.sequences).replace('*', 'all others')}"
+    facts = [source.title, source.orientation, *source.licences, f"weights {source.weights}"]
+    return f"{source.name}{sequences} ({'; '.join(filter(None, facts))})"
 
 
 def _score(model: ModelOut) -> str:

@@ -138,6 +138,7 @@ REST = (
     Permission("GET", f"{paths.REST}/models/{{version}}/card", EVERY_ROLE),
     Permission("GET", f"{paths.REST}/models/{{version}}/compare/{{other}}", EVERY_ROLE),
     Permission("POST", f"{paths.REST}/models/{{version}}/promote", ADMINS),
+    Permission("GET", f"{paths.REST}/sources", EVERY_ROLE),
     Permission("GET", f"{paths.REST}/rounds", EVERY_ROLE),
     Permission("POST", f"{paths.REST}/rounds", ADMINS),
     Permission("GET", f"{paths.REST}/rounds/{{number}}", EVERY_ROLE),

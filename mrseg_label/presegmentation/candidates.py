@@ -63,10 +63,8 @@ class Choice:
         return (own, *(one for one in others if one.name in used))
 
 
-def candidates_of(
-    workspace: Workspace, session: Session, model: ModelVersion, examination: Examination
-) -> list[Candidate]:
-    """List the sources that a draft by a model version may be mixed from, that version first.
+def candidates_of(workspace: Workspace, session: Session, model: ModelVersion, sequence: str) -> list[Candidate]:
+    """List the sources that a draft of a sequence by a model version may be mixed from, that version first.
 
     The bootstrap stands for every source that BOOTSTRAP_SOURCES joins for the sequence.
     """
@@ -82,18 +80,16 @@ def candidates_of(
             versions.append(other)
     found: dict[str, Candidate] = {}
     for one in versions:
-        for candidate in _sources_of(workspace, session, one, examination):
+        for candidate in _sources_of(workspace, session, one, sequence):
             found.setdefault(candidate.name, candidate)
     return list(found.values())
 
 
-def _sources_of(
-    workspace: Workspace, session: Session, model: ModelVersion, examination: Examination
-) -> Iterator[Candidate]:
+def _sources_of(workspace: Workspace, session: Session, model: ModelVersion, sequence: str) -> Iterator[Candidate]:
     if model.version != BOOTSTRAP:
         yield Candidate(model.version, model)
         return
-    own, *joined = sources.choose_sources(examination.sequence, workspace.settings.bootstrap_sources)
+    own, *joined = sources.choose_sources(sequence, workspace.settings.bootstrap_sources)
     yield Candidate(source_name(BOOTSTRAP, str(own)), model, own)
     for source in joined:
         of_version = models.get(session, source.version) if source.version is not None else None
@@ -112,7 +108,7 @@ def name_of(workspace: Workspace, version: str, examination: Examination) -> str
 
 def choose_sources(workspace: Workspace, session: Session, model: ModelVersion, examination: Examination) -> Choice:
     """Choose the source of each structure of a draft by a model version."""
-    candidates = tuple(candidates_of(workspace, session, model, examination))
+    candidates = tuple(candidates_of(workspace, session, model, examination.sequence))
     if len(candidates) == 1:
         return Choice(candidates, {}, {})
     names = [one.name for one in candidates]

@@ -113,7 +113,7 @@ def _missing(
         if examination is None:
             return []
         known = source_scores.known(session, [annotation.id])
-        found = candidates_of(workspace, session, model, examination)[1:]
+        found = candidates_of(workspace, session, model, examination.sequence)[1:]
     return [(one, examination) for one in found if (one.name, annotation.id) not in known]
 
 

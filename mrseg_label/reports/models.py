@@ -5,14 +5,17 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog import Catalog
+from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import held_out, models
-from mrseg_label.catalog.tables import ModelVersion
-from mrseg_label.errors import NotFound
+from mrseg_label.catalog.tables import BOOTSTRAP, ModelVersion
+from mrseg_label.errors import MrsegError, NotFound
+from mrseg_label.nnunet.conventions import ModelConventions
 from mrseg_label.registry import service
 from mrseg_label.registry.lineage import licences_of
 from mrseg_label.reports.documents.base import Page
-from mrseg_label.reports.documents.models import CardOut, ModelOut
+from mrseg_label.reports.documents.models import CardOut, ModelDetail, ModelOut
 from mrseg_label.reports.paging import decode_position, page_of
+from mrseg_label.reports.sources import read_sources
 from mrseg_label.rounds.card import card_text
 
 
@@ -41,6 +44,39 @@ def read_model(catalog: Catalog, version: str) -> ModelOut:
     """
     with catalog.read() as session:
         return _with_score(session, service.get(session, version))
+
+
+def read_model_detail(workspace: OpenedWorkspace, version: str) -> ModelDetail:
+    """Read a model version with the conventions that are stored in its files.
+
+    Raises
+    ------
+    NotFound
+        There is no such version.
+    """
+    with workspace.catalog.read() as session:
+        row = service.get(session, version)
+        document = _with_score(session, row)
+    orientation, labels_from, labels = _conventions_of(workspace, row)
+    return ModelDetail(**document.model_dump(), orientation=orientation, labels_from=labels_from, labels=labels)
+
+
+def _conventions_of(workspace: OpenedWorkspace, row: ModelVersion) -> tuple[str | None, str, dict[str, str | None]]:
+    """Orientation of a version, where its labels come from, and the structure of each that is named otherwise."""
+    try:
+        if row.path is None:
+            found = {source.orientation for source in read_sources(workspace) if row.version == BOOTSTRAP}
+            return found.pop() if len(found) == 1 else None, "the label set of each source in labels.tsv", {}
+        conventions = ModelConventions.read(workspace.path(row.path))
+    except MrsegError as error:
+        return None, f"not known: {error}", {}
+    structures = conventions.structures
+    if structures is None:
+        return conventions.orientation, "every label is named as its structure", {}
+    meant = [structure for structure in structures.values() if structure is not None]
+    left_out = len(structures) - len(meant)
+    text = f"stated at the import (labels: {len(meant)}, of structures: {len(set(meant))}, left out: {left_out})"
+    return conventions.orientation, text, dict(structures)
 
 
 def read_current_model(catalog: Catalog) -> ModelOut:

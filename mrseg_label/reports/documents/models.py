@@ -65,6 +65,20 @@ class ModelOut(BaseModel):
         )
 
 
+class ModelDetail(ModelOut):
+    """A model version with what it expects of its images and what its labels mean."""
+
+    orientation: str | None = Field(
+        description="axis codes of the images that it was trained on, to which every image is turned; null where its files do "
+        "not say it, and for the bootstrap where its sources differ (`GET /api/v1/sources`)"
+    )
+    labels_from: str = Field(description="where the meaning of its labels comes from, or why it is not known")
+    labels: dict[str, str | None] = Field(
+        description="structure that each label of the network means, null for one that is left out; empty where every label is "
+        "named as its structure"
+    )
+
+
 class CardOut(BaseModel):
     """The card of the data set that a version was trained on; it names nobody."""
 

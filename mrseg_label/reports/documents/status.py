@@ -8,6 +8,7 @@ from mrseg_label.catalog.types import JobKind
 from mrseg_label.reports.documents.base import JsonObject, Moment
 from mrseg_label.reports.documents.learning import ProgressOut
 from mrseg_label.reports.documents.models import ModelOut
+from mrseg_label.reports.documents.sources import SourceOut
 
 
 class Health(BaseModel):
@@ -48,6 +49,9 @@ class StatusOut(BaseModel):
 
     workspace: str = Field(description="its folder")
     current_model: ModelOut
+    sources: list[SourceOut] = Field(
+        description="of the drafts, as `GET /api/v1/sources` lists them; empty where none are made, or BOOTSTRAP_SOURCES is malformed"
+    )
     progress: ProgressOut
     counts: CountsOut
     masks_refused: list[RefusedMaskOut]

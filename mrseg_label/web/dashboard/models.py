@@ -19,7 +19,7 @@ from mrseg_label.reports.charts.comparison import comparison_rows
 from mrseg_label.reports.charts.models import MOST_VERSIONS, quality_chart
 from mrseg_label.reports.comparison import read_comparison
 from mrseg_label.reports.documents.models import CardOut
-from mrseg_label.reports.models import read_card, read_model, read_models
+from mrseg_label.reports.models import read_card, read_model, read_model_detail, read_models
 from mrseg_label.reports.performance import read_performance
 from mrseg_label.web.forms import FormTokens
 from mrseg_label.web.pages import page, redirect, sentence
@@ -47,7 +47,7 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens)
         return page(request, "dashboard/models.html", status, **values)
 
     def model_page(request: Request, version: str, status: int = 200, *, note: str = "", message: str = "") -> Response:
-        found = read_model(catalog, version)
+        found = read_model_detail(workspace, version)
         values: dict[str, Any] = {
             "model": found,
             "card": _card(workspace, version),

@@ -98,7 +98,7 @@ def test_stored_drafts_are_measured_once_and_the_better_source_is_chosen(opened:
         model = models.current(session)
         examination = acquisitions.primary_of(session, cases[0])
         assert examination is not None
-        assert [one.name for one in candidates_of(opened, session, model, examination)] == ["r1", CT]
+        assert [one.name for one in candidates_of(opened, session, model, "in")] == ["r1", CT]
         choice = choose_sources(opened, session, model, examination)
     assert choice.chosen["liver"].source == CT and choice.chosen["heart"].source == "r1"
     assert [one.name for one in choice.needed] == ["r1", CT]
@@ -126,7 +126,7 @@ def test_sources_that_the_setting_joins_are_candidates_of_the_bootstrap(opened: 
         examination = acquisitions.primary_of(session, case)
         bootstrap = models.get(session, BOOTSTRAP)
         assert examination is not None and bootstrap is not None
-        found = candidates_of(workspace, session, bootstrap, examination)
+        found = candidates_of(workspace, session, bootstrap, "in")
         choice = choose_sources(workspace, session, bootstrap, examination)
     assert [(one.name, one.model.version, str(one.source)) for one in found] == [
         (CT, BOOTSTRAP, "inverted"),
