@@ -26,6 +26,7 @@ from mrseg_label.cli import (
     lists,
     model_import,  # noqa: F401 - adds commands to the group of models
     models,
+    overview,
     quality,
     rounds,
     serving,
@@ -43,7 +44,7 @@ app = typer.Typer(
 )
 # The panels of --help, in its order, and the modules whose commands they show.
 _PANELS = {
-    "Workspace": (workspace, demo, doctor, backup),
+    "Workspace": (workspace, overview, demo, doctor, backup),
     "Data": (import_, lists, export),
     "Server and accounts": (serving, jobs, users),
     "Annotation": (cases, annotation, quality, doubts),

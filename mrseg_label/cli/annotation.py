@@ -12,16 +12,19 @@ import typer
 from mrseg_label.cli.common import (
     HERE,
     LOCAL,
-    NO_LIMIT,
+    CursorOption,
     JsonOption,
+    LimitOption,
     WorkspaceOption,
     opened,
     print_fields,
     print_json,
     print_line,
-    print_page,
+    print_list,
     print_table,
+    rows_of,
 )
+from mrseg_label.cli.completion import ACCOUNTS, ANNOTATIONS, EXAMINATIONS
 
 if TYPE_CHECKING:
     from mrseg_label.catalog import Catalog
@@ -29,9 +32,18 @@ if TYPE_CHECKING:
 from mrseg_label.scoring import MIN_REFERENCE_VOXELS
 
 group = typer.Typer(help="List, review, compare, withdraw and restore annotations.", no_args_is_help=True)
-Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the annotation, from `annotations list`.")]
+Id = Annotated[
+    str, typer.Argument(metavar="ID", help="Id of the annotation, from `annotations list`.", autocompletion=ANNOTATIONS)
+]
 ReaderOption = Annotated[
-    str, typer.Option("--reader", metavar="NAME", help="Name to record with the decision.", show_default=LOCAL)
+    str,
+    typer.Option(
+        "--reader",
+        metavar="NAME",
+        help="Name to record with the decision.",
+        show_default=LOCAL,
+        autocompletion=ACCOUNTS,
+    ),
 ]
 CommentOption = Annotated[str, typer.Option("--comment", metavar="TEXT", help="Reason, kept with the decision.")]
 
@@ -40,15 +52,22 @@ CommentOption = Annotated[str, typer.Option("--comment", metavar="TEXT", help="R
 def list_annotations(
     examination: Annotated[
         str | None,
-        typer.Argument(metavar="EXAMINATION", help="Only annotations of this examination and its other channels."),
+        typer.Argument(
+            metavar="EXAMINATION",
+            help="Only annotations of this examination and its other channels.",
+            autocompletion=EXAMINATIONS,
+        ),
     ] = None,
     state: Annotated[
         Literal["submitted", "accepted", "rejected"] | None,
         typer.Option("--state", help="Only annotations in this state; submitted means awaiting review."),
     ] = None,
     author: Annotated[
-        str | None, typer.Option("--author", metavar="NAME", help="Only annotations by this reader.")
+        str | None,
+        typer.Option("--author", metavar="NAME", help="Only annotations by this reader.", autocompletion=ACCOUNTS),
     ] = None,
+    limit: LimitOption = None,
+    cursor: CursorOption = None,
     folder: WorkspaceOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
@@ -56,34 +75,27 @@ def list_annotations(
     from mrseg_label.catalog.types import AnnotationState
     from mrseg_label.reports.cases import read_annotations, read_annotations_of
 
+    wanted, rows = AnnotationState(state) if state else None, rows_of(limit, as_json)
     with opened(folder) as workspace:
         if examination is None:
-            wanted = AnnotationState(state) if state else None
-            documents = read_annotations(workspace.catalog, wanted, author, NO_LIMIT).items
+            page = read_annotations(workspace.catalog, wanted, author, rows, cursor)
         else:
-            documents = [
-                item
-                for item in read_annotations_of(workspace.catalog, examination, NO_LIMIT, author=author).items
-                if state in (None, item.state)
-            ]
-    if as_json:
-        print_page(documents)
-        return
+            page = read_annotations_of(workspace.catalog, examination, rows, cursor, author, wanted)
     columns = ("annotation", "examination", "number", "state", "author", "submitted", "draft by", "edited voxels")
-    rows = [
-        (
-            item.id,
-            item.examination,
-            item.number,
-            _state(item),
-            item.author,
-            item.created,
-            item.model_version,
-            (item.effort or {}).get("edited_voxels"),
-        )
-        for item in documents
-    ]
-    print_table(columns, rows)
+    print_list(page, as_json, columns, _row)
+
+
+def _row(item: AnnotationOut) -> tuple[object, ...]:
+    return (
+        item.id,
+        item.examination,
+        item.number,
+        _state(item),
+        item.author,
+        item.created,
+        item.model_version,
+        (item.effort or {}).get("edited_voxels"),
+    )
 
 
 @group.command("show")
@@ -153,7 +165,10 @@ def restore(
 @group.command("compare")
 def compare(
     first: Id,
-    second: Annotated[str, typer.Argument(metavar="OTHER", help="Id of another annotation of the same case.")],
+    second: Annotated[
+        str,
+        typer.Argument(metavar="OTHER", help="Id of another annotation of the same case.", autocompletion=ANNOTATIONS),
+    ],
     folder: WorkspaceOption = HERE,
     as_json: JsonOption = False,
 ) -> None:

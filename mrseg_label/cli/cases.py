@@ -17,16 +17,24 @@ from mrseg_label.cli.common import (
     print_json,
     print_line,
 )
+from mrseg_label.cli.completion import ACCOUNTS, EXAMINATIONS
 
 if TYPE_CHECKING:
     from mrseg_label.catalog.opening import OpenedWorkspace
     from mrseg_label.catalog.reader import Reader
 
 group = typer.Typer(help="Assign cases to readers, return them to the queue, mark them unusable.", no_args_is_help=True)
-Examination = Annotated[str, typer.Argument(metavar="EXAMINATION", help="Id of an examination of the case.")]
+Examination = Annotated[
+    str, typer.Argument(metavar="EXAMINATION", help="Id of an examination of the case.", autocompletion=EXAMINATIONS)
+]
 ReaderName = Annotated[
     str,
-    typer.Option("--reader", metavar="NAME", help="Account of the reader; without sign-in the user name in Slicer."),
+    typer.Option(
+        "--reader",
+        metavar="NAME",
+        help="Account of the reader; without sign-in the user name in Slicer.",
+        autocompletion=ACCOUNTS,
+    ),
 ]
 
 
@@ -39,6 +47,7 @@ def assign(
         typer.Argument(
             metavar="EXAMINATION",
             help="Id of an examination of the case; for a second reading or a review any case by default.",
+            autocompletion=EXAMINATIONS,
         ),
     ] = None,
     purpose: Annotated[

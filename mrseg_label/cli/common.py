@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -39,6 +39,7 @@ CursorOption = Annotated[
 _PIPE_WIDTH = 1000  # in a pipe nothing is folded to the width of a terminal that is not there
 
 Command = Callable[..., Any]
+Item = TypeVar("Item", bound="BaseModel")
 
 
 @contextmanager
@@ -90,18 +91,29 @@ def print_page(documents: Sequence[BaseModel], cursor: str | None = None) -> Non
     print_json({"items": [document.model_dump(mode="json") for document in documents], "next": cursor})
 
 
-def print_rest(page: Page[Any], total: int, *, is_first: bool) -> None:
-    """Print below a table how many rows it leaves out, and how to get them.
+def print_rest(page: Page[Any], total: int | None = None, *, is_first: bool = False) -> None:
+    """Print below a table that it leaves rows out, and how to get them.
 
     Parameters
     ----------
-    total : rows of the whole list.
+    total : rows of the whole list; None where they are not counted.
     is_first : whether the table began with the first of them.
     """
     if page.next is None:
         return
-    left_out = f"{total - len(page.items):,} more" if is_first else "more"
-    print_line(f"... and {left_out}. All of them: --limit {total}; the next: --cursor {page.next}")
+    left_out = f"{total - len(page.items):,} more" if is_first and total is not None else "more"
+    print_line(f"... and {left_out}. All of them: --limit {total or NO_LIMIT}; the next: --cursor {page.next}")
+
+
+def print_list(
+    page: Page[Item], as_json: bool, columns: Sequence[str], row: Callable[[Item], Sequence[object]]
+) -> None:
+    """Print a page of a list: as one JSON document, or as a table and how to get the rest."""
+    if as_json:
+        print_page(page.items, page.next)
+        return
+    print_table(columns, [row(item) for item in page.items])
+    print_rest(page)
 
 
 def print_line(text: str) -> None:

@@ -16,6 +16,7 @@ from mrseg_label.cli.common import (
     print_json,
     print_line,
 )
+from mrseg_label.cli.completion import EXAMINATIONS
 from mrseg_label.cli.lists import examinations
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ Value = str | None
 
 @examinations.command("show")
 def show(
-    examination: Annotated[str, typer.Argument(metavar="EXAMINATION", help="Id of an examination.")],
+    examination: Annotated[
+        str, typer.Argument(metavar="EXAMINATION", help="Id of an examination.", autocompletion=EXAMINATIONS)
+    ],
     folder: WorkspaceOption = HERE,
     as_json: JsonOption = False,
 ) -> None:

@@ -19,6 +19,7 @@ from mrseg_label.cli.common import (
     print_table,
     progress_bar,
 )
+from mrseg_label.cli.completion import EXAMINATIONS
 from mrseg_label.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -136,7 +137,11 @@ def import_images(
 
 def exclude(
     subject: Annotated[
-        str, typer.Argument(help="Id of an examination (its whole acquisition is excluded), or a participant code.")
+        str,
+        typer.Argument(
+            help="Id of an examination (its whole acquisition is excluded), or a participant code.",
+            autocompletion=EXAMINATIONS,
+        ),
     ],
     reason: Annotated[str, typer.Option(help="Reason; recorded with author and date.")],
     author: AuthorOption = LOCAL,
@@ -155,7 +160,9 @@ def exclude(
 
 
 def include(
-    subject: Annotated[str, typer.Argument(help="Id of an examination, or a participant code.")],
+    subject: Annotated[
+        str, typer.Argument(help="Id of an examination, or a participant code.", autocompletion=EXAMINATIONS)
+    ],
     author: AuthorOption = LOCAL,
     workspace: WorkspaceOption = HERE,
     as_json: JsonOption = False,

@@ -8,15 +8,17 @@ import typer
 
 from mrseg_label.cli.common import (
     HERE,
-    NO_LIMIT,
+    CursorOption,
     JsonOption,
+    LimitOption,
     WorkspaceOption,
     opened,
     print_json,
     print_line,
-    print_page,
-    print_table,
+    print_list,
+    rows_of,
 )
+from mrseg_label.cli.completion import FAILED_JOBS
 
 if TYPE_CHECKING:
     from mrseg_label.reports.documents.jobs import JobOut
@@ -30,6 +32,8 @@ def list_jobs(
         Literal["queued", "running", "done", "failed", "cancelled"] | None,
         typer.Option(help="Only jobs in this state.", show_default="queued, running and failed"),
     ] = None,
+    limit: LimitOption = None,
+    cursor: CursorOption = None,
     folder: WorkspaceOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
@@ -38,24 +42,21 @@ def list_jobs(
     from mrseg_label.reports.jobs import read_jobs
 
     with opened(folder) as workspace:
-        documents = read_jobs(workspace.catalog, NO_LIMIT, state=JobState(state) if state else None).items
-    if as_json:
-        print_page(documents)
-        return
-    columns = ("job", "work", "on", "state", "attempt", "deaths", "remark")
-    rows = [
-        (
-            item.id,
-            item.kind,
-            " ".join(str(value) for value in item.subject.values()),
-            "put aside" if item.put_aside else item.state,
-            f"{item.attempt} of {item.max_attempts}",
-            item.deaths,
-            _remark(item),
-        )
-        for item in documents
-    ]
-    print_table(columns, rows)
+        wanted = JobState(state) if state else None
+        page = read_jobs(workspace.catalog, rows_of(limit, as_json), cursor, wanted)
+    print_list(page, as_json, ("job", "work", "on", "state", "attempt", "deaths", "remark"), _row)
+
+
+def _row(job: JobOut) -> tuple[object, ...]:
+    return (
+        job.id,
+        job.kind,
+        " ".join(str(value) for value in job.subject.values()),
+        "put aside" if job.put_aside else job.state,
+        f"{job.attempt} of {job.max_attempts}",
+        job.deaths,
+        _remark(job),
+    )
 
 
 def _remark(job: JobOut) -> str:
@@ -67,7 +68,9 @@ def _remark(job: JobOut) -> str:
 
 @group.command("retry")
 def retry(
-    job: Annotated[str, typer.Argument(metavar="JOB", help="Id of the job, from `jobs list`.")],
+    job: Annotated[
+        str, typer.Argument(metavar="JOB", help="Id of the job, from `jobs list`.", autocompletion=FAILED_JOBS)
+    ],
     folder: WorkspaceOption = HERE,
     as_json: JsonOption = False,
 ) -> None:

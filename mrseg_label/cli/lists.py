@@ -18,6 +18,7 @@ from mrseg_label.cli.common import (
     print_table,
     rows_of,
 )
+from mrseg_label.cli.completion import ACCOUNTS
 
 examinations = typer.Typer(help="List the images of a workspace.", no_args_is_help=True)
 assignments = typer.Typer(help="List who has which case.", no_args_is_help=True)
@@ -96,7 +97,11 @@ def list_examinations(
 def list_assignments(
     reader: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Only those of this account; without sign-in, of this user name in Slicer."),
+        typer.Option(
+            metavar="NAME",
+            help="Only those of this account; without sign-in, of this user name in Slicer.",
+            autocompletion=ACCOUNTS,
+        ),
     ] = None,
     participant: ParticipantOption = None,
     state: Annotated[

@@ -3,58 +3,61 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mrseg_label.cli.common import (
     HERE,
-    NO_LIMIT,
+    CursorOption,
     JsonOption,
+    LimitOption,
     WorkspaceOption,
     opened,
     print_fields,
     print_json,
     print_line,
-    print_page,
+    print_list,
     print_table,
+    rows_of,
 )
+from mrseg_label.cli.completion import VERSIONS
 from mrseg_label.cli.model_text import model_fields
 from mrseg_label.scoring import MEAN_OF_CASES
 
+if TYPE_CHECKING:
+    from mrseg_label.reports.documents.models import ModelOut
+
 group = typer.Typer(help="List, compare, promote, export and import model versions.", no_args_is_help=True)
-Version = Annotated[str, typer.Argument(metavar="VERSION", help="Name of the version, from `models list`.")]
+Version = Annotated[
+    str, typer.Argument(metavar="VERSION", help="Name of the version, from `models list`.", autocompletion=VERSIONS)
+]
 
 
 @group.command("list")
-def list_models(folder: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
+def list_models(
+    limit: LimitOption = None,
+    cursor: CursorOption = None,
+    folder: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
     """List all versions, newest first."""
     from mrseg_label.reports.models import read_models
 
     with opened(folder) as workspace:
-        documents = read_models(workspace.catalog, NO_LIMIT).items
-    if as_json:
-        print_page(documents)
-        return
+        page = read_models(workspace.catalog, rows_of(limit, as_json), cursor)
     columns = ("version", "status", "round", "parent", "mean DSC", "held-out cases", "created", "promoted")
-    rows = [
-        (
-            item.version,
-            item.status,
-            item.round,
-            item.parent,
-            item.metrics.get("mean_dsc"),
-            item.metrics.get("held_out_cases"),
-            item.created,
-            item.promoted,
+    print_list(page, as_json, columns, _row)
+    if not as_json:
+        print_line(f"Mean DSC: {MEAN_OF_CASES}.")
+        print_line(
+            "The versions may have been evaluated on different cases; to compare two, use: mrseg-label models compare"
         )
-        for item in documents
-    ]
-    print_table(columns, rows)
-    print_line(f"Mean DSC: {MEAN_OF_CASES}.")
-    print_line(
-        "The versions may have been evaluated on different cases; to compare two, use: mrseg-label models compare"
-    )
+
+
+def _row(item: ModelOut) -> tuple[object, ...]:
+    mean, cases = item.metrics.get("mean_dsc"), item.metrics.get("held_out_cases")
+    return item.version, item.status, item.round, item.parent, mean, cases, item.created, item.promoted
 
 
 @group.command("show")
@@ -73,7 +76,7 @@ def show(version: Version, folder: WorkspaceOption = HERE, as_json: JsonOption =
 @group.command("compare")
 def compare(
     first: Version,
-    second: Annotated[str, typer.Argument(metavar="OTHER", help="Name of another version.")],
+    second: Annotated[str, typer.Argument(metavar="OTHER", help="Name of another version.", autocompletion=VERSIONS)],
     folder: WorkspaceOption = HERE,
     as_json: JsonOption = False,
 ) -> None:

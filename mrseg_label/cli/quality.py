@@ -21,11 +21,13 @@ from mrseg_label.cli.common import (
     print_table,
     rows_of,
 )
+from mrseg_label.cli.completion import ACCOUNTS
 
 
 def agreement(
     reader: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Only pairs of readings that this one is of.")
+        str | None,
+        typer.Option(metavar="NAME", help="Only pairs of readings that this one is of.", autocompletion=ACCOUNTS),
     ] = None,
     folder: WorkspaceOption = HERE,
     as_json: JsonOption = False,

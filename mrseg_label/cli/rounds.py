@@ -9,64 +9,59 @@ import typer
 
 from mrseg_label.cli.common import (
     HERE,
-    NO_LIMIT,
+    CursorOption,
     JsonOption,
+    LimitOption,
     WorkspaceOption,
     opened,
     print_fields,
     print_json,
     print_line,
-    print_page,
-    print_table,
+    print_list,
+    rows_of,
 )
 from mrseg_label.cli.comparisons import describe_comparison
+from mrseg_label.cli.completion import ROUNDS
 from mrseg_label.cli.round_text import fold_text, kind_text, model_text, outcome_text, step_text, training_text
 
 if TYPE_CHECKING:
     from mrseg_label.reports.documents.rounds import RoundOut
 
 group = typer.Typer(help="Start, follow, cancel and retry training rounds.", no_args_is_help=True)
-Number = Annotated[int, typer.Argument(min=1, metavar="NUMBER", help="Number of the round, from `rounds list`.")]
+Number = Annotated[
+    int, typer.Argument(min=1, metavar="NUMBER", help="Number of the round, from `rounds list`.", autocompletion=ROUNDS)
+]
 
 
 @group.command("list")
-def list_rounds(folder: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
+def list_rounds(
+    limit: LimitOption = None,
+    cursor: CursorOption = None,
+    folder: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
     """List all rounds, newest first."""
     from mrseg_label.reports.rounds import read_rounds
 
     with opened(folder) as workspace:
-        documents = read_rounds(workspace.catalog, NO_LIMIT).items
-    if as_json:
-        print_page(documents)
-        return
-    columns = (
-        "round",
-        "state",
-        "profile",
-        "training",
-        "held out",
-        "model",
-        "mean DSC",
-        "of cases",
-        "started",
-        "finished",
+        page = read_rounds(workspace.catalog, rows_of(limit, as_json), cursor)
+    columns = ("round", "state", "profile", "training", "held out", "model", "mean DSC", "of cases", "started", "finished")  # fmt: skip
+    print_list(page, as_json, columns, _row)
+
+
+def _row(item: RoundOut) -> tuple[object, ...]:
+    return (
+        item.number,
+        item.state,
+        item.profile,
+        item.snapshot.training,
+        item.snapshot.held_out,
+        model_text(item.model_version, item.result.get("promoted")),
+        item.result.get("mean_dsc"),
+        item.result.get("held_out_cases"),
+        item.started,
+        item.finished,
     )
-    rows = [
-        (
-            item.number,
-            item.state,
-            item.profile,
-            item.snapshot.training,
-            item.snapshot.held_out,
-            model_text(item.model_version, item.result.get("promoted")),
-            item.result.get("mean_dsc"),
-            item.result.get("held_out_cases"),
-            item.started,
-            item.finished,
-        )
-        for item in documents
-    ]
-    print_table(columns, rows)
 
 
 @group.command("show")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,8 +20,12 @@ from mrseg_label.cli.common import (
     print_page,
     print_table,
 )
+from mrseg_label.cli.completion import ACCOUNTS
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the account.")]
+if TYPE_CHECKING:
+    from mrseg_label.catalog.opening import OpenedWorkspace
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the account.", autocompletion=ACCOUNTS)]
 LabelOption = Annotated[
     str, typer.Option(help="Where it is used, such as 'Slicer, room 3' or 'nightly download of models'.")
 ]
@@ -71,50 +75,52 @@ def list_users(workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -
         print_table(("credential", "account", "kind", "label", "may fetch", "last used"), shown)
 
 
-def disable(name: NameArgument, workspace: WorkspaceOption = HERE) -> None:
+def disable(name: NameArgument, workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
     """Disable an account; its tokens, tickets, API keys and app passwords end at once."""
     from mrseg_label.accounts import service
 
     with opened(workspace) as work:
         service.disable(work.catalog, name, actor=LOCAL)
-    print_line(f"Disabled the account {name}. Enable it again with: mrseg-label users enable {name}")
+        _print_account(
+            work, name, as_json, f"Disabled the account {name}. Enable it again with: mrseg-label users enable {name}"
+        )
 
 
-def enable(name: NameArgument, workspace: WorkspaceOption = HERE) -> None:
+def enable(name: NameArgument, workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
     """Enable a disabled account."""
     from mrseg_label.accounts import service
 
     with opened(workspace) as work:
         service.enable(work.catalog, name, actor=LOCAL)
-    print_line(f"Enabled the account {name}.")
+        _print_account(work, name, as_json, f"Enabled the account {name}.")
 
 
-def password(name: NameArgument, workspace: WorkspaceOption = HERE) -> None:
+def password(name: NameArgument, workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
     """Change the password of an account, asked for as in `users add`; its tokens, tickets and app passwords end."""
     from mrseg_label.accounts import service
 
     with opened(workspace) as work:
         service.set_password(work.catalog, name, _new_password(), actor=LOCAL)
-    print_line(f"Changed the password of {name}.")
+        _print_account(work, name, as_json, f"Changed the password of {name}.")
 
 
-def role(name: NameArgument, role: RoleOption, workspace: WorkspaceOption = HERE) -> None:
+def role(name: NameArgument, role: RoleOption, workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
     """Change the role of an account, with immediate effect."""
     from mrseg_label.accounts import service
     from mrseg_label.catalog.types import Role
 
     with opened(workspace) as work:
         service.set_role(work.catalog, name, Role(_role(role)), actor=LOCAL)
-    print_line(f"{name} now has the role {role}.")
+        _print_account(work, name, as_json, f"{name} now has the role {role}.")
 
 
-def sign_out(name: NameArgument, workspace: WorkspaceOption = HERE) -> None:
+def sign_out(name: NameArgument, workspace: WorkspaceOption = HERE, as_json: JsonOption = False) -> None:
     """Sign an account out everywhere; it can sign in again."""
     from mrseg_label.accounts import service
 
     with opened(workspace) as work:
         service.sign_out(work.catalog, name, actor=LOCAL)
-    print_line(f"Signed {name} out everywhere.")
+        _print_account(work, name, as_json, f"Signed {name} out everywhere.")
 
 
 def key(
@@ -146,18 +152,22 @@ def app_password(
 def revoke(
     credential: Annotated[str, typer.Argument(metavar="CREDENTIAL", help="Id of the credential, from `users list`.")],
     workspace: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
 ) -> None:
     """Revoke an API key or an app password, and the sign-ins that used it."""
     from mrseg_label.accounts import credentials
 
     with opened(workspace) as work:
         credentials.revoke(work.catalog, credential, actor=LOCAL)
-    print_line(f"Revoked {credential}.")
+    if as_json:
+        print_json({"revoked": credential})
+    else:
+        print_line(f"Revoked {credential}.")
 
 
 def audit(
     workspace: WorkspaceOption = HERE,
-    actor: Annotated[str | None, typer.Option(help="Only events of this account.")] = None,
+    actor: Annotated[str | None, typer.Option(help="Only events of this account.", autocompletion=ACCOUNTS)] = None,
     action: Annotated[str | None, typer.Option(help="Only this action, such as sign-in.failed.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="Number of events.")] = 50,
     as_json: JsonOption = False,
@@ -206,6 +216,17 @@ def _create_credential(
         return
     typer.echo("Copy the secret now; it is not shown again:", err=True)
     print_line(secret)
+
+
+def _print_account(work: OpenedWorkspace, name: str, as_json: bool, text: str) -> None:
+    """Print an account as it is now, or what was done to it."""
+    from mrseg_label.accounts.service import account_name
+    from mrseg_label.reports.accounts import read_account
+
+    if as_json:
+        print_json(read_account(work.catalog, account_name(name)))
+    else:
+        print_line(text)
 
 
 def _new_password() -> str:

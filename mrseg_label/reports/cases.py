@@ -78,11 +78,16 @@ def read_acquisition_id(catalog: Catalog, examination_id: str) -> str:
 
 
 def read_annotations_of(
-    catalog: Catalog, examination_id: str, limit: int, cursor: str | None = None, author: str | None = None
+    catalog: Catalog,
+    examination_id: str,
+    limit: int,
+    cursor: str | None = None,
+    author: str | None = None,
+    state: AnnotationState | None = None,
 ) -> Page[AnnotationOut]:
     """Read a page of the annotations of an examination's acquisition, whichever channel they were drawn on.
 
-    Newest first; with ``author`` only those of one reader.
+    Newest first; with ``author`` or ``state`` only those of one reader, or in that state.
 
     Raises
     ------
@@ -93,7 +98,9 @@ def read_annotations_of(
     """
     with catalog.read() as session:
         acquisition_id = examination_row(session, examination_id).acquisition_id
-        rows = annotation_rows.page_of_acquisition(session, acquisition_id, limit + 1, decode_number(cursor), author)
+        rows = annotation_rows.page_of_acquisition(
+            session, acquisition_id, limit + 1, decode_number(cursor), author, state
+        )
         found = _annotation_documents(session, rows, examination_id)
     return page_of(found, limit, lambda item: (item.number,))
 

@@ -151,12 +151,19 @@ def impossible_structures(session: Session, station: str) -> set[str]:
 
 
 def page_of_acquisition(
-    session: Session, acquisition_id: str, limit: int, below: int | None = None, author: str | None = None
+    session: Session,
+    acquisition_id: str,
+    limit: int,
+    below: int | None = None,
+    author: str | None = None,
+    state: AnnotationState | None = None,
 ) -> Sequence[Annotation]:
-    """Annotations of an acquisition, newest first; only those of an author, or with a number below the given one."""
+    """Annotations of an acquisition, newest first; of an author, in a state, with a number below the given one."""
     query = select(Annotation).where(Annotation.acquisition_id == acquisition_id).order_by(Annotation.number.desc())
     if author is not None:
         query = query.where(Annotation.author == author)
+    if state is not None:
+        query = query.where(Annotation.state == state)
     if below is not None:
         query = query.where(Annotation.number < below)
     return session.scalars(query.limit(limit)).all()

@@ -10,11 +10,12 @@ import pytest
 
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import rounds
-from mrseg_label.catalog.tables import Assignment, Round
-from mrseg_label.catalog.types import AssignmentOutcome, RoundState
+from mrseg_label.catalog.tables import Assignment, ModelVersion, Round
+from mrseg_label.catalog.types import AnnotationState, AssignmentOutcome, ModelStatus, RoundState
 from mrseg_label.clock import now
+from mrseg_label.jobs import queue
 from mrseg_label.reports import rounds as reports
-from tests.support.catalog_rows import add_acquisition, add_annotation, add_participant
+from tests.support.catalog_rows import add_acquisition, add_annotation, add_participant, add_round
 from tests.unit.cli.test_commands import Run, document, opened, run
 
 __all__ = ["opened", "run"]
@@ -176,3 +177,41 @@ def test_a_round_is_followed_to_its_end(
     with opened.catalog.read() as session:
         row = rounds.get(session, 1)
         assert row is not None and (row.state is RoundState.TRAINING) == (end is interrupt)
+
+
+def test_every_list_is_cut_and_goes_on_where_it_ended(run: Run, filled: OpenedWorkspace) -> None:
+    with filled.catalog.begin() as session:
+        case = add_acquisition(session, add_participant(session, "p9"))
+        annotated = [add_annotation(session, case, number=number) for number in (1, 2, 3)]
+        annotated[0].state = AnnotationState.REJECTED
+        for number in (1, 2, 3):
+            add_round(session, number, [])
+            session.add(ModelVersion(version=f"r{number}", status=ModelStatus.CANDIDATE, round_number=number))
+            queue.enqueue(session, queue.PRUNE_ROUNDS, {}, key=str(number))
+    here = ("--workspace", filled.root)
+    of_case = ("annotations", "list", case.primary_examination_id)
+    for command, total in (
+        (("annotations", "list"), 4),
+        (of_case, 3),
+        (("rounds", "list"), 3),
+        (("models", "list"), 4),
+        (("jobs", "list"), 3),
+    ):
+        whole = document(run(*command, *here, "--json"))
+        assert len(whole["items"]) == total and whole["next"] is None, command
+        first = document(run(*command, "--limit", 2, *here, "--json"))
+        rest = document(run(*command, "--cursor", first["next"], *here, "--json"))
+        assert first["items"] + rest["items"] == whole["items"], command
+        _, text, _ = run(*command, "--limit", 2, *here)
+        assert f"the next: --cursor {first['next']}" in text, text
+        assert "--cursor" not in run(*command, *here)[1]
+    assert len(document(run(*of_case, "--state", "accepted", *here, "--json"))["items"]) == 2
+
+
+def test_the_overview_is_the_first_page_of_the_dashboard(run: Run, filled: OpenedWorkspace) -> None:
+    code, text, _ = run("overview", "--workspace", filled.root)
+    assert code == 0 and "1 of 50 cases to the next round; 1 annotated" in text
+    assert "abdomen" in text and "ada" in text and "bootstrap" in text
+    found = document(run("overview", "--workspace", filled.root, "--json"))
+    assert found["participants"] == {"total": 4, "annotated": 1}
+    assert [one["reader"] for one in found["assignments"]] == ["ada"]

@@ -66,6 +66,7 @@ LIGHT: dict[str, tuple[str, ...]] = {
     "models promote": ("none",),
     "models rollback": (),
     "models show": ("bootstrap",),
+    "overview": (),
     "participants list": (),
     "restore": ("none.tar",),
     "rounds cancel": ("1",),

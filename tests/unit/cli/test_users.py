@@ -112,11 +112,11 @@ def test_a_life_of_an_account(users: Any, folder: Path) -> None:
     assert users("sign-out", "ada")[0] == 0
     with pytest.raises(Unauthorized):
         sign_in.identify(token)
-    assert users("disable", "ada")[0] == 0
+    assert json.loads(users("disable", "ada", "--json")[1])["disabled"]
     with pytest.raises(Unauthorized, match="disabled"):
         sign_in.sign_in_with_password("ada", "a new secret of words", "test")
-    assert users("enable", "ada")[0] == 0
-    assert users("revoke", key["id"])[0] == 0
+    assert json.loads(users("enable", "ada", "--json")[1])["disabled"] is None
+    assert json.loads(users("revoke", key["id"], "--json")[1]) == {"revoked": key["id"]}
     with pytest.raises(Unauthorized):
         sign_in.identify(key["secret"])
     opened.catalog.close()
