@@ -13,6 +13,7 @@ import mrseg_label
 from mrseg_label.accounts.sign_in import SignIn
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.errors import NotFound
+from mrseg_label.http.event_streams import EventStreams
 from mrseg_monailabel.datastore import MRSegDatastore
 from mrseg_monailabel.descriptions import ORIGINAL, describe_sources, describe_weights
 from mrseg_monailabel.infer import MRSegInfer
@@ -39,6 +40,7 @@ class ProtocolApp:
         self._trainers = self.init_trainers()
         self._strategies = self.init_strategies()
         self._sessions = SessionStore(workspace)
+        self.streams = EventStreams(workspace.catalog)
         settings = workspace.settings
         self.sign_in = (
             SignIn(workspace.catalog, settings.token_hours, settings.app_password_days)
@@ -75,7 +77,8 @@ class ProtocolApp:
         return self._trainers[MODEL]
 
     def stop_waiting(self) -> None:
-        """Answer the requests that wait for a pre-segmentation, because the server is about to end."""
+        """End streams of events and answer requests that wait for a pre-segmentation: the server is about to end."""
+        self.streams.close()
         for task in self._infers.values():
             task.stopping.set()
 

@@ -97,7 +97,7 @@ def build(app: ProtocolApp) -> FastAPI:
     application.include_router(web.api_docs_router())
     application.include_router(web.router(workspace.settings, workspace.catalog, app.sign_in))
     application.include_router(api.root_router(workspace))
-    application.include_router(api.router(workspace))
+    application.include_router(api.router(workspace, app.streams))
     problems.install(application, web.error_page)
     without_permissions = application.openapi
 

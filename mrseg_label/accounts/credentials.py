@@ -141,7 +141,7 @@ def identify_key(catalog: Catalog, key: str) -> Identity:
             record_use(session.get(Credential, found.id), moment)
     # A scope that a later version knows permits nothing here.
     scopes = frozenset(scope for scope in Scope if scope.value in found.scopes)
-    return Identity(found.account.name, found.account.role, scopes=scopes)
+    return Identity(found.account.name, found.account.role, scopes=scopes, key_id=found.id)
 
 
 def was_used_recently(credential: Credential, moment: datetime) -> bool:

@@ -24,7 +24,7 @@ from mrseg_label.accounts.passwords import digest, new_secret
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.queries import accounts as rows
 from mrseg_label.catalog.queries import audit
-from mrseg_label.catalog.tables import AccessToken, Account, Secret
+from mrseg_label.catalog.tables import AccessToken, Account, Credential, Secret
 from mrseg_label.catalog.types import Role
 from mrseg_label.errors import Unauthorized
 
@@ -104,6 +104,21 @@ def identify(catalog: Catalog, secret: str, token: str) -> Identity:
         if row.expires_at <= catalog.now(session):
             raise Unauthorized("this token has expired; sign in again")
         return Identity(row.account.name, row.account.role, row.id, row.credential_id is not None)
+
+
+def is_still_valid(catalog: Catalog, identity: Identity) -> bool:
+    """Whether an account that was identified before may go on: enabled, of the same role, its token or key in force."""
+    with catalog.read() as session:
+        account = rows.account(session, identity.name)
+        if account is None or account.disabled_at is not None or account.role is not identity.role:
+            return False
+        if identity.key_id is not None:
+            key = session.get(Credential, identity.key_id)
+            return key is not None and key.revoked_at is None
+        if identity.token_id is None:
+            return True
+        row = rows.token(session, identity.token_id)
+        return row is not None and row.revoked_at is None and row.expires_at > catalog.now(session)
 
 
 def revoke(catalog: Catalog, token_id: str, *, actor: str) -> None:

@@ -6,8 +6,10 @@ from fastapi import APIRouter
 
 from mrseg_label.api import (
     annotation,
+    assignments,
     audit,
     doubts,
+    events,
     examinations,
     health,
     jobs,
@@ -20,16 +22,36 @@ from mrseg_label.api import (
 )
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.http import paths, problems
+from mrseg_label.http.event_streams import EventStreams
 from mrseg_label.http.queries import only_declared_parameters
 
 __all__ = ["root_router", "router"]
 
 
-def router(workspace: OpenedWorkspace) -> APIRouter:
-    """Assemble the routes under ``/api/v1``."""
+def router(workspace: OpenedWorkspace, streams: EventStreams | None = None) -> APIRouter:
+    """Assemble the routes under ``/api/v1``.
+
+    Parameters
+    ----------
+    streams : those of this server process, which has to end them; by default some of its own.
+    """
     collected = APIRouter(prefix=paths.REST, responses=problems.RESPONSES, dependencies=[only_declared_parameters()])
-    for module in (models, sources, rounds, jobs, examinations, annotation, doubts, quality, masks, learning, audit):
+    for module in (
+        models,
+        sources,
+        rounds,
+        jobs,
+        examinations,
+        assignments,
+        annotation,
+        doubts,
+        quality,
+        masks,
+        learning,
+        audit,
+    ):
         collected.include_router(module.router(workspace))
+    collected.include_router(events.router(streams or EventStreams(workspace.catalog)))
     return collected
 
 

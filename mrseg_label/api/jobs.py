@@ -25,6 +25,10 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
     ) -> Page[JobOut]:
         return read_jobs(catalog, limit, cursor, state)
 
+    @routes.get("/{job}", summary="Get a job (admin)")
+    def get_job(job: str) -> JobOut:
+        return read_job(catalog, job)
+
     @routes.post("/{job}/retry", status_code=status.HTTP_202_ACCEPTED, summary="Have a failed job tried again (admin)")
     def retry_job(job: str, reader: CurrentReader) -> JobOut:
         queue.retry(catalog, job, actor=reader.name)

@@ -25,6 +25,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
 from mrseg_label.catalog import tables
+from mrseg_label.catalog.changes import tell_changes
 from mrseg_label.catalog.types import json_text
 from mrseg_label.clock import now
 from mrseg_label.errors import ConfigurationError, InvalidInput, MachineFailure
@@ -62,6 +63,7 @@ class Catalog:
         self.is_sqlite = parsed.get_backend_name() == "sqlite"
         self._reader = sessionmaker(self.engine, expire_on_commit=False)
         self._writer = sessionmaker(self.engine.execution_options(**{WRITES: True}), expire_on_commit=False)
+        tell_changes(self._writer)
         # One writer at a time within a process: SQLite's own waiting is unfair and stalls for seconds.
         self._lock = threading.Lock() if self.is_sqlite else None
 

@@ -57,6 +57,11 @@ class Reader:
         """The one author whose annotations this reader may see; None for those of all."""
         return self.name if self.role is Role.RADIOLOGIST else None
 
+    @property
+    def sees_assignments_of(self) -> str | None:
+        """The one reader whose assignments this reader may see; None for those of all."""
+        return self.name if self.role is Role.RADIOLOGIST else None
+
     def check_may_review(self) -> None:
         """Raise :class:`Forbidden` unless this reader may review."""
         if not self.may_review:
@@ -66,6 +71,11 @@ class Reader:
         """Raise :class:`Forbidden` unless this reader may see the annotations of an author."""
         if self.sees_annotations_of not in (None, author):
             raise Forbidden("another reader submitted this annotation; only reviewers and admins may see it")
+
+    def check_may_see_assignments_of(self, name: str) -> None:
+        """Raise :class:`Forbidden` unless this reader may see the assignments of a reader."""
+        if self.sees_assignments_of not in (None, name):
+            raise Forbidden("this case is or was assigned to another reader; only reviewers and admins may see that")
 
     def check_admin_or_program(self, what: str) -> None:
         """Raise :class:`Forbidden` unless this is an admin or a program, or sign-in is off.

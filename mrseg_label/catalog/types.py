@@ -111,6 +111,30 @@ class RoundState(StrEnum):
     CANCELLED = "cancelled"
 
 
+class AttentionKind(StrEnum):
+    """What an administrator should look at."""
+
+    ROUND_FAILED = "round_failed"
+    ROUND_WARNING = "round_warning"
+    JOBS_FAILED = "jobs_failed"
+    MASKS_REFUSED = "masks_refused"
+    WORKER_LOST = "worker_lost"
+    STAND_IN_WEIGHTS = "stand_in_weights"
+    NO_WEIGHTS = "no_weights"
+    DISK_ALMOST_FULL = "disk_almost_full"
+    AWAITING_REVIEW = "awaiting_review"
+
+
+class Topic(StrEnum):
+    """What a change is about that streams of events tell; each has a document of its own."""
+
+    ROUND = "round"
+    ASSIGNMENT = "assignment"
+    ANNOTATION = "annotation"
+    MODEL = "model"
+    JOB = "job"
+
+
 ROUND_JOBS = (JobKind.TRAIN_ROUND, JobKind.TRAIN_FOLD, JobKind.FINISH_ROUND)
 ENDED_ROUNDS = (RoundState.DONE, RoundState.FAILED, RoundState.CANCELLED)
 

@@ -10,6 +10,7 @@ import typer
 from mrseg_label.cli.common import HERE, JsonOption, WorkspaceOption, opened, print_fields, print_json, print_line
 
 if TYPE_CHECKING:
+    from mrseg_label.reports.documents.jobs import WorkerOut
     from mrseg_label.reports.documents.models import ModelOut
     from mrseg_label.reports.documents.sources import SourceOut
     from mrseg_label.reports.documents.status import StatusOut
@@ -105,6 +106,7 @@ def _print_status(document: StatusOut) -> None:
     ]
     for queue, states in sorted(progress.queues.items()):
         rows.append((f"queue {queue}", f"{states['queued']} queued, {states['running']} running"))
+    rows += [(f"worker on {worker.machine}", _describe_worker(worker)) for worker in document.workers]
     rows += [("mask refused", f"{mask.examination}: {mask.reason}") for mask in document.masks_refused]
     rows += [
         (
@@ -122,6 +124,18 @@ def _source(source: SourceOut) -> str:
     sequences = "" if source.sequences == ["*"] else f" for {', '.join(source.sequences).replace('*', 'all others')}"
     facts = [source.title, source.orientation, *source.licences, f"weights {source.weights}"]
     return f"{source.name}{sequences} ({'; '.join(filter(None, facts))})"
+
+
+def _describe_worker(worker: WorkerOut) -> str:
+    """What a worker does and since when, or since when it is silent."""
+    queues = f"queues {', '.join(worker.queues)}"
+    if worker.state == "lost":
+        since = f" since {worker.seen.astimezone():%Y-%m-%d %H:%M}" if worker.seen else ""
+        return f"lost: no sign of life{since}; {queues}"
+    if worker.job is None:
+        return f"idle; {queues}"
+    since = f" since {worker.job.started.astimezone():%H:%M}" if worker.job.started else ""
+    return f"{worker.job.kind.replace('_', ' ')}{since}; {queues}"
 
 
 def _score(model: ModelOut) -> str:

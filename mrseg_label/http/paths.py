@@ -52,4 +52,5 @@ CONNECT = f"{DASHBOARD}/connect"
 
 # Routes of REST that pages link to.
 LOG_OF_ROUND = f"{REST}/rounds/{{number}}/log"
+EVENTS = f"{REST}/events"
 ARCHIVE = f"{REST}/models/{{version}}/archive"

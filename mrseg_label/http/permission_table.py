@@ -17,6 +17,7 @@ _OWN_CASES = "Radiologists: cases assigned to them"
 _OWN = "Only your own"
 _OWN_PAGE = "Only from the server's own pages"
 _OWN_ANNOTATIONS = "Radiologists: only their own"
+_AS_THE_LISTS = "Each event only where its document may be read"
 
 
 def _file(
@@ -147,6 +148,7 @@ REST = (
     Permission("POST", f"{paths.REST}/rounds/{{number}}/retry", ADMINS),
     Permission("GET", paths.LOG_OF_ROUND, ADMINS),
     Permission("GET", f"{paths.REST}/jobs", ADMINS),
+    Permission("GET", f"{paths.REST}/jobs/{{job}}", ADMINS),
     Permission("POST", f"{paths.REST}/jobs/{{job}}/retry", ADMINS),
     Permission("GET", f"{paths.REST}/examinations", EVERY_ROLE),
     Permission("POST", f"{paths.REST}/examinations/assign", READERS, note="For a review: reviewers and admins"),
@@ -159,6 +161,8 @@ REST = (
     Permission("POST", f"{paths.REST}/examinations/{{examination}}/return", READERS),
     Permission("POST", f"{paths.REST}/examinations/{{examination}}/release", READERS, note="Deprecated: use `return`"),
     Permission("POST", f"{paths.REST}/examinations/{{examination}}/unusable", READERS, note=_OWN_CASES),
+    Permission("GET", f"{paths.REST}/assignments", EVERY_ROLE, note=_OWN_ANNOTATIONS),
+    Permission("GET", f"{paths.REST}/assignments/{{assignment}}", EVERY_ROLE, note=_OWN_ANNOTATIONS),
     Permission("GET", f"{paths.REST}/annotations", EVERY_ROLE, note=_OWN_ANNOTATIONS),
     Permission("GET", f"{paths.REST}/annotations/{{annotation}}", EVERY_ROLE, note=_OWN_ANNOTATIONS),
     *_file(f"{paths.REST}/annotations/{{annotation}}/mask", READERS, Scope.MASKS, _OWN_ANNOTATIONS),
@@ -172,6 +176,8 @@ REST = (
     Permission("GET", f"{paths.REST}/agreement", REVIEWERS),
     Permission("GET", f"{paths.REST}/agreement/mine", READERS, note=_OWN),
     *_file(f"{paths.REST}/masks", REVIEWERS, Scope.MASKS),
+    Permission("GET", paths.EVENTS, EVERY_ROLE, note=_AS_THE_LISTS),
+    Permission("HEAD", paths.EVENTS, EVERY_ROLE, note=_AS_THE_LISTS),
     Permission("GET", f"{paths.REST}/progress", EVERY_ROLE),
     Permission("GET", f"{paths.REST}/overview", PROGRAMS),
     Permission("GET", f"{paths.REST}/metrics/learning-curve", EVERY_ROLE),

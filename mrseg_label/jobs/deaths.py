@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.queries import jobs as rows
+from mrseg_label.catalog.queries import workers
 from mrseg_label.catalog.tables import Job
 from mrseg_label.catalog.types import ROUND_JOBS, JobState
 from mrseg_label.jobs.round_jobs import end_in_round, wait_in_round
@@ -44,6 +45,7 @@ def give_back(catalog: Catalog) -> int:
         for job in held:
             job.attempt -= 1
             _release(session, job, moment, timedelta(seconds=GIVEN_BACK_SECONDS))
+        workers.forget(session, [owner_name()])
         return len(held)
 
 
@@ -83,15 +85,20 @@ def requeue_of_dead_local_workers(catalog: Catalog) -> int:
     Number of jobs that were taken back.
     """
     freed = 0
-    host = socket.gethostname()
     with catalog.begin() as session:
         moment = catalog.now(session)
         for job in rows.running(session):
-            owner_host, pid, started = (job.owner or "::").rsplit(":", 2)
-            if owner_host == host and pid.isdigit() and start_time(int(pid)) != started:
+            if _is_dead_here(job.owner):
                 count_death(session, job, moment)
                 freed += 1
+        workers.forget(session, [worker.name for worker in workers.all_of(session) if _is_dead_here(worker.name)])
     return freed
+
+
+def _is_dead_here(owner: str | None) -> bool:
+    """Whether the process of that name ran on this machine and runs no more."""
+    host, pid, started = (owner or "::").rsplit(":", 2)
+    return host == socket.gethostname() and pid.isdigit() and start_time(int(pid)) != started
 
 
 def end_abandoned(session: Session, job: Job, moment: datetime) -> None:

@@ -40,7 +40,7 @@ def read_job(catalog: Catalog, job_id: str) -> JobOut:
         There is no such job.
     """
     with catalog.read() as session:
-        row = jobs.get(session, job_id)
+        row = jobs.get(session, job_id) if job_id.isprintable() else None
     if row is None:
-        raise NotFound(f"job {job_id!r} does not exist; list the jobs with: mrseg-label jobs list")
+        raise NotFound(f"job {job_id[:60]!r} does not exist; list the jobs with: mrseg-label jobs list")
     return JobOut.of(row)

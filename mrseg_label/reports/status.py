@@ -12,6 +12,7 @@ from mrseg_label.reports.documents.status import CountsOut, FailedJobOut, Refuse
 from mrseg_label.reports.models import read_current_model
 from mrseg_label.reports.progress import read_progress
 from mrseg_label.reports.sources import read_sources
+from mrseg_label.reports.workers import read_workers
 
 SHOWN_JOBS = 20
 
@@ -30,6 +31,7 @@ def read_status(workspace: OpenedWorkspace) -> StatusOut:
         sources=_sources(workspace),
         progress=read_progress(workspace),
         counts=CountsOut(**counts, revisions=counts["annotations"]),
+        workers=read_workers(workspace.catalog),
         masks_refused=[RefusedMaskOut(examination=name, reason=reason) for name, reason in refused],
         jobs_failed=[_failed_job(JobOut.of(row)) for row in failed],
         round_warnings=[]

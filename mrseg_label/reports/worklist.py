@@ -6,6 +6,7 @@ from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.queries import assignments, participants
 from mrseg_label.catalog.queries.assignments import AssignmentFilter
 from mrseg_label.catalog.queries.participants import ParticipantFilter
+from mrseg_label.errors import NotFound
 from mrseg_label.reports.documents.base import Page
 from mrseg_label.reports.documents.worklist import ParticipantOut, ReservationOut
 from mrseg_label.reports.paging import decode_name, decode_position, page_of
@@ -26,6 +27,21 @@ def read_assignments(
         rows = assignments.page(session, wanted, moment, limit + 1, decode_position(cursor))
         found = [ReservationOut.of(assignment, case, moment) for assignment, case in rows]
     return page_of(found, limit, lambda item: (item.created, item.id))
+
+
+def read_assignment(catalog: Catalog, assignment_id: str) -> ReservationOut:
+    """Read an assignment.
+
+    Raises
+    ------
+    NotFound
+        There is no such assignment.
+    """
+    with catalog.read() as session:
+        found = assignments.with_case(session, assignment_id) if assignment_id.isprintable() else None
+        if found is None:
+            raise NotFound(f"there is no assignment {assignment_id[:60]!r}; list them with: GET /api/v1/assignments")
+        return ReservationOut.of(*found, catalog.now(session))
 
 
 def count_assignments(catalog: Catalog, wanted: AssignmentFilter) -> int:

@@ -12,6 +12,7 @@ from mrseg_label.catalog.database import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.jobs import requeue_of_dead_local_workers
 from mrseg_label.jobs.queue import QUEUES
+from mrseg_label.maintenance.heartbeat import WorkerHeartbeat
 from mrseg_label.nnunet.devices import number_cards_as_the_driver
 from mrseg_label.private import keep_private
 from mrseg_label.processes import lead_group, replace_process, signals_as_bytes
@@ -44,12 +45,16 @@ def main() -> None:
         opened = OpenedWorkspace.of(workspace, Catalog(workspace.database_url))
         opened.catalog.check_current()
         requeue_of_dead_local_workers(opened.catalog)
-        worker = Worker(opened, arguments.queues.split(","))
+        queues = arguments.queues.split(",")
+        worker = Worker(opened, queues)
+        heartbeat = WorkerHeartbeat(opened.catalog, queues)
+        heartbeat.start()
         ending.attach(worker)
         if arguments.until_idle is None:
             worker.run()
         else:
             worker.run_until_idle(arguments.until_idle)
+        heartbeat.stop()
         opened.close()
         if worker.is_worn:
             log.warning("memory was exhausted in this worker; a new process takes its place")

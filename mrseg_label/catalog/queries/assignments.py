@@ -52,6 +52,13 @@ class AssignmentFilter:
         return conditions
 
 
+def with_case(session: Session, assignment_id: str) -> tuple[Assignment, Acquisition] | None:
+    """An assignment with its case."""
+    query = select(Assignment, Acquisition).join(Acquisition, Acquisition.id == Assignment.acquisition_id)
+    found = session.execute(query.where(Assignment.id == assignment_id)).unique().one_or_none()
+    return None if found is None else (found[0], found[1])
+
+
 def page(
     session: Session, wanted: AssignmentFilter, moment: datetime, limit: int, after: Position | None = None
 ) -> Sequence[tuple[Assignment, Acquisition]]:

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
+from mrseg_label.catalog.changes import UNTOLD
 from mrseg_label.catalog.queries.paging import newest_first
 from mrseg_label.catalog.tables import Job
 from mrseg_label.catalog.types import JobKind, JobState, Position
@@ -141,7 +142,8 @@ def is_put_aside() -> ColumnElement[bool]:
 def guarded_update(session: Session, job_id: str, token: str, **values: Any) -> bool:
     """Change a running job if the lease token is still valid; False if it is not."""
     held = and_(Job.id == job_id, Job.state == JobState.RUNNING, Job.lease_token == token)
-    change = update(Job).where(held).values(**values).execution_options(synchronize_session=False)
+    options = {"synchronize_session": False, UNTOLD: set(values) == {"lease_expires_at"}}
+    change = update(Job).where(held).values(**values).execution_options(**options)
     done: int = session.execute(change).rowcount  # type: ignore[attr-defined]
     return done == 1
 

@@ -10,8 +10,9 @@ from mrseg_label.catalog.tables.annotations import (
     SourceScore,
 )
 from mrseg_label.catalog.tables.base import Base
+from mrseg_label.catalog.tables.events import Event
 from mrseg_label.catalog.tables.examinations import Acquisition, Alias, Examination, Participant
-from mrseg_label.catalog.tables.jobs import AuditEvent, Heartbeat, Job
+from mrseg_label.catalog.tables.jobs import AuditEvent, Heartbeat, Job, WorkerProcess
 from mrseg_label.catalog.tables.quality import MaskAgreement, Suspicion
 from mrseg_label.catalog.tables.rounds import BOOTSTRAP, Evaluation, ModelVersion, Round, RoundCase, RoundDraft
 from mrseg_label.catalog.tables.training import RoundFold, RoundLog
@@ -29,6 +30,7 @@ __all__ = [
     "Base",
     "Credential",
     "Evaluation",
+    "Event",
     "Examination",
     "Heartbeat",
     "Job",
@@ -46,4 +48,5 @@ __all__ = [
     "SignInAttempts",
     "SourceScore",
     "Suspicion",
+    "WorkerProcess",
 ]

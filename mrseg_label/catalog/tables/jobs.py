@@ -1,4 +1,4 @@
-"""Tables of jobs, of the signs of life of servers, and of the audit trail."""
+"""Tables of jobs, of the signs of life of servers and workers, and of the audit trail."""
 
 from __future__ import annotations
 
@@ -58,6 +58,16 @@ class Heartbeat(Base):
 
     __tablename__ = "heartbeats"
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    started_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+
+
+class WorkerProcess(Base):
+    """A worker process that is alive, or was until it ended without a word. One that ends in good order has no row."""
+
+    __tablename__ = "workers"
+    name: Mapped[str] = mapped_column(primary_key=True)  # host:pid:start time, as the owner of its jobs
+    queues: Mapped[str]  # separated by commas
     started_at: Mapped[datetime]
     seen_at: Mapped[datetime]
 

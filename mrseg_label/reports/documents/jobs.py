@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from pydantic import BaseModel, Field
 
 from mrseg_label.catalog.tables import Job
@@ -56,3 +58,23 @@ class JobOut(BaseModel):
             started=row.started_at,
             finished=row.finished_at,
         )
+
+
+class WorkerState(StrEnum):
+    """Whether a worker works."""
+
+    WORKING = "working"
+    IDLE = "idle"  # alive, and there is nothing for it to do
+    LOST = "lost"  # it no longer says that it is alive; another one takes over what it did
+
+
+class WorkerOut(BaseModel):
+    """A worker process."""
+
+    machine: str
+    process: int | None = Field(description="its id on that machine")
+    state: WorkerState
+    queues: list[str] = Field(description="that it takes work from")
+    job: JobOut | None = Field(description="what it does now")
+    started: Moment | None
+    seen: Moment | None = Field(description="when it last said that it is alive; null: not yet")

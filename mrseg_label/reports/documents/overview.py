@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 from pydantic import BaseModel, Field
 
-from mrseg_label.reports.documents.jobs import JobOut
+from mrseg_label.catalog.types import AttentionKind
+from mrseg_label.reports.documents.jobs import JobOut, WorkerOut
 from mrseg_label.reports.documents.learning import PerformanceOut, ProgressOut
 from mrseg_label.reports.documents.models import ModelOut
 from mrseg_label.reports.documents.rounds import RoundOut
@@ -29,22 +28,8 @@ class ParticipantsOut(BaseModel):
     annotated: int = Field(description="those with an annotated case")
 
 
-class AttentionKind(StrEnum):
-    """What an administrator should look at."""
-
-    ROUND_FAILED = "round_failed"
-    ROUND_WARNING = "round_warning"
-    JOBS_FAILED = "jobs_failed"
-    MASKS_REFUSED = "masks_refused"
-    WORKER_LOST = "worker_lost"
-    STAND_IN_WEIGHTS = "stand_in_weights"
-    NO_WEIGHTS = "no_weights"
-    DISK_ALMOST_FULL = "disk_almost_full"
-    AWAITING_REVIEW = "awaiting_review"
-
-
 class AttentionOut(BaseModel):
-    """Something that an administrator should look at. Its message has no patient data."""
+    """Something that an administrator should look at."""
 
     kind: AttentionKind
     message: str
@@ -60,6 +45,7 @@ class OverviewOut(BaseModel):
     assignments: list[ReservationOut] = Field(description="open ones, newest first; at most 50")
     assignments_open: int
     running: list[JobOut] = Field(description="what workers are doing now; at most 50")
+    workers: list[WorkerOut] = Field(description="by machine: alive, or lost without a word")
     current_model: ModelOut
     newest_round: RoundOut | None
     performance: list[PerformanceOut] = Field(description="of the newest model versions, newest first")

@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field
 
 from mrseg_label.catalog.types import JobKind
 from mrseg_label.reports.documents.base import JsonObject, Moment
+from mrseg_label.reports.documents.jobs import WorkerOut
 from mrseg_label.reports.documents.learning import ProgressOut
 from mrseg_label.reports.documents.models import ModelOut
 from mrseg_label.reports.documents.sources import SourceOut
@@ -54,6 +55,7 @@ class StatusOut(BaseModel):
     )
     progress: ProgressOut
     counts: CountsOut
+    workers: list[WorkerOut] = Field(description="by machine: alive, or lost without a word")
     masks_refused: list[RefusedMaskOut]
     jobs_failed: list[FailedJobOut] = Field(
         description="the newest drafts and other jobs that failed, with the reasons"

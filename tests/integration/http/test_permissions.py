@@ -11,6 +11,7 @@ import pytest
 
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.catalog.types import Role
+from mrseg_label.http import paths
 from mrseg_label.http.permission_table import permission_table
 from mrseg_label.http.permissions import Permission
 from mrseg_label.workspace import Workspace
@@ -25,6 +26,7 @@ FILLED = {
     "number": "999999", "fold": "0", "version": "none", "strategy": "none", "model": "none", "examination": "ex-0000000000000000",
     "annotation": "rv-0000000000000000", "other": "rv-0000000000000001", "session_id": "0" * 32,
     "credential": "cr-0000000000000000", "job": "jb-0000000000000000",
+    "assignment": "as-0000000000000000",
 }  # fmt: skip
 
 
@@ -65,6 +67,8 @@ def request(guarded: Guarded, permission: Permission, role: Role | None) -> tupl
         }  # with the permission to start a round it is still refused, as malformed JSON
     else:
         body = {"json": {}} if permission.method == "POST" and "token" not in path else {}
+    if path == paths.EVENTS:
+        body = {"params": {"follow": "false"}}
     reply = guarded.http.request(permission.method, path, headers=headers, **body)
     detail = "" if permission.method == "HEAD" or reply.is_success else str(reply.json()["detail"])
     return reply.status_code, detail

@@ -33,6 +33,7 @@ from mrseg_label.accounts import service as accounts
 from mrseg_label.accounts import tokens
 from mrseg_label.catalog.tables import Account
 from mrseg_label.catalog.types import Role
+from mrseg_label.http import paths
 from tests.integration.conftest import PASSWORD, SETTINGS, Running, serving
 
 CLIENTS = (None, Role.RADIOLOGIST, Role.ADMIN)
@@ -151,6 +152,8 @@ def send(
                     container[name] = data.draw(st.sampled_from(values[name]))
         if role is not None and (not headers or operation.label == "DELETE /auth/token"):
             headers["Authorization"] = f"Bearer {token(server, role)}"
+        if operation.path == paths.EVENTS:  # it would go on for ever
+            case.query = {**(case.query or {}), "follow": "false"}
         response = case.call(server.url, session=web, headers=headers, timeout=60)
         tried.statuses[f"{role or 'stranger'} {response.status_code}"] += 1
         try:

@@ -6,9 +6,8 @@ from datetime import timedelta
 
 from mrseg_label.catalog.queries import models, rounds
 from mrseg_label.catalog.tables import Job, ModelVersion
-from mrseg_label.catalog.types import JobKind, JobState, ModelStatus, RoundState
+from mrseg_label.catalog.types import AttentionKind, JobKind, JobState, ModelStatus, RoundState
 from mrseg_label.clock import now
-from mrseg_label.reports.documents.overview import AttentionKind
 from mrseg_label.reports.overview import read_overview
 from tests.integration.web.conftest import Browser
 from tests.integration.web.test_dashboard import words
