@@ -55,6 +55,7 @@ def router(streams: EventStreams) -> APIRouter:
     @routes.get(
         "/events",
         summary="Follow what changes, as server-sent events, each with the document that the matching GET gives",
+        status_code=200,
         response_class=EventResponse,
         responses=_RESPONSES,
     )

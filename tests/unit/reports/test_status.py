@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -9,14 +10,15 @@ from pathlib import Path
 import pytest
 
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
-from mrseg_label.catalog.queries import heartbeats
+from mrseg_label.catalog.queries import heartbeats, workers
 from mrseg_label.catalog.tables import Job
-from mrseg_label.catalog.types import JobState, RoundState
+from mrseg_label.catalog.types import AttentionKind, JobState, RoundState
 from mrseg_label.cli import main
 from mrseg_label.clock import now
-from mrseg_label.jobs import enqueue, queue
+from mrseg_label.jobs import claim, enqueue, give_back, queue, requeue_of_dead_local_workers
 from mrseg_label.maintenance.checks import check_workspace
-from mrseg_label.maintenance.heartbeat import ServerHeartbeat
+from mrseg_label.maintenance.heartbeat import ServerHeartbeat, WorkerHeartbeat
+from mrseg_label.reports.attention import find_attention
 from mrseg_label.reports.status import read_status
 from mrseg_label.workspace import Workspace
 from tests.support.catalog_rows import add_round
@@ -105,3 +107,37 @@ def test_warnings_of_the_newest_round_are_shown_until_the_next(
     with workspace.catalog.begin() as session:
         add_round(session, 2, [], state=RoundState.DONE)
     assert read_status(workspace).round_warnings == [] and checked().startswith("ok: round 2")
+
+
+def test_each_worker_is_known_with_what_it_does_until_it_ends_or_is_lost(
+    workspace: OpenedWorkspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def shown() -> dict[str, tuple[str, str | None]]:
+        with pytest.raises(SystemExit):
+            main(["status", "--workspace", str(workspace.root)])
+        found = read_status(workspace).workers
+        return {one.machine: (one.state, one.job.kind if one.job else None) for one in found}
+
+    here, catalog = socket.gethostname(), workspace.catalog
+    heartbeat = WorkerHeartbeat(catalog, ["light", "drafts"])
+    heartbeat.beat()
+    with catalog.begin() as session:
+        workers.record(session, "gpu-node:7:99", "rounds", now() - timedelta(minutes=2))
+        enqueue(session, queue.PRESEGMENT_PENDING, {}, key="a")
+    assert shown() == {here: ("idle", None), "gpu-node": ("lost", None)}
+    text = " ".join(capsys.readouterr().out.split())
+    assert f"worker on {here} idle; queues light, drafts" in text and "lost: no sign of life since" in text
+    (finding,) = [one for one in find_attention(workspace) if one.kind is AttentionKind.WORKER_LOST]
+    assert finding.message == "a worker on gpu-node no longer answers, and had nothing to do"
+    assert claim(catalog, [queue.LIGHT]) is not None
+    assert shown()[here] == ("working", "presegment_pending")
+    assert "presegment pending since" in " ".join(capsys.readouterr().out.split())
+    give_back(catalog)
+    assert shown() == {"gpu-node": ("lost", None)}
+    heartbeat.beat()
+    heartbeat.end()
+    with catalog.begin() as session:  # one that was killed here is forgotten at the next start
+        workers.record(session, f"{here}:1:none", "rounds", now())
+        workers.record(session, "gpu-node:7:99", "rounds", now())
+    requeue_of_dead_local_workers(catalog)
+    assert shown() == {"gpu-node": ("idle", None)}
