@@ -22,6 +22,7 @@ from mrseg_label.cli.common import (
     print_line,
     print_list,
     print_table,
+    progress_bar,
     rows_of,
 )
 from mrseg_label.cli.completion import ACCOUNTS, ANNOTATIONS, EXAMINATIONS
@@ -175,7 +176,7 @@ def compare(
     """Compare two annotations of one case: DSC and HD95 of every structure annotated in both."""
     from mrseg_label.reports.cases import read_readings
 
-    with opened(folder) as workspace:
+    with progress_bar("comparing", as_json), opened(folder) as workspace:
         document = read_readings(workspace, first, second)
     if as_json:
         print_json(document)

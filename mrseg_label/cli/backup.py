@@ -52,7 +52,7 @@ def restore(
 
     with (
         interruptible("Nothing was restored. Run the same command again."),
-        progress_bar("verifying", quiet=as_json) as progress,
+        progress_bar("restoring", quiet=as_json) as progress,
     ):
         packed = service.restore(file, folder, progress)
     if as_json:

@@ -123,14 +123,28 @@ def print_line(text: str) -> None:
 
 @contextmanager
 def progress_bar(title: str, quiet: bool) -> Iterator[Callable[[int, int], None]]:
-    """Show a progress bar on standard error; yields a function that takes how much is done and how much there is."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    """Show a progress bar on standard error; yields a function that takes how much is done and how much there is.
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=quiet, transient=True) as bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    Until that is called for the first time the bar only shows that work goes on. There is none where standard error is no
+    terminal.
+
+    Parameters
+    ----------
+    quiet : show nothing, as with ``--json``.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[count]}"))
+    times = (TimeElapsedColumn(), TextColumn("{task.fields[left]}"), TimeRemainingColumn(compact=True))
+    with Progress(*columns, *times, console=console, disable=quiet or not console.is_terminal, transient=True) as bar:
+        task: TaskID = bar.add_task(title, total=None, count="", left="")
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total, count=f"{done:,} of {total:,}", left="left:")
+
+        yield show
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:

@@ -98,6 +98,7 @@ class ConsoleListener(DemoListener):
             TimeElapsedColumn(),
             TextColumn("[dim]{task.fields[note]}"),
             console=console,
+            disable=console.stderr or not console.is_terminal,
         )
         self._task = self._progress.add_task("starting", total=None, note="", visible=False)
         self._title = ""

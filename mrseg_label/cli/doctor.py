@@ -28,7 +28,7 @@ def doctor(
 
     with (
         interruptible("Nothing was changed but what a check had mended. Run the same command again."),
-        progress_bar("checking files", quiet=as_json or not verify) as progress,
+        progress_bar("checking files" if verify else "checking", quiet=as_json) as progress,
     ):
         found = checks.check_workspace(folder, verify=verify, progress=progress, mend=mend)
         done = [*checks.check_installation(), *found]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mrseg_label.cli.common import HERE, JsonOption, WorkspaceOption, opened, print_json, print_line
+from mrseg_label.cli.common import HERE, JsonOption, WorkspaceOption, opened, print_json, print_line, progress_bar
 from mrseg_label.cli.models import Version, group
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ def import_model(
 
     with opened(folder) as workspace:
         chosen = read_label_map(labels) if labels is not None else None
-        row = import_zip(workspace, file, orientation=orientation, labels=chosen, licence=licence)
+        with progress_bar("importing", as_json):
+            row = import_zip(workspace, file, orientation=orientation, labels=chosen, licence=licence)
         if not as_json:
             print_line(f"Imported {row.version}; trying it on one image ...")
         _try(workspace, row.version, as_json=as_json)
@@ -89,7 +90,8 @@ def _try(workspace: OpenedWorkspace, version: str, *, as_json: bool) -> None:
     from mrseg_label.registry.importing import try_version
     from mrseg_label.reports.documents.models import ModelOut
 
-    document = ModelOut.of(try_version(workspace, version))
+    with progress_bar("trying it on one image", as_json):
+        document = ModelOut.of(try_version(workspace, version))
     if as_json:
         print_json(document)
     elif document.problem is None:

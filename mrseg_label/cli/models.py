@@ -19,6 +19,7 @@ from mrseg_label.cli.common import (
     print_line,
     print_list,
     print_table,
+    progress_bar,
     rows_of,
 )
 from mrseg_label.cli.completion import VERSIONS
@@ -83,7 +84,7 @@ def compare(
     """Compare two versions on the held-out cases that both were evaluated on."""
     from mrseg_label.reports.comparison import read_comparison
 
-    with opened(folder) as workspace:
+    with progress_bar("comparing", as_json), opened(folder) as workspace:
         document = read_comparison(workspace, first, second)
     if as_json:
         print_json(document)
@@ -179,7 +180,7 @@ def export(
     """Export a version to a zip file."""
     from mrseg_label.registry import service
 
-    with opened(folder) as workspace:
+    with progress_bar("exporting", as_json), opened(folder) as workspace:
         written = service.export(workspace, version, file)
     size = written.stat().st_size
     if as_json:

@@ -19,6 +19,7 @@ from mrseg_label.cli.common import (
     print_page,
     print_rest,
     print_table,
+    progress_bar,
     rows_of,
 )
 from mrseg_label.cli.completion import ACCOUNTS
@@ -35,7 +36,7 @@ def agreement(
     """Show how far independent readings of the same cases agree: DSC and HD95 by structure, by pair of readers, by case."""
     from mrseg_label.reports.agreement import read_agreement
 
-    with opened(folder) as workspace:
+    with progress_bar("comparing", as_json), opened(folder) as workspace:
         document = read_agreement(workspace, reader)
     if as_json:
         print_json(document)

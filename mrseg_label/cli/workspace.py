@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mrseg_label.cli.common import HERE, JsonOption, WorkspaceOption, opened, print_fields, print_json, print_line
+from mrseg_label.cli.common import (
+    HERE,
+    JsonOption,
+    WorkspaceOption,
+    opened,
+    print_fields,
+    print_json,
+    print_line,
+    progress_bar,
+)
 
 if TYPE_CHECKING:
     from mrseg_label.reports.documents.jobs import WorkerOut
@@ -56,7 +65,7 @@ def upgrade(folder: WorkspaceOption = HERE, as_json: JsonOption = False) -> None
     """Upgrade the database of a workspace to this version of mrseg-label."""
     from mrseg_label.catalog.migrate import migration_state
 
-    with opened(folder) as workspace:  # opening it is what upgrades it
+    with progress_bar("upgrading", as_json), opened(folder) as workspace:  # opening it is what upgrades it
         present, _ = migration_state(workspace.catalog.engine)
     if as_json:
         print_json({"workspace": str(workspace.root), "migration": present})

@@ -56,9 +56,7 @@ def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
             yield (*path, name), command
 
 
-WITHOUT_REPORT = {("serve",), ("worker",), ("slurm",), ("health",)} | {
-    ("users", name) for name in ("disable", "enable", "password", "role", "sign-out", "revoke")
-}  # what they print is one sentence
+WITHOUT_REPORT = {("serve",), ("worker",), ("slurm",), ("health",)}  # they run on, or print one sentence
 
 
 def test_every_command_takes_a_workspace_and_speaks_json() -> None:
@@ -235,3 +233,26 @@ def test_errors_are_a_line_and_not_a_traceback(run: Run, opened: OpenedWorkspace
     code, out, err = run("status", "--workspace", workspace.root)
     assert (code, out) == (2, "")
     assert err.startswith("mrseg-label: ") and "ROUND_SIZE" in err and "Traceback" not in err
+
+
+LONG = {"upgrade": (), "backup": ("backup.tar",), "doctor": (), "agreement": (), "export": ("out", "--format", "nifti")}
+
+
+@pytest.mark.parametrize("command", LONG)
+def test_what_takes_long_shows_a_bar_on_a_terminal_alone(
+    run: Run, opened: OpenedWorkspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments = (command, *LONG[command], "--workspace", opened.root)
+    quiet = run(*arguments, "--json")[2]
+    assert "\r" not in quiet and "\x1b" not in quiet
+    (tmp_path / "backup.tar").unlink(missing_ok=True)
+    piped = run(*arguments)[2]
+    assert "\r" not in piped and "\x1b" not in piped
+    (tmp_path / "backup.tar").unlink(missing_ok=True)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as on a terminal
+    monkeypatch.setenv("TERM", "xterm")
+    shown = run(*arguments)[2]
+    assert "\x1b[" in shown and "0:00:0" in shown, shown
+    (tmp_path / "backup.tar").unlink(missing_ok=True)
+    assert "\x1b" not in run(*arguments, "--json")[2]
