@@ -56,6 +56,11 @@ class Choice:
     chosen: Mapping[str, Chosen]
 
     @property
+    def undecided(self) -> frozenset[str]:
+        """The structures for which too few participants were annotated to compare the sources that know them."""
+        return frozenset(name for name, one in self.chosen.items() if not one.decided)
+
+    @property
     def needed(self) -> tuple[Candidate, ...]:
         """The draft's own source, and those that were chosen for a structure."""
         used = {one.source for one in self.chosen.values()}

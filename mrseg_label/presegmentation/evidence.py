@@ -107,11 +107,13 @@ class Chosen:
     ----------
     dsc : what to expect of it, from the annotated cases; None without any.
     reason : the comparison that decided; None where the draft's own version was kept.
+    decided : whether it was compared with every other source that knows the structure, over enough participants.
     """
 
     source: str
     dsc: float | None = None
     reason: Comparison | None = None
+    decided: bool = False
 
 
 def choose(
@@ -147,7 +149,9 @@ def choose(
                 best = Chosen(other, None, found)
         source = own if best is None else best.source
         dsc = _expected_dsc(cases, structure, source, advantage)
-        chosen[structure] = Chosen(source, dsc, None if best is None else best.reason)
+        compared = [[case for case in cases if case.compares(structure, own, other)] for other in others]
+        decided = all(_participants(both) >= MIN_PARTICIPANTS for both in compared)
+        chosen[structure] = Chosen(source, dsc, None if best is None else best.reason, decided)
     return chosen
 
 

@@ -67,8 +67,10 @@ def measure_sources(
     annotations: Iterable[Annotation],
     check: Callable[[], None],
     limit: int,
+    *,
+    own: bool = False,
 ) -> int:
-    """Measure the sources that drafts by a version may be mixed from, apart from that version, on annotated cases.
+    """Measure the sources that drafts by a version may be mixed from on annotated cases.
 
     What is measured already is not measured again, and a draft that a source made is not made again. A case that a source cannot segment is
     passed over.
@@ -77,6 +79,7 @@ def measure_sources(
     ----------
     check : called before each case; may raise to end the work. What was measured so far is kept.
     limit : the newest so many annotations are looked at.
+    own : whether the version itself is measured too, which the evaluation of a round does at other times.
 
     Returns
     -------
@@ -87,7 +90,7 @@ def measure_sources(
     count = 0
     for annotation in newest:
         check()
-        for candidate, examination in _missing(workspace, model, annotation):
+        for candidate, examination in _missing(workspace, model, annotation, own=own):
             if candidate.name in cannot_run:
                 continue
             try:
@@ -106,14 +109,14 @@ def measure_sources(
 
 
 def _missing(
-    workspace: OpenedWorkspace, model: ModelVersion, annotation: Annotation
+    workspace: OpenedWorkspace, model: ModelVersion, annotation: Annotation, *, own: bool
 ) -> Sequence[tuple[Candidate, Examination]]:
     with workspace.catalog.read() as session:
         examination = acquisitions.primary_of(session, annotation.acquisition_id)
         if examination is None:
             return []
         known = source_scores.known(session, [annotation.id])
-        found = candidates_of(workspace, session, model, examination.sequence)[1:]
+        found = candidates_of(workspace, session, model, examination.sequence)[0 if own else 1 :]
     return [(one, examination) for one in found if (one.name, annotation.id) not in known]
 
 

@@ -27,8 +27,8 @@ def segment_and_mix(
 ) -> tuple[list[Segmented], DraftMask]:
     """Segment the image of an examination by every source of its draft, and mix what they made.
 
-    Before there is any evidence on annotated cases, and only while no round's model makes the drafts, all sources segment the
-    image and their agreement decides (:mod:`mrseg_label.presegmentation.agreement`).
+    While no round's model makes the drafts, and for the structures of which too few participants are annotated, all sources segment
+    the image and their agreement decides (:mod:`mrseg_label.presegmentation.agreement`).
 
     Returns
     -------
@@ -36,15 +36,15 @@ def segment_and_mix(
     """
     with workspace.catalog.read() as session:
         choice = choose_sources(workspace, session, model, examination)
-    without_evidence = model.version == BOOTSTRAP and not any(one.dsc is not None for one in choice.chosen.values())
-    segmented = _segment(loaded_models, choice, examination, every=without_evidence)
-    if len(segmented) > 1 and without_evidence:
-        chosen, measures = _by_agreement(workspace, choice, segmented, examination)
-        return segmented, mix(segmented, chosen, workspace.scheme, measures)
+    undecided = choice.undecided if model.version == BOOTSTRAP else frozenset()
+    segmented = _segment(loaded_models, choice, examination, every=bool(undecided))
     able = {one.name for one in segmented}
-    return segmented, mix(
-        segmented, {name: one for name, one in choice.chosen.items() if one.source in able}, workspace.scheme
-    )
+    chosen = {name: one for name, one in choice.chosen.items() if one.source in able}
+    measures: Mapping[str, Any] | None = None
+    if undecided and len(segmented) > 1:
+        agreed, measures = _by_agreement(workspace, choice, segmented, examination)
+        chosen |= {name: one for name, one in agreed.items() if name in undecided}
+    return segmented, mix(segmented, chosen, workspace.scheme, measures)
 
 
 def _segment(loaded_models: LoadedModels, choice: Choice, examination: Examination, *, every: bool) -> list[Segmented]:

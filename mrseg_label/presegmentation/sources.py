@@ -239,6 +239,11 @@ def parse_sources(text: str) -> _Configured:
     return chosen
 
 
+def without_joined(text: str) -> str:
+    """Leave in BOOTSTRAP_SOURCES only the first source of each sequence."""
+    return re.sub(r"\+[^,;]*", "", text)
+
+
 def sources_in_use(configured: str = "") -> Iterator[tuple[str, Source]]:
     """List what makes the drafts before a round has trained a model: the sequence types, each with each of its sources.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.presegmentation.sources import without_joined
 
 
 def spare(workspace: OpenedWorkspace, deaths: int) -> tuple[OpenedWorkspace, list[str]]:
@@ -22,7 +23,8 @@ def spare(workspace: OpenedWorkspace, deaths: int) -> tuple[OpenedWorkspace, lis
     """
     if not deaths:
         return workspace, []
-    changes = {"mixture": "", "ensemble_drafts": "best"}
+    only = without_joined(workspace.settings.bootstrap_sources)
+    changes = {"mixture": "", "bootstrap_sources": only, "ensemble_drafts": "best"}
     sparing = ["by one source with one network, since the process died in an earlier attempt"]
     if deaths > 1 and workspace.settings.device != "cpu":
         changes["device"] = "cpu"

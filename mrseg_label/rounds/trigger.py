@@ -1,4 +1,4 @@
-"""Follow-up of a submission: start a round if one is due, and keep enough pre-segmentations ready."""
+"""Follow-up of a submission: start a round if one is due, keep enough pre-segmentations ready, measure their sources."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from mrseg_label.catalog.queries import acquisitions
 from mrseg_label.catalog.queries import rounds as rows
 from mrseg_label.config import Settings, load_settings
 from mrseg_label.jobs import JobContext
+from mrseg_label.presegmentation.measure_annotated import enqueue_measuring
 from mrseg_label.presegmentation.presegment_pending import enqueue_pending_presegmentations, first_are_ready
 from mrseg_label.rounds.service import start_if_due
 
@@ -20,6 +21,7 @@ def run(context: JobContext) -> None:
     with context.publish() as session:
         start_if_due(session, settings)
         keep_ahead(session, settings, context.catalog.now(session))
+        enqueue_measuring(session, settings, context.payload["annotation"])
 
 
 def keep_ahead(session: Session, settings: Settings, moment: datetime) -> int:

@@ -42,11 +42,11 @@ def take(guarded: Guarded, token: str) -> dict[str, str]:
     reply = guarded.http.post("/activelearning/sequential", headers=bearer(token), json={"client_id": "user-xyz"})
     assert reply.status_code == 200, reply.text
     case: dict[str, str] = reply.json()
-    _add_missing_draft(guarded, case["name"].removesuffix(".nii.gz"))
+    add_missing_draft(guarded, case["name"].removesuffix(".nii.gz"))
     return case
 
 
-def _add_missing_draft(guarded: Guarded, examination_id: str) -> None:
+def add_missing_draft(guarded: Guarded, examination_id: str) -> None:
     """Do the work of a worker, of which the server has none: other tests upload images, and a request would wait for their drafts."""
     with guarded.catalog.read() as session:
         examination = examinations.get(session, examination_id)

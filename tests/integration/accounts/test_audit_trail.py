@@ -12,7 +12,7 @@ from mrseg_label.catalog.queries import audit
 from mrseg_label.catalog.tables import Annotation, AuditEvent
 from mrseg_label.catalog.types import Role
 from tests.integration.conftest import Guarded
-from tests.support.signed_in import bearer, submit, take
+from tests.support.signed_in import add_missing_draft, bearer, submit, take
 
 
 def test_writes_and_sign_ins_are_in_the_audit_trail(
@@ -56,6 +56,7 @@ def test_every_change_over_http_is_an_audit_event_of_the_account(
     written(reader, "PUT", "/datastore/?image=own scan", files={"file": ("own.nii.gz", altered.read_bytes())})
     sample = written(reader, "POST", "/activelearning/sequential", json={})
     examination = str(sample["name"]).removesuffix(".nii.gz")
+    add_missing_draft(guarded, examination)
     assert submit(guarded, signed[reader], str(sample["id"]), tmp_path)[0] == 200
     with guarded.catalog.read() as session:
         events = [event.action for event in session.query(AuditEvent).filter_by(actor=reader)]

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -176,11 +177,14 @@ def test_a_draft_that_fails_three_times_is_put_aside_unless_the_model_is_at_faul
 
 
 def test_each_death_leaves_a_draft_less(workspace: OpenedWorkspace) -> None:
+    joined = workspace.settings.model_copy(update={"bootstrap_sources": "T1=raw+total_mr,*=total_mr+mrsegmentator"})
+    workspace = replace(workspace, settings=joined)
     same, nothing = spare(workspace, 0)
     once, first = spare(workspace, 1)
     twice, second = spare(workspace, 2)
     assert same is workspace and nothing == []
     assert (once.settings.mixture, once.settings.ensemble_drafts, once.settings.device) == ("", "best", "auto")
+    assert once.settings.bootstrap_sources == "T1=raw,*=total_mr"
     assert twice.settings.device == "cpu" and (len(first), len(second)) == (1, 2)
 
 

@@ -58,6 +58,9 @@ def test_the_own_source_is_kept_without_evidence_and_left_for_one_that_needs_cle
     assert reason is not None and reason.participants == 3 and reason.cases == "sequence and station"
     assert reason.saved == pytest.approx(1 - 0.29 / 0.4) and chosen["liver"].dsc == pytest.approx(0.71)
     assert chosen["spleen"].source == OWN and chosen["spleen"].dsc is None
+    assert chosen["liver"].decided and not chosen["spleen"].decided
+    few = choose(better[:2], [OWN, OTHER], KNOWS, ["liver"], "in", "abdomen", OTHERWISE)
+    assert not few["liver"].decided and few["liver"].dsc is not None
     scattered = [case(number, {OWN: 0.6, OTHER: dsc}) for number, dsc in enumerate((0.9, 0.4, 0.55))]
     assert liver(scattered) == OWN  # better in the mean by less than its standard error
 
