@@ -12,30 +12,25 @@ from monailabel.interfaces.datastore import Datastore
 
 from mrseg_label.annotation.record import Submitted
 from mrseg_label.annotation.service import submit
-from mrseg_label.catalog.derived_files import is_whole
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Examination
-from mrseg_label.errors import Conflict, InvalidInput, NotFound
+from mrseg_label.errors import Conflict, NotFound
 from mrseg_label.intake import service as intake
-from mrseg_label.presegmentation.service import presegmentation_for
-from mrseg_label.reports import masks
+from mrseg_label.reports import masks, reviewing
 from mrseg_label.reports.downloads import Download
-from mrseg_label.worklist import service as worklist
 from mrseg_label.worklist.resolving import resolve_image
 from mrseg_monailabel.descriptions import (
     FINAL,
     ORIGINAL,
     SUFFIX,
-    describe_annotation,
     describe_case,
     describe_image,
-    describe_presegmentation,
     image_file_name,
 )
+from mrseg_monailabel.labels import Labels
 from mrseg_monailabel.params import reader_of
-
-REMAKE_SECONDS = 60.0  # in which a draft whose file is damaged is made again for a download
+from mrseg_monailabel.review_fields import describe_review_case, name_tag, parse_annotation_tag
 
 
 class MRSegDatastore(Datastore):
@@ -46,6 +41,7 @@ class MRSegDatastore(Datastore):
 
     def __init__(self, workspace: OpenedWorkspace) -> None:
         self._workspace = workspace
+        self.labels = Labels(workspace)
 
     # What routes and the infer task use
 
@@ -59,35 +55,16 @@ class MRSegDatastore(Datastore):
         return Download(self._workspace.path(examination.path), image_file_name(examination), examination.digest)
 
     def label_file(self, label: str, tag: str, reader: Reader) -> Download:
-        """Find the file of a pre-segmentation (tag ``original``) or of the newest accepted annotation (``final``).
+        """Find the file of a label. Raises as :meth:`mrseg_monailabel.labels.Labels.file`."""
+        return self.labels.file(self.examination(label, reader), tag, reader)
 
-        Raises
-        ------
-        NotFound
-            There is none, or none that this reader may see.
-        Unavailable
-            The file of the pre-segmentation is damaged, and it could not be made again in time.
-        """
-        examination = self.examination(label, reader)
-        name = image_file_name(examination).removesuffix(SUFFIX) + f"-{check_tag(tag)}{SUFFIX}"
-        if tag == FINAL:
-            annotation = masks.read_final(self._workspace.catalog, examination.acquisition_id, reader)
-            if annotation is None:
-                raise NotFound(f"{examination.id} has no accepted annotation that you may see")
-            return Download(self._workspace.path(annotation.path), name, annotation.digest)
-        presegmentation = masks.read_presegmentation(self._workspace.catalog, examination.acquisition_id)
-        if presegmentation is None:
-            raise NotFound(f"{examination.id} has no draft yet; request one with infer")
-        if not is_whole(self._workspace, presegmentation):
-            presegmentation = presegmentation_for(self._workspace, examination.id, wait_seconds=REMAKE_SECONDS)
-        self.note_presegmentation_sent(examination, presegmentation.id, reader)
-        return Download(self._workspace.path(presegmentation.path), name, presegmentation.digest)
+    def segments_file(self, label: str, tag: str, reader: Reader, folder: Path) -> Path:
+        """Write a label to a ``.seg.nrrd`` file. Raises as :meth:`mrseg_monailabel.labels.Labels.file`."""
+        return self.labels.write_segments(self.examination(label, reader), tag, reader, folder)
 
     def note_presegmentation_sent(self, examination: Examination, presegmentation_id: str, reader: Reader) -> None:
         """Note which pre-segmentation a reader was sent: the annotation is compared with that one."""
-        worklist.note_presegmentation_sent(
-            self._workspace.catalog, reader, examination.acquisition_id, presegmentation_id
-        )
+        self.labels.note_presegmentation_sent(examination, presegmentation_id, reader)
 
     def submit(
         self, image: str, upload: Path, file_name: str, tag: str, reader: Reader, params: dict[str, Any]
@@ -100,11 +77,10 @@ class MRSegDatastore(Datastore):
         file_name : the client's name of it; only its suffix is used.
         params : as the client sent them; ``label_info`` lists the segments in their order on the screen.
         """
-        if check_tag(tag) != FINAL:
-            raise InvalidInput(
-                f"annotations are submitted with the tag {FINAL!r}, not {tag!r}: drafts come from the server"
-            )
+        number = parse_annotation_tag(tag)
         examination = self.examination(image, reader, to_submit=True)
+        if name_tag(number) != FINAL:
+            return self.labels.save_version(examination, upload, file_name, number, reader, params)
         return submit(
             self._workspace,
             reader,
@@ -114,6 +90,14 @@ class MRSegDatastore(Datastore):
             label_info=params.get("label_info"),
             params=params,
         )
+
+    def remark(self, label: str, tag: str, reader: Reader, params: dict[str, Any]) -> dict[str, str]:
+        """Keep what a reviewer says about an annotation: ``approved`` accepts it and ``flagged`` rejects it."""
+        return self.labels.remark(self.examination(label, reader), tag, reader, params)
+
+    def withdraw(self, label: str, tag: str, reader: Reader) -> dict[str, str]:
+        """Withdraw an annotation, as a reviewer deletes it in Slicer; nothing is removed from disk."""
+        return self.labels.withdraw(self.examination(label, reader), tag, reader)
 
     def upload(self, alias: str, file: Path, reader: Reader) -> str:
         """Import a reader's own image under the reader's name for it; returns the examination's id."""
@@ -131,17 +115,7 @@ class MRSegDatastore(Datastore):
         NotFound
             There is none, or none that this reader may see.
         """
-        examination = self.examination(label, reader)
-        catalog, names = self._workspace.catalog, self._workspace.scheme.shown_names
-        if check_tag(tag) == ORIGINAL:
-            presegmentation = masks.read_presegmentation(catalog, examination.acquisition_id)
-            if presegmentation is not None:
-                return describe_presegmentation(presegmentation, names)
-        else:
-            annotation = masks.read_final(catalog, examination.acquisition_id, reader)
-            if annotation is not None:
-                return describe_annotation(annotation, names)
-        raise NotFound(f"{examination.id} has no label with the tag {tag!r} that you may see")
+        return self.labels.describe(self.examination(label, reader), tag, reader)
 
     # The interface of MONAI Label
 
@@ -162,13 +136,29 @@ class MRSegDatastore(Datastore):
         total, completed = masks.read_totals(self._workspace.catalog)
         return {"total": total, "completed": completed, "label_tags": {FINAL: completed}}
 
-    def json(self, reader: Reader | None = None) -> dict[str, Any]:
+    def json(
+        self, reader: Reader | None = None, suffix: str = SUFFIX, *, to_review: bool = True, unreviewed: bool = True
+    ) -> dict[str, Any]:
         """Describe the cases that are assigned now; never the whole catalogue, which may have a million images.
 
-        With sign-in these are the reader's own, each under its ticket.
+        With sign-in these are the reader's own, each under its ticket. To reviewers, and without sign-in, cases to
+        review follow under their ids: what awaits review, and what was decided last.
+
+        Parameters
+        ----------
+        suffix : of the labels as this client gets them.
+        to_review : list cases to review too.
+        unreviewed : of them also those whose annotations nobody reviewed, since no review is required.
         """
-        cases = masks.read_open_cases(self._workspace.catalog, reader or Reader())
-        objects = {case.key: describe_case(case, self._workspace.scheme.shown_names) for case in cases}
+        reader, names = reader or Reader(), self._workspace.scheme.shown_names
+        catalog = self._workspace.catalog
+        objects = {case.key: describe_case(case, names) for case in masks.read_open_cases(catalog, reader)}
+        if not (to_review and reader.may_review):
+            return {"name": self.name(), "description": self.description(), "objects": objects}
+        for case in reviewing.read_review_cases(catalog, reader, unreviewed=unreviewed):
+            described = describe_review_case(case, names, suffix)
+            assigned = objects.pop(case.examination.id, {"labels": {}})  # the tags of versions come last
+            objects[case.examination.id] = described | {"labels": assigned["labels"] | described["labels"]}
         return {"name": self.name(), "description": self.description(), "objects": objects}
 
     def datalist(self) -> list[dict[str, Any]]:
@@ -232,28 +222,13 @@ class MRSegDatastore(Datastore):
         return self.submit(image_id, upload, upload.name, label_tag, reader_of(label_info), label_info).examination_id
 
     def remove_label(self, label_id: str, label_tag: str) -> None:
-        raise _read_only("a stored label", label_id)
+        self.withdraw(label_id, label_tag, Reader())
 
     def update_image_info(self, image_id: str, info: dict[str, Any]) -> None:
         raise _read_only("an image's description", image_id)
 
     def update_label_info(self, label_id: str, label_tag: str, info: dict[str, Any]) -> None:
-        raise _read_only("a label's description", label_id)
-
-
-def check_tag(tag: str) -> str:
-    """Return the tag if it is ``original`` or ``final``.
-
-    Raises
-    ------
-    InvalidInput
-        It is another.
-    """
-    if tag not in (ORIGINAL, FINAL):
-        raise InvalidInput(
-            f"the tag of a label is {ORIGINAL!r} (the draft) or {FINAL!r} (the annotation), not {tag!r:.80}"
-        )
-    return tag
+        self.remark(label_id, label_tag, reader_of(info), info)
 
 
 def _read_only(what: str, value: str) -> Conflict:

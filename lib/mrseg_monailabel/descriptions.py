@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from monailabel.interfaces.datastore import DefaultLabelTag
@@ -15,11 +16,13 @@ from mrseg_label.presegmentation.installed import installed_networks
 from mrseg_label.presegmentation.weights import WeightsKind, find_weights
 from mrseg_label.registry.service import IMPORTED
 from mrseg_label.reports.masks import OpenCase
+from mrseg_label.reports.reviewing import SentBack
 from mrseg_label.workspace import Workspace
 
 ORIGINAL = DefaultLabelTag.ORIGINAL.value  # tag of the pre-segmentation
 FINAL = DefaultLabelTag.FINAL.value  # tag of the newest accepted annotation
 SUFFIX = ".nii.gz"
+COMMENT_SHOWN = 300  # characters of a reviewer's comment where Slicer shows it
 
 STAND_IN = (
     "stand-in weights for TotalSegmentator, trained on synthetic phantoms and not usable for patients; "
@@ -51,6 +54,7 @@ def describe_image(examination: Examination) -> dict[str, Any]:
         "sequence": examination.sequence,
         "station": examination.acquisition.station,
         "created": iso(examination.created_at),
+        "ts": int(examination.created_at.timestamp()),  # as MONAI Label's own datastore has it
     }
 
 
@@ -78,6 +82,8 @@ def describe_annotation(annotation: Annotation, label_names: dict[str, int]) -> 
         "doubts": doubts.texts(annotation.report),
         "model": annotation.model_version,
         "checksum": f"SHA256:{annotation.digest}",
+        "client_id": annotation.author,
+        "label_info": [{"name": name, "idx": value} for name, value in label_names.items()],
         "params": {"label_names": label_names},
     }
 
@@ -107,6 +113,22 @@ def describe_sources(workspace: Workspace) -> list[dict[str, Any]]:
         }
         for one in installed_networks(workspace.settings)
     ]
+
+
+def describe_sent_back(found: Sequence[SentBack], *, with_author: bool = False) -> str:
+    """Describe rejected annotations as lines below another text, which their author reads in Slicer; empty without any.
+
+    Parameters
+    ----------
+    with_author : name the author too, where the reader is not known.
+    """
+    lines = []
+    for one in found:
+        whose = f" to {one.author}" if with_author else ""
+        comment = " ".join(one.comment.split()) or "no comment"
+        shown = comment if len(comment) <= COMMENT_SHOWN else f"{comment[:COMMENT_SHOWN]} ..."
+        lines.append(f"\nSent back{whose}: {one.examination_id}, by {one.reviewer}: {shown}")
+    return "".join(lines)
 
 
 def image_file_name(examination: Examination) -> str:

@@ -12,10 +12,12 @@ from typing import Any, TypeVar
 import mrseg_label
 from mrseg_label.accounts.sign_in import SignIn
 from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.reader import Reader
 from mrseg_label.errors import NotFound
 from mrseg_label.http.event_streams import EventStreams
+from mrseg_label.reports.reviewing import read_sent_back
 from mrseg_monailabel.datastore import MRSegDatastore
-from mrseg_monailabel.descriptions import ORIGINAL, describe_sources, describe_weights
+from mrseg_monailabel.descriptions import ORIGINAL, describe_sent_back, describe_sources, describe_weights
 from mrseg_monailabel.infer import MRSegInfer
 from mrseg_monailabel.params import reader_of
 from mrseg_monailabel.sessions import SessionStore
@@ -24,6 +26,7 @@ from mrseg_monailabel.train import RoundTrainer
 
 MODEL = "mrseg"  # of the infer model and of the trainer
 NAME = "mrseg-label"
+SENT_BACK_SHOWN = 5  # rejected annotations of a reader in the model's description
 _Task = TypeVar("_Task")
 
 
@@ -82,14 +85,20 @@ class ProtocolApp:
         for task in self._infers.values():
             task.stopping.set()
 
-    def info(self) -> dict[str, Any]:
-        """Return what Slicer asks for when it connects and after every submission."""
+    def info(self, reader: Reader | None = None) -> dict[str, Any]:
+        """Return what Slicer asks for when it connects and after every submission.
+
+        The model's description, which Slicer shows beside the model, also tells a reader what was sent back to them.
+        """
+        reader = reader or Reader()
         models = {name: task.info() for name, task in self._infers.items()}
         version = models[MODEL]["version"]
         weights = describe_weights(self.workspace, version)
         models[MODEL]["description"] += f" ({weights})"
         models[MODEL]["weights"] = weights
         models[MODEL]["sources"] = describe_sources(self.workspace)
+        sent_back = read_sent_back(self.workspace.catalog, reader.account, SENT_BACK_SHOWN)
+        models[MODEL]["description"] += describe_sent_back(sent_back, with_author=reader.account is None)
         made_by = "" if self.workspace.settings.presegmentation == "off" else f"model version {version}; "
         return {
             "name": self.name,

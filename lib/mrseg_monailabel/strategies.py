@@ -51,4 +51,6 @@ class WorklistStrategy(Strategy):
         if case.annotation_id is not None:  # infer sends that mask; Slicer shows none of the three, other clients may
             sample |= {"annotation": case.annotation_id, "comment": case.comment}
             sample["revision"] = case.annotation_id  # deprecated: the same as annotation
+        if case.comment:
+            sample["description"] = f"sent back to you: {case.comment}"
         return sample

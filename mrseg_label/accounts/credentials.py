@@ -1,4 +1,4 @@
-"""API keys for programs, and app passwords for Slicer.
+"""API keys for programs; app passwords for Slicer, and addresses for its extension that knows no sign-in.
 
 Slicer's sign-in form takes only a name and a password. People who sign in through the hospital's identity provider
 have no password here, so they create an app password: it works on this server only and can be revoked by itself.
@@ -23,17 +23,31 @@ from mrseg_label.errors import Conflict, Forbidden, InvalidInput, NotFound, Unau
 KEY_PREFIX = "mrseg-key-"  # lets secret scanners find a leaked key
 MAX_CREDENTIALS = 20  # in use at the same time, per account
 MAX_LABEL_LENGTH = 100
+REVIEWING_ROLES = (Role.REVIEWER, Role.ADMIN)
 _USE_RECORDED_EVERY = timedelta(hours=1)
+_SECRETS = {
+    CredentialKind.API_KEY: lambda: KEY_PREFIX + new_secret(),
+    CredentialKind.APP_PASSWORD: new_app_password,
+    CredentialKind.REVIEW_ADDRESS: new_secret,
+}
 
 
 def make(
-    catalog: Catalog, name: str, kind: CredentialKind, label: str, *, actor: str, scopes: Collection[Scope] = ()
+    catalog: Catalog,
+    name: str,
+    kind: CredentialKind,
+    label: str,
+    *,
+    actor: str,
+    scopes: Collection[Scope] = (),
+    hours: float | None = None,
 ) -> tuple[Credential, str]:
     """Create a credential; returns its row and its secret, which is shown once and never stored.
 
     Parameters
     ----------
     scopes : what an API key may fetch beside what its account may.
+    hours : how long it is valid; None until it is revoked.
 
     Raises
     ------
@@ -41,6 +55,8 @@ def make(
         There is no such account.
     InvalidInput
         The label is empty, too long or not printable; or an API key is for a person, an app password for a program.
+    Forbidden
+        An address for reviews is for an account that may not review.
     Conflict
         The account is disabled or has too many credentials.
     """
@@ -51,32 +67,46 @@ def make(
         )
     if scopes and kind is not CredentialKind.API_KEY:
         raise InvalidInput("an app password has no scopes: it may do what its account may, from Slicer")
-    secret = KEY_PREFIX + new_secret() if kind is CredentialKind.API_KEY else new_app_password()
+    secret = _SECRETS[kind]()
     with catalog.begin() as session:
         owner = get(session, account_name(name))
         if (owner.role is Role.SERVICE) != (kind is CredentialKind.API_KEY):
             raise InvalidInput(
                 f"{owner.name} has the role {owner.role}: API keys are for programs (role service), app passwords for people"
             )
+        if kind is CredentialKind.REVIEW_ADDRESS and owner.role not in REVIEWING_ROLES:
+            raise Forbidden(
+                f"{owner.name} has the role {owner.role}; addresses for reviews are for reviewers and admins"
+            )
         if owner.disabled_at is not None:
             raise Conflict(f"{owner.name} is disabled; enable it first with: mrseg-label users enable {owner.name}")
-        if sum(item.revoked_at is None for item in rows.credentials(session, owner.name)) >= MAX_CREDENTIALS:
+        moment = catalog.now(session)
+        if sum(item.is_in_use(moment) for item in rows.credentials(session, owner.name)) >= MAX_CREDENTIALS:
             raise Conflict(
                 f"{owner.name} already has {MAX_CREDENTIALS} credentials; revoke those that are no longer used"
             )
-        made = Credential(account_name=owner.name, kind=kind, label=label, digest=digest(secret), scopes=sorted(scopes))
+        made = Credential(
+            account_name=owner.name,
+            kind=kind,
+            label=label,
+            digest=digest(secret),
+            scopes=sorted(scopes),
+            created_at=moment,
+            expires_at=None if hours is None else moment + timedelta(hours=hours),
+        )
         session.add(made)
         session.flush()
         audit.record(session, actor, f"{kind}.add", owner.name, credential=made.id, label=label, scopes=made.scopes)
     return made, secret
 
 
-def list_credentials(catalog: Catalog, name: str | None = None) -> Sequence[Credential]:
-    """List the credentials of an account, or of all accounts."""
+def list_credentials(catalog: Catalog, name: str | None = None, *, in_use: bool = False) -> Sequence[Credential]:
+    """List the credentials of an account, or of all accounts; all, or those that are in use."""
     with catalog.read() as session:
         if name is not None:
             name = get(session, account_name(name)).name
-        return rows.credentials(session, name)
+        found, moment = rows.credentials(session, name), catalog.now(session)
+    return [item for item in found if item.is_in_use(moment)] if in_use else found
 
 
 def check_may_manage_app_passwords(identity: Identity) -> None:

@@ -13,7 +13,16 @@ from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.queries import accounts as rows
 from mrseg_label.catalog.queries import assignments, audit
 from mrseg_label.catalog.tables import Account
-from mrseg_label.catalog.types import ANONYMOUS, DEFAULT_CLIENT, IMPORT_AUTHOR, LOCAL, PROGRAM, UNKNOWN, Role
+from mrseg_label.catalog.types import (
+    ANONYMOUS,
+    DEFAULT_CLIENT,
+    IMPORT_AUTHOR,
+    LOCAL,
+    PROGRAM,
+    UNKNOWN,
+    CredentialKind,
+    Role,
+)
 from mrseg_label.errors import Conflict, InvalidInput, NotFound
 
 MAX_NAME_LENGTH = 64
@@ -108,7 +117,7 @@ def set_password(catalog: Catalog, name: str, password: str, *, actor: str) -> N
 
 
 def set_role(catalog: Catalog, name: str, role: Role, *, actor: str) -> None:
-    """Change the role of an account, with effect from the next request.
+    """Change the role of an account, with effect from the next request; its addresses for reviews end.
 
     Raises
     ------
@@ -127,6 +136,7 @@ def set_role(catalog: Catalog, name: str, role: Role, *, actor: str) -> None:
             _check_not_last_admin(session, found)
         audit.record(session, actor, "account.role", found.name, before=str(found.role), role=str(role))
         found.role = role
+        rows.revoke_credentials(session, found.name, catalog.now(session), CredentialKind.REVIEW_ADDRESS)
 
 
 def disable(catalog: Catalog, name: str, *, actor: str) -> None:
@@ -172,7 +182,7 @@ def enable(catalog: Catalog, name: str, *, actor: str) -> None:
 
 
 def sign_out(catalog: Catalog, name: str, *, actor: str) -> None:
-    """End all tokens and tickets of an account; its app passwords and API keys keep working.
+    """End all tokens, tickets and addresses for reviews of an account; its app passwords and API keys keep working.
 
     Raises
     ------
@@ -194,9 +204,10 @@ def get(session: Session, name: str) -> Account:
 
 
 def _end_sign_ins(catalog: Catalog, session: Session, name: str) -> None:
-    """End the tokens and assignments of an account; a later submission for such a case is kept as a second reading."""
+    """End the tokens, addresses and assignments of an account; a later submission for such a case is a second reading."""
     moment = catalog.now(session)
     rows.revoke_tokens(session, name, moment)
+    rows.revoke_credentials(session, name, moment, CredentialKind.REVIEW_ADDRESS)
     assignments.return_all_of_account(session, name, moment)
 
 

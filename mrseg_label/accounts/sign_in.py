@@ -155,6 +155,8 @@ class SignIn:
             if account.role is not role:
                 audit.record(session, issuer, "account.role", account.name, before=str(account.role), role=str(role))
                 account.role = role
+                moment = self._catalog.now(session)
+                rows.revoke_credentials(session, account.name, moment, CredentialKind.REVIEW_ADDRESS)
             return self._issue_token(session, account, "identity provider", peer, None)
 
     def identify(self, presented: str) -> Identity:

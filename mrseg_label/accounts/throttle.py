@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -38,12 +39,26 @@ def count_attempt(session: Session, moment: datetime, name: str, peer: str) -> N
     TooManyRequests
         The next attempt is not permitted yet.
     """
-    limits = {_key(what, name, peer): limit for what, limit in _LIMITS.items()}
+    _count(session, moment, {_key(what, name, peer): limit for what, limit in _LIMITS.items()}, "sign-ins")
+
+
+def count_guess(session: Session, moment: datetime, peer: str) -> None:
+    """Count an unknown reviewer's address that a peer tried; it blocks nobody's password.
+
+    Raises
+    ------
+    TooManyRequests
+        The next attempt is not permitted yet.
+    """
+    _count(session, moment, {_key("address", "", peer): _LIMITS["peer"]}, "attempts")
+
+
+def _count(session: Session, moment: datetime, limits: Mapping[str, _Limit], what: str) -> None:
     found = rows.attempts(session, list(limits))
     waits = [row.blocked_until for row in found.values() if row.blocked_until and row.blocked_until > moment]
     if waits:
         seconds = math.ceil((max(waits) - moment).total_seconds())
-        raise TooManyRequests(f"too many failed sign-ins; try again in {seconds} s", seconds)
+        raise TooManyRequests(f"too many failed {what}; try again in {seconds} s", seconds)
     for key, limit in limits.items():
         row = found.get(key)
         if row is None:
@@ -80,5 +95,5 @@ def _network(peer: str) -> str:
 
 def _key(what: str, name: str, peer: str) -> str:
     peer = _network(peer)
-    parts = {"name and peer": (name, peer), "peer": (peer,), "name": (name,)}[what]
+    parts = {"name and peer": (name, peer), "peer": (peer,), "name": (name,), "address": (peer,)}[what]
     return hashlib.sha256("\0".join((what, *parts)).encode()).hexdigest()

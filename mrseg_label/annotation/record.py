@@ -68,7 +68,12 @@ class Submitted:
 
 @dataclass(frozen=True)
 class Submission:
-    """A decoded submission before it is stored."""
+    """A decoded submission before it is stored.
+
+    Attributes
+    ----------
+    version : the N of ``version_N``, where a reviewer saved an edited annotation beside the one that was submitted.
+    """
 
     examination: Examination
     reader: Reader
@@ -78,10 +83,13 @@ class Submission:
     presegmentation: Presegmentation | None
     states: dict[str, StructureState]
     report: dict[str, Any]
+    version: int | None = None
 
     def is_same_as(self, annotation: Annotation) -> bool:
         """Whether an annotation that was not rejected has the same mask and judges the same structures."""
         if annotation.digest != self.digest or annotation.state is AnnotationState.REJECTED:
+            return False
+        if annotation.version != self.version:
             return False
         return annotation.judged == set(self.decoded.voxels)
 
@@ -129,15 +137,17 @@ def _record(
     assert acquisition is not None
     moment = workspace.catalog.now(session)
     assignments.expire(session, moment)
-    assignment = assignments.newest(session, acquisition.id, reader)
+    version = submission.version
+    # A version has no part in assignments: its author reviews, and was not assigned the case to annotate it.
+    assignment = assignments.newest(session, acquisition.id, reader) if version is None else None
     newest = rows.newest_by(session, acquisition.id, reader.name)
-    is_final = _becomes_final(session, acquisition.id, reader, assignment, moment)
+    is_final = version is not None or _becomes_final(session, acquisition.id, reader, assignment, moment)
     if newest is not None and submission.is_same_as(newest) and (newest.is_final or not is_final):
         _close(assignment, moment)
         return as_submitted(newest, repeated=True)
     if rows.next_number(session, acquisition.id) != number:
         return None
-    accepted = workspace.settings.review == "off"
+    accepted = workspace.settings.review == "off" and version is None
     annotation = Annotation(
         id=annotation_id,
         acquisition_id=acquisition.id,
@@ -155,6 +165,7 @@ def _record(
         assignment_id=assignment.id if assignment else None,
         seconds=(moment - assignment.created_at).total_seconds() if assignment else None,
         is_final=is_final,
+        version=version,
         report=submission.report
         | ({STARTED_FROM: assignment.annotation_id} if assignment and assignment.annotation_id else {}),
         created_at=moment,

@@ -6,6 +6,8 @@ older mask makes a new annotation.
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from sqlalchemy.orm import Session
 
 from mrseg_label.annotation.record import MEASURE_PRIORITY, RESTORED_FROM, Submitted, as_submitted
@@ -35,18 +37,7 @@ def accept(catalog: Catalog, annotation_id: str, *, reviewer: str, comment: str 
         The reviewer is its author.
     """
     with catalog.begin() as session:
-        annotation = _under_review(session, annotation_id, reviewer)
-        _decide(session, catalog, annotation, reviewer, Verdict.ACCEPTED, comment)
-        annotation.state = AnnotationState.ACCEPTED
-        _update_annotated_at(session, catalog, annotation.acquisition_id)
-        # As after a submission: the job sees whether a round is due now.
-        queue.enqueue(
-            session,
-            queue.MEASURE_EFFORT,
-            {"annotation": annotation.id},
-            key=f"{annotation.id}:accepted",
-            priority=MEASURE_PRIORITY,
-        )
+        decide(session, catalog, _under_review(session, annotation_id), Verdict.ACCEPTED, reviewer, comment)
 
 
 def reject(catalog: Catalog, annotation_id: str, *, reviewer: str, comment: str) -> None:
@@ -62,9 +53,35 @@ def reject(catalog: Catalog, annotation_id: str, *, reviewer: str, comment: str)
     if not comment.strip():
         raise InvalidInput("a rejection needs a comment that tells the author what to change")
     with catalog.begin() as session:
-        annotation = _under_review(session, annotation_id, reviewer)
-        _decide(session, catalog, annotation, reviewer, Verdict.REJECTED, comment)
-        annotation.state = AnnotationState.REJECTED
+        decide(session, catalog, _under_review(session, annotation_id), Verdict.REJECTED, reviewer, comment)
+
+
+def decide(
+    session: Session, catalog: Catalog, annotation: Annotation, verdict: Verdict, reviewer: str, comment: str
+) -> None:
+    """Accept or reject an annotation of a locked acquisition; an earlier decision about it is replaced.
+
+    Raises
+    ------
+    InvalidInput
+        The comment is too long.
+    Forbidden
+        The reviewer is the annotation's author.
+    """
+    if annotation.author == reviewer:
+        raise Forbidden(f"{reviewer} submitted annotation {annotation.id}; another reader must review it")
+    _record(session, catalog, annotation, reviewer, verdict, comment)
+    annotation.state = AnnotationState.ACCEPTED if verdict is Verdict.ACCEPTED else AnnotationState.REJECTED
+    _update_annotated_at(session, catalog, annotation.acquisition_id)
+    if verdict is Verdict.ACCEPTED:
+        # As after a submission: the job sees whether a round is due now.
+        queue.enqueue(
+            session,
+            queue.MEASURE_EFFORT,
+            {"annotation": annotation.id},
+            key=f"{annotation.id}:accepted",
+            priority=MEASURE_PRIORITY,
+        )
 
 
 def withdraw(catalog: Catalog, annotation_id: str, *, actor: str, comment: str) -> None:
@@ -81,9 +98,14 @@ def withdraw(catalog: Catalog, annotation_id: str, *, actor: str, comment: str) 
         annotation = _lock(session, annotation_id)
         if annotation.state is AnnotationState.REJECTED:
             raise Conflict(f"annotation {annotation_id} has already been rejected or withdrawn")
-        _decide(session, catalog, annotation, actor, Verdict.WITHDRAWN, comment)
-        annotation.state = AnnotationState.REJECTED
-        _update_annotated_at(session, catalog, annotation.acquisition_id)
+        take_back(session, catalog, annotation, actor, comment)
+
+
+def take_back(session: Session, catalog: Catalog, annotation: Annotation, actor: str, comment: str) -> None:
+    """Withdraw an annotation of a locked acquisition, whatever was decided about it."""
+    _record(session, catalog, annotation, actor, Verdict.WITHDRAWN, comment)
+    annotation.state = AnnotationState.REJECTED
+    _update_annotated_at(session, catalog, annotation.acquisition_id)
 
 
 def restore(workspace: OpenedWorkspace, annotation_id: str, *, actor: str) -> Submitted:
@@ -137,6 +159,12 @@ def restore(workspace: OpenedWorkspace, annotation_id: str, *, actor: str) -> Su
         return as_submitted(new, repeated=False)
 
 
+def check_comment(comment: str) -> None:
+    """Raise :class:`InvalidInput` if a comment is too long."""
+    if len(comment) > MAX_COMMENT:
+        raise InvalidInput(f"the comment has {len(comment):,} characters; shorten it to at most {MAX_COMMENT:,}")
+
+
 def _lock(session: Session, annotation_id: str) -> Annotation:
     """An annotation, its acquisition locked: decisions about a case are made one after the other."""
     annotation = rows.get(session, annotation_id)
@@ -147,30 +175,26 @@ def _lock(session: Session, annotation_id: str) -> Annotation:
     return annotation
 
 
-def _under_review(session: Session, annotation_id: str, reviewer: str) -> Annotation:
+def _under_review(session: Session, annotation_id: str) -> Annotation:
     annotation = _lock(session, annotation_id)
     if annotation.state is not AnnotationState.SUBMITTED:
         raise Conflict(f"annotation {annotation_id} is not awaiting review; it is {annotation.state}")
-    if annotation.author == reviewer:
-        raise Forbidden(f"{reviewer} submitted annotation {annotation_id}; another reader must review it")
     return annotation
 
 
-def _decide(
+def _record(
     session: Session, catalog: Catalog, annotation: Annotation, actor: str, verdict: Verdict, comment: str
 ) -> None:
-    if len(comment) > MAX_COMMENT:
-        raise InvalidInput(f"the comment has {len(comment):,} characters; shorten it to at most {MAX_COMMENT:,}")
+    check_comment(comment)
+    moment = catalog.now(session)
+    before = reviews.of_annotation(session, annotation.id)
+    # The newest decision holds: two of them must not have the same time, which some databases give in milliseconds.
+    decided_at = max(moment, before[-1].created_at + timedelta(microseconds=1)) if before else moment
     session.add(
-        Review(
-            annotation_id=annotation.id,
-            reviewer=actor,
-            verdict=verdict,
-            comment=comment,
-            created_at=catalog.now(session),
-        )
+        Review(annotation_id=annotation.id, reviewer=actor, verdict=verdict, comment=comment, created_at=decided_at)
     )
-    assignments.end_reviews(session, annotation.id, catalog.now(session))
+    session.flush()
+    assignments.end_reviews(session, annotation.id, moment)
     audit.record(session, actor, str(verdict), annotation.id, comment=comment)
 
 

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
-from mrseg_label.annotation.record import Submission, Submitted, store
+from mrseg_label.annotation.record import STARTED_FROM, Submission, Submitted, store
 from mrseg_label.catalog.derived_files import is_whole
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import assignments, examinations, presegmentations
+from mrseg_label.catalog.queries import assignments, examinations, presegmentations, reviewing
 from mrseg_label.catalog.queries.doubts import DOUBTS
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Examination, Presegmentation
@@ -27,11 +27,12 @@ from mrseg_label.errors import InvalidInput, NotFound
 from mrseg_label.files import sha256_of
 from mrseg_label.imaging import Geometry, write_nifti
 from mrseg_label.imaging.doubts import find_doubts
+from mrseg_label.imaging.nrrd_file import SEGMENTATION_SUFFIX
 from mrseg_label.labels import LabelScheme
 from mrseg_label.metrics import joint_histogram
 from mrseg_label.segments.anatomy import anatomy_of
 from mrseg_label.segments.decode import Decoded, decode
-from mrseg_label.segments.files import read_label_map
+from mrseg_label.segments.files import has_segments, read_label_map
 from mrseg_label.segments.names import required_structures
 from mrseg_label.workspace import Workspace
 
@@ -49,6 +50,7 @@ def submit(
     label_info: object,
     params: Mapping[str, Any] | None = None,
     partial: bool = False,
+    version: int | None = None,
 ) -> Submitted:
     """Decode and store a reader's annotation of an examination.
 
@@ -59,6 +61,8 @@ def submit(
     label_info : the reader's segments in the order of the list on the screen (:mod:`mrseg_label.segments.decode`).
     params : what else the client sent; its ``model`` is kept in the report.
     partial : take a structure also where only some of its classes are listed, as imports do.
+    version : the N of ``version_N``, where a reviewer saves an edited annotation beside the one that was submitted; it
+        counts only once it is accepted.
 
     Raises
     ------
@@ -72,7 +76,13 @@ def submit(
         if examination is None:
             raise NotFound(f"there is no examination {examination_id[:60]!r}")
         presegmentation = _starting_presegmentation(session, examination, reader, workspace.settings)
+        base = None if version is None else reviewing.final(session, examination.acquisition_id)
+        if base is not None:  # the reviewer's work is compared with the draft that the annotation began from
+            draft = base.presegmentation_id
+            presegmentation = presegmentations.get(session, draft) if draft else None
     suffix = upload_suffix(file_name)
+    if version is not None and suffix == ".nrrd" and has_segments(upload):
+        suffix = SEGMENTATION_SUFFIX  # Slicer writes the same file under both names
     geometry = Geometry.from_json(examination.geometry)
     scheme, settings = workspace.scheme, workspace.settings
     with workspace.scratch("submit-") as folder:
@@ -80,7 +90,10 @@ def submit(
         named.symlink_to(upload.resolve())
         decoded = decode(scheme, geometry, named, label_info, settings.max_upload_mb * 1024**2, partial=partial)
         required = required_structures(scheme, settings.required_structures)
-        if presegmentation is None and settings.presegmentation == "off":
+        if base is not None and suffix != SEGMENTATION_SUFFIX:
+            # A list without a file of segments says nothing of structures that the reviewer was not shown.
+            decoded = decoded.only_drawn([*required, *base.judged])
+        elif presegmentation is None and settings.presegmentation == "off":
             decoded = decoded.only_drawn(required)
         decoded.check_coverage(required)
         states, note = _states(workspace, decoded, geometry, presegmentation)
@@ -100,7 +113,8 @@ def submit(
             upload_digest=sha256_of(upload),
             presegmentation=presegmentation,
             states=states,
-            report=report,
+            report=report if base is None else report | {STARTED_FROM: base.id},
+            version=version,
         )
         return store(workspace, submission, mask_file, upload, suffix)
 

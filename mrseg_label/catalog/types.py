@@ -251,3 +251,4 @@ class CredentialKind(StrEnum):
 
     API_KEY = "api_key"  # of a program: sent with every request
     APP_PASSWORD = "app_password"  # of a person: replaces the password in Slicer's sign-in form
+    REVIEW_ADDRESS = "review_address"  # of a reviewer: part of the address that a Slicer extension without sign-in uses

@@ -149,12 +149,22 @@ def app_password(
     _create_credential("app_password", name, label, workspace, as_json)
 
 
+def review_address(
+    name: NameArgument,
+    label: LabelOption = "MONAILabel Reviewer in 3D Slicer",
+    workspace: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Create an address for a reviewer's MONAILabel Reviewer module, valid for a working day; it is shown once."""
+    _create_credential("review_address", name, label, workspace, as_json)
+
+
 def revoke(
     credential: Annotated[str, typer.Argument(metavar="CREDENTIAL", help="Id of the credential, from `users list`.")],
     workspace: WorkspaceOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
-    """Revoke an API key or an app password, and the sign-ins that used it."""
+    """Revoke an API key, an app password or a reviewer's address, and the sign-ins that used it."""
     from mrseg_label.accounts import credentials
 
     with opened(workspace) as work:
@@ -196,6 +206,7 @@ def register(app: typer.Typer) -> None:
     group.command("sign-out")(sign_out)
     group.command("key")(key)
     group.command("app-password")(app_password)
+    group.command("review-address")(review_address)
     group.command("revoke")(revoke)
     app.add_typer(group, name="users")
     app.command("audit")(audit)
@@ -206,15 +217,24 @@ def _create_credential(
 ) -> None:
     from mrseg_label.accounts import credentials
     from mrseg_label.catalog.types import CredentialKind, Scope
+    from mrseg_label.http.paths import REVIEW_ADDRESSES
     from mrseg_label.reports.documents.accounts import CredentialOut
 
     with opened(workspace) as work:
         chosen = {Scope(scope) for scope in scopes}
-        made, secret = credentials.make(work.catalog, name, CredentialKind(kind), label, actor=LOCAL, scopes=chosen)
+        is_address = kind == CredentialKind.REVIEW_ADDRESS
+        hours = work.settings.token_hours if is_address else None
+        made, secret = credentials.make(
+            work.catalog, name, CredentialKind(kind), label, actor=LOCAL, scopes=chosen, hours=hours
+        )
     if as_json:
         print_json(CredentialOut.of(made).model_dump(mode="json") | {"secret": secret})
         return
-    typer.echo("Copy the secret now; it is not shown again:", err=True)
+    if is_address:
+        typer.echo("Copy it now, with the server's address before it; it is not shown again:", err=True)
+        secret = f"{REVIEW_ADDRESSES}/{secret}/"
+    else:
+        typer.echo("Copy the secret now; it is not shown again:", err=True)
     print_line(secret)
 
 

@@ -19,6 +19,7 @@ from mrseg_label.http.browsers import SESSION_COOKIE, check_same_origin, wants_p
 from mrseg_label.http.permissions import Permission, PermissionTable, other_ending
 from mrseg_label.http.problems import ErrorPage, error_response
 from mrseg_label.http.public_address import public_path, stated_origin
+from mrseg_label.http.review_addresses import identity_by_address
 from mrseg_label.worklist.resolving import account_of_ticket
 
 _SAFE = ("GET", "HEAD")
@@ -78,6 +79,8 @@ class AuthenticationMiddleware:
         return error_response(request, error) if self._error_page is None else self._error_page(request, error)
 
     def _identify(self, scope: Scope, permission: Permission | None) -> Identity:
+        if (by_address := identity_by_address(scope)) is not None:
+            return by_address
         headers = Headers(scope=scope)
         given = headers.getlist("authorization")
         if given:

@@ -12,6 +12,8 @@ SIGN_IN = "/account/sign-in"
 SIGN_OUT = "/account/sign-out"
 APP_PASSWORDS = "/account/app-passwords"
 REVOKE = "/account/app-passwords/{credential}/revoke"
+MAKE_REVIEW_ADDRESS = "/account/review-addresses"
+REVIEW_ADDRESSES = "/as"  # before the secret of an address and what the Slicer extension calls below it
 OIDC_LOGIN = "/auth/oidc/login"
 OIDC_CALLBACK = "/auth/oidc/callback"
 

@@ -56,6 +56,8 @@ PROTOCOL = (
         "PUT", "/datastore/label", READERS, upload=True, note="Radiologists: cases that are or were assigned to them"
     ),
     Permission("GET", "/datastore/label", READERS, note=_OWN_CASES),
+    Permission("PUT", "/datastore/updatelabelinfo", REVIEWERS, note="Not about your own annotations"),
+    Permission("DELETE", "/datastore/label", REVIEWERS, note="Withdraws an annotation"),
     Permission("HEAD", "/datastore/label", READERS, note=_OWN_CASES),
     Permission("GET", "/datastore/label/info", READERS, note=_OWN_CASES),
     Permission("POST", "/infer/{model}", READERS, upload=True, note=_OWN_CASES),
@@ -122,6 +124,7 @@ PAGES = (
     _form(paths.SIGN_OUT, READERS),
     _form(paths.APP_PASSWORDS, READERS, note=f"{_OWN}. {_OWN_PAGE}"),
     _form(paths.REVOKE, READERS, note=f"{_OWN}. {_OWN_PAGE}"),
+    _form(paths.MAKE_REVIEW_ADDRESS, REVIEWERS, note=f"{_OWN}. {_OWN_PAGE}"),
 )
 
 OPERATION = (

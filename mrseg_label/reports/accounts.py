@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from mrseg_label.accounts import credentials, service
 from mrseg_label.catalog import Catalog
+from mrseg_label.catalog.types import CredentialKind
 from mrseg_label.reports.documents.accounts import AccountDetail, AccountOut, AppPasswordOut
 
 
 def read_accounts(catalog: Catalog) -> list[AccountDetail]:
-    """Read all accounts, each with its API keys and app passwords that are in use."""
-    in_use = [item for item in credentials.list_credentials(catalog) if item.revoked_at is None]
+    """Read all accounts, each with its credentials that are in use."""
+    in_use = credentials.list_credentials(catalog, in_use=True)
     return [AccountDetail.of_detail(row, in_use) for row in service.list_accounts(catalog)]
 
 
@@ -21,4 +22,5 @@ def read_account(catalog: Catalog, name: str) -> AccountOut:
 
 def read_app_passwords(catalog: Catalog, account: str) -> list[AppPasswordOut]:
     """Read the app passwords of an account, newest first, revoked ones included."""
-    return [AppPasswordOut.of(row) for row in reversed(credentials.list_credentials(catalog, account))]
+    found = reversed(credentials.list_credentials(catalog, account))
+    return [AppPasswordOut.of(row) for row in found if row.kind is CredentialKind.APP_PASSWORD]

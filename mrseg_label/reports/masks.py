@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.queries import acquisitions, assignments, presegmentations
+from mrseg_label.catalog.queries import acquisitions, assignments, presegmentations, reviewing
 from mrseg_label.catalog.queries import annotations as annotation_rows
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Annotation, Examination, Presegmentation
@@ -25,7 +25,7 @@ class OpenCase:
     Attributes
     ----------
     key : what its reader knows it by: the ticket with sign-in, the examination's id without.
-    final : the newest accepted annotation, if the reader may see it.
+    final : the annotation with that tag, if the reader may see it; see :func:`read_final`.
     """
 
     key: str
@@ -42,7 +42,8 @@ def read_open_cases(catalog: Catalog, reader: Reader) -> list[OpenCase]:
             (assignment.ticket if reader.account else examination.id, examination)
             for assignment, examination in assignments.open_examinations(session, reader.account, moment)
         ]
-        finals = annotation_rows.finals(session, [examination.acquisition_id for _, examination in found])
+        ids = [examination.acquisition_id for _, examination in found]
+        finals = reviewing.finals(session, ids) if reader.may_review else annotation_rows.finals(session, ids)
         return [
             OpenCase(
                 key,
@@ -61,8 +62,13 @@ def read_presegmentation(catalog: Catalog, acquisition_id: str) -> Presegmentati
 
 
 def read_final(catalog: Catalog, acquisition_id: str, reader: Reader) -> Annotation | None:
-    """Read the newest accepted annotation of an acquisition; None where there is none that the reader may see."""
+    """Read an acquisition's annotation with the tag ``final``; None where there is none that the reader may see.
+
+    To reviewers, and without sign-in, it is the newest submitted one; to others the newest accepted one.
+    """
     with catalog.read() as session:
+        if reader.may_review:
+            return _if_visible(session, reviewing.final(session, acquisition_id), reader)
         return _if_visible(session, annotation_rows.final(session, acquisition_id), reader)
 
 

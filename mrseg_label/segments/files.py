@@ -179,6 +179,11 @@ def _moved(where: Placement, geometry: Geometry, image: Geometry) -> list[str]:
     return notes
 
 
+def has_segments(path: Path) -> bool:
+    """Whether an NRRD file, under any name, lists segments. Raises :class:`InvalidInput` if it is not NRRD."""
+    return _segments(path) is not None
+
+
 def _segments(path: Path) -> tuple[Segment, ...] | None:
     fields, _ = nrrd_file.read_fields(path)
     listed: dict[int, dict[str, str]] = {}

@@ -36,6 +36,11 @@ def duration(seconds: float | None) -> str:
     return f"{whole // _DAY} d {whole % _DAY // _HOUR} h"
 
 
+def hours(value: float) -> str:
+    """Write a number of hours in words, such as 12 hours."""
+    return f"{value:g} hour{'' if value == 1 else 's'}"
+
+
 def dsc(value: float | None) -> str:
     """Write a DSC."""
     return MISSING if value is None else f"{value:.3f}"

@@ -114,6 +114,6 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals |= {"paths": paths}
-    for name in ("date", "moment", "duration", "dsc", "signed", "number", "percent", "words"):
+    for name in ("date", "moment", "duration", "hours", "dsc", "signed", "number", "percent", "words"):
         environment.filters[name] = getattr(formats, name)
     return environment

@@ -33,6 +33,7 @@ def _refuse() -> None:
     raise Conflict(SIGN_IN_IS_OFF)
 
 
+REVIEWER_MODULE = "MONAILabel Reviewer in 3D Slicer"  # what an address for reviews is for
 SIGN_IN_FORM = [Depends(check_own_page)]  # before the sign-in there is no session that a token could belong to
 
 
@@ -80,16 +81,27 @@ def router(settings: Settings, catalog: Catalog, sign_in: SignIn | None) -> APIR
         return page(request, "sign_in.html", status, **values)
 
     def account_page(
-        request: Request, identity: Identity, status: int = 200, *, message: str = "", secret: str = "", label: str = ""
+        request: Request,
+        identity: Identity,
+        status: int = 200,
+        *,
+        message: str = "",
+        secret: str = "",
+        review_address: str = "",
+        label: str = "",
     ) -> Response:
-        in_use = [row for row in credentials.list_credentials(catalog, identity.name) if row.revoked_at is None]
+        in_use = credentials.list_credentials(catalog, identity.name, in_use=True)[::-1]
         known_as = read_account(catalog, identity.name).provider_name
         values: dict[str, Any] = {
             "identity": identity,
             "known_as": known_as,
-            "passwords": in_use[::-1],
+            "passwords": [row for row in in_use if row.kind is CredentialKind.APP_PASSWORD],
+            "addresses": [row for row in in_use if row.kind is CredentialKind.REVIEW_ADDRESS],
+            "reviews": identity.role in credentials.REVIEWING_ROLES,
+            "hours": settings.token_hours,
             "message": message,
             "secret": secret,
+            "review_address": review_address,
             "label": label,
         }
         return page(request, "account.html", status, address=public_address(settings, request), **values)
@@ -142,6 +154,19 @@ def router(settings: Settings, catalog: Catalog, sign_in: SignIn | None) -> APIR
             shown = label[: credentials.MAX_LABEL_LENGTH]
             return account_page(request, identity, error.http_status, message=sentence(error), label=shown)
         return account_page(request, identity, 201, secret=secret, label=row.label)
+
+    @routes.post(paths.MAKE_REVIEW_ADDRESS, dependencies=forms.checks)
+    def make_review_address(request: Request, identity: RequiredIdentity) -> Response:
+        kind, address = CredentialKind.REVIEW_ADDRESS, public_address(settings, request)
+        try:
+            credentials.check_may_manage_app_passwords(identity)
+            _, secret = credentials.make(
+                catalog, identity.name, kind, REVIEWER_MODULE, actor=identity.name, hours=settings.token_hours
+            )
+        except (InvalidInput, Conflict, Forbidden) as error:
+            return account_page(request, identity, error.http_status, message=sentence(error))
+        made = f"{address or ''}{paths.REVIEW_ADDRESSES}/{secret}/"
+        return account_page(request, identity, 201, review_address=made)
 
     @routes.post(paths.REVOKE, dependencies=forms.checks)
     def revoke_app_password(request: Request, identity: RequiredIdentity, credential: str) -> Response:

@@ -13,8 +13,12 @@ from mrseg_label.errors import InvalidInput, NotFound
 from mrseg_label.files import receive
 from mrseg_label.http.downloads import send_file
 from mrseg_label.http.readers import CurrentIdentity
+from mrseg_label.http.review_addresses import came_by_address
+from mrseg_monailabel.descriptions import SUFFIX
+from mrseg_monailabel.mask_files import SEGMENTS
 from mrseg_monailabel.params import parse_params, reader_of
 from mrseg_monailabel.protocol_app import ProtocolApp
+from mrseg_monailabel.review_fields import label_suffix
 from mrseg_monailabel.routes.uploads import base_name, image_name, image_suffix
 
 _WARNINGS = 5  # in one answer: headers are short
@@ -41,11 +45,22 @@ def router(app: ProtocolApp) -> APIRouter:
     routes = APIRouter(prefix="/datastore", tags=["MONAI Label"])
     store = app.datastore()
 
-    @routes.get("/", summary="Get counts, the cases that are assigned now, or pairs to train on")
-    def datastore(identity: CurrentIdentity, output: Output = Output.STATS) -> Any:
+    def may_be_extension(request: Request) -> bool:
+        """Whether a request may come from Slicer's extension for reviews, which sends no token."""
+        return app.sign_in is None or came_by_address(request)
+
+    def suffix_of(request: Request) -> str:
+        """Return the format in which the client gets labels."""
+        return label_suffix(request.headers.get("user-agent", "")) if may_be_extension(request) else SUFFIX
+
+    @routes.get("/", summary="Get counts, the cases that are assigned now and those to review, or pairs to train on")
+    def datastore(request: Request, identity: CurrentIdentity, output: Output = Output.STATS) -> Any:
         reader = reader_of(None, identity)
         if output is Output.ALL:
-            return store.json(reader)
+            # MONAI Label's own client, which names no program, reads with every sample what is assigned, and nothing else.
+            to_review = "user-agent" in request.headers
+            unreviewed = may_be_extension(request)
+            return store.json(reader, suffix_of(request), to_review=to_review, unreviewed=unreviewed)
         if output is Output.TRAIN:
             reader.check_admin_or_program("the list of annotated cases")
             return store.datalist()
@@ -106,13 +121,33 @@ def router(app: ProtocolApp) -> APIRouter:
 
     @routes.get(
         "/label",
-        summary="Download a pre-segmentation (original) or the newest accepted annotation (final)",
+        summary="Download a pre-segmentation (original), an annotation (final), or what a reviewer saved (version_N)",
         response_class=FileResponse,
     )
     def get_label(
         request: Request, identity: CurrentIdentity, label: str, tag: str = "final", client_id: Client = ""
     ) -> Response:
-        return send_file(request, store.label_file(label, tag, reader_of({"client_id": client_id}, identity)))
+        reader = reader_of({"client_id": client_id}, identity)
+        if suffix_of(request) != SEGMENTS:
+            return send_file(request, store.label_file(label, tag, reader))
+        with app.workspace.scratch("label-") as folder:
+            file = store.segments_file(label, tag, reader, folder)
+            named = {"Content-Disposition": f'attachment; filename="{file.name}"'}
+            return Response(file.read_bytes(), media_type="application/octet-stream", headers=named)
+
+    @routes.put("/updatelabelinfo", summary="Accept or reject an annotation, or note something about it, from Slicer")
+    def update_label_info(
+        identity: CurrentIdentity,
+        label: str,
+        params: Annotated[str, Form(description='`{"segmentationMeta": {"status", "level", "comment", ...}}`')],
+        tag: str = "final",
+    ) -> dict[str, str]:
+        parsed = parse_params(params)
+        return store.remark(label, tag or "final", reader_of(parsed, identity), parsed)
+
+    @routes.delete("/label", summary="Withdraw an annotation; nothing is deleted")
+    def delete_label(identity: CurrentIdentity, id: str, tag: str = "final") -> dict[str, str]:
+        return store.withdraw(id, tag or "final", reader_of(None, identity))
 
     @routes.head("/label", summary="Check that a label exists", include_in_schema=False)
     def head_label(

@@ -6,6 +6,8 @@ from typing import Any
 
 from fastapi import APIRouter
 
+from mrseg_label.http.readers import CurrentIdentity
+from mrseg_monailabel.params import reader_of
 from mrseg_monailabel.protocol_app import ProtocolApp
 
 
@@ -14,7 +16,7 @@ def router(app: ProtocolApp) -> APIRouter:
     routes = APIRouter(prefix="/info", tags=["MONAI Label"])
 
     @routes.get("/", summary="Get models, labels, strategies and progress")
-    def info() -> dict[str, Any]:
-        return app.info()
+    def info(identity: CurrentIdentity) -> dict[str, Any]:
+        return app.info(reader_of(None, identity))
 
     return routes

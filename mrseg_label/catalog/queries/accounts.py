@@ -66,9 +66,13 @@ def token(session: Session, token_id: str) -> AccessToken | None:
     return session.get(AccessToken, token_id)
 
 
-def revoke_credentials(session: Session, account_name: str, moment: datetime) -> None:
-    """Revoke the keys and app passwords of an account."""
+def revoke_credentials(
+    session: Session, account_name: str, moment: datetime, kind: CredentialKind | None = None
+) -> None:
+    """Revoke the credentials of an account, or those of one kind."""
     mine = and_(Credential.account_name == account_name, Credential.revoked_at.is_(None))
+    if kind is not None:
+        mine = and_(mine, Credential.kind == kind)
     session.execute(update(Credential).where(mine).values(revoked_at=moment))
 
 

@@ -73,12 +73,13 @@ def newest_by(session: Session, acquisition_id: str, author: str) -> Annotation 
 
 
 def awaiting_review(session: Session, acquisition_id: str) -> Annotation | None:
-    """The newest annotation that awaits review and would become the acquisition's mask."""
+    """The newest annotation that awaits review and would become the acquisition's mask, reviewers' versions left out."""
     return _newest(
         session,
         Annotation.acquisition_id == acquisition_id,
         Annotation.state == AnnotationState.SUBMITTED,
         Annotation.is_final,
+        concepts.counts(Annotation),
     )
 
 

@@ -67,23 +67,36 @@ def is_awaiting_review() -> Condition:
 
 
 def is_rejected_by_reviewer(annotation: type[Annotation]) -> Condition:
-    """A reviewer rejected an annotation; it was not withdrawn."""
+    """A reviewer rejected an annotation, and it was not withdrawn since."""
     review = aliased(Review)
-    rejected = exists().where(review.annotation_id == annotation.id, review.verdict == Verdict.REJECTED)
+    rejected = exists().where(
+        review.annotation_id == annotation.id, review.verdict == Verdict.REJECTED, is_newest_review(review)
+    )
     return and_(annotation.state == AnnotationState.REJECTED, rejected)
+
+
+def is_newest_review(review: type[Review]) -> Condition:
+    """No later decision about the same annotation has replaced a :class:`Review`."""
+    later = aliased(Review)
+    return ~exists().where(later.annotation_id == review.annotation_id, later.created_at > review.created_at)
+
+
+def counts(annotation: type[Annotation]) -> Condition:
+    """An annotation has its place in the history of its case: not a reviewer's own version before it is accepted."""
+    return or_(annotation.version.is_(None), annotation.state == AnnotationState.ACCEPTED)
 
 
 def is_sent_back() -> Condition:
     """An :class:`Annotation` comes back to its author: a reviewer rejected it, and nothing has taken its place.
 
     Its place is taken by a newer annotation of the case by the same author or, unless either is a second reading,
-    by anybody. One that was withdrawn takes no place.
+    by anybody. One that was withdrawn takes no place, nor does a reviewer's version before it is accepted.
     """
     newer = aliased(Annotation)
-    replaces = or_(newer.author == Annotation.author, and_(newer.is_final, Annotation.is_final))
-    counts = or_(newer.state != AnnotationState.REJECTED, is_rejected_by_reviewer(newer))
+    replaces = or_(newer.author == Annotation.author, and_(newer.is_final, Annotation.is_final, counts(newer)))
+    stands = or_(newer.state != AnnotationState.REJECTED, is_rejected_by_reviewer(newer))
     is_replaced = exists().where(
-        newer.acquisition_id == Annotation.acquisition_id, newer.number > Annotation.number, replaces, counts
+        newer.acquisition_id == Annotation.acquisition_id, newer.number > Annotation.number, replaces, stands
     )
     return and_(is_rejected_by_reviewer(Annotation), ~is_replaced)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -67,6 +67,11 @@ def page(
     query = _of_cases(select(Examination)).where(*wanted.conditions(moment))
     query = newest_first(query, Examination.created_at, Examination.id, after)
     return session.scalars(query.limit(limit)).unique().all()
+
+
+def by_ids(session: Session, ids: Collection[str]) -> dict[str, Examination]:
+    """Examinations by id."""
+    return {row.id: row for row in session.scalars(select(Examination).where(Examination.id.in_(ids))).unique()}
 
 
 def count(session: Session, wanted: ExaminationFilter, moment: datetime) -> int:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import exists, func, or_, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session, aliased, lazyload
 
 from mrseg_label.catalog.queries import concepts
 from mrseg_label.catalog.reader import Reader
@@ -38,9 +38,10 @@ def of_annotations(session: Session, annotation_ids: Sequence[str]) -> dict[str,
 
 
 def reason_of_rejection(session: Session, annotation_id: str) -> str:
-    """The comment with which a reviewer rejected an annotation; empty where none did."""
-    query = select(Review.comment).where(Review.annotation_id == annotation_id, Review.verdict == Verdict.REJECTED)
-    return session.scalars(query.order_by(Review.created_at.desc(), Review.id).limit(1)).one_or_none() or ""
+    """The comment with which a reviewer rejected an annotation; empty where none did, or where another decision followed."""
+    query = select(Review).where(Review.annotation_id == annotation_id)
+    newest = session.scalars(query.order_by(Review.created_at.desc(), Review.id).limit(1)).one_or_none()
+    return newest.comment if newest is not None and newest.verdict is Verdict.REJECTED else ""
 
 
 def sent_back(session: Session, moment: datetime) -> list[SentBack]:
@@ -57,10 +58,31 @@ def sent_back(session: Session, moment: datetime) -> list[SentBack]:
         select(Acquisition, Annotation, Review.created_at)
         .join(Annotation, Annotation.acquisition_id == Acquisition.id)
         .join(Review, Review.annotation_id == Annotation.id)
-        .where(Review.verdict == Verdict.REJECTED, concepts.is_sent_back(), concepts.is_usable(), ~is_assigned)
+        .where(
+            Review.verdict == Verdict.REJECTED,
+            concepts.is_newest_review(Review),
+            concepts.is_sent_back(),
+            concepts.is_usable(),
+            ~is_assigned,
+        )
         .order_by(Review.created_at, Review.id)
     )
     return [SentBack(*row) for row in session.execute(query).unique()]
+
+
+def came_back(session: Session, author: str | None, limit: int) -> list[tuple[Annotation, Review]]:
+    """Rejected annotations of an author (of everybody: None) that are to be corrected, the latest rejection first."""
+    query = (
+        select(Annotation, Review)
+        .join(Acquisition, Acquisition.id == Annotation.acquisition_id)
+        .join(Review, Review.annotation_id == Annotation.id)
+        .where(concepts.is_newest_review(Review), concepts.is_sent_back(), concepts.is_usable())
+        .options(lazyload(Annotation.structures))
+    )
+    if author is not None:
+        query = query.where(Annotation.author == author)
+    ordered = query.order_by(Review.created_at.desc(), Review.id).limit(limit)
+    return [(annotation, review) for annotation, review in session.execute(ordered)]
 
 
 def count_awaiting(session: Session) -> int:

@@ -6,7 +6,9 @@ from mrseg_label.catalog.tables.annotations import (
     AnnotationStructure,
     Assignment,
     Presegmentation,
+    Remark,
     Review,
+    ShownLabel,
     SourceScore,
 )
 from mrseg_label.catalog.tables.base import Base
@@ -38,6 +40,7 @@ __all__ = [
     "ModelVersion",
     "Participant",
     "Presegmentation",
+    "Remark",
     "Review",
     "Round",
     "RoundCase",
@@ -45,6 +48,7 @@ __all__ = [
     "RoundFold",
     "RoundLog",
     "Secret",
+    "ShownLabel",
     "SignInAttempts",
     "SourceScore",
     "Suspicion",

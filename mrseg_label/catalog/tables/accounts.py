@@ -33,7 +33,7 @@ class Account(Base):
 
 
 class Credential(Base):
-    """An API key of a program, or an app password of a person who signs in to Slicer with it."""
+    """An API key of a program; of a person, an app password for Slicer's sign-in form, or an address for reviews."""
 
     __tablename__ = "credentials"
     id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("cr"))
@@ -45,9 +45,18 @@ class Credential(Base):
     )  # SHA-256 is enough: the secret has 100 random bits or more
     scopes: Mapped[list[Any]] = mapped_column(default=list)  # of an API key: names of ``types.Scope``
     created_at: Mapped[datetime] = mapped_column(default=now)
+    expires_at: Mapped[datetime | None]  # None: valid until it is revoked
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
     account: Mapped[Account] = relationship(lazy="joined")
+
+    def has_expired(self, moment: datetime) -> bool:
+        """Whether its time is over."""
+        return self.expires_at is not None and self.expires_at <= moment
+
+    def is_in_use(self, moment: datetime) -> bool:
+        """Whether it was not revoked and has not expired."""
+        return self.revoked_at is None and not self.has_expired(moment)
 
 
 class AccessToken(Base):

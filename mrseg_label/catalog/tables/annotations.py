@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Float, ForeignKey, Index, String, Text, UniqueConstraint, false, text
+from sqlalchemy import BigInteger, Float, ForeignKey, Index, String, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from mrseg_label.catalog.tables.base import Base
@@ -94,16 +94,31 @@ class Annotation(Base):
     is_final: Mapped[bool] = mapped_column(
         default=True
     )  # the newest such, once accepted, is the acquisition's mask; else a second reading
+    # The N of ``version_N``: a reviewer saved it in Slicer beside what was submitted, and it counts only once accepted.
+    version: Mapped[int | None]
     report: Mapped[dict[str, Any]] = mapped_column(default=dict)  # what decoding changed
     effort: Mapped[dict[str, Any] | None]  # edited voxels and DSC against the pre-segmentation; measured by a job
     created_at: Mapped[datetime] = mapped_column(default=now)
     structures: Mapped[list[AnnotationStructure]] = relationship(lazy="selectin", cascade="all, delete-orphan")
-    __table_args__ = (UniqueConstraint("acquisition_id", "number"),)
+    __table_args__ = (
+        UniqueConstraint("acquisition_id", "number"),
+        Index("ix_annotations_state", "state", "created_at"),
+    )
 
     @property
     def judged(self) -> set[str]:
         """Names of the structures that the reader judged, present or absent."""
         return {item.structure for item in self.structures if item.state.judged}
+
+    @property
+    def counts(self) -> bool:
+        """Whether it has its place in the history of its case; as a condition ``queries.concepts.counts``."""
+        return self.version is None or self.state is AnnotationState.ACCEPTED
+
+    @property
+    def awaits_review(self) -> bool:
+        """Whether nobody has decided about it yet."""
+        return self.state is AnnotationState.SUBMITTED
 
 
 class AnnotationStructure(Base):
@@ -144,4 +159,31 @@ class Review(Base):
     reviewer: Mapped[str]
     verdict: Mapped[Verdict] = mapped_column(Coded(Verdict))
     comment: Mapped[str] = mapped_column(Text, default="")
+    created_at: Mapped[datetime] = mapped_column(default=now, index=True)
+
+
+class Remark(Base):
+    """What a reviewer noted about an annotation in Slicer, whether or not it decides anything. Append-only.
+
+    The fields are those of MONAI Label's ``segmentationMeta``, as the client sent them.
+    """
+
+    __tablename__ = "remarks"
+    id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("rm"))
+    annotation_id: Mapped[str] = mapped_column(ForeignKey("annotations.id"), index=True)
+    reviewer: Mapped[str]
+    status: Mapped[str] = mapped_column(String(100), default="")
+    level: Mapped[str] = mapped_column(String(100), default="")  # of difficulty
+    comment: Mapped[str] = mapped_column(Text, default="")
+    edited_at: Mapped[int] = mapped_column(BigInteger)  # seconds since 1970, by the client's clock
     created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class ShownLabel(Base):
+    """The annotation that a reviewer was sent last under a tag, which a later one under the same tag does not replace."""
+
+    __tablename__ = "shown_labels"
+    reviewer: Mapped[str] = mapped_column(primary_key=True)
+    acquisition_id: Mapped[str] = mapped_column(ForeignKey("acquisitions.id"), primary_key=True)
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # 0: the tag ``final``
+    annotation_id: Mapped[str] = mapped_column(ForeignKey("annotations.id"))

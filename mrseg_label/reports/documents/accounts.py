@@ -12,7 +12,7 @@ from mrseg_label.reports.documents.base import Moment
 
 
 class CredentialOut(BaseModel):
-    """An API key or an app password, without its secret."""
+    """An API key, an app password or an address for reviews, without its secret."""
 
     id: str
     account: str
@@ -20,6 +20,7 @@ class CredentialOut(BaseModel):
     label: str = Field(description="what it is for")
     scopes: list[Scope] = Field(description="what an API key may fetch beside what its account may")
     created: Moment
+    expires: Moment | None = Field(description="null: valid until it is revoked")
     last_used: Moment | None
 
     @classmethod
@@ -32,6 +33,7 @@ class CredentialOut(BaseModel):
             label=row.label,
             scopes=[scope for scope in Scope if scope.value in row.scopes],
             created=row.created_at,
+            expires=row.expires_at,
             last_used=row.last_used_at,
         )
 
@@ -83,7 +85,7 @@ class AccountOut(BaseModel):
 
 
 class AccountDetail(AccountOut):
-    """An account with its API keys and app passwords that are in use."""
+    """An account with its credentials that are in use."""
 
     credentials: list[CredentialOut]
 

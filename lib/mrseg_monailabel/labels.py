@@ -1,0 +1,149 @@
+"""Labels of examinations by their tags: the pre-segmentation, the annotation, and what reviewers save in Slicer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mrseg_label.annotation.record import Submitted
+from mrseg_label.annotation.remarks import delete_label, note, reviewer_of
+from mrseg_label.annotation.versions import save_version
+from mrseg_label.catalog.derived_files import is_whole
+from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.reader import Reader
+from mrseg_label.catalog.tables import Annotation, Examination
+from mrseg_label.errors import NotFound
+from mrseg_label.presegmentation.service import presegmentation_for
+from mrseg_label.reports import masks, reviewing
+from mrseg_label.reports.downloads import Download
+from mrseg_label.worklist import service as worklist
+from mrseg_monailabel.descriptions import (
+    FINAL,
+    SUFFIX,
+    describe_annotation,
+    describe_presegmentation,
+    image_file_name,
+)
+from mrseg_monailabel.mask_files import SEGMENTS, MaskForm, write_mask
+from mrseg_monailabel.review_fields import label_name, name_tag, parse_annotation_tag, parse_tag, read_fields
+
+REMAKE_SECONDS = 60.0  # in which a draft whose file is damaged is made again for a download
+
+
+class Labels:
+    """The labels of a workspace."""
+
+    def __init__(self, workspace: OpenedWorkspace) -> None:
+        self._workspace = workspace
+
+    def file(self, examination: Examination, tag: str, reader: Reader) -> Download:
+        """Find the file of a pre-segmentation (tag ``original``) or of an annotation (``final``, ``version_N``).
+
+        Raises
+        ------
+        NotFound
+            There is none, or none that this reader may see.
+        Unavailable
+            The file of the pre-segmentation is damaged, and it could not be made again in time.
+        """
+        return self._find(examination, tag, reader)[0]
+
+    def write_segments(self, examination: Examination, tag: str, reader: Reader, folder: Path) -> Path:
+        """Write a label to a ``.seg.nrrd`` file in a folder, with the segments that were judged. Raises as :meth:`file`."""
+        stored, judged = self._find(examination, tag, reader)
+        target = folder / label_name(examination.id, SEGMENTS)
+        form = MaskForm(SEGMENTS, "uint8" if len(self._workspace.scheme) < 256 else "uint16")
+        image = self._workspace.path(examination.path)
+        write_mask(stored.path, image, target, form, self._workspace.scheme, judged)
+        return target
+
+    def describe(self, examination: Examination, tag: str, reader: Reader) -> dict[str, Any]:
+        """Describe a label; ``params.label_names`` is always the complete scheme. Raises as :meth:`file`."""
+        names, number = self._workspace.scheme.shown_names, parse_tag(tag)
+        if number is not None:
+            return describe_annotation(self._annotation(examination, number, reader), names)
+        presegmentation = masks.read_presegmentation(self._workspace.catalog, examination.acquisition_id)
+        if presegmentation is None:
+            raise NotFound(f"{examination.id} has no label with the tag {tag!r} that you may see")
+        return describe_presegmentation(presegmentation, names)
+
+    def note_presegmentation_sent(self, examination: Examination, presegmentation_id: str, reader: Reader) -> None:
+        """Note which pre-segmentation a reader was sent: the annotation is compared with that one."""
+        worklist.note_presegmentation_sent(
+            self._workspace.catalog, reader, examination.acquisition_id, presegmentation_id
+        )
+
+    def save_version(
+        self,
+        examination: Examination,
+        upload: Path,
+        file_name: str,
+        number: int,
+        reader: Reader,
+        params: dict[str, Any],
+    ) -> Submitted:
+        """Store what a reviewer saves under ``version_N``, who is named in the params where nobody is signed in."""
+        reader.check_may_review()
+        fields = read_fields(params, required=False)
+        if reader.account is None:
+            reader = Reader(reviewer_of(reader, fields))
+        return save_version(
+            self._workspace,
+            reader,
+            number,
+            fields,
+            examination_id=examination.id,
+            upload=upload,
+            file_name=file_name,
+            label_info=params.get("label_info", []),
+        )
+
+    def remark(self, examination: Examination, tag: str, reader: Reader, params: dict[str, Any]) -> dict[str, str]:
+        """Keep what a reviewer says about an annotation: ``approved`` accepts it and ``flagged`` rejects it.
+
+        Raises
+        ------
+        NotFound
+            There is no such annotation.
+        Forbidden
+            The reader may not review, or not this annotation.
+        InvalidInput
+            The tag or the params have an impossible value.
+        """
+        number, fields = parse_annotation_tag(tag), read_fields(params)
+        reader.check_may_review()
+        note(self._workspace.catalog, reader, examination.acquisition_id, number, fields)
+        return {"image": examination.id, "label": examination.id, "tag": tag}
+
+    def withdraw(self, examination: Examination, tag: str, reader: Reader) -> dict[str, str]:
+        """Withdraw an annotation, as a reviewer deletes it in Slicer; nothing is removed from disk. Raises as :meth:`remark`."""
+        number = parse_annotation_tag(tag)
+        reader.check_may_review()
+        delete_label(self._workspace.catalog, reader, examination.acquisition_id, number)
+        return {"image": examination.id, "label": examination.id, "tag": tag}
+
+    def _find(self, examination: Examination, tag: str, reader: Reader) -> tuple[Download, set[str] | None]:
+        """Find the file of a label, and the structures that its annotation judged (of a pre-segmentation: None)."""
+        number = parse_tag(tag)
+        name = image_file_name(examination).removesuffix(SUFFIX) + f"-{tag}{SUFFIX}"
+        if number is not None:
+            annotation = self._annotation(examination, number, reader, show=True)
+            return Download(self._workspace.path(annotation.path), name, annotation.digest), annotation.judged
+        presegmentation = masks.read_presegmentation(self._workspace.catalog, examination.acquisition_id)
+        if presegmentation is None:
+            raise NotFound(f"{examination.id} has no draft yet; request one with infer")
+        if not is_whole(self._workspace, presegmentation):
+            presegmentation = presegmentation_for(self._workspace, examination.id, wait_seconds=REMAKE_SECONDS)
+        self.note_presegmentation_sent(examination, presegmentation.id, reader)
+        return Download(self._workspace.path(presegmentation.path), name, presegmentation.digest), None
+
+    def _annotation(self, examination: Examination, number: int, reader: Reader, *, show: bool = False) -> Annotation:
+        """Read the annotation of a tag; with ``show``, note that the reader is sent it. Raises :class:`NotFound`."""
+        catalog, acquisition_id = self._workspace.catalog, examination.acquisition_id
+        if reader.may_review:
+            read = reviewing.read_label_to_show if show else reviewing.read_label
+            return read(catalog, acquisition_id, number, reader)
+        annotation = masks.read_final(catalog, acquisition_id, reader) if name_tag(number) == FINAL else None
+        if annotation is None:
+            raise NotFound(f"{examination.id} has no accepted annotation that you may see")
+        return annotation
