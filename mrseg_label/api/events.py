@@ -9,20 +9,10 @@ from fastapi.responses import Response
 
 from mrseg_label.catalog.types import Topic
 from mrseg_label.errors import Forbidden, InvalidInput
-from mrseg_label.http import paths
 from mrseg_label.http.event_streams import HEADERS, EventResponse, EventStreams
-from mrseg_label.http.permission_table import permission_table
+from mrseg_label.http.event_topics import permitted_topics
 from mrseg_label.http.readers import CurrentIdentity, CurrentReader
 
-# The route that gives the document of each event: whoever may call it gets the event.
-_ROUTES = {
-    Topic.ROUND: f"{paths.REST}/rounds/{{number}}",
-    Topic.ASSIGNMENT: f"{paths.REST}/assignments/{{assignment}}",
-    Topic.ANNOTATION: f"{paths.REST}/annotations/{{annotation}}",
-    Topic.MODEL: f"{paths.REST}/models/{{version}}",
-    Topic.JOB: f"{paths.REST}/jobs/{{job}}",
-}
-_PERMISSIONS = permission_table()
 _MEDIA_TYPE = EventResponse.media_type
 _RESPONSES: dict[int | str, dict[str, object]] = {
     200: {"content": {_MEDIA_TYPE: {}}, "description": "events until the client leaves or the server ends"}
@@ -66,11 +56,7 @@ def router(streams: EventStreams) -> APIRouter:
         last_event_id: _Last = None,
         follow: _Follow = True,
     ) -> EventResponse:
-        permitted = frozenset(
-            topic
-            for topic, path in _ROUTES.items()
-            if _PERMISSIONS.permits("GET", path, reader.role, identity.scopes if identity else ())
-        )
+        permitted = permitted_topics(reader.role, identity.scopes if identity else ())
         wanted = permitted if topics is None else _parse(topics)
         if not wanted <= permitted:
             refused = ", ".join(sorted(wanted - permitted))

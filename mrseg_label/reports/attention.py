@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
+from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import annotations as annotation_rows
 from mrseg_label.catalog.queries import jobs, models, reviews, rounds
 from mrseg_label.catalog.tables import BOOTSTRAP
-from mrseg_label.catalog.types import AnnotationState, AttentionKind, RoundState
+from mrseg_label.catalog.types import AnnotationState, AttentionKind, Role, RoundState
 from mrseg_label.errors import MrsegError
 from mrseg_label.jobs.queue import IMPORT_MASK
 from mrseg_label.presegmentation.weights import WeightsKind, find_weights
@@ -40,6 +41,25 @@ class Finding:
     notice: str
     occurrence: str = ""
     round: int | None = None
+
+
+@dataclass(frozen=True)
+class Awaiting:
+    """How many annotations await review, and the id of the newest of them; empty where none does."""
+
+    number: int
+    newest: str
+
+
+def read_awaiting(catalog: Catalog) -> Awaiting:
+    """Read how many annotations of included cases await review."""
+    with catalog.read() as session:
+        return _awaiting(session)
+
+
+def is_for(kind: AttentionKind, role: Role) -> bool:
+    """Whether an account of that role is told: admins of everything, reviewers of what awaits their review."""
+    return role is Role.ADMIN or (role is Role.REVIEWER and kind is AttentionKind.AWAITING_REVIEW)
 
 
 def find_attention(workspace: OpenedWorkspace) -> list[Finding]:
@@ -101,11 +121,16 @@ def _check_jobs(session: Session) -> Iterator[Finding]:
 
 
 def _check_reviews(session: Session) -> Iterator[Finding]:
+    awaiting = _awaiting(session)
+    if awaiting.number:
+        text = f"{_count(awaiting.number, 'annotation awaits', 'annotations await')} review"
+        yield Finding(AttentionKind.AWAITING_REVIEW, text, f"{text}.", awaiting.newest)
+
+
+def _awaiting(session: Session) -> Awaiting:
     number = reviews.count_awaiting(session)
-    if number:
-        (newest,) = annotation_rows.page(session, AnnotationState.SUBMITTED, None, 1)
-        text = f"{_count(number, 'annotation awaits', 'annotations await')} review"
-        yield Finding(AttentionKind.AWAITING_REVIEW, text, f"{text}.", newest.id)
+    newest = annotation_rows.page(session, AnnotationState.SUBMITTED, None, 1) if number else ()
+    return Awaiting(number, newest[0].id if newest else "")
 
 
 def _check_weights(workspace: OpenedWorkspace, version: str) -> Iterator[Finding]:

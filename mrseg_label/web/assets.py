@@ -12,8 +12,14 @@ from starlette.responses import Response
 
 from mrseg_label.http import paths
 
-# The script is htmx 2.0.11, as its makers publish it (https://htmx.org, licence beside it). It asks for parts of a page anew.
-_FILES = {paths.STYLE: "style.css", paths.SCRIPT: "htmx.min.js", paths.ICON: "icon.svg"}
+# The first script is htmx 2.0.11, as its makers publish it (https://htmx.org, licence beside it). It asks for parts of a page anew.
+_FILES = {
+    paths.STYLE: "style.css",
+    paths.SCRIPT: "htmx.min.js",
+    paths.LIVE_SCRIPT: "live.js",
+    paths.CHART_SCRIPT: "charts.js",
+    paths.ICON: "icon.svg",
+}
 _MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 # An address names the version of its file, so that a browser need not ask again.
 _CACHING = {"Cache-Control": "public, max-age=31536000, immutable"}

@@ -9,12 +9,14 @@ from typing import Any
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from mrseg_label.errors import InvalidInput, MrsegError, NotFound, TooManyRequests
 from mrseg_label.http import paths
 from mrseg_label.http.browsers import accepts_html
+from mrseg_label.http.event_topics import permitted_topics
 from mrseg_label.http.public_address import public_path
 from mrseg_label.http.readers import identity_of
 from mrseg_label.web import formats
@@ -32,7 +34,7 @@ def page(request: Request, template: str, status: int = 200, *, script: bool = F
 
     Parameters
     ----------
-    script : whether the page has the script that asks for its parts anew.
+    script : whether the page has the scripts that ask for its parts anew, and read values off its charts.
     """
     link = partial(public_path, request)
     frame = {
@@ -44,9 +46,29 @@ def page(request: Request, template: str, status: int = 200, *, script: bool = F
         "here": request.url.path,
         "form_token": getattr(request.state, "form_token", ""),
         "script": script,
+        "live": partial(_live, request),
     }
-    html = _templates().get_template(template).render(frame | values)
+    html = render(template, **frame | values)
     return HTMLResponse(html, status, headers={"Content-Security-Policy": _POLICY_WITH_SCRIPT if script else _POLICY})
+
+
+def render(template: str, **values: Any) -> str:
+    """Render a template of this package."""
+    return _templates().get_template(template).render(values)
+
+
+def _live(request: Request, path: str, *topics: str) -> Markup:
+    """Make the attributes of the part of a page that asks for itself anew when something of these topics changes.
+
+    There is one such part, at most, on a page. Where no change reaches it, it asks once a minute.
+    """
+    identity = identity_of(request)
+    permitted = permitted_topics(None if identity is None else identity.role)
+    told = [topic for topic in topics if topic in permitted]
+    stream = public_path(request, f"{paths.EVENTS}?topics={','.join(told)}")
+    return Markup(
+        'id="live" hx-get="{}" hx-trigger="news, every 60s" hx-select="#live" hx-swap="outerHTML" data-events="{}" data-topics="{}"'
+    ).format(public_path(request, path), stream, " ".join(told))
 
 
 def redirect(request: Request, path: str) -> Response:
@@ -108,7 +130,7 @@ def _explain(error: RequestValidationError) -> MrsegError:
 def _templates() -> Environment:
     environment = Environment(
         loader=PackageLoader("mrseg_label.web"),
-        autoescape=select_autoescape(),
+        autoescape=select_autoescape(("html", "svg")),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

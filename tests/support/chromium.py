@@ -39,7 +39,8 @@ def chromium() -> Iterator[Browser]:
 def serve_in_thread(workspace: OpenedWorkspace) -> Iterator[str]:
     """The application of a workspace, without its worker processes; gives the address."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        application = build(ProtocolApp(workspace))
+        app = ProtocolApp(workspace)
+        application = build(app)
         server = uvicorn.Server(uvicorn.Config(application, lifespan="off", log_level="warning", access_log=False))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
@@ -49,4 +50,5 @@ def serve_in_thread(workspace: OpenedWorkspace) -> Iterator[str]:
             yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         finally:
             server.should_exit = True
+            app.stop_waiting()  # as a server does that is told to end
             thread.join()

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 WIDTH, HEIGHT = 340.0, 200.0
 LEFT, RIGHT, TOP, BOTTOM = 42.0, 12.0, 16.0, 36.0  # margins, for ticks and names of axes
 _MOST_POINTS = 40  # of a line whose points are marked
+_MOST_READINGS = 250  # values along a chart that can be read off; more would be closer than a pixel
 
 _FLAT = 1e-6  # values that differ by less, relatively, are drawn as one
 
@@ -68,8 +69,32 @@ class Bar:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """What can be read off a chart at one place of its horizontal axis: of each series its name, height and value."""
+
+    x: float
+    label: str
+    values: Sequence[tuple[str, float, str]]
+
+
+@dataclass(frozen=True)
+class Trend:
+    """Where a chart leads: its newest value, and how that differs from the oldest; ``is_better`` is None for no difference."""
+
+    value: str
+    change: str = ""
+    is_better: bool | None = None
+
+
+@dataclass(frozen=True)
 class Chart:
-    """A chart with one vertical axis. ``summary`` states in a sentence what it shows, for those who do not see it."""
+    """A chart with one vertical axis. ``summary`` states in a sentence what it shows, for those who do not see it.
+
+    Attributes
+    ----------
+    series : the values that it shows, as they were measured.
+    labels : names of the places on the horizontal axis, where x counts them; else empty.
+    """
 
     title: str
     summary: str
@@ -79,6 +104,10 @@ class Chart:
     y_ticks: Sequence[Tick]
     lines: Sequence[Line] = ()
     bars: Sequence[Bar] = ()
+    series: Sequence[Series] = ()
+    labels: Sequence[str] = ()
+    readings: Sequence[Reading] = ()
+    trend: Trend | None = None
     width: float = WIDTH
     height: float = HEIGHT
     left: float = LEFT
@@ -134,12 +163,16 @@ def line_chart(
         )
 
     lines = []
+    read: dict[float, list[tuple[str, float, str]]] = {}
     for one in series:
         drawn = [(x, y, *place(x, y)) if y is not None else None for x, y in one.values]
         points = [
             Point(at_x, at_y, f"{one.name}, {_x_text(x, x_name, labels)}: {_text(y)}")
             for x, y, at_x, at_y in (found for found in drawn if found is not None)
         ]
+        for found in drawn:
+            if found is not None:
+                read.setdefault(found[0], []).append((one.name, found[3], _text(found[1])))
         if points:
             path = _path([None if found is None else found[2:] for found in drawn])
             lines.append(Line(one.name, path, points if len(points) <= _MOST_POINTS else (), points[-1]))
@@ -157,6 +190,9 @@ def line_chart(
         x_ticks=x_ticks,
         y_ticks=[Tick(place(x_low, y)[1], _text(y)) for y in y_ticks],
         lines=lines,
+        series=[one for one in series if any(y is not None for _, y in one.values)],
+        labels=labels,
+        readings=_thinned([Reading(place(x, y_low)[0], _x_text(x, x_name, labels), read[x]) for x in sorted(read)]),
     )
 
 
@@ -185,6 +221,9 @@ def bar_chart(
             Tick(round(HEIGHT - BOTTOM - tick / ticks[-1] * (HEIGHT - TOP - BOTTOM), 1), _text(tick)) for tick in ticks
         ],
         bars=bars,
+        series=[Series(y_name, [(float(k), value) for k, (_, value) in enumerate(values)])],
+        labels=[label for label, _ in values],
+        readings=[Reading(bar.middle, bar.label, [(y_name, bar.y, f"{bar.text}{unit}")]) for bar in bars if bar.text],
     )
 
 
@@ -208,6 +247,12 @@ def nice_ticks(low: float, high: float, count: int = 5, *, whole: bool = False) 
         step = max(1.0, math.ceil(step))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [round(k * step, 10) for k in range(first, last + 1)]
+
+
+def _thinned(readings: Sequence[Reading]) -> Sequence[Reading]:
+    """Every n-th, and always the last."""
+    step = -(-len(readings) // _MOST_READINGS)
+    return [one for k, one in enumerate(reversed(readings)) if k % step == 0][::-1] if step > 1 else readings
 
 
 def _path(places: Sequence[tuple[float, float] | None]) -> str:

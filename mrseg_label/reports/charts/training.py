@@ -30,7 +30,7 @@ def pseudo_dice_chart(folds: Sequence[FoldDetail]) -> Chart | None:
     if len(folds) == 1:
         curve = folds[0].curve
         series = [
-            Series("epoch", [(point.epoch, point.pseudo_dice) for point in curve]),
+            Series("single epoch", [(point.epoch, point.pseudo_dice) for point in curve]),
             Series("moving average", [(point.epoch, point.pseudo_dice_average) for point in curve]),
         ]
     else:

@@ -44,7 +44,7 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens)
             "note": note,
             "message": message,
         }
-        return page(request, "dashboard/models.html", status, **values)
+        return page(request, "dashboard/models.html", status, script=True, **values)
 
     def model_page(request: Request, version: str, status: int = 200, *, note: str = "", message: str = "") -> Response:
         found = read_model_detail(workspace, version)

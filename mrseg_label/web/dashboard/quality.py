@@ -18,6 +18,7 @@ from mrseg_label.errors import Conflict, Forbidden, InvalidInput, MrsegError
 from mrseg_label.http import paths
 from mrseg_label.http.readers import CurrentReader, with_client_name
 from mrseg_label.reports.agreement import read_agreement
+from mrseg_label.reports.attention import read_awaiting
 from mrseg_label.reports.cases import read_acquisition_id, read_annotation, read_annotations
 from mrseg_label.reports.suspicious import read_suspicious
 from mrseg_label.web.forms import FormTokens
@@ -45,8 +46,13 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens)
         note: str = "",
         message: str = "",
     ) -> Response:
+        found = read_annotations(catalog, AnnotationState.SUBMITTED, None, PER_PAGE, cursor)
+        awaiting = read_awaiting(catalog)
         values: dict[str, Any] = {
-            "found": read_annotations(catalog, AnnotationState.SUBMITTED, None, PER_PAGE, cursor),
+            "found": found,
+            "awaiting": awaiting.number,
+            "newest": awaiting.newest,
+            "has_new": False,
             "first": cursor is None,
             "suspicious": read_suspicious(catalog, PER_PAGE, earlier, kind),
             "first_suspicious": earlier is None,
@@ -58,7 +64,7 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens)
             "note": note,
             "message": message,
         }
-        return page(request, "dashboard/quality.html", status, **values)
+        return page(request, "dashboard/quality.html", status, script=True, **values)
 
     def refused(request: Request, error: MrsegError) -> Response:
         return queue(request, error.http_status, message=sentence(error))
@@ -72,6 +78,12 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens)
         note: str = "",
     ) -> Response:
         return queue(request, cursor=cursor, kind=kind or None, earlier=earlier, note=note)
+
+    @routes.get(paths.AWAITING)
+    def get_awaiting(request: Request, newest: Annotated[str, Query(max_length=64)] = "") -> Response:
+        now = read_awaiting(catalog)
+        values: dict[str, Any] = {"awaiting": now.number, "newest": newest, "has_new": now.newest not in ("", newest)}
+        return page(request, "dashboard/awaiting.html", script=True, **values)
 
     @routes.post(paths.ACCEPT, dependencies=forms.checks)
     def accept(

@@ -21,6 +21,7 @@ from mrseg_label.reports.models import read_card
 from mrseg_label.reports.progress import read_progress
 from mrseg_label.reports.rounds import read_end_of_log, read_folds, read_round, read_rounds
 from mrseg_label.rounds import service
+from mrseg_label.web.charts import send_chart, split_name
 from mrseg_label.web.forms import FormTokens
 from mrseg_label.web.navigation import may
 from mrseg_label.web.pages import page, redirect, sentence
@@ -30,6 +31,7 @@ LOG_LINES = 200
 # The stages of a round in their order, as its page shows them.
 STAGES = (RoundState.QUEUED, RoundState.SNAPSHOT, RoundState.PLANNING, RoundState.PREPROCESSING, RoundState.TRAINING,
           RoundState.EVALUATING, RoundState.DONE)  # fmt: skip
+_CHARTS = {"pseudo-dice": pseudo_dice_chart, "loss": loss_chart}
 Number = Annotated[int, Path(ge=1, le=2**31 - 1)]
 
 
@@ -54,15 +56,16 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens)
     def round_page(request: Request, number: int, status: int = 200, *, note: str = "", message: str = "") -> Response:
         found = read_round(catalog, number)
         folds = read_folds(catalog, number)
+        charts = {name: chart for name, make in _CHARTS.items() if (chart := make(folds)) is not None}
         reply = page(
             request,
             "dashboard/round.html",
             status,
-            script=found.state not in ENDED_ROUNDS,
+            script=True,
             round=found,
             folds=folds,
             stages=STAGES,
-            charts=[chart for chart in (pseudo_dice_chart(folds), loss_chart(folds)) if chart is not None],
+            charts=charts,
             card=_card(workspace, found),
             log=read_end_of_log(workspace, number, LOG_LINES) if may(request, "GET", paths.LOG_OF_ROUND) else "",
             log_lines=LOG_LINES,
@@ -101,6 +104,14 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens)
     @routes.get(paths.ROUND)
     def get_round(request: Request, number: Number, note: str = "") -> Response:
         return round_page(request, number, note=note)
+
+    @routes.get(paths.CHART_OF_ROUND)
+    def get_chart(number: Number, file: str) -> Response:
+        read_round(catalog, number)  # there is such a round
+        name, ending = split_name(file)
+        make = _CHARTS.get(name)
+        chart = None if make is None else make(read_folds(catalog, number))
+        return send_chart(chart, f"round-{number}-{name}", ending)
 
     @routes.post(paths.CANCEL_ROUND, dependencies=forms.checks)
     def cancel_round(request: Request, number: Number, reader: CurrentReader) -> Response:

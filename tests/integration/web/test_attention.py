@@ -46,7 +46,12 @@ def test_trouble_is_shown_to_administrators(own: Browser) -> None:
 
 
 def test_readers_are_not_bothered_with_it(signed_in: dict[str, Browser]) -> None:
-    assert "Needs your attention" in signed_in["root"].get("/dashboard")
+    """Reviewers are told of what awaits their review, and of nothing else."""
+    with signed_in["root"].workspace.catalog.begin() as session:
+        session.add(Job(kind=JobKind.PRESEGMENT, queue="drafts", key="x", payload={}, state=JobState.FAILED, error="no"))  # fmt: skip
+    shown = {name: words(browser.get("/dashboard")) for name, browser in signed_in.items() if name}
+    assert "1 draft or other job failed" in shown["root"] and "2 annotations await review" in shown["root"]
+    assert "2 annotations await review" in shown["rita"] and "job failed" not in shown["rita"]
+    assert "Needs your attention" not in shown["ada"]
     for name in ("ada", "rita"):
-        assert "Needs your attention" not in signed_in[name].get("/dashboard")
         assert signed_in[name].http.get("/api/v1/overview", headers={"Accept": "*/*"}).status_code == 403

@@ -12,8 +12,10 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
 from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.queries import annotations as annotation_rows
 from mrseg_label.catalog.queries import jobs, models, rounds
-from mrseg_label.catalog.tables import Review
+from mrseg_label.catalog.tables import Annotation, Job, Review
+from mrseg_label.catalog.types import AnnotationState, JobKind, JobState
 from tests.integration.web.conftest import copy_of
 from tests.integration.web.test_dashboard import PAGES
 from tests.support.chromium import chromium, serve_in_thread
@@ -64,6 +66,38 @@ def test_every_page_is_quiet_fits_and_is_accessible(
                 if fault["impact"] in ("serious", "critical")
             ]
             assert not faults, (path, faults)
+        assert not wrong
+
+
+def test_pages_live_and_charts_are_read_off(served: tuple[Browser, str, OpenedWorkspace]) -> None:
+    """Without loading a page again: it would ask for itself only after a minute."""
+    browser, address, workspace = served
+    with browser.new_context(**LOOKS[0]) as context:
+        page = context.new_page()
+        wrong = watch(page, address)
+        page.goto(f"{address}/dashboard")
+        effort = page.locator("#chart-effort-picture")
+        effort.focus()
+        page.keyboard.press("Home")
+        assert page.locator(".reading").inner_text().split() == ["bootstrap", page.locator(".value").first.text_content(), "ml"]  # fmt: skip
+        assert "bootstrap" in page.locator("figure:has(#chart-effort-picture) .said").inner_text()
+        page.keyboard.press("Escape")
+        page.locator("#chart-quality-picture").hover()
+        assert "held-out cases" in page.locator(".reading").inner_text()
+        page.mouse.move(0, 0)
+        page.evaluate("document.activeElement.blur()")
+        with workspace.catalog.begin() as session:
+            session.add(Job(kind=JobKind.PRESEGMENT, queue="drafts", key="live", payload={}, state=JobState.FAILED, error="no"))  # fmt: skip
+        page.get_by_text("1 draft or other job failed").wait_for(timeout=20_000)
+
+        page.goto(f"{address}/dashboard/quality")
+        comment = page.get_by_label("Comment").first
+        comment.fill("half a sentence")
+        with workspace.catalog.begin() as session:
+            row = annotation_rows.page(session, AnnotationState.ACCEPTED, None, 1)[0]
+            session.get_one(Annotation, row.id).state = AnnotationState.SUBMITTED
+        page.locator("#live .badge", has_text="3").wait_for(timeout=20_000)
+        assert comment.input_value() == "half a sentence"
         assert not wrong
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from html import unescape
+from xml.etree import ElementTree
 
 import pytest
+from PIL import Image
 
 from mrseg_label.catalog.queries import models, rounds
 from mrseg_label.catalog.tables import Job, Participant
@@ -72,7 +76,7 @@ def test_the_overview_shows_where_the_study_stands(pages: Browser) -> None:
     text = words(pages.get("/dashboard"))
     assert "Round 3 training" in text and "training, 36%; about 2 h 18 min left" in text
     assert "18 of 23 have an annotated case" in text
-    assert "ada W001, thorax correct" in text and "gpu-node-2 train round" in text
+    assert "ada W001, thorax correct" in text and "gpu-node-2 4711 train round" in text
     assert "abdomen in 18 23" in text
     assert "ml changed per case" in text and "minutes per case" in text
 
@@ -91,7 +95,7 @@ def test_a_comparison_shows_the_document(pages: Browser) -> None:
 
 def test_a_round_shows_its_training_and_what_it_learned_from(pages: Browser) -> None:
     running = pages.get("/dashboard/rounds/3")
-    assert "epoch 18 of 50" in running and 'hx-trigger="every 5s"' in running
+    assert "epoch 18 of 50" in running and 'data-topics="round"' in running
     assert "moving average, epoch 18" in running and "Epoch 18: train_loss" in running
     done = pages.get("/dashboard/rounds/2")
     assert "hx-trigger" not in done and "Compare r2 with r1" in done
@@ -226,3 +230,31 @@ def test_slicer_is_explained_with_this_servers_address_and_the_readers_name(
     text = words(signed_in["ada"].get("/dashboard/connect"))
     assert "http://127.0.0.1 " in text and "Your name is ada" in text
     assert "Client/User-Id" in words(pages.get("/dashboard/connect"))
+
+
+@pytest.mark.parametrize(
+    ("chart", "title", "x_name", "y_name"),
+    [
+        ("/dashboard/charts/effort", "What a case costs", "model version", "ml changed per case"),
+        ("/dashboard/charts/quality", "How good the drafts are", "model version", "mean DSC"),
+        ("/dashboard/rounds/3/charts/loss", "Loss", "epoch", "loss"),
+    ],
+)
+def test_a_chart_is_saved_with_title_axes_and_values(
+    pages: Browser, chart: str, title: str, x_name: str, y_name: str
+) -> None:
+    reply = pages.http.get(f"{chart}.svg")
+    assert reply.headers["content-type"] == "image/svg+xml" and "attachment" in reply.headers["content-disposition"]
+    drawn = ElementTree.fromstring(reply.content)
+    texts = [node.text for node in drawn.iter("{http://www.w3.org/2000/svg}text")]
+    assert {title, x_name, y_name} <= set(texts) and "style" not in reply.text and "class" not in reply.text
+    picture = Image.open(io.BytesIO(pages.http.get(f"{chart}.png").content))
+    assert picture.format == "PNG" and picture.width > 1000
+    rows = list(csv.reader(io.StringIO(pages.http.get(f"{chart}.csv").content.decode("utf-8-sig"))))
+    assert rows[0][0] == x_name and all(name.endswith(y_name) for name in rows[0][1:]) and len(rows) > 3
+    assert all(float(value) for row in rows[1:] for value in row[1:] if value)
+
+
+def test_a_chart_that_is_none_is_not_found(pages: Browser) -> None:
+    for path in ("charts/none.svg", "charts/effort.exe", "charts/effort", "rounds/99/charts/loss.svg"):
+        pages.get(f"/dashboard/{path}", 404)
