@@ -64,7 +64,7 @@ def public_address(settings: Settings, request: HTTPConnection) -> str | None:
 
 
 class PublicAddressMiddleware:
-    """Removes the path of PUBLIC_URL from the address of a request, unless the proxy has done so already.
+    """Removes the path of PUBLIC_URL from the address of a request, unless the proxy has done so already, or a second slash.
 
     Parameters
     ----------
@@ -83,6 +83,9 @@ class PublicAddressMiddleware:
             path = scope["path"]
             if self._prefix and f"{path}/".startswith(f"{self._prefix}/") and not self._permissions.has_route(path):
                 scope["path"] = path.removeprefix(self._prefix) or "/"
+            # Slicer's module for reviews joins the address that was typed, perhaps with a slash at its end, and a path.
+            if scope["path"].startswith("//") and self._permissions.has_path(scope["path"][1:]):
+                scope["path"] = scope["path"][1:]
         await self.app(scope, receive, send)
 
 
