@@ -80,6 +80,7 @@ class JobKind(StrEnum):
     MEASURE_EFFORT = "measure_effort"  # measure the effort of an annotation, and start a round if it is due
     CHECK_ANNOTATIONS = "check_annotations"  # compare readings of one case, and find annotations to look at
     MEASURE_SOURCES = "measure_sources"  # measure sources of the first drafts on an annotated case
+    IMPORT_IMAGES = "import_images"  # import an entry of the inbox
     IMPORT_MASK = "import_mask"  # turn a mask that came with an import into an annotation
     TRAIN_ROUND = "train_round"  # run a retraining round, or prepare one of several folds
     TRAIN_FOLD = "train_fold"  # train one fold of a round of several

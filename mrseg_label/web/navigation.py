@@ -19,6 +19,7 @@ _PAGES = (
     (paths.QUALITY, "Quality", "quality"),
     (paths.ROUNDS, "Rounds", "rounds"),
     (paths.MODELS, "Models", "models"),
+    (paths.IMPORT, "Import images", "down"),
     (paths.USERS, "Users", "users"),
     (paths.AUDIT, "Audit trail", "audit"),
     (paths.CONNECT, "Connect 3D Slicer", "connect"),

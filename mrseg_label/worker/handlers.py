@@ -18,6 +18,7 @@ HANDLERS: dict[str, tuple[str, ...]] = {
     ),
     queue.CHECK_ANNOTATIONS: ("mrseg_label.annotation.checks:run",),
     queue.MEASURE_SOURCES: ("mrseg_label.presegmentation.measure_annotated:run",),
+    queue.IMPORT_IMAGES: ("mrseg_label.intake.inbox:run",),
     queue.IMPORT_MASK: ("mrseg_label.annotation.masks:run",),
     queue.COMPARE_SCANS: ("mrseg_label.intake.twins:run",),
     queue.PRUNE_ROUNDS: ("mrseg_label.rounds.housekeeping:run",),

@@ -60,6 +60,12 @@ def of_kind(session: Session, kind: str) -> Sequence[Job]:
     return session.scalars(select(Job).where(Job.kind == kind)).all()
 
 
+def newest_of_kind(session: Session, kind: str, limit: int) -> Sequence[Job]:
+    """The newest jobs of a kind, newest first, in any state."""
+    query = select(Job).where(Job.kind == kind).order_by(Job.created_at.desc(), Job.id.desc())
+    return session.scalars(query.limit(limit)).all()
+
+
 def refused_masks(session: Session, kind: str) -> list[tuple[str, str]]:
     """Examination and reason of each imported mask whose last job failed, whatever names its values had."""
     newest: dict[tuple[str, str], Job] = {}

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.http.limits import FORM_LIMITS
-from mrseg_label.web.dashboard import connect, examinations, models, overview, quality, rounds, users
+from mrseg_label.web.dashboard import connect, examinations, imports, models, overview, quality, rounds, users
 from mrseg_label.web.forms import FormTokens
 from mrseg_label.web.pages import PageRoute
 
@@ -24,4 +24,5 @@ def dashboard_router(workspace: OpenedWorkspace) -> APIRouter:
     users.add_routes(routes, workspace, forms)
     models.add_routes(routes, workspace, forms)
     rounds.add_routes(routes, workspace, forms)
+    routes.include_router(imports.import_router(workspace, forms))
     return routes

@@ -56,7 +56,14 @@ def test_every_page_is_quiet_fits_and_is_accessible(
         wrong = watch(page, address)
         page.goto(f"{address}/dashboard/examinations?state=annotated")
         examination = page.locator("tbody th a").first.get_attribute("href")
-        for path in (*PAGES, "/dashboard/quality", "/dashboard/users", "/dashboard/audit", examination):
+        for path in (
+            *PAGES,
+            "/dashboard/quality",
+            "/dashboard/users",
+            "/dashboard/audit",
+            "/dashboard/import",
+            examination,
+        ):
             page.goto(f"{address}{path}")
             too_wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
             assert too_wide <= 0, (path, too_wide)

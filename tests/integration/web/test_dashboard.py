@@ -44,7 +44,9 @@ def words(text: str) -> str:
     return re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", text)))
 
 
-@pytest.mark.parametrize("path", [*PAGES, "/dashboard/quality", "/dashboard/users", "/dashboard/audit"])
+@pytest.mark.parametrize(
+    "path", [*PAGES, "/dashboard/quality", "/dashboard/users", "/dashboard/audit", "/dashboard/import"]
+)
 def test_a_page_has_no_script_style_or_address_that_its_policy_forbids(pages: Browser, path: str) -> None:
     reply = pages.http.get(path)
     assert reply.status_code == 200

@@ -79,3 +79,25 @@ def test_without_sign_in_accounts_can_be_prepared(own: Browser) -> None:
     assert "There are no accounts yet." in own.get(USERS) and "Sign-in is off" in own.get(USERS)
     assert own.submit(USERS, USERS, name="chief", role="admin", password=PASSWORD, again=PASSWORD)[0] == 303
     assert "chief admin" in words(own.get(USERS)) and "account.add" in own.get("/dashboard/audit")
+
+
+def test_images_are_sent_and_their_import_is_started(own: Browser, signed_in: dict[str, Browser]) -> None:
+    text = own.get("/dashboard/import")
+    assert "From this computer" in text and str(own.workspace.root / "inbox") in text and "Nothing is there now" in text
+    data = {"form_token": re.findall(r'name="form_token" value="(\w+)"', text)[0]}
+    headers = {"Origin": URL}
+    files = [
+        ("files", ("study/p1_in.nii.gz", b"image")),
+        ("files", ("", b"")),
+    ]  # an input without a file sends an empty one
+    reply = own.http.post("/dashboard/import/files", data={**data, "participant": "p 1"}, files=files, headers=headers)
+    assert reply.status_code == 303, words(reply.text)
+    text = own.get("/dashboard/import?note=started")
+    assert "Files from a browser" in text and "queued" in text and 'hx-trigger="every 3s"' in text
+    refused = own.http.post("/dashboard/import/files", data={**data, "pattern": "{x}"}, files=files, headers=headers)
+    assert refused.status_code == 422 and len(list((own.workspace.root / "inbox").iterdir())) == 1
+    assert own.http.post("/dashboard/import", data={**data, "entry": "../images"}, headers=headers).status_code == 404
+    assert own.http.post("/dashboard/import/files", files=files, headers=headers).status_code == 403, "no token"
+    for name in ("ada", "rita"):
+        assert signed_in[name].http.get("/dashboard/import").status_code == 403
+        assert signed_in[name].http.post("/dashboard/import/files", files=files, headers=headers).status_code == 403

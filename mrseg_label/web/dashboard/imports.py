@@ -1,0 +1,111 @@
+"""``/dashboard/import``: send images, import what lies in the inbox, and see what became of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, File, Form, UploadFile
+from starlette.requests import Request
+from starlette.responses import Response
+
+from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.types import JobState
+from mrseg_label.errors import InvalidInput, MrsegError, NotFound
+from mrseg_label.http import paths
+from mrseg_label.http.limits import FORM_LIMITS
+from mrseg_label.http.readers import CurrentReader
+from mrseg_label.intake import inbox
+from mrseg_label.intake.options import ImportOptions
+from mrseg_label.reports.imports import read_imports
+from mrseg_label.web.forms import FormTokens
+from mrseg_label.web.pages import PageRoute, page, redirect, sentence
+
+MAX_FILES = 512
+SHOWN = 10
+_Text = Annotated[str, Form(max_length=1000)]
+
+
+def import_router(workspace: OpenedWorkspace, forms: FormTokens) -> APIRouter:
+    """Assemble the page and its forms; more files are permitted there than elsewhere."""
+    limits: Any = {**FORM_LIMITS, "max_files": MAX_FILES}
+    routes = APIRouter(
+        include_in_schema=False, route_class=PageRoute, form_limits=limits, dependencies=[forms.remember]
+    )
+    catalog = workspace.catalog
+
+    def import_page(request: Request, status: int = 200, *, note: str = "", message: str = "") -> Response:
+        imports = read_imports(catalog, SHOWN)
+        going = any(one.state in (JobState.QUEUED, JobState.RUNNING) for one in imports)
+        values: dict[str, Any] = {
+            "waiting": inbox.waiting(workspace),
+            "most": inbox.MAX_COUNTED,
+            "folder": str(workspace.root / inbox.INBOX),
+            "imports": imports,
+            "going": going,
+            "max_files": MAX_FILES,
+            "max_mb": workspace.settings.max_upload_mb,
+            "note": note,
+            "message": message,
+        }
+        return page(request, "dashboard/import.html", status, script=going, **values)
+
+    @routes.get(paths.IMPORT)
+    def get_import(request: Request, note: str = "") -> Response:
+        return import_page(request, note=note)
+
+    @routes.post(paths.IMPORT, dependencies=forms.checks)
+    def import_entry(
+        request: Request,
+        reader: CurrentReader,
+        entry: _Text = "",
+        pattern: _Text = "",
+        participant: _Text = "",
+        orientation: _Text = "",
+        masks: _Text = "",
+        licence: _Text = "",
+    ) -> Response:
+        try:
+            options = _options(reader.name, pattern, participant, orientation, masks, licence)
+            inbox.start_import(workspace, entry, options)
+        except (InvalidInput, NotFound) as error:
+            return import_page(request, error.http_status, message=sentence(error))
+        return redirect(request, f"{paths.IMPORT}?note=started")
+
+    @routes.post(paths.SEND_IMAGES, dependencies=forms.checks)
+    def send_files(
+        request: Request,
+        reader: CurrentReader,
+        files: Annotated[list[UploadFile | str], File()],  # a text where nothing was chosen
+        pattern: _Text = "",
+        participant: _Text = "",
+        orientation: _Text = "",
+        masks: _Text = "",
+        licence: _Text = "",
+    ) -> Response:
+        name = ""
+        try:
+            options = _options(reader.name, pattern, participant, orientation, masks, licence)
+            name = inbox.store_sent(
+                workspace, [(one.filename, one.file) for one in files if not isinstance(one, str) and one.filename]
+            )
+            inbox.start_import(workspace, name, options)
+        except MrsegError as error:
+            inbox.discard_sent(workspace, name)
+            if not isinstance(error, InvalidInput):
+                raise
+            return import_page(request, error.http_status, message=sentence(error))
+        return redirect(request, f"{paths.IMPORT}?note=started")
+
+    return routes
+
+
+def _options(actor: str, pattern: str, participant: str, orientation: str, masks: str, licence: str) -> ImportOptions:
+    """Make the options of an import from the fields of a form; empty ones are not given."""
+    return ImportOptions(
+        pattern=pattern.strip() or None,
+        participant=participant.strip() or None,
+        orientation=orientation.strip() or None,
+        masks=masks.strip() or None,
+        licence=licence.strip() or None,
+        actor=actor,
+    )
