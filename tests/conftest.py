@@ -31,13 +31,14 @@ DATABASES = ("sqlite", pytest.param("postgresql", marks=pytest.mark.soak))
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Two processes for the whole quick suite, none beside pytest's own for a selection and for ``-m soak``.
+    """Three processes for the whole quick suite, none beside pytest's own for a selection and for ``-m soak``.
 
-    A server, a worker or a training under test has processes of its own, so more of them than two would only wait for each other.
-    The tests of ``-m soak`` need both cores for themselves.
+    On two cores a third one works while tests of the others wait for a disk, a kill or a time limit. A server, a worker or a training
+    under test has processes of its own, so more than three would only wait for each other. The tests of ``-m soak`` need both cores
+    for themselves.
     """
     selected = config.args_source is pytest.Config.ArgsSource.ARGS or config.option.keyword
-    return 2 if not selected and config.option.markexpr == "not soak" else 0
+    return 3 if not selected and config.option.markexpr == "not soak" else 0
 
 
 @pytest.fixture(scope="session")
