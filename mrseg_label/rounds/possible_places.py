@@ -2,10 +2,11 @@
 
 A structure that was not annotated and that no good draft shows is not absent. Its possible place follows from other
 cases of the same station: the voxels of each case that has the structure, drawn or filled, are taken relative to the
-bounding box of the body; the place is where any of them has it, and :data:`MARGIN_MM` around. With fewer than
-:data:`FEWEST_PLACED` such participants, and in a case of unknown station, the structure may be anywhere. Where readers
-judged it in ``FEWEST_JUDGED`` participants of the station or more, and no case of the station has it, it is taken
-to be absent.
+bounding box of the body; the place is where any of them has it, and :data:`MARGIN_MM` around, or :data:`WIDE_MARGIN_MM`
+around fewer than :data:`FEWEST_PLACED` cases. In a case of unknown station, the structure may be anywhere. Where readers
+judged it in :data:`FEWEST_ABSENT` participants of the station or more, and no case of the station has it, it is taken to be
+absent: Slicer leaves out segments that are empty, so most of what is missing from the first submissions of a project is
+not to be seen at their station, and a network that learns hardly any background finds structures everywhere.
 
 docs/benchmarks.md has how much of the structures of other phantoms lies in places that were found like this.
 """
@@ -20,11 +21,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mrseg_label.catalog.queries.annotations import FEWEST_JUDGED
 from mrseg_label.imaging import Geometry, load_image, reorient
 
+FEWEST_ABSENT = 2
 FEWEST_PLACED = 3
-MARGIN_MM = 20.0
+MARGIN_MM, WIDE_MARGIN_MM = 20.0, 40.0
 _CELL = 0.025  # of the extent of the body; about a centimetre
 _AROUND = 0.15  # of the extent of the body, on either side of it
 _CELLS = round((1 + 2 * _AROUND) / _CELL)
@@ -42,12 +43,12 @@ class Occurrence:
     @property
     def is_unexpected(self) -> bool:
         """Whether enough participants were judged and none has the structure."""
-        return not self.present and len(self.judged) >= FEWEST_JUDGED
+        return not self.present and len(self.judged) >= FEWEST_ABSENT
 
     @property
     def is_placed(self) -> bool:
-        """Whether enough participants have the structure to tell where it may lie."""
-        return len(self.present) >= FEWEST_PLACED
+        """Whether a participant has the structure, and so tells where it may lie."""
+        return bool(self.present)
 
 
 def body_box(image: Path) -> Box:
@@ -94,7 +95,7 @@ def possible_place(found: Sequence[NDArray[np.bool_]], geometry: Geometry, body:
 
     Parameters
     ----------
-    found : occupancies of the structure in other cases.
+    found : occupancies of the structure in other cases, at least one.
     geometry : grid of the case.
     body : box of the body in this case.
 
@@ -107,7 +108,8 @@ def possible_place(found: Sequence[NDArray[np.bool_]], geometry: Geometry, body:
     place = np.zeros(geometry.shape, dtype=bool)
     view, grid = reorient(place, geometry)
     cell_mm = np.maximum(body[1] - body[0], 1) * grid.spacing_mm * _CELL
-    near = ndimage.distance_transform_edt(~np.any(found, axis=0), sampling=cell_mm) <= MARGIN_MM
+    margin_mm = MARGIN_MM if len(found) >= FEWEST_PLACED else WIDE_MARGIN_MM
+    near = ndimage.distance_transform_edt(~np.any(found, axis=0), sampling=cell_mm) <= margin_mm
     view[...] = near[np.ix_(*_cells(view.shape, body))]
     return place
 

@@ -4,7 +4,7 @@ A structure that was not annotated is not absent. It is filled from the draft of
 (:mod:`mrseg_label.rounds.filling_choice`). Where nothing was filled, and the structure occurs in other cases of the data
 set, it may be hidden in the background of this case. Then nnU-Net's label ``ignore`` keeps its possible place
 (:mod:`mrseg_label.rounds.possible_places`) out of the training, or the whole background where the place is not known. A
-draft without the structure is no evidence that it is absent; that many participants of the station were judged and none
+draft without the structure is no evidence that it is absent; that participants of the station were judged and none
 has it, is. A structure that occurs in no case cannot be learned, so no background is ignored on its account.
 """
 
@@ -202,29 +202,26 @@ class _Places:
                 self._occurrence(case, name).present.add(person)
 
     def ignore_hidden(
-        self, case: _Case, found: Iterable[str], folder: Path, searched: Collection[str] | None = None
+        self, case: _Case, found: Iterable[str], folder: Path, searched: Collection[str] = ()
     ) -> TrainingLabelMap:
         """Mark with ``ignore`` where structures that were not found may be, and describe the label map.
 
         Parameters
         ----------
-        searched : the structures that a model which knows them has not found either. Given as a last
-            resort, where no case shows any background and no network could be trained, as with the first cases of a
-            project: one other case of the station then tells their possible place, and one that no case of the station has
-            counts as absent.
+        searched : the structures that a model which knows them has not found either, which then count as absent although
+            nothing is known of the station. Given as a last resort, where no case shows any background and no network
+            could be trained.
         """
         hidden, placed, unexpected = [], [], []
         for name in case.mask.not_found:
             if name not in found:
                 continue
-            occurrence = self._occurrence(case, name)
-            station, in_draft = case.acquisition.station, searched is not None and name in searched
-            located = occurrence.is_placed or (in_draft and bool(occurrence.present))
+            occurrence, station = self._occurrence(case, name), case.acquisition.station
             if station and occurrence.is_unexpected:
                 unexpected.append(name)
-            elif station and located and self._body(case) is not None:
+            elif station and occurrence.is_placed and self._body(case) is not None:
                 placed.append(name)
-            elif in_draft:
+            elif name in searched:
                 unexpected.append(name)
             else:
                 hidden.append(name)
