@@ -17,7 +17,7 @@ from mrseg_label.workspace import Workspace
 from tests.support.tiny_weights import mr_plans, plans, write_network, write_tiny_model
 
 TOTALSEGMENTATOR = tuple(network for network in NETWORKS.values() if isinstance(network, TotalSegmentatorNetwork))
-FOREIGN_LABELS = {"Leber": 1, "Milz": 2, "Herz": 3}  # of a model of another group, which was trained in SAR
+FOREIGN_LABELS = {"Leber": 1, "Milz": 2, "Herz": 3}  # of models of another group, which were trained in SAR and in RAS
 _FOREIGN_STRUCTURES = {"Leber": "liver", "Milz": "spleen", "Herz": "heart"}
 
 
@@ -61,7 +61,7 @@ def write_mrsegmentator(root: Path, *, base: bool = False, folds: Iterable[int] 
 
 
 def workspace_with_every_source(root: Path) -> tuple[Workspace, list[Source]]:
-    """Make a workspace to which all published networks are installed, and a model of another group.
+    """Make a workspace to which all published networks are installed, and two models of another group.
 
     Returns
     -------
@@ -75,8 +75,9 @@ def workspace_with_every_source(root: Path) -> tuple[Workspace, list[Source]]:
     write_mrsegmentator(root / "mrsegmentator", folds=range(2))
     text = f'DEVICE = "cpu"\nTOTALSEG_WEIGHTS_PATH = "{root / "totalsegmentator"}"\nWEIGHTS_PATH = "{root / "mrsegmentator"}"\n'
     workspace = Workspace.init(root / "workspace", settings_text=text)
-    model = write_tiny_model(workspace.path("models/import-sar"), FOREIGN_LABELS, reader="SimpleITKIO")
-    (plans_file,) = model.rglob("plans.json")
-    ModelConventions("SAR", _FOREIGN_STRUCTURES).write(plans_file.parent)
-    names = [*NETWORKS, "model:import-sar"]
+    for orientation, reader in (("SAR", "SimpleITKIO"), ("RAS", "NibabelIOWithReorient")):
+        folder = workspace.path(f"models/import-{orientation.lower()}")
+        (plans_file,) = write_tiny_model(folder, FOREIGN_LABELS, reader=reader).rglob("plans.json")
+        ModelConventions(orientation, _FOREIGN_STRUCTURES).write(plans_file.parent)
+    names = [*NETWORKS, "model:import-sar", "model:import-ras"]
     return workspace, [Source(name, preparation) for name in names for preparation in Preparation]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.axis_orders import compare_inputs
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.errors import InvalidInput
 from mrseg_label.imaging import Geometry, load_image, reorient, reorient_like, write_nifti
@@ -16,6 +17,7 @@ from mrseg_label.labels import LabelScheme
 from mrseg_label.presegmentation.loaded_networks import LoadedNetworks
 from mrseg_label.presegmentation.networks import NETWORKS, TotalSegmentatorNetwork
 from mrseg_label.presegmentation.sources import Source
+from mrseg_label.presegmentation.totalseg import TotalSegmentatorRuntime
 from mrseg_label.registry.archive import write_archive
 from mrseg_label.registry.importing import import_zip
 from mrseg_label.workspace import Workspace
@@ -127,3 +129,30 @@ def test_the_mrsegmentator_weights_can_be_imported_as_a_version(
     by_version = LoadedNetworks(opened, "cpu").segment(Source.of_version(row.version), tmp_path / "x.nii.gz")
     by_setting = networks.segment(Source("mrsegmentator"), tmp_path / "x.nii.gz")
     np.testing.assert_array_equal(by_version.label_map, by_setting.label_map)
+
+
+def test_a_network_is_given_the_same_image_however_its_axes_lie(
+    installed: tuple[Workspace, list[Source]],
+    networks: LoadedNetworks,
+    image: tuple[np.ndarray[Any, Any], Geometry],
+    tmp_path: Path,
+) -> None:
+    """And a mask finds its way back; the benchmark ``axis_orders --inputs`` does this for all orders, sources and sizes."""
+    orders = ("RAS", "PIL", "SRA")
+    for source in map(Source.parse, (*SOME, "model:import-ras")):
+
+        def segment(path: Path, source: Source = source) -> np.ndarray[Any, Any]:
+            return networks.segment(source, path, "in").label_map
+
+        mask, inputs, worst = compare_inputs(segment, image, orders, tmp_path)
+        assert mask.any() and (inputs, worst) == (1, {}), source
+    weights = installed[0].settings.totalseg_weights_path
+    assert weights is not None
+    runtime = TotalSegmentatorRuntime(weights, tmp_path, "cpu")
+
+    def not_turned(path: Path) -> np.ndarray[Any, Any]:
+        array, geometry, _ = load_image(path)
+        return runtime.total_ids(array, geometry)
+
+    _, inputs, worst = compare_inputs(not_turned, image, orders, tmp_path)
+    assert inputs == len(worst) + 1 == len(orders)
