@@ -17,8 +17,8 @@ from mrseg_label.catalog.tables import Job
 from mrseg_label.catalog.types import JobState
 from mrseg_label.config import Settings, load_settings
 from mrseg_label.jobs import JobContext, request_cancel
+from mrseg_label.jobs.draft_jobs import enqueue_presegmentation
 from mrseg_label.jobs.queue import AHEAD_PRIORITY, ASSIGNED_PRIORITY
-from mrseg_label.presegmentation.service import enqueue_presegmentation
 
 
 def run(context: JobContext) -> None:
@@ -78,7 +78,8 @@ def _put_in_order(
     session: Session, active: Sequence[Job], version: str, places: dict[str, int], moment: datetime
 ) -> None:
     """Change the priority of queued pre-segmentations that no reader waits for, or cancel them."""
-    ahead = [job for job in active if job.state is JobState.QUEUED and job.priority <= AHEAD_PRIORITY]
+    # Those of assigned cases too, which may be submitted or back in the queue by now.
+    ahead = [job for job in active if job.state is JobState.QUEUED and job.priority <= ASSIGNED_PRIORITY]
     begun = acquisitions.being_annotated(session, [job.payload["acquisition"] for job in ahead], moment)
     for job in ahead:
         acquisition_id = job.payload["acquisition"]

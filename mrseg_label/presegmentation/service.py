@@ -5,8 +5,6 @@ from __future__ import annotations
 import threading
 import time
 
-from sqlalchemy.orm import Session
-
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.derived_files import is_whole
 from mrseg_label.catalog.opening import OpenedWorkspace
@@ -15,18 +13,10 @@ from mrseg_label.catalog.queries import jobs as job_rows
 from mrseg_label.catalog.tables import Presegmentation
 from mrseg_label.catalog.types import JobState
 from mrseg_label.errors import NotFound, Unavailable
-from mrseg_label.jobs import enqueue, queue
+from mrseg_label.jobs import queue
+from mrseg_label.jobs.draft_jobs import enqueue_presegmentation
 
 POLL_SECONDS = 0.1
-
-
-def enqueue_presegmentation(
-    session: Session, acquisition_id: str, model_version: str, priority: int = queue.AHEAD_PRIORITY
-) -> str:
-    """Enqueue a pre-segmentation within a transaction and return the id of the job."""
-    payload = {"acquisition": acquisition_id, "model_version": model_version}
-    key = presegmentations.job_key(acquisition_id, model_version)
-    return enqueue(session, queue.PRESEGMENT, payload, key=key, priority=priority).id
 
 
 def presegmentation_for(

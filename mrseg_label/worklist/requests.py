@@ -21,6 +21,7 @@ from mrseg_label.catalog.tables import Acquisition, Annotation, Assignment
 from mrseg_label.catalog.types import AnnotationState
 from mrseg_label.clock import iso
 from mrseg_label.errors import Conflict, Forbidden, InvalidInput, NotFound
+from mrseg_label.jobs.draft_jobs import begin_draft_of_assigned
 from mrseg_label.worklist import reasons
 from mrseg_label.worklist.assignments import AssignedCase, Assigner, describe_assignment
 
@@ -63,9 +64,12 @@ def request_case(
                 assignment = _assign_correction(assigner, case)
             else:
                 assignment = _assign_other(assigner, purpose, acquisition_id)
-            return describe_assignment(session, assignment)
+            found = describe_assignment(session, assignment)
     except IntegrityError as error:  # another server process assigned it at the same moment
         raise Conflict("this case was assigned to another reader at the same moment; ask again") from error
+    if found.annotation_id is None:
+        begin_draft_of_assigned(workspace, found.acquisition_id)
+    return found
 
 
 def fetch_requested(assigner: Assigner) -> Assignment | None:

@@ -21,6 +21,7 @@ from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Annotation, Assignment
 from mrseg_label.catalog.types import AssignmentOutcome
 from mrseg_label.errors import Conflict, Forbidden, InvalidInput, NotFound, Unavailable
+from mrseg_label.jobs.draft_jobs import begin_draft_of_assigned
 from mrseg_label.worklist.assignments import AssignedCase, Assigner, describe_assignment
 from mrseg_label.worklist.open_cases import bring_back, explain_none_left
 from mrseg_label.worklist.reasons import SENT_BACK
@@ -60,6 +61,8 @@ def assign_next_case(workspace: OpenedWorkspace, reader: Reader, strategy: str) 
             continue
         if isinstance(found, str):  # raised after the transaction, which it would undo
             raise Conflict(found)
+        if found is not None and found.annotation_id is None:
+            begin_draft_of_assigned(workspace, found.acquisition_id)
         return found
     raise Unavailable("many readers asked for a case at the same moment; ask again")
 

@@ -30,7 +30,7 @@ from mrseg_label.catalog.types import IMPORT_AUTHOR, CaseRole, ModelStatus
 from mrseg_label.clock import now
 from mrseg_label.imaging import Geometry, write_nifti
 from mrseg_label.intake.exclusion import exclude
-from mrseg_label.presegmentation.service import enqueue_presegmentation
+from mrseg_label.jobs.draft_jobs import enqueue_presegmentation
 from mrseg_label.worklist.requests import Purpose, request_case
 from mrseg_label.worklist.service import assign_next_case, mark_unusable, return_to_queue
 from mrseg_label.workspace import Workspace

@@ -22,8 +22,8 @@ from mrseg_label.imaging import Geometry, write_nifti
 from mrseg_label.intake.options import ImportOptions
 from mrseg_label.intake.service import import_paths
 from mrseg_label.jobs import queue
+from mrseg_label.jobs.draft_jobs import enqueue_presegmentation
 from mrseg_label.presegmentation.loaded_networks import LoadedNetworks
-from mrseg_label.presegmentation.service import enqueue_presegmentation
 from mrseg_label.presegmentation.sources import Source
 from mrseg_label.segments.files import read_label_map
 from mrseg_label.worker.loop import Worker

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -13,10 +14,19 @@ from sqlalchemy import insert, select
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.queries import presegmentations
 from mrseg_label.catalog.queries.upcoming import STRATEGIES
-from mrseg_label.catalog.tables import BOOTSTRAP, Acquisition, Annotation, Examination, Participant, Presegmentation
-from mrseg_label.catalog.types import CaseRole
+from mrseg_label.catalog.tables import (
+    BOOTSTRAP,
+    Acquisition,
+    Annotation,
+    Examination,
+    Job,
+    Participant,
+    Presegmentation,
+)
+from mrseg_label.catalog.types import CaseRole, JobState
 from mrseg_label.clock import now
-from mrseg_label.jobs import claim, queue
+from mrseg_label.jobs import claim, queue, request_cancel
+from mrseg_label.jobs.draft_jobs import begin_draft_of_assigned
 from mrseg_label.presegmentation.presegment import store
 from mrseg_label.presegmentation.presegment_pending import enqueue_pending_presegmentations
 from mrseg_label.rounds.trigger import keep_ahead
@@ -141,3 +151,40 @@ def test_drafts_are_ready_over_several_batches(tmp_path: Path) -> None:
                 snapshot = [(annotation, CaseRole.TRAINING) for annotation in session.scalars(select(Annotation))]
                 add_round(session, number, snapshot)
         assert ready == 24
+
+
+def test_the_draft_of_an_assigned_case_is_begun_at_once_and_before_others(opened: OpenedWorkspace) -> None:
+    add_cohort(opened, 2)
+    with opened.catalog.begin() as session:
+        enqueue_pending_presegmentations(session, opened.settings, now())
+    waited = [take(opened, "random").acquisition_id for _ in range(2)]  # drafts are queued in the order of `balanced`
+    made = []
+    for _ in waited:
+        claimed = claim(opened.catalog, [queue.DRAFTS])
+        assert claimed is not None
+        made.append(claimed.payload["acquisition"])
+    assert sorted(made) == sorted(waited)
+    with opened.catalog.begin() as session:
+        for job in session.query(Job).where(Job.state == JobState.QUEUED):
+            request_cancel(job)
+    unprepared = take(opened, "balanced").acquisition_id
+    claimed = claim(opened.catalog, [queue.DRAFTS])
+    assert claimed is not None and claimed.payload["acquisition"] == unprepared
+
+
+def test_no_draft_is_begun_where_it_is_there_or_put_aside_or_none_is_made(opened: OpenedWorkspace) -> None:
+    add_cohort(opened, 2)
+    with opened.catalog.begin() as session:
+        enqueue_pending_presegmentations(session, opened.settings, now())
+    make_drafts(opened, 1)
+    with opened.catalog.begin() as session:
+        for job in session.query(Job).where(Job.state == JobState.QUEUED):
+            job.state, job.put_aside = JobState.FAILED, True
+    off = replace(opened, settings=opened.settings.model_copy(update={"presegmentation": "off"}))
+    with opened.catalog.read() as session:
+        case = session.scalars(select(Acquisition.id).order_by(Acquisition.id)).first()
+    assert case is not None
+    begin_draft_of_assigned(off, case)
+    for _ in range(3):
+        take(opened, "balanced")
+    assert claim(opened.catalog, [queue.DRAFTS]) is None
