@@ -18,6 +18,9 @@ _OWN = "Only your own"
 _OWN_PAGE = "Only from the server's own pages"
 _OWN_ANNOTATIONS = "Radiologists: only their own"
 _AS_THE_LISTS = "Each event only where its document may be read"
+_VIEWED = (
+    f"{_OWN_CASES}, and only their own annotations. Nobody sees other readings while they read a case independently"
+)
 
 
 def _file(
@@ -87,6 +90,8 @@ PAGES = (
     Permission("GET", paths.LIVE_SCRIPT, None),
     Permission("GET", paths.CHART_SCRIPT, None),
     Permission("GET", paths.ICON, None),
+    Permission("GET", paths.NIIVUE, None),
+    Permission("GET", paths.VIEWER, None),
     _page(paths.DASHBOARD),
     _page(paths.CHART),
     _page(paths.MODELS),
@@ -109,6 +114,12 @@ PAGES = (
     _page(paths.IMPORT, ADMINS),
     _form(paths.IMPORT, ADMINS),
     Permission("POST", paths.SEND_IMAGES, ADMINS, upload=True, note=_OWN_PAGE, sign_in_page=paths.SIGN_IN),
+    _page(paths.VIEW, note=_VIEWED),
+    _page(paths.VIEW_IMAGE, note=_OWN_CASES),
+    _page(paths.VIEW_MASK, note=_VIEWED),
+    _page(paths.VIEW_DIFFERENCES, note=_VIEWED),
+    _page(paths.SLICES, note=_VIEWED),
+    _page(paths.SLICE, note=_VIEWED),
     _page(paths.QUALITY, REVIEWERS),
     _page(paths.AWAITING, REVIEWERS),
     _form(paths.ACCEPT, REVIEWERS),

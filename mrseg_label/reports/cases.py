@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 from mrseg_label.annotation.readings import compare
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.queries import acquisitions, assignments, examinations, jobs, models, presegmentations, reviews
 from mrseg_label.catalog.queries import annotations as annotation_rows
-from mrseg_label.catalog.queries import assignments, examinations, jobs, models, presegmentations, reviews
 from mrseg_label.catalog.queries.examinations import ExaminationFilter
 from mrseg_label.catalog.tables import Annotation, Examination
 from mrseg_label.catalog.types import AnnotationState, JobKind, Role
@@ -69,6 +69,21 @@ def read_examination(catalog: Catalog, examination_id: str, role: Role | None = 
         draft=None if draft is None else DraftOut.of(draft),
         draft_put_aside=None if put_aside is None else DraftPutAsideOut.of(put_aside),
     )
+
+
+def read_drafts(catalog: Catalog, examination_id: str, limit: int) -> list[DraftOut]:
+    """Read the drafts of an examination's case, newest first. Raises as :func:`read_examination`."""
+    with catalog.read() as session:
+        acquisition_id = examination_row(session, examination_id).acquisition_id
+        return [DraftOut.of(row) for row in presegmentations.of_acquisition(session, acquisition_id, limit)]
+
+
+def read_channels(catalog: Catalog, examination_id: str) -> list[ExaminationOut]:
+    """Read the other images of an examination's acquisition. Raises as :func:`read_examination`."""
+    with catalog.read() as session:
+        row = examination_row(session, examination_id)
+        others = [one for one in acquisitions.channels(session, row.acquisition_id) if one.id != row.id]
+        return _examination_documents(session, catalog, others)
 
 
 def read_acquisition_id(catalog: Catalog, examination_id: str) -> str:

@@ -90,16 +90,23 @@ def read_totals(catalog: Catalog) -> tuple[int, int]:
         return acquisitions.totals(session)
 
 
+def visible_annotations(
+    session: Session, acquisition_id: str, annotations: Sequence[Annotation], reader: Reader
+) -> list[Annotation]:
+    """Return those of an acquisition's annotations that a reader may see.
+
+    Own annotations, the one that a reader was told to start from, and otherwise none while they read the case.
+    """
+    if reader.account is None:
+        return list(annotations)
+    assignment = assignments.newest(session, acquisition_id, reader)
+    reads = assignment is not None and assignment.ended_at is None
+    others = reader.sees_every_case and not (reads and assignment is not None and assignment.second_reading)
+    told = assignment.annotation_id if reads and assignment is not None else None
+    return [one for one in annotations if others or one.author == reader.account or one.id == told]
+
+
 def _if_visible(session: Session, annotation: Annotation | None, reader: Reader) -> Annotation | None:
-    return annotation if annotation is not None and _is_visible(session, annotation, reader) else None
-
-
-def _is_visible(session: Session, annotation: Annotation, reader: Reader) -> bool:
-    """Own annotations, the one that a reader was told to start from, and otherwise none while they read the case."""
-    if reader.account is None or annotation.author == reader.account:
-        return True
-    assignment = assignments.newest(session, annotation.acquisition_id, reader)
-    if assignment is not None and assignment.ended_at is None:
-        starts_from_it = assignment.annotation_id == annotation.id
-        return starts_from_it or (reader.sees_every_case and not assignment.second_reading)
-    return reader.sees_every_case
+    if annotation is None:
+        return None
+    return next(iter(visible_annotations(session, annotation.acquisition_id, [annotation], reader)), None)

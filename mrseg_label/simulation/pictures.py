@@ -11,7 +11,8 @@ import SimpleITK as sitk
 
 from mrseg_label.imaging import Geometry
 from mrseg_label.labels import LabelScheme
-from mrseg_label.reports.figures import CasePicture, CurvePoint, case_view, curve
+from mrseg_label.reports.figures.case_view import CasePicture, case_view
+from mrseg_label.reports.figures.learning_curve import CurvePoint, curve
 from mrseg_label.simulation.radiologist import CaseResult
 from mrseg_label.simulation.slicer import array_of
 

@@ -12,13 +12,16 @@ from starlette.responses import Response
 
 from mrseg_label.http import paths
 
-# The first script is htmx 2.0.11, as its makers publish it (https://htmx.org, licence beside it). It asks for parts of a page anew.
+# htmx 2.0.11 (https://htmx.org) asks for parts of a page anew; NiiVue 0.69.0 (https://niivue.com) draws volumes with WebGL2.
+# Both are as their makers publish them, with their licences beside them.
 _FILES = {
     paths.STYLE: "style.css",
     paths.SCRIPT: "htmx.min.js",
     paths.LIVE_SCRIPT: "live.js",
     paths.CHART_SCRIPT: "charts.js",
     paths.ICON: "icon.svg",
+    paths.NIIVUE: "niivue.umd.js",
+    paths.VIEWER: "viewer.js",
 }
 _MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 # An address names the version of its file, so that a browser need not ask again.

@@ -22,8 +22,9 @@ def page(
     below: int | None = None,
     actor: str | None = None,
     actions: Collection[str] | None = None,
+    subjects: Collection[str] | None = None,
 ) -> Sequence[AuditEvent]:
-    """Events, newest first; only those with a number below the given one, of an actor, of these actions."""
+    """Events, newest first; only those with a number below the given one, of an actor, of these actions or subjects."""
     query = select(AuditEvent).order_by(AuditEvent.id.desc())
     if below is not None:
         query = query.where(AuditEvent.id < below)
@@ -31,4 +32,6 @@ def page(
         query = query.where(AuditEvent.actor == actor)
     if actions is not None:
         query = query.where(AuditEvent.action.in_(actions))
+    if subjects is not None:
+        query = query.where(AuditEvent.subject.in_(subjects))
     return session.scalars(query.limit(limit)).all()

@@ -36,6 +36,12 @@ def newest_by_another(session: Session, acquisition_id: str, model_version: str)
     return session.scalars(query.order_by(Presegmentation.created_at.desc()).limit(1)).one_or_none()
 
 
+def of_acquisition(session: Session, acquisition_id: str, limit: int) -> list[Presegmentation]:
+    """Pre-segmentations of an acquisition, newest first."""
+    query = select(Presegmentation).where(Presegmentation.acquisition_id == acquisition_id)
+    return list(session.scalars(query.order_by(Presegmentation.created_at.desc(), Presegmentation.id).limit(limit)))
+
+
 def best(session: Session, acquisition_id: str) -> Presegmentation | None:
     """The current model's pre-segmentation if it made one, else the newest."""
     query = (

@@ -16,13 +16,25 @@ from mrseg_label.errors import Conflict, InvalidInput
 from mrseg_label.http import paths
 from mrseg_label.http.readers import CurrentReader
 from mrseg_label.intake.exclusion import exclude, include
-from mrseg_label.reports.cases import read_annotations_of, read_examination, read_examinations
+from mrseg_label.reports.audit import read_audit_of_examination
+from mrseg_label.reports.cases import (
+    read_annotations_of,
+    read_channels,
+    read_drafts,
+    read_examination,
+    read_examinations,
+)
+from mrseg_label.reports.slices import PlaneName
+from mrseg_label.reports.viewing import may_open, read_view, read_visible_annotation_ids
 from mrseg_label.web.forms import FormTokens
+from mrseg_label.web.navigation import may
 from mrseg_label.web.pages import page, redirect, sentence
 
 PER_PAGE = 50
 OF_A_PARTICIPANT = 500  # at most, on the one page that a search shows
 ANNOTATIONS = 100  # of a case, at most
+DRAFTS = 20  # of a case, at most
+EVENTS = 50  # of the audit trail, at most
 _Word = Annotated[str, Query(max_length=255)]
 
 
@@ -39,11 +51,21 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens)
         note: str = "",
         message: str = "",
     ) -> Response:
+        found = read_examination(catalog, examination, reader.role)
+        every = read_annotations_of(catalog, examination, ANNOTATIONS, None, reader.sees_annotations_of).items
+        visible = read_visible_annotation_ids(catalog, examination, reader)
         values: dict[str, Any] = {
-            "examination": read_examination(catalog, examination, reader.role),
-            "annotations": read_annotations_of(
-                catalog, examination, ANNOTATIONS, None, reader.sees_annotations_of
-            ).items,
+            "examination": found,
+            "channels": read_channels(catalog, examination),
+            "drafts": read_drafts(catalog, examination, DRAFTS),
+            "annotations": [annotation for annotation in every if annotation.id in visible],
+            "hidden": any(annotation.id not in visible for annotation in every),
+            "view": read_view(workspace, examination, reader) if may_open(workspace, examination, reader) else None,
+            "events": read_audit_of_examination(catalog, examination, EVENTS)
+            if may(request, "GET", paths.AUDIT)
+            else [],
+            "events_most": EVENTS,
+            "planes": list(PlaneName),
             "only_own": reader.sees_annotations_of is not None,
             "note": note,
             "message": message,

@@ -12,7 +12,8 @@ from PIL import Image
 from mrseg_label.errors import GeometryError, InvalidInput
 from mrseg_label.imaging import Geometry, reorient
 from mrseg_label.labels import LabelScheme
-from mrseg_label.reports.figures import CasePicture, CurvePoint, case_view, curve
+from mrseg_label.reports.figures.case_view import CasePicture, case_view
+from mrseg_label.reports.figures.learning_curve import CurvePoint, curve
 from mrseg_label.reports.figures.legend import legend_rows
 from mrseg_label.reports.figures.planes import Plane, richest_index, section, to_ras, window
 
