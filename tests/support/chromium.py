@@ -36,6 +36,17 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
+def another(browser: Browser, *arguments: str) -> Iterator[Browser]:
+    """Another Chromium, with more arguments on its command line."""
+    program = shutil.which("chromium")
+    started = browser.browser_type.launch(executable_path=program, args=["--no-sandbox", *arguments])
+    try:
+        yield started
+    finally:
+        started.close()
+
+
+@contextmanager
 def serve_in_thread(workspace: OpenedWorkspace) -> Iterator[str]:
     """The application of a workspace, without its worker processes; gives the address."""
     with socket.create_server(("127.0.0.1", 0)) as listening:

@@ -79,7 +79,7 @@ def _overlay(picture: NDArray[np.float32], ids: NDArray[np.uint8], colors: Mappi
 
 def _write_letters(framed: Image.Image, edges: tuple[str, str, str, str]) -> None:
     left, right, top, bottom = edges
-    draw, font = ImageDraw.Draw(framed), ImageFont.load_default(17)
+    draw, font = ImageDraw.Draw(framed), ImageFont.load_default(20)
     width, height = framed.size
     for letter, place in (
         (left, (MARGIN / 2, height / 2)),

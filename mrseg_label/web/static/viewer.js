@@ -265,6 +265,7 @@
     Object.assign(byId("width"), { min: step, max: image.global_max - image.global_min, step });
     showWindow();
     setPlane(plane);
+    nv.createOnLocationChange();
     say("");
   });
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser as ChromiumBrowser
 from starlette.testclient import TestClient
 
 from mrseg_label.accounts import service as accounts
@@ -19,6 +20,7 @@ from mrseg_label.config import CONFIG_FILE
 from mrseg_monailabel.protocol_app import ProtocolApp
 from mrseg_monailabel.server import build
 from tests.integration.conftest import PASSWORD
+from tests.support.chromium import chromium, serve_in_thread
 from tests.support.study_rows import SETTINGS, study
 
 URL = "http://127.0.0.1"
@@ -84,6 +86,19 @@ def own(made: Path, tmp_path: Path) -> Iterator[Browser]:
     """Without sign-in, for one test alone."""
     with copy_of(made, tmp_path) as workspace:
         yield open_browser(workspace)
+
+
+@pytest.fixture(scope="package")
+def served(
+    made: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[ChromiumBrowser, str, OpenedWorkspace]]:
+    """Chromium, and the address of a server without sign-in with its workspace."""
+    with (
+        copy_of(made, tmp_path_factory.mktemp("seen")) as workspace,
+        serve_in_thread(workspace) as address,
+        chromium() as browser,
+    ):
+        yield browser, address, workspace
 
 
 @pytest.fixture(scope="package")
