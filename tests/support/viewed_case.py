@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.tables import Acquisition, Annotation, Examination, Participant, Presegmentation
 from mrseg_label.files import sha256_of
-from mrseg_label.imaging import Geometry, reorient, write_nifti
+from mrseg_label.imaging import Geometry, load_image, reorient, write_nifti
+from mrseg_label.segments.files import read_label_map
+from tests.support.paths import ROOT
 
 BOX_GRID = Geometry((24, 20, 16), np.array([[4.0, 0, 0, -46], [0, 4, 0, -38], [0, 0, 5, -40], [0, 0, 0, 1]]))
 MARKER, OTHER = np.s_[18:21, 9:13, 6:11], np.s_[3:8, 9:13, 6:11]  # on the right and on the left of the patient
@@ -58,6 +60,22 @@ def give_files(
             if row is not None and mask is not None:
                 _write(workspace, row, mask, geometry)
         return case.primary_examination_id
+
+
+def give_sample(workspace: OpenedWorkspace, code: str) -> str:
+    """Give a case the phantom's images of sample-data/, its truth as annotation, and a draft with errors."""
+    images, geometry = {}, None
+    for path in sorted((ROOT / "sample-data" / "mr" / "P001").glob("abdomen_*.nii.gz")):
+        images[path.name.split(".")[0].removeprefix("abdomen_")], geometry, _ = load_image(path)
+    assert geometry is not None
+    truth, _ = read_label_map(ROOT / "sample-data" / "truth" / "mr" / "P001" / "abdomen.nii.gz")
+    liver, spleen, kidney = (workspace.scheme[name].id for name in ("liver", "spleen", "left_kidney"))
+    draft = truth.copy()
+    whole = draft == liver
+    draft[whole & ~np.roll(whole, 6, axis=0)] = 0
+    draft[(draft == spleen) & (np.cumsum(draft == spleen, axis=2) > 4)] = kidney
+    draft[(draft == 0) & np.roll(truth == kidney, -3, axis=1)] = kidney
+    return give_files(workspace, code, images, geometry, draft, truth)
 
 
 def _write(workspace: OpenedWorkspace, row: Any, array: NDArray[Any], geometry: Geometry) -> None:
