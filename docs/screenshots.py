@@ -55,7 +55,7 @@ def main() -> None:
                     tab.get_by_role("button", name="Next").click(timeout=60_000)  # enabled when all is loaded
                     tab.wait_for_timeout(1000)
                 taken = Image.open(io.BytesIO(tab.screenshot())).convert("RGB")
-            taken.quantize(COLORS).save(IMAGES / f"{name}.png", optimize=True)
+            taken.quantize(COLORS, Image.Quantize.MAXCOVERAGE).save(IMAGES / f"{name}.png", optimize=True)
             print(f"{name}.png: {(IMAGES / f'{name}.png').stat().st_size // 1000} kB")
 
 

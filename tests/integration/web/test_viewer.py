@@ -25,7 +25,7 @@ from tests.integration.web.conftest import Browser
 from tests.integration.web.test_dashboard import words
 from tests.support.viewed_case import MARKER, give_files, marked_phantom
 
-CASE = "P003"
+CASE = "P010"
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +137,7 @@ def test_what_is_not_there_is_said(pages: Browser, seen: str) -> None:
     for address in (
         f"{seen}/view/masks/{foreign}.nii.gz",
         "ex-0/view",
-        "P003/view",
+        f"{CASE}/view",
         f"{CASE}/slices",
         "ex-0/view/image.nii.gz",
     ):
