@@ -83,11 +83,13 @@ class Slot:
 
     Parameters
     ----------
+    share : which of the slots of the GPU it is, from 0.
     inherited : whether the processes of a training inherit it.
     """
 
-    def __init__(self, gpu: Gpu, file: int, *, inherited: bool = True) -> None:
+    def __init__(self, gpu: Gpu, file: int, share: int = 0, *, inherited: bool = True) -> None:
         self.gpu = gpu
+        self.share = share
         self._file: int | None = file
         if inherited:
             _held.add(file)
@@ -131,7 +133,7 @@ class GpuSlots:
             for gpu in self.gpus:
                 file = self._open(gpu, share)
                 if _lock(file):
-                    return Slot(gpu, file, inherited=inherited)
+                    return Slot(gpu, file, share, inherited=inherited)
                 os.close(file)
         return None
 

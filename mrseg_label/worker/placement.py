@@ -11,6 +11,7 @@ from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import jobs as rows
 from mrseg_label.jobs import Claim, claim
 from mrseg_label.jobs.queue import DRAFTS, QUEUE_OF, ROUNDS
+from mrseg_label.nnunet.card_memory import CardMemory, card_memory
 from mrseg_label.nnunet.gpus import Gpu, GpuSlots, Slot, find_gpus
 from mrseg_label.presegmentation.loaded_models import drop_loaded_networks
 
@@ -22,14 +23,20 @@ class Placement:
     ----------
     gpus : that this process may use; by default those that are found when the first job is due.
     locks : folder of the GPUs' locks; by default that of the machine.
+    memory : measures the memory of a GPU by its number; None where nothing is known of it.
     """
 
     def __init__(
-        self, workspace: OpenedWorkspace, gpus: Sequence[Gpu] | None = None, locks: Path | None = None
+        self,
+        workspace: OpenedWorkspace,
+        gpus: Sequence[Gpu] | None = None,
+        locks: Path | None = None,
+        memory: Callable[[int], CardMemory | None] = card_memory,
     ) -> None:
         self._workspace = workspace
         self._gpus = gpus
         self._locks = locks
+        self._memory = memory
         self._slots: GpuSlots | None = None
         self._drafting: Slot | None = None
 
@@ -91,7 +98,15 @@ class Placement:
         if self._drafting is None:
             folder = slots.folder / "drafts"
             self._drafting = GpuSlots(usable, settings.device, settings.drafts_per_gpu, folder).take(inherited=False)
-        return None if self._drafting is None else self._with_device(self._drafting.gpu).settings.device
+        if self._drafting is None or not self._has_room(self._drafting):
+            self._leave_drafting()
+            return None
+        return self._with_device(self._drafting.gpu).settings.device
+
+    def _has_room(self, slot: Slot) -> bool:
+        """Whether a draft fits beside those of other workers. The first worker of a GPU never waits for them, so that one works."""
+        memory = None if slot.share == 0 else self._memory(slot.gpu.number)
+        return memory is None or memory.has_room
 
     def _leave_drafting(self) -> None:
         """Leave the GPU on which this worker made drafts to others."""

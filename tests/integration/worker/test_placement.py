@@ -11,7 +11,8 @@ from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.queries import jobs as rows
 from mrseg_label.catalog.types import JobState
 from mrseg_label.jobs import enqueue, queue
-from mrseg_label.nnunet.gpus import Gpu, GpuSlots
+from mrseg_label.nnunet.card_memory import CardMemory, card_memory
+from mrseg_label.nnunet.gpus import Gpu, GpuSlots, find_gpus
 from mrseg_label.worker import handlers
 from mrseg_label.worker.loop import Worker
 from mrseg_label.worker.placement import Placement
@@ -104,6 +105,24 @@ def test_drafting_workers_spread_over_the_gpus(
     assert training is not None and training.gpu == GPUS[0]
     assert claimed_on(placements[0]) is None  # its GPU is taken, and the other one is full
     training.release()
+
+
+def test_a_worker_beside_another_waits_for_memory(workspace: OpenedWorkspace, tmp_path: Path) -> None:
+    workspace.settings.drafts_per_gpu = 2
+    for number in range(4):
+        add(workspace, queue.PRESEGMENT, f"draft {number}")
+    present: dict[int, CardMemory] = {}
+    first, second = (Placement(workspace, GPUS[:1], tmp_path / "locks", present.get) for _ in range(2))
+
+    def works(placement: Placement) -> bool:
+        return placement.claim([queue.DRAFTS]) is not None
+
+    assert works(first) and works(second)  # nothing is known before the first draft
+    present[0] = CardMemory(free=3, held=1, peak=5)
+    assert works(first) and not works(second)
+    present[0] = CardMemory(free=4, held=1, peak=5)
+    assert works(second)
+    assert find_gpus() or card_memory(0) is None
 
 
 def test_a_machine_without_gpus_holds_nothing_back(workspace: OpenedWorkspace, tmp_path: Path) -> None:
