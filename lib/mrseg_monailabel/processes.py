@@ -1,4 +1,4 @@
-"""What runs beside the requests of a server: the worker processes of this machine, from its start to its end."""
+"""What runs beside the requests of a server: the worker processes of this machine, signs of life, notifications."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import Any
 from mrseg_label.jobs import requeue_of_dead_local_workers
 from mrseg_label.maintenance.heartbeat import ServerHeartbeat
 from mrseg_label.maintenance.sweep import remove_dead_scratch
+from mrseg_label.notifications.watching import Watcher
 from mrseg_label.worker.supervise import WorkerPool
 from mrseg_monailabel.protocol_app import ProtocolApp
 
@@ -31,6 +32,7 @@ class ServerProcesses:
         self._app = app
         self._pool = WorkerPool(app.workspace)
         self._heartbeat = ServerHeartbeat(app.workspace.catalog)
+        self._watcher = Watcher(app.workspace)
         self._is_ending = False
 
     def start(self) -> None:
@@ -43,6 +45,7 @@ class ServerProcesses:
         self._app.sessions().remove_expired()
         remove_dead_scratch(self._app.workspace)
         self._heartbeat.start()
+        self._watcher.start()
         self._pool.start()
 
     def handle_signals(self) -> None:
@@ -75,6 +78,7 @@ class ServerProcesses:
         """End the workers and close the catalogue."""
         self._app.stop_waiting()
         self._pool.stop()
+        self._watcher.stop()
         self._heartbeat.stop()
         self._app.workspace.catalog.close()
 

@@ -16,6 +16,7 @@ from mrseg_label.api import (
     learning,
     masks,
     models,
+    notifications,
     quality,
     rounds,
     sources,
@@ -48,6 +49,7 @@ def router(workspace: OpenedWorkspace, streams: EventStreams | None = None) -> A
         quality,
         masks,
         learning,
+        notifications,
         audit,
     ):
         collected.include_router(module.router(workspace))

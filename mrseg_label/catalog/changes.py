@@ -26,6 +26,7 @@ from mrseg_label.catalog.tables import (
     Event,
     Job,
     ModelVersion,
+    Notification,
     Review,
     Round,
     RoundFold,
@@ -53,6 +54,7 @@ _SUBJECTS: dict[type[Any], _Subject] = {
     Review: _Subject(Topic.ANNOTATION, "annotation_id"),
     ModelVersion: _Subject(Topic.MODEL, "version"),
     Evaluation: _Subject(Topic.MODEL, "model_version"),
+    Notification: _Subject(Topic.NOTIFICATION, "id"),
     Job: _Subject(Topic.JOB, "id", frozenset({"lease_expires_at", "lease_token"})),
 }
 

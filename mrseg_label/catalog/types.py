@@ -135,6 +135,14 @@ class Topic(StrEnum):
     ANNOTATION = "annotation"
     MODEL = "model"
     JOB = "job"
+    NOTIFICATION = "notification"
+
+
+class Channel(StrEnum):
+    """How a notification is sent, beside the dashboard."""
+
+    WEBHOOK = "webhook"
+    EMAIL = "email"
 
 
 ROUND_JOBS = (JobKind.TRAIN_ROUND, JobKind.TRAIN_FOLD, JobKind.FINISH_ROUND)

@@ -26,6 +26,7 @@ from mrseg_label.cli import (
     lists,
     model_import,  # noqa: F401 - adds commands to the group of models
     models,
+    notifications,
     overview,
     quality,
     rounds,
@@ -46,7 +47,7 @@ app = typer.Typer(
 _PANELS = {
     "Workspace": (workspace, overview, demo, doctor, backup),
     "Data": (import_, lists, export),
-    "Server and accounts": (serving, jobs, users),
+    "Server and accounts": (serving, jobs, notifications, users),
     "Annotation": (cases, annotation, quality, doubts),
     "Training": (rounds, models),
 }

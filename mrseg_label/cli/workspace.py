@@ -21,6 +21,7 @@ from mrseg_label.cli.common import (
 if TYPE_CHECKING:
     from mrseg_label.reports.documents.jobs import WorkerOut
     from mrseg_label.reports.documents.models import ModelOut
+    from mrseg_label.reports.documents.notifications import ChannelOut
     from mrseg_label.reports.documents.sources import SourceOut
     from mrseg_label.reports.documents.status import StatusOut
     from mrseg_label.workspace import Workspace
@@ -116,6 +117,7 @@ def _print_status(document: StatusOut) -> None:
     for queue, states in sorted(progress.queues.items()):
         rows.append((f"queue {queue}", f"{states['queued']} queued, {states['running']} running"))
     rows += [(f"worker on {worker.machine}", _describe_worker(worker)) for worker in document.workers]
+    rows += [(f"notify by {one.channel}", _describe_channel(one)) for one in document.notifications]
     rows += [("mask refused", f"{mask.examination}: {mask.reason}") for mask in document.masks_refused]
     rows += [
         (
@@ -133,6 +135,12 @@ def _source(source: SourceOut) -> str:
     sequences = "" if source.sequences == ["*"] else f" for {', '.join(source.sequences).replace('*', 'all others')}"
     facts = [source.title, source.orientation, *source.licences, f"weights {source.weights}"]
     return f"{source.name}{sequences} ({'; '.join(filter(None, facts))})"
+
+
+def _describe_channel(channel: ChannelOut) -> str:
+    sent = f"{channel.last_sent.astimezone():%Y-%m-%d %H:%M}" if channel.last_sent else "never"
+    problem = f"; {channel.waiting} waiting: {channel.problem}" if channel.problem else ""
+    return f"{channel.target}; last sent {sent}{problem}"
 
 
 def _describe_worker(worker: WorkerOut) -> str:

@@ -13,6 +13,7 @@ _ROUTES = {
     Topic.ASSIGNMENT: f"{paths.REST}/assignments/{{assignment}}",
     Topic.ANNOTATION: f"{paths.REST}/annotations/{{annotation}}",
     Topic.MODEL: f"{paths.REST}/models/{{version}}",
+    Topic.NOTIFICATION: f"{paths.REST}/notifications/{{notification}}",
     Topic.JOB: f"{paths.REST}/jobs/{{job}}",
 }
 _PERMISSIONS = permission_table()

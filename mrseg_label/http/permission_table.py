@@ -17,6 +17,7 @@ _OWN_CASES = "Radiologists: cases assigned to them"
 _OWN = "Only your own"
 _OWN_PAGE = "Only from the server's own pages"
 _OWN_ANNOTATIONS = "Radiologists: only their own"
+_TO_REVIEW = "Reviewers: only what awaits review"
 _AS_THE_LISTS = "Each event only where its document may be read"
 _VIEWED = (
     f"{_OWN_CASES}, and only their own annotations. Nobody sees other readings while they read a case independently"
@@ -198,6 +199,8 @@ REST = (
     Permission("GET", f"{paths.REST}/agreement", REVIEWERS),
     Permission("GET", f"{paths.REST}/agreement/mine", READERS, note=_OWN),
     *_file(f"{paths.REST}/masks", REVIEWERS, Scope.MASKS),
+    Permission("GET", f"{paths.REST}/notifications", REVIEWERS | PROGRAMS, note=_TO_REVIEW),
+    Permission("GET", f"{paths.REST}/notifications/{{notification}}", REVIEWERS | PROGRAMS, note=_TO_REVIEW),
     Permission("GET", paths.EVENTS, EVERY_ROLE, note=_AS_THE_LISTS),
     Permission("HEAD", paths.EVENTS, EVERY_ROLE, note=_AS_THE_LISTS),
     Permission("GET", f"{paths.REST}/progress", EVERY_ROLE),

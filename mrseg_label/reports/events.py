@@ -14,9 +14,11 @@ from mrseg_label.catalog.types import Topic
 from mrseg_label.errors import NotFound
 from mrseg_label.reports.cases import read_annotation
 from mrseg_label.reports.documents.annotations import AnnotationOut
+from mrseg_label.reports.documents.notifications import NotificationOut
 from mrseg_label.reports.documents.worklist import ReservationOut
 from mrseg_label.reports.jobs import read_job
 from mrseg_label.reports.models import read_model
+from mrseg_label.reports.notifications import may_be_told, read_notification
 from mrseg_label.reports.rounds import read_round
 from mrseg_label.reports.worklist import read_assignment
 
@@ -26,6 +28,7 @@ _DOCUMENTS: dict[Topic, Callable[[Catalog, str], BaseModel]] = {
     Topic.ANNOTATION: read_annotation,
     Topic.MODEL: read_model,
     Topic.JOB: read_job,
+    Topic.NOTIFICATION: read_notification,
 }
 
 
@@ -79,4 +82,6 @@ def may_see(reader: Reader, document: BaseModel) -> bool:
         return reader.sees_annotations_of in (None, document.author)
     if isinstance(document, ReservationOut):
         return reader.sees_assignments_of in (None, document.reader)
+    if isinstance(document, NotificationOut):
+        return may_be_told(reader, document.kind)
     return True

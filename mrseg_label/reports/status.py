@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import contents, heartbeats, jobs, rounds
+from mrseg_label.config import load_settings
 from mrseg_label.errors import ConfigurationError, Unavailable
 from mrseg_label.jobs.queue import IMPORT_MASK
 from mrseg_label.reports.documents.jobs import JobOut
 from mrseg_label.reports.documents.sources import SourceOut
 from mrseg_label.reports.documents.status import CountsOut, FailedJobOut, RefusedMaskOut, StatusOut
 from mrseg_label.reports.models import read_current_model
+from mrseg_label.reports.notifications import read_channels
 from mrseg_label.reports.progress import read_progress
 from mrseg_label.reports.sources import read_sources
 from mrseg_label.reports.workers import read_workers
@@ -31,6 +33,7 @@ def read_status(workspace: OpenedWorkspace) -> StatusOut:
         sources=_sources(workspace),
         progress=read_progress(workspace),
         counts=CountsOut(**counts, revisions=counts["annotations"]),
+        notifications=read_channels(workspace.catalog, load_settings(workspace.root)),
         workers=read_workers(workspace.catalog),
         masks_refused=[RefusedMaskOut(examination=name, reason=reason) for name, reason in refused],
         jobs_failed=[_failed_job(JobOut.of(row)) for row in failed],

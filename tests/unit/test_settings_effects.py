@@ -6,6 +6,8 @@ each of them. The table is compared with the settings.
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -21,6 +23,7 @@ from mrseg_label.accounts.sign_in import SignIn
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.queries.held_out import CaseOrigin
 from mrseg_label.catalog.tables import Assignment, Evaluation, ModelVersion
+from mrseg_label.catalog.types import Channel
 from mrseg_label.clock import now
 from mrseg_label.config import tls_files
 from mrseg_label.errors import MrsegError, Stalled
@@ -33,6 +36,10 @@ from mrseg_label.maintenance.checks.settings import require_settings
 from mrseg_label.nnunet.gpus import Gpu, GpuSlots
 from mrseg_label.nnunet.run import TrainingProgress
 from mrseg_label.nnunet.stalling import StallWatch
+from mrseg_label.notifications import mail
+from mrseg_label.notifications.message import Message
+from mrseg_label.notifications.sending import configured_channels
+from mrseg_label.notifications.webhook import signed_headers
 from mrseg_label.presegmentation.clean_up import steps_of
 from mrseg_label.presegmentation.loaded_models import LoadedModels
 from mrseg_label.presegmentation.presegment_pending import enqueue_pending_presegmentations
@@ -48,6 +55,7 @@ from mrseg_label.worker.supervise import WorkerPool
 from mrseg_label.workspace import Workspace
 from tests.support.annotation_house import draft_array, make_house
 from tests.support.catalog_rows import add_acquisition, add_annotation, add_participant
+from tests.support.receivers import mail_server
 from tests.support.worklist_cases import fill, take
 
 ALL_STEPS = ["places", "edges", "sides", "components"]
@@ -201,6 +209,30 @@ def draft_beside_training(workspace: OpenedWorkspace) -> str:
     return "not made" if placed is None else placed[1].settings.device
 
 
+MAIL = 'NOTIFY_EMAIL = "it@hospital.example"\nSMTP_SECURITY = "none"\n'
+
+
+def posted(workspace: OpenedWorkspace, **changes: object) -> str:
+    """The mail that the hospital's server gets, or why it gets none."""
+    with mail_server() as received:
+        changes = {"smtp_host": "127.0.0.1", "smtp_port": received.port} | changes
+        settings = workspace.settings.model_copy(update=changes)
+        wrong = problem(lambda: mail.send(settings, Message("nt-1", "test", "A test.", now())))
+        return wrong or received.mails[0]
+
+
+def mail_port(workspace: OpenedWorkspace) -> bool:
+    """Whether the mail server is called at the port of the settings."""
+    settings = workspace.settings.model_copy(update={"smtp_host": "127.0.0.1"})
+    with socket.create_server(("127.0.0.1", settings.smtp_port)) as listening:
+        listening.settimeout(5)
+        thread = threading.Thread(target=lambda: listening.accept()[0].close())
+        thread.start()
+        wrong = problem(lambda: mail.send(settings, Message("nt-1", "test", "A test.", now())))
+        thread.join()
+    return "refused" not in wrong and "closed" in wrong
+
+
 def until_it_hangs(workspace: OpenedWorkspace) -> bool:
     """Whether work that says nothing for a fifth of a second is ended."""
     watch = StallWatch(workspace.settings.stall_minutes * 60, lambda: 0.0)
@@ -304,6 +336,27 @@ EFFECTS: dict[str, tuple[See, dict[str, object]]] = {
         lambda w: public_prefix(w.settings),
         {"": "", 'PUBLIC_URL = "https://pacs.example/mrseg/"': "/mrseg"},
     ),
+    "notify_webhook": (
+        lambda w: configured_channels(w.settings),
+        {"": [], 'NOTIFY_WEBHOOK = "https://chat.example/x"': [Channel.WEBHOOK]},
+    ),
+    "notify_webhook_secret": (
+        lambda w: "webhook-signature" in signed_headers(w.settings, "nt-1", 1, b"{}"),
+        {"": False, 'NOTIFY_WEBHOOK_SECRET = "x"': True},
+    ),
+    "notify_email": (posted, {MAIL: "To: it@hospital.example"}),
+    "smtp_host": (
+        lambda w: posted(w, smtp_host=w.settings.smtp_host),
+        {MAIL + 'SMTP_HOST = "127.0.0.1"': "A test.", MAIL + 'SMTP_HOST = "1.1.1.1"': "1.1.1.1 has the public"},
+    ),
+    "smtp_port": (mail_port, {MAIL + "SMTP_PORT = 43817": True}),
+    "smtp_security": (
+        posted,
+        {MAIL: "A test.", MAIL.replace("none", "starttls"): "STARTTLS", MAIL.replace("none", "tls"): "SSL"},
+    ),
+    "smtp_user": (posted, {MAIL + 'SMTP_USER = "u"\nSMTP_PASSWORD = "p"': "AUTH", MAIL: "A test."}),
+    "smtp_password": (posted, {MAIL + 'SMTP_USER = "u"\nSMTP_PASSWORD = "p"': "AUTH", MAIL: "A test."}),
+    "smtp_from": (posted, {MAIL + 'SMTP_FROM = "mrseg@hospital.example"': "From: mrseg@hospital.example"}),
     "oidc_issuer": (setting("oidc_issuer"), {ISSUER: "https://id.example"}),
     "oidc_client_id": (setting("oidc_client_id"), {ISSUER: "mrseg"}),
     "oidc_client_secret": (setting("oidc_client_secret"), {ISSUER + 'OIDC_CLIENT_SECRET = "x"': "x"}),

@@ -39,7 +39,11 @@ RULES = (
     # Events of earlier versions keep the names that those gave them.
     Rule(r"hand(?:s|ed|ing)?[ -]outs?", "assign, assignment", ("mrseg_label/reports/audit.py", "CHANGELOG.md")),
     Rule(r"(?:give|gives|gave|given|giving) (?:it |them )?out", "assign; send"),
-    Rule(r"leases?", "assignment (a lease is a worker's hold on a job)", JOBS),
+    Rule(
+        r"leases?",
+        "assignment (a lease is a worker's hold on a job, or a server's on sending notifications)",
+        (*JOBS, "mrseg_label/notifications/*", "mrseg_label/catalog/*/notifications.py"),
+    ),
     # An annotation is one revision of an acquisition's annotations, and has a number; Alembic has revisions of its own.
     Rule(
         r"(?<!one )(?<!next )(?<!number of the )revisions?(?! numbers?)",

@@ -15,6 +15,7 @@ from mrseg_label.catalog.tables.base import Base
 from mrseg_label.catalog.tables.events import Event
 from mrseg_label.catalog.tables.examinations import Acquisition, Alias, Examination, Participant
 from mrseg_label.catalog.tables.jobs import AuditEvent, Heartbeat, Job, WorkerProcess
+from mrseg_label.catalog.tables.notifications import Delivery, Lease, Notification
 from mrseg_label.catalog.tables.quality import MaskAgreement, Suspicion
 from mrseg_label.catalog.tables.rounds import BOOTSTRAP, Evaluation, ModelVersion, Round, RoundCase, RoundDraft
 from mrseg_label.catalog.tables.training import RoundFold, RoundLog
@@ -31,13 +32,16 @@ __all__ = [
     "AuditEvent",
     "Base",
     "Credential",
+    "Delivery",
     "Evaluation",
     "Event",
     "Examination",
     "Heartbeat",
     "Job",
+    "Lease",
     "MaskAgreement",
     "ModelVersion",
+    "Notification",
     "Participant",
     "Presegmentation",
     "Remark",

@@ -19,6 +19,7 @@ from mrseg_label.errors import ConfigurationError, MrsegError, Unavailable
 from mrseg_label.maintenance.checks.check import Check, State
 from mrseg_label.nnunet.environment import parse_device
 from mrseg_label.nnunet.profiles import profile_named
+from mrseg_label.notification_settings import check_notification_settings
 from mrseg_label.presegmentation.installed import require_network
 from mrseg_label.presegmentation.mrsegmentator import find_mrsegmentator
 from mrseg_label.presegmentation.sources import DEFAULT_PREPARATIONS, networks_in_use, parse_sources
@@ -70,6 +71,7 @@ def check_settings(workspace: Workspace, *, computes: bool = True) -> Iterator[C
         ("TRUSTED_PROXIES", lambda: trusted_proxies(settings.trusted_proxies)),
         ("TLS_CERTIFICATE", lambda: tls_files(settings)),
         ("OIDC_ISSUER", lambda: check_sign_in_settings(settings)),
+        ("NOTIFY_WEBHOOK", lambda: check_notification_settings(settings)),
         ("DEVICE", lambda: _check_device(settings.device, computes=computes)),
         ("WEIGHTS_PATH", lambda: _check_weights_path(settings)),
         ("DASK_SCHEDULER", lambda: _check_dask(workspace)),

@@ -16,6 +16,7 @@ from mrseg_label.maintenance.checks.check import Check, State
 from mrseg_label.maintenance.checks.dask import check_dask
 from mrseg_label.maintenance.checks.database import check_database
 from mrseg_label.maintenance.checks.installation import check_networks, check_weights
+from mrseg_label.maintenance.checks.notifications import check_notifications
 from mrseg_label.maintenance.checks.permissions import check_permissions, check_tls_key
 from mrseg_label.maintenance.checks.rounds import check_newest_round
 from mrseg_label.maintenance.checks.settings import check_settings
@@ -72,6 +73,7 @@ def check_workspace(
     if exists:
         yield check_sign_in(workspace)
         yield from check_newest_round(workspace)
+        yield from check_notifications(workspace)
     address = workspace.settings.dask_scheduler
     if address is not None and usable_address(address):
         yield check_dask(workspace, address)

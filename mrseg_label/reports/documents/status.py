@@ -9,6 +9,7 @@ from mrseg_label.reports.documents.base import JsonObject, Moment
 from mrseg_label.reports.documents.jobs import WorkerOut
 from mrseg_label.reports.documents.learning import ProgressOut
 from mrseg_label.reports.documents.models import ModelOut
+from mrseg_label.reports.documents.notifications import ChannelOut
 from mrseg_label.reports.documents.sources import SourceOut
 
 
@@ -56,6 +57,7 @@ class StatusOut(BaseModel):
     progress: ProgressOut
     counts: CountsOut
     workers: list[WorkerOut] = Field(description="by machine: alive, or lost without a word")
+    notifications: list[ChannelOut] = Field(description="where notifications are sent, and how that goes")
     masks_refused: list[RefusedMaskOut]
     jobs_failed: list[FailedJobOut] = Field(
         description="the newest drafts and other jobs that failed, with the reasons"
