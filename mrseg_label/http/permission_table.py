@@ -129,6 +129,7 @@ PAGES = (
     _page(paths.USERS, ADMINS),
     _form(paths.USERS, ADMINS),
     _form(paths.SET_ROLE, ADMINS),
+    _form(paths.SET_PASSWORD, ADMINS),
     _form(paths.DISABLE_USER, ADMINS),
     _form(paths.ENABLE_USER, ADMINS),
     _form(paths.SIGN_OUT_USER, ADMINS),

@@ -110,10 +110,10 @@ def _read_twice(session: Session, draw: random.Random, annotations: Sequence[Ann
 def _suspect(session: Session, annotations: Sequence[Annotation]) -> None:
     """Let a worker have found something about these annotations."""
     reasons = (
-        [{"kind": "volume", "structure": "liver", "text": "3,914 ml, 2.4 times the median of 31 other masks of pelvis (1,612 ml)"},
+        [{"kind": "volume", "structure": "liver", "text": "3,914 ml, 2.4 times the median of 31 other masks of thorax (1,612 ml)"},
          {"kind": "edits", "structure": "", "text": "61,204 voxels were changed, far more than the median of 10 other drafts of r2 (8,114)"}],
         [{"kind": "unchanged", "structure": "", "text": "the draft of r2 was accepted unchanged after 14 s"}],
-        [{"kind": "empty", "structure": "left_kidney", "text": "marked absent; 30 of 31 other masks of thorax have it"}],
+        [{"kind": "empty", "structure": "left_kidney", "text": "marked absent; 30 of 31 other masks of pelvis have it"}],
     )  # fmt: skip
     found = {one.id: some for one, some in zip(annotations, reasons, strict=True)}
     suspicions.replace(session, found, now())

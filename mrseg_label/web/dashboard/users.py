@@ -81,6 +81,17 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens)
     def set_role(request: Request, reader: CurrentReader, role: Annotated[Role, Form()], name: _Name = "") -> Response:
         return change(request, "changed", lambda: service.set_role(catalog, name, role, actor=reader.name))
 
+    @routes.post(paths.SET_PASSWORD, dependencies=checks)
+    def set_password(
+        request: Request, reader: CurrentReader, name: _Name = "", password: _Secret = "", again: _Secret = ""
+    ) -> Response:
+        def apply() -> None:
+            if password != again:
+                raise InvalidInput("the two passwords differ; enter the same one twice")
+            service.set_password(catalog, name, password, actor=reader.name)
+
+        return change(request, "password", apply)
+
     @routes.post(paths.DISABLE_USER, dependencies=checks)
     def disable_user(request: Request, reader: CurrentReader, name: _Name = "") -> Response:
         return change(request, "disabled", lambda: service.disable(catalog, name, actor=reader.name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -146,3 +147,15 @@ def test_actions_and_news_work_by_keyboard(served: tuple[Browser, str, OpenedWor
         page.get_by_role("button", name="Compare").press("Enter")
         page.get_by_role("heading", name="r2 against bootstrap").wait_for()
         assert not wrong
+
+
+def test_the_steps_to_connect_slicer_print_on_one_sheet(served: tuple[Browser, str, OpenedWorkspace]) -> None:
+    browser, address, _ = served
+    with browser.new_context(color_scheme="dark") as context:
+        page = context.new_page()
+        page.goto(f"{address}/dashboard/connect")
+        sheet = page.pdf(format="A4", prefer_css_page_size=True)
+        assert len(re.findall(rb"/Type\s*/Page\b", sheet)) == 1
+        page.emulate_media(media="print")
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        assert not page.get_by_role("navigation").is_visible()

@@ -33,6 +33,13 @@ def test_accounts_are_made_changed_and_disabled(signed_in: dict[str, Browser]) -
     assert vera.http.get("/dashboard").headers["location"] == "/account/sign-in"
     assert root.submit(USERS, f"{USERS}/disable", name="vera@x.example")[0] == 303
     assert "Enable" in root.get(USERS) and root.submit(USERS, f"{USERS}/enable", name="vera@x.example")[0] == 303
+    new = "another secret of words"
+    status, _, text = root.submit(USERS, f"{USERS}/password", name="vera@x.example", password=new, again="x")
+    assert status == 422 and "two passwords differ" in text and new not in text
+    assert root.submit(USERS, f"{USERS}/password", name="vera@x.example", password=new, again=new)[0] == 303
+    sent = {"username": "vera@x.example", "password": PASSWORD}
+    assert vera.http.post("/account/sign-in", data=sent, headers={"Origin": URL}).status_code == 401
+    assert vera.http.post("/account/sign-in", data=sent | {"password": new}, headers={"Origin": URL}).status_code == 303
     status, _, text = root.submit(USERS, f"{USERS}/disable", name="root")
     assert status == 409 and "last admin" in text
     audit = words(root.get("/dashboard/audit"))
@@ -60,7 +67,7 @@ def test_a_program_gets_a_key_that_is_shown_once(signed_in: dict[str, Browser]) 
 
 def test_no_lower_role_and_no_app_password_manages_accounts(signed_in: dict[str, Browser]) -> None:
     for name in ("ada", "rita", ""):
-        for path in ("", "/role", "/disable", "/enable", "/sign-out", "/key", "/revoke"):
+        for path in ("", "/role", "/password", "/disable", "/enable", "/sign-out", "/key", "/revoke"):
             reply = signed_in[name].http.post(USERS + path, data={"name": "root"}, headers={"Origin": URL})
             assert reply.status_code == (403 if name else 303) and (name or "sign-in" in reply.headers["location"])
         for path in (USERS, "/dashboard/audit"):
