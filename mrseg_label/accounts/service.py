@@ -12,6 +12,7 @@ from mrseg_label.accounts.passwords import hash_password
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.queries import accounts as rows
 from mrseg_label.catalog.queries import assignments, audit
+from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Account
 from mrseg_label.catalog.types import (
     ANONYMOUS,
@@ -201,6 +202,25 @@ def get(session: Session, name: str) -> Account:
     if found is None:
         raise NotFound(f"no account {name[:80]!r} exists; see mrseg-label users list")
     return found
+
+
+def reader_of(catalog: Catalog, name: str) -> Reader:
+    """Return the reader of an account, to whom a case can be assigned.
+
+    Raises
+    ------
+    InvalidInput, NotFound
+        There is no such account.
+    Conflict
+        It is disabled or a program's, so that the case would reach nobody.
+    """
+    with catalog.read() as session:
+        account = get(session, account_name(name))
+    if account.disabled_at is not None:
+        raise Conflict(f"the account {account.name} is disabled, so nobody would get the case")
+    if account.role is Role.SERVICE:
+        raise Conflict(f"{account.name} is the account of a program, which annotates nothing; name a reader")
+    return Reader.signed_in(account.name, account.role)
 
 
 def _end_sign_ins(catalog: Catalog, session: Session, name: str) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, status
+from typing import Annotated
+
+from fastapi import APIRouter, Query, status
 from fastapi.responses import FileResponse, Response
 from starlette.requests import Request
 
 from mrseg_label.api import paging
-from mrseg_label.api.requests import AssignmentRequest, EditRequest, ReaderRequest, UnusableRequest
+from mrseg_label.api.requests import AssignmentRequest, CaseActionRequest, EditRequest, ReaderRequest, UnusableRequest
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries.examinations import ExaminationFilter
-from mrseg_label.catalog.types import CaseState, SwapState
+from mrseg_label.catalog.types import CaseState, Priority, SwapState
 from mrseg_label.http.downloads import FILE_RESPONSES, send_recorded
 from mrseg_label.http.locations import Locate, located
 from mrseg_label.http.readers import CurrentReader, with_client_name
@@ -19,13 +21,13 @@ from mrseg_label.reports.cases import (
     read_acquisition_id,
     read_annotations_of,
     read_examination,
-    read_examinations,
 )
 from mrseg_label.reports.documents.annotations import AnnotationOut, AssignmentOut
 from mrseg_label.reports.documents.base import Page
 from mrseg_label.reports.documents.drafts import ExaminationDetail
-from mrseg_label.reports.documents.examinations import EditOut, ExaminationOut
+from mrseg_label.reports.documents.examinations import CasesChangedOut, EditOut, ExaminationOut
 from mrseg_label.reports.downloads import find_current_mask, find_image
+from mrseg_label.reports.examinations import describe_changes, find_cases, find_cases_of, parse_sort, read_examinations
 from mrseg_label.worklist import service as worklist
 from mrseg_label.worklist.requests import Purpose, request_case
 
@@ -35,7 +37,7 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
     routes = APIRouter(prefix="/examinations", tags=["examinations"])
     catalog = workspace.catalog
 
-    @routes.get("", summary="List examinations, newest first")
+    @routes.get("", summary="List examinations, newest first unless sorted otherwise")
     def list_examinations(
         reader: CurrentReader,
         station: paging.Filter = None,
@@ -44,12 +46,16 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
         excluded: bool | None = None,
         state: CaseState | None = None,
         swap: SwapState | None = None,
+        priority: Priority | None = None,
+        sort: Annotated[
+            str, Query(max_length=40, description="stored, station or sequence; with - in front the other way round")
+        ] = "-stored",
         limit: paging.Limit = paging.LIMIT,
         cursor: paging.Cursor = None,
     ) -> Page[ExaminationOut]:
         # No filter by participant: nothing that identifies a person belongs in an address.
-        wanted = ExaminationFilter(station, sequence, annotated, excluded, state, swap=swap)
-        return read_examinations(catalog, wanted, limit, cursor, reader.role)
+        wanted = ExaminationFilter(station, sequence, annotated, excluded, state, swap=swap, priority=priority)
+        return read_examinations(catalog, wanted, limit, cursor, reader.role, parse_sort(sort))
 
     @routes.post(
         "/assign",
@@ -74,6 +80,14 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
     )
     def hand_out(reader: CurrentReader, request: AssignmentRequest, locate: Locate) -> AssignmentOut:
         return assign(reader, request, locate)
+
+    @routes.post("/actions", summary="Exclude, include, assign, return or prioritise the cases of many examinations")
+    def act(reader: CurrentReader, request: CaseActionRequest) -> CasesChangedOut:
+        if request.matching is not None:
+            cases = find_cases(catalog, request.matching.wanted(), request.matching.expected)
+        else:
+            cases = find_cases_of(catalog, request.examinations or [])
+        return describe_changes(catalog, request.act().perform(workspace, cases, reader.name))
 
     @routes.get("/{examination}", summary="Get an examination, with the draft of its case")
     def get_examination(examination: str, reader: CurrentReader) -> ExaminationDetail:

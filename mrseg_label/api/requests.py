@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from mrseg_label.annotation.review import MAX_COMMENT
+from mrseg_label.catalog.queries.examinations import ExaminationFilter
 from mrseg_label.catalog.reader import MAX_CLIENT_LENGTH
+from mrseg_label.catalog.types import CaseState, Priority, SwapState
+from mrseg_label.http.case_actions import CaseAction, CaseActionKind
 from mrseg_label.intake.names import MAX_NAME_LENGTH
+from mrseg_label.reports.examinations import MOST_CASES
+from mrseg_label.worklist.many_cases import DAYS, MOST_DAYS
 from mrseg_label.worklist.requests import Purpose
 
 
@@ -61,6 +66,57 @@ class AssignmentRequest(ReaderRequest):
     examination: str | None = Field(
         None, description="id of the case; for a second reading or a review it may be left out"
     )
+
+
+class MatchingRequest(BaseModel):
+    """Which examinations are meant, as the filters of the list say; a participant may be named, since no address has it."""
+
+    model_config = {"extra": "forbid"}
+    participant: Annotated[str, Field(max_length=MAX_NAME_LENGTH), AfterValidator(_printable)] | None = None
+    station: Annotated[str, Field(max_length=MAX_NAME_LENGTH), AfterValidator(_without_control_characters)] | None = (
+        None
+    )
+    sequence: Annotated[str, Field(max_length=MAX_NAME_LENGTH), AfterValidator(_without_control_characters)] | None = (
+        None
+    )
+    state: CaseState | None = None
+    swap: SwapState | None = None
+    priority: Priority | None = None
+    expected: Annotated[int, Field(ge=0)] = Field(
+        description="how many examinations you expect; with another number of them nothing is changed"
+    )
+
+    def wanted(self) -> ExaminationFilter:
+        """Return the filter."""
+        return ExaminationFilter(**self.model_dump(exclude={"expected"}))
+
+
+class CaseActionRequest(BaseModel):
+    """What to do with the cases of some examinations, or of all that a filter finds."""
+
+    model_config = {"extra": "forbid"}
+    action: CaseActionKind
+    examinations: Annotated[list[str], Field(min_length=1, max_length=MOST_CASES)] | None = Field(
+        None, description="ids; either these or `matching`"
+    )
+    matching: MatchingRequest | None = None
+    reason: Text = Field("", description="of `exclude`")
+    reader: Annotated[str, Field(max_length=MAX_CLIENT_LENGTH)] = Field(
+        "",
+        description="who gets the cases, of `assign` and `second_reading`: an account or, without sign-in, a user name in Slicer",
+    )
+    days: int = Field(DAYS, ge=1, le=MOST_DAYS, description="how long the cases wait for the reader")
+    priority: Priority = Field(Priority.NORMAL, description="of `priority`")
+
+    @model_validator(mode="after")
+    def _names_one_kind(self) -> Self:
+        if (self.examinations is None) == (self.matching is None):
+            raise ValueError("give either examinations or matching")
+        return self
+
+    def act(self) -> CaseAction:
+        """Return the action."""
+        return CaseAction(self.action, self.reason, self.reader, self.days, self.priority)
 
 
 class EditRequest(BaseModel):

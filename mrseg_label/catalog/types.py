@@ -211,6 +211,14 @@ class CaseState(StrEnum):
     NO_IMAGE = "no_image"  # has none that a reader could open
 
 
+class Priority(StrEnum):
+    """When a waiting case is assigned and drafted: before all of a lower priority, whatever the strategy."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+
 class SwapState(StrEnum):
     """Whether fat and water are exchanged in a Dixon image: what the import suspects, or what an admin decided."""
 

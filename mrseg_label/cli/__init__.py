@@ -19,6 +19,7 @@ from mrseg_label.cli import (
     demo,
     doctor,
     doubts,
+    examination_actions,  # noqa: F401 - adds commands to the group of lists
     examinations,  # noqa: F401 - adds a command to the group of lists
     export,
     import_,

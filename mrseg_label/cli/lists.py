@@ -41,15 +41,22 @@ def list_examinations(
         Literal["suspected", "confirmed", "none"] | None,
         typer.Option(help="Only images in which fat and water may be, are, or are not exchanged."),
     ] = None,
+    priority: Annotated[
+        Literal["high", "normal", "low"] | None, typer.Option(help="Only images whose case has this priority.")
+    ] = None,
+    sort: Annotated[
+        Literal["stored", "-stored", "station", "-station", "sequence", "-sequence"],
+        typer.Option(help="By what to sort; with - in front the other way round."),
+    ] = "-stored",
     limit: LimitOption = None,
     cursor: CursorOption = None,
     folder: WorkspaceOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
-    """List images, newest first, with the state of their case."""
+    """List images, newest first unless sorted otherwise, with the state of their case."""
     from mrseg_label.catalog.queries.examinations import ExaminationFilter
-    from mrseg_label.catalog.types import CaseState, SwapState
-    from mrseg_label.reports.cases import count_examinations, read_examinations
+    from mrseg_label.catalog.types import CaseState, Priority, SwapState
+    from mrseg_label.reports.examinations import count_examinations, parse_sort, read_examinations
 
     wanted = ExaminationFilter(
         station,
@@ -57,9 +64,10 @@ def list_examinations(
         state=CaseState(state) if state else None,
         participant=participant,
         swap=SwapState(swap) if swap else None,
+        priority=Priority(priority) if priority else None,
     )
     with opened(folder) as workspace:
-        page = read_examinations(workspace.catalog, wanted, rows_of(limit, as_json), cursor)
+        page = read_examinations(workspace.catalog, wanted, rows_of(limit, as_json), cursor, sort=parse_sort(sort))
         total = count_examinations(workspace.catalog, wanted) if page.next and not as_json else 0
     if as_json:
         print_page(page.items, page.next)
@@ -71,6 +79,7 @@ def list_examinations(
         "sequence",
         "opened",
         "state",
+        "priority",
         "voxels",
         "spacing, mm",
         "imported",
@@ -83,6 +92,7 @@ def list_examinations(
             item.sequence,
             item.primary,
             item.state.replace("_", " "),
+            item.priority,
             " x ".join(map(str, item.shape)),
             " x ".join(f"{value:.4g}" for value in item.spacing_mm),
             item.created,

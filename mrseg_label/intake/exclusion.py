@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.database import Catalog
+from mrseg_label.catalog.many_cases import CasesChanged, change_cases
 from mrseg_label.catalog.queries import acquisitions as acquisition_rows
 from mrseg_label.catalog.queries import audit, examinations, participants
 from mrseg_label.catalog.tables import Acquisition, Participant
@@ -51,6 +52,37 @@ def exclude(catalog: Catalog, subject: str, *, reason: str, actor: str) -> list[
         ids = [acquisition.id for acquisition in changed]
         audit.record(session, actor, "exclude", subject, reason=reason.strip(), acquisitions=ids)
     return ids
+
+
+def exclude_cases(catalog: Catalog, acquisition_ids: Sequence[str], *, reason: str, actor: str) -> CasesChanged:
+    """Exclude many acquisitions, as :func:`exclude` does one. Raises :class:`InvalidInput` without a reason."""
+    reason = reason.strip()
+    if not reason:
+        raise InvalidInput("an exclusion needs a reason")
+
+    def change(session: Session, case: Acquisition, moment: datetime) -> str | None:
+        if case.excluded_at is not None:
+            return "it is excluded already"
+        mark_excluded(case, moment, actor, reason)
+        audit.record(session, actor, "exclude", case.id, reason=reason, acquisitions=[case.id])
+        return None
+
+    return change_cases(catalog, acquisition_ids, change)
+
+
+def include_cases(catalog: Catalog, acquisition_ids: Sequence[str], *, actor: str) -> CasesChanged:
+    """Undo the exclusion of many acquisitions; of an excluded participant all are included together, by :func:`include`."""
+
+    def change(session: Session, case: Acquisition, _moment: datetime) -> str | None:
+        if case.excluded_at is None:
+            return "it is not excluded"
+        if case.participant.excluded_at is not None:
+            return "its whole participant is excluded: include the participant first"
+        mark_excluded(case, None, None, None)
+        audit.record(session, actor, "include", case.id, acquisitions=[case.id])
+        return None
+
+    return change_cases(catalog, acquisition_ids, change)
 
 
 def include(catalog: Catalog, subject: str, *, actor: str) -> list[str]:

@@ -66,12 +66,14 @@ def first_are_ready(session: Session, settings: Settings, moment: datetime, coun
 
 
 def upcoming_ids(session: Session, settings: Settings, moment: datetime, count: int) -> list[str]:
-    """Ids of the acquisitions that are assigned next, by the strategies in use."""
+    """Ids of the acquisitions that readers get next: those reserved for one, then by the strategies in use."""
+    reserved = assignments.reserved_cases(session, moment)[:count]
     orders = []
     for strategy in assignments.strategies_in_use(session) or [BALANCED]:
         ranking = uncertain.ranking(session, moment) if strategy == UNCERTAINTY else ()
         orders.append(Order(strategy, settings.round_size, ranking))
-    return [case.acquisition_id for case in first_upcoming(session, moment, orders, count)]
+    following = first_upcoming(session, moment, orders, count - len(reserved))
+    return [*reserved, *(case.acquisition_id for case in following if case.acquisition_id not in reserved)]
 
 
 def _put_in_order(

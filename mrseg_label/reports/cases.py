@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from sqlalchemy.orm import Session
 
@@ -11,7 +12,6 @@ from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import acquisitions, assignments, examinations, jobs, models, presegmentations, reviews
 from mrseg_label.catalog.queries import annotations as annotation_rows
-from mrseg_label.catalog.queries.examinations import ExaminationFilter
 from mrseg_label.catalog.tables import Annotation, Examination
 from mrseg_label.catalog.types import AnnotationState, JobKind, Role
 from mrseg_label.errors import NotFound
@@ -20,32 +20,6 @@ from mrseg_label.reports.documents.base import Page
 from mrseg_label.reports.documents.drafts import DraftOut, DraftPutAsideOut, ExaminationDetail
 from mrseg_label.reports.documents.examinations import ExaminationOut
 from mrseg_label.reports.paging import decode_number, decode_position, page_of
-
-
-def read_examinations(
-    catalog: Catalog, wanted: ExaminationFilter, limit: int, cursor: str | None = None, role: Role | None = None
-) -> Page[ExaminationOut]:
-    """Read a page of examinations, newest first.
-
-    Parameters
-    ----------
-    role : of the account that reads: sources are for admins alone; None where everything is permitted.
-
-    Raises
-    ------
-    InvalidInput
-        The cursor does not come from this list.
-    """
-    with catalog.read() as session:
-        rows = examinations.page(session, wanted, catalog.now(session), limit + 1, decode_position(cursor))
-        found = _examination_documents(session, catalog, rows)
-    return page_of([item.for_role(role) for item in found], limit, lambda item: (item.created, item.id))
-
-
-def count_examinations(catalog: Catalog, wanted: ExaminationFilter) -> int:
-    """Count the examinations of the kind that is wanted."""
-    with catalog.read() as session:
-        return examinations.count(session, wanted, catalog.now(session))
 
 
 def read_examination(catalog: Catalog, examination_id: str, role: Role | None = None) -> ExaminationDetail:
@@ -58,7 +32,7 @@ def read_examination(catalog: Catalog, examination_id: str, role: Role | None = 
     """
     with catalog.read() as session:
         row = examination_row(session, examination_id)
-        (document,) = _examination_documents(session, catalog, [row])
+        (document,) = examination_documents(session, catalog.now(session), [row])
         draft = presegmentations.best(session, row.acquisition_id)
         key = presegmentations.job_key(row.acquisition_id, models.current(session).version)
         put_aside = jobs.put_aside(session, JobKind.PRESEGMENT, key)
@@ -83,7 +57,7 @@ def read_channels(catalog: Catalog, examination_id: str) -> list[ExaminationOut]
     with catalog.read() as session:
         row = examination_row(session, examination_id)
         others = [one for one in acquisitions.channels(session, row.acquisition_id) if one.id != row.id]
-        return _examination_documents(session, catalog, others)
+        return examination_documents(session, catalog.now(session), others)
 
 
 def read_acquisition_id(catalog: Catalog, examination_id: str) -> str:
@@ -187,8 +161,8 @@ def _annotation_documents(
     return [AnnotationOut.of(row, requested, found.get(row.id, ())) for row in rows]
 
 
-def _examination_documents(session: Session, catalog: Catalog, rows: Sequence[Examination]) -> list[ExaminationOut]:
-    moment = catalog.now(session)
+def examination_documents(session: Session, moment: datetime, rows: Sequence[Examination]) -> list[ExaminationOut]:
+    """Make the documents of examinations, in their order."""
     acquisition_ids = list({row.acquisition_id for row in rows})
     ends = assignments.end_times(session, acquisition_ids, moment)
     states = examinations.states(session, acquisition_ids, moment)

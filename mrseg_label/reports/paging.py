@@ -52,14 +52,27 @@ def decode_position(cursor: str | None) -> Position | None:
     InvalidInput
         The cursor does not come from such a list.
     """
+    found = decode_place(cursor)
+    return None if found is None else (found[1], found[2])
+
+
+def decode_place(cursor: str | None, *, named: bool = False) -> tuple[str, datetime, str] | None:
+    """Decode a cursor that holds a moment and an id and, if ``named``, a name before them; None stays None.
+
+    Raises
+    ------
+    InvalidInput
+        The cursor does not come from such a list.
+    """
     if cursor is None:
         return None
-    match _decode(cursor):
-        case [str(moment), str(identifier)] if identifier.isprintable():
+    content = _decode(cursor)
+    match [*([] if named else [""]), *content] if isinstance(content, list) else None:
+        case [str(name), str(moment), str(identifier)] if identifier.isprintable() and "\0" not in name:
             try:
                 parsed = datetime.fromisoformat(moment)
                 if parsed.tzinfo is not None:
-                    return parsed.astimezone(UTC), identifier
+                    return name, parsed.astimezone(UTC), identifier
             except (ValueError, OverflowError):
                 raise _unknown_cursor(cursor) from None
     raise _unknown_cursor(cursor)

@@ -67,6 +67,7 @@ class Assigner:
         requested: bool = False,
         strategy: str | None = None,
         reason: str | None = None,
+        assigned_by: str | None = None,
     ) -> Assignment:
         """Assign a case to the reader.
 
@@ -77,6 +78,7 @@ class Assigner:
         requested : keep the case until the reader asks for the next one.
         strategy : by which the case was chosen, if it was.
         reason : why the reader gets this case.
+        assigned_by : who assigns it, where the reader did not ask for it.
         """
         assignment = Assignment(
             ticket=new_ticket(),
@@ -88,6 +90,7 @@ class Assigner:
             # The new annotation is compared with the pre-segmentation that its base started from.
             presegmentation_id=base.presegmentation_id if base else None,
             requested=requested,
+            assigned_by=assigned_by,
             strategy=strategy,
             reason=reason,
             created_at=self.moment,
@@ -95,13 +98,15 @@ class Assigner:
         )
         self.session.add(assignment)
         self.session.flush()
-        audit.record(self.session, self.reader.name, "assigned", case.id, assignment=assignment.id)
+        detail = {"assignment": assignment.id} | ({"reader": self.reader.name} if assigned_by else {})
+        audit.record(self.session, assigned_by or self.reader.name, "assigned", case.id, **detail)
         return assignment
 
     def return_oldest(self, keep: str | None = None) -> None:
         """Return a signed-in reader's oldest cases to the queue so that one more fits.
 
-        Without sign-in readers cannot be told apart, and nothing is returned.
+        Without sign-in readers cannot be told apart, and nothing is returned. Nor is what an administrator assigned and
+        the reader has not opened yet.
 
         Parameters
         ----------
@@ -110,7 +115,11 @@ class Assigner:
         if self.reader.account is None:
             return
         present = rows.all_open_of_reader(self.session, self.reader, self.moment)
-        others = [assignment for assignment in present if assignment.acquisition_id != keep]
+        others = [
+            assignment
+            for assignment in present
+            if assignment.acquisition_id != keep and not (assignment.requested and assignment.assigned_by)
+        ]
         for oldest in others[: max(0, len(others) - MAX_OPEN_CASES + 1)]:
             oldest.ended_at, oldest.outcome = self.moment, AssignmentOutcome.RETURNED
             audit.record(

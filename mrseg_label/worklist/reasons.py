@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mrseg_label.catalog.draft_details import DraftUncertainty
-from mrseg_label.catalog.queries.upcoming import BALANCED, RANDOM, SEQUENTIAL, Order, UpcomingCase
+from mrseg_label.catalog.queries.begun import UpcomingCase
+from mrseg_label.catalog.queries.upcoming import BALANCED, RANDOM, SEQUENTIAL, Order
+from mrseg_label.catalog.types import Priority
 from mrseg_label.text import listed
 
 REQUESTED = "it was requested for this reader"
+ASSIGNED_BY = "{} assigned it to this reader"
 SECOND_READING = "it was requested to be read a second time"
 REVIEW = "an annotation of it awaits review"
 SENT_BACK = "a reviewer sent the annotation back to its author"
@@ -24,7 +27,9 @@ def reason_of(case: UpcomingCase, order: Order, uncertainty: DraftUncertainty | 
     ----------
     uncertainty : of its newest draft, where the order ranks the case by it.
     """
-    parts = ["held-out participant, for the evaluation of the next round"] if case.held_out else []
+    parts = [] if case.priority is Priority.NORMAL else [f"{case.priority} priority"]
+    if case.held_out:
+        parts.append("held-out participant, for the evaluation of the next round")
     if order.strategy == SEQUENTIAL:
         parts.append("next in the order of import")
     elif order.strategy == RANDOM:

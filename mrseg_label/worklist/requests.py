@@ -78,6 +78,8 @@ def fetch_requested(assigner: Assigner) -> Assignment | None:
     assignment = rows.requested(session, reader, assigner.moment)
     if assignment is not None:
         assignment.requested = False
+        if assignment.assigned_by is not None:  # its time begins now
+            assignment.expires_at = max(assignment.expires_at, assigner.moment + assigner.duration)
         audit.record(session, reader.name, "fetched", assignment.acquisition_id, assignment=assignment.id)
     return assignment
 
@@ -111,7 +113,7 @@ def _assign_correction(assigner: Assigner, case: Acquisition | None) -> Assignme
     if reader.sees_annotations_of is not None:
         _check_own(session, case.id, reader, assigner.moment)
     assigner.return_oldest(keep=case.id)
-    base = _mask_to_correct(session, case.id, reader)
+    base = mask_to_correct(session, case.id, reader)
     present = rows.open_of(session, case.id, moment)
     if present is None:
         return assigner.assign(case, base=base, requested=True, reason=reasons.REQUESTED)
@@ -136,7 +138,7 @@ def _assign_other(assigner: Assigner, purpose: Purpose, acquisition_id: str | No
     return assignment
 
 
-def _mask_to_correct(session: Session, acquisition_id: str, reader: Reader) -> Annotation | None:
+def mask_to_correct(session: Session, acquisition_id: str, reader: Reader) -> Annotation | None:
     """The newest accepted mask; where there is none, what this reader submitted last."""
     final = annotation_rows.final(session, acquisition_id)
     if final is not None:

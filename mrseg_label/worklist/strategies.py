@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import acquisitions, uncertain
-from mrseg_label.catalog.queries.upcoming import STRATEGIES, UNCERTAINTY, Order, UpcomingCase, upcoming
+from mrseg_label.catalog.queries.begun import UpcomingCase
+from mrseg_label.catalog.queries.upcoming import STRATEGIES, UNCERTAINTY, Order, upcoming
 from mrseg_label.catalog.tables import Acquisition
 from mrseg_label.errors import InvalidInput
 from mrseg_label.worklist import reasons

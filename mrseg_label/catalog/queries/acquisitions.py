@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, select, union
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.queries import concepts
@@ -52,6 +52,13 @@ def get(session: Session, acquisition_id: str) -> Acquisition | None:
 def lock(session: Session, acquisition_id: str) -> Acquisition | None:
     """An acquisition, locked against changes by others until the end of this transaction."""
     return session.get(Acquisition, acquisition_id, with_for_update={"of": Acquisition})
+
+
+def lock_all(session: Session, acquisition_ids: Sequence[str]) -> dict[str, Acquisition]:
+    """Those of some acquisitions that there are, by id, locked as by :func:`lock`; always in one order, against deadlocks."""
+    query = select(Acquisition).where(Acquisition.id.in_(acquisition_ids)).order_by(Acquisition.id)
+    locked = session.scalars(query.with_for_update(of=Acquisition).execution_options(populate_existing=True))
+    return {row.id: row for row in locked.unique()}
 
 
 def try_lock(session: Session, acquisition_id: str) -> bool:
@@ -109,15 +116,28 @@ def primary_ids(session: Session, *, annotated: bool | None = None) -> Sequence[
 
 
 def counts(session: Session, moment: datetime) -> CaseCounts:
-    """How far the workspace is."""
+    """How far the workspace is.
+
+    Whatever most cases are is not counted: it is all cases without those of which there are few, and which an index has.
+    """
+    included = concepts.is_included()
+    excluded = _count(session, ~included)
+    annotated = _count(session, included, concepts.is_annotated())
+    being_annotated = Acquisition.id.in_(
+        union(concepts.assigned_cases(moment, second_reading=False), concepts.cases_awaiting_review())
+    )
+    begun = (included, ~concepts.is_annotated(), being_annotated)
+    without_image = _count(session, included, ~concepts.is_annotated(), Acquisition.primary_examination_id.is_(None))
+    begun_without_image = _count(session, *begun, Acquisition.primary_examination_id.is_(None))
+    begun_count = _count(session, *begun)
     return CaseCounts(
-        annotated_total=_count(session, concepts.is_included(), concepts.is_annotated()),
+        annotated_total=annotated,
         annotated_since_round=annotated_since_round(session),
-        waiting=_count(session, concepts.is_waiting(moment)),
-        assigned=_count(session, concepts.is_included(), concepts.is_assigned(moment)),
-        being_annotated=_count(session, concepts.is_included(), concepts.is_being_annotated(moment)),
-        awaiting_review=_count(session, concepts.is_included(), concepts.is_awaiting_review()),
-        excluded=_count(session, ~concepts.is_included()),
+        waiting=_count(session) - excluded - annotated - without_image - (begun_count - begun_without_image),
+        assigned=_count(session, included, Acquisition.id.in_(concepts.assigned_cases(moment))),
+        being_annotated=begun_count,
+        awaiting_review=_count(session, included, Acquisition.id.in_(concepts.cases_awaiting_review())),
+        excluded=excluded,
     )
 
 

@@ -193,6 +193,21 @@ def end_times(session: Session, acquisition_ids: Sequence[str], moment: datetime
     return dict(session.execute(query).all())
 
 
+def readers_of(session: Session, acquisition_id: str, moment: datetime) -> list[str]:
+    """Names of those who have a case now, be it for a second reading or a review."""
+    query = select(func.coalesce(Assignment.account, Assignment.client))
+    own = query.where(Assignment.acquisition_id == acquisition_id, concepts.is_open(Assignment, moment))
+    return sorted(set(session.scalars(own)))
+
+
+def reserved_cases(session: Session, moment: datetime) -> list[str]:
+    """Ids of the acquisitions that were assigned to readers who have not opened them yet, in the order of opening."""
+    query = select(Assignment.acquisition_id).where(
+        concepts.is_open(Assignment, moment), Assignment.requested, Assignment.assigned_by.is_not(None)
+    )
+    return list(dict.fromkeys(session.scalars(query.order_by(Assignment.created_at, Assignment.id))))
+
+
 def first_end(session: Session, moment: datetime) -> datetime | None:
     """When the first of the cases that are assigned now returns to the queue unless it is submitted, if there is any."""
     query = (

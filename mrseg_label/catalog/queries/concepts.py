@@ -16,11 +16,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, case, exists, or_
+from sqlalchemy import ColumnElement, Select, and_, case, exists, literal_column, or_, select
 from sqlalchemy.orm import aliased
 
 from mrseg_label.catalog.tables import Acquisition, Annotation, Assignment, Review, RoundCase
-from mrseg_label.catalog.types import IMPORT_AUTHOR, AnnotationState, CaseState, Verdict
+from mrseg_label.catalog.types import IMPORT_AUTHOR, AnnotationState, CaseState, Priority, Verdict
 
 Condition = ColumnElement[bool]
 
@@ -33,6 +33,12 @@ def is_included() -> Condition:
 def is_usable() -> Condition:
     """Included, and with an image to open."""
     return and_(is_included(), Acquisition.primary_examination_id.is_not(None))
+
+
+def has_priority(priority: Priority) -> Condition:
+    """It has a priority. Few cases have another than the normal one, and a partial index has these."""
+    wanted = Acquisition.priority == priority
+    return wanted if priority is Priority.NORMAL else and_(wanted, Acquisition.priority != literal_column("'normal'"))
 
 
 def is_annotated() -> Condition:
@@ -64,6 +70,19 @@ def is_awaiting_review() -> Condition:
     """An annotation of it has been submitted and not yet reviewed."""
     annotation = aliased(Annotation)
     return exists().where(annotation.acquisition_id == Acquisition.id, annotation.state == AnnotationState.SUBMITTED)
+
+
+def assigned_cases(moment: datetime, *, second_reading: bool | None = None) -> Select[str]:
+    """Ids of the acquisitions that readers have now; the same as :func:`is_assigned`, found from the assignments."""
+    assignment = aliased(Assignment)
+    query = select(assignment.acquisition_id).where(is_open(assignment, moment))
+    return query if second_reading is None else query.where(assignment.second_reading.is_(second_reading))
+
+
+def cases_awaiting_review() -> Select[str]:
+    """Ids of the acquisitions of which an annotation awaits review; the same as :func:`is_awaiting_review`."""
+    annotation = aliased(Annotation)
+    return select(annotation.acquisition_id).where(annotation.state == AnnotationState.SUBMITTED)
 
 
 def is_rejected_by_reviewer(annotation: type[Annotation]) -> Condition:
@@ -139,6 +158,27 @@ def state(moment: datetime) -> ColumnElement[str]:
         (is_usable(), CaseState.WAITING.value),
         else_=CaseState.NO_IMAGE.value,
     )
+
+
+def has_state(wanted: CaseState, moment: datetime) -> list[Condition]:
+    """The same as :func:`state` being one of its values, as conditions that a query can follow an index by."""
+    if wanted is CaseState.EXCLUDED:
+        return [~is_included()]
+    if wanted is CaseState.ASSIGNED:
+        return [Acquisition.id.in_(assigned_cases(moment)), is_included()]
+    if wanted is CaseState.AWAITING_REVIEW:
+        return [Acquisition.id.in_(cases_awaiting_review()), is_included(), ~is_assigned(moment)]
+    rest = {
+        CaseState.ANNOTATED: [is_annotated()],
+        CaseState.WAITING: [~is_annotated(), Acquisition.primary_examination_id.is_not(None)],
+        CaseState.NO_IMAGE: [~is_annotated(), Acquisition.primary_examination_id.is_(None)],
+    }[wanted]
+    return [is_included(), *rest, *nobody_has(moment)]
+
+
+def nobody_has(moment: datetime) -> list[Condition]:
+    """It is neither assigned nor awaiting review."""
+    return [~is_assigned(moment), ~is_awaiting_review()]
 
 
 def is_annotated_by_reader() -> Condition:

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, exists, func, or_, select
+from sqlalchemy import Select, exists, or_, select
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.queries import concepts
 from mrseg_label.catalog.queries.paging import newest_first
 from mrseg_label.catalog.tables import Acquisition, Alias, Examination, Participant
-from mrseg_label.catalog.types import CaseState, Position, SwapState
+from mrseg_label.catalog.types import CaseState, Priority, SwapState
+
+_IDS_PER_QUERY = 500  # databases limit the number of values in a query
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,13 @@ class ExaminationFilter:
     state: CaseState | None = None
     participant: str | None = None  # code
     swap: SwapState | None = None
+    priority: Priority | None = None
 
     def conditions(self, moment: datetime) -> list[concepts.Condition]:
         """Translate the filter into SQL conditions; assignments end with time, so that the state needs the moment."""
-        conditions: list[concepts.Condition] = []
+        conditions = self.conditions_of_case()
         if self.state is not None:
-            conditions.append(concepts.state(moment) == self.state.value)
+            conditions += concepts.has_state(self.state, moment)
         if self.participant is not None:
             conditions.append(Participant.code == self.participant)
         if self.station is not None:
@@ -41,10 +44,22 @@ class ExaminationFilter:
             conditions.append(Examination.sequence == self.sequence)
         if self.swap is not None:
             conditions.append(Examination.swap == self.swap)
-        if self.annotated is not None:
-            conditions.append(concepts.is_annotated() if self.annotated else ~concepts.is_annotated())
         if self.excluded is not None:
             conditions.append(~concepts.is_included() if self.excluded else concepts.is_included())
+        return conditions
+
+    def beside_groups(self, moment: datetime) -> list[concepts.Condition]:
+        """What station, sequence and stored state of an examination do not tell."""
+        stored = self.state in (None, CaseState.EXCLUDED)
+        return self.conditions_of_case() + ([] if stored else concepts.nobody_has(moment))
+
+    def conditions_of_case(self) -> list[concepts.Condition]:
+        """Priority, and whether it is annotated, which of an excluded case its stored state does not tell."""
+        conditions: list[concepts.Condition] = []
+        if self.priority is not None:
+            conditions.append(concepts.has_priority(self.priority))
+        if self.annotated is not None:
+            conditions.append(concepts.is_annotated() if self.annotated else ~concepts.is_annotated())
         return conditions
 
 
@@ -60,25 +75,9 @@ def newest(session: Session) -> Examination | None:
     ).one_or_none()
 
 
-def page(
-    session: Session, wanted: ExaminationFilter, moment: datetime, limit: int, after: Position | None = None
-) -> Sequence[Examination]:
-    """Examinations with their acquisition and participant, newest first."""
-    query = _of_cases(select(Examination)).where(*wanted.conditions(moment))
-    query = newest_first(query, Examination.created_at, Examination.id, after)
-    return session.scalars(query.limit(limit)).unique().all()
-
-
 def by_ids(session: Session, ids: Collection[str]) -> dict[str, Examination]:
     """Examinations by id."""
     return {row.id: row for row in session.scalars(select(Examination).where(Examination.id.in_(ids))).unique()}
-
-
-def count(session: Session, wanted: ExaminationFilter, moment: datetime) -> int:
-    """How many examinations there are of the kind that is wanted."""
-    query = _of_cases(select(func.count()).select_from(Examination)).where(*wanted.conditions(moment))
-    found: int = session.scalars(query).one()
-    return found
 
 
 def states(session: Session, acquisition_ids: Sequence[str], moment: datetime) -> dict[str, CaseState]:
@@ -87,7 +86,24 @@ def states(session: Session, acquisition_ids: Sequence[str], moment: datetime) -
     return {acquisition_id: CaseState(state) for acquisition_id, state in session.execute(query)}
 
 
-def _of_cases(query: Select[Any]) -> Select[Any]:
+def acquisitions_of(session: Session, examination_ids: Sequence[str]) -> dict[str, str]:
+    """The acquisition of each of these examinations, as far as they exist."""
+    found: dict[str, str] = {}
+    for start in range(0, len(examination_ids), _IDS_PER_QUERY):
+        ids = examination_ids[start : start + _IDS_PER_QUERY]
+        query = select(Examination.id, Examination.acquisition_id).where(Examination.id.in_(ids))
+        found |= dict(session.execute(query).all())
+    return found
+
+
+def opened_of(session: Session, acquisition_ids: Sequence[str]) -> list[str]:
+    """The examinations that readers open of some acquisitions."""
+    query = select(Acquisition.primary_examination_id).where(Acquisition.id.in_(acquisition_ids))
+    return sorted(identifier for identifier in session.scalars(query) if identifier)
+
+
+def of_cases(query: Select[Any]) -> Select[Any]:
+    """Join the acquisitions and participants of the examinations of a query."""
     return query.join(Acquisition, Acquisition.id == Examination.acquisition_id).join(
         Participant, Participant.id == Acquisition.participant_id
     )

@@ -4,7 +4,8 @@ Batches have ROUND_SIZE cases each, counted from the last snapshot on: what was 
 Under every strategy a fifth of each batch are cases of held-out participants (:mod:`mrseg_label.catalog.queries.batches`),
 so that every round has new ones to be evaluated on. They are spread evenly over the batch, so that a round that is started
 early has cases of both kinds too. More of them come last, since models do not learn from them.
-Within either kind of participants the strategy decides:
+Cases to which an administrator gave a high priority come before all others, those of a low one after them, each in this
+same order. Within either kind of participants the strategy decides:
 
 - ``balanced``: the station and sequence of which fewest cases are begun together; of several the rarest station, then the
   rarest sequence; then the participant of whom fewest are, then the order that was drawn at import.
@@ -19,27 +20,26 @@ strategy and submitted; it is computed anew for each assignment, and whenever dr
 from __future__ import annotations
 
 import heapq
-from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, literal, select, tuple_
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.queries import concepts
 from mrseg_label.catalog.queries.batches import begun_in_batches, held_out_among
+from mrseg_label.catalog.queries.begun import Begun, StationAndSequence, UpcomingCase
 from mrseg_label.catalog.queries.participants import decide_held_out
 from mrseg_label.catalog.tables import Acquisition, Participant
+from mrseg_label.catalog.types import Priority
 
 BALANCED, UNCERTAINTY, SEQUENTIAL, RANDOM = "balanced", "uncertainty", "sequential", "random"
 STRATEGIES = (BALANCED, UNCERTAINTY, SEQUENTIAL, RANDOM)
 _PAGE = 16  # cases that are read at once; the next page is twice as long
 _IDS_PER_QUERY = 500  # databases limit the number of values in a query
-
-StationAndSequence = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -57,33 +57,6 @@ class Order:
     ranking: Sequence[str] = ()
 
 
-@dataclass(frozen=True)
-class UpcomingCase:
-    """A waiting case in the order of assignment, with what put it there.
-
-    Attributes
-    ----------
-    rank : its place in :attr:`Order.ranking`, from 0; None where the ranking does not name it.
-    of_group, of_participant : how many cases of its station and sequence, and of its participant, are begun before it;
-        they are counted for ``balanced`` and ``uncertainty`` alone.
-    rarest_station : whether of no other station with waiting cases fewer are.
-    of_station : how many of its station are.
-    begun : how many are, of this kind of participants.
-    """
-
-    acquisition_id: str
-    participant_id: str
-    station: str
-    sequence: str
-    held_out: bool
-    rank: int | None = None
-    of_group: int = 0
-    of_participant: int = 0
-    rarest_station: bool = False
-    of_station: int = 0
-    begun: int = 0
-
-
 def upcoming(
     session: Session, moment: datetime, order: Order, excluding: Collection[str] = ()
 ) -> Iterator[UpcomingCase]:
@@ -97,25 +70,49 @@ def upcoming(
     """
     decide_held_out(session)
     of_batch, held_out_of_batch = begun_in_batches(session, moment)
-    kinds = {held_out: _Kind(session, moment, order, frozenset(excluding), held_out) for held_out in (True, False)}
-    while True:
-        wants_held_out = held_out_of_batch < held_out_among(of_batch + 1, order.round_size)
-        case = kinds[wants_held_out].take() or kinds[not wants_held_out].take()
-        if case is None:
-            return
-        of_batch += 1
-        held_out_of_batch += case.held_out
-        yield case
+    begun: dict[bool, Begun] = {}
+    for priority in Priority:
+        if not _has_waiting(session, moment, priority):
+            continue
+        kinds = {
+            held_out: _Kind(session, moment, order, frozenset(excluding), held_out, priority, begun)
+            for held_out in (True, False)
+        }
+        while True:
+            wants_held_out = held_out_of_batch < held_out_among(of_batch + 1, order.round_size)
+            case = kinds[wants_held_out].take() or kinds[not wants_held_out].take()
+            if case is None:
+                break
+            of_batch += 1
+            held_out_of_batch += case.held_out
+            yield case
+
+
+def _has_waiting(session: Session, moment: datetime, priority: Priority) -> bool:
+    if priority is Priority.NORMAL:  # most cases have it, and the next query finds out
+        return True
+    query = select(Acquisition.id).where(concepts.has_priority(priority), concepts.is_waiting(moment))
+    return session.scalars(query.limit(1)).first() is not None
 
 
 class _Kind:
-    """The waiting cases of held-out, or of other, participants, in their order."""
+    """The waiting cases of one priority and of held-out, or of other, participants, in their order.
+
+    ``begun`` is shared by the priorities: what was yielded of one counts as begun for the next.
+    """
 
     def __init__(
-        self, session: Session, moment: datetime, order: Order, excluding: frozenset[str], held_out: bool
+        self,
+        session: Session,
+        moment: datetime,
+        order: Order,
+        excluding: frozenset[str],
+        held_out: bool,
+        priority: Priority,
+        begun: dict[bool, Begun],
     ) -> None:
         self._session, self._moment, self._order = session, moment, order
-        self._held_out = held_out
+        self._held_out, self._priority, self._begun = held_out, priority, begun
         self._passed_over = set(excluding)
         self._cases: Iterator[UpcomingCase] | None = None
 
@@ -130,7 +127,9 @@ class _Kind:
         if strategy in (SEQUENTIAL, RANDOM):
             yield from self._read(Acquisition.created_at if strategy == SEQUENTIAL else Acquisition.shuffle)
             return
-        begun = _Begun(self._session, self._moment, self._held_out)
+        if self._held_out not in self._begun:
+            self._begun[self._held_out] = Begun(self._session, self._moment, self._held_out)
+        begun = self._begun[self._held_out]
         if strategy == UNCERTAINTY:
             for case in self._ranked():
                 self._passed_over.add(case.acquisition_id)
@@ -149,7 +148,7 @@ class _Kind:
         query = self._waiting.with_only_columns(Acquisition.station, Acquisition.sequence).distinct()
         return [(station, sequence) for station, sequence in self._session.execute(query)]
 
-    def _of_group(self, group: StationAndSequence, begun: _Begun) -> Iterator[UpcomingCase]:
+    def _of_group(self, group: StationAndSequence, begun: Begun) -> Iterator[UpcomingCase]:
         """Cases of a station and sequence: those of the participants with fewest begun cases first.
 
         Cases of participants with begun ones wait in a heap until no case of a participant without is left.
@@ -199,66 +198,19 @@ class _Kind:
             size *= 2
 
     def _case(self, row: Any, rank: int | None = None) -> UpcomingCase:
-        return UpcomingCase(row.id, row.participant_id, row.station, row.sequence, self._held_out, rank)
+        return UpcomingCase(
+            row.id, row.participant_id, row.station, row.sequence, self._held_out, rank, priority=self._priority
+        )
 
     @cached_property  # building it takes longer than what it does in a small workspace
     def _waiting(self) -> Select[Any]:
         columns = (Acquisition.id, Acquisition.participant_id, Acquisition.station, Acquisition.sequence)
         of_kind = select(*columns).join(Participant, Participant.id == Acquisition.participant_id)
         return of_kind.where(  # type: ignore[return-value]
-            concepts.is_waiting(self._moment), Participant.held_out.is_(self._held_out)
+            concepts.is_waiting(self._moment),
+            concepts.has_priority(self._priority),
+            Participant.held_out.is_(self._held_out),
         )
-
-
-class _Begun:
-    """How many cases are begun, of held-out or of other participants."""
-
-    def __init__(self, session: Session, moment: datetime, held_out: bool) -> None:
-        columns = (Acquisition.participant_id, Acquisition.station, Acquisition.sequence)
-        query = (
-            select(*columns, func.count())
-            .join(Participant, Participant.id == Acquisition.participant_id)
-            .where(Participant.held_out.is_(held_out))
-            .where(concepts.is_included(), or_(concepts.is_annotated(), concepts.is_being_annotated(moment)))
-            .group_by(*columns)
-        )
-        self.participants: Counter[str] = Counter()
-        self.groups: Counter[StationAndSequence] = Counter()
-        self._stations: Counter[str] = Counter()
-        self._sequences: Counter[str] = Counter()
-        for participant, station, sequence, count in session.execute(query):
-            self._add(participant, (station, sequence), count)
-
-    def rarity(self, group: StationAndSequence) -> tuple[int, int, int, StationAndSequence]:
-        """Sorts stations and sequences, the rarest first; equally rare ones have a fixed order."""
-        station, sequence = group
-        return self.groups[group], self._stations[station], self._sequences[sequence], group
-
-    def add(self, case: UpcomingCase, stations: Collection[str] = ()) -> UpcomingCase:
-        """Count a case as begun, and return it with what was begun before it.
-
-        Parameters
-        ----------
-        stations : those with waiting cases.
-        """
-        group = case.station, case.sequence
-        of_station = self._stations[case.station]
-        counted = replace(
-            case,
-            of_group=self.groups[group],
-            of_participant=self.participants[case.participant_id],
-            rarest_station=all(of_station <= self._stations[station] for station in stations),
-            of_station=of_station,
-            begun=self.groups.total(),
-        )
-        self._add(case.participant_id, group, 1)
-        return counted
-
-    def _add(self, participant: str, group: StationAndSequence, count: int) -> None:
-        self.participants[participant] += count
-        self.groups[group] += count
-        self._stations[group[0]] += count
-        self._sequences[group[1]] += count
 
 
 def first_upcoming(session: Session, moment: datetime, orders: Sequence[Order], count: int) -> list[UpcomingCase]:

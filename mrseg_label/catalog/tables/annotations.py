@@ -50,7 +50,8 @@ class Assignment(Base):
     annotation_id: Mapped[str | None]  # the mask that the reader starts from instead of a pre-segmentation
     strategy: Mapped[str | None] = mapped_column(String(32))  # by which it was chosen; None where it was not
     reason: Mapped[str | None] = mapped_column(Text)  # why the reader got this case
-    requested: Mapped[bool] = mapped_column(default=False)  # by the reader, and not yet fetched as the next case
+    requested: Mapped[bool] = mapped_column(default=False)  # and not yet fetched as the next case
+    assigned_by: Mapped[str | None]  # who reserved the case for the reader; None where the reader asked for it
     # It came back to its reader, who requested a case and still had this one; the next request gets another case.
     came_back: Mapped[bool] = mapped_column(default=False, server_default=false())
     created_at: Mapped[datetime] = mapped_column(default=now)
@@ -103,6 +104,7 @@ class Annotation(Base):
     __table_args__ = (
         UniqueConstraint("acquisition_id", "number"),
         Index("ix_annotations_state", "state", "created_at"),
+        Index("ix_annotations_of_author", "author", "created_at", "id"),
     )
 
     @property

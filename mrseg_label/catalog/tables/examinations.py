@@ -9,9 +9,14 @@ from sqlalchemy import Float, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from mrseg_label.catalog.tables.base import Base
-from mrseg_label.catalog.types import Coded, SwapState
+from mrseg_label.catalog.types import CaseState, Coded, Priority, SwapState
 from mrseg_label.clock import now
 from mrseg_label.ids import new_id
+
+
+def _partial(name: str, *columns: str, where: str) -> Index:
+    """Make an index of those rows alone that meet a condition."""
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
 
 
 class Participant(Base):
@@ -52,22 +57,32 @@ class Acquisition(Base):
     excluded_by: Mapped[str | None]
     excluded_reason: Mapped[str | None] = mapped_column(Text)
     shuffle: Mapped[float] = mapped_column(Float)  # order of the random strategy, drawn at import
+    priority: Mapped[Priority] = mapped_column(
+        Coded(Priority), default=Priority.NORMAL, server_default=Priority.NORMAL.value
+    )
     created_at: Mapped[datetime] = mapped_column(default=now)
     participant: Mapped[Participant] = relationship(lazy="joined")
     examinations: Mapped[list[Examination]] = relationship(back_populates="acquisition", order_by="Examination.id")
     __table_args__ = (
-        Index(
-            "ix_acquisitions_waiting",
-            "sequence",
-            "shuffle",
-            sqlite_where=text("annotated_at IS NULL AND excluded_at IS NULL"),
-            postgresql_where=text("annotated_at IS NULL AND excluded_at IS NULL"),
+        _partial(
+            "ix_acquisitions_waiting", "sequence", "shuffle", where="annotated_at IS NULL AND excluded_at IS NULL"
         ),
+        # What the overview counts: without them it would read a million rows.
+        _partial("ix_acquisitions_coverage", "station", "sequence", "annotated_at", where="excluded_at IS NULL"),
+        _partial("ix_acquisitions_people", "participant_id", "annotated_at", where="excluded_at IS NULL"),
+        _partial("ix_acquisitions_annotated", "annotated_at", where="annotated_at IS NOT NULL AND excluded_at IS NULL"),
+        _partial("ix_acquisitions_excluded", "excluded_at", where="excluded_at IS NOT NULL"),
+        _partial("ix_acquisitions_without_image", "id", where="primary_examination_id IS NULL"),
+        _partial("ix_acquisitions_priority", "priority", where="priority <> 'normal'"),
     )
 
 
 class Examination(Base):
-    """One stored image."""
+    """One stored image.
+
+    ``case_station`` and ``case_state`` repeat what its acquisition says, so that a list of a million rows is filtered and
+    sorted along an index. Triggers of the database keep them, whichever statement changes the acquisition.
+    """
 
     __tablename__ = "examinations"
     id: Mapped[str] = mapped_column(primary_key=True, default=lambda: new_id("ex"))
@@ -84,8 +99,17 @@ class Examination(Base):
     swap: Mapped[SwapState | None] = mapped_column(Coded(SwapState), index=True)  # None: never suspected
     licence: Mapped[str | None] = mapped_column(String(200))  # under which the image was received, as its import stated
     created_at: Mapped[datetime] = mapped_column(default=now)
+    case_station: Mapped[str] = mapped_column(default="", server_default="")
+    # excluded, annotated, no_image or waiting: what does not change with time; whether a reader has the case is asked anew.
+    case_state: Mapped[CaseState] = mapped_column(
+        Coded(CaseState), default=CaseState.WAITING, server_default=CaseState.WAITING.value
+    )
     acquisition: Mapped[Acquisition] = relationship(back_populates="examinations", lazy="joined")
-    __table_args__ = (Index("ix_examinations_newest", "created_at", "id"),)
+    __table_args__ = (
+        Index("ix_examinations_newest", "created_at", "id"),
+        Index("ix_examinations_by_state", "case_state", "created_at", "id"),
+        Index("ix_examinations_listed", "case_station", "sequence", "case_state", "created_at", "id"),
+    )
 
 
 class Alias(Base):

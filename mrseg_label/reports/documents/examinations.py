@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, Field
 
 from mrseg_label.catalog.tables import Examination
-from mrseg_label.catalog.types import CaseState, Role, SwapState
+from mrseg_label.catalog.types import CaseState, Priority, Role, SwapState
 from mrseg_label.reports.documents.base import Moment
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class ExaminationOut(BaseModel):
     state: CaseState = Field(
         description="where its case is: excluded, else assigned, else awaiting review, else annotated, else waiting"
     )
+    priority: Priority = Field(description="of its case: whether it is assigned and drafted before or after others")
     held_out: bool | None = Field(
         description="whether models are tested on its participant and not trained; null: not yet decided"
     )
@@ -76,6 +77,7 @@ class ExaminationOut(BaseModel):
             warnings=[str(warning) for warning in row.warnings],
             swap=row.swap,
             state=state,
+            priority=acquisition.priority,
             held_out=acquisition.participant.held_out,
             annotated=acquisition.annotated_at,
             assigned_until=assigned_until,
@@ -83,6 +85,21 @@ class ExaminationOut(BaseModel):
             excluded=(acquisition.excluded_reason or "no reason given") if acquisition.excluded_at else None,
             created=row.created_at,
         )
+
+
+class LeftOut(BaseModel):
+    """Cases that an action left as they were, and why."""
+
+    reason: str
+    cases: int
+    examinations: list[str] = Field(description="that readers open of the first of these cases; at most 10")
+
+
+class CasesChangedOut(BaseModel):
+    """What an action on many cases did. A case is an acquisition, whose images share one annotation."""
+
+    changed: int = Field(description="number of cases")
+    left: list[LeftOut] = Field(description="the others, by reason")
 
 
 class ChangeOut(BaseModel):

@@ -6,7 +6,18 @@ from fastapi import APIRouter
 
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.http.limits import FORM_LIMITS
-from mrseg_label.web.dashboard import connect, examinations, imports, models, overview, quality, rounds, users, viewer
+from mrseg_label.web.dashboard import (
+    connect,
+    examination_list,
+    examinations,
+    imports,
+    models,
+    overview,
+    quality,
+    rounds,
+    users,
+    viewer,
+)
 from mrseg_label.web.forms import FormTokens
 from mrseg_label.web.pages import PageRoute
 
@@ -19,6 +30,7 @@ def dashboard_router(workspace: OpenedWorkspace) -> APIRouter:
     )
     overview.add_routes(routes, workspace)
     connect.add_routes(routes, workspace)
+    examination_list.add_routes(routes, workspace, forms)
     examinations.add_routes(routes, workspace, forms)
     viewer.add_routes(routes, workspace)
     quality.add_routes(routes, workspace, forms)

@@ -1,17 +1,14 @@
-"""``/dashboard/examinations``: find an examination; its draft, its annotations with the effort, and excluding it."""
+"""``/dashboard/examinations/{examination}``: its draft, its annotations with the effort, and excluding it."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
-from urllib.parse import urlencode
 
-from fastapi import APIRouter, Form, Query
+from fastapi import APIRouter, Form
 from starlette.requests import Request
 from starlette.responses import Response
 
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries.examinations import ExaminationFilter
-from mrseg_label.catalog.types import CaseState
 from mrseg_label.errors import Conflict, InvalidInput
 from mrseg_label.http import paths
 from mrseg_label.http.readers import CurrentReader
@@ -22,7 +19,6 @@ from mrseg_label.reports.cases import (
     read_channels,
     read_drafts,
     read_examination,
-    read_examinations,
 )
 from mrseg_label.reports.slices import PlaneName
 from mrseg_label.reports.viewing import may_open, read_view, read_visible_annotation_ids
@@ -30,16 +26,13 @@ from mrseg_label.web.forms import FormTokens
 from mrseg_label.web.navigation import may
 from mrseg_label.web.pages import page, redirect, sentence
 
-PER_PAGE = 50
-OF_A_PARTICIPANT = 500  # at most, on the one page that a search shows
 ANNOTATIONS = 100  # of a case, at most
 DRAFTS = 20  # of a case, at most
 EVENTS = 50  # of the audit trail, at most
-_Word = Annotated[str, Query(max_length=255)]
 
 
 def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens) -> None:
-    """Add the pages and forms of examinations."""
+    """Add the page of an examination and its forms."""
     catalog = workspace.catalog
 
     def examination_page(
@@ -71,44 +64,6 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens)
             "message": message,
         }
         return page(request, "dashboard/examination.html", status, **values)
-
-    @routes.get(paths.EXAMINATIONS)
-    def list_examinations(
-        request: Request,
-        reader: CurrentReader,
-        station: _Word = "",
-        sequence: _Word = "",
-        state: CaseState | None = None,
-        cursor: Annotated[str | None, Query(max_length=400)] = None,
-    ) -> Response:
-        # No filter by participant: nothing that identifies a person belongs in an address.
-        wanted = ExaminationFilter(station or None, sequence or None, state=state)
-        filters = {"station": station, "sequence": sequence, "state": state.value if state else ""}
-        values: dict[str, Any] = {
-            "found": read_examinations(catalog, wanted, PER_PAGE, cursor, reader.role),
-            "filters": filters,
-            "query": urlencode({name: value for name, value in filters.items() if value}),
-            "states": list(CaseState),
-            "first": cursor is None,
-            "participant": "",
-        }
-        return page(request, "dashboard/examinations.html", **values)
-
-    @routes.post(paths.SEARCH_PARTICIPANT, dependencies=forms.checks)
-    def search_participant(
-        request: Request, reader: CurrentReader, participant: Annotated[str, Form(max_length=255)] = ""
-    ) -> Response:
-        code = participant.strip()
-        wanted = ExaminationFilter(participant=code if code.isprintable() else "")
-        values: dict[str, Any] = {
-            "found": read_examinations(catalog, wanted, OF_A_PARTICIPANT, None, reader.role),
-            "filters": {"station": "", "sequence": "", "state": ""},
-            "query": "",
-            "states": list(CaseState),
-            "first": True,
-            "participant": code,
-        }
-        return page(request, "dashboard/examinations.html", **values)
 
     @routes.get(paths.EXAMINATION)
     def get_examination(request: Request, reader: CurrentReader, examination: str, note: str = "") -> Response:

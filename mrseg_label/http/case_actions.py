@@ -1,0 +1,62 @@
+"""What an administrator may do with many cases at once, by one request or one form; REST and pages share it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mrseg_label.catalog.many_cases import CasesChanged
+from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.types import Priority
+from mrseg_label.http.readers import reader_named
+from mrseg_label.intake.exclusion import exclude_cases, include_cases
+from mrseg_label.worklist import many_cases
+
+
+class CaseActionKind(StrEnum):
+    """What is done with cases."""
+
+    EXCLUDE = "exclude"
+    INCLUDE = "include"
+    ASSIGN = "assign"
+    SECOND_READING = "second_reading"
+    RETURN = "return"
+    PRIORITY = "priority"
+
+
+@dataclass(frozen=True)
+class CaseAction:
+    """An action, with what it needs.
+
+    Attributes
+    ----------
+    reason : of an exclusion.
+    reader : who gets the cases: an account or, without sign-in, the user name in Slicer.
+    days : how long the cases wait for the reader.
+    """
+
+    kind: CaseActionKind
+    reason: str = ""
+    reader: str = ""
+    days: int = many_cases.DAYS
+    priority: Priority = Priority.NORMAL
+
+    def perform(self, workspace: OpenedWorkspace, acquisition_ids: Sequence[str], actor: str) -> CasesChanged:
+        """Call the service function of the action. Raises what that raises."""
+        catalog = workspace.catalog
+        match self.kind:
+            case CaseActionKind.EXCLUDE:
+                return exclude_cases(catalog, acquisition_ids, reason=self.reason, actor=actor)
+            case CaseActionKind.INCLUDE:
+                return include_cases(catalog, acquisition_ids, actor=actor)
+            case CaseActionKind.ASSIGN:
+                reader = reader_named(workspace, self.reader)
+                return many_cases.assign_cases(catalog, acquisition_ids, reader, actor=actor, days=self.days)
+            case CaseActionKind.SECOND_READING:
+                reader = reader_named(workspace, self.reader)
+                return many_cases.ask_for_second_readings(catalog, acquisition_ids, reader, actor=actor, days=self.days)
+            case CaseActionKind.RETURN:
+                return many_cases.return_cases(catalog, acquisition_ids, actor=actor)
+            case CaseActionKind.PRIORITY:
+                return many_cases.set_priority(catalog, acquisition_ids, self.priority, actor=actor)
