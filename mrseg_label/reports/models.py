@@ -69,7 +69,9 @@ def _conventions_of(workspace: OpenedWorkspace, row: ModelVersion) -> tuple[str 
             return found.pop() if len(found) == 1 else None, "the label set of each source in labels.tsv", {}
         conventions = ModelConventions.read(workspace.path(row.path))
     except MrsegError as error:
-        return None, f"not known: {error}", {}
+        # What the system says of a file names folders of the server, and readers see this.
+        unreadable = isinstance(error.__cause__, OSError)
+        return None, f"not known: {'its files cannot be read here' if unreadable else error}", {}
     structures = conventions.structures
     if structures is None:
         return conventions.orientation, "every label is named as its structure", {}

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import models
 from mrseg_label.catalog.tables import ModelVersion
-from mrseg_label.errors import MrsegError
+from mrseg_label.errors import ConfigurationError, MrsegError
 from mrseg_label.nnunet.conventions import ModelConventions
 from mrseg_label.presegmentation.candidates import Candidate, candidates_of
 from mrseg_label.presegmentation.installed import WeightsState, installed
@@ -56,6 +56,14 @@ def read_sources(workspace: OpenedWorkspace) -> list[SourceOut]:
             if named
         ]
     return sorted(found, key=lambda one: one.mixed)
+
+
+def read_sources_if_configured(workspace: OpenedWorkspace) -> list[SourceOut]:
+    """List them as :func:`read_sources`; none where BOOTSTRAP_SOURCES is malformed, of which ``doctor`` tells."""
+    try:
+        return read_sources(workspace)
+    except ConfigurationError:
+        return []
 
 
 def _describe(

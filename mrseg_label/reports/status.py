@@ -8,12 +8,11 @@ from mrseg_label.config import load_settings
 from mrseg_label.errors import ConfigurationError, Unavailable
 from mrseg_label.jobs.queue import IMPORT_MASK
 from mrseg_label.reports.documents.jobs import JobOut
-from mrseg_label.reports.documents.sources import SourceOut
 from mrseg_label.reports.documents.status import CountsOut, FailedJobOut, RefusedMaskOut, StatusOut
 from mrseg_label.reports.models import read_current_model
 from mrseg_label.reports.notifications import read_channels
 from mrseg_label.reports.progress import read_progress
-from mrseg_label.reports.sources import read_sources
+from mrseg_label.reports.sources import read_sources_if_configured
 from mrseg_label.reports.workers import read_workers
 
 SHOWN_JOBS = 20
@@ -30,7 +29,7 @@ def read_status(workspace: OpenedWorkspace) -> StatusOut:
     return StatusOut(
         workspace=str(workspace.root),
         current_model=read_current_model(workspace.catalog),
-        sources=_sources(workspace),
+        sources=read_sources_if_configured(workspace),
         progress=read_progress(workspace),
         counts=CountsOut(**counts, revisions=counts["annotations"]),
         notifications=read_channels(workspace.catalog, load_settings(workspace.root)),
@@ -43,13 +42,6 @@ def read_status(workspace: OpenedWorkspace) -> StatusOut:
         server_started=None if alive is None else alive.started_at,
         server_last_alive=None if alive is None else alive.seen_at,
     )
-
-
-def _sources(workspace: OpenedWorkspace) -> list[SourceOut]:
-    try:
-        return read_sources(workspace)
-    except ConfigurationError:  # doctor reports it, and the rest is no less true
-        return []
 
 
 def _failed_job(job: JobOut) -> FailedJobOut:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from collections.abc import Iterator, Sequence
@@ -28,6 +29,7 @@ from mrseg_label.catalog.tables import (
 from mrseg_label.catalog.types import AnnotationState, CaseRole, FoldState, JobKind, JobState, ModelStatus, RoundState
 from mrseg_label.clock import now
 from mrseg_label.ids import new_id
+from mrseg_label.nnunet.environment import READER
 from mrseg_label.rounds.card import make_card
 from mrseg_label.workspace import Workspace
 from tests.support.catalog_rows import add_acquisition, add_annotation, add_evaluation, add_participant, add_round
@@ -183,7 +185,7 @@ def _finish(
             round_number=row.number,
             parent=parent,
             status=ModelStatus.CURRENT,
-            path=f"models/{version}/Dataset101_Study/nnUNetTrainer__nnUNetPlans__3d_fullres",
+            path=_write_plans(workspace, version),
             dataset_digest="a" * 64,
             weights_digest="b" * 64,
             record={"profile": "fast", "seed": 17 + row.number, "machines": [_MACHINE], "programs": _PROGRAMS, "seconds": {"training": 17_220.0}},
@@ -197,6 +199,14 @@ def _finish(
     session.add(RoundFold(round_number=row.number, fold=0, state=FoldState.DONE, curve=curve, progress=_progress(curve, 50)))  # fmt: skip
     session.add(RoundLog(round_number=row.number, fold=None, text="".join(f"Epoch {one['epoch']}: train_loss {one['train_loss']}\n" for one in curve)))  # fmt: skip
     session.flush()
+
+
+def _write_plans(workspace: OpenedWorkspace, version: str) -> str:
+    """Write of a version's files what says how it takes its images; returns its folder."""
+    folder = workspace.models / version / "Dataset101_Study" / "nnUNetTrainer__nnUNetPlans__3d_fullres"
+    folder.mkdir(parents=True)
+    (folder / "plans.json").write_text(json.dumps({"image_reader_writer": READER}))
+    return folder.relative_to(workspace.root).as_posix()
 
 
 def _train(session: Session, row: Round) -> None:

@@ -21,6 +21,7 @@ from mrseg_label.reports.comparison import read_comparison
 from mrseg_label.reports.documents.models import CardOut
 from mrseg_label.reports.models import read_card, read_model, read_model_detail, read_models
 from mrseg_label.reports.performance import read_performance
+from mrseg_label.reports.sources import read_sources_if_configured
 from mrseg_label.web.forms import FormTokens
 from mrseg_label.web.pages import page, redirect, sentence
 
@@ -41,6 +42,7 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens)
             "choices": _choices(workspace),
             "chart": quality_chart(read_performance(catalog, MOST_VERSIONS).items) if cursor is None else None,
             "first": cursor is None,
+            "sources": read_sources_if_configured(workspace) if cursor is None else [],
             "note": note,
             "message": message,
         }

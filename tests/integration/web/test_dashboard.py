@@ -83,6 +83,12 @@ def test_the_overview_shows_where_the_study_stands(pages: Browser) -> None:
     assert "ml changed per case" in text and "minutes per case" in text
 
 
+def test_the_models_page_shows_what_makes_the_drafts(pages: Browser) -> None:
+    text = words(pages.get("/dashboard/models"))
+    assert "What makes the drafts" in text and "r2 drafts all round 2 RAS" in text and "mixed in" in text
+    assert "every label is named as its structure" in words(pages.get("/dashboard/models/r2"))
+
+
 def test_a_comparison_shows_the_document(pages: Browser) -> None:
     found = read_comparison(pages.workspace, "r1", "r2")
     text = words(pages.get("/dashboard/models/r1/compare/r2"))

@@ -106,4 +106,5 @@ def test_a_version_whose_files_are_gone_is_still_shown(workspace: OpenedWorkspac
     assert read_model_detail(workspace, "import-b").labels_from.startswith("not known: the model's reader, SimpleITKIO")
     (folder,) = workspace.models.glob("import-b/*/*")
     (folder / "plans.json").unlink()
-    assert read_model_detail(workspace, "import-b").orientation is None
+    found = read_model_detail(workspace, "import-b")
+    assert (found.orientation, found.labels_from) == (None, "not known: its files cannot be read here")
