@@ -80,5 +80,5 @@ class AuditEvent(Base):
     at: Mapped[datetime] = mapped_column(default=now)
     actor: Mapped[str]
     action: Mapped[str] = mapped_column(String(64), index=True)
-    subject: Mapped[str]
+    subject: Mapped[str] = mapped_column(index=True)
     detail: Mapped[dict[str, Any]] = mapped_column(default=dict)
