@@ -37,6 +37,7 @@ def to_png(chart: Chart) -> bytes:
     # Loaded with the first picture that somebody saves: it takes memory that a server need not have.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=_SIZE_INCHES, dpi=_DOTS_PER_INCH, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
@@ -51,11 +52,23 @@ def to_png(chart: Chart) -> bytes:
             drawn = axes.bar(x, y, width=0.6, color=[_EARLIER] * (len(x) - 1) + [COLORS[0]], zorder=3)
             axes.bar_label(drawn, [bar.text for bar in chart.bars], padding=3, color=_INK, fontweight="bold")
         else:
-            style = (0, tuple(map(float, DASHES[k % 5].split()))) if DASHES[k % 5] else "-"
+            style = (0, tuple(float(part) / 2 for part in DASHES[k % 5].split())) if DASHES[k % 5] else "-"
             marker = "o" if len(x) <= 40 else ""
-            axes.plot(x, y, color=COLORS[k % 5], linestyle=style, linewidth=2, marker=marker, label=one.name, zorder=3)
+            axes.plot(
+                x,
+                y,
+                color=COLORS[k % 5],
+                linestyle=style,
+                linewidth=1.8,
+                marker=marker,
+                markersize=4,
+                label=one.name,
+                zorder=3,
+            )
     if chart.labels:
         axes.set_xticks(range(len(chart.labels)), chart.labels)
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if len(chart.series) > 1:
         axes.legend(frameon=False, labelcolor=_INK)
     if chart.bars:
