@@ -19,7 +19,7 @@ from mrseg_label.http.browsers import SESSION_COOKIE, check_same_origin, wants_p
 from mrseg_label.http.permissions import Permission, PermissionTable, other_ending
 from mrseg_label.http.problems import ErrorPage, error_response
 from mrseg_label.http.public_address import public_path, stated_origin
-from mrseg_label.http.review_addresses import identity_by_address
+from mrseg_label.http.review_addresses import ReviewAddresses, identity_by_address
 from mrseg_label.worklist.resolving import account_of_ticket
 
 _SAFE = ("GET", "HEAD")
@@ -51,8 +51,12 @@ class AuthenticationMiddleware:
         self._sign_in = sign_in
         self._permissions = permissions
         self._limiter = CapacityLimiter(_THREADS)
+        self._addresses = ReviewAddresses(self._authenticate, catalog, self._limiter)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._addresses(scope, receive, send)
+
+    async def _authenticate(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return

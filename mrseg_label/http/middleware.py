@@ -19,7 +19,6 @@ from mrseg_label.http.permissions import PermissionTable
 from mrseg_label.http.problems import ErrorPage
 from mrseg_label.http.public_address import PublicAddressMiddleware, TrailingSlashMiddleware, public_prefix
 from mrseg_label.http.request_ids import RequestIdMiddleware
-from mrseg_label.http.review_addresses import ReviewAddressMiddleware
 
 
 def middleware_stack(
@@ -60,7 +59,6 @@ def middleware_stack(
         *forwarded,
         public,
         headers,
-        Middleware(ReviewAddressMiddleware, catalog=catalog),
         heads,
         Middleware(
             AuthenticationMiddleware, catalog=catalog, sign_in=sign_in, permissions=permissions, error_page=error_page

@@ -1,7 +1,7 @@
-"""ASGI middleware for the addresses ``/as/<secret>/`` of reviewers whose Slicer extension can send no token.
+"""The first step of authentication: the addresses ``/as/<secret>/`` of reviewers whose Slicer extension can send no token.
 
-The secret stands in the place of a sign-in. It is removed from the request before anything else sees it, so that no
-log, error message or audit entry can contain it, and behind it are the few routes that the extension calls.
+The secret stands in the place of a sign-in. It is removed from the request before a route, an error message or the audit
+trail sees the address, and behind it are the few routes that the extension calls.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 from urllib.parse import quote
 
 import anyio.to_thread
+from anyio import CapacityLimiter
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
@@ -47,12 +48,18 @@ def identity_by_address(scope: Scope) -> Identity | None:
     return state.get("identity") if state.get(_BY_ADDRESS) else None
 
 
-class ReviewAddressMiddleware:
-    """Passes a request to a reviewer's address on as one to the server's address, with the reviewer's identity."""
+class ReviewAddresses:
+    """Passes a request to a reviewer's address on as one to the server's address, with the reviewer's identity.
 
-    def __init__(self, app: ASGIApp, catalog: Catalog) -> None:
+    Parameters
+    ----------
+    limiter : of the threads in which accounts are looked up.
+    """
+
+    def __init__(self, app: ASGIApp, catalog: Catalog, limiter: CapacityLimiter) -> None:
         self.app = app
         self._catalog = catalog
+        self._limiter = limiter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or not f"{scope['path']}/".startswith(_PREFIX):
@@ -74,7 +81,9 @@ class ReviewAddressMiddleware:
             await send(message)
 
         try:
-            identity = await anyio.to_thread.run_sync(identify_address, self._catalog, secret, peer)
+            identity = await anyio.to_thread.run_sync(
+                identify_address, self._catalog, secret, peer, limiter=self._limiter
+            )
             if scope["method"] not in _ROUTES.get(path, ()):
                 raise NotFound(
                     "this address is for the extension MONAILabelReviewer of 3D Slicer, and has nothing but its routes; "

@@ -54,6 +54,9 @@ class AnnotationOut(BaseModel):
     is_final: bool = Field(
         description="false for a second reading; of the others the newest accepted one is the mask of the acquisition"
     )
+    version: int | None = Field(
+        description="the N of version_N, where a reviewer saved it in Slicer beside the annotation under review; it counts only once it is accepted"
+    )
     model_version: str | None = Field(description="model version whose pre-segmentation the reader started from")
     presegmentation: str | None
     seconds: float | None = Field(description="from assignment to submission")
@@ -93,6 +96,7 @@ class AnnotationOut(BaseModel):
             examination=row.examination_id,
             propagated=requested is not None and row.examination_id != requested,
             is_final=row.is_final,
+            version=row.version,
             model_version=row.model_version,
             presegmentation=row.presegmentation_id,
             seconds=row.seconds,

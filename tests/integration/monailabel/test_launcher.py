@@ -34,6 +34,7 @@ from mrseg_label.workspace import Workspace
 from mrseg_monailabel.studies import FOLDER, import_studies, open_studies, workspace_of
 from tests.integration.conftest import PASSWORD, write_image
 from tests.support.process_trees import umask_of
+from tests.support.reviewer_extension import ReviewerExtension
 
 START_SECONDS = 480  # MONAI Label alone imports for 20 s, and much longer on a busy machine
 
@@ -193,6 +194,13 @@ def test_a_real_sequence_of_requests(launched: httpx.Client, studies: Path, tmp_
     final = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "final.nii.gz")))
     np.testing.assert_array_equal(final, np.where(edited == 1, LabelScheme.default()["liver"].id, 0))
     assert launched.get("/info/").json()["datastore"]["completed"] == 1
+    reviewer = ReviewerExtension(str(launched.base_url), "rita")  # whose last character is a slash
+    assert reviewer.connect()
+    case = reviewer.load()[sample["id"]]
+    assert reviewer.label(case, "final", tmp_path).name.endswith(".seg.nrrd")
+    assert reviewer.decide(case, "final", status="flagged", comment="too small") == 200
+    assert "too small" in launched.get("/info/").json()["models"]["mrseg"]["description"]
+    assert reviewer.decide(case, "final", status="approved") == 200
     assert launched.delete("/train/").status_code == 200
     assert launched.post("/train/mrseg", json={}).status_code == 200
     assert launched.get("/train/", params={"check_if_running": True}).status_code == 404
