@@ -30,7 +30,7 @@ PAGES = (
     "/dashboard/models/r2/compare/r2",
     "/dashboard/connect",
 )
-FORMS = ("/cancel", "/promote", "/rollback", "/search", "/act", "/open", "/accept", "/reject")
+FORMS = ("/import/files", "/cancel", "/promote", "/rollback", "/search", "/act", "/open", "/accept", "/reject")
 ACTIONS = (
     "/dashboard/rounds",
     "/dashboard/rounds/3/cancel",

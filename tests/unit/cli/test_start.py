@@ -29,9 +29,12 @@ HEAVY = {
     "import",
     "models compare",
     "models import",
+    "models show",  # reads the conventions of the network
     "models try",
+    "notifications test",  # sends a request
     "serve",
     "slurm",
+    "status",  # names the sources of drafts with their conventions
 }
 # Every other command, with arguments that lead it to the end or to the row that it does not find.
 LIGHT: dict[str, tuple[str, ...]] = {
@@ -50,7 +53,13 @@ LIGHT: dict[str, tuple[str, ...]] = {
     "cases take": ("none", "--reader", "ada"),
     "cases unusable": ("none", "--reason", "why"),
     "doctor": (),
+    "examinations assign": ("none", "--reader", "ada"),
+    "examinations exclude": ("none", "--reason", "why"),
+    "examinations include": ("none",),
     "examinations list": (),
+    "examinations priority": ("none", "--priority", "high"),
+    "examinations return": ("none",),
+    "examinations second-reading": ("none", "--reader", "ada"),
     "examinations show": ("none",),
     "exclude": ("none", "--reason", "why"),
     "health": ("--port", "1"),
@@ -65,7 +74,7 @@ LIGHT: dict[str, tuple[str, ...]] = {
     "models list": (),
     "models promote": ("none",),
     "models rollback": (),
-    "models show": ("bootstrap",),
+    "notifications list": (),
     "overview": (),
     "participants list": (),
     "restore": ("none.tar",),
@@ -76,7 +85,6 @@ LIGHT: dict[str, tuple[str, ...]] = {
     "rounds retry": ("1",),
     "rounds show": ("1",),
     "rounds start": (),
-    "status": (),
     "suspicious": (),
     "upgrade": (),
     "users add": ("ada", "--role", "service"),
@@ -86,6 +94,7 @@ LIGHT: dict[str, tuple[str, ...]] = {
     "users key": ("ada",),
     "users list": (),
     "users password": ("none",),
+    "users review-address": ("none",),
     "users revoke": ("none",),
     "users role": ("ada", "--role", "service"),
     "users sign-out": ("ada",),
