@@ -49,7 +49,10 @@ PROTOCOL = (
     Permission("GET", "/info/", EVERY_ROLE),
     Permission("POST", "/activelearning/{strategy}", READERS),
     Permission(
-        "GET", "/datastore/", EVERY_ROLE, note="`output=all`: only your own cases; `output=train`: admins and programs"
+        "GET",
+        "/datastore/",
+        EVERY_ROLE,
+        note="`output=all`: your own cases, and to reviewers those to review; `output=train`: admins and programs",
     ),
     Permission("PUT", "/datastore/", READERS, upload=True),
     Permission("PUT", "/datastore/image", READERS, upload=True),
