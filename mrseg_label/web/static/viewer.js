@@ -20,7 +20,7 @@
   const isOn = new Uint8Array(IDS).fill(1, 1);
   const masks = new Map(); // id -> NiiVue's image
   const chosen = { image: view.image, first: view.first || "", second: view.second || "", shown: view.shown };
-  let image = null, overlay = null, places = [], complete = true, place = -1, plane = "planes", request = 0;
+  let image = null, loaded = "", overlay = null, places = [], complete = true, place = -1, plane = "planes", request = 0;
 
   const nv = new niivue.Niivue({
     isRadiologicalConvention: true, // the patient's right is on the viewer's left
@@ -59,7 +59,7 @@
     const reply = await fetch(address, { headers: { Accept: "application/json, application/gzip" } });
     if (reply.ok) return reply;
     const problem = await reply.json().catch(() => ({}));
-    throw new Error(`${problem.detail || `The server answered ${reply.status}.`} Load the page again.`);
+    throw new Error(problem.detail || `The server answered ${reply.status}; load the page again.`);
   }
   const read = async (address, name, options = {}) =>
     niivue.NVImage.loadFromUrl({ buffer: await (await ask(address)).arrayBuffer(), url: name, name: `${name}.nii.gz`, ...options });
@@ -254,10 +254,13 @@
   const loadImage = guarded(async () => {
     const wanted = view.images.find((one) => one.id === chosen.image);
     say(`Loading ${wanted.sequence || "the image"}…`);
-    const next = await read(wanted.url, wanted.id);
+    const next = await read(wanted.url, wanted.id).catch((error) => {
+      if (image) { chosen.image = loaded; byId("image").value = loaded; remember(); } // what is on the screen
+      throw error;
+    });
     if (wanted.id !== chosen.image) return;
     const before = image, where = before ? [...nv.scene.crosshairPos] : null;
-    image = next;
+    image = next; loaded = wanted.id;
     nv.addVolume(image);
     if (before) { nv.setVolume(image, 0); nv.removeVolume(before); nv.scene.crosshairPos = where; }
     const step = (image.global_max - image.global_min) / 500;
