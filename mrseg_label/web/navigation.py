@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
-from mrseg_label.catalog.types import Scope
+from mrseg_label.catalog.types import Role, Scope
 from mrseg_label.http import paths
 from mrseg_label.http.permission_table import permission_table
 from mrseg_label.http.readers import identity_of, is_stranger
@@ -15,6 +15,7 @@ _PERMISSIONS = permission_table()
 # Path, name, icon. What is not built yet has no entry.
 _PAGES = (
     (paths.DASHBOARD, "Overview", "overview"),
+    (paths.MINE, "My cases", "person"),
     (paths.EXAMINATIONS, "Examinations", "examinations"),
     (paths.QUALITY, "Quality", "quality"),
     (paths.ROUNDS, "Rounds", "rounds"),
@@ -47,11 +48,15 @@ def may(request: Request, method: str, path: str) -> bool:
 
 def entries(request: Request) -> list[Entry]:
     """Return the navigation of whoever sent a request; empty for a stranger."""
-    return [
+    found = [
         Entry(path, name, icon, _is_here(request.url.path, path))
         for path, name, icon in _PAGES
         if may(request, "GET", path)
     ]
+    identity = identity_of(request)
+    if identity is not None and identity.role is Role.RADIOLOGIST:  # whose own work comes first
+        found.sort(key=lambda entry: entry.path != paths.MINE)
+    return found
 
 
 def _is_here(shown: str, path: str) -> bool:

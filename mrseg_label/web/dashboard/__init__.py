@@ -11,6 +11,7 @@ from mrseg_label.web.dashboard import (
     examination_list,
     examinations,
     imports,
+    mine,
     models,
     overview,
     quality,
@@ -30,6 +31,7 @@ def dashboard_router(workspace: OpenedWorkspace) -> APIRouter:
     )
     overview.add_routes(routes, workspace)
     connect.add_routes(routes, workspace)
+    mine.add_routes(routes, workspace, forms)
     examination_list.add_routes(routes, workspace, forms)
     examinations.add_routes(routes, workspace, forms)
     viewer.add_routes(routes, workspace)

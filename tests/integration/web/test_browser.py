@@ -51,6 +51,7 @@ def test_every_page_is_quiet_fits_and_is_accessible(
         examination = page.locator("tbody th a").first.get_attribute("href")
         for path in (
             *PAGES,
+            "/dashboard/mine?client=ada",
             "/dashboard/quality",
             "/dashboard/users",
             "/dashboard/audit",

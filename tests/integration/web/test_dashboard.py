@@ -30,7 +30,19 @@ PAGES = (
     "/dashboard/models/r2/compare/r2",
     "/dashboard/connect",
 )
-FORMS = ("/import/files", "/cancel", "/promote", "/rollback", "/search", "/act", "/open", "/accept", "/reject")
+FORMS = (
+    "/cancel",
+    "/promote",
+    "/rollback",
+    "/search",
+    "/act",
+    "/open",
+    "/return",
+    "/unusable",
+    "/import/files",
+    "/accept",
+    "/reject",
+)
 ACTIONS = (
     "/dashboard/rounds",
     "/dashboard/rounds/3/cancel",
@@ -45,7 +57,15 @@ def words(text: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "path", [*PAGES, "/dashboard/quality", "/dashboard/users", "/dashboard/audit", "/dashboard/import"]
+    "path",
+    [
+        *PAGES,
+        "/dashboard/mine?client=ada",
+        "/dashboard/quality",
+        "/dashboard/users",
+        "/dashboard/audit",
+        "/dashboard/import",
+    ],
 )
 def test_a_page_has_no_script_style_or_address_that_its_policy_forbids(pages: Browser, path: str) -> None:
     reply = pages.http.get(path)
