@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from mrseg_label.accounts import service as accounts
 from mrseg_label.catalog.many_cases import CasesChanged
 from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.reader import MAX_CLIENT_LENGTH, Reader
 from mrseg_label.catalog.types import Priority
-from mrseg_label.http.readers import reader_named
+from mrseg_label.errors import InvalidInput
 from mrseg_label.intake.exclusion import exclude_cases, include_cases
 from mrseg_label.worklist import many_cases
 
@@ -51,12 +53,30 @@ class CaseAction:
             case CaseActionKind.INCLUDE:
                 return include_cases(catalog, acquisition_ids, actor=actor)
             case CaseActionKind.ASSIGN:
-                reader = reader_named(workspace, self.reader)
+                reader = _reader_named(workspace, self.reader)
                 return many_cases.assign_cases(catalog, acquisition_ids, reader, actor=actor, days=self.days)
             case CaseActionKind.SECOND_READING:
-                reader = reader_named(workspace, self.reader)
+                reader = _reader_named(workspace, self.reader)
                 return many_cases.ask_for_second_readings(catalog, acquisition_ids, reader, actor=actor, days=self.days)
             case CaseActionKind.RETURN:
                 return many_cases.return_cases(catalog, acquisition_ids, actor=actor)
             case CaseActionKind.PRIORITY:
                 return many_cases.set_priority(catalog, acquisition_ids, self.priority, actor=actor)
+
+
+def _reader_named(workspace: OpenedWorkspace, name: str) -> Reader:
+    """Return the reader to whom a case is assigned: an account or, without sign-in, the user name in Slicer.
+
+    Raises
+    ------
+    InvalidInput, NotFound, Conflict
+        Nobody has that name who could get a case.
+    """
+    if workspace.settings.auth == "on":
+        return accounts.reader_of(workspace.catalog, name)
+    name = name.strip()
+    if not name or not name.isprintable() or len(name) > MAX_CLIENT_LENGTH:
+        raise InvalidInput(
+            f"name the reader, with at most {MAX_CLIENT_LENGTH} printable characters, as in Slicer's settings"
+        )
+    return Reader(name)

@@ -7,10 +7,8 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import Request
 
-from mrseg_label.accounts import service as accounts
 from mrseg_label.accounts.identity import Identity
-from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.reader import MAX_CLIENT_LENGTH, Reader
+from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.types import ANONYMOUS
 from mrseg_label.errors import Conflict, InvalidInput
 
@@ -59,24 +57,6 @@ def with_client_name(reader: Reader, client: str | None) -> Reader:
     if client is None:
         raise InvalidInput("the field 'client' is missing: without sign-in it has to name the reader")
     return Reader(client)
-
-
-def reader_named(workspace: OpenedWorkspace, name: str) -> Reader:
-    """Return the reader to whom a case is assigned: an account or, without sign-in, the user name in Slicer.
-
-    Raises
-    ------
-    InvalidInput, NotFound, Conflict
-        Nobody has that name who could get a case.
-    """
-    if workspace.settings.auth == "on":
-        return accounts.reader_of(workspace.catalog, name)
-    name = name.strip()
-    if not name or not name.isprintable() or len(name) > MAX_CLIENT_LENGTH:
-        raise InvalidInput(
-            f"name the reader, with at most {MAX_CLIENT_LENGTH} printable characters, as in Slicer's settings"
-        )
-    return Reader(name)
 
 
 def peer_of(request: Request) -> str:
