@@ -104,6 +104,8 @@ class Annotation(Base):
     __table_args__ = (
         UniqueConstraint("acquisition_id", "number"),
         Index("ix_annotations_state", "state", "created_at"),
+        # With the state, or SQLite would look for the annotations of a case among all of a state.
+        Index("ix_annotations_of_case", "acquisition_id", "state"),
         Index("ix_annotations_of_author", "author", "created_at", "id"),
     )
 
