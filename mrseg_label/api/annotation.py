@@ -50,7 +50,7 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
     )
     def get_mask(annotation: str, reader: CurrentReader, request: Request) -> Response:
         reader.check_may_see_annotations_of(read_annotation(catalog, annotation).author)
-        return send_recorded(request, catalog, reader, find_mask(workspace, annotation))
+        return send_recorded(request, catalog, reader, find_mask(workspace, annotation, reader))
 
     @routes.get("/{annotation}/compare/{other}", summary="Compare two readings of a case: DSC and HD95 by structure")
     def compare_readings(annotation: str, other: str) -> ReadingsOut:

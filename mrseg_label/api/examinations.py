@@ -119,7 +119,7 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
         responses=FILE_RESPONSES,
     )
     def get_mask(examination: str, reader: CurrentReader, request: Request) -> Response:
-        return send_recorded(request, catalog, reader, find_current_mask(workspace, examination))
+        return send_recorded(request, catalog, reader, find_current_mask(workspace, examination, reader))
 
     @routes.get("/{examination}/annotations", summary="List the annotations of its acquisition, newest first")
     def list_annotations(

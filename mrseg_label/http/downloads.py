@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from fastapi.responses import FileResponse, Response
 from starlette.requests import Request
 
@@ -42,6 +44,14 @@ def record_download(catalog: Catalog, reader: Reader, what: str, **detail: str) 
     """Record in the audit trail that a reader or a program downloads something."""
     with catalog.begin() as session:
         audit.record(session, reader.name, "downloaded", what, **detail)
+
+
+def record_first_sight(catalog: Catalog, reader: Reader, names: Collection[str]) -> None:
+    """Record as downloaded what is shown to a reader, by its name as a file; each once for each reader."""
+    with catalog.begin() as session:
+        for name in names:
+            if not audit.page(session, 1, actor=reader.name, actions=["downloaded"], subjects=[name]):
+                audit.record(session, reader.name, "downloaded", name)
 
 
 def _has(request: Request, tag: str) -> bool:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy.orm import Session
+
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import annotations as rows
+from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Annotation, Examination
-from mrseg_label.errors import NotFound
+from mrseg_label.errors import Forbidden, NotFound
 from mrseg_label.reports.cases import annotation_row, examination_row
+from mrseg_label.reports.masks import visible_annotations
 
 SUFFIX = ".nii.gz"
 
@@ -48,32 +52,45 @@ def find_image(workspace: OpenedWorkspace, examination_id: str) -> Download:
     return _download(workspace, row)
 
 
-def find_mask(workspace: OpenedWorkspace, annotation_id: str) -> Download:
+def find_mask(workspace: OpenedWorkspace, annotation_id: str, reader: Reader) -> Download:
     """Find the mask of an annotation.
 
     Raises
     ------
     NotFound
         There is no such annotation.
+    Forbidden
+        The reader has an independent reading of the same case open.
     """
     with workspace.catalog.read() as session:
         row = annotation_row(session, annotation_id)
+        _check_not_blinded(session, row, reader)
     return _download(workspace, row)
 
 
-def find_current_mask(workspace: OpenedWorkspace, examination_id: str) -> Download:
+def find_current_mask(workspace: OpenedWorkspace, examination_id: str, reader: Reader) -> Download:
     """Find the mask of an examination: the newest accepted annotation of its acquisition.
 
     Raises
     ------
     NotFound
         There is no such examination, or no accepted annotation of it.
+    Forbidden
+        The reader has an independent reading of the case open.
     """
     with workspace.catalog.read() as session:
         row = rows.final(session, examination_row(session, examination_id).acquisition_id)
-    if row is None:
-        raise NotFound(f"the case of {examination_id} has no accepted annotation yet")
+        if row is None:
+            raise NotFound(f"the case of {examination_id} has no accepted annotation yet")
+        _check_not_blinded(session, row, reader)
     return _download(workspace, row)
+
+
+def _check_not_blinded(session: Session, annotation: Annotation, reader: Reader) -> None:
+    if reader.sees_every_case and not visible_annotations(session, annotation.acquisition_id, [annotation], reader):
+        raise Forbidden(
+            "you are reading this case independently; the masks of other readers open once you have submitted or returned it"
+        )
 
 
 def _download(workspace: OpenedWorkspace, row: Examination | Annotation) -> Download:

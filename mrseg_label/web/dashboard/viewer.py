@@ -14,10 +14,11 @@ from starlette.responses import Response
 
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.http import paths
-from mrseg_label.http.downloads import record_download, send_recorded
+from mrseg_label.http.downloads import record_download, record_first_sight, send_recorded
 from mrseg_label.http.public_address import public_path
 from mrseg_label.http.readers import CurrentReader
 from mrseg_label.reports.documents.viewing import DifferencesOut, ViewedMask, ViewOut
+from mrseg_label.reports.downloads import SUFFIX
 from mrseg_label.reports.slices import PlaneName, Shown, SliceRequest, draw_slice, places_by_slice, read_slice
 from mrseg_label.reports.viewing import find_viewed_image, find_viewed_mask, read_differences, read_view
 from mrseg_label.web.pages import page
@@ -98,6 +99,7 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace) -> None:
         found = read_slice(workspace, wanted, reader)
         if choice.at is None:  # once, and not with every slice
             record_download(catalog, reader, f"{wanted.image}.png")
+        record_first_sight(catalog, reader, [f"{mask}{SUFFIX}" for mask in (wanted.first, wanted.second) if mask])
         differences = None
         if wanted.first and wanted.second:
             differences = read_differences(workspace, view.examination, wanted.first, wanted.second, reader)

@@ -84,6 +84,8 @@ def test_a_second_reading_is_made_without_the_first(
     guarded: Guarded, person: Callable[..., str], finished: tuple[str, str], tmp_path: Path
 ) -> None:
     examination, author = finished
+    revisions = f"/api/v1/examinations/{examination}/annotations"
+    first = guarded.http.get(revisions, headers=bearer(author)).json()["items"][0]["id"]
     for role in (Role.RADIOLOGIST, Role.REVIEWER):
         token = guarded.sign_in(name := person(role))
         ticket = ask(guarded, token, purpose="second_read", examination=examination)[1]["ticket"]
@@ -93,6 +95,10 @@ def test_a_second_reading_is_made_without_the_first(
         assert info.status_code == 404
         listing = guarded.http.get("/datastore/", params={"output": "all"}, headers=bearer(token)).json()
         assert "final" not in listing["objects"][ticket]["labels"]
+        for address in (f"examinations/{examination}/mask", f"annotations/{first}/mask"):
+            refused = guarded.http.get(f"/api/v1/{address}", headers=bearer(token))
+            assert refused.status_code == 403
+            assert role is Role.RADIOLOGIST or "reading this case independently" in refused.json()["detail"]
         assert guarded.http.get(
             "/datastore/label", params={**label, "tag": "original"}, headers=bearer(token)
         ).is_success

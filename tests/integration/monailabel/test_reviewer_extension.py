@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mrseg_label.accounts import credentials
 from mrseg_label.accounts import service as accounts
+from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import AuditEvent, Credential
 from mrseg_label.catalog.types import CredentialKind, Role
 from mrseg_label.errors import Forbidden
@@ -76,7 +77,7 @@ class Place:
 
     def mask(self, examination: str) -> str:
         """The digest of the mask that counts."""
-        return find_current_mask(self.server.workspace, examination).digest
+        return find_current_mask(self.server.workspace, examination, Reader("test")).digest
 
 
 @pytest.fixture(params=["with sign-in", "without sign-in"])
