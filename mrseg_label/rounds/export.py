@@ -21,6 +21,7 @@ from mrseg_label.nnunet.dataset import TrainingCase, write_raw_dataset
 from mrseg_label.nnunet.modality import CT
 from mrseg_label.rounds.filling import FilledMask, fill_not_annotated, not_annotated
 from mrseg_label.rounds.filling_choice import FillingPlan, choose_drafts, filling_models
+from mrseg_label.rounds.stations import Stations
 from mrseg_label.rounds.swaps import is_kept_out
 from mrseg_label.rounds.training_labels import make_training_labels
 from mrseg_label.workspace import Workspace
@@ -207,14 +208,15 @@ def _write_nifti(
             (folder / name).mkdir(parents=True)
         with (folder / TABLE).open("w", newline="", encoding="utf-8") as stream, workspace.catalog.read() as session:
             known = filling_models(workspace, session)
+            stations = Stations(session, [case.annotation for case in cases])
             table = csv.writer(stream, delimiter="\t", lineterminator="\n")
             table.writerow(COLUMNS)
             for done, case in enumerate(cases):
                 progress(done, len(cases))
                 mask = FilledMask(workspace.path(case.annotation.path), None)
                 if filled:
-                    plan = FillingPlan({case.annotation.id: choose_drafts(workspace, session, case.annotation, known)})
-                    drafts = plan.of(session, case.annotation)
+                    chosen = choose_drafts(workspace, session, case.annotation, known, stations)
+                    drafts = FillingPlan({case.annotation.id: chosen}).of(session, case.annotation)
                     mask = fill_not_annotated(workspace, session, case.annotation, Path(scratch), drafts)
                 table.writerows(_copy_case(workspace, folder, case, mask))
         (folder / "labels.tsv").write_text(workspace.scheme.text, encoding="utf-8")

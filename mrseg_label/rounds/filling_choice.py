@@ -9,6 +9,10 @@ well, the best of those that reach :data:`USABLE_DSC` takes its place: what is i
 than such a draft's mistakes. If every model is known to be worse, the structure is not filled. If the structure was annotated in fewer than
 :data:`MIN_CASES` cases, there is no evidence against the drafts, and the structure is filled from the draft that was
 corrected: otherwise a model would forget every structure that no reader draws.
+
+If readers were asked for a structure at the station of a case and found it in nobody
+(:class:`mrseg_label.rounds.stations.Stations`), only a model that knows it well is believed to have found it: a liver that
+TotalSegmentator draws in a pelvis is not taught.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ from mrseg_label.catalog.queries.performance import effort_by_structure
 from mrseg_label.catalog.tables import BOOTSTRAP, Annotation, ModelVersion, Presegmentation
 from mrseg_label.presegmentation.known_structures import structures_known
 from mrseg_label.rounds.filling import not_annotated, presegmentation_to_fill_from
+from mrseg_label.rounds.stations import Stations
 from mrseg_label.workspace import Workspace
 
 # "Good agreement" since Zijdenbos AP et al. IEEE Trans Med Imaging 1994;13:716 (https://doi.org/10.1109/42.363096).
@@ -58,6 +63,11 @@ class FillingModels:
     good: Mapping[str, tuple[str, ...]]
     scores: Mapping[str, Mapping[str, Score]]
     known: Mapping[str, frozenset[str]]
+
+    def knows_well(self, version: str, structure: str) -> bool:
+        """Whether there is evidence that a version segments a structure well."""
+        score = self.scores.get(version, {}).get(structure)
+        return score is not None and score.dsc >= WELL_DSC
 
     def is_bad(self, structure: str) -> bool:
         """Whether there is evidence that the drafts of a structure are too bad to fill from."""
@@ -114,23 +124,37 @@ def filling_models(workspace: Workspace, session: Session) -> FillingModels:
 
 
 def choose_drafts(
-    workspace: Workspace, session: Session, annotation: Annotation, known: FillingModels
+    workspace: Workspace,
+    session: Session,
+    annotation: Annotation,
+    known: FillingModels,
+    stations: Stations | None = None,
 ) -> dict[str, str]:
-    """Choose among the drafts that exist; returns the id of the pre-segmentation for each structure that has one."""
+    """Choose among the drafts that exist; returns the id of the pre-segmentation for each structure that has one.
+
+    Parameters
+    ----------
+    stations : what the annotations of the data set say of their stations; by default nothing is known of them.
+    """
     chosen: dict[str, str] = {}
     for name in not_annotated(annotation, workspace.scheme):
-        draft = _draft_of(session, annotation, name, known)
+        unexpected = stations is not None and stations.is_unexpected(annotation, name)
+        draft = _draft_of(session, annotation, name, known, unexpected)
         if draft is not None:
             chosen[name] = draft.id
     return chosen
 
 
-def _draft_of(session: Session, annotation: Annotation, name: str, known: FillingModels) -> Presegmentation | None:
+def _draft_of(
+    session: Session, annotation: Annotation, name: str, known: FillingModels, unexpected: bool
+) -> Presegmentation | None:
     for version in known.good.get(name, ()):
+        if unexpected and not known.knows_well(version, name):
+            continue
         draft = presegmentations.by_model(session, annotation.acquisition_id, version)
         if draft is not None:
             return draft
-    if name in known.good or known.is_bad(name):
+    if unexpected or name in known.good or known.is_bad(name):
         return None
     return presegmentation_to_fill_from(session, annotation)
 

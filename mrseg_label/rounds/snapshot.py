@@ -27,6 +27,7 @@ from mrseg_label.rounds.doubts import DOUBTS_KEY, audit_masks
 from mrseg_label.rounds.filling import not_annotated
 from mrseg_label.rounds.filling_choice import FillingPlan, choose_drafts, filling_models
 from mrseg_label.rounds.left_out import by_examination, record_left_out
+from mrseg_label.rounds.stations import Stations
 from mrseg_label.rounds.swaps import SWAPPED, is_kept_out
 from mrseg_label.rounds.training_labels import UNUSABLE, make_training_labels
 from mrseg_label.segments.anatomy import anatomy_of
@@ -61,9 +62,11 @@ def take_snapshot(session: Session, row: Round, workspace: Workspace) -> None:
     swapped: dict[str, str] = {}
     not_drawn: set[str] = set()
     trained_on: list[Participant] = []
-    for annotation, participant in annotation_rows.snapshot_candidates(session):
-        tested = participant.held_out and not row.include_held_out
-        role = CaseRole.HELD_OUT if tested else CaseRole.TRAINING
+    cases = [
+        (one, participant, _role(row, participant)) for one, participant in annotation_rows.snapshot_candidates(session)
+    ]
+    stations = Stations(session, [one for one, _, role in cases if role is CaseRole.TRAINING])
+    for annotation, participant, role in cases:
         session.add(
             RoundCase(
                 round_number=row.number,
@@ -79,11 +82,12 @@ def take_snapshot(session: Session, row: Round, workspace: Workspace) -> None:
         line = f"{role}\t{participant.code}\t{annotation.acquisition_id}\t{annotation.digest}\t{used}"
         missing = not_annotated(annotation, workspace.scheme)
         if missing:
-            drafts = choose_drafts(workspace, session, annotation, known) if role is CaseRole.TRAINING else {}
+            drafts = {}
+            if role is CaseRole.TRAINING:
+                drafts = choose_drafts(workspace, session, annotation, known, stations)
+                not_drawn.update(missing)
             if drafts:
                 filling[annotation.id] = drafts
-            if role is CaseRole.TRAINING:
-                not_drawn.update(missing)
             rows_of = {name: presegmentations.get(session, key) for name, key in drafts.items()}
             digests = {name: draft.digest for name, draft in rows_of.items() if draft is not None}
             line += "\t" + ",".join(f"{name}:{digests.get(name, '')}" for name in missing)
@@ -102,6 +106,10 @@ def take_snapshot(session: Session, row: Round, workspace: Workspace) -> None:
         row.result = {**row.result, SWAPPED_KEY: sorted(swapped)}
         record_left_out(session, row.number, CaseRole.TRAINING, swapped)
     row.snapshot_digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _role(row: Round, participant: Participant) -> CaseRole:
+    return CaseRole.HELD_OUT if participant.held_out and not row.include_held_out else CaseRole.TRAINING
 
 
 def training_cases(

@@ -1,7 +1,8 @@
 """The label maps that a network is trained on: annotations, filled where structures were not annotated.
 
 A structure that was not annotated is not absent. It is filled from the draft of a model that knows it well
-(:mod:`mrseg_label.rounds.filling_choice`). Where nothing was filled, and the structure occurs in other cases of the data
+(:mod:`mrseg_label.rounds.filling_choice`), unless readers were asked for it at the station of the case and found it nowhere: then the
+draft is wrong. Where nothing was filled, and the structure occurs in other cases of the data
 set, it may be hidden in the background of this case. Then nnU-Net's label ``ignore`` keeps its possible place
 (:mod:`mrseg_label.rounds.possible_places`) out of the training, or the whole background where the place is not known. A
 draft without the structure is no evidence that it is absent; that participants of the station were judged and none
@@ -29,7 +30,8 @@ from mrseg_label.imaging import write_nifti
 from mrseg_label.presegmentation.known_structures import TRAINED_STRUCTURES_KEY, structures_known
 from mrseg_label.rounds.filling import FILLED_KEY, FilledMask, fill_not_annotated
 from mrseg_label.rounds.filling_choice import FillingPlan, choose_drafts, filling_models
-from mrseg_label.rounds.possible_places import Box, Occurrence, body_box, occupancies, possible_place
+from mrseg_label.rounds.possible_places import Box, body_box, occupancies, possible_place
+from mrseg_label.rounds.stations import Stations, drawn
 from mrseg_label.segments.files import read_label_map
 from mrseg_label.workspace import Workspace
 
@@ -142,10 +144,11 @@ def make_training_labels(
     known = filling_models(workspace, session) if plan is None else None
     cases: list[_Case] = []
     searched: dict[str, set[str]] = {}
+    stations = Stations(session, annotations)
     for done, annotation in enumerate(annotations):
         progress(done, len(annotations))
         if known is not None:
-            plan = FillingPlan({annotation.id: choose_drafts(workspace, session, annotation, known)})
+            plan = FillingPlan({annotation.id: choose_drafts(workspace, session, annotation, known, stations)})
         assert plan is not None
         drafts = plan.of(session, annotation)
         searched[annotation.id] = {
@@ -160,9 +163,9 @@ def make_training_labels(
                 raise
             left_out[annotation.id] = str(error)
             continue
-        cases.append(_Case.of(session, annotation, mask))
+        cases.append(_Case(annotation, mask, stations.acquisition_of(annotation)))
     found = {name for case in cases for name in case.present}
-    places = _Places(workspace, session, cases)
+    places = _Places(workspace, session, stations, cases)
     maps = tuple(places.ignore_hidden(case, found, folder) for case in cases)
     if not any(one.background_known for one in maps if one.usable):
         maps = tuple(places.ignore_hidden(case, found, folder, searched[case.annotation.id]) for case in cases)
@@ -174,32 +177,25 @@ class _Case:
     annotation: Annotation
     mask: FilledMask
     acquisition: Acquisition
-    present: frozenset[str]
 
-    @classmethod
-    def of(cls, session: Session, annotation: Annotation, mask: FilledMask) -> _Case:
-        acquisition = acquisitions.get(session, annotation.acquisition_id)
-        assert acquisition is not None
-        present = {item.structure for item in annotation.structures if item.voxels}.union(mask.filled)
-        return cls(annotation, mask, acquisition, frozenset(present))
+    @property
+    def present(self) -> frozenset[str]:
+        """Names of the structures that have a voxel, drawn or filled."""
+        return frozenset(drawn(self.annotation)).union(self.mask.filled)
 
 
 class _Places:
     """The possible places of structures, from all cases of a data set. They are found when they are first needed."""
 
-    def __init__(self, workspace: Workspace, session: Session, cases: Sequence[_Case]) -> None:
+    def __init__(self, workspace: Workspace, session: Session, stations: Stations, cases: Sequence[_Case]) -> None:
         self.workspace = workspace
         self.session = session
+        self.stations = stations
         self.cases = cases
-        self.occurrences: dict[tuple[str, str], Occurrence] = {}
         self._bodies: dict[str, Box | None] = {}
         self._found: dict[tuple[str, str], list[NDArray[np.bool_]]] = {}
         for case in cases:
-            person = case.acquisition.participant.code
-            for name in case.annotation.judged:
-                self._occurrence(case, name).judged.add(person)
-            for name in case.present:
-                self._occurrence(case, name).present.add(person)
+            stations.add_present(case.annotation, case.mask.filled)
 
     def ignore_hidden(
         self, case: _Case, found: Iterable[str], folder: Path, searched: Collection[str] = ()
@@ -216,10 +212,10 @@ class _Places:
         for name in case.mask.not_found:
             if name not in found:
                 continue
-            occurrence, station = self._occurrence(case, name), case.acquisition.station
-            if station and occurrence.is_unexpected:
+            is_placed = case.acquisition.station and self.stations.occurrence(case.annotation, name).is_placed
+            if self.stations.is_unexpected(case.annotation, name):
                 unexpected.append(name)
-            elif station and occurrence.is_placed and self._body(case) is not None:
+            elif is_placed and self._body(case) is not None:
                 placed.append(name)
             elif name in searched:
                 unexpected.append(name)
@@ -242,9 +238,6 @@ class _Places:
         target = folder / f"{case.annotation.id}.nii.gz"
         write_nifti(target, label_map, geometry)
         return replace(case.mask, path=target, digest=None)
-
-    def _occurrence(self, case: _Case, name: str) -> Occurrence:
-        return self.occurrences.setdefault((case.acquisition.station, name), Occurrence())
 
     def _found_at(self, station: str, name: str) -> list[NDArray[np.bool_]]:
         """Where the cases of a station have a structure; all structures are looked for in one go."""

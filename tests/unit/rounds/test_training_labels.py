@@ -134,6 +134,30 @@ def test_what_two_were_judged_for_and_nobody_has_is_taken_to_be_absent(opened: O
     assert completed(opened, [one, *others, elsewhere], tmp_path).maps[0].hidden == ("aorta",)
 
 
+def test_a_draft_is_not_believed_that_finds_what_nobody_has_at_the_station(opened: Opened, tmp_path: Path) -> None:
+    one = store_case(opened, "p1", not_annotated=("spleen",))
+    others = [store_case(opened, f"other{n}", drafted=False) for n in range(2)]
+    elsewhere = store_case(opened, "p9", drafted=False, drawn="spleen")
+    with opened.catalog.begin() as session:
+        session.query(Acquisition).filter_by(id=elsewhere).update({"station": "pelvis"})
+
+    def first(cases: Sequence[str]) -> tuple[dict[str, str], tuple[str, ...]]:
+        label_map = completed(opened, cases, tmp_path).maps[0]
+        return dict(label_map.mask.filled), label_map.unexpected
+
+    assert first([one, others[0], elsewhere]) == ({"spleen": "bootstrap"}, ())  # one reader is no evidence
+    assert first([one, *others, elsewhere]) == ({}, ("spleen",))
+    with opened.catalog.begin() as session:
+        session.query(Participant).update({"held_out": False})
+    assert begin(opened).result["filling"] == {}
+    for n in range(3):
+        store_case(opened, f"test{n}", held_out=True, drafted=False)
+    judge(opened, "bootstrap", "spleen", 0.6)
+    assert first([one, *others, elsewhere])[0] == {}
+    judge(opened, "bootstrap", "spleen", 0.9)  # a model that is known to be good may have found a rare one
+    assert first([one, *others, elsewhere]) == ({"spleen": "bootstrap"}, ())
+
+
 def test_only_the_possible_place_of_a_structure_is_ignored(opened: Opened, tmp_path: Path) -> None:
     one = store_case(opened, "p1", drafted=False, not_annotated=("spleen",))
     others = [store_case(opened, f"other{n}", drafted=False, drawn="spleen", at=(slice(4, 6),)) for n in range(3)]
