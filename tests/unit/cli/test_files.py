@@ -135,7 +135,7 @@ def test_nnunet_export_ignores_the_background_in_which_an_unjudged_structure_may
     assert sorted(values) == [(0, spleen), (0, spleen), (liver, ignore), (liver, ignore)]
     lines = (folder / "filled.tsv").read_text().splitlines()[1:]
     # No case shows the aorta: nothing is given up for it.
-    assert [line.split("\t", 1)[1] for line in lines] == ["\t\tspleen\t"] * 2
+    assert [line.split("\t", 1)[1] for line in lines] == ["\t\t\tspleen"] * 2
 
 
 def test_export_of_the_primary_channel_alone_and_of_nothing(opened: OpenedWorkspace, tmp_path: Path) -> None:

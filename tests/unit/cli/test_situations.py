@@ -21,8 +21,8 @@ from tests.support.process_trees import wait_until
 from tests.support.stored_cases import store_case
 from tests.unit.cli.test_start import HEAVY, LIGHT
 
-# These work without a workspace, or say more than one sentence about it.
-WITHOUT = {"demo", "doctor", "health", "init", "restore"}
+# These work without a workspace, say more than one sentence about it, or ask for their settings before they open its database.
+WITHOUT = {"demo", "doctor", "health", "init", "notifications test", "restore"}
 ARGUMENTS = LIGHT | {
     "annotations compare": ("none", "none"),
     "annotations restore": ("none",),
@@ -31,9 +31,11 @@ ARGUMENTS = LIGHT | {
     "import": (".",),
     "models compare": ("bootstrap", "bootstrap"),
     "models import": ("none.zip",),
+    "models show": ("bootstrap",),
     "models try": ("none",),
     "serve": (),
     "slurm": (),
+    "status": (),
     "worker": (),
 }
 
