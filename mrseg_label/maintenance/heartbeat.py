@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
@@ -20,7 +21,7 @@ FORGET_AFTER = timedelta(days=1)  # a worker that ended without a word, on a mac
 log = logging.getLogger("mrseg_label.maintenance")
 
 
-class _Heartbeat:
+class _Heartbeat(ABC):
     """Records now and then, in a thread, that this process is alive."""
 
     def __init__(self, catalog: Catalog, seconds: float) -> None:
@@ -51,13 +52,13 @@ class _Heartbeat:
         except MrsegError as error:
             log.warning("%s", error)
 
+    @abstractmethod
     def beat(self) -> None:
         """Record that the process is alive."""
-        raise NotImplementedError
 
+    @abstractmethod
     def end(self) -> None:
         """Record that it ends in good order."""
-        raise NotImplementedError
 
 
 class ServerHeartbeat(_Heartbeat):
