@@ -9,13 +9,27 @@ from fastapi.responses import Response
 
 from mrseg_label.catalog.types import Topic
 from mrseg_label.errors import Forbidden, InvalidInput
-from mrseg_label.http.event_streams import HEADERS, EventResponse, EventStreams
+from mrseg_label.http.event_streams import HEADERS, RESET, EventResponse, EventStreams
 from mrseg_label.http.event_topics import permitted_topics
 from mrseg_label.http.readers import CurrentIdentity, CurrentReader
 
 _MEDIA_TYPE = EventResponse.media_type
+# What OpenAPI 3.2 says of one event; older readers take `schema`, which FastAPI adds, for that of the whole text.
+_EVENT_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "event": {"type": "string", "enum": [*Topic, RESET]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+        "id": {"type": "string", "description": "number of the change; absent from `reset`"},
+        "retry": {"type": "integer", "minimum": 0, "description": "milliseconds"},
+    },
+    "required": ["event", "data"],
+}
 _RESPONSES: dict[int | str, dict[str, object]] = {
-    200: {"content": {_MEDIA_TYPE: {}}, "description": "events until the client leaves or the server ends"}
+    200: {
+        "content": {_MEDIA_TYPE: {"itemSchema": _EVENT_SCHEMA}},
+        "description": "events until the client leaves or the server ends",
+    }
 }
 _Topics = Annotated[
     str | None,

@@ -58,11 +58,21 @@ def enqueue_pending_presegmentations(
 
 
 def first_are_ready(session: Session, settings: Settings, moment: datetime, count: int) -> bool:
-    """Whether the first ``count`` cases that are assigned next have a pre-segmentation, or a job that makes one."""
+    """Whether each of the first ``count`` cases that are assigned next has a pre-segmentation or is the next to get one.
+
+    They are not where others are queued before them: in the order of another strategy, or for a reader who has submitted
+    or given back the case in the meantime.
+    """
     version = models.current(session).version
     lacking = presegmentations.lacking(session, upcoming_ids(session, settings, moment, count), version)
-    keys = [presegmentations.job_key(acquisition_id, version) for acquisition_id in lacking]
-    return {job.key for job in job_rows.active_presegmentations(session)}.issuperset(keys)
+    active = job_rows.active_presegmentations(session)
+    queued = [job for job in active if job.state is JobState.QUEUED and job.priority <= ASSIGNED_PRIORITY]
+    queued.sort(key=lambda job: -job.priority)
+    begun = {job.key for job in active if job not in queued}
+    wanted = [key for key in (presegmentations.job_key(one, version) for one in lacking) if key not in begun]
+    awaited = acquisitions.being_annotated(session, [job.payload["acquisition"] for job in queued], moment)
+    following = [job.key for job in queued if job.payload["acquisition"] not in awaited]
+    return following[: len(wanted)] == wanted
 
 
 def upcoming_ids(session: Session, settings: Settings, moment: datetime, count: int) -> list[str]:

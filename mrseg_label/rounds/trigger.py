@@ -25,8 +25,7 @@ def run(context: JobContext) -> None:
 
 
 def keep_ahead(session: Session, settings: Settings, moment: datetime) -> int:
-    """Enqueue pre-segmentations unless the first half of ROUND_SIZE cases have one.
-
+    """Enqueue pre-segmentations unless the first half of ROUND_SIZE cases have one, or are the next to get one.
     While a round trains, or is about to start, no more are made than these: its model makes those of the waiting cases
     anew.
 
