@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +12,7 @@ import nibabel.orientations as nibo
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mrseg_label.axis_codes import parse_axcodes, world_axis
 from mrseg_label.errors import GeometryError
 
 Affine = NDArray[np.float64]
@@ -169,28 +169,6 @@ def orientation_of(affine: ArrayLike) -> NDArray[np.float64]:
     orientation[order] = nibo.io_orientation(ordered)
     orientation[:, 1] *= signs
     return orientation
-
-
-def parse_axcodes(text: str) -> str:
-    """Check and normalise axis codes: three letters, one of R/L, one of A/P, one of S/I.
-
-    Raises
-    ------
-    GeometryError
-        The text is not an orientation.
-    """
-    codes = text.strip().upper()
-    if not re.fullmatch("[RLAPSI]{3}", codes) or {world_axis(code) for code in codes} != {0, 1, 2}:
-        raise GeometryError(
-            f"{text!r} is not an orientation: give three letters, one each of R/L, A/P and S/I, "
-            "for the directions of the file's axes, for example LPS"
-        )
-    return codes
-
-
-def world_axis(code: str) -> int:
-    """Return the world axis of an axis code: 0 for R and L, 1 for A and P, 2 for S and I."""
-    return {"R": 0, "L": 0, "A": 1, "P": 1, "S": 2, "I": 2}[code]
 
 
 def stated_affine(axcodes: str, spacing_mm: Sequence[float], shape: Sequence[int]) -> Affine:

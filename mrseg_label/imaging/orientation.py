@@ -10,8 +10,9 @@ import nibabel.orientations as nibo
 import numpy as np
 from numpy.typing import NDArray
 
+from mrseg_label.axis_codes import parse_axcodes
 from mrseg_label.errors import GeometryError
-from mrseg_label.imaging.geometry import CORNER_TOLERANCE_VOXELS, Geometry, orientation_of, parse_axcodes
+from mrseg_label.imaging.geometry import CORNER_TOLERANCE_VOXELS, Geometry, orientation_of
 
 Voxel = TypeVar("Voxel", bound=np.generic)
 

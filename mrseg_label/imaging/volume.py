@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mrseg_label.axis_codes import parse_axcodes
 from mrseg_label.errors import GeometryError, InvalidInput
 from mrseg_label.imaging import nifti
 from mrseg_label.imaging.formats import read_header
-from mrseg_label.imaging.geometry import Geometry, parse_axcodes, resolve_affine, stated_affine
+from mrseg_label.imaging.geometry import Geometry, resolve_affine, stated_affine
 from mrseg_label.imaging.header import Header
 from mrseg_label.imaging.streams import MAX_VOXEL_BYTES
 

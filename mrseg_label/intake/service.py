@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from mrseg_label.axis_codes import parse_axcodes
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.errors import InvalidInput
-from mrseg_label.imaging.geometry import parse_axcodes
 from mrseg_label.intake.batches import record_groups
 from mrseg_label.intake.fat_water import warn_of_swaps
 from mrseg_label.intake.files.discover import Findings, discover

@@ -11,16 +11,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import nibabel.orientations as nibo
-import numpy as np
-from numpy.typing import NDArray
-
+from mrseg_label.axis_codes import parse_axcodes
 from mrseg_label.errors import GeometryError, InvalidInput
-from mrseg_label.imaging.geometry import parse_axcodes
 from mrseg_label.labels import LabelScheme
 from mrseg_label.nnunet.environment import READER, plain_labels
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 CONVENTIONS_FILE = "mrseg_model.json"
 CANONICAL = "RAS"  # what READER brings every image to
@@ -92,6 +92,8 @@ class ModelConventions:
         -------
         (65536,) uint8; 0 for labels without a structure.
         """
+        import numpy as np  # what is stated of a model is also read by commands that need no arrays
+
         table = np.zeros(65536, dtype=np.uint8)
         for theirs, ours in self.label_ids(labels, scheme).items():
             table[theirs] = ours
@@ -172,14 +174,3 @@ def stated_heads(folder: Path, scheme: LabelScheme) -> dict[int, tuple[int, ...]
     for theirs, ours in ModelConventions(CANONICAL, structures).label_ids(labels, scheme).items():
         heads[ours] = (*heads.get(ours, ()), theirs)
     return heads
-
-
-def network_axes(orientation: str, transpose_forward: tuple[int, ...] | list[int] | None) -> NDArray[np.float64]:
-    """Find the directions of a network's three spatial axes, in the form of ``nibabel.orientations``.
-
-    nnU-Net reverses the axes (z, y, x) and then permutes them by ``transpose_forward`` of the plans.
-    """
-    reversed_codes = orientation[::-1]
-    codes = [reversed_codes[axis] for axis in (transpose_forward or (0, 1, 2))]
-    axes: NDArray[np.float64] = nibo.axcodes2ornt(codes)
-    return axes

@@ -14,8 +14,9 @@ from collections.abc import Collection, Mapping, Sequence
 import nibabel.orientations as nibo
 import numpy as np
 
-from mrseg_label.nnunet.conventions import CANONICAL, network_axes
+from mrseg_label.nnunet.conventions import CANONICAL
 from mrseg_label.nnunet.environment import BACKGROUND, IGNORE, plain_labels
+from mrseg_label.nnunet.network_axes import network_axes
 
 PAIRS_KEY = "paired_structures"  # of ours, in dataset.json
 _SIDED = re.compile(r"(?<![a-z])(left|right)(?![a-z])", re.IGNORECASE)

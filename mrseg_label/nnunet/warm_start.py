@@ -20,8 +20,9 @@ import nibabel.orientations as nibo
 import numpy as np
 
 from mrseg_label.errors import InvalidInput
-from mrseg_label.nnunet.conventions import CANONICAL, ModelConventions, network_axes
+from mrseg_label.nnunet.conventions import CANONICAL, ModelConventions
 from mrseg_label.nnunet.environment import find_configuration_folder
+from mrseg_label.nnunet.network_axes import network_axes
 
 if TYPE_CHECKING:
     from torch import Tensor

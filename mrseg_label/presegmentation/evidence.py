@@ -18,11 +18,10 @@ sources does on labels that began as its own drafts (:func:`estimate_advantage`)
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-
-import numpy as np
-from numpy.typing import NDArray
+from statistics import fmean, stdev
 
 MIN_PARTICIPANTS = 3
 LARGEST_ADVANTAGE = 0.1
@@ -198,13 +197,13 @@ def estimate_advantage(cases: Sequence[MeasuredCase], otherwise: float) -> float
                 if min(_participants(side) for side in sides) < MIN_PARTICIPANTS:
                     continue
                 gaps = [
-                    float(np.mean([case.of(first, structure).dsc - case.of(second, structure).dsc for case in side]))
+                    fmean(case.of(first, structure).dsc - case.of(second, structure).dsc for case in side)
                     for side in sides
                 ]
                 found.append((gaps[0] - gaps[1]) / 2)
     if len(found) < _FEWEST_PAIRS:
         return otherwise
-    return float(np.clip(np.mean(found), 0.0, LARGEST_ADVANTAGE))
+    return min(max(fmean(found), 0.0), LARGEST_ADVANTAGE)
 
 
 def _compare(
@@ -213,24 +212,26 @@ def _compare(
     neutral = [case for case in cases if case.drafted_by.get(structure) not in (own, other)]
     if _participants(neutral) >= MIN_PARTICIPANTS:
         cases = neutral
-    work: dict[str, list[tuple[float, float]]] = {}
+    work: dict[str, float] = {}
+    saved: dict[str, float] = {}
     for case in cases:
-        pair = tuple(_charged(case, structure, one, advantage) for one in (own, other))
-        work.setdefault(case.participant, []).append((pair[0], pair[1]))
-    sums = np.array([np.sum(values, axis=0) for values in work.values()])
-    if not len(sums) or sums[:, 0].sum() <= 0:
+        charged, alternative = (_charged(case, structure, one, advantage) for one in (own, other))
+        work[case.participant] = work.get(case.participant, 0.0) + charged
+        saved[case.participant] = saved.get(case.participant, 0.0) + charged - alternative
+    in_all = sum(work.values())
+    if in_all <= 0:
         return None
-    saved = sums[:, 0] - sums[:, 1]
-    clear = len(saved) >= MIN_PARTICIPANTS and float(saved.mean()) > _half_interval(saved)
-    return Comparison(float(saved.sum() / sums[:, 0].sum()), clear, len(saved), level)
+    values = list(saved.values())
+    clear = len(values) >= MIN_PARTICIPANTS and fmean(values) > _half_interval(values)
+    return Comparison(sum(values) / in_all, clear, len(values), level)
 
 
-def _half_interval(values: NDArray[np.float64]) -> float:
+def _half_interval(values: Sequence[float]) -> float:
     """Half the width of the interval of a mean."""
     from scipy import stats  # takes a second to import
 
     quantile = float(stats.t.ppf((1 + _CONFIDENCE) / 2, len(values) - 1))
-    return quantile * float(np.std(values, ddof=1) / np.sqrt(len(values)))
+    return quantile * stdev(values) / math.sqrt(len(values))
 
 
 def _charged(case: MeasuredCase, structure: str, source: str, advantage: float) -> float:

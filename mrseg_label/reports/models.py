@@ -9,11 +9,13 @@ from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import held_out, models
 from mrseg_label.catalog.tables import BOOTSTRAP, ModelVersion
 from mrseg_label.errors import MrsegError, NotFound
+from mrseg_label.nnunet.conventions import ModelConventions
 from mrseg_label.registry import service
 from mrseg_label.registry.lineage import licences_of
 from mrseg_label.reports.documents.base import Page
 from mrseg_label.reports.documents.models import CardOut, ModelDetail, ModelOut
 from mrseg_label.reports.paging import decode_position, page_of
+from mrseg_label.reports.sources import read_sources
 from mrseg_label.rounds.card import card_text
 
 
@@ -61,10 +63,6 @@ def read_model_detail(workspace: OpenedWorkspace, version: str) -> ModelDetail:
 
 def _conventions_of(workspace: OpenedWorkspace, row: ModelVersion) -> tuple[str | None, str, dict[str, str | None]]:
     """Orientation of a version, where its labels come from, and the structure of each that is named otherwise."""
-    # Imported here: NiBabel is behind both, which takes a second, and lists of versions do without.
-    from mrseg_label.nnunet.conventions import ModelConventions
-    from mrseg_label.reports.sources import read_sources
-
     try:
         if row.path is None:
             found = {source.orientation for source in read_sources(workspace) if row.version == BOOTSTRAP}

@@ -29,12 +29,10 @@ HEAVY = {
     "import",
     "models compare",
     "models import",
-    "models show",  # reads the conventions of the network
     "models try",
     "notifications test",  # sends a request
     "serve",
     "slurm",
-    "status",  # names the sources of drafts with their conventions
 }
 # Every other command, with arguments that lead it to the end or to the row that it does not find.
 LIGHT: dict[str, tuple[str, ...]] = {
@@ -74,6 +72,7 @@ LIGHT: dict[str, tuple[str, ...]] = {
     "models list": (),
     "models promote": ("none",),
     "models rollback": (),
+    "models show": ("none",),
     "notifications list": (),
     "overview": (),
     "participants list": (),
@@ -85,6 +84,7 @@ LIGHT: dict[str, tuple[str, ...]] = {
     "rounds retry": ("1",),
     "rounds show": ("1",),
     "rounds start": (),
+    "status": (),
     "suspicious": (),
     "upgrade": (),
     "users add": ("ada", "--role", "service"),
