@@ -17,7 +17,7 @@ from tests.unit.cli.test_commands import commands
 # Each takes a tenth of a second or more to import.
 SLOW = (
     "PIL", "SimpleITK", "alembic", "authlib", "fastapi", "httpx", "matplotlib", "monai", "monailabel", "nibabel", "nnunetv2",
-    "numpy", "pandas", "pydicom", "scipy", "skimage", "starlette", "torch", "totalsegmentator", "uvicorn",
+    "numpy", "pandas", "pydicom", "scipy", "skimage", "starlette", "statsmodels", "torch", "totalsegmentator", "uvicorn",
 )  # fmt: skip
 # Commands that work on voxels or grids, train, or serve; they load what that takes.
 HEAVY = {
