@@ -147,7 +147,8 @@ def _record(
         return as_submitted(newest, repeated=True)
     if rows.next_number(session, acquisition.id) != number:
         return None
-    accepted = workspace.settings.review == "off" and version is None
+    # Nobody is asked to review what no reader gets: the masks of a cohort that serves evaluation alone.
+    accepted = (workspace.settings.review == "off" or acquisition.evaluation_only) and version is None
     annotation = Annotation(
         id=annotation_id,
         acquisition_id=acquisition.id,

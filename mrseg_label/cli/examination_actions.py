@@ -133,6 +133,24 @@ def include(
     _run(folder, meant, author, as_json, "include")
 
 
+@examinations.command("admit")
+def admit(
+    ids: Ids = None,
+    everything: All = False,
+    participant: ParticipantOption = None,
+    station: Station = None,
+    sequence: Sequence = None,
+    state: State = None,
+    yes: Yes = False,
+    author: Author = LOCAL,
+    folder: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Admit the participants of examinations that are kept for evaluation only, each with all cases."""
+    meant = _Meant(ids or [], everything, participant, station, sequence, state, yes)
+    _run(folder, meant, author, as_json, "admit")
+
+
 @examinations.command("assign")
 def assign(
     reader: ReaderName,

@@ -48,6 +48,7 @@ def show(
         ("sequence", document.sequence),
         ("state", document.state.replace("_", " ")),
         ("excluded", document.excluded),
+        ("for evaluation only", "yes" if document.evaluation_only else None),
         ("grid", " x ".join(map(str, document.shape))),
         ("spacing, mm", " x ".join(f"{value:.4g}" for value in document.spacing_mm)),
         ("axes", document.axcodes),

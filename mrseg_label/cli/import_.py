@@ -86,6 +86,20 @@ def import_images(
             help="Licence of the images, such as CC BY 4.0; it stands in the card of each model.",
         ),
     ] = None,
+    cohort: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Name of the data set, which evaluations tell apart; by default of an evaluation-only one.",
+        ),
+    ] = None,
+    evaluation_only: Annotated[
+        bool,
+        typer.Option(
+            "--evaluation-only",
+            help="Keep the images for evaluation: no reader gets them and no model learns from them, until 'participants admit'.",
+        ),
+    ] = False,
     reference: Annotated[bool, typer.Option("--reference", help="Link to the files instead of copying them.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Report what would happen and store nothing.")] = False,
     as_json: JsonOption = False,
@@ -107,6 +121,8 @@ def import_images(
         masks=masks,
         mask_labels=mask_labels,
         licence=licence.strip() if licence is not None else None,
+        cohort=cohort.strip() if cohort is not None else None,
+        evaluation_only=evaluation_only,
         allow_label_maps=allow_label_maps,
         dry_run=dry_run,
         primary_sequences=(*preferred, *PRIMARY_SEQUENCES),

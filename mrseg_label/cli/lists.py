@@ -8,11 +8,14 @@ import typer
 
 from mrseg_label.cli.common import (
     HERE,
+    LOCAL,
     CursorOption,
     JsonOption,
     LimitOption,
     WorkspaceOption,
     opened,
+    print_json,
+    print_line,
     print_page,
     print_rest,
     print_table,
@@ -178,6 +181,11 @@ def list_participants(
     incomplete: Annotated[
         bool | None, typer.Option("--incomplete/--complete", help="Only those whose sex or age is unknown, or known.")
     ] = None,
+    evaluation_only: Annotated[
+        bool | None,
+        typer.Option("--evaluation-only/--in-study", help="Only those kept for evaluation only, or only the others."),
+    ] = None,
+    cohort: Annotated[str | None, typer.Option(metavar="NAME", help="Only those of this cohort.")] = None,
     limit: LimitOption = None,
     cursor: CursorOption = None,
     folder: WorkspaceOption = HERE,
@@ -187,14 +195,14 @@ def list_participants(
     from mrseg_label.catalog.queries.participants import ParticipantFilter
     from mrseg_label.reports.worklist import count_participants, read_participants
 
-    wanted = ParticipantFilter(held_out, excluded, incomplete)
+    wanted = ParticipantFilter(held_out, excluded, incomplete, evaluation_only, cohort)
     with opened(folder) as workspace:
         page = read_participants(workspace.catalog, wanted, rows_of(limit, as_json), cursor)
         total = count_participants(workspace.catalog, wanted) if page.next and not as_json else 0
     if as_json:
         print_page(page.items, page.next)
         return
-    columns = ("participant", "sex", "age", "held out", "cases", "annotated", "images", "excluded")
+    columns = ("participant", "sex", "age", "held out", "cases", "annotated", "images", "cohort", "excluded")
     rows = [
         (
             item.code,
@@ -204,12 +212,36 @@ def list_participants(
             item.cases,
             item.annotated,
             item.examinations,
-            item.excluded,
+            item.cohort,
+            "for evaluation only" if item.evaluation_only else item.excluded,
         )
         for item in page.items
     ]
     print_table(columns, rows)
     print_rest(page, total, is_first=cursor is None)
+
+
+@participants.command("admit")
+def admit_participants(
+    codes: Annotated[list[str] | None, typer.Argument(metavar="[CODE...]", help="Codes of participants.")] = None,
+    cohort: Annotated[
+        str | None, typer.Option(metavar="NAME", help="All participants of this cohort, instead of named ones.")
+    ] = None,
+    author: Annotated[str, typer.Option(metavar="NAME", help="Name to record.", show_default=LOCAL)] = LOCAL,
+    folder: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Admit participants kept for evaluation only: readers get their cases and models learn from them from now on."""
+    from mrseg_label.intake.cohorts import admit
+
+    with opened(folder) as workspace:
+        admitted = admit(workspace.catalog, codes or [], cohort, actor=author)
+    if as_json:
+        print_json({"admitted": admitted})
+    else:
+        print_line(
+            f"Admitted {len(admitted):,} {'participant' if len(admitted) == 1 else 'participants'} to the study."
+        )
 
 
 def register(app: typer.Typer) -> None:

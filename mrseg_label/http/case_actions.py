@@ -12,6 +12,7 @@ from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.reader import MAX_CLIENT_LENGTH, Reader
 from mrseg_label.catalog.types import Priority
 from mrseg_label.errors import InvalidInput
+from mrseg_label.intake.cohorts import admit_cases
 from mrseg_label.intake.exclusion import exclude_cases, include_cases
 from mrseg_label.worklist import many_cases
 
@@ -25,6 +26,7 @@ class CaseActionKind(StrEnum):
     SECOND_READING = "second_reading"
     RETURN = "return"
     PRIORITY = "priority"
+    ADMIT = "admit"
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ class CaseAction:
                 return many_cases.ask_for_second_readings(catalog, acquisition_ids, reader, actor=actor, days=self.days)
             case CaseActionKind.RETURN:
                 return many_cases.return_cases(catalog, acquisition_ids, actor=actor)
+            case CaseActionKind.ADMIT:
+                return admit_cases(catalog, acquisition_ids, actor=actor)
             case CaseActionKind.PRIORITY:
                 return many_cases.set_priority(catalog, acquisition_ids, self.priority, actor=actor)
 

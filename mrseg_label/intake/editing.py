@@ -181,9 +181,17 @@ def _move(session: Session, examination: Examination, wanted: Mapping[str, Any],
     old = source.participant
     person = participants.by_code(session, wanted["participant"], lock=True)
     if person is None:
-        person = Participant(id=new_id("pt"), code=wanted["participant"])
+        person = Participant(
+            id=new_id("pt"), code=wanted["participant"], cohort=old.cohort, evaluation_only=old.evaluation_only
+        )
         session.add(person)
         session.flush()
+    if person.evaluation_only is not old.evaluation_only:
+        apart = person if person.evaluation_only else old
+        raise Conflict(
+            f"the cases of participant {apart.code} are kept for evaluation only, those of the other take part in the study; "
+            f"admit {apart.code} first, with: mrseg-label participants admit {apart.code}"
+        )
     if person is not old:
         _settle_split(session, source, old, person, edit)
     grid = Geometry.from_json(examination.geometry)
@@ -191,7 +199,7 @@ def _move(session: Session, examination: Examination, wanted: Mapping[str, Any],
         other for other in acquisitions.of_participant(session, person.id, wanted["station"]) if other.id != source.id
     ]
     target, number, _ = find_acquisition(stored, wanted["session"], examination.sequence, grid.matches)
-    joins = target is not None and len(moved) == 1 and bool(target.excluded_at) == bool(source.excluded_at)
+    joins = target is not None and len(moved) == 1 and _is_out(target) == _is_out(source)
     if target is not None and joins and (len(channels) > 1 or _may_dissolve(session, source)):
         _join(session, examination, source, target, edit)
     elif len(moved) < len(channels):
@@ -220,6 +228,10 @@ def _move(session: Session, examination: Examination, wanted: Mapping[str, Any],
         session.delete(old)
         edit.notes.append(f"participant {old.code} has no images left and was removed")
         session.flush()
+
+
+def _is_out(case: Acquisition) -> tuple[bool, bool]:
+    return case.excluded_at is not None, case.evaluation_only
 
 
 def _may_dissolve(session: Session, acquisition: Acquisition) -> bool:
@@ -269,7 +281,7 @@ def _settle_split(session: Session, source: Acquisition, old: Participant, perso
 
 def _take_exclusion(source: Acquisition, old: Participant, person: Participant, edit: Edit) -> None:
     """Exclude an acquisition with its new participant, or include it where only the old one was excluded."""
-    if person.excluded_at is not None and source.excluded_at is None:
+    if person.excluded_at is not None and (source.excluded_at is None or source.evaluation_only):
         mark_excluded(source, person.excluded_at, person.excluded_by, person.excluded_reason)
         edit.notes.append(
             f"participant {person.code} is excluded ({person.excluded_reason}), so this image is excluded too"

@@ -12,9 +12,13 @@ from mrseg_label.catalog.many_cases import CasesChanged, change_cases
 from mrseg_label.catalog.queries import acquisitions as acquisition_rows
 from mrseg_label.catalog.queries import audit, examinations, participants
 from mrseg_label.catalog.tables import Acquisition, Participant
+from mrseg_label.catalog.types import PROGRAM
 from mrseg_label.clock import now
 from mrseg_label.errors import Conflict, InvalidInput, NotFound
 from mrseg_label.ids import is_id
+
+EVALUATION_ONLY = "kept for evaluation only"  # as the reason why a case is in no other part of the study
+FOR_EVALUATION = f"it is {EVALUATION_ONLY}; admit its participant with: mrseg-label participants admit CODE"
 
 
 def exclude(catalog: Catalog, subject: str, *, reason: str, actor: str) -> list[str]:
@@ -45,7 +49,7 @@ def exclude(catalog: Catalog, subject: str, *, reason: str, actor: str) -> list[
     with catalog.begin() as session:
         participant, acquisitions = _find_subject(session, subject)
         moment = now()
-        changed = [acquisition for acquisition in acquisitions if acquisition.excluded_at is None]
+        changed = [one for one in acquisitions if one.excluded_at is None or one.evaluation_only]
         if not changed and (participant is None or participant.excluded_at is not None):
             raise Conflict(f"{subject} is already excluded")
         _mark_all(participant, changed, moment, actor, reason.strip())
@@ -61,7 +65,7 @@ def exclude_cases(catalog: Catalog, acquisition_ids: Sequence[str], *, reason: s
         raise InvalidInput("an exclusion needs a reason")
 
     def change(session: Session, case: Acquisition, moment: datetime) -> str | None:
-        if case.excluded_at is not None:
+        if case.excluded_at is not None and not case.evaluation_only:
             return "it is excluded already"
         mark_excluded(case, moment, actor, reason)
         audit.record(session, actor, "exclude", case.id, reason=reason, acquisitions=[case.id])
@@ -76,6 +80,8 @@ def include_cases(catalog: Catalog, acquisition_ids: Sequence[str], *, actor: st
     def change(session: Session, case: Acquisition, _moment: datetime) -> str | None:
         if case.excluded_at is None:
             return "it is not excluded"
+        if case.evaluation_only:
+            return FOR_EVALUATION
         if case.participant.excluded_at is not None:
             return "its whole participant is excluded: include the participant first"
         mark_excluded(case, None, None, None)
@@ -101,7 +107,9 @@ def include(catalog: Catalog, subject: str, *, actor: str) -> list[str]:
     """
     with catalog.begin() as session:
         participant, acquisitions = _find_subject(session, subject)
-        changed = [acquisition for acquisition in acquisitions if acquisition.excluded_at is not None]
+        changed = [one for one in acquisitions if one.excluded_at is not None and not one.evaluation_only]
+        if not changed and any(one.evaluation_only for one in acquisitions):
+            raise Conflict(f"{subject} is not excluded: {FOR_EVALUATION}")
         if not changed and (participant is None or participant.excluded_at is None):
             raise Conflict(f"{subject} is not excluded")
         if participant is None and acquisitions[0].participant.excluded_at is not None:
@@ -116,8 +124,22 @@ def include(catalog: Catalog, subject: str, *, actor: str) -> list[str]:
 def mark_excluded(
     row: Acquisition | Participant, moment: datetime | None, actor: str | None, reason: str | None
 ) -> None:
-    """Write an exclusion into a row, or clear it with None."""
+    """Write an exclusion into a row, or clear it with None.
+
+    A case of a participant who serves evaluation alone does so again when its exclusion is cleared, and in no evaluation
+    while it is excluded.
+    """
     row.excluded_at, row.excluded_by, row.excluded_reason = moment, actor, reason
+    if isinstance(row, Acquisition):
+        row.evaluation_only = False
+        if moment is None and row.participant.evaluation_only:
+            keep_for_evaluation(row)
+
+
+def keep_for_evaluation(case: Acquisition) -> None:
+    """Keep a case for evaluation alone: in every other respect it is as if it were excluded."""
+    case.excluded_at, case.excluded_by, case.excluded_reason = now(), PROGRAM, EVALUATION_ONLY
+    case.evaluation_only = True
 
 
 def _mark_all(

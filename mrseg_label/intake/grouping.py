@@ -12,7 +12,7 @@ from mrseg_label.catalog.queries import acquisitions
 from mrseg_label.catalog.tables import Acquisition, Participant
 from mrseg_label.ids import new_id
 from mrseg_label.imaging import Geometry
-from mrseg_label.intake.exclusion import mark_excluded
+from mrseg_label.intake.exclusion import keep_for_evaluation, mark_excluded
 from mrseg_label.intake.sequences import PRIMARY_SEQUENCES, most_preferred
 
 
@@ -70,7 +70,7 @@ def find_acquisition(
 def add_acquisition(
     session: Session, participant: Participant, session_name: str, station: str, sequence: str, number: int
 ) -> Acquisition:
-    """Add an acquisition without images; it is excluded where its participant is."""
+    """Add an acquisition without images; it is excluded, or kept for evaluation, where its participant is."""
     acquisition = Acquisition(
         id=new_id("aq"),
         participant=participant,
@@ -81,6 +81,8 @@ def add_acquisition(
     set_key(acquisition, participant.code, session_name, station, number)
     if participant.excluded_at is not None:
         mark_excluded(acquisition, participant.excluded_at, participant.excluded_by, participant.excluded_reason)
+    elif participant.evaluation_only:
+        keep_for_evaluation(acquisition)
     session.add(acquisition)
     return acquisition
 

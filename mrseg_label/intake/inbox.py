@@ -29,7 +29,7 @@ MAX_COUNTED = 20_000  # files of an entry; more are only said to be more
 MAX_LISTED = 200  # refused files in the result of a job, and files that were passed over
 _SENT = "sent-"  # begins the names of entries that came through a browser; they are removed once they are imported
 _PROGRESS_SECONDS = 2.0
-_OPTIONS = ("pattern", "participant", "orientation", "masks", "licence")
+_OPTIONS = ("pattern", "participant", "orientation", "masks", "licence", "cohort", "evaluation_only")
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,8 @@ class ImportOptions:
     masks : pattern of the paths of masks (:class:`mrseg_label.intake.masks.finding.MaskFinder`).
     mask_labels : file that names the values of the masks.
     licence : under which the images were received; it stands in the data-set cards of models.
+    cohort : name of the data set, which evaluations tell apart.
+    evaluation_only : keep the images for evaluation: no reader gets them and no model learns from them.
     allow_label_maps : import files that seem to be label maps as images.
     dry_run : report what would happen and store nothing.
     primary_sequences : which channel of an acquisition is pre-segmented and opened, best first.
@@ -53,6 +55,8 @@ class ImportOptions:
     masks: str | None = None
     mask_labels: Path | None = None
     licence: str | None = None
+    cohort: str | None = None
+    evaluation_only: bool = False
     allow_label_maps: bool = False
     dry_run: bool = False
     primary_sequences: tuple[str, ...] = PRIMARY_SEQUENCES

@@ -13,6 +13,7 @@ from mrseg_label.catalog.types import LOCAL, SwapState
 from mrseg_label.errors import InvalidInput
 from mrseg_label.ids import derived_id, new_id
 from mrseg_label.intake.data_sets import choose_code
+from mrseg_label.intake.exclusion import EVALUATION_ONLY
 from mrseg_label.intake.files.participants import ParticipantRow
 from mrseg_label.intake.filling import Unchanged, fill_in
 from mrseg_label.intake.grouping import add_acquisition, choose_primary, find_acquisition
@@ -34,6 +35,8 @@ class Recorder:
     store : False in a dry run, whose transaction is rolled back: no file is moved into the workspace.
     actor : name in the audit trail.
     licence : under which the images were received, if that was stated.
+    cohort : the data set that new participants came with, if that was stated.
+    evaluation_only : whether new participants serve evaluation alone.
     """
 
     def __init__(
@@ -44,6 +47,8 @@ class Recorder:
         store: bool = True,
         actor: str = LOCAL,
         licence: str | None = None,
+        cohort: str | None = None,
+        evaluation_only: bool = False,
     ) -> None:
         self.workspace = workspace
         self.table = table
@@ -51,6 +56,8 @@ class Recorder:
         self.store = store
         self.actor = actor
         self.licence = licence
+        self.cohort = cohort
+        self.evaluation_only = evaluation_only
         self._moves: dict[str, tuple[Path, str]] = {}
         self._twins = Twins(workspace)
 
@@ -80,6 +87,8 @@ class Recorder:
         """
         present = self.find_stored(session, image)
         if present:
+            if self.evaluation_only:
+                _check_evaluation_only(present[0].acquisition.participant)
             for examination in present:
                 examination.licence = examination.licence or self.licence
             return fill_in(session, image.named, present, self.actor)
@@ -100,6 +109,8 @@ class Recorder:
             if participant.excluded_at is not None:
                 reason = participant.excluded_reason
                 warnings.append(f"the participant is excluded ({reason}), so this image is excluded too")
+            elif participant.evaluation_only and not self.evaluation_only:
+                warnings.append(f"the participant is {EVALUATION_ONLY}, and so is this image")
         # The id follows from participant and content: an import that was killed between file and row finds
         # its file again, and two imports at once cannot record an image twice.
         examination_id = derived_id("ex", participant.code, image.digest)
@@ -151,6 +162,9 @@ class Recorder:
         else:
             code, participant = _choose_free_code(session, named)
         if participant is not None:
+            if self.evaluation_only:
+                _check_evaluation_only(participant)
+            participant.cohort = participant.cohort or self.cohort
             participant.sex = participant.sex or named.sex
             participant.age = named.age if participant.age is None else participant.age
             return participant, acquisitions.of_participant(session, participant.id, named.station)
@@ -160,9 +174,20 @@ class Recorder:
             code=code,
             sex=(row.sex if row else None) or named.sex,
             age=row.age if row and row.age is not None else named.age,
+            cohort=self.cohort,
+            evaluation_only=self.evaluation_only,
         )
         session.add(participant)
         return participant, ()
+
+
+def _check_evaluation_only(participant: Participant) -> None:
+    """Raise :class:`InvalidInput` if a participant takes part in the study: models may learn from their other images."""
+    if not participant.evaluation_only:
+        raise InvalidInput(
+            f"participant {participant.code} takes part in the study, so that models may be trained on their images; an "
+            "evaluation-only import needs participants of its own: name them with --pattern, or import without --evaluation-only"
+        )
 
 
 def log_import(session: Session, actor: str, examination_ids: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from mrseg_label.axis_codes import parse_axcodes
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.errors import InvalidInput
 from mrseg_label.intake.batches import record_groups
+from mrseg_label.intake.cohort_names import check_cohort, cohort_of
 from mrseg_label.intake.fat_water import warn_of_swaps
 from mrseg_label.intake.files.discover import Findings, discover
 from mrseg_label.intake.files.matching import ParticipantTable
@@ -87,6 +88,8 @@ def import_paths(
         store=not options.dry_run,
         actor=options.actor,
         licence=options.licence,
+        cohort=cohort_of(options, paths),
+        evaluation_only=options.evaluation_only,
     )
     with workspace.scratch(SCRATCH) as scratch:
         masks = MaskPreparer.create(workspace, scratch) if finder or layout.masks else None
@@ -132,6 +135,8 @@ def check_options(options: ImportOptions) -> None:
         raise InvalidInput("--mask-labels names the values of masks; give the pattern of their paths with --masks too")
     if options.licence is not None:
         check_licence(options.licence)
+    if options.cohort is not None:
+        check_cohort(options.cohort)
     if options.csv and not options.csv.is_file():
         raise InvalidInput(f"{options.csv}: no such table of participants")
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.queries import acquisitions
+from mrseg_label.catalog.queries import annotations as annotation_rows
 from mrseg_label.catalog.queries import rounds as rows
 from mrseg_label.config import Settings, load_settings
 from mrseg_label.jobs import JobContext
@@ -21,7 +22,15 @@ def run(context: JobContext) -> None:
     with context.publish() as session:
         start_if_due(session, settings)
         keep_ahead(session, settings, context.catalog.now(session))
-        enqueue_measuring(session, settings, context.payload["annotation"])
+        if not _for_evaluation(session, context.payload["annotation"]):
+            enqueue_measuring(session, settings, context.payload["annotation"])
+
+
+def _for_evaluation(session: Session, annotation_id: str) -> bool:
+    """Whether an annotation is of a case that is kept for evaluation alone, from which no draft may learn."""
+    annotation = annotation_rows.get(session, annotation_id)
+    case = None if annotation is None else acquisitions.get(session, annotation.acquisition_id)
+    return case is not None and case.evaluation_only
 
 
 def keep_ahead(session: Session, settings: Settings, moment: datetime) -> int:

@@ -33,6 +33,7 @@ class CaseCounts:
     assigned : readers have them now, to annotate, to read a second time or to review.
     being_annotated : not annotated yet; assigned, or awaiting review.
     awaiting_review : an annotation of them does, be it a first or a further one.
+    excluded : those that are kept for evaluation alone left out.
     """
 
     annotated_total: int
@@ -137,7 +138,7 @@ def counts(session: Session, moment: datetime) -> CaseCounts:
         assigned=_count(session, included, Acquisition.id.in_(concepts.assigned_cases(moment))),
         being_annotated=begun_count,
         awaiting_review=_count(session, included, Acquisition.id.in_(concepts.cases_awaiting_review())),
-        excluded=excluded,
+        excluded=excluded - _count(session, ~included, Acquisition.evaluation_only.is_(True)),
     )
 
 

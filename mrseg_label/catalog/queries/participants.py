@@ -27,11 +27,14 @@ class ParticipantFilter:
     Attributes
     ----------
     incomplete : only those whose sex or age is unknown, or only the others.
+    evaluation_only : only those whose cases serve evaluation alone, or only the others.
     """
 
     held_out: bool | None = None
     excluded: bool | None = None
     incomplete: bool | None = None
+    evaluation_only: bool | None = None
+    cohort: str | None = None
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """Translate the filter into SQL conditions."""
@@ -44,6 +47,10 @@ class ParticipantFilter:
         if self.incomplete is not None:
             unknown = or_(Participant.sex.is_(None), Participant.age.is_(None))
             conditions.append(unknown if self.incomplete else ~unknown)
+        if self.evaluation_only is not None:
+            conditions.append(Participant.evaluation_only.is_(self.evaluation_only))
+        if self.cohort is not None:
+            conditions.append(Participant.cohort == self.cohort)
         return conditions
 
 
@@ -86,6 +93,12 @@ def by_code(session: Session, code: str, *, lock: bool = False) -> Participant |
     return session.scalars(query.with_for_update() if lock else query).one_or_none()
 
 
+def codes_of_cohort(session: Session, cohort: str) -> Sequence[str]:
+    """Codes of the participants of a cohort, in their order."""
+    query = select(Participant.code).where(Participant.cohort == cohort)
+    return session.scalars(query.order_by(Participant.code)).all()
+
+
 def known_codes(session: Session, codes: Sequence[str]) -> set[str]:
     """Those of some codes that participants have."""
     found: set[str] = set()
@@ -109,12 +122,14 @@ def decide_held_out(session: Session) -> None:
 
     A fifth of all participants are held out, at least two but never all: the first in the order of the SHA-256 of
     their codes. A decision is final, so that no model is tested on cases that an earlier one was trained on.
-    Participants with images of one scan, which an import warns of, are decided alike.
+    Participants with images of one scan, which an import warns of, are decided alike. Of participants whose cases serve
+    evaluation alone nothing is decided.
     """
-    undecided = session.scalars(select(Participant).where(Participant.held_out.is_(None))).all()
+    in_study = ~Participant.evaluation_only
+    undecided = session.scalars(select(Participant).where(Participant.held_out.is_(None), in_study)).all()
     if not undecided:
         return
-    total = session.scalars(select(func.count()).select_from(Participant)).one()
+    total = session.scalars(select(func.count()).select_from(Participant).where(in_study)).one()
     held = session.scalars(select(func.count()).select_from(Participant).where(Participant.held_out.is_(True))).one()
     wanted = max(0, held_out_count(total) - held)
     linked = linked_by_scan(session, lambda participant: participant.held_out.is_(None))
@@ -123,7 +138,7 @@ def decide_held_out(session: Session) -> None:
             continue  # decided with another
         group = _group_of(participant, linked)
         sides = {other.held_out for other in group if other.held_out is not None}
-        new = [other for other in group if other.held_out is None]
+        new = [other for other in group if other.held_out is None and not other.evaluation_only]
         # A side that was decided wins; the training side where both were: no model is tested on what it was trained on.
         is_held_out = sides == {True} if sides else len(new) <= wanted < total
         for other in new:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Float, ForeignKey, Index, String, Text, text
+from sqlalchemy import Float, ForeignKey, Index, String, Text, false, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from mrseg_label.catalog.tables.base import Base
@@ -36,13 +36,18 @@ class Participant(Base):
     excluded_at: Mapped[datetime | None]  # with all acquisitions, also those that are imported later
     excluded_by: Mapped[str | None]
     excluded_reason: Mapped[str | None] = mapped_column(Text)
+    cohort: Mapped[str | None] = mapped_column(String(100))  # the data set that they came with
+    # No reader gets a case of theirs and no model learns from one, those that are imported later included.
+    evaluation_only: Mapped[bool] = mapped_column(default=False, server_default=false())
     created_at: Mapped[datetime] = mapped_column(default=now)
+    __table_args__ = (Index("ix_participants_cohort", "cohort"),)
 
 
 class Acquisition(Base):
     """Co-registered examinations (channels) of one station: they share one pre-segmentation and one annotation.
 
-    Readers call it a case. Its primary examination is the channel that is pre-segmented and opened.
+    Readers call it a case. Its primary examination is the channel that is pre-segmented and opened. One that is kept for
+    evaluation alone has ``excluded_at`` too, so that it is nowhere where an excluded one is not.
     """
 
     __tablename__ = "acquisitions"
@@ -56,6 +61,7 @@ class Acquisition(Base):
     excluded_at: Mapped[datetime | None]
     excluded_by: Mapped[str | None]
     excluded_reason: Mapped[str | None] = mapped_column(Text)
+    evaluation_only: Mapped[bool] = mapped_column(default=False, server_default=false())
     shuffle: Mapped[float] = mapped_column(Float)  # order of the random strategy, drawn at import
     priority: Mapped[Priority] = mapped_column(
         Coded(Priority), default=Priority.NORMAL, server_default=Priority.NORMAL.value

@@ -50,6 +50,9 @@ class ExaminationOut(BaseModel):
         deprecated="use assigned_until", description="Deprecated: use `assigned_until`."
     )
     excluded: str | None = Field(description="why it is excluded; null where it is not")
+    evaluation_only: bool = Field(
+        description="whether it is kept for evaluation: no reader gets it and no model learns from it; its state is excluded"
+    )
     created: Moment
 
     def for_role(self, role: Role | None) -> ExaminationOut:
@@ -83,6 +86,7 @@ class ExaminationOut(BaseModel):
             assigned_until=assigned_until,
             handed_out_until=assigned_until,
             excluded=(acquisition.excluded_reason or "no reason given") if acquisition.excluded_at else None,
+            evaluation_only=acquisition.evaluation_only,
             created=row.created_at,
         )
 

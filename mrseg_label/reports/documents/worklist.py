@@ -60,6 +60,10 @@ class ParticipantOut(BaseModel):
         description="whether models are tested on them and not trained; null: not yet decided"
     )
     excluded: str | None = Field(description="why they are excluded; null where they are not")
+    cohort: str | None = Field(description="the data set that they came with; null where none was stated")
+    evaluation_only: bool = Field(
+        description="whether their cases serve evaluation alone: nobody gets them, no model learns"
+    )
     cases: int
     annotated: int = Field(description="cases with an accepted annotation")
     examinations: int
@@ -74,6 +78,8 @@ class ParticipantOut(BaseModel):
             age=person.age,
             held_out=person.held_out,
             excluded=(person.excluded_reason or "no reason given") if person.excluded_at else None,
+            cohort=person.cohort,
+            evaluation_only=person.evaluation_only,
             cases=row.cases,
             annotated=row.annotated,
             examinations=row.examinations,

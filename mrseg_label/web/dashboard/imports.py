@@ -63,9 +63,13 @@ def import_router(workspace: OpenedWorkspace, forms: FormTokens) -> APIRouter:
         orientation: _Text = "",
         masks: _Text = "",
         licence: _Text = "",
+        cohort: _Text = "",
+        evaluation_only: Annotated[bool, Form()] = False,
     ) -> Response:
         try:
-            options = _options(reader.name, pattern, participant, orientation, masks, licence)
+            options = _options(
+                reader.name, pattern, participant, orientation, masks, licence, cohort, evaluation_only=evaluation_only
+            )
             inbox.start_import(workspace, entry, options)
         except (InvalidInput, NotFound) as error:
             return import_page(request, error.http_status, message=sentence(error))
@@ -81,10 +85,14 @@ def import_router(workspace: OpenedWorkspace, forms: FormTokens) -> APIRouter:
         orientation: _Text = "",
         masks: _Text = "",
         licence: _Text = "",
+        cohort: _Text = "",
+        evaluation_only: Annotated[bool, Form()] = False,
     ) -> Response:
         name = ""
         try:
-            options = _options(reader.name, pattern, participant, orientation, masks, licence)
+            options = _options(
+                reader.name, pattern, participant, orientation, masks, licence, cohort, evaluation_only=evaluation_only
+            )
             name = inbox.store_sent(
                 workspace, [(one.filename, one.file) for one in files if not isinstance(one, str) and one.filename]
             )
@@ -99,7 +107,17 @@ def import_router(workspace: OpenedWorkspace, forms: FormTokens) -> APIRouter:
     return routes
 
 
-def _options(actor: str, pattern: str, participant: str, orientation: str, masks: str, licence: str) -> ImportOptions:
+def _options(
+    actor: str,
+    pattern: str,
+    participant: str,
+    orientation: str,
+    masks: str,
+    licence: str,
+    cohort: str,
+    *,
+    evaluation_only: bool,
+) -> ImportOptions:
     """Make the options of an import from the fields of a form; empty ones are not given."""
     return ImportOptions(
         pattern=pattern.strip() or None,
@@ -107,5 +125,7 @@ def _options(actor: str, pattern: str, participant: str, orientation: str, masks
         orientation=orientation.strip() or None,
         masks=masks.strip() or None,
         licence=licence.strip() or None,
+        cohort=cohort.strip() or None,
+        evaluation_only=evaluation_only,
         actor=actor,
     )
