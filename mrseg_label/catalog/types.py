@@ -85,6 +85,7 @@ class JobKind(StrEnum):
     TRAIN_ROUND = "train_round"  # run a retraining round, or prepare one of several folds
     TRAIN_FOLD = "train_fold"  # train one fold of a round of several
     FINISH_ROUND = "finish_round"  # join the folds of a round, evaluate the model and register it
+    TRY_MODEL = "try_model"  # try an imported model on one image
     PRUNE_ROUNDS = "prune_rounds"  # remove what rounds left in nnU-Net's folders and no later round needs
     COMPARE_SCANS = "compare_scans"  # compare images of earlier versions, which have no fingerprint, with the others
 

@@ -87,7 +87,7 @@ def try_model(version: Version, folder: WorkspaceOption = HERE, as_json: JsonOpt
 
 
 def _try(workspace: OpenedWorkspace, version: str, *, as_json: bool) -> None:
-    from mrseg_label.registry.importing import try_version
+    from mrseg_label.registry.trials import try_version
     from mrseg_label.reports.documents.models import ModelOut
 
     with progress_bar("trying it on one image", as_json):

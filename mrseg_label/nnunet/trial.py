@@ -11,6 +11,7 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from mrseg_label.nnunet.supervise import SupervisedProcess
 from mrseg_label.processes import end_with_parent
 
 MAX_SECONDS = 1800.0
+_POLL_SECONDS = 0.5
 _SYNTHETIC_SPACING_MM = 3.0
 log = logging.getLogger("mrseg_label.nnunet")
 
@@ -45,7 +47,9 @@ class TrialReport:
     seconds: float = 0.0
 
 
-def try_model(model: Path, image: Path | None, device: str, folder: Path) -> TrialReport:
+def try_model(
+    model: Path, image: Path | None, device: str, folder: Path, check: Callable[[], None] = lambda: None
+) -> TrialReport:
     """Try a model in a process of its own, and wait for the end.
 
     Parameters
@@ -53,12 +57,15 @@ def try_model(model: Path, image: Path | None, device: str, folder: Path) -> Tri
     model : folder with ``plans.json``.
     image : an image to predict on; a synthetic one if None.
     folder : where the report and the log are written.
+    check : called meanwhile; what it raises ends the trial.
     """
     report, output = folder / "trial.json", folder / "trial.log"
     command = [sys.executable, "-m", __name__, "--with-parent", str(model), device_inside(device), str(report)]
     process = SupervisedProcess([*command, *([str(image)] if image is not None else [])], output, variables_for(device))
+    deadline = time.monotonic() + MAX_SECONDS
     try:
-        code = process.wait(MAX_SECONDS)
+        while (code := process.wait(_POLL_SECONDS)) is None and time.monotonic() < deadline:
+            check()
     finally:
         process.kill()
     if code is None:

@@ -7,16 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import audit, examinations, models
+from mrseg_label.catalog.queries import models
 from mrseg_label.catalog.tables import ModelVersion
-from mrseg_label.catalog.types import LOCAL, ModelStatus
-from mrseg_label.clock import now
+from mrseg_label.catalog.types import LOCAL
 from mrseg_label.errors import Conflict, InvalidInput
 from mrseg_label.labels import LabelScheme
 from mrseg_label.licences import check_licence
 from mrseg_label.nnunet.conventions import ModelConventions, require_orientation, stated_conventions
-from mrseg_label.nnunet.trial import try_model
-from mrseg_label.registry import service
+from mrseg_label.registry import service, trials
 from mrseg_label.registry.archive import read_archive
 from mrseg_label.registry.flat_layout import complete_layout, copy_model
 from mrseg_label.registry.label_names import match_labels
@@ -34,8 +32,9 @@ def import_zip(
     orientation: str | None = None,
     labels: Mapping[str, str] | None = None,
     licence: str | None = None,
+    enqueue_trial: bool = False,
 ) -> ModelVersion:
-    """Register a trained nnU-Net, or a model of another workspace, as a candidate that :func:`try_version` tries.
+    """Register a trained nnU-Net, or a model of another workspace, as a candidate that :func:`mrseg_label.registry.trials.try_version` tries.
 
     Its checkpoints are Python pickles, and loading one runs the code in it. Only an admin may import a model, and
     only from a source that is trusted like a program.
@@ -48,6 +47,7 @@ def import_zip(
     labels : structure by label of the model, from :func:`mrseg_label.registry.label_names.read_label_map`, for labels
         that are not named as structures of the scheme are.
     licence : under which its source gives the weights away; a round that starts from them heeds it.
+    enqueue_trial : have a worker try it, in the transaction that registers it.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def import_zip(
         version = f"{service.IMPORTED}{digest[:12]}"
         stored = service.store_files(workspace, version, unpacked)
     with workspace.catalog.begin() as session:
-        return service.register(
+        row = service.register(
             session,
             version,
             stored,
@@ -90,6 +90,9 @@ def import_zip(
             record=_lineage(card),
             card=card,
         )
+        if enqueue_trial:
+            trials.enqueue_trial(session, workspace.settings, version, actor=actor)
+        return row
 
 
 def _fold_numbers(workspace: OpenedWorkspace, version: str) -> list[int | str]:
@@ -129,39 +132,3 @@ def conventions_of(
         require_orientation(model.folder, orientation or stated.get("orientation")),
         match_labels(model.label_names, scheme, labels, stated.get("structures") or {}),
     )
-
-
-def try_version(workspace: OpenedWorkspace, version: str, *, actor: str = LOCAL) -> ModelVersion:
-    """Try a version in a process of its own, on a stored image if there is one, and record how that ended.
-
-    Raises
-    ------
-    NotFound
-        The version does not exist.
-    Conflict
-        It is the bootstrap, which has no files.
-    StoredFileError
-        Its files differ from those that were registered.
-    """
-    with workspace.catalog.read() as session:
-        row = service.get(session, version)
-        newest = examinations.newest(session)
-    if row.path is None:
-        raise Conflict(f"model version {version} is TotalSegmentator; mrseg-label doctor checks its weights")
-    service.check_files(workspace, row)
-    with workspace.scratch("trial-") as folder:
-        report = try_model(
-            workspace.path(row.path),
-            workspace.path(newest.path) if newest is not None else None,
-            workspace.settings.device,
-            folder,
-        )
-    with workspace.catalog.begin() as session:
-        row = service.get(session, version)
-        row.tried_at, row.problem = now(), report.problem
-        if report.problem is not None and row.status is ModelStatus.CANDIDATE:
-            row.status = ModelStatus.FAILED
-        elif report.problem is None and row.status is ModelStatus.FAILED:
-            row.status = ModelStatus.CANDIDATE
-        audit.record(session, actor, "model.try", version, problem=report.problem)
-        return row

@@ -31,28 +31,37 @@ def read_label_map(path: Path) -> dict[str, str]:
         The file cannot be read, or a line is not such a pair or names a label again.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        data = path.read_bytes()
+    except OSError as error:
         raise InvalidInput(f"the label map {path} cannot be read as UTF-8 text: {error}") from error
-    pairs = _json_pairs(text, path) if text.lstrip().startswith("{") else _line_pairs(text, path)
+    return parse_label_map(data, str(path))
+
+
+def parse_label_map(data: bytes, shown: str) -> dict[str, str]:
+    """Parse the content of a label map, as :func:`read_label_map` does; ``shown`` is its name in messages."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"the label map {shown} cannot be read as UTF-8 text: {error}") from error
+    pairs = _json_pairs(text, shown) if text.lstrip().startswith("{") else _line_pairs(text, shown)
     result: dict[str, str] = {}
     for label, structure in pairs:
         if result.setdefault(label, structure) != structure:
-            raise InvalidInput(f"{path}: the label {label!r} is there twice; remove one of the two")
+            raise InvalidInput(f"{shown}: the label {label!r} is there twice; remove one of the two")
     return result
 
 
-def _json_pairs(text: str, path: Path) -> list[tuple[str, str]]:
+def _json_pairs(text: str, shown: str) -> list[tuple[str, str]]:
     try:
         content = json.loads(text)
     except ValueError as error:
-        raise InvalidInput(f"{path} is not valid JSON: {error}") from error
+        raise InvalidInput(f"{shown} is not valid JSON: {error}") from error
     if not all(isinstance(value, str | None) for value in content.values()):
-        raise InvalidInput(f'{path} must give the name of a structure to each label, as in {{"Leber": "liver"}}')
+        raise InvalidInput(f'{shown} must give the name of a structure to each label, as in {{"Leber": "liver"}}')
     return [(label.strip(), (structure or NOTHING).strip()) for label, structure in content.items()]
 
 
-def _line_pairs(text: str, path: Path) -> list[tuple[str, str]]:
+def _line_pairs(text: str, shown: str) -> list[tuple[str, str]]:
     pairs = []
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
@@ -60,7 +69,7 @@ def _line_pairs(text: str, path: Path) -> list[tuple[str, str]]:
         separator = next((mark for mark in _SEPARATORS if mark in line), None)
         label, _, structure = line.partition(separator or "\0")
         if separator is None or not label.strip() or not structure.strip():
-            raise InvalidInput(f"{path}, line {number}: {line[:80]!r} must be LABEL = STRUCTURE, or LABEL = -")
+            raise InvalidInput(f"{shown}, line {number}: {line[:80]!r} must be LABEL = STRUCTURE, or LABEL = -")
         pairs.append((label.strip(), structure.strip()))
     return pairs
 

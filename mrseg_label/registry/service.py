@@ -121,7 +121,7 @@ def register(
     card : of its data set (:mod:`mrseg_label.rounds.card`).
     licence : of its weights.
     tried : whether it has made a prediction here, as the model of a round has; another must be tried before it can be
-        promoted (:func:`mrseg_label.registry.importing.try_version`).
+        promoted (:func:`mrseg_label.registry.trials.try_version`).
 
     Raises
     ------

@@ -6,8 +6,9 @@ from sqlalchemy.orm import Session
 
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import held_out, models
+from mrseg_label.catalog.queries import held_out, jobs, models
 from mrseg_label.catalog.tables import BOOTSTRAP, ModelVersion
+from mrseg_label.catalog.types import JobKind
 from mrseg_label.errors import MrsegError, NotFound
 from mrseg_label.nnunet.conventions import ModelConventions
 from mrseg_label.registry import service
@@ -30,7 +31,10 @@ def read_models(catalog: Catalog, limit: int, cursor: str | None = None) -> Page
     with catalog.read() as session:
         rows = models.page(session, limit + 1, decode_position(cursor))
         scores = held_out.scores_of(session, [row.version for row in rows])
-        documents = [ModelOut.of(row, scores[row.version], licences_of(session, row)) for row in rows]
+        tried = jobs.active_keys(session, JobKind.TRY_MODEL, [row.version for row in rows])
+        documents = [
+            ModelOut.of(row, scores[row.version], licences_of(session, row), row.version in tried) for row in rows
+        ]
     return page_of(documents, limit, lambda model: (model.created, model.version))
 
 
@@ -89,7 +93,8 @@ def read_current_model(catalog: Catalog) -> ModelOut:
 
 def _with_score(session: Session, row: ModelVersion) -> ModelOut:
     score = held_out.scores_of(session, [row.version])[row.version]
-    return ModelOut.of(row, score, licences_of(session, row))
+    tried = jobs.active_keys(session, JobKind.TRY_MODEL, [row.version])
+    return ModelOut.of(row, score, licences_of(session, row), bool(tried))
 
 
 def read_card(catalog: Catalog, version: str) -> CardOut:

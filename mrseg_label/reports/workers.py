@@ -29,6 +29,11 @@ def read_workers(catalog: Catalog) -> list[WorkerOut]:
     return sorted(found, key=lambda item: (item.machine, item.process or 0))
 
 
+def is_served(catalog: Catalog, queue: str) -> bool:
+    """Whether a worker that is alive takes the jobs of a queue."""
+    return any(queue in one.queues for one in read_workers(catalog) if one.state is not WorkerState.LOST)
+
+
 def _document(name: str, job: Job | None, *, is_lost: bool) -> WorkerOut:
     machine, process, _ = name.rsplit(":", 2) if name.count(":") >= 2 else (name, "", "")
     return WorkerOut(

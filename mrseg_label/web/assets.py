@@ -19,6 +19,7 @@ _FILES = {
     paths.SCRIPT: "htmx.min.js",
     paths.LIVE_SCRIPT: "live.js",
     paths.CHART_SCRIPT: "charts.js",
+    paths.UPLOAD_SCRIPT: "upload.js",
     paths.ICON: "icon.svg",
     paths.NIIVUE: "niivue.umd.js",
     paths.VIEWER: "viewer.js",

@@ -22,6 +22,7 @@ HANDLERS: dict[str, tuple[str, ...]] = {
     queue.IMPORT_MASK: ("mrseg_label.annotation.masks:run",),
     queue.COMPARE_SCANS: ("mrseg_label.intake.twins:run",),
     queue.PRUNE_ROUNDS: ("mrseg_label.rounds.housekeeping:run",),
+    queue.TRY_MODEL: ("mrseg_label.registry.trials:run",),
     queue.TRAIN_ROUND: ("mrseg_label.rounds.run:run",),
     queue.TRAIN_FOLD: ("mrseg_label.rounds.folds:run",),
     queue.FINISH_ROUND: ("mrseg_label.rounds.run:finish",),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -27,6 +27,11 @@ def active(session: Session, kind: str, key: str, *, lock: bool = False) -> Job 
     """The queued or running job of that kind and key, if there is one; ``lock`` keeps it from being changed."""
     query = select(Job).where(Job.kind == kind, Job.key == key, Job.state.in_(ACTIVE))
     return session.scalars(query.with_for_update() if lock else query).one_or_none()
+
+
+def active_keys(session: Session, kind: str, keys: Collection[str]) -> set[str]:
+    """Those of these keys that have a queued or running job of that kind."""
+    return set(session.scalars(select(Job.key).where(Job.kind == kind, Job.key.in_(keys), Job.state.in_(ACTIVE))))
 
 
 def active_with_prefix(session: Session, prefix: str) -> Sequence[Job]:

@@ -24,6 +24,7 @@ class ModelOut(BaseModel):
     status: ModelStatus
     tried: Moment | None = Field(description="when it was shown that it works here; before that it cannot be promoted")
     problem: str | None = Field(description="why it does not work here")
+    being_tried: bool = Field(description="whether a worker tries it or is about to")
     metrics: JsonObject = Field(
         description="DSC on held-out cases: `mean_dsc` over `held_out_cases`, taken by `rule`; `dsc` by structure, over `cases`; "
         "apart from these `false_positives` (structures that are not in the reference) and `remnants` (of which it has too little)"
@@ -40,7 +41,13 @@ class ModelOut(BaseModel):
     )
 
     @classmethod
-    def of(cls, row: ModelVersion, score: HeldOutScore | None = None, licences: Sequence[str] = ()) -> ModelOut:
+    def of(
+        cls,
+        row: ModelVersion,
+        score: HeldOutScore | None = None,
+        licences: Sequence[str] = (),
+        being_tried: bool = False,
+    ) -> ModelOut:
         """Fill the document from its row, its present score, which replaces that of its round, and its licences."""
         metrics = row.metrics or {}
         if score is not None and score.cases:
@@ -56,6 +63,7 @@ class ModelOut(BaseModel):
             status=row.status,
             tried=row.tried_at,
             problem=row.problem,
+            being_tried=being_tried,
             metrics=metrics,
             dataset_digest=row.dataset_digest,
             weights_digest=row.weights_digest,

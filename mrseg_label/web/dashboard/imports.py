@@ -47,7 +47,7 @@ def import_router(workspace: OpenedWorkspace, forms: FormTokens) -> APIRouter:
             "note": note,
             "message": message,
         }
-        return page(request, "dashboard/import.html", status, script=going, **values)
+        return page(request, "dashboard/import.html", status, script=True, **values)
 
     @routes.get(paths.IMPORT)
     def get_import(request: Request, note: str = "") -> Response:

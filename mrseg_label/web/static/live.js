@@ -9,6 +9,7 @@
   function ask() {
     timer = 0;
     const here = part();
+    if (!here) return;
     // Whoever looks at a value of a chart, or fills in a form, goes on undisturbed.
     if (here.querySelector(".chart:hover, .chart:focus-within, form:focus-within")) { plan(PAUSE); return; }
     last = Date.now();
@@ -18,7 +19,7 @@
     if (!timer) timer = setTimeout(ask, Math.max(wait, last + PAUSE - Date.now()));
   }
   function listen() {
-    if (source || document.hidden) return;
+    if (source || document.hidden || !part()?.dataset.events) return;
     source = new EventSource(part().dataset.events);
     for (const topic of [...part().dataset.topics.split(" "), "reset"]) source.addEventListener(topic, () => plan(SETTLE));
     source.onerror = () => {
@@ -31,8 +32,8 @@
   }
   // A browser has few connections to a server, and a tab that nobody looks at needs none.
   document.addEventListener("visibilitychange", () => {
-    if (document.hidden) leave(); else { listen(); plan(0); }
+    if (document.hidden) leave(); else if (part()) { listen(); plan(0); }
   });
   addEventListener("pagehide", leave);
-  addEventListener("pageshow", () => { if (part()) listen(); });
+  addEventListener("pageshow", listen);
 })();

@@ -33,7 +33,7 @@ from tests.support.catalog_rows import (
     add_participant,
     add_round,
 )
-from tests.unit.registry.test_registry import make_model
+from tests.support.model_files import make_model
 
 CURVE = ("train_loss", "validation_loss", "pseudo_dice", "pseudo_dice_average", "learning_rate", "seconds")
 Opened = tuple[OpenedWorkspace, TestClient]

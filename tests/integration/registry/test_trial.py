@@ -12,18 +12,26 @@ import pytest
 import torch
 
 from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.catalog.queries import examinations
 from mrseg_label.catalog.tables import Examination
+from mrseg_label.errors import Cancelled, Conflict
 from mrseg_label.imaging import load_image, reorient, write_nifti
+from mrseg_label.jobs import JobContext, claim, queue
 from mrseg_label.labels import LabelScheme
 from mrseg_label.nnunet.conventions import ModelConventions, stated_heads
 from mrseg_label.nnunet.predict import Predictor
-from mrseg_label.nnunet.trial import run_trial, try_model
+from mrseg_label.nnunet.trial import run_trial
 from mrseg_label.presegmentation.known_structures import structures_known
 from mrseg_label.presegmentation.loaded_models import LoadedModels
+from mrseg_label.registry import trials
 from mrseg_label.registry.archive import write_archive
 from mrseg_label.registry.importing import import_zip
+from mrseg_label.registry.receiving import import_sent
+from mrseg_label.registry.service import promote
+from mrseg_label.reports.models import read_model
 from mrseg_label.workspace import Workspace
 from tests.support.axis_orders import as_stored
+from tests.support.catalog_rows import add_acquisition, add_participant
 from tests.support.nnunet_cases import image_and_labels
 from tests.support.tiny_weights import write_tiny_model
 
@@ -36,13 +44,36 @@ def model_in(folder: Path) -> Path:
     return plans.parent
 
 
-def test_a_model_that_works_in_a_process_of_its_own(tmp_path: Path) -> None:
-    folder = model_in(write_tiny_model(tmp_path / "m", LABELS))
+def test_a_model_that_was_sent_is_tried_by_a_worker_in_a_process_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "labels.tsv").write_text(SCHEME.text)
+    Workspace.init(tmp_path / "ws", tmp_path / "labels.tsv", settings_text='DEVICE = "cpu"\n')
+    write_archive(write_tiny_model(tmp_path / "m", LABELS, reader="SimpleITKIO"), tmp_path / "m.zip")
     image, _, geometry = image_and_labels(3)
-    write_nifti(tmp_path / "image.nii.gz", *reorient(image, geometry, "LPS"))
-    report = try_model(folder, tmp_path / "image.nii.gz", "cpu", tmp_path)
-    assert report.problem is None and report.seconds > 0
-    assert run_trial(folder, None, "cpu").problem is None
+    with closing(open_workspace(tmp_path / "ws")) as workspace:
+        write_nifti(tmp_path / "ws" / "images" / "three.nii.gz", *reorient(image, geometry, "LPS"))
+        with workspace.catalog.begin() as session:
+            add_acquisition(session, add_participant(session, "p1"))
+            newest = examinations.newest(session)
+            assert newest is not None
+            newest.path = "images/three.nii.gz"
+        with (tmp_path / "m.zip").open("rb") as stream:
+            row = import_sent(workspace, ("m.zip", stream), actor="chief", orientation="LPS")
+        assert read_model(workspace.catalog, row.version).being_tried and row.path is not None
+        with pytest.raises(Conflict, match="has not been tried here"):
+            promote(workspace, row.version)
+        claimed = claim(workspace.catalog, [queue.DRAFTS])
+        assert claimed is not None and claimed.kind == queue.TRY_MODEL
+        context = JobContext(workspace, claimed, {})
+        context.cancel.set()
+        with pytest.raises(Cancelled):
+            trials.run(context)
+        context.cancel.clear()
+        trials.run(context)
+        tried = read_model(workspace.catalog, row.version)
+        assert (tried.being_tried, tried.problem, tried.tried is not None) == (False, None, True)
+        assert promote(workspace, row.version).version == row.version
+        model = workspace.path(row.path)
+    assert run_trial(model, None, "cpu").problem is None
 
 
 def with_plans(**values: object) -> Callable[[Path], None]:

@@ -40,6 +40,8 @@ FORMS = (
     "/return",
     "/unusable",
     "/import/files",
+    "/models/import",
+    "/try",
     "/accept",
     "/reject",
 )

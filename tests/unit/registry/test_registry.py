@@ -22,26 +22,13 @@ from mrseg_label.errors import Conflict, InvalidInput, NotFound, StoredFileError
 from mrseg_label.jobs import queue
 from mrseg_label.labels import LabelScheme
 from mrseg_label.nnunet.conventions import ModelConventions
-from mrseg_label.registry import archive, importing, service
+from mrseg_label.registry import archive, importing, service, trials
 from mrseg_label.registry.compare import compare
 from mrseg_label.registry.label_names import read_label_map
 from mrseg_label.registry.layout import files_of, read_model, tree_digest
 from mrseg_label.workspace import Workspace
 from tests.support.catalog_rows import add_acquisition, add_annotation, add_evaluation, add_participant
-
-TRAINED = "Dataset501_round/nnUNetTrainer__nnUNetPlans__3d_fullres"
-
-
-def make_model(root: Path, weights: bytes = b"weights", labels: dict[str, int] | None = None) -> Path:
-    """A folder in nnU-Net's results layout; only its form matters here."""
-    folder = root / TRAINED
-    (folder / "fold_0").mkdir(parents=True)
-    labels = LabelScheme.default().label_names if labels is None else labels
-    dataset = {"labels": {"background": 0} | labels, "file_ending": ".nii.gz", "channel_names": {"0": "MR"}}
-    (folder / "dataset.json").write_text(json.dumps(dataset))
-    (folder / "plans.json").write_text('{"image_reader_writer": "NibabelIOWithReorient"}')
-    (folder / "fold_0" / "checkpoint_final.pth").write_bytes(weights)
-    return root
+from tests.support.model_files import TRAINED, make_model
 
 
 @pytest.fixture
@@ -177,7 +164,7 @@ def test_export_and_import_into_another_workspace(workspace: OpenedWorkspace, tm
     assert tree_digest(other.models / row.version) == tree_digest(workspace.models / "round-1")
     with pytest.raises(Conflict, match=f"has not been tried here.*models try {row.version}"):
         service.promote(other, row.version)
-    tried = importing.try_version(other, row.version)
+    tried = trials.try_version(other, row.version)
     assert (tried.status, tried.tried_at is not None) == (ModelStatus.FAILED, True)
     assert tried.problem is not None and "cannot be loaded" in tried.problem
     with pytest.raises(Conflict, match=r"does not work here: its files cannot be loaded.*models try"):
