@@ -19,6 +19,7 @@ from mrseg_label.cli import (
     demo,
     doctor,
     doubts,
+    evaluation,
     examination_actions,  # noqa: F401 - adds commands to the group of lists
     examinations,  # noqa: F401 - adds a command to the group of lists
     export,
@@ -51,6 +52,7 @@ _PANELS = {
     "Server and accounts": (serving, jobs, notifications, users),
     "Annotation": (cases, annotation, quality, doubts),
     "Training": (rounds, models),
+    "Study": (evaluation,),
 }
 for panel, modules in _PANELS.items():
     part = typer.Typer()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mrseg_label.evaluation.measurements import RULE, Found, counted
+from mrseg_label.evaluation.measurements import counted
 from mrseg_label.evaluation.statistics import sex_of
 from mrseg_label.evaluation.tables import (
     Column,
@@ -22,6 +22,7 @@ from mrseg_label.evaluation.tables import (
     whole,
     word,
 )
+from mrseg_label.evaluation.values import RULE, Found
 
 ALL = "all"
 UNNAMED = "unnamed"
@@ -95,11 +96,15 @@ def by_structure(frame: pd.DataFrame, model: str) -> Table:
     """Make Table A1: DSC, HD95 and NSD of each structure in each data set, of one model."""
     of_model = frame[frame["model"] == model]
     sets = list(_parts(of_model, "data_set"))
-    rows = []
+    rows, never = [], []
+    judged = set(counted(of_model)["structure"])
     for structure in _in_order(of_model["structure"]):
+        if structure not in judged:
+            never.append(structure)
+            continue
         row: dict[str, Any] = {"structure": structure}
         for name, part in sets:
-            for key, found in _structure(part[part["structure"] == structure]).items():
+            for key, found in quality_of_structure(part[part["structure"] == structure]).items():
                 row[f"{name}: {key}"] = found
         rows.append(row)
     keys = ("n", "infinite", *(f"{metric}_{what}" for metric in METRICS for what in ("mean", "sd")))
@@ -125,6 +130,7 @@ def by_structure(frame: pd.DataFrame, model: str) -> Table:
             SD,
             "n: images in which the structure counts.",
             "∞: images in which it was missed.",
+            *([f"Structures that count in no image: {', '.join(never)}."] if never else []),
             RULE,
             *tolerance_note(frame),
         ),
@@ -165,6 +171,7 @@ def by_outcome(frame: pd.DataFrame) -> Table:
             count("Absent in both", "absent"),
             count("Remnant", "remnant"),
             count("Not annotated", "not_annotated"),
+            count("Not predicted", "not_predicted"),
             value("Reference, ml", "reference_ml", 1),
             value("Prediction, ml", "prediction_ml", 1),
             mean_sd("Relative volume error, %", "error_mean", "error_sd", 1),
@@ -200,7 +207,8 @@ def tolerance_note(frame: pd.DataFrame) -> tuple[str, ...]:
     return (f"NSD at a tolerance of {span}.",)
 
 
-def _structure(part: pd.DataFrame) -> dict[str, float]:
+def quality_of_structure(part: pd.DataFrame) -> dict[str, float]:
+    """Compute mean and SD of each metric of one structure over the images in which it counts."""
     rows = counted(part)
     found: dict[str, float] = {"n": len(rows), "infinite": int(np.isinf(rows["hd95_mm"]).sum())}
     for metric in METRICS:

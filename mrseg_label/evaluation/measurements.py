@@ -4,74 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, dataclass, fields
-from enum import StrEnum
+from dataclasses import astuple, fields
 from pathlib import Path
 
 import pandas as pd
 
 from mrseg_label.errors import InvalidInput
-from mrseg_label.scoring import MIN_REFERENCE_VOXELS
-
-
-class Found(StrEnum):
-    """Where a structure was found, which decides what its numbers mean.
-
-    Metrics Reloaded (https://doi.org/10.1038/s41592-023-02151-z) asks to tell these apart.
-    """
-
-    BOTH = "both"  # in reference and prediction
-    MISSED = "missed"  # only in the reference: DSC and NSD 0, HD95 infinite
-    FALSE_POSITIVE = "false positive"  # only in the prediction
-    ABSENT = "absent"  # in neither, and that is right
-    REMNANT = "remnant"  # the reference has fewer than MIN_REFERENCE_VOXELS voxels
-    NOT_ANNOTATED = "not annotated"  # in the reference
-
-
-COUNTED = (Found.BOTH, Found.MISSED)  # what enters means and tests (mrseg_label.scoring)
-
-
-@dataclass(frozen=True)
-class CaseOf:
-    """What is judged: one image, and whose it is.
-
-    Attributes
-    ----------
-    model : name of what made the prediction, such as a model version.
-    case : unique among the images of a model.
-    sex, age : of the participant; empty and NaN where unknown. Age in years.
-    """
-
-    model: str
-    case: str
-    participant: str
-    data_set: str = ""
-    sequence: str = ""
-    station: str = ""
-    sex: str = ""
-    age: float = math.nan
-
-
-@dataclass(frozen=True)
-class Measured:
-    """The numbers of one structure of one image; NaN where there is nothing to measure, never for an infinite distance.
-
-    Attributes
-    ----------
-    hd95_mm : infinite where the structure was missed.
-    reference_ml, prediction_ml : volumes; the reference's is NaN where the structure was not annotated.
-    tolerance_mm : of the NSD.
-    """
-
-    structure: str
-    found: Found
-    dsc: float = math.nan
-    hd95_mm: float = math.nan
-    nsd: float = math.nan
-    reference_ml: float = math.nan
-    prediction_ml: float = math.nan
-    tolerance_mm: float = math.nan
-
+from mrseg_label.evaluation.values import COUNTED, CaseOf, Found, Measured
 
 CASE_COLUMNS = tuple(field.name for field in fields(CaseOf))
 VALUE_COLUMNS = tuple(field.name for field in fields(Measured))
@@ -152,13 +91,6 @@ def check_table(frame: pd.DataFrame) -> None:
 def counted(frame: pd.DataFrame) -> pd.DataFrame:
     """Select the rows that enter means: structures of which the reference has enough voxels to be judged."""
     return frame[frame["found"].isin(COUNTED)]
-
-
-RULE = (
-    f"A structure of a case counts where the reference has at least {MIN_REFERENCE_VOXELS} voxels of it. One that was missed counts with DSC 0 "
-    "and NSD 0; its HD95 is infinite, so it enters no mean of HD95 and is counted beside it. Structures that nobody annotated are left out. "
-    "A structure that is in the prediction alone is a false positive and is counted apart."
-)
 
 
 def _numbers(frame: pd.DataFrame, name: str, path: Path) -> pd.Series:

@@ -24,6 +24,7 @@ HEAVY = {
     "annotations compare",
     "annotations restore",
     "demo",
+    "evaluate",
     "examinations edit",
     "export",
     "import",

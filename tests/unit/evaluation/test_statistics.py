@@ -15,7 +15,7 @@ from statsmodels.stats.weightstats import ttest_ind
 
 from mrseg_label.errors import InvalidInput
 from mrseg_label.evaluation import comparisons, descriptions
-from mrseg_label.evaluation.measurements import CaseOf, Found, Measured, check_table, read_table, table_of, write_table
+from mrseg_label.evaluation.measurements import check_table, read_table, table_of, write_table
 from mrseg_label.evaluation.statistics import (
     bonferroni,
     by_participant,
@@ -26,6 +26,7 @@ from mrseg_label.evaluation.statistics import (
     power,
     sex_of,
 )
+from mrseg_label.evaluation.values import CaseOf, Found, Measured
 
 STRUCTURES = ("spleen", "liver", "left_kidney")
 
