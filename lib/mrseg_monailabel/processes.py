@@ -25,31 +25,19 @@ log = logging.getLogger("mrseg_monailabel")
 Handler = Callable[[int, FrameType | None], Any]
 
 
-class ServerProcesses:
-    """Starts the worker processes of a server and ends them with it."""
+class RequestsOnly:
+    """A process of a server that answers requests, and nothing beside."""
 
     def __init__(self, app: ProtocolApp) -> None:
         self._app = app
-        self._pool = WorkerPool(app.workspace)
-        self._heartbeat = ServerHeartbeat(app.workspace.catalog)
-        self._watcher = Watcher(app.workspace)
-        self._is_ending = False
 
     def start(self) -> None:
-        """Put the jobs of dead workers back into the queue, clean up after a killed server and start the workers."""
-        freed = requeue_of_dead_local_workers(self._app.workspace.catalog)
-        if freed:
-            log.warning("%d jobs were running when their workers died; mrseg-label jobs list shows them", freed)
+        """Prepare for requests."""
         # Uploads of gigabytes are spooled to the disk of the workspace and not to a /tmp that may be memory.
         tempfile.tempdir = str(self._app.workspace.path("tmp"))
-        self._app.sessions().remove_expired()
-        remove_dead_scratch(self._app.workspace)
-        self._heartbeat.start()
-        self._watcher.start()
-        self._pool.start()
 
     def handle_signals(self) -> None:
-        """Answer requests that wait for a pre-segmentation, and end the workers, once the server is told to end.
+        """Answer requests that wait for a pre-segmentation once the server is told to end.
 
         uvicorn first waits for the requests under way, which would wait for pre-segmentations, and then drops them.
         Must be called within the event loop of the server; outside the main thread, which alone gets signals, it
@@ -64,11 +52,42 @@ class ServerProcesses:
                 signal.signal(number, partial(_schedule, loop, self._begin_to_end, previous))
 
     def _begin_to_end(self) -> None:
+        self._app.stop_waiting()
+
+    def stop(self) -> None:
+        """Close the catalogue."""
+        self._app.stop_waiting()
+        self._app.workspace.catalog.close()
+
+
+class ServerProcesses(RequestsOnly):
+    """Starts the worker processes of a server and ends them with it."""
+
+    def __init__(self, app: ProtocolApp) -> None:
+        super().__init__(app)
+        self._pool = WorkerPool(app.workspace)
+        self._heartbeat = ServerHeartbeat(app.workspace.catalog)
+        self._watcher = Watcher(app.workspace)
+        self._is_ending = False
+
+    def start(self) -> None:
+        """Put the jobs of dead workers back into the queue, clean up after a killed server and start the workers."""
+        super().start()
+        freed = requeue_of_dead_local_workers(self._app.workspace.catalog)
+        if freed:
+            log.warning("%d jobs were running when their workers died; mrseg-label jobs list shows them", freed)
+        self._app.sessions().remove_expired()
+        remove_dead_scratch(self._app.workspace)
+        self._heartbeat.start()
+        self._watcher.start()
+        self._pool.start()
+
+    def _begin_to_end(self) -> None:
         """Let waiting requests go, and end the workers beside the requests under way: jobs go back to the queue.
 
         uvicorn would end the workers last, and not at all after the second interrupt.
         """
-        self._app.stop_waiting()
+        super()._begin_to_end()
         if self._is_ending:  # signals may come by the hundred
             return
         self._is_ending = True
@@ -80,7 +99,7 @@ class ServerProcesses:
         self._pool.stop()
         self._watcher.stop()
         self._heartbeat.stop()
-        self._app.workspace.catalog.close()
+        super().stop()
 
 
 def _schedule(

@@ -24,7 +24,7 @@ from mrseg_label.http.permission_table import permission_table
 from mrseg_label.http.public_address import public_prefix
 from mrseg_label.private import keep_private
 from mrseg_monailabel import routes
-from mrseg_monailabel.processes import ServerProcesses
+from mrseg_monailabel.processes import RequestsOnly, ServerProcesses
 from mrseg_monailabel.protocol_app import ProtocolApp
 
 WORKSPACE_VARIABLE = "MRSEG_WORKSPACE"
@@ -38,22 +38,35 @@ def create_app() -> FastAPI:
     ConfigurationError
         The variable is not set, or there is no workspace in the folder that it names.
     """
+    return build(_open_app())
+
+
+def create_further_app() -> FastAPI:
+    """Build the same application for a further process of a server, which has no workers of its own."""
+    return build(_open_app(), is_first=False)
+
+
+def _open_app() -> ProtocolApp:
     keep_private()
     folder = os.environ.get(WORKSPACE_VARIABLE)
     if not folder:
         raise ConfigurationError(
             f"{WORKSPACE_VARIABLE} must name the folder of a workspace; start the server with: mrseg-label serve"
         )
-    workspace = open_workspace(Path(folder))
-    return build(ProtocolApp(workspace))
+    return ProtocolApp(open_workspace(Path(folder)))
 
 
-def build(app: ProtocolApp) -> FastAPI:
-    """Build the application over an app object; it is the same under both launchers."""
+def build(app: ProtocolApp, *, is_first: bool = True) -> FastAPI:
+    """Build the application over an app object; it is the same under both launchers.
+
+    Parameters
+    ----------
+    is_first : whether the first, or only, process of the server runs it: that one has the workers, too.
+    """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        processes = ServerProcesses(app)
+        processes = ServerProcesses(app) if is_first else RequestsOnly(app)
         processes.handle_signals()
         await anyio.to_thread.run_sync(processes.start)
         yield

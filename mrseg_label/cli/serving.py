@@ -13,14 +13,19 @@ def serve(
     folder: WorkspaceOption = HERE,
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
+    processes: Annotated[
+        int, typer.Option(min=1, max=64, help="Processes that answer requests; more than one needs PostgreSQL.")
+    ] = 1,
 ) -> None:
     """Start the server (MONAI Label protocol, REST, web pages) with the workers of this machine."""
     from mrseg_label.http import server
+    from mrseg_label.http.further_processes import check_processes
     from mrseg_label.maintenance.checks.settings import require_settings
     from mrseg_label.maintenance.permissions import close_workspace
     from mrseg_label.workspace import Workspace
 
     workspace = Workspace.open(folder)
+    check_processes(workspace, processes)
     wrong = require_settings(workspace, computes=workspace.settings.workers > 0)
     server.check_can_start(workspace)
     for warning in (*wrong, *close_workspace(workspace), *server.find_warnings(workspace, host)):
@@ -32,7 +37,7 @@ def serve(
         if workspace.settings.public_url is not None:
             typer.echo(f"Browsers and 3D Slicer reach it at {workspace.settings.public_url}.", err=True)
 
-    server.run_server(workspace, host, port, on_ready)
+    server.run_server(workspace, host, port, on_ready, processes)
 
 
 def health(

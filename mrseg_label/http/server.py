@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable
 
 from mrseg_label.accounts import service as accounts
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.config import tls_files
+from mrseg_label.http.further_processes import FurtherProcesses
 from mrseg_label.http.local_only import LOCAL_NAMES
 from mrseg_label.http.slow_clients import limited_protocol
 from mrseg_label.paths import quoted
@@ -15,6 +17,10 @@ from mrseg_label.reports.status import check_ready
 from mrseg_label.workspace import Workspace
 
 APPLICATION = "mrseg_monailabel.server:create_app"  # by its import string: nothing here imports the MONAI Label side
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 def find_warnings(workspace: Workspace, host: str) -> list[str]:
@@ -59,28 +65,57 @@ def check_can_start(workspace: Workspace) -> None:
         opened.close()
 
 
-def run_server(workspace: Workspace, host: str, port: int, on_ready: Callable[[], None]) -> None:
+def run_server(workspace: Workspace, host: str, port: int, on_ready: Callable[[], None], processes: int = 1) -> None:
     """Run the application of a workspace until a signal ends it.
 
     Parameters
     ----------
     on_ready : called as soon as requests are answered.
+    processes : how many processes answer them; the first also keeps the workers of this machine running.
 
     Raises
     ------
     Unavailable, ConfigurationError
         The address cannot be used.
     """
+    from mrseg_label.http.listening import listen
+
+    sockets = listen(host, port)
+    further = FurtherProcesses(workspace, sockets, processes - 1)
+    try:
+        further.start()
+        serve_sockets(workspace, sockets, APPLICATION, on_ready, further.tell_to_end)
+    except KeyboardInterrupt:
+        pass  # Ctrl-C is how a server at a terminal ends
+    finally:
+        further.stop()
+        for one in sockets:
+            one.close()
+
+
+def serve_sockets(
+    workspace: Workspace,
+    sockets: list[socket.socket],
+    application: str,
+    on_ready: Callable[[], None] = _nothing,
+    on_end: Callable[[], None] = _nothing,
+) -> None:
+    """Answer the requests that come to listening sockets until a signal ends this process.
+
+    Parameters
+    ----------
+    application : import string of the application's factory.
+    on_ready : called as soon as requests are answered.
+    on_end : called when no further ones are taken; those under way still are answered.
+    """
     import uvicorn
 
-    from mrseg_label.http.listening import Server, listen
+    from mrseg_label.http.listening import Server
 
     certificate, key = tls_files(workspace.settings)
     os.environ["MRSEG_WORKSPACE"] = str(workspace.root)
-
-    sockets = listen(host, port)
     config = uvicorn.Config(
-        APPLICATION,
+        application,
         factory=True,
         http=limited_protocol(workspace.settings.request_idle_seconds),
         ssl_certfile=certificate,
@@ -90,13 +125,7 @@ def run_server(workspace: Workspace, host: str, port: int, on_ready: Callable[[]
         server_header=False,
         timeout_graceful_shutdown=10,
     )
-    try:
-        Server(config, on_ready).run(sockets)
-    except KeyboardInterrupt:
-        pass  # Ctrl-C is how a server at a terminal ends
-    finally:
-        for one in sockets:
-            one.close()
+    Server(config, on_ready, on_end).run(sockets)
 
 
 def _has_accounts(workspace: Workspace) -> bool:
