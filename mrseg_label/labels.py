@@ -1,7 +1,7 @@
 """The label scheme: the structures that a workspace annotates, read from a TSV file or nnU-Net's ``dataset.json``.
 
 Columns: ``id`` (1 to N without gaps), ``name`` (as people write it; files and documents use a key made from it), ``region``, ``paired_with`` (the structure on the other side),
-``color`` (``#rrggbb``; where it is missing, one that differs from the others), and any number of columns ``<label set>_ids`` or ``<label set>_id`` with the ids
+``color`` (``#rrggbb``; where it is missing, one that differs from the others), ``nsd_tolerance_mm`` (distance between surfaces that counts as agreement), and any number of columns ``<label set>_ids`` or ``<label set>_id`` with the ids
 of the same structure in another label set, separated by commas. The default is Table 2 of Häntze et al. 2024
 (arXiv 2405.06463). Outside of tests and the phantom no code depends on the number or the names of structures.
 """
@@ -13,7 +13,6 @@ import hashlib
 import io
 import json
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mrseg_label.errors import LabelError
+from mrseg_label.text import key_of, tidy
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,10 +32,10 @@ TOTALSEGMENTATOR_V3 = "totalsegmentator_total_v3"
 TOTALSEGMENTATOR_MR = "totalsegmentator_total_mr"
 MRSEGMENTATOR = "mrsegmentator"
 MAX_NAME_LENGTH = 200
-_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
-_NOT_IN_KEYS = re.compile(r"[^a-z0-9.+-]+")
-_MAX_KEY_LENGTH = 64
+# TotalSegmentator's own evaluation: Wasserthal J, et al. Radiol Artif Intell 2023;5:e230024. https://doi.org/10.1148/ryai.230024
+DEFAULT_NSD_TOLERANCE_MM = 3.0
 _RESERVED = ("background", "ignore")  # names with a meaning for nnU-Net
+_MILLIMETRES = re.compile(r"[0-9]{1,3}(\.[0-9]+)?")
 _COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
@@ -49,6 +49,7 @@ class Structure:
     name : key by which files, documents and settings name it: the display name itself if it has only letters, digits
         and ``_ . + -``, else made from it (``Left Kidney`` becomes ``left_kidney``).
     display_name : the name as people write it; empty where it is the key.
+    nsd_tolerance_mm : distance between surfaces that the normalised surface Dice accepts.
     region : part of the body, as in the paper's tables; may be empty.
     paired_with : name of the structure on the other side of the body, or None.
     color : red, green, blue, 0 to 255.
@@ -62,6 +63,7 @@ class Structure:
     color: tuple[int, int, int] = (128, 128, 128)
     foreign_ids: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     display_name: str = ""
+    nsd_tolerance_mm: float = DEFAULT_NSD_TOLERANCE_MM
 
     @property
     def shown_name(self) -> str:
@@ -100,6 +102,11 @@ class LabelScheme:
     def names(self) -> tuple[str, ...]:
         """Names in the order of the ids."""
         return tuple(structure.name for structure in self.structures)
+
+    @cached_property
+    def nsd_tolerances_mm(self) -> tuple[float, ...]:
+        """Tolerances of the normalised surface Dice in the order of the ids, mm."""
+        return tuple(structure.nsd_tolerance_mm for structure in self.structures)
 
     @property
     def label_names(self) -> dict[str, int]:
@@ -179,13 +186,13 @@ def _structure(row: dict[str, str | None], columns: Sequence[str], where: str) -
     if not cell("id").isdigit():
         raise LabelError(f"{where}: id must be a whole number from 1, not {cell('id')!r}")
     number = int(cell("id"))
-    name = _tidy(cell("name"))
+    name = tidy(cell("name"))
     if not name or len(name) > MAX_NAME_LENGTH or not name.isprintable():
         raise LabelError(
             f"{where}: name {cell('name')[:60]!r} must have 1 to {MAX_NAME_LENGTH} characters, none of them a control "
             "character"
         )
-    key = _key_of(name, number)
+    key = key_of(name, f"structure_{number}")
     color = cell("color")
     if color and not _COLOR.fullmatch(color):
         raise LabelError(f"{where}: color must look like #a0b1c2, not {color!r}")
@@ -212,28 +219,21 @@ def _structure(row: dict[str, str | None], columns: Sequence[str], where: str) -
         paired_with=cell("paired_with") or None,
         color=(red, green, blue),
         foreign_ids=foreign,
+        nsd_tolerance_mm=_tolerance(cell("nsd_tolerance_mm"), where),
     )
 
 
-def _key_of(name: str, number: int) -> str:
-    """Make the key of a structure from its name; a name without a Latin letter or digit is known by its number."""
-    if _KEY.fullmatch(name):
-        return name
-    plain = unicodedata.normalize("NFKD", name.replace("œ", "oe").replace("Œ", "oe")).casefold()
-    bare = "".join(character for character in plain if not unicodedata.combining(character))
-    key = _NOT_IN_KEYS.sub("_", bare).strip("_.+-")[:_MAX_KEY_LENGTH].rstrip("_.+-")
-    return key or f"structure_{number}"
+def _tolerance(cell: str, where: str) -> float:
+    if cell and not _MILLIMETRES.fullmatch(cell):
+        raise LabelError(f"{where}: nsd_tolerance_mm must be a number of millimetres such as 2.5, not {cell!r}")
+    return float(cell or DEFAULT_NSD_TOLERANCE_MM)
 
 
 def _with_pairs(structures: list[Structure]) -> list[Structure]:
     """Translate the names of opposite structures to keys; they may be written in either form."""
     keys = {structure.shown_name: structure.name for structure in structures}
-    pairs = [_tidy(structure.paired_with or "") for structure in structures]
+    pairs = [tidy(structure.paired_with or "") for structure in structures]
     return [replace(s, paired_with=keys.get(pair, pair) or None) for s, pair in zip(structures, pairs, strict=True)]
-
-
-def _tidy(name: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", name).split())
 
 
 def _table_of_dataset(text: str, source: str) -> str:
@@ -248,7 +248,7 @@ def _table_of_dataset(text: str, source: str) -> str:
         raise LabelError(
             f"{source}: not a dataset.json of nnU-Net that gives one number to each label ({error!r})"
         ) from error
-    rows = sorted((value, _tidy(name)) for name, value in pairs if value != 0 and name.casefold() not in _RESERVED)
+    rows = sorted((value, tidy(name)) for name, value in pairs if value != 0 and name.casefold() not in _RESERVED)
     table = io.StringIO()
     writer = csv.writer(table, delimiter="\t", lineterminator="\n")
     writer.writerows([("id", "name"), *rows])

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import codecs
 import re
+import unicodedata
 from collections.abc import Iterable
 
 # A byte of a file name that is not UTF-8, as Python represents it.
 _FOREIGN_BYTES = re.compile("[\udc80-\udcff]+")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]{0,63}")
+_NOT_IN_KEYS = re.compile(r"[^a-z0-9.+-]+")
+_MAX_KEY_LENGTH = 64
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -63,3 +67,17 @@ def duration(seconds: float) -> str:
     units = [(days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")]
     first = next((index for index, (count, _) in enumerate(units) if count), len(units) - 1)
     return " ".join(f"{count} {unit}" for count, unit in units[first : first + 2] if count) or "0 s"
+
+
+def tidy(name: str) -> str:
+    """Bring a name into the form in which equal names are equal: composed characters, single blanks."""
+    return " ".join(unicodedata.normalize("NFC", name).split())
+
+
+def key_of(name: str, otherwise: str) -> str:
+    """Make a key of letters, digits and ``_ . + -`` from a name; ``otherwise`` from one without a Latin letter or digit."""
+    if _KEY.fullmatch(name):
+        return name
+    plain = unicodedata.normalize("NFKD", name.replace("œ", "oe").replace("Œ", "oe")).casefold()
+    bare = "".join(character for character in plain if not unicodedata.combining(character))
+    return _NOT_IN_KEYS.sub("_", bare).strip("_.+-")[:_MAX_KEY_LENGTH].rstrip("_.+-") or otherwise

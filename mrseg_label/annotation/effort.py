@@ -53,7 +53,7 @@ def run(context: JobContext) -> None:
         if geometry.matches(grid):
             start, compared_with = _judged_part(scheme, presegmented, judged), presegmentation.id
     slice_axis = next(axis for axis, code in enumerate(geometry.axcodes) if code in "SI")
-    measured = effort(start, mask, len(scheme), geometry.voxel_ml, slice_axis)
+    measured = effort(start, mask, len(scheme), geometry.spacing_mm, slice_axis)
     context.check()
     with context.catalog.begin() as session:
         seconds = _sitting_seconds(session, annotation)
@@ -98,6 +98,7 @@ def _write(
         "edited_voxels": measured.edited_voxels,
         "edited_ml": measured.edited_ml,
         "added_path_voxels": measured.added_path_voxels,
+        "added_path_mm": measured.added_path_mm,
         "mean_dsc": None if np.isnan(measured.mean_dice) else measured.mean_dice,
         "accepted_unchanged": measured.accepted_unchanged and compared_with is not None,
         "draft": compared_with,

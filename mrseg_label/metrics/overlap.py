@@ -33,6 +33,21 @@ def check_pair(reference: LabelMap, prediction: LabelMap) -> None:
             raise InvalidInput(f"the {what} holds {array.dtype} values; label ids are whole numbers")
 
 
+def check_labels(reference: LabelMap, prediction: LabelMap, structures: int) -> None:
+    """Check that two label maps have no other labels than 0 (background) to ``structures``.
+
+    Raises
+    ------
+    InvalidInput
+        A label is negative or larger than ``structures``.
+    """
+    for array, what in ((reference, "reference"), (prediction, "prediction")):
+        if array.size and not 0 <= int(array.min()) <= int(array.max()) <= structures:
+            raise InvalidInput(
+                f"the {what} holds label ids {array.min()} to {array.max()}; the scheme has 0 to {structures}"
+            )
+
+
 def joint_histogram(reference: LabelMap, prediction: LabelMap, structures: int) -> NDArray[np.int64]:
     """Count the voxels of every pair of labels.
 
@@ -53,16 +68,14 @@ def joint_histogram(reference: LabelMap, prediction: LabelMap, structures: int) 
         A label is negative or larger than ``structures``.
     """
     check_pair(reference, prediction)
+    check_labels(reference, prediction, structures)
     classes = structures + 1
-    for array, what in ((reference, "reference"), (prediction, "prediction")):
-        if array.size and not 0 <= int(array.min()) <= int(array.max()) <= structures:
-            raise InvalidInput(
-                f"the {what} holds label ids {array.min()} to {array.max()}; the scheme has 0 to {structures}"
-            )
     # Both arrays in the memory order of the reference: a Fortran-ordered pair is read without a copy.
     order: Literal["F", "C"] = "F" if reference.flags.f_contiguous else "C"
-    pairs = np.multiply(reference.ravel(order), classes, dtype=np.int64)
-    pairs += prediction.ravel(order)
+    # Two bytes hold every pair of up to 255 structures; to read and write eight takes longer.
+    dtype = np.uint16 if classes**2 <= 1 << 16 else np.int64
+    pairs = np.multiply(reference.ravel(order), classes, dtype=dtype, casting="unsafe")
+    np.add(pairs, prediction.ravel(order), out=pairs, casting="unsafe")
     counts = np.bincount(pairs, minlength=classes * classes)
     return counts.reshape(classes, classes).astype(np.int64, copy=False)
 

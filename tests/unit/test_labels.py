@@ -199,3 +199,12 @@ def test_the_labels_of_an_nnunet_data_set_are_a_scheme(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(LabelError, match=r"dataset\.json"):
             LabelScheme.read(path)
+
+
+def test_the_tolerance_of_surfaces_is_a_column_with_a_default() -> None:
+    scheme = LabelScheme.parse("id\tname\tnsd_tolerance_mm\n1\tliver\t\n2\tpancreas\t5\n3\taorta\t1.25\n4\tspleen\t0\n")
+    assert scheme.nsd_tolerances_mm == (3.0, 5.0, 1.25, 0.0)
+    assert scheme.digest == LabelScheme.parse("id\tname\n1\tliver\n2\tpancreas\n3\taorta\n4\tspleen\n").digest
+    for wrong in ("-1", "3 mm", "nan", "inf", "1e9"):
+        with pytest.raises(LabelError, match="line 2: nsd_tolerance_mm must be a number of millimetres"):
+            LabelScheme.parse(f"id\tname\tnsd_tolerance_mm\n1\tliver\t{wrong}\n")

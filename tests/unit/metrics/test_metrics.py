@@ -115,13 +115,15 @@ def test_effort_counts_what_changed() -> None:
     corrected = presegmentation.copy()
     corrected[4, 1:5, 0] = 0  # 4 voxels taken from structure 1
     corrected[1, 1, 1] = 2  # one voxel from 1 to 2
-    result = effort(presegmentation, corrected, 3, voxel_ml=0.5)
+    result = effort(presegmentation, corrected, 3, spacing_mm=(10, 5, 10))
     assert result.edited_voxels == 5
     assert result.edited_ml == 2.5
     assert result.edited_by_structure.tolist() == [5, 1, 0]
     # In slice 0 the contour moved from row 4 to row 3, whose two inner voxels are new contour; in slice 1 the
     # voxel of structure 2 is a contour of its own, and no voxel of structure 1 becomes one that was not.
     assert result.added_path_by_structure.tolist() == [2, 1, 0]
+    assert result.added_path_mm_by_structure.tolist() == [15, 7.5, 0]  # in-plane spacing 10 and 5 mm
+    assert result.added_path_mm == 22.5
     assert result.dice_by_structure[0] == pytest.approx(2 * 27 / (32 + 27))
     assert result.dice_by_structure[1] == 0
     assert np.isnan(result.dice_by_structure[2])
@@ -158,7 +160,7 @@ def test_what_counts_in_a_mean(there: int, found: int, dsc: float | None, remnan
 
 def test_accepted_unchanged() -> None:
     labels = ellipsoids(3)
-    result = effort(labels, labels.copy(), 6, 1.0)
+    result = effort(labels, labels.copy(), 6, SPACING)
     assert result.accepted_unchanged
     assert result.edited_voxels == 0
     assert result.added_path_voxels == 0
