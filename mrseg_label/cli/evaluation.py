@@ -144,6 +144,33 @@ def evaluate(
     _show(evaluated, output, as_json)
 
 
+def report(
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write to; created if it does not exist.")],
+    cases: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="CSV", help="Table that evaluate wrote; several are models or data sets side by side."),
+    ] = None,
+    forms: Annotated[str, typer.Option("--format", help="Forms to write, separated by commas.")] = "html,md,csv,latex",
+    title: Annotated[str, typer.Option(help="Title of the report.")] = "Evaluation",
+    as_json: JsonOption = False,
+) -> None:
+    """Write the tables and figures of a paper: composition, quality by sequence and structure, models side by side, age, sex."""
+    from mrseg_label.evaluation.measurements import read_tables
+    from mrseg_label.reports.study.document import build_study
+    from mrseg_label.reports.study.writing import forms_of, write_study
+
+    wanted = forms_of(forms)
+    with progress_bar("drawing", as_json):
+        study = build_study(read_tables(cases or []), title=title)
+        written = write_study(study, target, wanted)
+    if as_json:
+        print_json({"files": [str(path) for path in written], "summary": list(study.summary)})
+        return
+    for sentence in study.summary:
+        print_line(sentence)
+    print_line(f"Wrote {len(study.tables)} tables and {len(study.figures)} figures: {written[0]}")
+
+
 def print_cells(table: Table) -> None:
     """Print a table of a study."""
     print_table([column.heading for column in table.columns], table.cells, f"{table.number}: {table.title}")
@@ -173,3 +200,4 @@ def _show(evaluated: Evaluated, output: Path | None, as_json: bool) -> None:
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
     app.command("evaluate")(evaluate)
+    app.command("report")(report)

@@ -29,11 +29,12 @@ from mrseg_label.evaluation.tables import (
     equals,
     frame_of,
     interval,
+    key_part,
     mean_sd,
     number,
     p_value,
+    structure_name,
     value,
-    word,
 )
 from mrseg_label.metrics.paired import INTERVAL, TEST, paired_difference
 
@@ -58,7 +59,7 @@ def with_age(frame: pd.DataFrame, model: str, metric: str = "dsc") -> Table | No
         f"Correlation of {SHOWN[metric]} with age" + _of(frame, model),
         frame_of(rows, ("structure", "participants", "r", "low", "high", "p", "p_corrected", "rho", "rho_p")),
         (
-            word("Structure", "structure"),
+            structure_name(),
             count("Participants", "participants"),
             value("Pearson's r", "r", 2),
             interval("95 % interval", "low", "high", 2),
@@ -96,7 +97,7 @@ def between_sexes(frame: pd.DataFrame, model: str, metric: str = "dsc") -> Table
         frame_of(rows, ("structure", "first", "second", "first_mean", "first_sd", "second_mean", "second_sd", "difference", "t", "p",
                         "p_corrected", "effect", "power", "detectable")),
         (
-            word("Structure", "structure"),
+            structure_name(),
             count("Female", "first"),
             count("Male", "second"),
             mean_sd("Female, mean ± SD", "first_mean", "first_sd", METRICS[metric]),
@@ -164,12 +165,12 @@ def _pair(frame: pd.DataFrame, first: str, second: str, metric: str) -> Table:
         )
     digits = METRICS[metric]
     return Table(
-        f"table-a5-{metric}-{first}-{second}",
+        f"table-a5-{metric}-{key_part(first)}-{key_part(second)}",
         "Table A5",
         f"{SHOWN[metric]} of {first} and {second} on the same images",
         frame_of(rows, ("structure", "participants", "first_mean", "second_mean", "difference", "low", "high", "t", "p", "p_corrected")),
         (
-            word("Structure", "structure"),
+            structure_name(),
             count("Participants", "participants"),
             value(first, "first_mean", digits),
             value(second, "second_mean", digits),
@@ -210,7 +211,7 @@ def _tests(rows: list[dict[str, Any]]) -> int:
 
 
 def _suffix(frame: pd.DataFrame, model: str) -> str:
-    return f"-{model}" if frame["model"].nunique() > 1 else ""
+    return f"-{key_part(model)}" if frame["model"].nunique() > 1 else ""
 
 
 def _of(frame: pd.DataFrame, model: str) -> str:

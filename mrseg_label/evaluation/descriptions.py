@@ -15,9 +15,11 @@ from mrseg_label.evaluation.tables import (
     Table,
     count,
     frame_of,
+    key_part,
     mean_sd,
     number,
     plus_minus,
+    structure_name,
     value,
     whole,
     word,
@@ -30,6 +32,16 @@ METRICS = {"dsc": 3, "hd95_mm": 2, "nsd": 3}  # with the digits that people read
 _BETWEEN = "Between samples: mean and SD over the images of each image's mean over its structures."
 _CLASS_WISE = "Class-wise: mean and SD over the structures of each structure's mean over its images."
 _INFINITE = "∞: structures of an image that were missed, so that they have no finite HD95, of all that count."
+_WHAT_COUNTS = "What counts: see the methods."
+_OUTCOMES = {
+    "both": "Found",
+    "missed": "Missed",
+    "false_positive": "False positive",
+    "absent": "Absent in both",
+    "remnant": "Remnant",
+    "not_annotated": "Not annotated",
+    "not_predicted": "Not predicted",
+}
 SD = "Values are means ± standard deviations (n − 1)."
 
 
@@ -108,7 +120,7 @@ def by_structure(frame: pd.DataFrame, model: str) -> Table:
                 row[f"{name}: {key}"] = found
         rows.append(row)
     keys = ("n", "infinite", *(f"{metric}_{what}" for metric in METRICS for what in ("mean", "sd")))
-    columns: list[Column] = [word("Structure", "structure")]
+    columns: list[Column] = [structure_name()]
     for name, _ in sets:
         prefix = f"{name}: "
         shown = "" if len(sets) == 1 else prefix
@@ -121,7 +133,7 @@ def by_structure(frame: pd.DataFrame, model: str) -> Table:
         ]  # fmt: skip
     several = frame["model"].nunique() > 1
     return Table(
-        "table-a1-structures" + (f"-{model}" if several else ""),
+        "table-a1-structures" + (f"-{key_part(model)}" if several else ""),
         "Table A1",
         "Quality by structure and data set" + (f", {model}" if several else ""),
         frame_of(rows, ("structure", *(f"{name}: {key}" for name, _ in sets for key in keys))),
@@ -131,7 +143,7 @@ def by_structure(frame: pd.DataFrame, model: str) -> Table:
             "n: images in which the structure counts.",
             "∞: images in which it was missed.",
             *([f"Structures that count in no image: {', '.join(never)}."] if never else []),
-            RULE,
+            _WHAT_COUNTS,
             *tolerance_note(frame),
         ),
     )
@@ -164,19 +176,13 @@ def by_outcome(frame: pd.DataFrame) -> Table:
         frame_of(rows, ("model", "structure", *outcomes, "reference_ml", "prediction_ml", "error_mean", "error_sd", "false_positive_ml")),
         (
             *_names(frame, "model"),
-            word("Structure", "structure"),
-            count("Found", "both"),
-            count("Missed", "missed"),
-            count("False positive", "false_positive"),
-            count("Absent in both", "absent"),
-            count("Remnant", "remnant"),
-            count("Not annotated", "not_annotated"),
-            count("Not predicted", "not_predicted"),
+            structure_name(),
+            *(count(_OUTCOMES[one], one) for one in outcomes if any(row[one] for row in rows)),
             value("Reference, ml", "reference_ml", 1),
             value("Prediction, ml", "prediction_ml", 1),
             mean_sd("Relative volume error, %", "error_mean", "error_sd", 1),
         ),
-        ("Numbers of images. Volumes and their errors: means over the images in which the structure counts (found or missed).", RULE),
+        ("Numbers of images. Volumes and their errors: means over the images in which the structure counts (found or missed).", _WHAT_COUNTS),
     )  # fmt: skip
 
 

@@ -57,6 +57,25 @@ def read_table(path: Path) -> pd.DataFrame:
     return _typed(frame.reindex(columns=list(COLUMNS), fill_value=""))
 
 
+def read_tables(paths: Sequence[Path]) -> pd.DataFrame:
+    """Read several tables as one; tables without the name of a model get that of their file where there are several.
+
+    Raises
+    ------
+    InvalidInput
+        There is none, or one cannot be used.
+    """
+    if not paths:
+        raise InvalidInput(
+            "there is no table of cases; make one with: mrseg-label evaluate PREDICTIONS --reference REFERENCES --output cases.csv"
+        )
+    frames = [read_table(path) for path in paths]
+    if len(frames) > 1:
+        for path, frame in zip(paths, frames, strict=True):
+            frame.loc[frame["model"] == "", "model"] = path.stem
+    return pd.concat(frames, ignore_index=True)
+
+
 def write_table(frame: pd.DataFrame, path: Path) -> None:
     """Write a table as CSV: an empty cell is not measured, ``inf`` is an infinite distance."""
     frame.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,6 +54,11 @@ class Table:
 def word(heading: str, name: str) -> Column:
     """Make a column of words."""
     return Column(heading, lambda row: str(row[name]) or EMPTY, numeric=False)
+
+
+def structure_name(heading: str = "Structure") -> Column:
+    """Make the column of the names of structures, without underscores."""
+    return Column(heading, lambda row: str(row["structure"]).replace("_", " "), numeric=False)
 
 
 def count(heading: str, name: str) -> Column:
@@ -116,6 +122,11 @@ def equals(p: Any) -> str:
     """Write a p-value behind the letter p: ``= 0.02`` or ``< 0.001``."""
     text = probability(p)
     return text if text.startswith("<") else f"= {text}"
+
+
+def key_part(name: str) -> str:
+    """Make a part of a file name from the name of a model or a data set."""
+    return re.sub(r"[^A-Za-z0-9._+]+", "-", name).strip("-.") or "unnamed"
 
 
 def frame_of(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:

@@ -99,10 +99,10 @@ def case_view(case: CasePicture, scheme: LabelScheme, path: Path, focus: Sequenc
         ha="right",
     )
     draw_legend(figure, presegmentation, corrected, scheme, geometry.voxel_ml, case.draft_from, case.corrected_by)
-    body = _body(image, corrected, levels)
+    body = body_box(image, corrected, levels)
     shown = [min(max(at - part.start, 0), part.stop - part.start - 1) for at, part in zip(where, body, strict=True)]
     rows = ((presegmentation[body], "draft"), (corrected[body], "annotation"))
-    _views(figure, rows, image[body], _cropped(geometry, body), shown, levels, scheme)
+    _views(figure, rows, image[body], cropped(geometry, body), shown, levels, scheme)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, facecolor=_BACKGROUND)
 
@@ -127,7 +127,9 @@ def _views(
             _slice_view(figure, box, caption, image, labels, geometry, plane, where[plane.value], levels, scheme)
 
 
-def _body(image: NDArray[Any], corrected: NDArray[np.uint8], levels: tuple[float, float]) -> tuple[slice, slice, slice]:
+def body_box(
+    image: NDArray[Any], corrected: NDArray[np.uint8], levels: tuple[float, float]
+) -> tuple[slice, slice, slice]:
     """Find the box around everything that is not air, with a small margin."""
     bright = (image > levels[0] + _AIR * (levels[1] - levels[0])) | (corrected > 0)
     box = []
@@ -140,7 +142,8 @@ def _body(image: NDArray[Any], corrected: NDArray[np.uint8], levels: tuple[float
     return box[0], box[1], box[2]
 
 
-def _cropped(geometry: Geometry, box: tuple[slice, slice, slice]) -> Geometry:
+def cropped(geometry: Geometry, box: tuple[slice, slice, slice]) -> Geometry:
+    """Return the grid of a box of a grid."""
     start = np.array([*(part.start for part in box), 1.0])
     affine = geometry.affine.copy()
     affine[:, 3] = geometry.affine @ start
@@ -199,7 +202,7 @@ def _slice_view(
     shown = section(image, geometry, plane, index)
     extent = (0.0, shown.width_mm, shown.height_mm, 0.0)
     axes.imshow(shown.pixels, cmap="gray", vmin=levels[0], vmax=levels[1], extent=extent, interpolation="bicubic")
-    _overlay(axes, section(labels, geometry, plane, index), scheme)
+    draw_overlay(axes, section(labels, geometry, plane, index), scheme)
     _fit(axes, shown, figure, (width, height - bar))
     _label_edges(axes, EDGES[plane])
 
@@ -210,7 +213,7 @@ def _index_vector(plane: Plane, index: int, geometry: Geometry) -> NDArray[np.fl
     return middle
 
 
-def _overlay(axes: Axes, labels: Section, scheme: LabelScheme) -> None:
+def draw_overlay(axes: Axes, labels: Section, scheme: LabelScheme) -> None:
     """Draw each structure as a translucent area with an opaque outline, as Slicer shows segments."""
     height, width = labels.pixels.shape
     # A margin of background closes outlines at the edge of the field of view.

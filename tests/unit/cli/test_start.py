@@ -31,6 +31,7 @@ HEAVY = {
     "models compare",
     "models import",
     "models try",
+    "report",
     "notifications test",  # sends a request
     "serve",
     "slurm",

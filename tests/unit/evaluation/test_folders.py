@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from mrseg_label.cli import main
 from mrseg_label.errors import InvalidInput, LabelError
 from mrseg_label.evaluation.folders import Evaluated, evaluate_folders
 from mrseg_label.evaluation.journal import Journal
@@ -196,3 +197,31 @@ def test_structures_to_measure_come_from_any_list(tmp_path: Path) -> None:
     listing.write_text("id,name\n5,spleen\n5,liver\n")
     with pytest.raises(LabelError):
         find_scheme(listing, tmp_path)
+
+
+def test_the_commands_evaluate_and_report(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels, output = tmp_path / "labels.tsv", tmp_path / "cases.csv"
+    labels.write_text(SCHEME.text)
+    arguments = ["evaluate", str(folders[0]), "--reference", str(folders[1]), "--labels", str(labels), "--output", str(output), "--workspace", str(tmp_path)]  # fmt: skip
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, "--json"])
+    printed = json.loads(capsys.readouterr().out)
+    assert ended.value.code == 0
+    assert printed["structures"]["spleen"]["hd95_infinite"] == 1
+    assert printed["structures"]["spleen"]["n"] == 2
+    assert printed["cases"][1]["structures"]["spleen"] == {
+        "found": "missed", "dsc": 0, "hd95_mm": None, "nsd": None, "reference_ml": pytest.approx(0.432), "prediction_ml": 0
+    }  # fmt: skip
+    assert [path.name for path in tmp_path.iterdir() if "partial" in path.name] == []
+    with pytest.raises(SystemExit) as ended:
+        main(["report", str(tmp_path / "out"), "--cases", str(output), "--format", "md"])
+    assert ended.value.code == 0
+    assert "2 images of 2 participants" in capsys.readouterr().out
+    assert "Table A1" in (tmp_path / "out" / "report.md").read_text()
+    write_nifti(folders[1] / "carl.nii.gz", mask(liver=1), GRID)
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 1
+    assert "refused: carl: there is no prediction" in capsys.readouterr().err
