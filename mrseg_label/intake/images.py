@@ -36,6 +36,9 @@ class Series(Protocol):
     def load(self, max_bytes: int) -> tuple[NDArray[Any], Geometry, list[str]]:
         """Read voxels (X, Y, Z), grid and warnings; raise :class:`~mrseg_label.errors.MrsegError` where it cannot."""
 
+    def read_ground(self, folder: Path) -> tuple[NDArray[Any], Geometry]:
+        """Read the ground truth (X, Y, Z) in a folder with one picture a slice; raises as ``load``."""
+
     def redact(self, text: str) -> str:
         """Remove what identifies the patient from a text."""
 
@@ -56,6 +59,7 @@ class NamedImage:
     series : the files of a DICOM image; None for a single file.
     mask : a mask of the image, as a file or as a folder with one file per structure.
     mask_labels : names of the values of the mask; None where the file has its own.
+    mask_lenient : whether values of the mask that the label scheme lacks are left out, and not refused.
     data_set : the folder of a data set whose own number of the case is the participant; another data set may
         have the same numbers.
     sex, age : from DICOM; sex is M, F or O, age in years.
@@ -73,6 +77,7 @@ class NamedImage:
     series: Series | None = None
     mask: Path | None = None
     mask_labels: MaskLabels | None = None
+    mask_lenient: bool = False
     data_set: str = ""
     sex: str | None = None
     age: float | None = None

@@ -20,6 +20,7 @@ from mrseg_label.intake.files.participants import ParticipantRow, read_participa
 from mrseg_label.intake.files.pattern import Pattern
 from mrseg_label.intake.files.prepare import SCRATCH, prepare
 from mrseg_label.intake.images import NamedImage, PreparedImage, RefusedImage
+from mrseg_label.intake.masks import amos
 from mrseg_label.intake.masks.conventions import recognise
 from mrseg_label.intake.masks.finding import MaskFinder, images_beside
 from mrseg_label.intake.masks.layouts import share_masks
@@ -77,6 +78,7 @@ def import_paths(
         workspace.scheme,
         take_masks=finder is None,
         allow_label_maps=options.allow_label_maps,
+        for_evaluation=options.evaluation_only,
     )
     report.refused += layout.refused
     report.passed_over += layout.passed_over
@@ -92,7 +94,7 @@ def import_paths(
         evaluation_only=options.evaluation_only,
     )
     with workspace.scratch(SCRATCH) as scratch:
-        masks = MaskPreparer.create(workspace, scratch) if finder or layout.masks else None
+        masks = MaskPreparer.create(workspace, scratch) if finder or layout.masks or findings.dicom else None
 
         def prepare_one(image: NamedImage) -> PreparedImage | RefusedImage:
             prepared = prepare(
@@ -166,7 +168,7 @@ def _with_dicom(
 
 def _read_tables(findings: Findings, options: ImportOptions, report: ImportReport) -> ParticipantTable:
     table: dict[str, ParticipantRow] = {}
-    for path in [options.csv] if options.csv else findings.tables:
+    for path in [options.csv] if options.csv else [*findings.tables, *findings.amos_tables]:
         try:
             rows, refused = read_participants(path)
         except InvalidInput as error:
@@ -177,5 +179,5 @@ def _read_tables(findings: Findings, options: ImportOptions, report: ImportRepor
         if is_foreign(path.read_bytes()):
             report.pass_over(str(path), "the table is not UTF-8; it was read as Windows-1252")
         report.refused += refused
-        table |= rows
+        table |= amos.with_codes(rows) if path in findings.amos_tables else rows
     return ParticipantTable(table, loose=options.match_ids is MatchIds.LOOSE)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from mrseg_label.errors import InvalidInput, MrsegError
 from mrseg_label.imaging.dicom import Stack, stacks_of
+from mrseg_label.intake.dicom import chaos
 from mrseg_label.intake.dicom.exports import Export
 from mrseg_label.intake.dicom.pseudonyms import Pseudonyms
 from mrseg_label.intake.dicom.redaction import Redaction
@@ -42,9 +43,10 @@ def name_export(
     if not scan.frames and not scan.refused:
         report.refuse(redact(export.found.shown), "contains no DICOM images of MR or CT")
         return
-    naming = _Naming(export, files, scan, stated, pseudonyms, redact, report)
+    naming = _Naming(export, files, scan, stated, pseudonyms, redact, report, options.masks is None)
     studies: dict[tuple[str, str], list[Stack]] = {}
-    for stack in stacks_of(scan.usable_frames(), dixon_channel):
+    paths = {file.relative.as_posix(): file.path for file in export.files}
+    for stack in stacks_of(chaos.join_series(scan.usable_frames(), paths), dixon_channel):
         studies.setdefault((stack.first.patient.key, stack.first.study), []).append(stack)
     for stacks in studies.values():
         yield from naming.name_study(stacks)
@@ -61,6 +63,7 @@ class _Naming:
     pseudonyms: Pseudonyms
     redact: Redaction
     report: ImportReport
+    take_ground: bool  # of CHAOS; False where the import says itself where masks are
 
     def name_study(self, stacks: Sequence[Stack]) -> list[list[NamedImage]]:
         """Name the images of one study and group them."""
@@ -107,6 +110,7 @@ class _Naming:
             warnings.append(f"one of several images of its series: {stack.split}")
         shown = self._shown(stack)
         series = SeriesFiles(stack, self.files, self.export, self.redact, fields.get("session", ""))
+        ground = series.ground if self.take_ground else None
         return NamedImage(
             path=self.export.found.path,
             shown=shown,
@@ -118,6 +122,9 @@ class _Naming:
             sequence=" ".join([fields.get("sequence", "") or sequence, *details]).strip(),
             warnings=(*warnings, *self._warn_of_unreadable(series)),
             series=series,
+            mask=ground,
+            mask_labels=None if ground is None else chaos.labels_of(ground),
+            mask_lenient=ground is not None,
             sex=patient.sex,
             age=patient.age,
         )

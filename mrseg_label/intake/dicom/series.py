@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mrseg_label.imaging import Geometry
 from mrseg_label.imaging.dicom import Stack, load_stack
+from mrseg_label.intake.dicom import chaos
 from mrseg_label.intake.dicom.exports import Export, folder_of
 from mrseg_label.intake.dicom.redaction import Redaction
 from mrseg_label.intake.files.containers import Folder, Zip
@@ -54,6 +55,18 @@ class SeriesFiles:
             return tuple(dict.fromkeys((found.path.parents[len(found.relative.parts) - 1], found.path.parent)))
         base = found.path if found.path.is_dir() else found.path.parent
         return tuple(dict.fromkeys((base, base / folder_of(self.stack.first.file))))
+
+    @property
+    def ground(self) -> Path | None:
+        """The folder of slices with the ground truth of the image; None where there is none."""
+        if self.export.is_zip:
+            return None
+        paths = {file.relative.as_posix(): file.path for file in self.export.files}
+        return chaos.ground_of(paths[self.stack.first.file])
+
+    def read_ground(self, folder: Path) -> tuple[NDArray[Any], Geometry]:
+        """Read the ground truth (X, Y, Z); raises as :func:`mrseg_label.intake.dicom.chaos.read_ground`."""
+        return chaos.read_ground(folder, self.stack.frames)
 
     @property
     def source_digest(self) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from mrseg_label.errors import InvalidInput
+from mrseg_label.intake.dicom import chaos
 from mrseg_label.intake.dicom.exports import Export
 from mrseg_label.intake.dicom.ukbiobank import parse_zip_name
+from mrseg_label.intake.files import nako
 from mrseg_label.intake.files.discover import FoundFile
 from mrseg_label.intake.files.pattern import Pattern
 from mrseg_label.intake.names import clean_code
@@ -38,6 +40,8 @@ class StatedNames:
         fields: dict[str, str] = {}
         if self._zip_name is not None:
             fields = {"participant": self._zip_name.eid, "session": self._zip_name.visit}
+        path = self._export.found.path if self._export.is_zip else self._by_name[name].path
+        fields = fields or nako.parse_path(path) or chaos.parse_path(path)
         if self._pattern is not None:
             file = self._export.found if self._export.is_zip else self._by_name[name]
             matched = _match_path_or_folder(self._pattern, file)

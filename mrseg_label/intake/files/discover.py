@@ -17,6 +17,7 @@ from mrseg_label.workspace import FOLDERS
 
 PARTICIPANT_TABLES = ("participants.csv", "participants.tsv")
 IMAGE_TABLE = "meta.csv"  # of TotalSegmentator's public data sets
+AMOS_TABLES = "labeled_data_meta_*.csv"  # of AMOS22, with the numbers of its cases
 # Images, by their names, in formats that are not supported: refused, where other files beside images are ignored.
 _OTHER_IMAGES = (".hdr", ".img", ".img.gz", ".mhd", ".nhdr", ".mgz", ".mgh", ".mnc", ".gipl", ".vtk")
 DICOM_SUFFIXES = (".dcm", ".ima", ".dicom")
@@ -61,11 +62,12 @@ class DicomFolder:
 
 @dataclass
 class Findings:
-    """What was found under the paths of an import; ``tables`` are tables of participants."""
+    """What was found under the paths of an import; ``tables`` and ``amos_tables`` are tables of participants."""
 
     images: list[FoundFile] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     tables: list[Path] = field(default_factory=list)
+    amos_tables: list[Path] = field(default_factory=list)
     zips: list[FoundFile] = field(default_factory=list)
     dicom: list[DicomFolder] = field(default_factory=list)
 
@@ -84,6 +86,7 @@ def discover(paths: Sequence[Path], workspace_root: Path) -> Findings:
             findings.tables += [base / name for name in PARTICIPANT_TABLES if (base / name).is_file()]
             if lists_images(base):
                 findings.tables.append(base / IMAGE_TABLE)
+            findings.amos_tables += sorted(base.glob(AMOS_TABLES))
             dicom = DicomFolder(FoundFile(base, readable(str(given)), PurePosixPath(base.name)))
             for file in _walk(base, own, findings):
                 relative = PurePosixPath(file.relative_to(base).as_posix())

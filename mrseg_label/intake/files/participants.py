@@ -20,13 +20,24 @@ _COLUMNS = {
         *("participant", "participantid", "participantcode", "participantno", "participantnumber"),
         *("subject", "subjectid", "subjectcode", "subjectno", "subjectnumber", "subjid", "subid", "sub"),
         *("patient", "patientid", "patientcode", "patientno", "patientnumber", "patid", "patnr", "patientennummer"),
-        *("proband", "probandid", "probandennummer", "pseudonym", "code", "eid", "pid", "imageid", "id"),
+        *("proband", "probandid", "probandennummer", "pseudonym", "code", "eid", "pid", "imageid", "amosid", "id"),
     ),
-    "sex": ("sex", "gender", "patientsex", "patientssex", "sexatbirth", "biologicalsex", "geschlecht", "sexe", "sexo"),
+    "sex": (
+        "sex",
+        "gender",
+        "patientsex",
+        "patientssex",
+        "sexatbirth",
+        "biologicalsex",
+        "geschlecht",
+        "sexe",
+        "sexo",
+        "basissex",
+    ),
     "age": (
         *("age", "ageyears", "ageinyears", "agey", "ageyr", "ageyrs", "ageatscan", "ageatimaging", "ageatmri"),
         *("ageatscanyears", "ageatexamination", "ageatvisit", "patientage", "patientsage"),
-        *("alter", "alterjahre", "alterinjahren", "edad", "eta"),
+        *("alter", "alterjahre", "alterinjahren", "edad", "eta", "basisage"),
     ),
 }
 _SEX = {
@@ -138,7 +149,10 @@ def _parse_row(cells: dict[str, str | None], columns: dict[str, str], where: str
     def cell(column: str) -> str:
         return (cells.get(columns.get(column, "")) or "").strip()
 
-    return ParticipantRow(clean_code(cell("participant")), parse_sex(cell("sex")), parse_age(cell("age")), where)
+    sex = cell("sex")
+    if _simplify(columns.get("sex", "")) == "basissex":  # NAKO codes it
+        sex = {"1": "M", "2": "F"}.get(sex, sex)
+    return ParticipantRow(clean_code(cell("participant")), parse_sex(sex), parse_age(cell("age")), where)
 
 
 def parse_sex(text: str) -> str | None:

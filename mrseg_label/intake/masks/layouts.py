@@ -23,10 +23,12 @@ class KnownMask:
     Attributes
     ----------
     labels : names of the values; None where the file has its own.
+    lenient : whether values that the label scheme lacks are left out, and not refused.
     """
 
     path: Path
     labels: MaskLabels | None
+    lenient: bool = False
 
 
 @dataclass
@@ -92,10 +94,11 @@ def assign(
         mask = masks[best]
         assert mask is not None
         chosen[best] = mask
-    return [
-        replace(image, mask=chosen[index].path, mask_labels=chosen[index].labels) if index in chosen else image
-        for index, image in enumerate(group)
-    ]
+    return [_with_mask(image, chosen[index]) if index in chosen else image for index, image in enumerate(group)]
+
+
+def _with_mask(image: NamedImage, mask: KnownMask) -> NamedImage:
+    return replace(image, mask=mask.path, mask_labels=mask.labels, mask_lenient=mask.lenient)
 
 
 def by_folder(files: Iterable[FoundFile]) -> dict[Path, list[FoundFile]]:

@@ -1,4 +1,4 @@
-"""nnU-Net's raw data sets and those of the Medical Segmentation Decathlon: ``imagesTr``, ``labelsTr``, ``dataset.json``.
+"""nnU-Net's raw data sets, those of the Medical Segmentation Decathlon, and AMOS22: ``imagesTr``, ``labelsTr``, ``dataset.json``.
 
 References
 ----------
@@ -15,17 +15,20 @@ from pathlib import Path
 from mrseg_label.errors import LabelError
 from mrseg_label.intake.files.discover import FoundFile
 from mrseg_label.intake.images import MaskLabels
+from mrseg_label.intake.masks import amos
 from mrseg_label.intake.masks.label_lists import read_label_list
 from mrseg_label.intake.masks.layouts import KnownMask, Layout, by_folder
 from mrseg_label.intake.names import strip_suffix
+from mrseg_label.labels import LabelScheme
 
 LABELS = "dataset.json"
-_IMAGES = re.compile(r"images(Tr|Ts|Val)")
-_OTHER = re.compile(r"(labels|pred|preds|predictions|infers|inference)_?(Tr|Ts|Val)\w*", re.IGNORECASE)
+_IMAGES = re.compile(r"images(Tr|Ts|Val?)")
+_OTHER = re.compile(r"(labels|pred|preds|predictions|infers|inference)_?(Tr|Ts|Val?)\w*", re.IGNORECASE)
+_LABELS = ("labelsTr", "labelsVa", "labelsVal", "labelsTs")
 _CHANNEL = re.compile(r"(.+)_(\d{4})")
 
 
-def recognise(layout: Layout, *, take_masks: bool) -> None:
+def recognise(layout: Layout, scheme: LabelScheme, *, take_masks: bool, for_evaluation: bool) -> None:
     """Name the images of nnU-Net's raw data sets and find their masks.
 
     A case is a participant and its channels (``_0000``, ``_0001``) are the channels of one acquisition. The masks in
@@ -34,51 +37,71 @@ def recognise(layout: Layout, *, take_masks: bool) -> None:
     Parameters
     ----------
     take_masks : False where the import says itself where masks are.
+    for_evaluation : take the masks of validation and test sets too, since none are trained on.
     """
     folders = by_folder(layout.images)
     for folder, files in folders.items():
         if _IMAGES.fullmatch(folder.name) and _is_data_set(folder.parent):
             labels = folders.get(folder.parent / folder.name.replace("images", "labels"), [])
             cases = {_stem(found) for found in labels}
-            layout.names |= _name_cases(files, cases, _channel_names(folder.parent))
+            names = _name_cases(files, cases, _channel_names(folder.parent))
+            if _amos_labels(folder.parent):
+                names = {path: {**one, "sequence": amos.sequence_of(one["participant"])} for path, one in names.items()}
+            layout.names |= names
     for folder, files in folders.items():
         if _OTHER.fullmatch(folder.name) and _is_data_set(folder.parent):
-            images = folders.get(folder.parent / "imagesTr", [])
-            _leave_out_or_take(layout, folder, files, images, take_masks=take_masks)
+            taken = amos.LABELLED if _amos_labels(folder.parent) else ("labelsTr",)
+            wanted = folder.name in taken or (for_evaluation and folder.name in _LABELS)
+            if not wanted:
+                what = "masks outside the training set" if folder.name.startswith("labels") else "predictions"
+                layout.leave_out(
+                    files,
+                    f"{what}: imported masks are trained on, so these are left out; to import them nevertheless, give "
+                    f'--masks "{folder.name}/{{case}}.nii.gz" with --mask-labels',
+                    mendable=False,
+                )
+                continue
+            images = folders.get(folder.parent / folder.name.replace("labels", "images"), [])
+            _take(layout, scheme, folder, files, images, take_masks=take_masks)
 
 
-def _leave_out_or_take(
-    layout: Layout, folder: Path, files: list[FoundFile], images: Sequence[FoundFile], *, take_masks: bool
+def _take(
+    layout: Layout,
+    scheme: LabelScheme,
+    folder: Path,
+    files: list[FoundFile],
+    images: Sequence[FoundFile],
+    *,
+    take_masks: bool,
 ) -> None:
-    if folder.name != "labelsTr":
-        what = "masks outside the training set" if folder.name.startswith("labels") else "predictions"
-        layout.leave_out(
-            files,
-            f"{what}: imported masks are trained on, so these are left out; to import them nevertheless, give "
-            f'--masks "{folder.name}/{{case}}.nii.gz" with --mask-labels',
-            mendable=False,
-        )
-        return
     if not take_masks:
         layout.leave_out(files, "masks that the pattern of --masks does not lead to", mendable=True)
         return
+    theirs = _amos_labels(folder.parent)
     try:
-        labels = _read_labels(folder.parent)
+        labels = amos.labels_of(scheme, theirs) if theirs else _read_labels(folder.parent)
     except LabelError as error:
         layout.leave_out(
             files,
             f"masks of nnU-Net, but their values have no usable names: {error}. Correct it, or give "
-            f'--masks "labelsTr/{{case}}.nii.gz" with --mask-labels',
+            f'--masks "{folder.name}/{{case}}.nii.gz" with --mask-labels',
             mendable=True,
         )
         return
     by_case = {_stem(found): found.path for found in files}
     masks = {
-        found.path: KnownMask(by_case[case], labels)
+        found.path: KnownMask(by_case[case], labels, lenient=bool(theirs))
         for found in images
         if (case := layout.names[found.path]["participant"]) in by_case
     }
-    layout.take_masks(files, masks, f"nnU-Net, with the names in {LABELS},")
+    what = "AMOS22, with the structures of the label scheme," if theirs else f"nnU-Net, with the names in {LABELS},"
+    layout.take_masks(files, masks, what)
+
+
+def _amos_labels(root: Path) -> Mapping[str, object]:
+    """The labels of AMOS22; empty for another data set."""
+    labels = _read_json(root).get("labels")
+    return labels if isinstance(labels, dict) and amos.is_amos(labels) else {}
 
 
 def _is_data_set(root: Path) -> bool:

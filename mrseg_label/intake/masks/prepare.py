@@ -20,7 +20,7 @@ from mrseg_label.files import sha256_of
 from mrseg_label.imaging import Geometry, write_nifti
 from mrseg_label.imaging.formats import SUFFIXES
 from mrseg_label.imaging.nrrd_file import SEGMENTATION_SUFFIX, has_segments
-from mrseg_label.intake.images import MaskLabels, PreparedImage, PreparedMask, RefusedImage
+from mrseg_label.intake.images import MaskLabels, PreparedImage, PreparedMask, RefusedImage, Series
 from mrseg_label.intake.names import strip_suffix
 from mrseg_label.labels import LabelScheme
 from mrseg_label.segments.classes import assign_structures
@@ -29,6 +29,7 @@ from mrseg_label.segments.names import NameTable, required_structures
 from mrseg_label.segments.value_names import check_mask
 from mrseg_label.text import readable
 
+GROUND = "Ground"  # of CHAOS: a folder with a picture of the ground truth for each slice
 _LISTED = 10
 
 
@@ -68,7 +69,9 @@ class MaskPreparer:
             return replace(image, reason=f"{image.reason} (its mask {redact(mask.name)} is not imported either)")
         try:
             geometry = image.geometry or self._stored_geometry(image.source_digest)
-            prepared = prepare_mask(mask, geometry, image.named.mask_labels, self.workspace.scheme, self.scratch)
+            file = mask if series is None or mask.name != GROUND else self._join_slices(series, mask)
+            prepared = prepare_mask(file, geometry, image.named.mask_labels, self.workspace.scheme, self.scratch)
+            prepared = replace(prepared, lenient=image.named.mask_lenient)
             remarks = check_mask(
                 self.workspace.scheme,
                 geometry,
@@ -88,6 +91,13 @@ class MaskPreparer:
                 remarks=tuple(map(redact, (*prepared.remarks, *remarks))),
             ),
         )
+
+    def _join_slices(self, series: Series, folder: Path) -> Path:
+        """Write the ground truth of a DICOM image, which is one picture a slice, as one label map."""
+        mask, geometry = series.read_ground(folder)
+        file = self.scratch / f"{secrets.token_hex(8)}.nii.gz"
+        write_nifti(file, mask, geometry)
+        return file
 
     def _stored_geometry(self, source_digest: str) -> Geometry:
         """Return the grid of an image that was imported before."""
