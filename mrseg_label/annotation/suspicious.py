@@ -1,14 +1,7 @@
-"""Find annotations that somebody should look at, by comparing each with the others. Nothing is left out because of it.
+"""Find masks that somebody should look at, by comparing each with the others, and rank them. Nothing is left out because of it.
 
-The reasons, each with what it was compared with (:class:`mrseg_label.catalog.queries.suspicions.SuspicionKind`):
-
-- ``doubt``: the audit of sides and directions doubts it.
-- ``volume``: the logarithm of a structure's volume has a modified z-score above MAX_Z among the masks of its station.
-- ``empty``: a structure is marked absent that at least USUALLY of the others of its station have.
-- ``edits``: the number of changed voxels is such an outlier among drafts of the same model, of the same station where enough
-  of them are.
-- ``unchanged``: no voxel of the draft was changed, and that took less than TOO_FAST_SECONDS.
-- ``model``: the newest model that was tested on it scores FAR_BELOW less DSC on a structure than its median over others.
+The reasons, each with what it was compared with (:class:`mrseg_label.catalog.queries.suspicions.SuspicionKind`), have a score: how much
+they say that something is wrong. A mask is ranked by all of its reasons together. Drafts are compared too, but for what a reader did.
 
 With FEWEST_OTHERS others or fewer nothing is an outlier: nobody can say what is usual.
 """
@@ -16,51 +9,83 @@ With FEWEST_OTHERS others or fewer nothing is an outlier: nobody can say what is
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
+from mrseg_label.annotation.compared_shapes import FEWEST_MM, MAX_PLACE_Z, STRAY_ML, USUALLY, compare_stations
+from mrseg_label.catalog.queries.compared_masks import Mask
+from mrseg_label.catalog.queries.doubts import MaskKind
 from mrseg_label.catalog.queries.held_out import CaseScores
-from mrseg_label.catalog.queries.suspicions import Mask, SuspicionKind
-from mrseg_label.metrics.outliers import FEWEST_OTHERS, MAX_Z, Outlier, find_outliers
+from mrseg_label.catalog.queries.suspicions import Reason, SuspicionKind
+from mrseg_label.metrics.outliers import FEWEST_OTHERS, MAX_Z, find_outliers
 
-USUALLY = 0.95
 TOO_FAST_SECONDS = 60.0
 FAR_BELOW = 0.3
-_VOLUME_FLOOR, _EDITS_FLOOR = 0.1, 0.25  # of the logarithms: about 10 % and 25 %
+DISAGREE, DISAGREE_ML = 0.5, 2.0
+_EDITS_FLOOR = 0.25  # of the logarithms: about 25 %
 
-Reasons = dict[str, list[dict[str, Any]]]
+Key = tuple[MaskKind, str]
+Reasons = dict[Key, list[Reason]]
 
 RULES = {
     SuspicionKind.DOUBT: "the audit doubts its left and right, head and foot, or front and back",
+    SuspicionKind.POSITION: f"a structure lies at least {FEWEST_MM:.0f} mm, and {MAX_PLACE_Z} standard deviations, from where other "
+    "masks of its station show it among the other structures; or two structures lie in each other's place",
     SuspicionKind.VOLUME: f"a structure is far larger or smaller than in other masks of its station (modified z-score of the "
     f"logarithm of the volume above {MAX_Z})",
-    SuspicionKind.EMPTY: f"a structure is marked absent that at least {USUALLY:.0%} of the other masks of its station have",
+    SuspicionKind.EMPTY: f"a structure is absent that at least {USUALLY:.0%} of the other masks of its station have whose field of "
+    "view shows the place",
+    SuspicionKind.STRAY: f"at least {STRAY_ML:.0f} ml of a structure lie apart from the rest, far more than in other masks",
+    SuspicionKind.NEIGHBOUR: f"where a neighbouring station shows the same part of the body, its mask has a structure of at least "
+    f"{DISAGREE_ML:.0f} ml elsewhere (DSC below {DISAGREE})",
+    SuspicionKind.MODEL: f"the newest model that was tested on it scores at least {FAR_BELOW} DSC less on a structure than its "
+    "median over other cases",
     SuspicionKind.EDITS: f"far fewer or far more voxels were changed than of other drafts of the same model (modified z-score of "
     f"the logarithm above {MAX_Z})",
     SuspicionKind.UNCHANGED: f"the draft was accepted unchanged in less than {TOO_FAST_SECONDS:.0f} s",
-    SuspicionKind.MODEL: f"the newest model that was tested on it scores at least {FAR_BELOW} DSC less on a structure than its "
-    "median over other cases",
 }
 RULES_NEED = f"Only masks with at least {FEWEST_OTHERS} others to compare with can be outliers."
 
 
-def find_suspicious(masks: Sequence[Mask], version: str | None, scores: Mapping[str, CaseScores]) -> Reasons:
-    """Find the masks to look at, each with ``kind``, ``structure`` and ``text`` of its reasons.
+@dataclass(frozen=True)
+class Overlap:
+    """Two masks of neighbouring stations, and what each has of the structures where both show the body.
+
+    Attributes
+    ----------
+    structures : by name, ``dsc`` and ``ml``, the volumes of the first and of the second mask.
+    """
+
+    first: Key
+    second: Key
+    structures: Mapping[str, Mapping[str, object]]
+
+
+def find_suspicious(
+    masks: Sequence[Mask],
+    version: str | None,
+    scores: Mapping[str, CaseScores],
+    overlaps: Iterable[Overlap] = (),
+    pairs: Mapping[str, str] | None = None,
+) -> Reasons:
+    """Find the masks to look at, each with its reasons.
 
     Parameters
     ----------
     version : the model version that the scores are of.
     scores : what that version scored on the masks of held-out cases, by annotation.
+    pairs : the structure on the other side of the body, by structure.
     """
     found: Reasons = {}
     for mask in masks:
         for text in mask.doubts:
-            _add(found, mask.id, SuspicionKind.DOUBT, "", text)
+            _add(found, mask.key, Reason(SuspicionKind.DOUBT, "", text, 0.9))
         if mask.unchanged and mask.seconds is not None and mask.seconds < TOO_FAST_SECONDS and not mask.imported:
             text = f"the draft of {mask.model_version} was accepted unchanged after {mask.seconds:.0f} s"
-            _add(found, mask.id, SuspicionKind.UNCHANGED, "", text)
-    for station in sorted({mask.station for mask in masks}):
-        _compare_structures(found, station, [mask for mask in masks if mask.station == station])
+            _add(found, mask.key, Reason(SuspicionKind.UNCHANGED, "", text, 0.3))
+    for mask, reason in compare_stations(masks, pairs or {}):
+        _add(found, mask.key, reason)
+    _compare_neighbours(found, masks, overlaps)
     for of_model in _by_model(masks):
         _compare_edits(found, of_model)
     if version is not None:
@@ -69,19 +94,30 @@ def find_suspicious(masks: Sequence[Mask], version: str | None, scores: Mapping[
     return found
 
 
-def _compare_structures(found: Reasons, station: str, masks: Sequence[Mask]) -> None:
-    where = station or "the same station"
-    for name in sorted({name for mask in masks for name in mask.voxels}):
-        volumes = {mask.id: mask.voxels[name] * mask.voxel_ml for mask in masks if mask.voxels.get(name)}
-        for identifier, one in find_outliers(volumes, _VOLUME_FLOOR).items():
-            text = f"{_ml(one.value)}, {_factor(one)} the median of {one.others} other masks of {where} ({_ml(one.median)})"
-            _add(found, identifier, SuspicionKind.VOLUME, name, text)
-        absent = [mask.id for mask in masks if mask.voxels.get(name) == 0]
-        others = len(volumes) + len(absent) - 1
-        if absent and others >= FEWEST_OTHERS and len(volumes) / others >= USUALLY:
-            for identifier in absent:
-                text = f"marked absent; {len(volumes)} of {others} other masks of {where} have it"
-                _add(found, identifier, SuspicionKind.EMPTY, name, text)
+def _compare_neighbours(found: Reasons, masks: Sequence[Mask], overlaps: Iterable[Overlap]) -> None:
+    by_key = {mask.key: mask for mask in masks}
+    for one in overlaps:
+        for name, values in one.structures.items():
+            dsc, volumes = float(values["dsc"]), values["ml"]  # type: ignore[arg-type]
+            first, second = (float(volume) for volume in volumes)  # type: ignore[attr-defined]
+            sides = ((one.first, one.second, first, second), (one.second, one.first, second, first))
+            judged = all(_judges(by_key[key], name) for key, *_ in sides)
+            if not judged or dsc >= DISAGREE or max(first, second) < DISAGREE_ML:
+                continue
+            # If one of the two is unusual in itself, it is that one which is wrong.
+            blamed = [key for key, *_ in sides if any(name in (reason.structure, "") or name in reason.text for reason in found.get(key, ()))]  # fmt: skip
+            for key, other, here, there in sides:
+                if len(blamed) != 1 or key in blamed:
+                    text = (
+                        f"{here:.1f} ml of it lie where {by_key[other].station or 'another station'} shows the body too, whose mask has "
+                        f"{there:.1f} ml there; the two agree with DSC {dsc:.2f}"
+                    )
+                    score = (0.8 if blamed else 0.5) * (1 - dsc)
+                    _add(found, key, Reason(SuspicionKind.NEIGHBOUR, name, text, score))
+
+
+def _judges(mask: Mask, name: str) -> bool:
+    return name in mask.voxels if mask.kind is MaskKind.ANNOTATION else name in (mask.shapes or ())
 
 
 def _by_model(masks: Sequence[Mask]) -> Iterable[Sequence[Mask]]:
@@ -100,13 +136,13 @@ def _by_model(masks: Sequence[Mask]) -> Iterable[Sequence[Mask]]:
 
 
 def _compare_edits(found: Reasons, masks: Sequence[Mask]) -> None:
-    edits = {mask.id: float(mask.edited_voxels or 0) for mask in masks}
-    for identifier, one in find_outliers(edits, _EDITS_FLOOR).items():
+    edits = {mask.key: float(mask.edited_voxels or 0) for mask in masks}
+    for key, one in find_outliers(edits, _EDITS_FLOOR).items():
         text = (
             f"{one.value:,.0f} voxels were changed, far {'fewer' if one.z < 0 else 'more'} than the median of {one.others} other "
             f"drafts of {masks[0].model_version} ({one.median:,.0f})"
         )
-        _add(found, identifier, SuspicionKind.EDITS, "", text)
+        _add(found, key, Reason(SuspicionKind.EDITS, "", text, 0.3))
 
 
 def _compare_scores(found: Reasons, version: str, scores: Mapping[str, CaseScores]) -> None:
@@ -118,17 +154,9 @@ def _compare_scores(found: Reasons, version: str, scores: Mapping[str, CaseScore
         for identifier, value in values.items():
             if value <= usual - FAR_BELOW:
                 text = f"DSC {value:.2f} with {version}, whose median over {len(values) - 1} other cases is {usual:.2f}"
-                _add(found, identifier, SuspicionKind.MODEL, name, text)
+                score = 0.4 + 0.5 * min(1.0, (usual - value) / 0.9)
+                _add(found, (MaskKind.ANNOTATION, identifier), Reason(SuspicionKind.MODEL, name, text, score))
 
 
-def _add(found: Reasons, identifier: str, kind: SuspicionKind, structure: str, text: str) -> None:
-    found.setdefault(identifier, []).append({"kind": kind.value, "structure": structure, "text": text})
-
-
-def _ml(value: float) -> str:
-    return f"{value:,.0f} ml" if value >= 10 else f"{value:.1f} ml"
-
-
-def _factor(one: Outlier) -> str:
-    factor = one.value / one.median if one.median > 0 else float("inf")
-    return f"{factor:.1f} times" if factor >= 1 else f"{factor:.0%} of"
+def _add(found: Reasons, key: Key, reason: Reason) -> None:
+    found.setdefault(key, []).append(reason)

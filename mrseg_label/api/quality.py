@@ -27,7 +27,9 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
     def get_own_agreement(reader: CurrentReader) -> OwnAgreementOut:
         return read_own_agreement(workspace, reader.name)
 
-    @routes.get("/suspicious", summary="List masks that somebody should look at, with the reasons, newest first")
+    @routes.get(
+        "/suspicious", summary="List masks that somebody should look at, with the reasons, the most suspicious first"
+    )
     def list_suspicious(
         kind: SuspicionKind | None = None, limit: paging.Limit = paging.LIMIT, cursor: paging.Cursor = None
     ) -> Page[SuspiciousMaskOut]:

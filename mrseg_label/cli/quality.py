@@ -72,7 +72,7 @@ def agreement(
 
 def suspicious(
     kind: Annotated[
-        Literal["doubt", "volume", "empty", "edits", "unchanged", "model"] | None,
+        Literal["doubt", "position", "volume", "empty", "stray", "neighbour", "model", "edits", "unchanged"] | None,
         typer.Option(help="Only masks with such a reason."),
     ] = None,
     limit: LimitOption = None,
@@ -80,7 +80,7 @@ def suspicious(
     folder: WorkspaceOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
-    """List annotations and drafts that somebody should look at, each with the reasons, newest first."""
+    """List annotations and drafts that somebody should look at, each with the reasons, the most suspicious first."""
     from mrseg_label.catalog.queries.suspicions import SuspicionKind
     from mrseg_label.reports.suspicious import read_suspicious
 
@@ -92,11 +92,13 @@ def suspicious(
         print_page(page.items, page.next)
         return
     rows = [
-        (item.mask, item.id, item.examination, item.participant, item.station, item.author, one.kind, one.structure, one.text)
+        (f"{item.score:.2f}", item.mask, item.id, item.examination, item.participant, item.station, item.author, one.kind, one.structure, one.text)
         for item in page.items
         for one in item.reasons
     ]  # fmt: skip
-    print_table(("mask", "id", "examination", "participant", "station", "by", "reason", "structure", "what"), rows)
+    print_table(
+        ("score", "mask", "id", "examination", "participant", "station", "by", "reason", "structure", "what"), rows
+    )
     print_rest(page, total, is_first=cursor is None)
 
 

@@ -78,6 +78,22 @@ def decode_place(cursor: str | None, *, named: bool = False) -> tuple[str, datet
     raise _unknown_cursor(cursor)
 
 
+def decode_score(cursor: str | None) -> tuple[float, str] | None:
+    """Decode a cursor that holds a score and an id; None stays None.
+
+    Raises
+    ------
+    InvalidInput
+        The cursor does not come from such a list.
+    """
+    if cursor is None:
+        return None
+    match _decode(cursor):
+        case [float(score) | int(score), str(identifier)] if identifier.isprintable() and 0 <= score <= 1:
+            return float(score), identifier
+    raise _unknown_cursor(cursor)
+
+
 def decode_number(cursor: str | None) -> int | None:
     """Decode a cursor that holds a number; None stays None.
 

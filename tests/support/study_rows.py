@@ -15,6 +15,8 @@ from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.queries import models, readings, suspicions
+from mrseg_label.catalog.queries.doubts import MaskKind
+from mrseg_label.catalog.queries.suspicions import Reason
 from mrseg_label.catalog.tables import (
     Acquisition,
     Annotation,
@@ -111,13 +113,15 @@ def _read_twice(session: Session, draw: random.Random, annotations: Sequence[Ann
 
 def _suspect(session: Session, annotations: Sequence[Annotation]) -> None:
     """Let a worker have found something about these annotations."""
+    kinds = suspicions.SuspicionKind
     reasons = (
-        [{"kind": "volume", "structure": "liver", "text": "3,914 ml, 2.4 times the median of 31 other masks of thorax (1,612 ml)"},
-         {"kind": "edits", "structure": "", "text": "61,204 voxels were changed, far more than the median of 10 other drafts of r2 (8,114)"}],
-        [{"kind": "unchanged", "structure": "", "text": "the draft of r2 was accepted unchanged after 14 s"}],
-        [{"kind": "empty", "structure": "left_kidney", "text": "marked absent; 30 of 31 other masks of pelvis have it"}],
+        [Reason(kinds.VOLUME, "liver", "3,914 ml, 2.4 times the median of 31 other masks of thorax (1,612 ml)", 0.71),
+         Reason(kinds.POSITION, "spleen", "its centre lies 41 mm from where other masks of thorax show it, towards the feet", 0.68),
+         Reason(kinds.EDITS, "", "61,204 voxels were changed, far more than the median of 10 other drafts of r2 (8,114)", 0.3)],
+        [Reason(kinds.UNCHANGED, "", "the draft of r2 was accepted unchanged after 14 s", 0.3)],
+        [Reason(kinds.EMPTY, "left_kidney", "marked absent; 30 of 31 other masks of pelvis have it", 0.7)],
     )  # fmt: skip
-    found = {one.id: some for one, some in zip(annotations, reasons, strict=True)}
+    found = {(MaskKind.ANNOTATION, one.id): some for one, some in zip(annotations, reasons, strict=True)}
     suspicions.replace(session, found, now())
     session.flush()
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Select, exists, select
+from sqlalchemy import ColumnElement, Select, exists, select
 from sqlalchemy.orm import Session, aliased
 
 from mrseg_label.catalog.queries import concepts
@@ -70,17 +70,21 @@ def page(session: Session, kind: MaskKind | None, limit: int, after: Position | 
     return sorted(found, key=lambda one: (one.created_at, one.id), reverse=True)[:limit]
 
 
-def _drafts() -> Select[Any]:
+def is_newest_draft() -> ColumnElement[bool]:
+    """No newer :class:`Presegmentation` of the same case takes its place."""
     newer = aliased(Presegmentation)
+    return ~exists().where(
+        newer.acquisition_id == Presegmentation.acquisition_id, newer.created_at > Presegmentation.created_at
+    )
+
+
+def _drafts() -> Select[Any]:
     query: Select[Any] = select(Presegmentation, Acquisition)  # type: ignore[assignment]
     return query.join(Acquisition, Acquisition.id == Presegmentation.acquisition_id).where(
         Presegmentation.details[DOUBTS].as_string().is_not(None),
         concepts.is_usable(),
         ~concepts.is_annotated(),
-        ~exists().where(
-            newer.acquisition_id == Presegmentation.acquisition_id,
-            newer.created_at > Presegmentation.created_at,
-        ),
+        is_newest_draft(),
     )
 
 

@@ -1,141 +1,122 @@
-"""What is compared to find annotations that somebody should look at, and those that were found."""
+"""Masks that somebody should look at: what is compared to find them, and those that were found."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Select, delete, select
+from sqlalchemy import Select, and_, case, delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.queries import concepts
-from mrseg_label.catalog.queries.doubts import texts
-from mrseg_label.catalog.queries.paging import newest_first
-from mrseg_label.catalog.tables import (
-    Acquisition,
-    Annotation,
-    AnnotationStructure,
-    Evaluation,
-    Examination,
-    Job,
-    ModelVersion,
-    Suspicion,
-)
-from mrseg_label.catalog.types import IMPORT_AUTHOR, JobState, ModelStatus, Position, StructureState
+from mrseg_label.catalog.queries.doubts import MaskKind, is_newest_draft
+from mrseg_label.catalog.tables import Acquisition, Annotation, Job, Presegmentation, SuspiciousMask
+from mrseg_label.catalog.types import JobState
+
+Place = tuple[float, str]  # of the last row of a page: its score, and its id
 
 
 class SuspicionKind(StrEnum):
-    """Why somebody should look at an annotation."""
+    """Why somebody should look at a mask."""
 
     DOUBT = "doubt"  # the audit doubts its left and right, head and foot or front and back
+    POSITION = "position"  # a structure lies elsewhere than in others of its station, or two are exchanged
     VOLUME = "volume"  # a structure is far larger or smaller than in others of its station
-    EMPTY = "empty"  # a structure is marked absent that nearly all others of its station have
+    EMPTY = "empty"  # a structure is absent that nearly all others of its station have
+    STRAY = "stray"  # a part of a structure lies apart from the rest
+    NEIGHBOUR = "neighbour"  # the mask of a neighbouring station has the structure elsewhere
+    MODEL = "model"  # a model agrees far less with it than with others
     EDITS = "edits"  # far fewer or far more voxels were changed than of other drafts of the same model
     UNCHANGED = "unchanged"  # the draft was accepted unchanged, within seconds
-    MODEL = "model"  # the newest model that was tested on it agrees far less with it than with others
 
 
 @dataclass(frozen=True)
-class Mask:
-    """An annotation that stands for its case, or the newest second reading of it.
+class Reason:
+    """Why somebody should look at a mask.
 
     Attributes
     ----------
-    imported : it came with an import, and no reader drew it.
-    voxel_ml : volume of a voxel, millilitres.
-    voxels : by structure that was judged; zero means absent.
-    edited_voxels, seconds : what the reader changed of the draft, and the time from assignment to submission; None if unknown.
-    unchanged : the draft was accepted as it was.
-    doubts : what the audit doubts, in words.
+    structure : empty for the whole mask.
+    text : in words, with what it was compared with.
+    score : how much it says that something is wrong, from 0 to 1.
     """
 
-    id: str
-    station: str
-    model_version: str | None
-    imported: bool
-    voxel_ml: float
-    edited_voxels: int | None
-    seconds: float | None
-    unchanged: bool
-    doubts: tuple[str, ...]
-    voxels: dict[str, int] = field(default_factory=dict)
+    kind: SuspicionKind
+    structure: str
+    text: str
+    score: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Convert to JSON values."""
+        return asdict(self) | {"kind": self.kind.value, "score": round(self.score, 3)}
 
 
 @dataclass(frozen=True)
 class Found:
-    """An annotation to look at, with its case and the reasons."""
+    """A mask to look at, with its case and the reasons.
 
-    annotation: Annotation
+    Attributes
+    ----------
+    author : the reader of an annotation, the model version of a draft.
+    """
+
+    kind: MaskKind
+    id: str
     case: Acquisition
+    author: str
+    created_at: datetime
     reasons: Sequence[dict[str, Any]]
+    score: float
 
 
-def masks(session: Session) -> list[Mask]:
-    """Every annotation of an included case that is in place, second readings too, with the voxels of its structures."""
-    columns = (Annotation.id, Acquisition.station, Annotation.model_version, Annotation.author, Annotation.client,
-               Examination.geometry, Annotation.effort, Annotation.seconds, Annotation.report)  # fmt: skip
-    query: Select[Any] = (
-        select(*columns)
-        .join(Acquisition, Acquisition.id == Annotation.acquisition_id)
-        .join(Examination, Examination.id == Annotation.examination_id)
-        .where(concepts.is_included(), concepts.is_in_place())
-        .order_by(Annotation.created_at, Annotation.id)
-    )
-    found = {row.id: _mask(row) for row in session.execute(query)}
-    states = [state for state in StructureState if state.judged]
-    voxels = (
-        select(AnnotationStructure.annotation_id, AnnotationStructure.structure, AnnotationStructure.voxels)
-        .join(Annotation, Annotation.id == AnnotationStructure.annotation_id)
-        .join(Acquisition, Acquisition.id == Annotation.acquisition_id)
-        .where(concepts.is_included(), concepts.is_in_place(), AnnotationStructure.state.in_(states))
-    )
-    for identifier, structure, count in session.execute(voxels):
-        if identifier in found:
-            found[identifier].voxels[structure] = count
-    return list(found.values())
-
-
-def newest_tested_version(session: Session) -> str | None:
-    """The newest model version that was tested on held-out cases; None if none was."""
-    tested = select(Evaluation.model_version).distinct()
-    query = select(ModelVersion.version).where(
-        ModelVersion.version.in_(tested),
-        ModelVersion.status != ModelStatus.FAILED,
-        ModelVersion.round_number.is_not(None),
-    )
-    return session.scalars(query.order_by(ModelVersion.created_at.desc()).limit(1)).one_or_none()
-
-
-def replace(session: Session, reasons: Mapping[str, Sequence[dict[str, Any]]], moment: datetime) -> None:
-    """Replace everything that was found by the reasons of each of these annotations."""
-    before = dict(session.execute(select(Suspicion.annotation_id, Suspicion.found_at)).all())
-    session.execute(delete(Suspicion))
+def replace(session: Session, found: Mapping[tuple[MaskKind, str], Sequence[Reason]], moment: datetime) -> None:
+    """Replace everything that was found by the reasons of each of these masks, given by what they are and their ids."""
+    before = dict(session.execute(select(SuspiciousMask.mask_id, SuspiciousMask.found_at)).all())
+    session.execute(delete(SuspiciousMask))
     session.add_all(
-        Suspicion(
-            annotation_id=identifier,
-            kinds=",".join(("", *sorted({str(one["kind"]) for one in found}), "")),
-            reasons=list(found),
+        SuspiciousMask(
+            mask_id=identifier,
+            mask=kind,
+            kinds=",".join(("", *sorted({one.kind.value for one in reasons}), "")),
+            reasons=[one.to_json() for one in sorted(reasons, key=lambda one: -one.score)],
+            score=total_score(reasons),
             found_at=before.get(identifier, moment),
         )
-        for identifier, found in reasons.items()
+        for (kind, identifier), reasons in found.items()
     )
 
 
-def page(session: Session, kind: SuspicionKind | None, limit: int, after: Position | None = None) -> Sequence[Found]:
-    """Annotations to look at that are still in place, newest first."""
-    query: Select[Any] = select(Annotation, Acquisition, Suspicion.reasons)
-    query = (
-        query.join(Acquisition, Acquisition.id == Annotation.acquisition_id)
-        .join(Suspicion, Suspicion.annotation_id == Annotation.id)
-        .where(concepts.is_included(), concepts.is_in_place())
-    )
+def total_score(reasons: Sequence[Reason]) -> float:
+    """How suspicious a mask is, from 0 to 1: as if each reason were wrong independently of the others."""
+    innocent = 1.0
+    for one in reasons:
+        innocent *= 1.0 - min(one.score, 0.999)
+    return round(1.0 - innocent, 6)
+
+
+def page(session: Session, kind: SuspicionKind | None, limit: int, after: Place | None = None) -> Sequence[Found]:
+    """Masks to look at that still stand for their case, the most suspicious first."""
+    query = _found()
     if kind is not None:
-        query = query.where(Suspicion.kinds.contains(f",{kind.value},", autoescape=True))
-    query = newest_first(query, Annotation.created_at, Annotation.id, after).limit(limit)
-    return [Found(annotation, case, reasons) for annotation, case, reasons in session.execute(query)]
+        query = query.where(SuspiciousMask.kinds.contains(f",{kind.value},", autoescape=True))
+    if after is not None:
+        score, last = after
+        query = query.where(
+            or_(SuspiciousMask.score < score, and_(SuspiciousMask.score == score, SuspiciousMask.mask_id < last))
+        )
+    query = query.order_by(SuspiciousMask.score.desc(), SuspiciousMask.mask_id.desc()).limit(limit)
+    return [_row(*values) for values in session.execute(query)]
+
+
+def counts(session: Session) -> dict[str, int]:
+    """How many masks are listed for each reason; under the empty name all of them."""
+    columns = [func.sum(case((SuspiciousMask.kinds.contains(f",{kind.value},", autoescape=True), 1), else_=0)) for kind in SuspicionKind]  # fmt: skip
+    query = _found().with_only_columns(func.count(SuspiciousMask.mask_id), *columns)
+    total, *found = session.execute(query).one()
+    return {"": int(total or 0)} | {kind.value: int(number or 0) for kind, number in zip(SuspicionKind, found, strict=True)}  # fmt: skip
 
 
 def is_followed(session: Session, job_id: str) -> bool:
@@ -146,18 +127,30 @@ def is_followed(session: Session, job_id: str) -> bool:
     return session.scalars(query).first() is not None
 
 
-def _mask(row: Any) -> Mask:
-    effort = row.effort or {}
-    seconds = effort.get("sitting_seconds")
-    x, y, z = row.geometry["spacing_mm"]
-    return Mask(
-        id=row.id,
-        station=row.station,
-        model_version=row.model_version if effort.get("draft") else None,
-        imported=IMPORT_AUTHOR in (row.author, row.client),
-        voxel_ml=x * y * z / 1000,
-        edited_voxels=effort.get("edited_voxels"),
-        seconds=row.seconds if seconds is None else seconds,
-        unchanged=bool(effort.get("accepted_unchanged")),
-        doubts=tuple(texts(row.report)),
+def _found() -> Select[Any]:
+    """Rows whose mask is in place: an annotation that nothing replaced, or the newest draft of a case that waits."""
+    query: Select[Any] = select(SuspiciousMask, Acquisition, Annotation, Presegmentation)  # type: ignore[assignment]
+    return (
+        query.outerjoin(Annotation, Annotation.id == SuspiciousMask.mask_id)
+        .outerjoin(Presegmentation, Presegmentation.id == SuspiciousMask.mask_id)
+        .join(
+            Acquisition,
+            Acquisition.id == func.coalesce(Annotation.acquisition_id, Presegmentation.acquisition_id),
+        )
+        .where(
+            concepts.is_included(),
+            or_(
+                and_(SuspiciousMask.mask == MaskKind.ANNOTATION, concepts.is_in_place()),
+                and_(SuspiciousMask.mask == MaskKind.DRAFT, ~concepts.is_annotated(), is_newest_draft()),
+            ),
+        )
     )
+
+
+def _row(row: SuspiciousMask, case: Acquisition, annotation: Annotation | None, draft: Presegmentation | None) -> Found:
+    if annotation is not None:
+        author, created = annotation.author, annotation.created_at
+    else:
+        assert draft is not None
+        author, created = draft.model_version, draft.created_at
+    return Found(MaskKind(row.mask), row.mask_id, case, author, created, row.reasons, row.score)

@@ -16,7 +16,7 @@ from mrseg_label.catalog.tables.events import Event
 from mrseg_label.catalog.tables.examinations import Acquisition, Alias, Examination, Participant
 from mrseg_label.catalog.tables.jobs import AuditEvent, Heartbeat, Job, WorkerProcess
 from mrseg_label.catalog.tables.notifications import Delivery, Lease, Notification
-from mrseg_label.catalog.tables.quality import MaskAgreement, Suspicion
+from mrseg_label.catalog.tables.quality import MaskAgreement, MaskShapes, SuspiciousMask
 from mrseg_label.catalog.tables.rounds import BOOTSTRAP, Evaluation, ModelVersion, Round, RoundCase, RoundDraft
 from mrseg_label.catalog.tables.training import RoundFold, RoundLog
 
@@ -40,6 +40,7 @@ __all__ = [
     "Job",
     "Lease",
     "MaskAgreement",
+    "MaskShapes",
     "ModelVersion",
     "Notification",
     "Participant",
@@ -55,6 +56,6 @@ __all__ = [
     "ShownLabel",
     "SignInAttempts",
     "SourceScore",
-    "Suspicion",
+    "SuspiciousMask",
     "WorkerProcess",
 ]

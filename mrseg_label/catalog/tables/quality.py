@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, String
+from sqlalchemy import Float, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from mrseg_label.catalog.tables.base import Base
@@ -16,6 +16,7 @@ class MaskAgreement(Base):
     """How far two mask files agree, measured once. ``first_digest`` is the smaller one; the measures are symmetric.
 
     ``structures`` has ``dsc``, ``hd95_mm`` (null unless it is in both) and ``counts`` of each structure that is in either mask.
+    Two masks of neighbouring stations are compared where both show the body; then it has ``dsc`` and ``ml``, the volumes there.
     """
 
     __tablename__ = "mask_agreements"
@@ -25,14 +26,30 @@ class MaskAgreement(Base):
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 
-class Suspicion(Base):
-    """An annotation that somebody should look at. All of them are found anew after each submission.
+class MaskShapes(Base):
+    """Size, place and pieces of the structures of a mask file, measured once.
 
-    ``reasons`` has ``kind``, ``structure`` (empty: the whole mask) and ``text`` of each; ``kinds`` the kinds between commas.
+    ``structures`` has :meth:`mrseg_label.imaging.shapes.Shape.to_json` of each structure that the file has.
     """
 
-    __tablename__ = "suspicions"
-    annotation_id: Mapped[str] = mapped_column(ForeignKey("annotations.id"), primary_key=True)
+    __tablename__ = "mask_shapes"
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    structures: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class SuspiciousMask(Base):
+    """An annotation or a draft that somebody should look at. All of them are found anew after each submission.
+
+    ``reasons`` has ``kind``, ``structure`` (empty: the whole mask), ``text`` and ``score`` of each, highest score first;
+    ``kinds`` the kinds between commas. The row of a draft that was deleted is without meaning until the next search.
+    """
+
+    __tablename__ = "suspicious_masks"
+    mask_id: Mapped[str] = mapped_column(primary_key=True)  # of the annotation or the pre-segmentation
+    mask: Mapped[str] = mapped_column(String(16))  # catalog.queries.doubts.MaskKind
     kinds: Mapped[str]
     reasons: Mapped[list[Any]]
+    score: Mapped[float] = mapped_column(Float)  # from 0 to 1; what the list is ranked by
     found_at: Mapped[datetime] = mapped_column(default=now)
+    __table_args__ = (Index("ix_suspicious_masks_rank", "score", "mask_id"),)

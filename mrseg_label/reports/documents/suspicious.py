@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-from mrseg_label.catalog.queries.doubts import DoubtfulMask, MaskKind
+from mrseg_label.catalog.queries.doubts import MaskKind
 from mrseg_label.catalog.queries.suspicions import Found, SuspicionKind
 from mrseg_label.reports.documents.base import Moment
 
@@ -15,10 +15,11 @@ class ReasonOut(BaseModel):
     kind: SuspicionKind
     structure: str = Field(description="empty: the whole mask")
     text: str = Field(description="the reason in words, with what it was compared with")
+    score: float = Field(0.5, description="how much it says that something is wrong, from 0 to 1")
 
 
 class SuspiciousMaskOut(BaseModel):
-    """An annotation, or a draft that the audit doubts, that somebody should look at."""
+    """An annotation or a draft that somebody should look at."""
 
     mask: MaskKind
     id: str = Field(description="of the annotation or the draft")
@@ -27,35 +28,22 @@ class SuspiciousMaskOut(BaseModel):
     station: str
     author: str = Field(description="reader of an annotation, model version of a draft")
     created: Moment
-    reasons: list[ReasonOut]
+    score: float = Field(
+        description="how suspicious it is by all reasons together, from 0 to 1; the list is ranked by it"
+    )
+    reasons: list[ReasonOut] = Field(description="the one with the highest score first")
 
     @classmethod
-    def of_annotation(cls, found: Found) -> SuspiciousMaskOut:
+    def of(cls, found: Found) -> SuspiciousMaskOut:
         """Fill the document from the catalogue's value, with participant loaded."""
         return cls(
-            mask=MaskKind.ANNOTATION,
-            id=found.annotation.id,
-            examination=found.case.primary_examination_id,
-            participant=found.case.participant.code,
-            station=found.case.station,
-            author=found.annotation.author,
-            created=found.annotation.created_at,
-            reasons=[ReasonOut(**reason) for reason in found.reasons],
-        )
-
-    @classmethod
-    def of_draft(cls, found: DoubtfulMask) -> SuspiciousMaskOut:
-        """Fill the document from a draft that the audit doubts, with participant loaded."""
-        return cls(
-            mask=MaskKind.DRAFT,
+            mask=found.kind,
             id=found.id,
             examination=found.case.primary_examination_id,
             participant=found.case.participant.code,
             station=found.case.station,
             author=found.author,
             created=found.created_at,
-            reasons=[
-                ReasonOut(kind=SuspicionKind.DOUBT, structure=doubt["structure"], text=doubt["text"])
-                for doubt in found.doubts
-            ],
+            score=found.score,
+            reasons=[ReasonOut(**reason) for reason in found.reasons],
         )

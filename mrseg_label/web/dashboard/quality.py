@@ -20,7 +20,7 @@ from mrseg_label.http.readers import CurrentReader, with_client_name
 from mrseg_label.reports.agreement import read_agreement
 from mrseg_label.reports.attention import read_awaiting
 from mrseg_label.reports.cases import read_acquisition_id, read_annotation, read_annotations
-from mrseg_label.reports.suspicious import read_suspicious
+from mrseg_label.reports.suspicious import count_suspicious, read_suspicious
 from mrseg_label.web.forms import FormTokens
 from mrseg_label.web.pages import page, redirect, sentence
 from mrseg_label.worklist.requests import Purpose, request_case
@@ -56,6 +56,7 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens)
             "first": cursor is None,
             "suspicious": read_suspicious(catalog, PER_PAGE, earlier, kind),
             "first_suspicious": earlier is None,
+            "suspicious_counts": count_suspicious(catalog),
             "kind": kind,
             "kinds": RULES,
             "rules_need": RULES_NEED,

@@ -12,15 +12,17 @@ import pytest
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from mrseg_label.annotation import checks, readings, review
+from mrseg_label.annotation import checks, mask_facts, readings, review
 from mrseg_label.annotation.readings import compare
 from mrseg_label.annotation.record import Submitted
 from mrseg_label.catalog.queries import audit
+from mrseg_label.catalog.queries.compared_masks import Mask
 from mrseg_label.catalog.reader import Reader
-from mrseg_label.catalog.tables import Annotation, Job, MaskAgreement, Suspicion
+from mrseg_label.catalog.tables import Annotation, Job, MaskAgreement, SuspiciousMask
 from mrseg_label.catalog.types import JobState
 from mrseg_label.cli import app
 from mrseg_label.ids import new_id
+from mrseg_label.imaging import Geometry, write_nifti
 from mrseg_label.jobs import JobContext, queue
 from mrseg_label.jobs.claim import claim
 from mrseg_label.reports.agreement import read_agreement, read_own_agreement
@@ -117,10 +119,10 @@ def test_suspicious_annotations_are_found_kept_and_dropped(house: House) -> None
     )
     assert [(one.kind, one.text) for one in item.reasons] == [("unchanged", "the draft of bootstrap was accepted unchanged after 9 s")]  # fmt: skip
     with house.catalog.read() as session:
-        found_at = session.query(Suspicion).one().found_at
+        found_at = session.query(SuspiciousMask).one().found_at
     check(house)
     with house.catalog.read() as session:
-        assert session.query(Suspicion).one().found_at == found_at
+        assert session.query(SuspiciousMask).one().found_at == found_at
     folder = ["--workspace", str(house.workspace.root), "--json"]
     for arguments, count in (((), 1), (("--kind", "unchanged"), 1), (("--kind", "volume"), 0)):
         shown = CliRunner().invoke(app, ["suspicious", *arguments, *folder])
@@ -156,3 +158,35 @@ def test_the_command_shows_agreement(house: House) -> None:
     assert shown.exit_code == 0 and "ada, bob" in shown.output and "liver" in shown.output, shown.output
     document = json.loads(CliRunner().invoke(app, ["agreement", "--reader", "bob", "--json", *folder]).output)
     assert document["overall"]["cases"] == 1 and document["readers"][0]["first"] == "ada"
+
+
+def test_each_file_is_measured_once_and_neighbours_are_compared(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three stations of one participant: the two that overlap are compared; work that is cut short goes on."""
+    masks, scratch = [], house.folder
+    for number, z_mm in enumerate((0.0, 80.0, 400.0)):
+        grid = Geometry(
+            (30, 20, 40), np.diag([2.0, 3.0, 4.0, 1.0]) + np.array([[0] * 4, [0] * 4, [0, 0, 0, z_mm], [0] * 4])
+        )
+        array = np.zeros(grid.shape, dtype=np.uint8)
+        array[5:15, 5:15, 5:35] = 5
+        write_nifti(scratch / "mask.nii.gz", array, grid)
+        digest = house.workspace.put_file(f"annotations/{number}.nii.gz", scratch / "mask.nii.gz")
+        masks.append(
+            Mask(f"an-{number}", f"s{number}", None, False, 0.024, None, None, False, (), {"liver": 3000},
+                 path=f"annotations/{number}.nii.gz", digest=digest, geometry=grid.to_json(), case=f"aq-{number}", participant="p")
+        )  # fmt: skip
+    with house.catalog.begin() as session:
+        queue.enqueue(session, queue.CHECK_ANNOTATIONS, {}, key="a", priority=100)
+    claimed = claim(house.catalog, [queue.LIGHT])
+    assert claimed is not None
+    context = JobContext(house.workspace, claimed, {})
+    monkeypatch.setattr(mask_facts, "MOST_FILES", 2)
+    measured, overlaps, finished = mask_facts.measure(context, masks)
+    assert [mask.shapes is not None for mask in measured] == [True, True, False]
+    assert overlaps == [] and not finished
+    measured, overlaps, finished = mask_facts.measure(context, masks)
+    assert all(mask.shapes and mask.shapes["liver"]["ml"] == 72.0 for mask in measured)
+    assert [{one.first[1], one.second[1]} for one in overlaps] == [{"an-0", "an-1"}] and finished is True
+    assert overlaps[0].structures["liver"]["dsc"] == pytest.approx(5 / 7), "10 slices of 13 and 15 that are compared"
+    (house.workspace.root / "annotations" / "0.nii.gz").unlink()
+    assert mask_facts.measure(context, masks)[1:] == (overlaps, True), "nothing is read again"

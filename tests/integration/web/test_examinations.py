@@ -156,6 +156,13 @@ def test_the_quality_page_shows_suspicious_masks_and_agreement(pages: Browser) -
     assert "left kidney : marked absent; 30 of 31" in text and "accepted unchanged after 14 s" in text
     only = words(pages.get("/dashboard/quality?kind=volume"))
     assert "2.4 times the median" in only and "after 14 s" not in only
+    ranked = pages.http.get("/api/v1/suspicious").json()["items"]
+    assert [one["score"] for one in ranked] == sorted((one["score"] for one in ranked), reverse=True)
+    first = pages.http.get("/api/v1/suspicious?limit=1").json()
+    assert first["items"] == ranked[:1] and ranked[0]["reasons"][0]["kind"] == "volume"
+    rest = pages.http.get(f"/api/v1/suspicious?cursor={first['next']}").json()
+    assert rest == {"items": ranked[1:], "next": None}
+    assert pages.http.get("/api/v1/suspicious?cursor=WzJd").status_code == 422
     assert "Nothing with this reason." in words(pages.get("/dashboard/quality?kind=model"))
     assert pages.http.get("/dashboard/quality?kind=ugly").status_code == 422
     found = pages.http.get("/api/v1/agreement").json()
