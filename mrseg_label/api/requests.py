@@ -7,10 +7,10 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from mrseg_label.annotation.review import MAX_COMMENT
+from mrseg_label.case_actions import CaseAction, CaseActionKind
 from mrseg_label.catalog.queries.examinations import ExaminationFilter
 from mrseg_label.catalog.reader import MAX_CLIENT_LENGTH
 from mrseg_label.catalog.types import CaseState, Priority, SwapState
-from mrseg_label.http.case_actions import CaseAction, CaseActionKind
 from mrseg_label.intake.names import MAX_NAME_LENGTH
 from mrseg_label.reports.examinations import MOST_CASES
 from mrseg_label.worklist.many_cases import DAYS, MOST_DAYS

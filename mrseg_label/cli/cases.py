@@ -1,4 +1,4 @@
-"""``cases``: assign a case to a reader, return it to the queue, mark it unusable."""
+"""``cases``: assign a case to a reader, return it to the queue, mark it unusable; a reader's own work."""
 
 from __future__ import annotations
 
@@ -9,13 +9,18 @@ import typer
 from mrseg_label.cli.common import (
     HERE,
     LOCAL,
+    CursorOption,
     JsonOption,
+    LimitOption,
     WorkspaceOption,
     deprecated_command,
     opened,
     print_fields,
     print_json,
     print_line,
+    print_rest,
+    print_table,
+    rows_of,
 )
 from mrseg_label.cli.completion import ACCOUNTS, EXAMINATIONS
 
@@ -124,6 +129,52 @@ def unusable(
     else:
         print_line(
             f"The case of {examination} is marked as unusable. Undo this with: mrseg-label include {examination}"
+        )
+
+
+@group.command("mine")
+def mine(
+    reader: ReaderName,
+    limit: LimitOption = None,
+    cursor: CursorOption = None,
+    folder: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a reader's own work: open cases, what came back with which comment, and what is finished, newest first."""
+    from mrseg_label.reports.mine import read_mine
+
+    with opened(folder) as workspace:
+        document = read_mine(workspace, _reader_named(workspace, reader), rows_of(limit, as_json), cursor)
+    if as_json:
+        print_json(document)
+        return
+    print_table(
+        ("open", "participant", "station", "purpose", "opened", "until", "sent back because"),
+        [
+            (one.examination, one.participant, one.station, one.purpose, one.opened, one.until, one.comment)
+            for one in document.open
+        ],
+    )
+    if document.sent_back:
+        print_table(
+            ("came back", "participant", "station", "by", "rejected", "comment"),
+            [
+                (one.examination, one.participant, one.station, one.reviewer, one.rejected, one.comment)
+                for one in document.sent_back
+            ],
+        )
+    print_table(
+        ("finished", "annotation", "submitted", "state", "minutes"),
+        [
+            (one.examination, one.id, one.created, one.state, None if one.seconds is None else one.seconds / 60)
+            for one in document.finished.items
+        ],
+    )
+    print_rest(document.finished)
+    if document.agreement is not None and document.agreement.mean_dsc is not None:
+        mean, cases = document.agreement.mean_dsc, document.agreement.cases
+        print_line(
+            f"Agreement with other readers: mean DSC {mean:.3f} over {cases} {'case' if cases == 1 else 'cases'}."
         )
 
 

@@ -1,14 +1,16 @@
-"""``examinations exclude``, ``include``, ``assign``, ``second-reading``, ``return``, ``priority``: act on many cases at once."""
+"""``examinations exclude``, ``include``, ``assign``, ``second-reading``, ``return``, ``priority``, ``admit``: act on many cases at once."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from mrseg_label.cli.common import HERE, LOCAL, JsonOption, WorkspaceOption, opened, print_json, print_line
+from mrseg_label.cli.completion import ACCOUNTS, EXAMINATIONS
 from mrseg_label.cli.lists import ParticipantOption, examinations
 
 if TYPE_CHECKING:
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
 Ids = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[EXAMINATION...]", help="Ids of examinations; or say with --all and filters which are meant."
+        metavar="[EXAMINATION...]",
+        help="Ids of examinations; or say with --all and filters which are meant.",
+        autocompletion=EXAMINATIONS,
     ),
 ]
 All = Annotated[bool, typer.Option("--all", help="All that the filters find, instead of named ones.")]
@@ -32,11 +36,19 @@ Yes = Annotated[bool, typer.Option("--yes", help="With --all: do not ask whether
 Author = Annotated[
     str, typer.Option("--author", metavar="NAME", help="Name to record with the change.", show_default=LOCAL)
 ]
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why the cases are excluded.")]
 ReaderName = Annotated[
     str,
-    typer.Option("--reader", metavar="NAME", help="Account of the reader; without sign-in the user name in Slicer."),
+    typer.Option(
+        "--reader",
+        metavar="NAME",
+        help="Account of the reader; without sign-in the user name in Slicer.",
+        autocompletion=ACCOUNTS,
+    ),
 ]
 Days = Annotated[int, typer.Option("--days", min=1, max=90, help="How long the cases wait for the reader.")]
+Level = Annotated[Literal["high", "normal", "low"], typer.Option("--priority", help="When waiting cases come.")]
+Values = dict[str, Any]  # what an action needs, by the field of the CaseAction
 
 
 @dataclass(frozen=True)
@@ -76,11 +88,25 @@ class _Meant:
         return ExaminationFilter(self.station, self.sequence, state=state, participant=self.participant)
 
 
-def _run(folder: Path, meant: _Meant, author: str, as_json: bool, kind: str, **values: Any) -> None:
-    """Act on cases, and say what was changed and what was left."""
-    from mrseg_label.http.case_actions import CaseAction, CaseActionKind
+def _act(
+    kind: str,
+    values: Values,
+    ids: Ids = None,
+    everything: All = False,
+    participant: ParticipantOption = None,
+    station: Station = None,
+    sequence: Sequence = None,
+    state: State = None,
+    yes: Yes = False,
+    author: Author = LOCAL,
+    folder: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Act on cases, and say what was changed and what was left. The options are those of every command here."""
+    from mrseg_label.case_actions import CaseAction, CaseActionKind
     from mrseg_label.reports.examinations import describe_changes
 
+    meant = _Meant(ids or [], everything, participant, station, sequence, state, yes)
     with opened(folder) as workspace:
         cases = meant.cases(workspace, as_json)
         action = CaseAction(CaseActionKind(kind), **values)
@@ -96,135 +122,69 @@ def _run(folder: Path, meant: _Meant, author: str, as_json: bool, kind: str, **v
         raise typer.Exit(1)
 
 
-@examinations.command("exclude")
-def exclude(
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why the cases are excluded.")],
-    ids: Ids = None,
-    everything: All = False,
-    participant: ParticipantOption = None,
-    station: Station = None,
-    sequence: Sequence = None,
-    state: State = None,
-    yes: Yes = False,
-    author: Author = LOCAL,
-    folder: WorkspaceOption = HERE,
-    as_json: JsonOption = False,
-) -> None:
+def _command(name: str) -> Callable[[Callable[..., Values]], Callable[..., Values]]:
+    """Register a command that performs the action of this name with what a function makes of its own options.
+
+    Typer reads options from a signature: that of the command is made of the function's own and those of :func:`_act`.
+    """
+
+    def register(own: Callable[..., Values]) -> Callable[..., Values]:
+        first = list(inspect.signature(own, eval_str=True).parameters.values())
+        shared = list(inspect.signature(_act, eval_str=True).parameters.values())[2:]
+        parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in (*first, *shared)]
+
+        def command(**given: Any) -> None:
+            values = own(**{one.name: given.pop(one.name) for one in first})
+            _act(name.replace("-", "_"), values, **given)
+
+        command.__doc__ = own.__doc__
+        command.__annotations__ = {one.name: one.annotation for one in parameters}
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        examinations.command(name)(command)
+        return own
+
+    return register
+
+
+@_command("exclude")
+def exclude(reason: Reason) -> Values:
     """Exclude the cases of examinations from assignment and training. Nothing is deleted."""
-    meant = _Meant(ids or [], everything, participant, station, sequence, state, yes)
-    _run(folder, meant, author, as_json, "exclude", reason=reason)
+    return {"reason": reason}
 
 
-@examinations.command("include")
-def include(
-    ids: Ids = None,
-    everything: All = False,
-    participant: ParticipantOption = None,
-    station: Station = None,
-    sequence: Sequence = None,
-    state: State = None,
-    yes: Yes = False,
-    author: Author = LOCAL,
-    folder: WorkspaceOption = HERE,
-    as_json: JsonOption = False,
-) -> None:
+@_command("include")
+def include() -> Values:
     """Include excluded cases again."""
-    meant = _Meant(ids or [], everything, participant, station, sequence, state, yes)
-    _run(folder, meant, author, as_json, "include")
+    return {}
 
 
-@examinations.command("admit")
-def admit(
-    ids: Ids = None,
-    everything: All = False,
-    participant: ParticipantOption = None,
-    station: Station = None,
-    sequence: Sequence = None,
-    state: State = None,
-    yes: Yes = False,
-    author: Author = LOCAL,
-    folder: WorkspaceOption = HERE,
-    as_json: JsonOption = False,
-) -> None:
+@_command("admit")
+def admit() -> Values:
     """Admit the participants of examinations that are kept for evaluation only, each with all cases."""
-    meant = _Meant(ids or [], everything, participant, station, sequence, state, yes)
-    _run(folder, meant, author, as_json, "admit")
+    return {}
 
 
-@examinations.command("assign")
-def assign(
-    reader: ReaderName,
-    ids: Ids = None,
-    everything: All = False,
-    participant: ParticipantOption = None,
-    station: Station = None,
-    sequence: Sequence = None,
-    state: State = None,
-    yes: Yes = False,
-    author: Author = LOCAL,
-    folder: WorkspaceOption = HERE,
-    as_json: JsonOption = False,
-    days: Days = 7,
-) -> None:
+@_command("assign")
+def assign(reader: ReaderName, days: Days = 7) -> Values:
     """Assign cases to a reader, who gets them next. What is not opened in time returns to the queue."""
-    meant = _Meant(ids or [], everything, participant, station, sequence, state, yes)
-    _run(folder, meant, author, as_json, "assign", reader=reader, days=days)
+    return {"reader": reader, "days": days}
 
 
-@examinations.command("second-reading")
-def second_reading(
-    reader: ReaderName,
-    ids: Ids = None,
-    everything: All = False,
-    participant: ParticipantOption = None,
-    station: Station = None,
-    sequence: Sequence = None,
-    state: State = None,
-    yes: Yes = False,
-    author: Author = LOCAL,
-    folder: WorkspaceOption = HERE,
-    as_json: JsonOption = False,
-    days: Days = 7,
-) -> None:
+@_command("second-reading")
+def second_reading(reader: ReaderName, days: Days = 7) -> Values:
     """Ask a reader to read annotated cases a second time, from the draft."""
-    meant = _Meant(ids or [], everything, participant, station, sequence, state, yes)
-    _run(folder, meant, author, as_json, "second_reading", reader=reader, days=days)
+    return {"reader": reader, "days": days}
 
 
-@examinations.command("return")
-def return_to_queue(
-    ids: Ids = None,
-    everything: All = False,
-    participant: ParticipantOption = None,
-    station: Station = None,
-    sequence: Sequence = None,
-    state: State = None,
-    yes: Yes = False,
-    author: Author = LOCAL,
-    folder: WorkspaceOption = HERE,
-    as_json: JsonOption = False,
-) -> None:
+@_command("return")
+def return_to_queue() -> Values:
     """Return cases to the queue, whoever has them."""
-    meant = _Meant(ids or [], everything, participant, station, sequence, state, yes)
-    _run(folder, meant, author, as_json, "return")
+    return {}
 
 
-@examinations.command("priority")
-def priority(
-    level: Annotated[Literal["high", "normal", "low"], typer.Option("--priority", help="When waiting cases come.")],
-    ids: Ids = None,
-    everything: All = False,
-    participant: ParticipantOption = None,
-    station: Station = None,
-    sequence: Sequence = None,
-    state: State = None,
-    yes: Yes = False,
-    author: Author = LOCAL,
-    folder: WorkspaceOption = HERE,
-    as_json: JsonOption = False,
-) -> None:
+@_command("priority")
+def priority(level: Level) -> Values:
     """Set the priority of cases: waiting ones of a high one are drafted and assigned before all others."""
     from mrseg_label.catalog.types import Priority
 
-    meant = _Meant(ids or [], everything, participant, station, sequence, state, yes)
-    _run(folder, meant, author, as_json, "priority", priority=Priority(level))
+    return {"priority": Priority(level)}

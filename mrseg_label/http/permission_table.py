@@ -213,6 +213,7 @@ REST = (
     Permission("GET", f"{paths.REST}/suspicious", REVIEWERS),
     Permission("GET", f"{paths.REST}/agreement", REVIEWERS),
     Permission("GET", f"{paths.REST}/agreement/mine", READERS, note=_OWN),
+    Permission("GET", f"{paths.REST}/mine", READERS, note=_OWN),
     *_file(f"{paths.REST}/masks", REVIEWERS, Scope.MASKS),
     Permission("GET", f"{paths.REST}/notifications", REVIEWERS | PROGRAMS, note=_TO_REVIEW),
     Permission("GET", f"{paths.REST}/notifications/{{notification}}", REVIEWERS | PROGRAMS, note=_TO_REVIEW),

@@ -54,9 +54,14 @@ def entries(request: Request) -> list[Entry]:
         if may(request, "GET", path)
     ]
     identity = identity_of(request)
-    if identity is not None and identity.role is Role.RADIOLOGIST:  # whose own work comes first
-        found.sort(key=lambda entry: entry.path != paths.MINE)
+    if identity is not None:
+        found.sort(key=lambda entry: entry.path != first_page(identity.role))
     return found
+
+
+def first_page(role: Role) -> str:
+    """Return the page that an account sees first: a radiologist the own work, others the overview."""
+    return paths.MINE if role is Role.RADIOLOGIST else paths.DASHBOARD
 
 
 def _is_here(shown: str, path: str) -> bool:

@@ -26,6 +26,7 @@ from mrseg_label.http.public_address import public_address, public_path
 from mrseg_label.http.readers import SIGN_IN_IS_OFF, RequiredIdentity, peer_of
 from mrseg_label.reports.accounts import read_account
 from mrseg_label.web.forms import FormTokens, check_own_page
+from mrseg_label.web.navigation import first_page
 from mrseg_label.web.pages import PageRoute, add_retry_after, page, redirect, sentence
 
 
@@ -63,9 +64,10 @@ def router(settings: Settings, catalog: Catalog, sign_in: SignIn | None) -> APIR
     def https(request: Request) -> bool:
         return is_https(settings) or request.scope.get("scheme") == "https"
 
-    def redirect_with_session(request: Request, token: str) -> Response:
+    async def redirect_with_session(request: Request, token: str) -> Response:
         assert sign_in is not None
-        reply = redirect(request, paths.DASHBOARD)
+        identity = await anyio.to_thread.run_sync(sign_in.identify, token)
+        reply = redirect(request, first_page(identity.role))
         reply.set_cookie(SESSION_COOKIE, token, sign_in.token_seconds, **cookie_attributes(request))
         return reply
 
@@ -116,7 +118,7 @@ def router(settings: Settings, catalog: Catalog, sign_in: SignIn | None) -> APIR
         assert sign_in is not None
         arguments = (user.issuer, user.subject, user.name, user.role, peer_of(request))
         token = await anyio.to_thread.run_sync(sign_in.sign_in_with_provider, *arguments)
-        return redirect_with_session(request, token)
+        return await redirect_with_session(request, token)
 
     @routes.get(paths.SIGN_IN)
     def get_sign_in(request: Request, signed_out: str = "") -> Response:
@@ -135,7 +137,7 @@ def router(settings: Settings, catalog: Catalog, sign_in: SignIn | None) -> APIR
         except (Unauthorized, TooManyRequests) as error:
             reply = sign_in_page(request, error.http_status, message=sentence(error), name=username[:80])
             return add_retry_after(reply, error)
-        return redirect_with_session(request, token)
+        return await redirect_with_session(request, token)
 
     @routes.get(paths.ACCOUNT)
     def get_account(request: Request, identity: RequiredIdentity) -> Response:

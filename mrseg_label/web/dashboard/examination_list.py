@@ -11,13 +11,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mrseg_label.accounts import service as accounts
+from mrseg_label.case_actions import CaseAction, CaseActionKind
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries.examinations import ExaminationFilter
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.types import CaseState, Priority, Role
 from mrseg_label.errors import Conflict, InvalidInput, NotFound
 from mrseg_label.http import paths
-from mrseg_label.http.case_actions import CaseAction, CaseActionKind
 from mrseg_label.http.readers import CurrentReader
 from mrseg_label.reports.documents.examinations import CasesChangedOut
 from mrseg_label.reports.examinations import (

@@ -69,7 +69,7 @@ def test_the_first_sign_in_creates_the_account_and_each_one_updates_its_role(
 ) -> None:
     hospital.set_user("ada", READER, "staff")
     reply = sign_in(browser, hospital, "ada")
-    assert (reply.status_code, reply.headers["location"]) == (303, "/dashboard")
+    assert (reply.status_code, reply.headers["location"]) == (303, "/dashboard/mine")
     cookie = next(line for line in reply.headers.get_list("set-cookie") if line.startswith("mrseg_session="))
     assert {"HttpOnly", "SameSite=lax", "Path=/", "Max-Age=36000"} <= set(cookie.split("; "))
     page = browser.get("/account")
@@ -198,9 +198,9 @@ def test_no_parameter_redirects_to_another_site(served: Running, hospital: Ident
     )
     hospital.set_user("mia", READER)
     back = sign_in_at_provider(browser, hospital, "mia")
-    assert browser.get(back + "&next=https://evil.example/").headers["location"] == "/dashboard"
+    assert browser.get(back + "&next=https://evil.example/").headers["location"] == "/dashboard/mine"
     signed = post_form(browser, "/account/sign-in?next=//evil.example", username="house", password=PASSWORD)
-    assert signed.headers["location"] == "/dashboard"
+    assert signed.headers["location"] == "/dashboard/mine"
     # The Host of a request changes nothing: the provider accepts only the registered address.
     evil = browser.get("/auth/oidc/login", headers={"Host": "evil.example"})
     with open_browser(served) as other, pytest.raises(AssertionError, match="^400 "):

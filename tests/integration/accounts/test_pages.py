@@ -90,7 +90,7 @@ def test_local_accounts_sign_in_by_form(browser: Browser) -> None:
     wrong = post_form(browser, "/account/sign-in", username="house", password="not the words")
     assert wrong.status_code == 401 and "Wrong name or password." in wrong.text and "set-cookie" not in wrong.headers
     signed = post_form(browser, "/account/sign-in", username="house", password=PASSWORD)
-    assert signed.headers["location"] == "/dashboard"
+    assert signed.headers["location"] == "/dashboard/mine"
     assert "house Signed in as radiologist" in visible_text(browser.get("/account"))
 
 

@@ -17,6 +17,7 @@ from mrseg_label.accounts import service as accounts
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.types import Role
 from mrseg_label.config import CONFIG_FILE
+from mrseg_label.web.navigation import first_page
 from mrseg_monailabel.protocol_app import ProtocolApp
 from mrseg_monailabel.server import build
 from tests.integration.conftest import PASSWORD
@@ -110,5 +111,5 @@ def signed_in(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             accounts.add(workspace.catalog, name, role, password=PASSWORD, actor="test")
             found[name] = open_browser(workspace)
             reply = found[name].http.post("/account/sign-in", data={"username": name, "password": PASSWORD}, headers={"Origin": URL})  # fmt: skip
-            assert (reply.status_code, reply.headers["location"]) == (303, "/dashboard")
+            assert (reply.status_code, reply.headers["location"]) == (303, first_page(role))
         yield found

@@ -110,6 +110,10 @@ def test_a_reader_sees_open_cases_what_came_back_and_what_is_finished(own: Brows
     text = own.get(address)
     assert "W004" in text and "open in 3D Slicer" in text and "the spleen is cut &lt;off&gt;" in text
     assert "rita rejected it" in words(text) and "Finished" in text and "Came back to you" in text
+    document = own.http.get("/api/v1/mine?client=ada").json()
+    (here,) = [one for one in document["open"] if one["participant"] == "W004"]
+    assert here["opened"] and document["sent_back"][0]["comment"] == "the spleen is cut <off>"
+    assert own.http.get("/api/v1/mine").status_code == 422
     assert "W004" not in own.get("/dashboard/mine?client=somebody")
     base = f"/dashboard/mine/{examination}"
     assert own.submit(address, f"{base}/unusable", client="ada", reason=" ")[0] == 422
@@ -127,5 +131,7 @@ def test_a_reader_sees_open_cases_what_came_back_and_what_is_finished(own: Brows
 def test_everybody_has_a_page_of_their_own(signed_in: dict[str, Browser], name: str) -> None:
     text = signed_in[name].get("/dashboard/mine?client=somebody")
     assert f"What {name} has open" in words(text), "a name in the address means nothing with sign-in"
+    document = signed_in[name].http.get("/api/v1/mine?client=somebody&limit=1").json()
+    assert document["reader"] == name and len(document["finished"]["items"]) <= 1
     pages = re.findall(r'<li><a href="(/dashboard[^"]*)"', text)
     assert pages[0] == ("/dashboard/mine" if name == "ada" else "/dashboard"), "a radiologist sees the own work first"

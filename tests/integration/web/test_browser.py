@@ -9,12 +9,13 @@ from urllib.parse import urlsplit
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
+from sqlalchemy import ColumnElement
 
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import annotations as annotation_rows
 from mrseg_label.catalog.queries import jobs, models, rounds
-from mrseg_label.catalog.tables import Annotation, Job, Review
-from mrseg_label.catalog.types import AnnotationState, JobKind, JobState
+from mrseg_label.catalog.tables import Acquisition, Annotation, Assignment, Job, Review
+from mrseg_label.catalog.types import AnnotationState, JobKind, JobState, Priority
 from tests.integration.web.test_dashboard import PAGES
 
 LOOKS: list[dict[str, Any]] = [
@@ -148,6 +149,51 @@ def test_actions_and_news_work_by_keyboard(served: tuple[Browser, str, OpenedWor
         page.get_by_role("button", name="Compare").press("Enter")
         page.get_by_role("heading", name="r2 against bootstrap").wait_for()
         assert not wrong
+
+
+def test_many_cases_are_changed_by_keyboard(served: tuple[Browser, str, OpenedWorkspace]) -> None:
+    browser, address, workspace = served
+
+    def cases(condition: ColumnElement[bool]) -> int:
+        with workspace.catalog.read() as session:
+            return session.query(Acquisition).filter(condition).count()
+
+    with browser.new_context(**LOOKS[0]) as context:
+        page = context.new_page()
+        wrong = watch(page, address)
+
+        def act(group: str, button: str, which: str = "", ticks: tuple[int, ...] = (0, 4), **fields: str) -> str:
+            for row in () if which else ticks:  # four images each
+                page.locator("tbody input[type=checkbox]").nth(row).press("Space")
+            page.get_by_label("Which").select_option(which or "the ticked examinations")
+            page.locator("details", has_text=group).locator("summary").press("Enter")
+            for identifier, value in fields.items():
+                field = page.locator(f"#{identifier}")
+                field.select_option(value) if identifier == "new_priority" else field.fill(value)
+            page.get_by_role("button", name=button, exact=True).press("Enter")
+            page.wait_for_url("**/act")
+            return page.get_by_role("status").or_(page.get_by_role("alert")).inner_text()
+
+        page.goto(f"{address}/dashboard/examinations?state=waiting")
+        assert "2 cases were changed" in act("Set the priority", "Set", new_priority="high")
+        assert cases(Acquisition.priority == Priority.HIGH) == 2 and page.locator(".badge.high").count() == 8
+        page.goto(f"{address}/dashboard/examinations?priority=high")
+        assert "2 cases were changed" in act("Assign to a reader", "Assign", assign_to="dora", days="3")
+        page.goto(f"{address}/dashboard/examinations?priority=high")
+        assert "2 cases were changed" in act("Return to the queue", "Return")
+        page.goto(f"{address}/dashboard/examinations?priority=high")
+        assert "2 cases were changed" in act("Exclude", "Exclude", "all 8 on this page", reason="motion")
+        assert cases(Acquisition.excluded_reason == "motion") == 2
+        page.goto(f"{address}/dashboard/examinations?priority=high")
+        assert "2 cases were changed" in act("Include again", "Include", "all 8 that were found")
+        assert cases(Acquisition.excluded_reason == "motion") == 0
+        page.goto(f"{address}/dashboard/examinations?state=annotated")
+        assert "2 cases were changed" in act("Ask for a second reading", "Ask", second_reader="dora")
+        with workspace.catalog.read() as session:
+            assert session.query(Assignment).filter_by(client="dora", second_reading=True).count() == 2
+        assert not wrong
+        page.goto(f"{address}/dashboard/examinations")
+        assert "choose all that were found" in act("Return to the queue", "Return", ticks=())
 
 
 def test_the_steps_to_connect_slicer_print_on_one_sheet(served: tuple[Browser, str, OpenedWorkspace]) -> None:

@@ -8,10 +8,11 @@ from datetime import timedelta
 
 import pytest
 
+from mrseg_label.accounts import service as accounts
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import rounds
 from mrseg_label.catalog.tables import Assignment, ModelVersion, Round
-from mrseg_label.catalog.types import AnnotationState, AssignmentOutcome, ModelStatus, RoundState
+from mrseg_label.catalog.types import AnnotationState, AssignmentOutcome, ModelStatus, Role, RoundState
 from mrseg_label.clock import now
 from mrseg_label.jobs import queue
 from mrseg_label.reports import rounds as reports
@@ -100,6 +101,17 @@ def test_assignments_are_those_that_are_open_unless_asked(run: Run, filled: Open
     assert found("--state", "all", "--reader", "ada") == [("ada", "open"), ("ada", "returned")]
     assert found("--state", "all", "--participant", "p0") == [("ada", "returned")]
     assert "correct" in run("assignments", "list", "--workspace", filled.root)[1]
+
+
+def test_a_readers_own_work_is_shown(run: Run, filled: OpenedWorkspace) -> None:
+    here = ("--workspace", filled.root)
+    accounts.add(filled.catalog, "ada", Role.RADIOLOGIST, password="seven small words", actor="test")
+    found = document(run("cases", "mine", "--reader", "ada", *here, "--json"))
+    assert [(one["participant"], one["station"]) for one in found["open"]] == [("p2", "abdomen")]
+    assert (found["reader"], found["sent_back"], found["finished"]["items"]) == ("ada", [], [])
+    assert "p2" in run("cases", "mine", "--reader", "ada", *here)[1]
+    code, _, err = run("cases", "mine", "--reader", "nobody", *here)
+    assert code == 1 and "nobody" in err
 
 
 def test_participants_are_listed_with_what_there_is_of_them(run: Run, filled: OpenedWorkspace) -> None:

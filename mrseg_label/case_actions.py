@@ -1,4 +1,4 @@
-"""What an administrator may do with many cases at once, by one request or one form; REST and pages share it."""
+"""What an administrator does with many cases at once, by one request, form or command, whatever rooms have a part in it."""
 
 from __future__ import annotations
 
