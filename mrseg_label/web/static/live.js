@@ -2,7 +2,7 @@
 // the stream is held back, the part does so once a minute; without any script it is as it was when the page was loaded.
 "use strict";
 (() => {
-  const SETTLE = 250, PAUSE = 1500, AGAIN = 10000; // milliseconds
+  const SETTLE = 250, PAUSE = 1500, AGAIN = 10000, LATE = 1500; // milliseconds
   let source = null, timer = 0, last = 0;
   const part = () => document.getElementById("live");
 
@@ -22,6 +22,8 @@
     if (source || document.hidden || !part()?.dataset.events) return;
     source = new EventSource(part().dataset.events);
     for (const topic of [...part().dataset.topics.split(" "), "reset"]) source.addEventListener(topic, () => plan(SETTLE));
+    // Of what changed before the stream was open nothing is told.
+    source.onopen = () => { if (performance.now() > LATE) plan(SETTLE); };
     source.onerror = () => {
       if (source && source.readyState === EventSource.CLOSED) { source = null; setTimeout(listen, AGAIN); }
     };

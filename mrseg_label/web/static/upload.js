@@ -21,7 +21,7 @@
     if (!files.length) return; // the server says what is missing
     event.preventDefault();
     if (form.dataset.sending) return;
-    const bar = form.querySelector("progress"), words = form.querySelector("[role=status]"), button = form.querySelector("button");
+    const bar = form.querySelector("progress"), words = form.querySelector("[aria-live]"), button = form.querySelector("button");
     const total = files.reduce((sum, file) => sum + file.size, 0), most = Number(form.dataset.upload);
     if (total > most * MEGABYTE) {
       words.textContent = `These files have ${size(total)}; ${most} MB can be sent at once (MAX_UPLOAD_MB).`;
