@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Select, func, select, union
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, exists, func, select, union
+from sqlalchemy.orm import Session, aliased
 
-from mrseg_label.catalog.queries import concepts
+from mrseg_label.catalog.queries import case_counts, concepts
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import (
     Acquisition,
     Annotation,
     Assignment,
     Examination,
+    Participant,
     Presegmentation,
     RoundDraft,
 )
+from mrseg_label.catalog.types import CaseState
 
 _IDS_PER_QUERY = 500  # databases limit the number of values in a query
 
@@ -117,53 +120,60 @@ def primary_ids(session: Session, *, annotated: bool | None = None) -> Sequence[
 
 
 def counts(session: Session, moment: datetime) -> CaseCounts:
-    """How far the workspace is.
-
-    Whatever most cases are is not counted: it is all cases without those of which there are few, and which an index has.
-    """
+    """How far the workspace is: stored counts, less what readers do now, of which there are few."""
+    stored = case_counts.by_state(session)
     included = concepts.is_included()
-    excluded = _count(session, ~included)
-    annotated = _count(session, included, concepts.is_annotated())
     being_annotated = Acquisition.id.in_(
         union(concepts.assigned_cases(moment, second_reading=False), concepts.cases_awaiting_review())
     )
     begun = (included, ~concepts.is_annotated(), being_annotated)
-    without_image = _count(session, included, ~concepts.is_annotated(), Acquisition.primary_examination_id.is_(None))
     begun_without_image = _count(session, *begun, Acquisition.primary_examination_id.is_(None))
     begun_count = _count(session, *begun)
     return CaseCounts(
-        annotated_total=annotated,
+        annotated_total=stored[CaseState.ANNOTATED],
         annotated_since_round=annotated_since_round(session),
-        waiting=_count(session) - excluded - annotated - without_image - (begun_count - begun_without_image),
+        waiting=stored[CaseState.WAITING] - (begun_count - begun_without_image),
         assigned=_count(session, included, Acquisition.id.in_(concepts.assigned_cases(moment))),
         being_annotated=begun_count,
         awaiting_review=_count(session, included, Acquisition.id.in_(concepts.cases_awaiting_review())),
-        excluded=excluded - _count(session, ~included, Acquisition.evaluation_only.is_(True)),
+        excluded=stored[CaseState.EXCLUDED] - _count(session, ~included, Acquisition.evaluation_only),
     )
 
 
 def totals(session: Session) -> tuple[int, int]:
     """Acquisitions that are included, and how many of them are annotated."""
-    included = _count(session, concepts.is_included())
-    return included, _count(session, concepts.is_included(), concepts.is_annotated())
+    stored = case_counts.by_state(session)
+    return stored.total() - stored[CaseState.EXCLUDED], stored[CaseState.ANNOTATED]
 
 
 def coverage(session: Session) -> Sequence[tuple[str, str, int, int]]:
     """Station, sequence, number of included cases and of annotated ones among them, by name of the station."""
-    annotated = func.count(Acquisition.annotated_at)
-    query = (
-        select(Acquisition.station, Acquisition.sequence, func.count(), annotated)
-        .where(concepts.is_included())
-        .group_by(Acquisition.station, Acquisition.sequence)
-        .order_by(Acquisition.station, Acquisition.sequence)
-    )
-    return [(station, sequence, cases, done) for station, sequence, cases, done in session.execute(query)]
+    cases: Counter[tuple[str, str]] = Counter()
+    annotated: Counter[tuple[str, str]] = Counter()
+    for group, count in case_counts.by_group(session).items():
+        if group.state is not CaseState.EXCLUDED:
+            cases[group.station, group.sequence] += count
+            annotated[group.station, group.sequence] += count if group.state is CaseState.ANNOTATED else 0
+    return [(*group, count, annotated[group]) for group, count in sorted(cases.items())]
 
 
 def participants_annotated(session: Session) -> tuple[int, int]:
-    """Participants with an included case, and how many of them have an annotated one."""
-    people = select(func.count(Acquisition.participant_id.distinct())).where(concepts.is_included())
-    return session.scalars(people).one(), session.scalars(people.where(concepts.is_annotated())).one()
+    """Participants with an included case, and how many of them have an annotated one.
+
+    Those without one are found from what is excluded, of which there is little. Only an excluded participant can be left without
+    any image (:mod:`mrseg_label.intake.editing`).
+    """
+    other = aliased(Acquisition)
+    has_included = exists().where(other.participant_id == Acquisition.participant_id, other.excluded_at.is_(None))
+    has_any = exists().where(Acquisition.participant_id == Participant.id)
+    of_excluded = select(Acquisition.participant_id).where(~concepts.is_included(), ~has_included)
+    without_any = select(Participant.id).where(Participant.excluded_at.is_not(None), ~has_any)
+    without = union(of_excluded, without_any).subquery()
+    people = session.scalars(select(func.count()).select_from(Participant)).one()
+    annotated = select(func.count(Acquisition.participant_id.distinct())).where(
+        concepts.is_included(), concepts.is_annotated()
+    )
+    return people - session.scalars(select(func.count()).select_from(without)).one(), session.scalars(annotated).one()
 
 
 def annotated_since_round(session: Session) -> int:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime
+from collections import Counter
 from fractions import Fraction
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.queries import concepts
+from mrseg_label.catalog.queries.begun import BeingAnnotated
 from mrseg_label.catalog.queries.participants import HELD_OUT_SHARE
-from mrseg_label.catalog.tables import Acquisition, Participant
+from mrseg_label.catalog.tables import Acquisition
 
 
 def held_out_in_batch(round_size: int) -> int:
@@ -30,15 +31,9 @@ def held_out_among(count: int, round_size: int) -> int:
     return batches * share + math.ceil(Fraction(rest * share, round_size) - Fraction(1, 2))
 
 
-def begun_in_batches(session: Session, moment: datetime) -> tuple[int, int]:
+def begun_in_batches(session: Session, being_annotated: BeingAnnotated) -> tuple[int, int]:
     """Cases that count towards the next round or are being annotated: all, and those of held-out participants."""
-    begun = and_(concepts.is_included(), concepts.is_being_annotated(moment))
-    query = (
-        select(Participant.held_out, func.count())
-        .select_from(Acquisition)
-        .join(Participant, Participant.id == Acquisition.participant_id)
-        .where(or_(concepts.is_new_for_round(), begun))
-        .group_by(Participant.held_out)
-    )
-    counts: dict[bool | None, int] = dict(session.execute(query).all())
-    return sum(counts.values()), counts.get(True, 0)
+    query = select(Acquisition.held_out, func.count()).where(concepts.is_new_for_round())
+    counts: Counter[bool | None] = Counter(dict(session.execute(query.group_by(Acquisition.held_out)).all()))
+    counts.update(case.held_out for case in being_annotated)
+    return counts.total(), counts[True]

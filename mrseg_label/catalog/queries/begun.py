@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import NamedTuple
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import and_, func, select, union
 from sqlalchemy.orm import Session
 
-from mrseg_label.catalog.queries import concepts
-from mrseg_label.catalog.tables import Acquisition, Participant
-from mrseg_label.catalog.types import Priority
+from mrseg_label.catalog.queries import case_counts, concepts
+from mrseg_label.catalog.tables import Acquisition
+from mrseg_label.catalog.types import CaseState, Priority
 
 StationAndSequence = tuple[str, str]
+_IDS_PER_QUERY = 500  # databases limit the number of values in a query
 
 
 @dataclass(frozen=True)
@@ -46,24 +48,78 @@ class UpcomingCase:
     priority: Priority = Priority.NORMAL
 
 
-class Begun:
-    """How many cases are begun, of held-out or of other participants."""
+class CaseInWork(NamedTuple):
+    """A case that a reader has, or of which an annotation awaits review; it is not annotated yet."""
 
-    def __init__(self, session: Session, moment: datetime, held_out: bool) -> None:
-        columns = (Acquisition.participant_id, Acquisition.station, Acquisition.sequence)
-        query = (
-            select(*columns, func.count())
-            .join(Participant, Participant.id == Acquisition.participant_id)
-            .where(Participant.held_out.is_(held_out))
-            .where(concepts.is_included(), or_(concepts.is_annotated(), concepts.is_being_annotated(moment)))
-            .group_by(*columns)
-        )
+    participant_id: str
+    station: str
+    sequence: str
+    held_out: bool | None
+    waits_otherwise: bool  # it has an image to open, and the normal priority
+
+
+BeingAnnotated = Sequence[CaseInWork]
+
+
+def being_annotated(session: Session, moment: datetime) -> BeingAnnotated:
+    """Read the cases that are being annotated, found from assignments and annotations."""
+    in_work = union(concepts.assigned_cases(moment, second_reading=False), concepts.cases_awaiting_review())
+    normal = and_(Acquisition.primary_examination_id.is_not(None), Acquisition.priority == Priority.NORMAL)
+    query = select(
+        Acquisition.participant_id, Acquisition.station, Acquisition.sequence, Acquisition.held_out, normal
+    ).where(Acquisition.id.in_(in_work), concepts.is_included(), ~concepts.is_annotated())
+    return [CaseInWork(*row) for row in session.execute(query)]
+
+
+class Begun:
+    """How many cases are begun, of held-out or of other participants.
+
+    Stations and sequences come from the stored counts. Participants, of whom there may be tens of thousands, are counted when a
+    case of theirs is looked at: :meth:`look_up`.
+    """
+
+    def __init__(self, session: Session, in_work: BeingAnnotated, held_out: bool) -> None:
+        self._session = session
         self.participants: Counter[str] = Counter()
         self.groups: Counter[StationAndSequence] = Counter()
+        self._waiting: Counter[StationAndSequence] = Counter()
         self._stations: Counter[str] = Counter()
         self._sequences: Counter[str] = Counter()
-        for participant, station, sequence, count in session.execute(query):
-            self._add(participant, (station, sequence), count)
+        self._looked_up: set[str] = set()
+        for group, count in case_counts.by_group(session, held_out=held_out).items():
+            if group.state is CaseState.ANNOTATED:
+                self._add_to_group((group.station, group.sequence), count)
+            elif group.state is CaseState.WAITING:
+                self._waiting[group.station, group.sequence] += count
+        for case in in_work:
+            if case.held_out is held_out:
+                self.participants[case.participant_id] += 1
+                self._add_to_group((case.station, case.sequence), 1)
+                self._waiting[case.station, case.sequence] -= case.waits_otherwise
+        others = (
+            select(Acquisition.station, Acquisition.sequence)
+            .where(concepts.is_usable(), ~concepts.is_annotated(), concepts.has_another_priority())
+            .where(concepts.is_held_out(held_out))
+        )
+        for station, sequence in session.execute(others):
+            self._waiting[station, sequence] -= 1
+
+    def groups_waiting(self) -> list[StationAndSequence]:
+        """Stations and sequences of which cases of the normal priority wait."""
+        return [group for group, count in self._waiting.items() if count > 0]
+
+    def look_up(self, participant_ids: Collection[str]) -> None:
+        """Count the annotated cases of these participants, unless it was done before."""
+        new = sorted({*participant_ids} - self._looked_up)
+        self._looked_up.update(new)
+        for start in range(0, len(new), _IDS_PER_QUERY):
+            these = Acquisition.participant_id.in_(new[start : start + _IDS_PER_QUERY])
+            query = (
+                select(Acquisition.participant_id, func.count())
+                .where(these, concepts.is_included(), concepts.is_annotated())
+                .group_by(Acquisition.participant_id)
+            )
+            self.participants.update(dict(self._session.execute(query).all()))
 
     def rarity(self, group: StationAndSequence) -> tuple[int, int, int, StationAndSequence]:
         """Sorts stations and sequences, the rarest first; equally rare ones have a fixed order."""
@@ -87,11 +143,11 @@ class Begun:
             of_station=of_station,
             begun=self.groups.total(),
         )
-        self._add(case.participant_id, group, 1)
+        self.participants[case.participant_id] += 1
+        self._add_to_group(group, 1)
         return counted
 
-    def _add(self, participant: str, group: StationAndSequence, count: int) -> None:
-        self.participants[participant] += count
+    def _add_to_group(self, group: StationAndSequence, count: int) -> None:
         self.groups[group] += count
         self._stations[group[0]] += count
         self._sequences[group[1]] += count

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, and_, case, exists, literal_column, or_, select
+from sqlalchemy import ColumnElement, Select, and_, case, exists, false, literal_column, or_, select, true
 from sqlalchemy.orm import aliased
 
 from mrseg_label.catalog.tables import Acquisition, Annotation, Assignment, Review, RoundCase
@@ -38,7 +38,17 @@ def is_usable() -> Condition:
 def has_priority(priority: Priority) -> Condition:
     """It has a priority. Few cases have another than the normal one, and a partial index has these."""
     wanted = Acquisition.priority == priority
-    return wanted if priority is Priority.NORMAL else and_(wanted, Acquisition.priority != literal_column("'normal'"))
+    return wanted if priority is Priority.NORMAL else and_(wanted, has_another_priority())
+
+
+def has_another_priority() -> Condition:
+    """It has another priority than the normal one."""
+    return Acquisition.priority != literal_column("'normal'")
+
+
+def is_held_out(held_out: bool) -> Condition:
+    """Its participant is held out from training, or is not; where that is not decided yet, neither."""
+    return Acquisition.held_out == (true() if held_out else false())
 
 
 def is_annotated() -> Condition:
@@ -196,10 +206,15 @@ def is_in_snapshot() -> Condition:
     return exists().where(RoundCase.acquisition_id == Acquisition.id)
 
 
+def may_start_round() -> Condition:
+    """A reader annotated it, and it is in no snapshot yet: what :attr:`Acquisition.new_for_round` keeps."""
+    return and_(~is_in_snapshot(), is_annotated_by_reader())
+
+
 def is_new_for_round() -> Condition:
     """It counts towards the next round: a reader annotated it, and it is in no snapshot yet.
 
     A further annotation of the same case does not count again. Masks that came with an import are trained on
     too, but start no round.
     """
-    return and_(is_included(), is_annotated(), ~is_in_snapshot(), is_annotated_by_reader())
+    return and_(is_included(), is_annotated(), Acquisition.new_for_round)

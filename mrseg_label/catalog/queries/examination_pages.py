@@ -18,7 +18,7 @@ from functools import cached_property
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, literal, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.queries.examinations import ExaminationFilter, of_cases
@@ -263,17 +263,10 @@ class _Reading:
 
     def _behind(self, place: Place) -> ColumnElement[bool]:
         """Behind a place by time and id, within what is equal otherwise."""
-        created, identifier = Examination.created_at, Examination.id
-        if self._time_falls:
-            # The first condition is implied by the second; an index is entered by it.
-            return and_(
-                created <= place.created,
-                or_(created < place.created, and_(created == place.created, identifier < place.id)),
-            )
-        return and_(
-            created >= place.created,
-            or_(created > place.created, and_(created == place.created, identifier > place.id)),
-        )
+        # Compared as a pair, which the indices that end with both are entered by.
+        row = tuple_(Examination.created_at, Examination.id)
+        there = tuple_(literal(place.created, Examination.created_at.type), literal(place.id))
+        return row < there if self._time_falls else row > there
 
     def _read(self, query: Select[Any], limit: int) -> list[_Row]:
         order = (Examination.created_at, Examination.id)

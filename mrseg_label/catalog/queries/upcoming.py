@@ -31,9 +31,9 @@ from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.queries import concepts
 from mrseg_label.catalog.queries.batches import begun_in_batches, held_out_among
-from mrseg_label.catalog.queries.begun import Begun, StationAndSequence, UpcomingCase
+from mrseg_label.catalog.queries.begun import Begun, BeingAnnotated, StationAndSequence, UpcomingCase, being_annotated
 from mrseg_label.catalog.queries.participants import decide_held_out
-from mrseg_label.catalog.tables import Acquisition, Participant
+from mrseg_label.catalog.tables import Acquisition
 from mrseg_label.catalog.types import Priority
 
 BALANCED, UNCERTAINTY, SEQUENTIAL, RANDOM = "balanced", "uncertainty", "sequential", "random"
@@ -69,8 +69,10 @@ def upcoming(
     excluding : ids of acquisitions that are passed over.
     """
     decide_held_out(session)
-    of_batch, held_out_of_batch = begun_in_batches(session, moment)
-    begun: dict[bool, Begun] = {}
+    in_work = being_annotated(session, moment)
+    of_batch, held_out_of_batch = begun_in_batches(session, in_work)
+    # Shared by the priorities: what was yielded of one counts as begun for the next.
+    begun = _BegunOfKinds(session, in_work)
     for priority in Priority:
         if not _has_waiting(session, moment, priority):
             continue
@@ -95,11 +97,20 @@ def _has_waiting(session: Session, moment: datetime, priority: Priority) -> bool
     return session.scalars(query.limit(1)).first() is not None
 
 
-class _Kind:
-    """The waiting cases of one priority and of held-out, or of other, participants, in their order.
+class _BegunOfKinds(dict[bool, Begun]):
+    """What is begun of held-out and of other participants, each counted when it is asked for."""
 
-    ``begun`` is shared by the priorities: what was yielded of one counts as begun for the next.
-    """
+    def __init__(self, session: Session, in_work: BeingAnnotated) -> None:
+        super().__init__()
+        self._session, self._in_work = session, in_work
+
+    def __missing__(self, held_out: bool) -> Begun:
+        self[held_out] = Begun(self._session, self._in_work, held_out)
+        return self[held_out]
+
+
+class _Kind:
+    """The waiting cases of one priority and of held-out, or of other, participants, in their order."""
 
     def __init__(
         self,
@@ -109,7 +120,7 @@ class _Kind:
         excluding: frozenset[str],
         held_out: bool,
         priority: Priority,
-        begun: dict[bool, Begun],
+        begun: _BegunOfKinds,
     ) -> None:
         self._session, self._moment, self._order = session, moment, order
         self._held_out, self._priority, self._begun = held_out, priority, begun
@@ -127,14 +138,14 @@ class _Kind:
         if strategy in (SEQUENTIAL, RANDOM):
             yield from self._read(Acquisition.created_at if strategy == SEQUENTIAL else Acquisition.shuffle)
             return
-        if self._held_out not in self._begun:
-            self._begun[self._held_out] = Begun(self._session, self._moment, self._held_out)
         begun = self._begun[self._held_out]
         if strategy == UNCERTAINTY:
-            for case in self._ranked():
+            ranked = list(self._ranked())
+            begun.look_up([case.participant_id for case in ranked])
+            for case in ranked:
                 self._passed_over.add(case.acquisition_id)
                 yield begun.add(case)
-        groups = {group: self._of_group(group, begun) for group in self._groups()}
+        groups = {group: self._of_group(group, begun) for group in self._groups(begun)}
         while groups:
             group = min(groups, key=begun.rarity)
             found = next(groups[group], None)
@@ -143,8 +154,10 @@ class _Kind:
             else:
                 yield begun.add(found, {station for station, _ in groups})
 
-    def _groups(self) -> Sequence[StationAndSequence]:
+    def _groups(self, begun: Begun) -> Sequence[StationAndSequence]:
         """Stations and sequences with waiting cases."""
+        if self._priority is Priority.NORMAL:
+            return begun.groups_waiting()
         query = self._waiting.with_only_columns(Acquisition.station, Acquisition.sequence).distinct()
         return [(station, sequence) for station, sequence in self._session.execute(query)]
 
@@ -154,7 +167,7 @@ class _Kind:
         Cases of participants with begun ones wait in a heap until no case of a participant without is left.
         """
         same = and_(Acquisition.station == group[0], Acquisition.sequence == group[1])
-        waiting = enumerate(self._read(Acquisition.shuffle, same))
+        waiting = enumerate(self._read(Acquisition.shuffle, same, begun=begun))
         later: list[tuple[int, int, UpcomingCase]] = []
         for place, case in waiting:
             if begun.participants[case.participant_id]:
@@ -178,8 +191,8 @@ class _Kind:
                 found[row.id] = self._case(row, places[row.id])
         return (found[identifier] for identifier in ranking if identifier in found)
 
-    def _read(self, key: Any, *conditions: ColumnElement[bool]) -> Iterator[UpcomingCase]:
-        """Read cases in the order of a column, page by page."""
+    def _read(self, key: Any, *conditions: ColumnElement[bool], begun: Begun | None = None) -> Iterator[UpcomingCase]:
+        """Read cases in the order of a column, page by page; ``begun`` then knows their participants."""
         size = _PAGE
         query = self._waiting.add_columns(key.label("place")).where(*conditions).order_by(key, Acquisition.id)
         last: tuple[Any, str] | None = None
@@ -189,6 +202,8 @@ class _Kind:
                 behind = tuple_(literal(last[0], key.type), literal(last[1]))
                 following = query.where(tuple_(key, Acquisition.id) > behind)
             rows = self._session.execute(following.limit(size)).all()
+            if begun is not None:
+                begun.look_up([row.participant_id for row in rows])
             for row in rows:
                 if row.id not in self._passed_over:
                     yield self._case(row)
@@ -205,11 +220,10 @@ class _Kind:
     @cached_property  # building it takes longer than what it does in a small workspace
     def _waiting(self) -> Select[Any]:
         columns = (Acquisition.id, Acquisition.participant_id, Acquisition.station, Acquisition.sequence)
-        of_kind = select(*columns).join(Participant, Participant.id == Acquisition.participant_id)
-        return of_kind.where(  # type: ignore[return-value]
+        return select(*columns).where(  # type: ignore[return-value]
             concepts.is_waiting(self._moment),
             concepts.has_priority(self._priority),
-            Participant.held_out.is_(self._held_out),
+            concepts.is_held_out(self._held_out),
         )
 
 

@@ -12,6 +12,7 @@ from mrseg_label.catalog.tables.annotations import (
     SourceScore,
 )
 from mrseg_label.catalog.tables.base import Base
+from mrseg_label.catalog.tables.counts import UNDECIDED, CaseCount
 from mrseg_label.catalog.tables.events import Event
 from mrseg_label.catalog.tables.examinations import Acquisition, Alias, Examination, Participant
 from mrseg_label.catalog.tables.jobs import AuditEvent, Heartbeat, Job, WorkerProcess
@@ -22,6 +23,7 @@ from mrseg_label.catalog.tables.training import RoundFold, RoundLog
 
 __all__ = [
     "BOOTSTRAP",
+    "UNDECIDED",
     "AccessToken",
     "Account",
     "Acquisition",
@@ -31,6 +33,7 @@ __all__ = [
     "Assignment",
     "AuditEvent",
     "Base",
+    "CaseCount",
     "Credential",
     "Delivery",
     "Evaluation",

@@ -13,6 +13,9 @@ from mrseg_label.catalog.types import CaseState, Coded, Priority, SwapState
 from mrseg_label.clock import now
 from mrseg_label.ids import new_id
 
+_WAITING = "annotated_at IS NULL AND excluded_at IS NULL"
+_ANNOTATED = "annotated_at IS NOT NULL AND excluded_at IS NULL"
+
 
 def _partial(name: str, *columns: str, where: str) -> Index:
     """Make an index of those rows alone that meet a condition."""
@@ -40,7 +43,11 @@ class Participant(Base):
     # No reader gets a case of theirs and no model learns from one, those that are imported later included.
     evaluation_only: Mapped[bool] = mapped_column(default=False, server_default=false())
     created_at: Mapped[datetime] = mapped_column(default=now)
-    __table_args__ = (Index("ix_participants_cohort", "cohort"),)
+    __table_args__ = (
+        Index("ix_participants_cohort", "cohort"),
+        _partial("ix_participants_undecided", "evaluation_only", "id", where="held_out IS NULL"),
+        _partial("ix_participants_excluded", "id", where="excluded_at IS NOT NULL"),
+    )
 
 
 class Acquisition(Base):
@@ -48,6 +55,10 @@ class Acquisition(Base):
 
     Readers call it a case. Its primary examination is the channel that is pre-segmented and opened. One that is kept for
     evaluation alone has ``excluded_at`` too, so that it is nowhere where an excluded one is not.
+
+    ``held_out`` repeats what its participant says, so that waiting cases are found in the order of assignment along an index.
+    ``new_for_round``: a reader annotated it, and it is in no snapshot yet. Triggers of the database keep both, whatever
+    statement changes the participant, an annotation or a snapshot.
     """
 
     __tablename__ = "acquisitions"
@@ -67,16 +78,24 @@ class Acquisition(Base):
         Coded(Priority), default=Priority.NORMAL, server_default=Priority.NORMAL.value
     )
     created_at: Mapped[datetime] = mapped_column(default=now)
+    held_out: Mapped[bool | None]
+    new_for_round: Mapped[bool] = mapped_column(default=False, server_default=false())
     participant: Mapped[Participant] = relationship(lazy="joined")
     examinations: Mapped[list[Examination]] = relationship(back_populates="acquisition", order_by="Examination.id")
     __table_args__ = (
+        # The order of assignment.
+        _partial("ix_acquisitions_imported", "priority", "held_out", "created_at", "id", where=_WAITING),
+        _partial("ix_acquisitions_shuffled", "priority", "held_out", "shuffle", "id", where=_WAITING),
         _partial(
-            "ix_acquisitions_waiting", "sequence", "shuffle", where="annotated_at IS NULL AND excluded_at IS NULL"
+            "ix_acquisitions_of_group", "priority", "held_out", "station", "sequence", "shuffle", "id", where=_WAITING
         ),
-        # What the overview counts: without them it would read a million rows.
-        _partial("ix_acquisitions_coverage", "station", "sequence", "annotated_at", where="excluded_at IS NULL"),
-        _partial("ix_acquisitions_people", "participant_id", "annotated_at", where="excluded_at IS NULL"),
-        _partial("ix_acquisitions_annotated", "annotated_at", where="annotated_at IS NOT NULL AND excluded_at IS NULL"),
+        _partial("ix_acquisitions_annotated", "participant_id", where=_ANNOTATED),
+        Index(
+            "ix_acquisitions_new",
+            "held_out",
+            sqlite_where=text(f"new_for_round = 1 AND {_ANNOTATED}"),
+            postgresql_where=text(f"new_for_round AND {_ANNOTATED}"),
+        ),
         _partial("ix_acquisitions_excluded", "excluded_at", where="excluded_at IS NOT NULL"),
         _partial("ix_acquisitions_without_image", "id", where="primary_examination_id IS NULL"),
         _partial("ix_acquisitions_priority", "priority", where="priority <> 'normal'"),

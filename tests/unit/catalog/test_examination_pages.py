@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, text, update
+from sqlalchemy import update
 
 from mrseg_label.catalog.database import Catalog, open_catalog
-from mrseg_label.catalog.queries import concepts, models
 from mrseg_label.catalog.queries import examination_pages as pages
+from mrseg_label.catalog.queries import models
 from mrseg_label.catalog.queries.examination_pages import Place, Sort, SortKey
 from mrseg_label.catalog.queries.examinations import ExaminationFilter
 from mrseg_label.catalog.tables import Acquisition, Assignment, Examination
@@ -158,12 +158,3 @@ def test_rows_that_appear_or_vanish_between_pages_hide_and_repeat_no_others(tmp_
             moved.acquisition_id = other.id
             session.flush()
             assert pages.count(session, ExaminationFilter(station="neck"), moment) == 3
-
-
-def test_what_the_overview_counts_is_found_by_an_index_of_its_case(study: tuple[Catalog, list[_Known]]) -> None:
-    """An index of the state alone made counting the cases since the last round quadratic in the annotations."""
-    catalog, _ = study
-    query = select(Acquisition.id).where(concepts.is_new_for_round()).compile(catalog.engine, compile_kwargs={"literal_binds": True})  # fmt: skip
-    with catalog.read() as session:
-        plan = [row[-1] for row in session.execute(text(f"EXPLAIN QUERY PLAN {query}"))]
-    assert any("ix_annotations_of_case (acquisition_id=? AND state=?)" in step for step in plan), plan
