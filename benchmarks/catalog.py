@@ -15,7 +15,6 @@ import argparse
 import gc
 import json
 import os
-import random
 import resource
 import tempfile
 import time
@@ -40,7 +39,7 @@ from mrseg_label.catalog.queries.examination_pages import Place, Sort, SortKey, 
 from mrseg_label.catalog.queries.examinations import ExaminationFilter
 from mrseg_label.catalog.queries.upcoming import STRATEGIES
 from mrseg_label.catalog.reader import Reader
-from mrseg_label.catalog.tables import Participant
+from mrseg_label.catalog.tables import Examination, Participant
 from mrseg_label.catalog.types import CaseState, StructureState
 from mrseg_label.config import load_settings
 from mrseg_label.ids import new_id
@@ -92,6 +91,7 @@ class Questions:
     def __init__(self, workspace: OpenedWorkspace) -> None:
         self.workspace = workspace
         self._reader = 0
+        self._to_submit = self._waiting()
 
     def all(self) -> Iterator[tuple[str, Callable[[], object]]]:
         """Every question by its name."""
@@ -100,6 +100,7 @@ class Questions:
         catalog, app = self.workspace.catalog, ProtocolApp(self.workspace)
         for strategy in STRATEGIES:
             yield f"next case, {strategy}", partial(self.next_case, strategy)
+        yield "next case with sign-in", partial(self.next_case, STRATEGIES[0], signed_in=True)
         yield "submission", self.submission
         yield "job after a submission", self.follow_up
         yield "/info/", lambda: app.info(Reader(client="somebody"))
@@ -118,19 +119,22 @@ class Questions:
             lambda: self.page(ExaminationFilter(state=CaseState.WAITING), deep=True),
         )
 
-    def next_case(self, strategy: str) -> str:
+    def next_case(self, strategy: str, *, signed_in: bool = False) -> str:
         """The next case of a reader who has none; returns the case."""
         self._reader += 1
-        found = assign_next_case(self.workspace, Reader(client=f"new{self._reader}"), strategy)
+        name = f"new{self._reader}"
+        found = assign_next_case(self.workspace, Reader(client=name, account=name if signed_in else None), strategy)
         assert found is not None, "no case is left"
         return found.acquisition_id
 
+    def _waiting(self) -> list[Examination]:
+        with self.workspace.catalog.read() as session:
+            found = page(session, ExaminationFilter(state=CaseState.WAITING), self.workspace.catalog.now(session), 1000)
+        return list({one.acquisition_id: one for one in found}.values())
+
     def submission(self) -> None:
         """The transaction of a submission: everything but decoding, files, and the assignment before it."""
-        with self.workspace.catalog.read() as session:
-            waiting = ExaminationFilter(state=CaseState.WAITING)
-            found = page(session, waiting, self.workspace.catalog.now(session), 400)
-            examination = random.choice([one for one in found if one.acquisition.primary_examination_id])
+        examination = self._to_submit.pop()
         names = self.workspace.scheme.names
         decoded = Decoded(np.zeros((1, 1, 1), np.uint8), dict.fromkeys(names, 100))
         submission = record.Submission(

@@ -54,13 +54,18 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 _CLOSE_CHANNELS = np.timedelta64(3, "ms")
 
 
-def fill(catalog: Catalog, examinations: int, seed: int = 5) -> None:
-    """Fill an empty, migrated catalogue with at least so many examinations, 24 a participant."""
+def fill(catalog: Catalog, examinations: int, *, at_work: int = AT_WORK, seed: int = 5) -> None:
+    """Fill an empty, migrated catalogue with at least so many examinations, 24 a participant.
+
+    Parameters
+    ----------
+    at_work : how many cases readers have, and how many await review.
+    """
     begin = time.monotonic()
     with catalog.begin() as session:
         models.ensure_bootstrap(session)
     with bulk(catalog) as writer:
-        _Study(-(-examinations // PER_PERSON), np.random.default_rng(seed)).write(writer)
+        _Study(-(-examinations // PER_PERSON), at_work, np.random.default_rng(seed)).write(writer)
         _say(begin, "rows are written")
     _say(begin, "indices are made")
     case_counts.recount(catalog)
@@ -83,6 +88,7 @@ class _Study:
     """
 
     people: int
+    at_work: int
     draw: np.random.Generator
 
     def write(self, writer: Writer) -> None:
@@ -183,7 +189,7 @@ class _Study:
         """Assignments, drafts, annotations with their effort, a round with its model, and the jobs that made them."""
         done = np.flatnonzero(annotated)
         idle = self.draw.permutation(np.flatnonzero(waiting)[:20_000])
-        at_work = min(AT_WORK, len(idle) // 4)
+        at_work = min(self.at_work, len(idle) // 4)
         reviewed, assigned = idle[:at_work], idle[at_work : 2 * at_work]
         submitted = np.concatenate([done, reviewed])
         count = len(submitted)

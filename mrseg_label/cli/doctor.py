@@ -19,7 +19,11 @@ def doctor(
     folder: WorkspaceOption = HERE,
     verify: Annotated[bool, typer.Option("--verify", help="Recheck the digest of every stored file.")] = False,
     mend: Annotated[
-        bool, typer.Option("--mend", help="Close what others on this machine can read in the workspace.")
+        bool,
+        typer.Option(
+            "--mend",
+            help="Close what others on this machine can read in the workspace, and correct wrong counts of cases.",
+        ),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:

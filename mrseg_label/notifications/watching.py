@@ -10,7 +10,7 @@ from datetime import timedelta
 from sqlalchemy.exc import IntegrityError
 
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import events
+from mrseg_label.catalog.queries import case_counts, events
 from mrseg_label.catalog.queries.notifications import give_up_lease, take_lease
 from mrseg_label.config import load_settings
 from mrseg_label.errors import MrsegError
@@ -64,6 +64,8 @@ class Watcher:
             self._pruned = time.monotonic()
             with self._workspace.catalog.begin() as session:
                 events.delete_before(session, self._workspace.catalog.now(session) - EVENTS_KEPT)
+            with self._workspace.catalog.begin() as session:
+                case_counts.fold(session)
 
     def _keep_lease(self) -> bool:
         catalog = self._workspace.catalog

@@ -43,12 +43,13 @@ def read_open_cases(catalog: Catalog, reader: Reader) -> list[OpenCase]:
             for assignment, examination in assignments.open_examinations(session, reader.account, moment)
         ]
         ids = [examination.acquisition_id for _, examination in found]
+        drafts = presegmentations.best_of(session, ids)
         finals = reviewing.finals(session, ids) if reader.may_review else annotation_rows.finals(session, ids)
         return [
             OpenCase(
                 key,
                 examination,
-                presegmentations.best(session, examination.acquisition_id),
+                drafts.get(examination.acquisition_id),
                 _if_visible(session, finals.get(examination.acquisition_id), reader),
             )
             for key, examination in found

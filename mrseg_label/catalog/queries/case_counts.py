@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, NamedTuple
 
-from sqlalchemy import case, delete, func, insert, literal_column, select, text, true, update
+from sqlalchemy import case, delete, exists, func, insert, literal_column, select, text, true, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.database import Catalog
 from mrseg_label.catalog.queries import concepts
-from mrseg_label.catalog.tables import UNDECIDED, Acquisition, CaseCount, Participant
+from mrseg_label.catalog.tables import UNDECIDED, Acquisition, CaseCount, Participant, Presegmentation
 from mrseg_label.catalog.types import CaseState
 
 _FOLDING = 0x6D727368  # of PostgreSQL's advisory locks; any number that nobody else takes
@@ -72,13 +72,11 @@ def fold(session: Session) -> None:
 
 def recount(catalog: Catalog) -> None:
     """Count all cases anew, and judge anew what triggers keep at each; others cannot change cases meanwhile."""
-    held_out = select(Participant.held_out).where(Participant.id == Acquisition.participant_id).scalar_subquery()
-    is_new = concepts.may_start_round()
     with catalog.begin() as session:
         if not catalog.is_sqlite:
             tables = "participants, acquisitions, annotations, round_cases, case_counts"
             session.execute(text(f"LOCK TABLE {tables} IN SHARE ROW EXCLUSIVE MODE"))
-        for column, value in ((Acquisition.held_out, held_out), (Acquisition.new_for_round, is_new)):
+        for column, value in _copies().values():
             changed = update(Acquisition).where(column.is_distinct_from(value)).values({column: value})
             session.execute(changed.execution_options(synchronize_session=False))
         session.execute(delete(CaseCount))
@@ -104,15 +102,22 @@ def find_differences(session: Session) -> list[str]:
         if kept.get(group, 0) != counted.get(group, 0)
         for station, sequence, _, state in (group,)
     ]
-    held_out = select(Participant.held_out).where(Participant.id == Acquisition.participant_id).scalar_subquery()
-    for what, column, value in (
-        ("the side of the participant", Acquisition.held_out, held_out),
-        ("whether it counts towards the next round", Acquisition.new_for_round, concepts.may_start_round()),
-    ):
+    for what, (column, value) in _copies().items():
         wrong = select(func.count()).select_from(Acquisition).where(column.is_distinct_from(value))
         if count := session.scalars(wrong).one():
             found.append(f"{count} cases: {what}")
     return found
+
+
+def _copies() -> dict[str, tuple[Any, Any]]:
+    """What triggers keep at each case, each with what it follows from."""
+    held_out = select(Participant.held_out).where(Participant.id == Acquisition.participant_id).scalar_subquery()
+    drafted = exists().where(Presegmentation.acquisition_id == Acquisition.id)
+    return {
+        "the side of the participant": (Acquisition.held_out, held_out),
+        "whether it counts towards the next round": (Acquisition.new_for_round, concepts.may_start_round()),
+        "whether it has a draft": (Acquisition.has_draft, drafted),
+    }
 
 
 def _counted() -> Any:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from mrseg_label.catalog.queries import concepts
@@ -126,25 +126,33 @@ def decide_held_out(session: Session) -> None:
     evaluation alone nothing is decided.
     """
     in_study = ~Participant.evaluation_only
-    undecided = session.scalars(select(Participant).where(Participant.held_out.is_(None), in_study)).all()
+    # Columns alone: there may be tens of thousands of participants after an import.
+    query = select(Participant.id, Participant.code).where(Participant.held_out.is_(None), in_study)
+    undecided = dict(session.execute(query).all())
     if not undecided:
         return
     total = session.scalars(select(func.count()).select_from(Participant).where(in_study)).one()
     held = session.scalars(select(func.count()).select_from(Participant).where(Participant.held_out.is_(True))).one()
     wanted = max(0, held_out_count(total) - held)
-    linked = linked_by_scan(session, lambda participant: participant.held_out.is_(None))
-    for participant in sorted(undecided, key=_rank):
-        if participant.held_out is not None:
-            continue  # decided with another
-        group = _group_of(participant, linked)
-        sides = {other.held_out for other in group if other.held_out is not None}
-        new = [other for other in group if other.held_out is None and not other.evaluation_only]
+    linked = linked_by_scan(
+        session, lambda participant: participant.held_out.is_(None), many=len(undecided) > _CODES_PER_QUERY
+    )
+    decided: dict[str, bool] = {}
+    for identifier in sorted(undecided, key=lambda one: _rank(undecided[one])):
+        if identifier in decided:
+            continue  # with another
+        group = _linked_to(identifier, linked)
+        sides = {other.held_out for other in group.values() if other.held_out is not None}
+        new = [identifier, *(other for other in group if other in undecided)]
         # A side that was decided wins; the training side where both were: no model is tested on what it was trained on.
         is_held_out = sides == {True} if sides else len(new) <= wanted < total
-        for other in new:
-            other.held_out = is_held_out
+        decided |= dict.fromkeys(new, is_held_out)
         wanted -= len(new) if is_held_out else 0
-    session.flush()
+    for is_held_out in (True, False):
+        ids = [identifier for identifier, side in decided.items() if side is is_held_out]
+        for start in range(0, len(ids), _CODES_PER_QUERY):
+            these = Participant.id.in_(ids[start : start + _CODES_PER_QUERY])
+            session.execute(update(Participant).where(these).values(held_out=is_held_out))
 
 
 def decide_fold_positions(session: Session, joined: Iterable[Participant]) -> None:
@@ -159,7 +167,7 @@ def decide_fold_positions(session: Session, joined: Iterable[Participant]) -> No
     following = session.scalars(select(func.max(Participant.fold_position))).one()
     following = 0 if following is None else following + 1
     linked = linked_by_scan(session, lambda participant: participant.fold_position.is_(None))
-    for participant in sorted(new, key=_rank):
+    for participant in sorted(new, key=lambda one: _rank(one.code)):
         if participant.fold_position is not None:
             continue  # numbered with another
         group = _group_of(participant, linked)
@@ -171,9 +179,14 @@ def decide_fold_positions(session: Session, joined: Iterable[Participant]) -> No
 
 
 def linked_by_scan(
-    session: Session, of: Callable[[type[Participant]], ColumnElement[bool]]
+    session: Session, of: Callable[[type[Participant]], ColumnElement[bool]], *, many: bool = False
 ) -> dict[str, set[Participant]]:
-    """Find for each participant of a kind, by id, the others who have an image with the same voxels."""
+    """Find for each participant of a kind, by id, the others who have an image with the same voxels.
+
+    Parameters
+    ----------
+    many : look for voxels that several images have first, which is quicker where many participants are of the kind.
+    """
     mine, theirs = aliased(Examination), aliased(Examination)
     my_acquisition, their_acquisition = aliased(Acquisition), aliased(Acquisition)
     me, them = aliased(Participant), aliased(Participant)
@@ -186,6 +199,9 @@ def linked_by_scan(
         .join(them, them.id == their_acquisition.participant_id)
         .where(of(me), mine.fingerprint != "", them.id != me.id)
     )
+    if many:
+        of_several = select(Examination.fingerprint).where(Examination.fingerprint != "")
+        query = query.where(mine.fingerprint.in_(of_several.group_by(Examination.fingerprint).having(func.count() > 1)))
     linked: dict[str, set[Participant]] = {}
     for identifier, other in session.execute(query):
         linked.setdefault(identifier, set()).add(other)
@@ -205,6 +221,17 @@ def count_people(session: Session, among: Iterable[Participant]) -> int:
     return people
 
 
+def _linked_to(identifier: str, linked: dict[str, set[Participant]]) -> dict[str, Participant]:
+    """Return all who are linked to a participant, directly or through others, by id."""
+    group: dict[str, Participant] = {}
+    waiting = [identifier]
+    while waiting:
+        new = {one.id: one for one in linked.get(waiting.pop(), ()) if one.id != identifier and one.id not in group}
+        group |= new
+        waiting += new
+    return group
+
+
 def _group_of(participant: Participant, linked: dict[str, set[Participant]]) -> set[Participant]:
     """Return a participant with all who are linked to them, directly or through others."""
     group, waiting = {participant}, [participant]
@@ -220,5 +247,5 @@ def held_out_count(participants: int) -> int:
     return min(max(MIN_HELD_OUT, math.ceil(HELD_OUT_SHARE * participants)), max(0, participants - 1))
 
 
-def _rank(participant: Participant) -> str:
-    return hashlib.sha256(participant.code.encode()).hexdigest()
+def _rank(code: str) -> str:
+    return hashlib.sha256(code.encode()).hexdigest()

@@ -54,6 +54,20 @@ def best(session: Session, acquisition_id: str) -> Presegmentation | None:
     return session.scalars(query).one_or_none()
 
 
+def best_of(session: Session, acquisition_ids: Sequence[str]) -> dict[str, Presegmentation]:
+    """The same as :func:`best`, of each of these acquisitions that has one."""
+    found: dict[str, Presegmentation] = {}
+    for start in range(0, len(acquisition_ids), _IDS_PER_QUERY):
+        query = (
+            select(Presegmentation)
+            .join(ModelVersion, ModelVersion.version == Presegmentation.model_version)
+            .where(Presegmentation.acquisition_id.in_(acquisition_ids[start : start + _IDS_PER_QUERY]))
+            .order_by((ModelVersion.status == ModelStatus.CURRENT), Presegmentation.created_at)
+        )
+        found |= {row.acquisition_id: row for row in session.scalars(query)}  # the last one is the best
+    return found
+
+
 def details_at(session: Session, station: str, limit: int) -> list[tuple[str, dict[str, Any]]]:
     """The details of the newest drafts at a station, with the sequence of the image that was segmented."""
     query = (

@@ -13,7 +13,7 @@ from datetime import datetime
 from statistics import fmean
 from typing import Any
 
-from sqlalchemy import exists, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.draft_details import DraftUncertainty
@@ -37,8 +37,7 @@ def ranking(session: Session, moment: datetime, limit: int = CASES_RANKED) -> li
 
 def of_waiting(session: Session, moment: datetime, limit: int = CASES_RANKED) -> dict[str, DraftUncertainty]:
     """How sure the newest draft of each waiting acquisition is, by id; drafts that do not tell are left out."""
-    drafted = exists().where(Presegmentation.acquisition_id == Acquisition.id)
-    waiting = select(Acquisition.id).where(concepts.is_waiting(moment), drafted)
+    waiting = select(Acquisition.id).where(concepts.is_waiting(moment), Acquisition.has_draft)
     ids = session.scalars(waiting.order_by(Acquisition.shuffle, Acquisition.id).limit(limit)).all()
     newest: dict[str, dict[str, Any]] = {}
     for start in range(0, len(ids), _IDS_PER_QUERY):

@@ -55,7 +55,7 @@ class Assignment(Base):
     # It came back to its reader, who requested a case and still had this one; the next request gets another case.
     came_back: Mapped[bool] = mapped_column(default=False, server_default=false())
     created_at: Mapped[datetime] = mapped_column(default=now)
-    expires_at: Mapped[datetime] = mapped_column(index=True)
+    expires_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
     outcome: Mapped[AssignmentOutcome | None] = mapped_column(Coded(AssignmentOutcome))
     __table_args__ = (
@@ -66,6 +66,16 @@ class Assignment(Base):
             sqlite_where=text("ended_at IS NULL AND second_reading = 0"),
             postgresql_where=text("ended_at IS NULL AND NOT second_reading"),
         ),
+        Index(
+            "ix_assignments_open",
+            "created_at",
+            "id",
+            "expires_at",
+            sqlite_where=text("ended_at IS NULL"),
+            postgresql_where=text("ended_at IS NULL"),
+        ),
+        Index("ix_assignments_newest", "created_at", "id"),
+        Index("ix_assignments_of_account", "account", "outcome", "acquisition_id"),
     )
 
     def is_open(self, moment: datetime) -> bool:

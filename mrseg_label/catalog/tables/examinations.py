@@ -22,6 +22,12 @@ def _partial(name: str, *columns: str, where: str) -> Index:
     return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
 
 
+def _flagged(name: str, *columns: str, flag: str, where: str) -> Index:
+    """Make a partial index of the rows with a flag. SQLite uses it for the very comparison alone that SQLAlchemy writes."""
+    sqlite, postgresql = text(f"{flag} = 1 AND {where}"), text(f"{flag} AND {where}")
+    return Index(name, *columns, sqlite_where=sqlite, postgresql_where=postgresql)
+
+
 class Participant(Base):
     """A person who was imaged. ``held_out`` is decided once, when first needed, and never changes.
 
@@ -57,8 +63,8 @@ class Acquisition(Base):
     evaluation alone has ``excluded_at`` too, so that it is nowhere where an excluded one is not.
 
     ``held_out`` repeats what its participant says, so that waiting cases are found in the order of assignment along an index.
-    ``new_for_round``: a reader annotated it, and it is in no snapshot yet. Triggers of the database keep both, whatever
-    statement changes the participant, an annotation or a snapshot.
+    ``new_for_round``: a reader annotated it, and it is in no snapshot yet. ``has_draft``: there is a pre-segmentation. Triggers
+    of the database keep all three, whatever statement changes what they follow from.
     """
 
     __tablename__ = "acquisitions"
@@ -80,6 +86,7 @@ class Acquisition(Base):
     created_at: Mapped[datetime] = mapped_column(default=now)
     held_out: Mapped[bool | None]
     new_for_round: Mapped[bool] = mapped_column(default=False, server_default=false())
+    has_draft: Mapped[bool] = mapped_column(default=False, server_default=false())
     participant: Mapped[Participant] = relationship(lazy="joined")
     examinations: Mapped[list[Examination]] = relationship(back_populates="acquisition", order_by="Examination.id")
     __table_args__ = (
@@ -90,12 +97,8 @@ class Acquisition(Base):
             "ix_acquisitions_of_group", "priority", "held_out", "station", "sequence", "shuffle", "id", where=_WAITING
         ),
         _partial("ix_acquisitions_annotated", "participant_id", where=_ANNOTATED),
-        Index(
-            "ix_acquisitions_new",
-            "held_out",
-            sqlite_where=text(f"new_for_round = 1 AND {_ANNOTATED}"),
-            postgresql_where=text(f"new_for_round AND {_ANNOTATED}"),
-        ),
+        _flagged("ix_acquisitions_new", "held_out", flag="new_for_round", where=_ANNOTATED),
+        _flagged("ix_acquisitions_drafted", "shuffle", "id", flag="has_draft", where=_WAITING),
         _partial("ix_acquisitions_excluded", "excluded_at", where="excluded_at IS NOT NULL"),
         _partial("ix_acquisitions_without_image", "id", where="primary_examination_id IS NULL"),
         _partial("ix_acquisitions_priority", "priority", where="priority <> 'normal'"),

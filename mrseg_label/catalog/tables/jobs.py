@@ -50,6 +50,9 @@ class Job(Base):
             postgresql_where=text("state IN ('queued', 'running')"),
         ),
         Index("ix_jobs_claim", "queue", "state", "priority"),
+        Index("ix_jobs_of_key", "kind", "key", "state"),
+        Index("ix_jobs_state", "state", "created_at", "id"),
+        Index("ix_jobs_newest", "created_at", "id"),
     )
 
 

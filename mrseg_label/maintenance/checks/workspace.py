@@ -13,6 +13,7 @@ from mrseg_label.config import CONFIG_FILE
 from mrseg_label.errors import MrsegError
 from mrseg_label.maintenance.backup import verify_files
 from mrseg_label.maintenance.checks.check import Check, State
+from mrseg_label.maintenance.checks.counts import check_counts
 from mrseg_label.maintenance.checks.dask import check_dask
 from mrseg_label.maintenance.checks.database import check_database
 from mrseg_label.maintenance.checks.installation import check_networks, check_weights
@@ -40,7 +41,7 @@ def check_workspace(
     ----------
     verify : compare every stored file with its digest too, and clear away what killed processes left behind.
     progress : called with the number of files that were verified and of all files.
-    mend : close what others on the machine can read.
+    mend : close what others on the machine can read, and count the cases anew where the kept numbers are wrong.
     """
     if not (root / CONFIG_FILE).is_file():
         yield check_weights(None)
@@ -72,6 +73,7 @@ def check_workspace(
         yield check
     if exists:
         yield check_sign_in(workspace)
+        yield check_counts(workspace, mend=mend)
         yield from check_newest_round(workspace)
         yield from check_notifications(workspace)
     address = workspace.settings.dask_scheduler

@@ -1,6 +1,6 @@
 """Cases are counted by group as they change, and found in the order of assignment by an index, whatever their number.
 
-Triggers keep the counts, the copy of ``held_out`` at each case, and ``new_for_round``. A later migration that makes one of these tables
+Triggers keep the counts, and at each case the copy of ``held_out``, ``new_for_round`` and ``has_draft``. A later migration that makes one of these tables
 anew (Alembic's batch mode on SQLite) has to create its triggers again.
 """
 
@@ -22,6 +22,18 @@ _PARTIAL = (
     ('ix_acquisitions_annotated', 'acquisitions', ['participant_id'], f'annotated_at IS NOT NULL AND {_INCLUDED}'),
     ('ix_participants_undecided', 'participants', ['evaluation_only', 'id'], 'held_out IS NULL'),
     ('ix_participants_excluded', 'participants', ['id'], 'excluded_at IS NOT NULL'),
+    ('ix_assignments_open', 'assignments', ['created_at', 'id', 'expires_at'], 'ended_at IS NULL'),
+)
+_FLAGGED = (
+    ('ix_acquisitions_new', ['held_out'], 'new_for_round', f'annotated_at IS NOT NULL AND {_INCLUDED}'),
+    ('ix_acquisitions_drafted', ['shuffle', 'id'], 'has_draft', _WAITING),
+)
+_WHOLE = (
+    ('ix_assignments_newest', 'assignments', ['created_at', 'id']),
+    ('ix_assignments_of_account', 'assignments', ['account', 'outcome', 'acquisition_id']),
+    ('ix_jobs_of_key', 'jobs', ['kind', 'key', 'state']),
+    ('ix_jobs_state', 'jobs', ['state', 'created_at', 'id']),
+    ('ix_jobs_newest', 'jobs', ['created_at', 'id']),
 )
 _STATE = """CASE WHEN {0}excluded_at IS NOT NULL THEN 'excluded' WHEN {0}annotated_at IS NOT NULL THEN 'annotated'
     WHEN {0}primary_examination_id IS NULL THEN 'no_image' ELSE 'waiting' END"""
@@ -29,6 +41,7 @@ _HELD_OUT = 'CASE WHEN {0}held_out IS NULL THEN -1 WHEN {0}held_out THEN 1 ELSE 
 _NEW = """(NOT EXISTS (SELECT 1 FROM round_cases WHERE round_cases.acquisition_id = {0})
     AND EXISTS (SELECT 1 FROM annotations WHERE annotations.acquisition_id = {0} AND annotations.state = 'accepted'
         AND (annotations.author <> 'import' OR annotations.client <> 'import')))"""
+_DRAFTED = 'EXISTS (SELECT 1 FROM presegmentations WHERE presegmentations.acquisition_id = {0})'
 _COUNTED = 'station, sequence, held_out, excluded_at, annotated_at, primary_examination_id'
 
 
@@ -65,6 +78,10 @@ _SQLITE = (
     """CREATE TRIGGER tr_round_cases_added AFTER INSERT ON round_cases
         BEGIN UPDATE acquisitions SET new_for_round = false WHERE id = NEW.acquisition_id AND new_for_round; END""",
     f'CREATE TRIGGER tr_round_cases_removed AFTER DELETE ON round_cases BEGIN {_JUDGE.format("OLD")}; END',
+    """CREATE TRIGGER tr_presegmentations_added AFTER INSERT ON presegmentations
+        BEGIN UPDATE acquisitions SET has_draft = true WHERE id = NEW.acquisition_id AND NOT has_draft; END""",
+    f"""CREATE TRIGGER tr_presegmentations_removed AFTER DELETE ON presegmentations
+        BEGIN UPDATE acquisitions SET has_draft = {_DRAFTED.format('acquisitions.id')} WHERE id = OLD.acquisition_id; END""",
 )
 # A slot for each connection: two transactions never change the same row, so that they neither wait for each other nor lock each other out.
 _SLOT = 'pg_backend_pid()'
@@ -88,6 +105,12 @@ _POSTGRESQL = (
         IF TG_OP = 'INSERT' OR (TG_OP = 'UPDATE' AND OLD.acquisition_id <> NEW.acquisition_id) THEN
             PERFORM mrseg_judge_case(NEW.acquisition_id); END IF;
         RETURN NULL; END $$""",
+    f"""CREATE FUNCTION mrseg_note_draft() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        IF TG_OP = 'INSERT' THEN
+            UPDATE acquisitions SET has_draft = true WHERE id = NEW.acquisition_id AND NOT has_draft; RETURN NULL; END IF;
+        PERFORM 1 FROM acquisitions WHERE id = OLD.acquisition_id FOR NO KEY UPDATE;
+        UPDATE acquisitions SET has_draft = {_DRAFTED.format('OLD.acquisition_id')} WHERE id = OLD.acquisition_id;
+        RETURN NULL; END $$""",
     'CREATE TRIGGER tr_acquisitions_counted AFTER INSERT OR DELETE ON acquisitions FOR EACH ROW EXECUTE FUNCTION mrseg_count_case()',
     f"""CREATE TRIGGER tr_acquisitions_recounted AFTER UPDATE ON acquisitions FOR EACH ROW
         WHEN ({_differs('IS DISTINCT FROM')}) EXECUTE FUNCTION mrseg_count_case()""",
@@ -101,6 +124,8 @@ _POSTGRESQL = (
         FOR EACH ROW EXECUTE FUNCTION mrseg_judge()""",
     """CREATE TRIGGER tr_round_cases_changed AFTER INSERT OR DELETE ON round_cases
         FOR EACH ROW EXECUTE FUNCTION mrseg_judge()""",
+    """CREATE TRIGGER tr_presegmentations_noted AFTER INSERT OR DELETE ON presegmentations
+        FOR EACH ROW EXECUTE FUNCTION mrseg_note_draft()""",
 )
 
 
@@ -118,6 +143,8 @@ def upgrade() -> None:
     op.add_column('acquisitions', sa.Column('held_out', sa.Boolean(), nullable=True))
     op.add_column('acquisitions', sa.Column('new_for_round', sa.Boolean(), server_default=sa.false(), nullable=False))
     op.execute('UPDATE acquisitions SET held_out = (SELECT held_out FROM participants WHERE participants.id = acquisitions.participant_id)')
+    op.add_column('acquisitions', sa.Column('has_draft', sa.Boolean(), server_default=sa.false(), nullable=False))
+    op.execute(f"UPDATE acquisitions SET has_draft = {_DRAFTED.format('acquisitions.id')}")
     op.execute(f"UPDATE acquisitions SET new_for_round = {_NEW.format('acquisitions.id')}")
     op.execute(
         f"""INSERT INTO case_counts (slot, station, sequence, held_out, state, cases)
@@ -130,13 +157,17 @@ def upgrade() -> None:
     for name, table, columns, condition in _PARTIAL:
         where = sa.text(condition)
         op.create_index(name, table, columns, sqlite_where=where, postgresql_where=where)
-    op.create_index(
-        'ix_acquisitions_new',
-        'acquisitions',
-        ['held_out'],
-        sqlite_where=sa.text(f'new_for_round = 1 AND annotated_at IS NOT NULL AND {_INCLUDED}'),
-        postgresql_where=sa.text(f'new_for_round AND annotated_at IS NOT NULL AND {_INCLUDED}'),
-    )
+    op.drop_index('ix_assignments_expires_at', 'assignments')
+    for name, table, columns in _WHOLE:
+        op.create_index(name, table, columns)
+    for name, columns, flag, condition in _FLAGGED:
+        op.create_index(
+            name,
+            'acquisitions',
+            columns,
+            sqlite_where=sa.text(f'{flag} = 1 AND {condition}'),
+            postgresql_where=sa.text(f'{flag} AND {condition}'),
+        )
     for statement in _POSTGRESQL if op.get_bind().dialect.name == 'postgresql' else _SQLITE:
         op.execute(statement)
 
