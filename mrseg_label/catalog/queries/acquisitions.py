@@ -136,7 +136,7 @@ def counts(session: Session, moment: datetime) -> CaseCounts:
         assigned=_count(session, included, Acquisition.id.in_(concepts.assigned_cases(moment))),
         being_annotated=begun_count,
         awaiting_review=_count(session, included, Acquisition.id.in_(concepts.cases_awaiting_review())),
-        excluded=stored[CaseState.EXCLUDED] - _count(session, ~included, Acquisition.evaluation_only),
+        excluded=stored[CaseState.EXCLUDED] - _count(session, ~included, Acquisition.evaluation_only.is_(True)),
     )
 
 
