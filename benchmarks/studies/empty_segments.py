@@ -2,7 +2,7 @@
 
     uv run python -m benchmarks.studies.empty_segments --folder DIR [--seeds 3]
 
-Three participants with two stations each. Slicer leaves out segments that are empty, so in two of the six cases the structures
+Three participants with two stations each. Readers tidy empty segments away, so in two of the six cases the structures
 that cannot be seen at the station count as not annotated. They are taken as absent there, since others of the station were
 judged and have none (``absent``, as a round does), or the whole background of these cases is ignored (``background ignored``,
 as rounds did with fewer than five judged participants of the station).

@@ -1,27 +1,30 @@
-"""Whether a short training gains by nnU-Net's own augmentation, and what moving labels by nearest neighbour costs.
+"""Whether the profile ``tiny`` gains by nnU-Net's own augmentation.
 
     uv run python -m benchmarks.studies.stock_augmentation --folder DIR [--seeds 3]
 
-The control is that of ``benchmarks.studies.augmentation``. How much time moving labels by nearest neighbour saves is measured by
-``benchmarks.label_augmentation``.
+Trains the profile as it is, on as many volumes as round 2 of the demo has. Label maps are moved by nearest neighbour; how much time
+that saves is measured by ``benchmarks.label_augmentation``.
 """
 
 from __future__ import annotations
 
-from benchmarks.studies.augmentation import COARSE, OFF, SEQUENCES
 from benchmarks.studies.comparison import run_study
 from benchmarks.studies.study import Study, Variant
+from mrseg_label.nnunet.profiles import profile_named
+
+CHANNELS = ("in", "opp", "water", "fat")
 
 
 def prepare(study: Study) -> list[Variant]:
-    """Augment as nnU-Net does, with labels moved structure by structure and by nearest neighbour."""
-    cohort = study.cohort(sequences=SEQUENCES)
-    data = study.dataset("truth_coarse", cohort.training)
-    stock = {**COARSE, **OFF, "stock_augmentation": True}
+    """Augment as nnU-Net does."""
+    cohort = study.cohort(training=6, sequences=CHANNELS, held_out_sequences=("in",))
+    data = study.dataset("truth_all_channels", cohort.training)
+    tiny = profile_named("tiny")
+    unchanged = {"epochs": tiny.epochs, "target_spacing_mm": tiny.target_spacing_mm}
+    augmented = {**unchanged, "stock_augmentation": True, "nearest_labels": True}
     return [
-        Variant("control", data, cohort.held_out, {**COARSE, **OFF}),
-        Variant("nnU-Net's augmentation", data, cohort.held_out, stock),
-        Variant("nnU-Net's, nearest labels", data, cohort.held_out, {**stock, "nearest_labels": True}),
+        Variant("control", data, cohort.held_out, unchanged),
+        Variant("nnU-Net's augmentation", data, cohort.held_out, augmented),
     ]
 
 

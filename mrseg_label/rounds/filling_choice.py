@@ -10,9 +10,9 @@ than such a draft's mistakes. If every model is known to be worse, the structure
 :data:`MIN_CASES` cases, there is no evidence against the drafts, and the structure is filled from the draft that was
 corrected: otherwise a model would forget every structure that no reader draws.
 
-If readers were asked for a structure at the station of a case and found it in nobody
-(:class:`mrseg_label.rounds.stations.Stations`), only a model that knows it well is believed to have found it: a liver that
-TotalSegmentator draws in a pelvis is not taught.
+Where nobody has drawn a structure at the station of a case, although readers were asked for it there or draw it at other
+stations (:meth:`mrseg_label.rounds.stations.Stations.is_doubtful`), only a model that knows it well is believed to have found it: a
+liver that TotalSegmentator draws in a pelvis, and that the reader removed, is not taught.
 """
 
 from __future__ import annotations
@@ -138,23 +138,23 @@ def choose_drafts(
     """
     chosen: dict[str, str] = {}
     for name in not_annotated(annotation, workspace.scheme):
-        unexpected = stations is not None and stations.is_unexpected(annotation, name)
-        draft = _draft_of(session, annotation, name, known, unexpected)
+        doubtful = stations is not None and stations.is_doubtful(annotation, name)
+        draft = _draft_of(session, annotation, name, known, doubtful)
         if draft is not None:
             chosen[name] = draft.id
     return chosen
 
 
 def _draft_of(
-    session: Session, annotation: Annotation, name: str, known: FillingModels, unexpected: bool
+    session: Session, annotation: Annotation, name: str, known: FillingModels, doubtful: bool
 ) -> Presegmentation | None:
     for version in known.good.get(name, ()):
-        if unexpected and not known.knows_well(version, name):
+        if doubtful and not known.knows_well(version, name):
             continue
         draft = presegmentations.by_model(session, annotation.acquisition_id, version)
         if draft is not None:
             return draft
-    if unexpected or name in known.good or known.is_bad(name):
+    if doubtful or name in known.good or known.is_bad(name):
         return None
     return presegmentation_to_fill_from(session, annotation)
 

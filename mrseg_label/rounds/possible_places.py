@@ -4,8 +4,8 @@ A structure that was not annotated and that no good draft shows is not absent. I
 cases of the same station: the voxels of each case that has the structure, drawn or filled, are taken relative to the
 bounding box of the body; the place is where any of them has it, and :data:`MARGIN_MM` around, or :data:`WIDE_MARGIN_MM`
 around fewer than :data:`FEWEST_PLACED` cases. In a case of unknown station, the structure may be anywhere. Where readers
-judged it in :data:`FEWEST_ABSENT` participants of the station or more, and no case of the station has it, it is taken to be
-absent: Slicer leaves out segments that are empty, so most of what is missing from the first submissions of a project is
+judged it in :data:`FEWEST_ABSENT` participant of the station or more, and no case of the station has it, it is taken to be
+absent: readers tidy segments away that are empty, so most of what is missing from the first submissions of a project is
 not to be seen at their station, and a network that learns hardly any background finds structures everywhere.
 
 docs/benchmarks.md has how much of the structures of other phantoms lies in places that were found like this.
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from mrseg_label.imaging import Geometry, load_image, reorient
 
-FEWEST_ABSENT = 2
+FEWEST_ABSENT = 1
 FEWEST_PLACED = 3
 MARGIN_MM, WIDE_MARGIN_MM = 20.0, 40.0
 _CELL = 0.025  # of the extent of the body; about a centimetre

@@ -1,8 +1,7 @@
 """The label maps that a network is trained on: annotations, filled where structures were not annotated.
 
 A structure that was not annotated is not absent. It is filled from the draft of a model that knows it well
-(:mod:`mrseg_label.rounds.filling_choice`), unless readers were asked for it at the station of the case and found it nowhere: then the
-draft is wrong. Where nothing was filled, and the structure occurs in other cases of the data
+(:mod:`mrseg_label.rounds.filling_choice`), unless nobody draws it at the station of the case: then the draft is probably wrong. Where nothing was filled, and the structure occurs in other cases of the data
 set, it may be hidden in the background of this case. Then nnU-Net's label ``ignore`` keeps its possible place
 (:mod:`mrseg_label.rounds.possible_places`) out of the training, or the whole background where the place is not known. A
 draft without the structure is no evidence that it is absent; that participants of the station were judged and none
