@@ -15,11 +15,13 @@ from mrseg_label.annotation.service import submit
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Examination
+from mrseg_label.catalog.types import Sign
 from mrseg_label.errors import Conflict, NotFound
 from mrseg_label.intake import service as intake
 from mrseg_label.reports import masks, reviewing
 from mrseg_label.reports.downloads import Download
 from mrseg_label.worklist.resolving import resolve_image
+from mrseg_label.worklist.signs import note_work
 from mrseg_monailabel.descriptions import (
     FINAL,
     ORIGINAL,
@@ -50,13 +52,17 @@ class MRSegDatastore(Datastore):
         return resolve_image(self._workspace.catalog, image, reader, to_submit=to_submit)
 
     def image_file(self, image: str, reader: Reader) -> Download:
-        """Find the file of an image."""
+        """Find the file of an image, which its reader begins to work on."""
         examination = self.examination(image, reader)
+        note_work(self._workspace.catalog, reader, examination.acquisition_id, Sign.IMAGE)
         return Download(self._workspace.path(examination.path), image_file_name(examination), examination.digest)
 
     def label_file(self, label: str, tag: str, reader: Reader) -> Download:
         """Find the file of a label. Raises as :meth:`mrseg_monailabel.labels.Labels.file`."""
-        return self.labels.file(self.examination(label, reader), tag, reader)
+        examination = self.examination(label, reader)
+        found = self.labels.file(examination, tag, reader)
+        note_work(self._workspace.catalog, reader, examination.acquisition_id, Sign.MASK)
+        return found
 
     def segments_file(self, label: str, tag: str, reader: Reader, folder: Path) -> Path:
         """Write a label to a ``.seg.nrrd`` file. Raises as :meth:`mrseg_monailabel.labels.Labels.file`."""

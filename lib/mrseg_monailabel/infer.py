@@ -13,11 +13,13 @@ from mrseg_label.catalog.draft_details import clean_up_texts, mixture_text
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import doubts
 from mrseg_label.catalog.tables import Annotation, Examination
+from mrseg_label.catalog.types import Sign
 from mrseg_label.errors import InvalidInput
 from mrseg_label.presegmentation.service import presegmentation_for
 from mrseg_label.reports.models import read_current_model
 from mrseg_label.rounds.filling import fill_not_annotated
 from mrseg_label.worklist import service as worklist
+from mrseg_label.worklist.signs import note_work
 from mrseg_monailabel.datastore import MRSegDatastore
 from mrseg_monailabel.mask_files import MaskForm, form_of, write_mask
 from mrseg_monailabel.params import reader_of
@@ -70,6 +72,7 @@ class MRSegInfer(InferTask):
         form = form_of(request, self._workspace.scheme)
         examination = self._datastore.examination(request["image"], reader)
         wait = _wait_seconds(request)
+        note_work(self._workspace.catalog, reader, examination.acquisition_id, Sign.MASK)
         folder = Path(request["folder"])
         start = worklist.mask_to_start_from(self._workspace.catalog, reader, examination.acquisition_id)
         if start is not None:

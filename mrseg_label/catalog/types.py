@@ -78,6 +78,7 @@ class JobKind(StrEnum):
     PRESEGMENT_PENDING = "presegment_pending"  # enqueue pre-segmentations of the cases that are assigned next
     RENEW_PRESEGMENTATIONS = "renew_presegmentations"  # the same, by a model that was just promoted
     MEASURE_EFFORT = "measure_effort"  # measure the effort of an annotation, and start a round if it is due
+    MEASURE_MISSING_EFFORT = "measure_missing_effort"  # measure of old annotations what earlier versions did not
     CHECK_ANNOTATIONS = "check_annotations"  # compare readings of one case, and find annotations to look at
     MEASURE_SOURCES = "measure_sources"  # measure sources of the first drafts on an annotated case
     IMPORT_IMAGES = "import_images"  # import an entry of the inbox
@@ -238,6 +239,15 @@ class CaseRole(StrEnum):
 
     TRAINING = "training"
     HELD_OUT = "held_out"
+
+
+class Sign(StrEnum):
+    """By what a reader shows that they work on a case."""
+
+    OPENED = "opened"  # it came as the next case
+    IMAGE = "image"  # its image was downloaded, or found in the client's cache
+    MASK = "mask"  # its draft or annotation was requested
+    VIEWED = "viewed"  # it was opened in the browser
 
 
 class AssignmentOutcome(StrEnum):

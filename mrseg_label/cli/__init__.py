@@ -19,12 +19,14 @@ from mrseg_label.cli import (
     demo,
     doctor,
     doubts,
+    effort,
     evaluation,
     examination_actions,  # noqa: F401 - adds commands to the group of lists
     examinations,  # noqa: F401 - adds a command to the group of lists
     export,
     import_,
     jobs,
+    learning_curve,
     lists,
     model_import,  # noqa: F401 - adds commands to the group of models
     models,
@@ -52,7 +54,7 @@ _PANELS = {
     "Server and accounts": (serving, jobs, notifications, users),
     "Annotation": (cases, annotation, quality, doubts),
     "Training": (rounds, models),
-    "Study": (evaluation,),
+    "Study": (evaluation, effort, learning_curve),
 }
 for panel, modules in _PANELS.items():
     part = typer.Typer()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from mrseg_label.catalog.opening import OpenedWorkspace
     from mrseg_label.reports.documents.base import Page
+    from mrseg_label.reports.documents.effort import MeanOut
 
 # A command's parameter is the folder; the value that `opened` makes of it is the workspace.
 WorkspaceOption = Annotated[
@@ -172,6 +173,16 @@ def print_fields(fields: Iterable[tuple[str, object]]) -> None:
     width = max((len(name) for name, _ in shown), default=0)
     for name, text in shown:
         typer.echo(f"{name:<{width}}  {text}")
+
+
+def mean_text(found: MeanOut, digits: int, factor: float = 1.0, unit: str = "") -> str:
+    """A mean with its interval in brackets."""
+    if found.mean is None:
+        return "not measured"
+    text = f"{found.mean * factor:,.{digits}f}{unit}"
+    if found.low is not None and found.high is not None:
+        text += f" ({found.low * factor:,.{digits}f} to {found.high * factor:,.{digits}f})"
+    return text
 
 
 def _cell(value: object) -> str:

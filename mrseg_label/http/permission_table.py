@@ -222,7 +222,9 @@ REST = (
     Permission("GET", f"{paths.REST}/progress", EVERY_ROLE),
     Permission("GET", f"{paths.REST}/overview", PROGRAMS),
     Permission("GET", f"{paths.REST}/metrics/learning-curve", EVERY_ROLE),
+    Permission("GET", f"{paths.REST}/metrics/learning-curve/groups", EVERY_ROLE),
     Permission("GET", f"{paths.REST}/metrics/effort", EVERY_ROLE),
+    Permission("GET", f"{paths.REST}/metrics/effort/groups", REVIEWERS | PROGRAMS),
     Permission("GET", f"{paths.REST}/audit", ADMINS),
 )
 

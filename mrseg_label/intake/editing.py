@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.queries import acquisitions, audit, examinations, participants, presegmentations
+from mrseg_label.catalog.queries import acquisitions, audit, examinations, participants, presegmentations, work
 from mrseg_label.catalog.queries import jobs as job_rows
 from mrseg_label.catalog.queries import rounds as round_rows
 from mrseg_label.catalog.tables import Acquisition, Examination, Participant
@@ -254,6 +254,7 @@ def _join(session: Session, examination: Examination, source: Acquisition, targe
         for job in job_rows.active_with_prefix(session, presegmentations.job_key(source.id, "")):
             request_cancel(job)
         presegmentations.delete_of(session, source.id)
+        work.forget_case(session, source.id)
         session.delete(source)
     choose_primary(session, target)
     if len(target.examinations) > 1:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +20,9 @@ from mrseg_label.catalog.tables import Annotation, Evaluation, Examination, Mode
 from mrseg_label.catalog.types import CaseRole
 from mrseg_label.errors import InvalidInput
 from mrseg_label.labels import LabelScheme
-from mrseg_label.metrics.overlap import per_structure
+from mrseg_label.metrics.overlap import LabelMap, per_structure
 from mrseg_label.metrics.scoring import CaseScore, score_case
+from mrseg_label.metrics.surface import compare_surfaces
 from mrseg_label.nnunet.left_out import OUT_OF_MEMORY
 from mrseg_label.presegmentation.candidates import name_of
 from mrseg_label.presegmentation.loaded_models import NNUNET_SOURCE, LoadedModels, best_fold
@@ -147,6 +148,7 @@ def _evaluate_case(
             score = score_case(reference, prediction, len(workspace.scheme))
             key = (annotation.id, channel.id)
             row = evaluation_of(model.version, key, score, workspace.scheme, annotated, geometry.voxel_ml)
+            row.surfaces = surfaces_of(reference, prediction, geometry.spacing_mm, workspace.scheme, row.dsc)
         found.append(row)
     return found, work
 
@@ -162,6 +164,23 @@ def _can_be_scored(
         and drafted.examination_id == channel.id
         and is_whole(workspace, drafted)
     )
+
+
+def surfaces_of(
+    reference: LabelMap,
+    prediction: LabelMap,
+    spacing_mm: Sequence[float],
+    scheme: LabelScheme,
+    dsc: Mapping[str, float | None],
+) -> dict[str, dict[str, float | None]]:
+    """Measure HD95 and NSD of the structures that count, which are those with a DSC; an infinite HD95 becomes None."""
+    found = compare_surfaces(reference, prediction, spacing_mm, len(scheme), scheme.nsd_tolerances_mm)
+    counted = [structure for structure in scheme if dsc.get(structure.name) is not None]
+    distances = {one.name: float(found.hd95_mm[one.id - 1]) for one in counted}
+    return {
+        "hd95_mm": {name: value if np.isfinite(value) else None for name, value in distances.items()},
+        "nsd": {one.name: float(found.nsd[one.id - 1]) for one in counted},
+    }
 
 
 def evaluation_of(

@@ -16,6 +16,7 @@ HANDLERS: dict[str, tuple[str, ...]] = {
         "mrseg_label.annotation.checks:enqueue",
         "mrseg_label.rounds.trigger:run",
     ),
+    queue.MEASURE_MISSING_EFFORT: ("mrseg_label.annotation.missing_effort:run",),
     queue.CHECK_ANNOTATIONS: ("mrseg_label.annotation.checks:run",),
     queue.MEASURE_SOURCES: ("mrseg_label.presegmentation.measure_annotated:run",),
     queue.IMPORT_IMAGES: ("mrseg_label.intake.inbox:run",),

@@ -14,12 +14,12 @@ from sqlalchemy.exc import IntegrityError
 
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import acquisitions, audit, reviews
+from mrseg_label.catalog.queries import acquisitions, audit, reviews, work
 from mrseg_label.catalog.queries import annotations as annotation_rows
 from mrseg_label.catalog.queries import assignments as rows
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Annotation, Assignment
-from mrseg_label.catalog.types import AssignmentOutcome
+from mrseg_label.catalog.types import AssignmentOutcome, Sign
 from mrseg_label.errors import Conflict, Forbidden, InvalidInput, NotFound, Unavailable
 from mrseg_label.jobs.draft_jobs import begin_draft_of_assigned
 from mrseg_label.worklist.assignments import AssignedCase, Assigner, describe_assignment
@@ -57,6 +57,8 @@ def assign_next_case(workspace: OpenedWorkspace, reader: Reader, strategy: str) 
             with workspace.catalog.begin() as session:
                 assigner = Assigner(session, workspace.catalog.now(session), reader, duration)
                 found = _assign_next(assigner, choice, reviews_others=reviews_others)
+                if isinstance(found, AssignedCase):
+                    work.add(session, reader, found.acquisition_id, Sign.OPENED, assigner.moment)
         except IntegrityError:  # another server process assigned the same case first
             continue
         if isinstance(found, str):  # raised after the transaction, which it would undo

@@ -78,7 +78,9 @@ def test_every_command_that_is_named_is_there() -> None:
     known = {words for words, _ in commands(typer.main.get_command(app))}
     groups = {words.partition(" ")[0] for words in known if " " in words}
     for page in PAGES:
-        for first, second in re.findall(r"mrseg-label ([a-z]+)(?: ([a-z]+))?", page.read_text(encoding="utf-8")):
+        for first, second in re.findall(
+            r"mrseg-label ([a-z]+(?:-[a-z]+)*)(?: ([a-z]+))?", page.read_text(encoding="utf-8")
+        ):
             assert first in known or f"{first} {second}" in known or first in groups, (
                 f"{page.name}: mrseg-label {first} {second}"
             )

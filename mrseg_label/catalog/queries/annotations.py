@@ -83,16 +83,6 @@ def awaiting_review(session: Session, acquisition_id: str) -> Annotation | None:
     )
 
 
-def submitted_before(session: Session, annotation: Annotation) -> Annotation | None:
-    """The last annotation of any case by the same author before this one."""
-    query = select(Annotation).where(
-        Annotation.author == annotation.author,
-        Annotation.created_at < annotation.created_at,
-        Annotation.id != annotation.id,
-    )
-    return session.scalars(query.order_by(Annotation.created_at.desc()).limit(1)).one_or_none()
-
-
 def newest_finals() -> Subquery:
     """Id and revision number of the mask of every acquisition that has one, as a subquery."""
     return (

@@ -52,6 +52,11 @@ class AssignmentFilter:
         return conditions
 
 
+def get(session: Session, assignment_id: str) -> Assignment | None:
+    """An assignment by id."""
+    return session.get(Assignment, assignment_id)
+
+
 def with_case(session: Session, assignment_id: str) -> tuple[Assignment, Acquisition] | None:
     """An assignment with its case."""
     query = select(Assignment, Acquisition).join(Acquisition, Acquisition.id == Assignment.acquisition_id)

@@ -91,6 +91,11 @@ def case_counts(session: Session, numbers: Sequence[int]) -> dict[int, dict[Case
     return counts
 
 
+def including_held_out(session: Session) -> set[int]:
+    """Numbers of the rounds that train on held-out participants too."""
+    return set(session.scalars(select(Round.number).where(Round.include_held_out)))
+
+
 def versions_of(session: Session, numbers: Sequence[int]) -> dict[int, str]:
     """The model version that each of these rounds registered."""
     # The newest, if a round was retried for a fold that had failed and registered another one.

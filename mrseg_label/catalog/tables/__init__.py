@@ -20,6 +20,7 @@ from mrseg_label.catalog.tables.notifications import Delivery, Lease, Notificati
 from mrseg_label.catalog.tables.quality import MaskAgreement, MaskShapes, SuspiciousMask
 from mrseg_label.catalog.tables.rounds import BOOTSTRAP, Evaluation, ModelVersion, Round, RoundCase, RoundDraft
 from mrseg_label.catalog.tables.training import RoundFold, RoundLog
+from mrseg_label.catalog.tables.work import WorkSign
 
 __all__ = [
     "BOOTSTRAP",
@@ -60,5 +61,6 @@ __all__ = [
     "SignInAttempts",
     "SourceScore",
     "SuspiciousMask",
+    "WorkSign",
     "WorkerProcess",
 ]

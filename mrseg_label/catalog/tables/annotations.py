@@ -144,6 +144,9 @@ class AnnotationStructure(Base):
     state: Mapped[StructureState] = mapped_column(Coded(StructureState))
     voxels: Mapped[int] = mapped_column(default=0)
     edited_voxels: Mapped[int | None]
+    edits: Mapped[int | None]  # connected sets of voxels that it lost or gained
+    # Share of both surfaces that is farther from the other than the tolerance; None where it is in neither mask.
+    surface_changed: Mapped[float | None] = mapped_column(Float)
     dsc: Mapped[float | None] = mapped_column(Float)  # against the pre-segmentation
     # The model version whose voxels the pre-segmentation had here, where several were mixed; None: the draft's own.
     drafted_by: Mapped[str | None] = mapped_column(String(64))

@@ -95,7 +95,7 @@ class RoundDraft(Base):
 
 
 class Evaluation(Base):
-    """DSC of a model version on one examination of a held-out case, by the rule of :mod:`mrseg_label.scoring`.
+    """DSC, HD95 and NSD of a model version on one examination of a held-out case, by the rule of :mod:`mrseg_label.scoring`.
 
     The examinations (channels) of a case share its annotation. ``apart`` has what the rule leaves out: ``remnant_dsc`` by structure, and ``false_positive_ml`` (null where an
     earlier version did not keep the volume).
@@ -108,4 +108,6 @@ class Evaluation(Base):
     mean_dsc: Mapped[float | None] = mapped_column(Float)
     dsc: Mapped[dict[str, Any]]
     apart: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    # ``hd95_mm`` (null: infinite) and ``nsd`` of the structures that count; None where an earlier version did not measure them.
+    surfaces: Mapped[dict[str, Any] | None]
     created_at: Mapped[datetime] = mapped_column(default=now)

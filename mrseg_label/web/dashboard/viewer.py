@@ -22,6 +22,7 @@ from mrseg_label.reports.downloads import SUFFIX
 from mrseg_label.reports.slices import PlaneName, Shown, SliceRequest, draw_slice, places_by_slice, read_slice
 from mrseg_label.reports.viewing import find_viewed_image, find_viewed_mask, read_differences, read_view
 from mrseg_label.web.pages import page
+from mrseg_label.worklist.signs import note_viewed
 
 # NiiVue holds its font and its lighting as "data:" images. Scripts and styles are files of this server here too.
 _IMAGES, _IMAGES_OF_NIIVUE = "img-src 'self'", "img-src 'self' data:"
@@ -73,6 +74,7 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace) -> None:
     @routes.get(paths.VIEW)
     def get_viewer(request: Request, reader: CurrentReader, examination: str, choice: Choice) -> Response:
         view = read_view(workspace, examination, reader)
+        note_viewed(catalog, reader, view.examination)
         wanted = choice.of(view)
         values: dict[str, Any] = {"view": view, "data": _data(request, view, wanted), "kinds": _kinds(view)}
         reply = page(request, "dashboard/viewer.html", script=True, **values)
@@ -95,6 +97,7 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace) -> None:
     @routes.get(paths.SLICES)
     def get_slices(request: Request, reader: CurrentReader, examination: str, choice: Choice) -> Response:
         view = read_view(workspace, examination, reader)
+        note_viewed(catalog, reader, view.examination)
         wanted = choice.of(view)
         found = read_slice(workspace, wanted, reader)
         if choice.at is None:  # once, and not with every slice

@@ -11,18 +11,37 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from mrseg_label.annotation import effort, review
+from mrseg_label.annotation import effort, missing_effort, review
 from mrseg_label.annotation.record import Submitted
 from mrseg_label.catalog.queries import annotations as rows
+from mrseg_label.catalog.queries.effort import Dimension
 from mrseg_label.catalog.reader import Reader
-from mrseg_label.catalog.tables import Acquisition, Annotation, Assignment, Examination, ModelVersion, Presegmentation
-from mrseg_label.catalog.types import AnnotationState, AssignmentOutcome, ModelStatus, StructureState
+from mrseg_label.catalog.tables import (
+    Acquisition,
+    Annotation,
+    Assignment,
+    Examination,
+    Job,
+    ModelVersion,
+    Presegmentation,
+    WorkSign,
+)
+from mrseg_label.catalog.types import (
+    AnnotationState,
+    AssignmentOutcome,
+    JobState,
+    ModelStatus,
+    Sign,
+    StructureState,
+)
 from mrseg_label.clock import now
 from mrseg_label.errors import GeometryError, LabelError
 from mrseg_label.files import sha256_of
 from mrseg_label.jobs import JobContext, claim, queue
+from mrseg_label.reports.effort import read_effort_by
 from mrseg_label.reports.masks import read_final
 from mrseg_label.worklist.service import assign_next_case, note_presegmentation_sent
+from mrseg_label.worklist.signs import note_work
 from tests.support.annotation_house import GRID, House, draft_array, make_house
 
 
@@ -183,58 +202,119 @@ def test_simultaneous_submissions_all_get_numbers_of_their_own(house: House) -> 
     assert referenced == house.stored()
 
 
-def test_time_is_counted_from_the_submission_before_and_a_night_is_no_work(house: House) -> None:
-    house.take()
-    first = house.send(draft_array(), *house.workspace.scheme.names[:5])
+def test_time_at_work_is_told_from_requests_and_has_no_pauses(house: House) -> None:
+    ada, minute = Reader("ada"), timedelta(minutes=1)
+    house.take("ada")
+    note_work(house.catalog, ada, house.acquisition, Sign.IMAGE)  # at once after it was opened: not noted again
+    first = house.send(draft_array(), *house.workspace.scheme.names[:5], client="ada")
+    with house.catalog.begin() as session:
+        (sign,) = session.query(WorkSign)
+        assert (sign.sign, sign.reader, sign.acquisition_id) == (Sign.OPENED, "ada", house.acquisition)
+        row = rows.get(session, first.annotation_id)
+        assert row is not None
+        began = row.created_at - 400 * minute
+        session.query(Assignment).one().created_at = sign.at = began
+        for minutes, reader in ((10, "ada"), (380, "ada"), (385, "eve")):
+            moment = began + minutes * minute
+            session.add(WorkSign(reader=reader, acquisition_id=house.acquisition, sign=Sign.MASK, at=moment))
+    run_effort(house)
+    measured = annotation(house, first.annotation_id).effort
+    assert measured is not None and measured["sitting_seconds"] == pytest.approx(60 * (10 + 20))
+
+
+@pytest.fixture
+def reviewed_house(tmp_path: Path) -> Iterator[House]:
+    yield from make_house(tmp_path, 'AUTH = "off"\nREVIEW = "required"\n')
+
+
+def test_a_night_is_no_work_and_work_that_is_continued_is_counted_as_one(reviewed_house: House) -> None:
+    house = reviewed_house
+    names = house.workspace.scheme.names[:5]
+    house.take("ada")
+    night = house.send(draft_array(), *names, client="ada")
+    review.reject(house.catalog, night.annotation_id, reviewer="bob", comment="redraw the spleen")
+    house.take("ada")
     changed = np.roll(draft_array(), 1, axis=2)
     changed[3, 0, 0] = 1
-    second = house.send(changed, *house.workspace.scheme.names[:5])
+    second = house.send(changed, *names, client="ada")
     with house.catalog.begin() as session:
-        one, two = rows.get(session, first.annotation_id), rows.get(session, second.annotation_id)
-        assert one is not None and two is not None and two.seconds is not None
-        one.seconds, two.seconds = 20 * 3600.0, 500.0
-        two.created_at = one.created_at + timedelta(seconds=120)
+        one, two = rows.get(session, night.annotation_id), rows.get(session, second.annotation_id)
+        assert one is not None and two is not None and two.report["began_from"] == one.id
+        session.get_one(Assignment, one.assignment_id).created_at = one.created_at - timedelta(hours=20)
+        later = session.get_one(Assignment, two.assignment_id).created_at
+        session.query(WorkSign).filter(WorkSign.at < later).delete()
+        session.add(
+            WorkSign(
+                reader="ada",
+                acquisition_id=house.acquisition,
+                sign=Sign.IMAGE,
+                at=one.created_at - timedelta(hours=19, minutes=30),
+            )
+        )
+        two.created_at = later + timedelta(seconds=120)
     for _ in range(2):
         run_effort(house)
-    night, quick = annotation(house, first.annotation_id).effort, annotation(house, second.annotation_id).effort
-    assert night is not None and (night["seconds"], night["sitting_seconds"]) == (20 * 3600.0, None)
-    assert quick is not None and quick["sitting_seconds"] == pytest.approx(120)
+    found = [annotation(house, sent.annotation_id).effort for sent in (night, second)]
+    assert found[0] is not None and found[0]["sitting_seconds"] is None
+    assert found[1] is not None and found[1]["sitting_seconds"] == pytest.approx(30 * 60 + 120, abs=30)
 
 
-@pytest.mark.parametrize(("client", "seconds"), [("user-xyz", 500.0), ("ada", 120.0)])
+@pytest.mark.parametrize(("client", "seconds"), [("user-xyz", 500.0), ("ada", 200.0)])
 def test_the_work_of_others_under_slicers_own_name_is_not_taken_for_ones_own(
     house: House, client: str, seconds: float
 ) -> None:
-    names = house.workspace.scheme.names[:5]
-    first = house.send(draft_array(), *names, client=client)
+    house.take(client)
+    sent = house.send(draft_array(), *house.workspace.scheme.names[:5], client=client)
     with house.catalog.begin() as session:
-        old = rows.get(session, first.annotation_id)
+        row = rows.get(session, sent.annotation_id)
         primary = session.get_one(Examination, house.examination)
-        assert old is not None
-        other = Acquisition(
-            participant_id=primary.acquisition.participant_id,
-            key="P1/pelvis",
-            station="pelvis",
-            sequence="in",
-            shuffle=0.5,
-        )
+        assert row is not None
+        person = primary.acquisition.participant_id
+        other = Acquisition(participant_id=person, key="P1/pelvis", station="pelvis", sequence="in", shuffle=0.5)
         session.add(other)
         session.flush()
-        # Assigned before the submission above, and submitted after it.
-        session.add(
-            Annotation(
-                acquisition_id=other.id, examination_id=house.examination, number=1, state=AnnotationState.ACCEPTED,
-                author=client, client=client, path=old.path, digest=old.digest, upload_path=old.upload_path,
-                upload_digest=old.upload_digest, seconds=500.0, created_at=old.created_at + timedelta(seconds=120),
-            )
-        )  # fmt: skip
-        session.flush()
-        second = session.query(Annotation).filter_by(acquisition_id=other.id).one().id
-        queue.enqueue(session, queue.MEASURE_EFFORT, {"annotation": second}, key=second)
-    for _ in range(2):
-        run_effort(house)
-    measured = annotation(house, second).effort
+        opened = row.created_at - timedelta(seconds=500)
+        session.query(Assignment).one().created_at = session.query(WorkSign).one().at = opened
+        # Of this one reader, or of another one who did not tell Slicer a name of their own.
+        moment = opened + timedelta(seconds=200)
+        session.add(WorkSign(reader=client, acquisition_id=other.id, sign=Sign.VIEWED, at=moment))
+    run_effort(house)
+    measured = annotation(house, sent.annotation_id).effort
     assert measured is not None and measured["sitting_seconds"] == pytest.approx(seconds)
+
+
+def test_edits_and_surfaces_are_measured_of_each_structure_and_missing_ones_by_a_job(house: House) -> None:
+    house.take()
+    array = np.zeros(GRID.shape, dtype=np.uint8)
+    array[0:2], array[4:6] = 1, 2
+    array[1, 0, 0] = array[0, 6, 7] = 0  # two edits of the spleen; the rest of both is as in the draft
+    array[3, 3, 3] = 3
+    sent = house.send(array, "spleen", "liver", "gallbladder", "stomach")
+    run_effort(house)
+    row = annotation(house, sent.annotation_id)
+    whole = row.effort
+    assert whole is not None and (whole["edits"], whole["edited_voxels"]) == (3, 3)
+    of = {item.structure: item for item in row.structures}
+    names = ("spleen", "liver", "gallbladder", "stomach", "heart")
+    assert [of[name].edits for name in names] == [2, 0, 1, 0, None]
+    assert [of[name].surface_changed for name in names] == [0, 0, 1, None, None]  # a voxel is less than the tolerance
+    assert 0 < whole["surface_changed"] < 0.01
+    with house.catalog.begin() as session:  # as an earlier version left it
+        old = rows.get(session, sent.annotation_id)
+        assert old is not None
+        old.effort = {key: value for key, value in whole.items() if key not in ("edits", "surface_changed")}
+        for item in old.structures:
+            item.edits = item.surface_changed = None
+        session.query(Job).filter_by(state=JobState.QUEUED).delete()
+        queue.enqueue(session, queue.MEASURE_MISSING_EFFORT, {}, key="old")
+    assert read_effort_by(house.workspace, [Dimension.READER]).not_measured == 1
+    held = claim(house.catalog, [queue.LIGHT])
+    assert held is not None and held.kind == queue.MEASURE_MISSING_EFFORT
+    missing_effort.run(JobContext(house.workspace, held, {}))
+    again = annotation(house, sent.annotation_id)
+    assert again.effort == whole
+    assert {item.structure: item.edits for item in again.structures} == {name: one.edits for name, one in of.items()}
+    assert read_effort_by(house.workspace, [Dimension.READER]).not_measured == 0
 
 
 def test_manual_drawing_and_the_report_of_decoding_are_stored(house: House) -> None:

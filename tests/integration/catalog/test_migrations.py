@@ -19,8 +19,9 @@ from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.migrate import config, migration_state
 from mrseg_label.catalog.queries import held_out
 from mrseg_label.catalog.tables import Annotation, Assignment, Base, Evaluation, Job, Review, RoundCase
-from mrseg_label.catalog.types import AssignmentOutcome, JobKind, StructureState
+from mrseg_label.catalog.types import AssignmentOutcome, JobKind, JobState, StructureState
 from mrseg_label.errors import ConfigurationError
+from mrseg_label.jobs import queue
 from mrseg_label.workspace import Workspace
 
 MOMENT = "2026-01-02 03:04:05"
@@ -151,7 +152,9 @@ def test_renamed_tables_keep_their_rows(empty: Catalog) -> None:
         assert session.get_one(Review, "rw-1").annotation_id == "rv-1"
         assert session.get_one(RoundCase, (1, "rv-1")).annotation is annotation
         assert session.get_one(Evaluation, ("bootstrap", "rv-1", "ex-1")).dsc == {"liver": 0.5}
-        jobs = {job.id.removeprefix("jb-"): job for job in session.query(Job)}
+        (again,) = session.query(Job).filter_by(kind=JobKind.MEASURE_MISSING_EFFORT)
+        assert (again.state, again.queue, again.priority) == (JobState.QUEUED, queue.LIGHT, queue.BACKGROUND_PRIORITY)
+        jobs = {job.id.removeprefix("jb-"): job for job in session.query(Job) if job is not again}
         assert {old: job.kind for old, job in jobs.items()} == {
             "draft": JobKind.PRESEGMENT,
             "imported": JobKind.PRESEGMENT_PENDING,

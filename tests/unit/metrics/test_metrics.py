@@ -13,6 +13,7 @@ from scipy.spatial.distance import cdist
 from mrseg_label.errors import GeometryError, InvalidInput
 from mrseg_label.labels import LabelScheme
 from mrseg_label.metrics import agreement, dice, effort, hausdorff95, joint_histogram, per_structure, score_case
+from mrseg_label.metrics.effort import count_edits
 from mrseg_label.scoring import MIN_REFERENCE_VOXELS
 
 SPACING = (1.5, 2.0, 4.0)
@@ -115,7 +116,7 @@ def test_effort_counts_what_changed() -> None:
     corrected = presegmentation.copy()
     corrected[4, 1:5, 0] = 0  # 4 voxels taken from structure 1
     corrected[1, 1, 1] = 2  # one voxel from 1 to 2
-    result = effort(presegmentation, corrected, 3, spacing_mm=(10, 5, 10))
+    result = effort(presegmentation, corrected, 3, spacing_mm=(10, 5, 10), tolerances_mm=[6, 6, 6])
     assert result.edited_voxels == 5
     assert result.edited_ml == 2.5
     assert result.edited_by_structure.tolist() == [5, 1, 0]
@@ -129,6 +130,37 @@ def test_effort_counts_what_changed() -> None:
     assert np.isnan(result.dice_by_structure[2])
     assert result.mean_dice == pytest.approx(2 * 27 / 59)  # one voxel is too little of structure 2 to count
     assert not result.accepted_unchanged
+
+
+def test_edits_are_connected_sets_of_changed_voxels() -> None:
+    presegmentation = np.zeros((12, 12, 12), dtype=np.uint8)
+    presegmentation[2:6, 2:10, 2:10] = 1
+    corrected = presegmentation.copy()
+    corrected[2, 2, 2] = corrected[3, 3, 3] = 0  # they share a corner: one edit
+    corrected[5, 9, 9] = 2  # another one, of both structures
+    corrected[0, 0, 11] = corrected[0, 2, 11] = 2  # two more, with a voxel between
+    total, by_structure = count_edits(presegmentation, corrected, 3)
+    assert total == 4
+    assert by_structure.tolist() == [2, 3, 0]
+    assert count_edits(corrected, presegmentation, 3)[0] == 4
+    total, by_structure = count_edits(corrected, corrected, 3)
+    assert (total, by_structure.tolist()) == (0, [0, 0, 0])
+
+
+def test_surface_that_moved_by_less_than_the_tolerance_has_not_changed() -> None:
+    presegmentation = np.zeros((16, 16, 16), dtype=np.uint8)
+    presegmentation[4:12, 4:12, 4:12], presegmentation[14] = 1, 2
+    corrected = presegmentation.copy()
+    corrected[12, 4:12, 4:12] = 1  # one side moves by a voxel, 2 mm
+    within = effort(presegmentation, corrected, 3, (2, 2, 2), [2, 2, 2])
+    assert within.surface_changed == within.surface_changed_by_structure[0] == 0
+    beyond = effort(presegmentation, corrected, 3, (2, 2, 2), [1.9, 2, 2])
+    # Of the box before 6 x 6 voxels of its side lie inside of the box after, of that the whole new side is outside.
+    sides = 8**3 - 6**3, 8 * 8 * 9 - 6 * 6 * 7
+    assert beyond.surface_changed_by_structure[0] == pytest.approx((6 * 6 + 8 * 8) / sum(sides))
+    assert beyond.surface_changed_by_structure[1] == 0
+    assert np.isnan(beyond.surface_changed_by_structure[2])
+    assert beyond.surface_changed == pytest.approx((6 * 6 + 8 * 8) / (sum(sides) + 2 * 16 * 16))
 
 
 @pytest.mark.parametrize(
@@ -160,7 +192,7 @@ def test_what_counts_in_a_mean(there: int, found: int, dsc: float | None, remnan
 
 def test_accepted_unchanged() -> None:
     labels = ellipsoids(3)
-    result = effort(labels, labels.copy(), 6, SPACING)
+    result = effort(labels, labels.copy(), 6, SPACING, [1] * 6)
     assert result.accepted_unchanged
-    assert result.edited_voxels == 0
+    assert result.edited_voxels == result.edits == result.surface_changed == 0
     assert result.added_path_voxels == 0
