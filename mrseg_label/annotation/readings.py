@@ -23,12 +23,19 @@ class Agreement:
     ----------
     dsc : None where it is absent in both.
     hd95_mm : None where it is absent in one of the two, or in both.
+    nsd : normalised surface Dice; None where it is absent in both, or as long as only an earlier version measured the pair.
     counts : whether it counts in the mean (:func:`mrseg_label.metrics.scoring.agreement`).
     """
 
     dsc: float | None
     hd95_mm: float | None
     counts: bool
+    nsd: float | None = None
+
+    @property
+    def hd95_infinite(self) -> bool:
+        """Whether only one of the two has it, so that no distance says how far they are apart."""
+        return self.dsc is not None and self.hd95_mm is None
 
 
 def compare(workspace: OpenedWorkspace, first_id: str, second_id: str) -> dict[str, Agreement]:
@@ -54,37 +61,36 @@ def compare(workspace: OpenedWorkspace, first_id: str, second_id: str) -> dict[s
 
 
 def measure(workspace: OpenedWorkspace, first: str, second: str) -> dict[str, Any]:
-    """Measure DSC and HD95 of two masks, given by their paths in the workspace, as JSON values.
+    """Measure DSC, HD95 and NSD of two masks, given by their paths in the workspace, as JSON values.
 
     Returns
     -------
-    ``dsc``, ``hd95_mm`` (millimetres; None unless it is in both) and ``counts`` of each structure that is in either mask.
+    ``dsc``, ``hd95_mm`` (millimetres; None unless it is in both), ``nsd`` and ``counts`` of each structure that is in either mask.
 
     Raises
     ------
     GeometryError
         They are not on one grid.
     """
-    from mrseg_label.metrics import agreement, dice, hausdorff95, per_structure
-    from mrseg_label.segments.files import read_label_map  # imported here: SciPy is behind both
+    from mrseg_label.metrics import Presence  # imported here: SciPy is behind both
+    from mrseg_label.metrics import compare as compare_masks
+    from mrseg_label.segments.files import read_label_map
 
     mask, geometry = read_label_map(workspace.path(first))
     other, grid = read_label_map(workspace.path(second))
     difference = geometry.difference(grid)
     if difference is not None:
         raise GeometryError(f"{first} and {second} are not on one grid: {difference}")
-    scheme, structures = workspace.scheme, len(workspace.scheme)
-    dsc = per_structure(scheme, dice(mask, other, structures))
-    counted = per_structure(scheme, agreement(mask, other, structures))
-    hd95 = per_structure(scheme, hausdorff95(mask, other, geometry.spacing_mm, structures))
+    compared = compare_masks(mask, other, geometry.spacing_mm, workspace.scheme.nsd_tolerances_mm)
     return {
         name: {
-            "dsc": value,
-            "hd95_mm": None if hd95[name] in (None, float("inf")) else hd95[name],
-            "counts": counted[name] is not None,
+            "dsc": one.dsc,
+            "hd95_mm": one.hd95_mm if one.presence is Presence.BOTH else None,
+            "nsd": one.nsd,
+            "counts": one.counts_between_equals,
         }
-        for name, value in dsc.items()
-        if value is not None
+        for name, one in compared.by_structure(workspace.scheme).items()
+        if one.presence is not Presence.NEITHER
     }
 
 
@@ -97,7 +103,7 @@ def select_judged(
 
 
 def measure_agreement(context: JobContext) -> int:
-    """Measure every pair of independent readings that was not measured yet; returns how many those were.
+    """Measure every pair of independent readings that was not measured yet, or without NSD; returns how many those were.
 
     Each is kept as soon as it is measured, so that work that is cut short goes on where it ended. A pair that cannot be
     measured, because a file is damaged, is left out.
@@ -105,9 +111,10 @@ def measure_agreement(context: JobContext) -> int:
     workspace = context.workspace
     with context.catalog.read() as session:
         pairs = {pair.digests: pair for pair in find_pairs(session)}
-        known = readings.agreements(session, pairs)
+        stored = readings.agreements(session, pairs)
+    known = {digests for digests, measured in stored.items() if all("nsd" in one for one in measured.values())}
     done = 0
-    for digests in sorted(pairs.keys() - known.keys()):
+    for digests in sorted(pairs.keys() - known):
         context.check()
         try:
             measured = measure(workspace, pairs[digests].first.path, pairs[digests].second.path)

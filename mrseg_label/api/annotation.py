@@ -52,7 +52,9 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
         reader.check_may_see_annotations_of(read_annotation(catalog, annotation).author)
         return send_recorded(request, catalog, reader, find_mask(workspace, annotation, reader))
 
-    @routes.get("/{annotation}/compare/{other}", summary="Compare two readings of a case: DSC and HD95 by structure")
+    @routes.get(
+        "/{annotation}/compare/{other}", summary="Compare two readings of a case: DSC, NSD and HD95 by structure"
+    )
     def compare_readings(annotation: str, other: str) -> ReadingsOut:
         return read_readings(workspace, annotation, other)
 

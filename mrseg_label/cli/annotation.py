@@ -173,7 +173,7 @@ def compare(
     folder: WorkspaceOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare two annotations of one case: DSC and HD95 of every structure annotated in both."""
+    """Compare two annotations of one case: DSC, NSD and HD95 of every structure annotated in both."""
     from mrseg_label.reports.cases import read_readings
 
     with progress_bar("comparing", as_json), opened(folder) as workspace:
@@ -182,8 +182,11 @@ def compare(
         print_json(document)
         return
     print_table(
-        ("structure", "DSC", "HD95, mm"),
-        [(name, item.dsc, item.hd95_mm) for name, item in document.structures.items()],
+        ("structure", "DSC", "NSD", "HD95, mm"),
+        [
+            (name, item.dsc, item.nsd, "infinite" if item.hd95_infinite else item.hd95_mm)
+            for name, item in document.structures.items()
+        ],
     )
     if document.mean_dsc is not None:
         print_line(

@@ -33,7 +33,7 @@ def agreement(
     folder: WorkspaceOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
-    """Show how far independent readings of the same cases agree: DSC and HD95 by structure, by pair of readers, by case."""
+    """Show how far independent readings of the same cases agree: DSC, NSD and HD95 by structure, by pair of readers, by case."""
     from mrseg_label.reports.agreement import read_agreement
 
     with progress_bar("comparing", as_json), opened(folder) as workspace:
@@ -54,9 +54,9 @@ def agreement(
         + [("all", document.overall.cases, document.overall.mean_dsc, document.overall.same_draft)],
     )  # fmt: skip
     print_table(
-        ("structure", "cases", "DSC", "SD", "HD95, mm", "SD, mm"),
+        ("structure", "cases", "DSC", "SD", "NSD", "SD", "HD95, mm", "SD, mm", "infinite"),
         [
-            (name, one.cases, one.dsc, one.dsc_sd, one.hd95_mm, one.hd95_sd_mm)
+            (name, one.cases, one.dsc, one.dsc_sd, one.nsd, one.nsd_sd, one.hd95_mm, one.hd95_sd_mm, one.hd95_infinite)
             for name, one in document.overall.structures.items()
         ],
     )

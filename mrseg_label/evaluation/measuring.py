@@ -12,10 +12,9 @@ from mrseg_label.evaluation.values import Found, Measured
 from mrseg_label.imaging.geometry import Geometry
 from mrseg_label.imaging.resampling import resample_labels
 from mrseg_label.labels import LabelScheme
-from mrseg_label.metrics import dice_from_histogram, hausdorff95, joint_histogram
-from mrseg_label.scoring import MIN_REFERENCE_VOXELS
+from mrseg_label.metrics import Presence, compare
 
-METHOD = "1"  # raise it when the same masks give other numbers, so that stored ones are measured again
+METHOD = "2"  # raise it when the same masks give other numbers, so that stored ones are measured again
 
 
 def measure(
@@ -46,36 +45,33 @@ def measure(
         grid = geometry
         reference, geometry = resample_labels(reference, grid, spacing_mm)
         prediction, _ = resample_labels(prediction, grid, spacing_mm)
-    histogram = joint_histogram(reference, prediction, len(scheme))
-    there, found = histogram.sum(axis=1)[1:], histogram.sum(axis=0)[1:]
-    dsc = dice_from_histogram(histogram)
-    distances = hausdorff95(reference, prediction, geometry.spacing_mm, len(scheme))
+    compared = compare(reference, prediction, geometry.spacing_mm, scheme.nsd_tolerances_mm)
     measured = []
-    for place, structure in enumerate(scheme):
-        volumes = (float(there[place]) * geometry.voxel_ml, float(found[place]) * geometry.voxel_ml)
+    for structure in scheme:
+        one = compared.measures(structure.id)
+        volumes = {"reference_ml": _number(one.reference_ml), "prediction_ml": _number(one.prediction_ml)}
         if annotated is not None and structure.name not in annotated:
-            measured.append(Measured(structure.name, Found.NOT_ANNOTATED, prediction_ml=volumes[1]))
+            measured.append(Measured(structure.name, Found.NOT_ANNOTATED, prediction_ml=volumes["prediction_ml"]))
         elif predicted is not None and structure.name not in predicted:
-            measured.append(Measured(structure.name, Found.NOT_PREDICTED, reference_ml=volumes[0]))
+            measured.append(Measured(structure.name, Found.NOT_PREDICTED, reference_ml=volumes["reference_ml"]))
+        elif one.presence in (Presence.NEITHER, Presence.FALSE_POSITIVE):
+            outcome = Found.ABSENT if one.presence is Presence.NEITHER else Found.FALSE_POSITIVE
+            measured.append(Measured(structure.name, outcome, **volumes))
         else:
-            outcome = _outcome(int(there[place]), int(found[place]))
-            apart = outcome in (Found.ABSENT, Found.FALSE_POSITIVE)
+            both = Found.BOTH if one.presence is Presence.BOTH else Found.MISSED
             measured.append(
                 Measured(
                     structure.name,
-                    outcome,
-                    math.nan if apart else float(dsc[place]),
-                    math.nan if apart else float(distances[place]),
-                    math.nan,
-                    *volumes,
+                    both if one.counts else Found.REMNANT,
+                    dsc=_number(one.dsc),
+                    hd95_mm=_number(one.hd95_mm),
+                    nsd=_number(one.nsd),
+                    tolerance_mm=one.tolerance_mm,
+                    **volumes,
                 )
             )
     return measured
 
 
-def _outcome(there: int, found: int) -> Found:
-    if not there:
-        return Found.FALSE_POSITIVE if found else Found.ABSENT
-    if there < MIN_REFERENCE_VOXELS:
-        return Found.REMNANT
-    return Found.BOTH if found else Found.MISSED
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value

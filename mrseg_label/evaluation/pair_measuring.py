@@ -64,5 +64,5 @@ def measure_pair(pair: Pair, how: Comparison) -> Outcome:
 def key_of(pair: Pair, how: Comparison) -> str:
     """Compute a digest of everything that the measurements of a pair depend on."""
     parts = [METHOD, sha256_of(pair.prediction), sha256_of(pair.reference), how.scheme.digest]
-    values = [*parts, how.prediction_labels, how.reference_labels, how.spacing_mm]
+    values = [*parts, how.scheme.nsd_tolerances_mm, how.prediction_labels, how.reference_labels, how.spacing_mm]
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()

@@ -56,6 +56,7 @@ class StructureMeasures:
     reference_ml, prediction_ml : volumes, millilitres.
     relative_volume_error : (prediction - reference) / reference; None also without a reference.
     counts : whether it counts in a mean: the reference has at least MIN_REFERENCE_VOXELS voxels of it.
+    counts_between_equals : the same where neither mask is the reference: either has as many voxels.
     cut_by_edge : whether it reaches the edge of the image in either map.
     """
 
@@ -68,6 +69,7 @@ class StructureMeasures:
     prediction_ml: float | None
     relative_volume_error: float | None
     counts: bool
+    counts_between_equals: bool
     cut_by_edge: bool
 
 
@@ -113,6 +115,13 @@ class Comparison:
         enough: NDArray[np.bool_] = self.annotated & (self.reference_voxels >= MIN_REFERENCE_VOXELS)
         return enough
 
+    @property
+    def counts_between_equals(self) -> NDArray[np.bool_]:
+        """(N,) whether a structure counts in a mean where neither mask is the reference."""
+        larger = np.maximum(self.reference_voxels, self.prediction_voxels)
+        enough: NDArray[np.bool_] = self.annotated & (larger >= MIN_REFERENCE_VOXELS)
+        return enough
+
     def presence(self, structure: int) -> Presence:
         """Tell which of the maps have the structure with this label id."""
         index = structure - 1
@@ -145,6 +154,7 @@ class Comparison:
             prediction_ml=value(self.prediction_voxels * self.voxel_ml),
             relative_volume_error=value(self.relative_volume_error),
             counts=bool(self.counts[index]),
+            counts_between_equals=bool(self.counts_between_equals[index]),
             cut_by_edge=bool(self.cut_by_edge[index]),
         )
 

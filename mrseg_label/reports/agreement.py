@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
@@ -10,6 +11,7 @@ from mrseg_label.annotation.independence import ReadingPair, find_pairs
 from mrseg_label.annotation.readings import Agreement, select_judged
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import readings
+from mrseg_label.metrics import mean_distance
 from mrseg_label.reports.documents.agreement import (
     AgreementSummaryOut,
     ComparedCaseOut,
@@ -94,14 +96,18 @@ def _summarise(found: Sequence[_Measured], names: Sequence[str]) -> AgreementSum
 
 def _structure(values: Sequence[Agreement]) -> StructureAgreementOut:
     dsc = [one.dsc for one in values if one.counts and one.dsc is not None]
-    distances = [one.hd95_mm for one in values if one.counts and one.hd95_mm is not None]
+    nsd = [one.nsd for one in values if one.counts and one.nsd is not None]
+    distances = mean_distance(math.inf if one.hd95_infinite else one.hd95_mm for one in values if one.counts)
     return StructureAgreementOut(
         cases=len(dsc),
         dsc=fmean(dsc) if dsc else None,
         dsc_sd=stdev(dsc) if len(dsc) > 1 else None,
-        hd95_mm=fmean(distances) if distances else None,
-        hd95_sd_mm=stdev(distances) if len(distances) > 1 else None,
-        hd95_cases=len(distances),
+        hd95_mm=distances.mean_mm,
+        hd95_sd_mm=distances.sd_mm,
+        hd95_cases=distances.finite,
+        hd95_infinite=distances.infinite,
+        nsd=fmean(nsd) if nsd else None,
+        nsd_sd=stdev(nsd) if len(nsd) > 1 else None,
     )
 
 

@@ -103,6 +103,7 @@ def _read_twice(session: Session, draw: random.Random, annotations: Sequence[Ann
             name: {
                 "dsc": min(0.99, draw.gauss(0.92 - 0.015 * k, 0.02)),
                 "hd95_mm": abs(draw.gauss(3 + k, 1)),
+                "nsd": min(0.99, 0.95 - 0.01 * k),
                 "counts": True,
             }
             for k, name in enumerate(STRUCTURES)

@@ -15,7 +15,7 @@ from mrseg_label.clock import now
 class MaskAgreement(Base):
     """How far two mask files agree, measured once. ``first_digest`` is the smaller one; the measures are symmetric.
 
-    ``structures`` has ``dsc``, ``hd95_mm`` (null unless it is in both) and ``counts`` of each structure that is in either mask.
+    ``structures`` has ``dsc``, ``hd95_mm`` (null unless it is in both), ``nsd`` (missing in rows of earlier versions) and ``counts`` of each structure that is in either mask.
     Two masks of neighbouring stations are compared where both show the body; then it has ``dsc`` and ``ml``, the volumes there.
     """
 

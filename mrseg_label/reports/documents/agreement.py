@@ -9,7 +9,7 @@ from mrseg_label.reports.documents.base import Moment
 from mrseg_label.scoring import MIN_REFERENCE_VOXELS
 
 DSC_RULE = f"DSC: mean over cases of which a reader drew at least {MIN_REFERENCE_VOXELS} voxels of the structure"
-HD95_RULE = "HD95 in mm: mean over cases in which both drew it"
+HD95_RULE = "HD95 in mm: mean over cases in which both drew it; those in which only one did have no distance and are counted apart. NSD: mean over the cases of the DSC"
 
 
 class StructureAgreementOut(BaseModel):
@@ -21,6 +21,9 @@ class StructureAgreementOut(BaseModel):
     hd95_mm: float | None
     hd95_sd_mm: float | None
     hd95_cases: int = Field(description="that the mean HD95 is over")
+    hd95_infinite: int = Field(description="cases in which only one reader drew it, which have no distance")
+    nsd: float | None = Field(description="normalised surface Dice at the tolerance of the label scheme")
+    nsd_sd: float | None
 
 
 class AgreementSummaryOut(BaseModel):

@@ -141,7 +141,11 @@ class AgreementOut(BaseModel):
     """How well two readings agree on one structure."""
 
     dsc: float | None = Field(description="null where it is absent in both")
-    hd95_mm: float | None = Field(description="null where it is absent in one of the two")
+    hd95_mm: float | None = Field(description="null where it is absent in one of the two, or in both")
+    hd95_infinite: bool = Field(description="whether it is in only one of the two, which have no distance then")
+    nsd: float | None = Field(
+        description="normalised surface Dice at the tolerance of the label scheme; null where it is absent in both"
+    )
 
 
 class ReadingsOut(BaseModel):
@@ -159,7 +163,13 @@ class ReadingsOut(BaseModel):
     def of(cls, first: str, second: str, found: Mapping[str, Agreement]) -> ReadingsOut:
         """Fill the document from the comparison."""
         structures = {
-            name: AgreementOut(dsc=finite(item.dsc), hd95_mm=finite(item.hd95_mm)) for name, item in found.items()
+            name: AgreementOut(
+                dsc=finite(item.dsc),
+                hd95_mm=finite(item.hd95_mm),
+                hd95_infinite=item.hd95_infinite,
+                nsd=finite(item.nsd),
+            )
+            for name, item in found.items()
         }
         values = [item.dsc for item in found.values() if item.dsc is not None and item.counts]
         mean = sum(values) / len(values) if values else None

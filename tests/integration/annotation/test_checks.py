@@ -80,11 +80,25 @@ def test_two_readings_are_measured_once_and_shown(house: House) -> None:
     # The comparison of two annotations takes what is stored.
     with house.catalog.begin() as session:
         row = session.query(MaskAgreement).one()
-        row.structures = {"liver": {"dsc": 0.25, "hd95_mm": 1.0, "counts": True}}
+        row.structures = {
+            "liver": {"dsc": 0.25, "hd95_mm": 1.0, "counts": True},
+            "spleen": {"dsc": 0.0, "hd95_mm": None, "counts": True},
+        }
     assert compare(house.workspace, bob.annotation_id, ada.annotation_id)["liver"].dsc == 0.25
+    structures = read_agreement(house.workspace).overall.structures
+    assert (structures["spleen"].hd95_mm, structures["spleen"].hd95_cases, structures["spleen"].hd95_infinite) == (
+        None,
+        0,
+        1,
+    )
+    assert (structures["liver"].hd95_mm, structures["liver"].hd95_infinite, structures["liver"].nsd) == (1.0, 0, None)
     own = read_own_agreement(house.workspace, "ada")
-    assert (own.others, own.cases, own.mean_dsc) == (1, 1, 0.25)
+    assert (own.others, own.cases, own.mean_dsc) == (1, 1, 0.125)
     assert read_own_agreement(house.workspace, "eve").cases == 0 == read_agreement(house.workspace, "eve").overall.cases
+    assert check(house)["measured"] == 1  # an earlier version measured it without NSD
+    assert read_agreement(house.workspace).overall.structures["liver"].nsd == pytest.approx(
+        pair.structures["liver"].nsd
+    )
 
 
 def test_a_reading_that_was_not_blinded_does_not_count(house: House) -> None:

@@ -101,8 +101,8 @@ def test_withdraw_restore_compare_and_mask_over_rest(house: House, client: TestC
         post(client, f"annotations/{sent.annotation_id}/accept", client=reviewer)
     found = client.get(f"/api/v1/annotations/{first.annotation_id}/compare/{second.annotation_id}").json()
     assert list(found["structures"]) == list(house.workspace.scheme.names[:5])
-    assert found["structures"]["liver"] == {"dsc": 1.0, "hd95_mm": 0.0}
-    assert found["structures"]["left_kidney"] == {"dsc": None, "hd95_mm": None}
+    assert found["structures"]["liver"] == {"dsc": 1.0, "hd95_mm": 0.0, "hd95_infinite": False, "nsd": 1.0}
+    assert found["structures"]["left_kidney"] == {"dsc": None, "hd95_mm": None, "hd95_infinite": False, "nsd": None}
     assert 0.9 < found["structures"]["spleen"]["dsc"] < 1 and 0.9 < found["mean_dsc"] < 1
     mask = client.get(f"/api/v1/annotations/{second.annotation_id}/mask")
     (house.folder / "mask.nii.gz").write_bytes(mask.content)

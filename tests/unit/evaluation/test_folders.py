@@ -21,7 +21,7 @@ from mrseg_label.imaging.geometry import Geometry
 from mrseg_label.imaging.orientation import reorient
 from mrseg_label.imaging.volume import write_nifti
 from mrseg_label.labels import LabelScheme
-from mrseg_label.metrics import dice, hausdorff95
+from mrseg_label.metrics import dice, hausdorff95, surface_dice
 
 SCHEME = LabelScheme.parse("id\tname\n1\tliver\n2\tspleen\n3\tleft_kidney\n")
 SHAPE = (12, 10, 8)
@@ -64,10 +64,12 @@ def test_numbers_are_those_of_the_metrics(folders: tuple[Path, Path]) -> None:
     pair = mask(liver=1, spleen=5), mask(liver=2, spleen=5)
     assert liver["dsc"] == pytest.approx(dice(*pair, 3)[0])
     assert liver["hd95_mm"] == pytest.approx(hausdorff95(*pair, (2, 2, 3), 3)[0])
+    assert liver["nsd"] == pytest.approx(surface_dice(*pair, (2, 2, 3), 3, [3.0] * 3)[0])
+    assert liver["tolerance_mm"] == 3.0
     assert liver["reference_ml"] == pytest.approx(36 * 12 / 1000)
     assert (liver["model"], liver["data_set"], liver["sequence"]) == ("mine", "hospital", "in")
     missed = row(evaluated, "bob_water", "spleen")
-    assert (missed["found"], missed["dsc"], missed["hd95_mm"]) == ("missed", 0, math.inf)
+    assert (missed["found"], missed["dsc"], missed["hd95_mm"], missed["nsd"]) == ("missed", 0, math.inf, 0)
     absent = row(evaluated, "ada_in", "left_kidney")
     assert absent["found"] == "absent"
     assert math.isnan(absent["dsc"])

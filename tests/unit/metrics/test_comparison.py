@@ -95,6 +95,8 @@ def test_few_voxels_do_not_count() -> None:
     few = np.zeros((12, 12, 12), np.uint8)
     few.flat[: MIN_REFERENCE_VOXELS - 1] = 1
     assert not compare(few, few, SPACING, [1.0]).measures(1).counts
+    beside_many = compare(few, np.ones_like(few), SPACING, [1.0]).measures(1)
+    assert not beside_many.counts and beside_many.counts_between_equals
 
 
 def test_both_maps_empty() -> None:
