@@ -33,6 +33,7 @@ from mrseg_label.cli import (
     notifications,
     overview,
     quality,
+    retention,
     rounds,
     serving,
     users,
@@ -49,7 +50,7 @@ app = typer.Typer(
 )
 # The panels of --help, in its order, and the modules whose commands they show.
 _PANELS = {
-    "Workspace": (workspace, overview, demo, doctor, backup),
+    "Workspace": (workspace, overview, demo, doctor, backup, retention),
     "Data": (import_, lists, export),
     "Server and accounts": (serving, jobs, notifications, users),
     "Annotation": (cases, annotation, quality, doubts),

@@ -45,20 +45,30 @@ def restore(
         Path,
         typer.Option("--workspace", metavar="DIR", help="A new or empty folder.", show_default="the current folder"),
     ] = HERE,
+    deletions: Annotated[
+        Path | None,
+        typer.Option(
+            "--deletions",
+            metavar="PATH",
+            help="List of participants deleted since, or a workspace with it; one beside the backup is used anyway.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Restore a backup into a new or empty folder, and verify every file in it."""
+    """Restore a backup into a new or empty folder, verify every file in it, and delete whoever was deleted since."""
     from mrseg_label.maintenance import backup as service
 
     with (
         interruptible("Nothing was restored. Run the same command again."),
         progress_bar("restoring", quiet=as_json) as progress,
     ):
-        packed = service.restore(file, folder, progress)
+        packed = service.restore(file, folder, progress, deletions)
     if as_json:
-        print_json({"workspace": str(folder), "checked": packed.files})
+        print_json({"workspace": str(folder), "checked": packed.files, "deleted_participants": packed.deleted})
     else:
         print_line(f"Restored to {folder}; verified {packed.files:,} stored files and models.")
+        if packed.deleted:
+            print_line(f"{packed.deleted:,} participants who were deleted after the backup were deleted again.")
 
 
 def register(app: typer.Typer) -> None:

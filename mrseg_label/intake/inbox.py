@@ -20,6 +20,7 @@ from mrseg_label.errors import InvalidInput, NotFound
 from mrseg_label.files import make_folder, receive
 from mrseg_label.ids import new_id
 from mrseg_label.intake.options import ImportOptions
+from mrseg_label.intake.record import DELETED
 from mrseg_label.intake.service import check_options, import_paths
 from mrseg_label.jobs import JobContext, queue
 from mrseg_label.workspace import Workspace
@@ -143,7 +144,10 @@ def run(context: JobContext) -> None:
         "unchanged": report.unchanged,
         "masks": report.masks,
         "refused": len(report.refused),
-        "refusals": [[one.source.removeprefix(prefix), one.reason] for one in report.refused[:MAX_LISTED]],
+        "refusals": [
+            ["(name withheld)" if one.reason == DELETED else one.source.removeprefix(prefix), one.reason]
+            for one in report.refused[:MAX_LISTED]
+        ],
         "passed_over": len(report.passed_over),
         "remarks": [[one.source.removeprefix(prefix), one.reason] for one in report.passed_over[:MAX_LISTED]],
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from mrseg_label.catalog.queries import acquisitions, audit, examinations, participants
+from mrseg_label.catalog.queries import acquisitions, audit, deleted, examinations, participants
 from mrseg_label.catalog.tables import Acquisition, Examination, Participant
 from mrseg_label.catalog.types import LOCAL, SwapState
 from mrseg_label.errors import InvalidInput
@@ -23,6 +23,12 @@ from mrseg_label.intake.options import Accepted
 from mrseg_label.intake.twins import Twins
 from mrseg_label.jobs import queue
 from mrseg_label.workspace import Workspace
+
+# It names nobody, and no file beside it may: a refusal is kept with the job of an import.
+DELETED = (
+    "this participant was deleted on request and is not imported again; if they agreed since, first run: mrseg-label "
+    "participants readmit CODE"
+)
 
 
 class Recorder:
@@ -168,6 +174,8 @@ class Recorder:
             participant.sex = participant.sex or named.sex
             participant.age = named.age if participant.age is None else participant.age
             return participant, acquisitions.of_participant(session, participant.id, named.station)
+        if deleted.with_code(session, code) is not None:
+            raise InvalidInput(DELETED)
         row = self.table.get(code)
         participant = Participant(
             id=new_id("pt"),

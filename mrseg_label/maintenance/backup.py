@@ -9,17 +9,21 @@ from __future__ import annotations
 import sqlite3
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import contents, models
+from mrseg_label.catalog.queries import audit, contents, deleted, models
+from mrseg_label.catalog.types import LOCAL
 from mrseg_label.config import CONFIG_FILE, load_settings
 from mrseg_label.errors import ConfigurationError, Conflict, InvalidInput, StoredFileError
 from mrseg_label.files import TEMPORARY_SUFFIX, make_folder, replacing
+from mrseg_label.maintenance.deletion.service import delete_again
+from mrseg_label.maintenance.deletion.tombstones import BACKUP, Entry, read_entries
+from mrseg_label.maintenance.deletion.tombstones import FILE as DELETIONS
 from mrseg_label.paths import sqlite_url
 from mrseg_label.private import close_folder, mend
 from mrseg_label.registry.service import check_files
@@ -39,11 +43,13 @@ class Packed:
     file : the tar file.
     files : number of files in a backup; of a restored workspace, of stored files and models that were verified.
     bytes : size of the tar file.
+    deleted : participants that were deleted from the restored workspace, since they had been deleted after the backup.
     """
 
     file: Path
     files: int
     bytes: int
+    deleted: int = 0
 
 
 def backup(workspace: OpenedWorkspace, target: Path, progress: Progress | None = None) -> Packed:
@@ -58,7 +64,7 @@ def backup(workspace: OpenedWorkspace, target: Path, progress: Progress | None =
     ConfigurationError
         The database is not SQLite, or lies outside the workspace.
     Conflict
-        A file of that name exists.
+        A file of that name exists, or a deletion of participants is not finished.
     InvalidInput
         The folder for it does not exist.
     """
@@ -77,9 +83,19 @@ def backup(workspace: OpenedWorkspace, target: Path, progress: Progress | None =
         raise Conflict(f"{target} exists already; choose another name or remove it")
     if not target.absolute().parent.is_dir():
         raise InvalidInput(f"the folder {target.absolute().parent} does not exist; create it first")
+    with workspace.catalog.read() as session:
+        if deleted.unfinished(session):
+            raise Conflict(
+                "a deletion of participants was interrupted, and the backup would have what is left of them; finish it "
+                "first: mrseg-label participants delete --apply"
+            )
     with replacing(target, durable=True) as temporary:
         count = _pack(workspace, database, temporary, progress)
-    return Packed(target, count, target.stat().st_size)
+    packed = Packed(target, count, target.stat().st_size)
+    # The list of deleted participants is put beside the backups that are known.
+    with workspace.catalog.begin() as session:
+        audit.record(session, LOCAL, BACKUP, str(target.absolute()), files=count, bytes=packed.bytes)
+    return packed
 
 
 def _pack(workspace: Workspace, database: Path, target: Path, progress: Progress | None) -> int:
@@ -105,12 +121,15 @@ def _pack(workspace: Workspace, database: Path, target: Path, progress: Progress
     return count
 
 
-def restore(file: Path, root: Path, progress: Progress | None = None) -> Packed:
+def restore(file: Path, root: Path, progress: Progress | None = None, deletions: Path | None = None) -> Packed:
     """Unpack a backup into a new or empty folder, and check every stored file against its digest.
+
+    Participants who were deleted after the backup was made are deleted from what is restored, before it gets its name.
 
     Parameters
     ----------
     progress : called with the number of files that are verified and of all files.
+    deletions : the list of deleted participants, or the workspace or folder with it; the one beside the backup is used too.
 
     Raises
     ------
@@ -137,9 +156,12 @@ def restore(file: Path, root: Path, progress: Progress | None = None) -> Packed:
                 f"{file} is not a complete backup of a workspace: {CONFIG_FILE} or {DATABASE} is missing"
             )
         mend(unpacked, load_settings(unpacked).shared_with_group)
-        count = _verify(unpacked, progress)
+        entries = read_entries(deletions) if deletions is not None else []
+        if (file.absolute().parent / DELETIONS).is_file():
+            entries += read_entries(file.absolute().parent)
+        count, gone = _verify(unpacked, entries, progress)
         _move_into(unpacked, root)
-    return Packed(file, count, file.stat().st_size)
+    return Packed(file, count, file.stat().st_size, gone)
 
 
 def verify_files(workspace: OpenedWorkspace, progress: Progress | None = None) -> Iterator[str]:
@@ -173,7 +195,7 @@ def _version(workspace: OpenedWorkspace, version: str) -> Callable[[], None]:
     return check
 
 
-def _verify(root: Path, progress: Progress | None) -> int:
+def _verify(root: Path, entries: Sequence[Entry], progress: Progress | None) -> tuple[int, int]:
     workspace = Workspace.open(root)
     # Not the workspace's own URL: the settings may name the database of another place.
     catalog = Catalog(sqlite_url(root / DATABASE))
@@ -183,7 +205,8 @@ def _verify(root: Path, progress: Progress | None) -> int:
         if damaged:
             raise StoredFileError(f"{len(damaged)} files of the backup are damaged or missing, the first: {damaged[0]}")
         with catalog.read() as session:
-            return len(contents.stored_files(session)) + len(models.list_all(session))
+            count = len(contents.stored_files(session)) + len(models.list_all(session))
+        return count, delete_again(OpenedWorkspace.of(workspace, catalog), entries)
     finally:
         catalog.close()
 

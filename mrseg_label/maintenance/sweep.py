@@ -40,12 +40,15 @@ class Leftovers:
     without_row: tuple[str, ...]
 
 
-def remove_dead_scratch(workspace: Workspace, older_than: float = DAY_SECONDS) -> tuple[str, ...]:
+def remove_dead_scratch(
+    workspace: Workspace, older_than: float = DAY_SECONDS, *, dry_run: bool = False
+) -> tuple[str, ...]:
     """Remove the temporary folders of requests and jobs that were killed.
 
     Parameters
     ----------
     older_than : seconds since anything was written into a folder; a process at work writes all the time.
+    dry_run : only list them.
 
     Returns
     -------
@@ -56,19 +59,21 @@ def remove_dead_scratch(workspace: Workspace, older_than: float = DAY_SECONDS) -
     for folder in (workspace.root / "tmp").iterdir():
         is_kept = folder.name.startswith(KEPT_PREFIXES) or not folder.is_dir()
         if not is_kept and folder.stat().st_mtime < before:
-            shutil.rmtree(folder, ignore_errors=True)
+            if not dry_run:
+                shutil.rmtree(folder, ignore_errors=True)
             removed.append(folder.relative_to(workspace.root).as_posix())
     return tuple(sorted(removed))
 
 
-def sweep(workspace: OpenedWorkspace, older_than: float = DAY_SECONDS) -> Leftovers:
+def sweep(workspace: OpenedWorkspace, older_than: float = DAY_SECONDS, *, dry_run: bool = False) -> Leftovers:
     """Remove temporary folders and files, and find files without a row.
 
     Parameters
     ----------
     older_than : seconds since a file or folder was written.
+    dry_run : only list what would be removed.
     """
-    folders = remove_dead_scratch(workspace, older_than)
+    folders = remove_dead_scratch(workspace, older_than, dry_run=dry_run)
     old = dict(_old_files(workspace, older_than))
     # After the listing, so that a row that was committed in the meantime is known.
     with workspace.catalog.read() as session:
@@ -76,7 +81,7 @@ def sweep(workspace: OpenedWorkspace, older_than: float = DAY_SECONDS) -> Leftov
         # Imported masks that are not decoded yet.
         known |= {str(job.payload["path"]) for job in jobs.of_kind(session, queue.IMPORT_MASK)}
     temporary = sorted(relative for relative, file in old.items() if file.name.endswith(TEMPORARY_SUFFIX))
-    for relative in temporary:
+    for relative in () if dry_run else temporary:
         old[relative].unlink(missing_ok=True)
     return Leftovers((*folders, *temporary), tuple(sorted(old.keys() - known - set(temporary))))
 

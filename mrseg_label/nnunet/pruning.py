@@ -10,7 +10,7 @@ import contextlib
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,10 +47,7 @@ def set_aside(folders: NnunetFolders, dataset: str, *, keep_preprocessed: bool) 
     -------
     Whether anything was there to be taken away. Nothing is while a process plans, preprocesses or trains there.
     """
-    unwanted = [folders.raw / dataset, folders.raw / f"{dataset}.damaged", folders.results / dataset]
-    if not keep_preprocessed:
-        unwanted.append(folders.preprocessed / dataset)
-    present = [folder for folder in unwanted if folder.is_dir()]
+    present = folders_of(folders, dataset, keep_preprocessed)
     if not present:
         return False
     with contextlib.ExitStack() as locks:
@@ -62,6 +59,21 @@ def set_aside(folders: NnunetFolders, dataset: str, *, keep_preprocessed: bool) 
         for folder in present:
             folder.rename(folder.with_name(f"{_REMOVED}{folder.name}.{os.urandom(4).hex()}"))
     return True
+
+
+def folders_of(folders: NnunetFolders, dataset: str, keep_preprocessed: bool) -> list[Path]:
+    """Folders of a data set that are there, all of them or all but its plans and preprocessed cases."""
+    unwanted = [folders.raw / dataset, folders.raw / f"{dataset}.damaged", folders.results / dataset]
+    if not keep_preprocessed:
+        unwanted.append(folders.preprocessed / dataset)
+    return [folder for folder in unwanted if folder.is_dir()]
+
+
+def unused_cases(folders: NnunetFolders, going: Collection[Path]) -> list[Path]:
+    """Folders of the preprocessed cases that no data set uses any more without those that are going."""
+    kept = [folder for folder in folders.preprocessed.glob("Dataset*") if folder not in going]
+    used = {key for folder in kept for key in used_keys(folder).values()}
+    return [entry for entry in CaseStore(folders.preprocessed).folder.glob("??/*") if entry.name not in used]
 
 
 def delete_set_aside(folders: NnunetFolders) -> int:
@@ -84,17 +96,22 @@ def delete_set_aside(folders: NnunetFolders) -> int:
         return 0
 
 
-def nnunet_usage(folders: NnunetFolders) -> NnunetUsage:
-    """Measure nnU-Net's folders."""
+def freed_bytes(paths: Iterable[Path]) -> int:
+    """Bytes that would be free without these files and folders; what also lies elsewhere, by a hard link, does not count."""
     names, found = Counter[tuple[int, int]](), dict[tuple[int, int], os.stat_result]()
-    for parent in (folders.raw, folders.preprocessed, folders.results):
-        for file in parent.rglob("*"):
+    for path in paths:
+        for file in (path, *path.rglob("*")):
             with contextlib.suppress(FileNotFoundError):  # a round is at work
                 state = file.lstat()
                 names[state.st_dev, state.st_ino] += 1
                 found[state.st_dev, state.st_ino] = state
+    return sum(state.st_blocks * 512 for node, state in found.items() if state.st_nlink <= names[node])
+
+
+def nnunet_usage(folders: NnunetFolders) -> NnunetUsage:
+    """Measure nnU-Net's folders."""
     return NnunetUsage(
-        size=sum(state.st_blocks * 512 for node, state in found.items() if state.st_nlink <= names[node]),
+        size=freed_bytes((folders.raw, folders.preprocessed, folders.results)),
         datasets=tuple(
             sorted(
                 {

@@ -19,6 +19,9 @@ import os
 import shutil
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import rounds as rows
@@ -27,10 +30,11 @@ from mrseg_label.catalog.tables import Round
 from mrseg_label.catalog.types import ENDED_ROUNDS, FoldState, RoundState
 from mrseg_label.jobs import JobContext
 from mrseg_label.nnunet.environment import NnunetFolders
-from mrseg_label.nnunet.pruning import delete_set_aside, set_aside
+from mrseg_label.nnunet.pruning import delete_set_aside, folders_of, set_aside, unused_cases
 from mrseg_label.rounds.training import dataset_name
 
 _REMOVED = "removed-round-"
+_ALL = 1_000_000
 log = logging.getLogger("mrseg_label.rounds")
 
 
@@ -57,13 +61,7 @@ def prune_rounds(workspace: OpenedWorkspace) -> Pruned:
     # Renamed within a transaction that holds the rounds, so that none of them is retried at the same moment.
     with workspace.catalog.begin() as session:
         rounds = rows.all_locked(session)
-        folds = training.folds_of_rounds(session, [row.number for row in rounds])
-        incomplete = {
-            number
-            for number, some in folds.items()
-            if len(some) > 1 and any(fold.state is not FoldState.DONE for fold in some)
-        }
-        going = dict(prunable(rounds, incomplete))
+        going = prunable_now(session, rounds)
         for number, keep_preprocessed in going.items():
             if set_aside(folders, dataset_name(number), keep_preprocessed=keep_preprocessed):
                 removed.append(number)
@@ -76,6 +74,30 @@ def prune_rounds(workspace: OpenedWorkspace) -> Pruned:
     if removed:
         log.info("removed what no round needs any more of the rounds %s", ", ".join(map(str, removed)))
     return pruned
+
+
+def prunable_now(session: Session, rounds: Sequence[Round]) -> dict[int, bool]:
+    """Find the rounds of which something can go now, and whether plans and preprocessed cases of each stay."""
+    folds = training.folds_of_rounds(session, [row.number for row in rounds])
+    incomplete = {
+        number
+        for number, some in folds.items()
+        if len(some) > 1 and any(fold.state is not FoldState.DONE for fold in some)
+    }
+    return dict(prunable(rounds, incomplete))
+
+
+def folders_to_remove(workspace: OpenedWorkspace) -> list[Path]:
+    """Folders that :func:`prune_rounds` would remove now, with those of preprocessed cases that no round would use any more."""
+    folders = NnunetFolders.under(workspace.nnunet)
+    with workspace.catalog.read() as session:
+        rounds = rows.page(session, _ALL)
+        going = prunable_now(session, rounds)
+        done = [row.number for row in rounds if row.state is RoundState.DONE]
+    found = [folder for number, keep in going.items() for folder in folders_of(folders, dataset_name(number), keep)]
+    found += [workspace.root / "tmp" / f"round-{number}" for number in {*going, *done}]
+    found += [*(workspace.root / "tmp").glob(f"{_REMOVED}*"), *unused_cases(folders, found)]
+    return [folder for folder in found if folder.is_dir()]
 
 
 def prunable(rounds: Sequence[Round], incomplete: Collection[int]) -> Iterator[tuple[int, bool]]:

@@ -228,7 +228,7 @@ def cancel(workspace: OpenedWorkspace, number: int, *, actor: str = LOCAL) -> No
         row = _get(session, number)
         if row.state in ENDED_ROUNDS:
             raise Conflict(f"round {number} is already {row.state} and cannot be cancelled")
-        jobs = _jobs_of(session, row)
+        jobs = jobs_of(session, row)
         for job in jobs:
             if job.state in job_rows.ACTIVE:
                 request_cancel(job)
@@ -282,7 +282,7 @@ def log_path(workspace: Workspace, number: int, fold: int | None = None) -> Path
     return run_folder(workspace, number, fold) / "training.log"
 
 
-def _jobs_of(session: Session, row: Round) -> list[Job]:
+def jobs_of(session: Session, row: Round) -> list[Job]:
     """The jobs of a round that may be queued or running: its own, and those of its folds."""
     identifiers = [row.job_id, *(fold.job_id for fold in training.folds(session, row.number))]
     found = (job_rows.get(session, identifier) for identifier in identifiers if identifier)

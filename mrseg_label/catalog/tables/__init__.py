@@ -13,6 +13,7 @@ from mrseg_label.catalog.tables.annotations import (
 )
 from mrseg_label.catalog.tables.base import Base
 from mrseg_label.catalog.tables.counts import UNDECIDED, CaseCount
+from mrseg_label.catalog.tables.deletions import DeletedParticipant, UnfinishedDeletion
 from mrseg_label.catalog.tables.events import Event
 from mrseg_label.catalog.tables.examinations import Acquisition, Alias, Examination, Participant
 from mrseg_label.catalog.tables.jobs import AuditEvent, Heartbeat, Job, WorkerProcess
@@ -36,6 +37,7 @@ __all__ = [
     "Base",
     "CaseCount",
     "Credential",
+    "DeletedParticipant",
     "Delivery",
     "Evaluation",
     "Event",
@@ -61,6 +63,7 @@ __all__ = [
     "SignInAttempts",
     "SourceScore",
     "SuspiciousMask",
+    "UnfinishedDeletion",
     "WorkSign",
     "WorkerProcess",
 ]

@@ -76,7 +76,7 @@ class WorkerProcess(Base):
 
 
 class AuditEvent(Base):
-    """A record of who changed what, and when. Never changed or deleted."""
+    """A record of who changed what, and when. Never deleted; changed only to name nobody who was deleted on request."""
 
     __tablename__ = "audit_events"
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)

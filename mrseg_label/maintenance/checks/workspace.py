@@ -16,6 +16,7 @@ from mrseg_label.maintenance.checks.check import Check, State
 from mrseg_label.maintenance.checks.counts import check_counts
 from mrseg_label.maintenance.checks.dask import check_dask
 from mrseg_label.maintenance.checks.database import check_database
+from mrseg_label.maintenance.checks.deletions import check_deletions
 from mrseg_label.maintenance.checks.installation import check_networks, check_weights
 from mrseg_label.maintenance.checks.notifications import check_notifications
 from mrseg_label.maintenance.checks.permissions import check_permissions, check_tls_key
@@ -75,6 +76,7 @@ def check_workspace(
         yield check_sign_in(workspace)
         yield check_counts(workspace, mend=mend)
         yield from check_newest_round(workspace)
+        yield from check_deletions(workspace)
         yield from check_notifications(workspace)
     address = workspace.settings.dask_scheduler
     if address is not None and usable_address(address):
