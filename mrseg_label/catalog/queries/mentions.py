@@ -64,7 +64,9 @@ def _clean_table(catalog: Catalog, table: Table, cleaner: Cleaner) -> int:
             return changed
         after = page[-1][: len(keys)]
         mentioning = [
-            row[: len(keys)] for row in page if _cleaned(columns, row[: len(keys)], row[len(keys) :], cleaner)
+            row[: len(keys)]
+            for row in page
+            if _is_of(row[: len(keys)], cleaner) or _cleaned(columns, row[: len(keys)], row[len(keys) :], cleaner)
         ]
         if mentioning:
             changed += _clean_rows(catalog, table, columns, mentioning, cleaner)
