@@ -269,13 +269,15 @@ def _collect(made: Study) -> None:
     traces: set[Any] = {GONE, case, "the unusual liver", "an unusual liver"}
     with made.workspace.catalog.read() as session:
         traces.add(session.get_one(Acquisition, case).participant_id)
-        for table in (Examination, Presegmentation, Annotation):
-            for row in session.query(table).filter_by(acquisition_id=case):  # type: ignore[attr-defined]
-                traces |= {row.id, row.path, row.digest}
-                traces |= {
-                    getattr(row, name, None)
-                    for name in ("source", "source_digest", "fingerprint", "upload_digest", "upload_path")
-                }
+        rows: list[Examination | Presegmentation | Annotation] = [
+            *session.query(Examination).filter_by(acquisition_id=case),
+            *session.query(Presegmentation).filter_by(acquisition_id=case),
+            *session.query(Annotation).filter_by(acquisition_id=case),
+        ]
+        for row in rows:
+            traces |= {row.id, row.path, row.digest}
+            names = ("source", "source_digest", "fingerprint", "upload_digest", "upload_path")
+            traces |= {getattr(row, name, None) for name in names}
         # The drafts of these tests are alike, so that the digest of one is also that of the others.
         for draft in session.query(Presegmentation).filter(Presegmentation.acquisition_id != case):
             traces -= {draft.digest, draft.source}
