@@ -59,6 +59,12 @@ class UnusableRequest(ReaderRequest):
     reason: Annotated[Text, Field(min_length=1)]
 
 
+class DismissalRequest(ReaderRequest):
+    """Why a suspicious mask is in order."""
+
+    reason: Annotated[Text, Field(min_length=1)]
+
+
 class AssignmentRequest(ReaderRequest):
     """A case that a reader requests, and its purpose."""
 

@@ -8,6 +8,7 @@ import typer
 
 from mrseg_label.cli.common import (
     HERE,
+    LOCAL,
     NO_LIMIT,
     CursorOption,
     JsonOption,
@@ -75,6 +76,9 @@ def suspicious(
         Literal["doubt", "position", "volume", "empty", "stray", "neighbour", "model", "edits", "unchanged"] | None,
         typer.Option(help="Only masks with such a reason."),
     ] = None,
+    dismissed: Annotated[
+        bool, typer.Option("--dismissed", help="Those that somebody looked at and found in order.")
+    ] = False,
     limit: LimitOption = None,
     cursor: CursorOption = None,
     folder: WorkspaceOption = HERE,
@@ -86,8 +90,10 @@ def suspicious(
 
     wanted = SuspicionKind(kind) if kind else None
     with opened(folder) as workspace:
-        page = read_suspicious(workspace.catalog, rows_of(limit, as_json), cursor, wanted)
-        total = len(read_suspicious(workspace.catalog, NO_LIMIT, kind=wanted).items) if page.next and not as_json else 0
+        page = read_suspicious(workspace.catalog, rows_of(limit, as_json), cursor, wanted, dismissed=dismissed)
+        rest = page.next and not as_json
+        everything = read_suspicious(workspace.catalog, NO_LIMIT, kind=wanted, dismissed=dismissed) if rest else page
+        total = len(everything.items)
     if as_json:
         print_page(page.items, page.next)
         return
@@ -99,10 +105,44 @@ def suspicious(
     print_table(
         ("score", "mask", "id", "examination", "participant", "station", "by", "reason", "structure", "what"), rows
     )
+    for item in page.items:
+        if item.dismissed is not None:
+            print_line(f"{item.id} was dismissed by {item.dismissed.by}: {item.dismissed.reason}")
     print_rest(page, total, is_first=cursor is None)
+
+
+def dismiss(
+    mask: Annotated[str, typer.Argument(metavar="MASK", help="Id of an annotation or a draft, from `suspicious`.")],
+    reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why it is in order.")] = None,
+    undo: Annotated[bool, typer.Option("--undo", help="List a dismissed mask again.")] = False,
+    reader: Annotated[
+        str, typer.Option("--reader", metavar="NAME", help="Name to record with the decision.", show_default=LOCAL)
+    ] = LOCAL,
+    folder: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Dismiss a suspicious mask that is in order. It is listed again if there is a new reason, or a new mask in its place."""
+    from mrseg_label.annotation import dismissal
+    from mrseg_label.reports.suspicious import read_suspicious_mask
+
+    if undo == (reason is not None):
+        raise typer.BadParameter("give --reason TEXT, or --undo")
+    with opened(folder) as workspace:
+        if undo:
+            dismissal.restore(workspace.catalog, mask, actor=reader)
+        else:
+            dismissal.dismiss(workspace.catalog, mask, actor=reader, comment=reason or "")
+        document = read_suspicious_mask(workspace.catalog, mask)
+    if as_json:
+        print_json(document)
+    else:
+        print_line(
+            f"{mask} is listed again." if undo else f"{mask} was dismissed. Undo this with: dismiss {mask} --undo"
+        )
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("agreement")(agreement)
     app.command("suspicious")(suspicious)
+    app.command("dismiss")(dismiss)

@@ -8,12 +8,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Select, and_, case, delete, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, case, delete, func, or_, select
 from sqlalchemy.orm import Session
 
-from mrseg_label.catalog.queries import concepts
+from mrseg_label.catalog.queries import concepts, dismissals
 from mrseg_label.catalog.queries.doubts import MaskKind, is_newest_draft
-from mrseg_label.catalog.tables import Acquisition, Annotation, Job, Presegmentation, SuspiciousMask
+from mrseg_label.catalog.tables import Acquisition, Annotation, Dismissal, Job, Presegmentation, SuspiciousMask
 from mrseg_label.catalog.types import JobState
 
 Place = tuple[float, str]  # of the last row of a page: its score, and its id
@@ -70,6 +70,7 @@ class Found:
     created_at: datetime
     reasons: Sequence[dict[str, Any]]
     score: float
+    dismissal: Dismissal | None = None
 
 
 def replace(session: Session, found: Mapping[tuple[MaskKind, str], Sequence[Reason]], moment: datetime) -> None:
@@ -87,6 +88,7 @@ def replace(session: Session, found: Mapping[tuple[MaskKind, str], Sequence[Reas
         )
         for (kind, identifier), reasons in found.items()
     )
+    dismissals.end_where_new(session, {mask: [one.to_json() for one in some] for (_, mask), some in found.items()})
 
 
 def total_score(reasons: Sequence[Reason]) -> float:
@@ -97,9 +99,17 @@ def total_score(reasons: Sequence[Reason]) -> float:
     return round(1.0 - innocent, 6)
 
 
-def page(session: Session, kind: SuspicionKind | None, limit: int, after: Place | None = None) -> Sequence[Found]:
-    """Masks to look at that still stand for their case, the most suspicious first."""
-    query = _found()
+def get(session: Session, mask_id: str) -> Found | None:
+    """A mask to look at that still stands for its case, dismissed or not."""
+    row = session.execute(_found().where(SuspiciousMask.mask_id == mask_id)).unique().one_or_none()
+    return None if row is None else _row(*row)
+
+
+def page(
+    session: Session, kind: SuspicionKind | None, limit: int, after: Place | None = None, *, dismissed: bool = False
+) -> Sequence[Found]:
+    """Masks to look at that still stand for their case, or those of them that were dismissed, the most suspicious first."""
+    query = _found().where(_is_dismissed(dismissed))
     if kind is not None:
         query = query.where(SuspiciousMask.kinds.contains(f",{kind.value},", autoescape=True))
     if after is not None:
@@ -114,9 +124,15 @@ def page(session: Session, kind: SuspicionKind | None, limit: int, after: Place 
 def counts(session: Session) -> dict[str, int]:
     """How many masks are listed for each reason; under the empty name all of them."""
     columns = [func.sum(case((SuspiciousMask.kinds.contains(f",{kind.value},", autoescape=True), 1), else_=0)) for kind in SuspicionKind]  # fmt: skip
-    query = _found().with_only_columns(func.count(SuspiciousMask.mask_id), *columns)
+    query = _found().where(_is_dismissed(False)).with_only_columns(func.count(SuspiciousMask.mask_id), *columns)
     total, *found = session.execute(query).one()
     return {"": int(total or 0)} | {kind.value: int(number or 0) for kind, number in zip(SuspicionKind, found, strict=True)}  # fmt: skip
+
+
+def count_dismissed(session: Session) -> int:
+    """How many masks to look at were dismissed."""
+    query = _found().where(_is_dismissed(True)).with_only_columns(func.count(SuspiciousMask.mask_id))
+    return int(session.scalars(query).one())
 
 
 def is_followed(session: Session, job_id: str) -> bool:
@@ -129,10 +145,11 @@ def is_followed(session: Session, job_id: str) -> bool:
 
 def _found() -> Select[Any]:
     """Rows whose mask is in place: an annotation that nothing replaced, or the newest draft of a case that waits."""
-    query: Select[Any] = select(SuspiciousMask, Acquisition, Annotation, Presegmentation)  # type: ignore[assignment]
+    query: Select[Any] = select(SuspiciousMask, Acquisition, Annotation, Presegmentation, Dismissal)  # type: ignore[assignment]
     return (
         query.outerjoin(Annotation, Annotation.id == SuspiciousMask.mask_id)
         .outerjoin(Presegmentation, Presegmentation.id == SuspiciousMask.mask_id)
+        .outerjoin(Dismissal, Dismissal.mask_id == SuspiciousMask.mask_id)
         .join(
             Acquisition,
             Acquisition.id == func.coalesce(Annotation.acquisition_id, Presegmentation.acquisition_id),
@@ -147,10 +164,20 @@ def _found() -> Select[Any]:
     )
 
 
-def _row(row: SuspiciousMask, case: Acquisition, annotation: Annotation | None, draft: Presegmentation | None) -> Found:
+def _is_dismissed(wanted: bool) -> ColumnElement[bool]:
+    return Dismissal.mask_id.is_not(None) if wanted else Dismissal.mask_id.is_(None)
+
+
+def _row(
+    row: SuspiciousMask,
+    case: Acquisition,
+    annotation: Annotation | None,
+    draft: Presegmentation | None,
+    dismissal: Dismissal | None,
+) -> Found:
     if annotation is not None:
         author, created = annotation.author, annotation.created_at
     else:
         assert draft is not None
         author, created = draft.model_version, draft.created_at
-    return Found(MaskKind(row.mask), row.mask_id, case, author, created, row.reasons, row.score)
+    return Found(MaskKind(row.mask), row.mask_id, case, author, created, row.reasons, row.score, dismissal)

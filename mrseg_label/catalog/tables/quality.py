@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Float, Index, String
+from sqlalchemy import Float, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from mrseg_label.catalog.tables.base import Base
@@ -53,3 +53,14 @@ class SuspiciousMask(Base):
     score: Mapped[float] = mapped_column(Float)  # from 0 to 1; what the list is ranked by
     found_at: Mapped[datetime] = mapped_column(default=now)
     __table_args__ = (Index("ix_suspicious_masks_rank", "score", "mask_id"),)
+
+
+class Dismissal(Base):
+    """A suspicious mask that somebody looked at and found in order, and ``reasons``: kind and structure of each that was known then."""
+
+    __tablename__ = "dismissals"
+    mask_id: Mapped[str] = mapped_column(primary_key=True)  # of the annotation or the pre-segmentation
+    reasons: Mapped[list[Any]]
+    comment: Mapped[str] = mapped_column(Text)
+    dismissed_by: Mapped[str]
+    dismissed_at: Mapped[datetime]

@@ -18,6 +18,14 @@ class ReasonOut(BaseModel):
     score: float = Field(0.5, description="how much it says that something is wrong, from 0 to 1")
 
 
+class DismissalOut(BaseModel):
+    """That somebody looked at a suspicious mask and found it in order."""
+
+    by: str
+    reason: str
+    at: Moment
+
+
 class SuspiciousMaskOut(BaseModel):
     """An annotation or a draft that somebody should look at."""
 
@@ -33,9 +41,14 @@ class SuspiciousMaskOut(BaseModel):
     )
     reasons: list[ReasonOut] = Field(description="the one with the highest score first")
 
+    dismissed: DismissalOut | None = Field(
+        description="null unless it was dismissed; a new reason or a new mask ends that"
+    )
+
     @classmethod
     def of(cls, found: Found) -> SuspiciousMaskOut:
         """Fill the document from the catalogue's value, with participant loaded."""
+        row = found.dismissal
         return cls(
             mask=found.kind,
             id=found.id,
@@ -46,4 +59,7 @@ class SuspiciousMaskOut(BaseModel):
             created=found.created_at,
             score=found.score,
             reasons=[ReasonOut(**reason) for reason in found.reasons],
+            dismissed=None
+            if row is None
+            else DismissalOut(by=row.dismissed_by, reason=row.comment, at=row.dismissed_at),
         )

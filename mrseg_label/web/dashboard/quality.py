@@ -8,7 +8,7 @@ from fastapi import APIRouter, Form, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from mrseg_label.annotation import review
+from mrseg_label.annotation import dismissal, review
 from mrseg_label.annotation.suspicious import RULES, RULES_NEED
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries.suspicions import SuspicionKind
@@ -20,7 +20,7 @@ from mrseg_label.http.readers import CurrentReader, with_client_name
 from mrseg_label.reports.agreement import read_agreement
 from mrseg_label.reports.attention import read_awaiting
 from mrseg_label.reports.cases import read_acquisition_id, read_annotation, read_annotations
-from mrseg_label.reports.suspicious import count_suspicious, read_suspicious
+from mrseg_label.reports.suspicious import count_dismissed, count_suspicious, read_suspicious
 from mrseg_label.web.forms import FormTokens
 from mrseg_label.web.pages import page, redirect, sentence
 from mrseg_label.worklist.requests import Purpose, request_case
@@ -42,6 +42,7 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens)
         *,
         cursor: str | None = None,
         kind: SuspicionKind | None = None,
+        dismissed: bool = False,
         earlier: str | None = None,
         note: str = "",
         message: str = "",
@@ -54,7 +55,9 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens)
             "newest": awaiting.newest,
             "has_new": False,
             "first": cursor is None,
-            "suspicious": read_suspicious(catalog, PER_PAGE, earlier, kind),
+            "suspicious": read_suspicious(catalog, PER_PAGE, earlier, kind, dismissed=dismissed),
+            "dismissed": dismissed,
+            "dismissed_count": count_dismissed(catalog),
             "first_suspicious": earlier is None,
             "suspicious_counts": count_suspicious(catalog),
             "kind": kind,
@@ -75,10 +78,11 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens)
         request: Request,
         cursor: _Cursor = None,
         kind: SuspicionKind | Literal[""] = "",
+        dismissed: bool = False,
         earlier: _Cursor = None,
         note: str = "",
     ) -> Response:
-        return queue(request, cursor=cursor, kind=kind or None, earlier=earlier, note=note)
+        return queue(request, cursor=cursor, kind=kind or None, dismissed=dismissed, earlier=earlier, note=note)
 
     @routes.get(paths.AWAITING)
     def get_awaiting(request: Request, newest: Annotated[str, Query(max_length=64)] = "") -> Response:
@@ -107,6 +111,29 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens)
         except (Conflict, Forbidden, InvalidInput) as error:
             return refused(request, error)
         return redirect(request, f"{paths.QUALITY}?note=rejected")
+
+    @routes.post(paths.DISMISS, dependencies=forms.checks)
+    def dismiss(
+        request: Request,
+        mask: str,
+        reader: CurrentReader,
+        reason: _Comment = "",
+        client: _Client = "",
+    ) -> Response:
+        try:
+            named = with_client_name(reader, client.strip() or None)
+            dismissal.dismiss(catalog, mask, actor=named.name, comment=reason)
+        except (Conflict, Forbidden, InvalidInput) as error:
+            return refused(request, error)
+        return redirect(request, f"{paths.QUALITY}?note=dismissed")
+
+    @routes.post(paths.RESTORE_SUSPICIOUS, dependencies=forms.checks)
+    def restore(request: Request, mask: str, reader: CurrentReader, client: _Client = "") -> Response:
+        try:
+            dismissal.restore(catalog, mask, actor=with_client_name(reader, client.strip() or None).name)
+        except (Conflict, InvalidInput) as error:
+            return refused(request, error)
+        return redirect(request, f"{paths.QUALITY}?note=listed")
 
     @routes.post(paths.OPEN_FOR_REVIEW, dependencies=forms.checks)
     def open_for_review(request: Request, annotation: str, reader: CurrentReader, client: _Client = "") -> Response:

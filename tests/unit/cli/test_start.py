@@ -53,6 +53,7 @@ LIGHT: dict[str, tuple[str, ...]] = {
     "cases return": ("none", "--reader", "ada"),
     "cases take": ("none", "--reader", "ada"),
     "cases unusable": ("none", "--reason", "why"),
+    "dismiss": ("none", "--reason", "why"),
     "doctor": (),
     "examinations admit": ("none",),
     "examinations assign": ("none", "--reader", "ada"),
