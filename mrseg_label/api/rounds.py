@@ -13,8 +13,8 @@ from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.http.locations import Locate, located
 from mrseg_label.http.readers import CurrentReader
 from mrseg_label.reports.documents.base import Page
-from mrseg_label.reports.documents.rounds import FoldDetail, RoundDetail, RoundOut
-from mrseg_label.reports.rounds import read_fold, read_log, read_round, read_rounds
+from mrseg_label.reports.documents.rounds import CaseOut, FoldDetail, RoundDetail, RoundOut
+from mrseg_label.reports.rounds import read_fold, read_log, read_round, read_round_cases, read_rounds
 from mrseg_label.rounds import service
 
 Number = Annotated[int, Path(ge=1, le=2**31 - 1, description="number of the round")]
@@ -52,6 +52,10 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
     @routes.get("/{number}", summary="Get a round with its folds and the cases of its snapshot")
     def get_round(number: Number) -> RoundDetail:
         return read_round(catalog, number)
+
+    @routes.get("/{number}/cases", summary="List the cases of a round's snapshot")
+    def list_cases(number: Number, limit: paging.Limit = paging.LIMIT, cursor: paging.Cursor = None) -> Page[CaseOut]:
+        return read_round_cases(catalog, number, limit, cursor)
 
     @routes.get("/{number}/folds/{fold}", summary="Get a fold of a round with its curve by epoch")
     def get_fold(number: Number, fold: Fold) -> FoldDetail:

@@ -182,6 +182,7 @@ REST = (
     Permission("GET", f"{paths.REST}/rounds", EVERY_ROLE),
     Permission("POST", f"{paths.REST}/rounds", ADMINS),
     Permission("GET", f"{paths.REST}/rounds/{{number}}", EVERY_ROLE),
+    Permission("GET", f"{paths.REST}/rounds/{{number}}/cases", EVERY_ROLE),
     Permission("GET", f"{paths.REST}/rounds/{{number}}/folds/{{fold}}", EVERY_ROLE),
     Permission("POST", f"{paths.REST}/rounds/{{number}}/cancel", ADMINS),
     Permission("POST", f"{paths.REST}/rounds/{{number}}/retry", ADMINS),

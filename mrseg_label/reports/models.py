@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import held_out, jobs, models
+from mrseg_label.catalog.queries import jobs, kept_scores, models
 from mrseg_label.catalog.tables import BOOTSTRAP, ModelVersion
 from mrseg_label.catalog.types import JobKind
 from mrseg_label.errors import MrsegError, NotFound
@@ -30,7 +30,7 @@ def read_models(catalog: Catalog, limit: int, cursor: str | None = None) -> Page
     """
     with catalog.read() as session:
         rows = models.page(session, limit + 1, decode_position(cursor))
-        scores = held_out.scores_of(session, [row.version for row in rows])
+        scores = kept_scores.scores_of(session, [row.version for row in rows])
         tried = jobs.active_keys(session, JobKind.TRY_MODEL, [row.version for row in rows])
         documents = [
             ModelOut.of(row, scores[row.version], licences_of(session, row), row.version in tried) for row in rows
@@ -92,7 +92,7 @@ def read_current_model(catalog: Catalog) -> ModelOut:
 
 
 def _with_score(session: Session, row: ModelVersion) -> ModelOut:
-    score = held_out.scores_of(session, [row.version])[row.version]
+    score = kept_scores.scores_of(session, [row.version])[row.version]
     tried = jobs.active_keys(session, JobKind.TRY_MODEL, [row.version])
     return ModelOut.of(row, score, licences_of(session, row), bool(tried))
 

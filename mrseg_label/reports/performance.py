@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mrseg_label.catalog import Catalog
-from mrseg_label.catalog.queries import held_out, models, performance
+from mrseg_label.catalog.queries import kept_scores, models
 from mrseg_label.reports.documents.base import Page
 from mrseg_label.reports.documents.learning import EffortPoint, LearningPoint, PerformanceOut
 from mrseg_label.reports.paging import decode_position, encode_cursor, split_page
@@ -36,10 +36,9 @@ def read_effort(catalog: Catalog, limit: int, cursor: str | None = None) -> Page
 def read_performance(catalog: Catalog, limit: int, cursor: str | None = None) -> Page[PerformanceOut]:
     """Read both in one unit of work, newest model version first. Raises as :func:`read_learning_curve`."""
     with catalog.read() as session:
-        # Sums are taken over the versions of this page alone: each costs a scan of its annotations.
         shown, last = split_page(models.page(session, limit + 1, decode_position(cursor)), limit)
-        sums = performance.sums_by_version(session, shown)
-        common = held_out.compared(session).scores
+        sums = kept_scores.sums_by_version(session, shown)
+        common = kept_scores.common_scores(session)
         items = [
             PerformanceOut(
                 learning=LearningPoint.of(row, sums[row.version], common.get(row.version)),

@@ -14,11 +14,12 @@ from mrseg_label.catalog.tables import Round
 from mrseg_label.catalog.types import ENDED_ROUNDS
 from mrseg_label.errors import NotFound
 from mrseg_label.reports.documents.base import Page
-from mrseg_label.reports.documents.rounds import FoldDetail, RoundDetail, RoundOut
-from mrseg_label.reports.paging import decode_number, page_of
+from mrseg_label.reports.documents.rounds import CaseOut, FoldDetail, RoundDetail, RoundOut
+from mrseg_label.reports.paging import decode_name, decode_number, page_of
 from mrseg_label.rounds.service import log_path
 
 MAX_LOG_BYTES = 1 << 20
+CASES_SHOWN = 1000  # of a snapshot, with its round
 FOLLOW_SECONDS = 1.0
 
 
@@ -78,7 +79,7 @@ def follow_round(catalog: Catalog, number: int) -> Iterator[RoundOut]:
 
 
 def read_round(catalog: Catalog, number: int) -> RoundDetail:
-    """Read a round with its folds and the cases of its snapshot.
+    """Read a round with its folds and the cases of its snapshot; of a large one the first thousand.
 
     Raises
     ------
@@ -91,7 +92,26 @@ def read_round(catalog: Catalog, number: int) -> RoundDetail:
             raise NotFound(_no_round(number))
         counts = rounds.case_counts(session, [number]).get(number, {})
         version = rounds.versions_of(session, [number]).get(number)
-        return RoundDetail.of_detail(row, counts, version, training.folds(session, number))
+        folds, cases = training.folds(session, number), rounds.snapshot_page(session, number, CASES_SHOWN)
+        return RoundDetail.of_detail(row, counts, version, folds, cases)
+
+
+def read_round_cases(catalog: Catalog, number: int, limit: int, cursor: str | None = None) -> Page[CaseOut]:
+    """Read a page of the cases of a round's snapshot.
+
+    Raises
+    ------
+    NotFound
+        There is no such round.
+    InvalidInput
+        The cursor does not come from this list.
+    """
+    after = decode_name(cursor)
+    with catalog.read() as session:
+        if rounds.get(session, number) is None:
+            raise NotFound(_no_round(number))
+        cases = [CaseOut.of(case) for case in rounds.snapshot_page(session, number, limit + 1, after)]
+    return page_of(cases, limit, lambda case: (case.annotation,))
 
 
 def is_round_active(catalog: Catalog) -> bool:

@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, func, or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select, union_all
+from sqlalchemy.orm import Session, aliased
 
 from mrseg_label.catalog.queries import held_out
-from mrseg_label.catalog.queries.annotations import newest_finals
 from mrseg_label.catalog.queries.held_out import HeldOutScore
 from mrseg_label.catalog.queries.rounds import case_counts
 from mrseg_label.catalog.tables import Annotation, AnnotationStructure, ModelVersion
-from mrseg_label.catalog.types import CaseRole
+from mrseg_label.catalog.types import AnnotationState, CaseRole
 from mrseg_label.scoring import MIN_REFERENCE_VOXELS
 
 
@@ -65,12 +64,7 @@ def sums_by_version(session: Session, versions: Sequence[ModelVersion]) -> dict[
     mask, which is the one that a round would train on.
     """
     names = [row.version for row in versions]
-    sums = {name: VersionSums() for name in names} | _effort(session, names)
-    for name, structures in effort_by_structure(session, names).items():
-        sums[name].structures = structures
-    for name, cases, dsc in session.execute(_mean_dsc(names)):
-        if name is not None:
-            sums[name].presegmentation_dsc_cases, sums[name].presegmentation_dsc = cases, _float(dsc)
+    sums = effort_by_version(session, names)
     for name, score in held_out.scores_of(session, names).items():
         sums[name].held_out = score
     training = case_counts(session, [row.round_number for row in versions if row.round_number is not None])
@@ -80,16 +74,29 @@ def sums_by_version(session: Session, versions: Sequence[ModelVersion]) -> dict[
     return sums
 
 
-def _compared_masks(names: Sequence[str] | None) -> Select[Any]:
-    """Ids of the masks that were compared with a draft; only of those by some versions, if they are given."""
-    newest = newest_finals()
-    query = (
-        select(Annotation.id)
-        .join(newest, (newest.c.acquisition_id == Annotation.acquisition_id) & (newest.c.number == Annotation.number))
-        # Its effort names the pre-segmentation it was compared with; NULL where there is none, or no effort yet.
-        .where(Annotation.model_version.is_not(None), Annotation.effort["draft"].as_string().is_not(None))
+def effort_by_version(session: Session, names: Sequence[str]) -> dict[str, VersionSums]:
+    """Measures of the readers' effort of each of these versions, by name; without those on held-out cases."""
+    sums = {name: VersionSums() for name in names} | _effort(session, names)
+    for name, structures in effort_by_structure(session, names).items():
+        sums[name].structures = structures
+    for name, cases, dsc in session.execute(_mean_dsc(names)):
+        if name is not None:
+            sums[name].presegmentation_dsc_cases, sums[name].presegmentation_dsc = cases, _float(dsc)
+    return sums
+
+
+def _is_compared_mask() -> ColumnElement[bool]:
+    """An annotation is the mask of its case and was compared with a draft."""
+    newer = aliased(Annotation)
+    is_replaced = exists().where(
+        newer.acquisition_id == Annotation.acquisition_id,
+        newer.number > Annotation.number,
+        newer.state == AnnotationState.ACCEPTED,
+        newer.is_final,
     )
-    return query if names is None else query.where(Annotation.model_version.in_(names))
+    # Its effort names the pre-segmentation it was compared with; NULL where there is none, or no effort yet.
+    compared = Annotation.effort["draft"].as_string().is_not(None)
+    return and_(Annotation.state == AnnotationState.ACCEPTED, Annotation.is_final, compared, ~is_replaced)
 
 
 def _effort(session: Session, names: Sequence[str]) -> dict[str, VersionSums]:
@@ -103,7 +110,7 @@ def _effort(session: Session, names: Sequence[str]) -> dict[str, VersionSums]:
             func.avg(Annotation.effort["edited_ml"].as_float()),
             func.avg(Annotation.effort["sitting_seconds"].as_float()),
         )
-        .where(Annotation.id.in_(_compared_masks(names)))
+        .where(Annotation.model_version.in_(names), _is_compared_mask())
         .group_by(Annotation.model_version)
     )
     return {
@@ -129,25 +136,38 @@ def effort_by_structure(session: Session, names: Sequence[str]) -> dict[str, dic
 
 
 def _structures(names: Sequence[str]) -> Select[Any]:
-    # Of a mixed draft each structure counts for the version that it was taken from.
-    version = func.coalesce(AnnotationStructure.drafted_by, Annotation.model_version)
+    # Of a mixed draft each structure counts for the version that it was taken from. Two queries, each with an index.
+    whole = _measured_structures(Annotation.model_version).where(
+        AnnotationStructure.drafted_by.is_(None), Annotation.model_version.in_(names)
+    )
+    mixed = _measured_structures(AnnotationStructure.drafted_by).where(
+        AnnotationStructure.drafted_by.in_(names), Annotation.model_version.is_not(None)
+    )
+    found = union_all(whole, mixed).subquery()
     return (
         select(
-            version,
-            AnnotationStructure.structure,
+            found.c.version,
+            found.c.structure,
             func.count(),
-            func.avg(AnnotationStructure.edited_voxels),
-            func.avg(_counted_dsc()),
-            func.count(_counted_dsc()),
+            func.avg(found.c.edited_voxels),
+            func.avg(found.c.dsc),
+            func.count(found.c.dsc),
+        )
+        .group_by(found.c.version, found.c.structure)
+        .order_by(found.c.structure)
+    )
+
+
+def _measured_structures(version: Any) -> Select[Any]:
+    return (
+        select(
+            version.label("version"),
+            AnnotationStructure.structure,
+            AnnotationStructure.edited_voxels,
+            _counted_dsc().label("dsc"),
         )
         .join(Annotation, Annotation.id == AnnotationStructure.annotation_id)
-        .where(
-            Annotation.id.in_(_compared_masks(None)),
-            version.in_(names),
-            or_(AnnotationStructure.dsc.is_not(None), AnnotationStructure.edited_voxels > 0),
-        )
-        .group_by(version, AnnotationStructure.structure)
-        .order_by(AnnotationStructure.structure)
+        .where(_is_compared_mask(), or_(AnnotationStructure.dsc.is_not(None), AnnotationStructure.edited_voxels > 0))
     )
 
 
@@ -156,7 +176,7 @@ def _mean_dsc(names: Sequence[str]) -> Select[Any]:
     case_means = (
         select(Annotation.model_version, func.avg(_counted_dsc()).label("dsc"))
         .join(AnnotationStructure, AnnotationStructure.annotation_id == Annotation.id)
-        .where(Annotation.id.in_(_compared_masks(names)))
+        .where(Annotation.model_version.in_(names), _is_compared_mask())
         .group_by(Annotation.id, Annotation.model_version)
         .subquery()
     )

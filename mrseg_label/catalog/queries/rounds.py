@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from mrseg_label.catalog.tables import ModelVersion, Round, RoundCase, RoundDraft
+from mrseg_label.catalog.tables import Annotation, ModelVersion, Round, RoundCase, RoundDraft
 from mrseg_label.catalog.types import ENDED_ROUNDS, CaseRole, RoundState
 
 
@@ -63,6 +64,35 @@ def cases(session: Session, number: int) -> Sequence[RoundCase]:
     """The cases of a round's snapshot, in a fixed order."""
     query = select(RoundCase).where(RoundCase.round_number == number).order_by(RoundCase.acquisition_id)
     return session.scalars(query).unique().all()
+
+
+class SnapshotCase(NamedTuple):
+    """A case of a snapshot with the annotation that stands for it there."""
+
+    acquisition_id: str
+    examination_id: str
+    annotation_id: str
+    number: int
+    role: CaseRole
+
+
+def snapshot_page(session: Session, number: int, limit: int, after: str | None = None) -> list[SnapshotCase]:
+    """Cases of a round's snapshot by the id of their annotation, from behind one on; none of their structures is read."""
+    query = (
+        select(
+            RoundCase.acquisition_id,
+            Annotation.examination_id,
+            RoundCase.annotation_id,
+            Annotation.number,
+            RoundCase.role,
+        )
+        .join(Annotation, Annotation.id == RoundCase.annotation_id)
+        .where(RoundCase.round_number == number)
+    )
+    if after is not None:
+        query = query.where(RoundCase.annotation_id > after)
+    ordered = query.order_by(RoundCase.annotation_id).limit(limit)
+    return [SnapshotCase(*row) for row in session.execute(ordered)]
 
 
 def roles_of(session: Session, acquisition_id: str) -> set[CaseRole]:

@@ -75,7 +75,15 @@ class Assignment(Base):
             postgresql_where=text("ended_at IS NULL"),
         ),
         Index("ix_assignments_newest", "created_at", "id"),
-        Index("ix_assignments_of_account", "account", "outcome", "acquisition_id"),
+        # Without sign-in nobody has an account, and all assignments would be found.
+        Index(
+            "ix_assignments_of_account",
+            "account",
+            "outcome",
+            "acquisition_id",
+            sqlite_where=text("account IS NOT NULL"),
+            postgresql_where=text("account IS NOT NULL"),
+        ),
     )
 
     def is_open(self, moment: datetime) -> bool:
@@ -117,6 +125,7 @@ class Annotation(Base):
         # With the state, or SQLite would look for the annotations of a case among all of a state.
         Index("ix_annotations_of_case", "acquisition_id", "state"),
         Index("ix_annotations_of_author", "author", "created_at", "id"),
+        Index("ix_annotations_of_model", "model_version"),
     )
 
     @property
@@ -150,6 +159,14 @@ class AnnotationStructure(Base):
     dsc: Mapped[float | None] = mapped_column(Float)  # against the pre-segmentation
     # The model version whose voxels the pre-segmentation had here, where several were mixed; None: the draft's own.
     drafted_by: Mapped[str | None] = mapped_column(String(64))
+    __table_args__ = (
+        Index(
+            "ix_annotation_structures_drafted_by",
+            "drafted_by",
+            sqlite_where=text("drafted_by IS NOT NULL"),
+            postgresql_where=text("drafted_by IS NOT NULL"),
+        ),
+    )
 
 
 class SourceScore(Base):

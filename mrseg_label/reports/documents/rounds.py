@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from mrseg_label.catalog.queries.rounds import SnapshotCase
 from mrseg_label.catalog.tables import Round, RoundFold
 from mrseg_label.catalog.types import CaseRole, FoldState, RoundState
 from mrseg_label.jobs.round_jobs import PREPARATION_KEY, SHOWN_OF_FOLD
@@ -34,6 +35,18 @@ class CaseOut(BaseModel):
     revision: str = Field(deprecated="use annotation", description="Deprecated: use `annotation`.")
     number: int = Field(description="revision number of the annotation")
     role: CaseRole
+
+    @classmethod
+    def of(cls, case: SnapshotCase) -> CaseOut:
+        """Fill the document from what is stored."""
+        return cls(
+            acquisition=case.acquisition_id,
+            examination=case.examination_id,
+            annotation=case.annotation_id,
+            revision=case.annotation_id,
+            number=case.number,
+            role=case.role,
+        )
 
 
 class LeftOutOut(BaseModel):
@@ -126,25 +139,25 @@ class RoundDetail(RoundOut):
     """A retraining round with its folds and the cases of its snapshot."""
 
     folds: list[FoldOut] = Field(description="folds whose training began or waits, by number")
-    cases: list[CaseOut]
+    cases: list[CaseOut] = Field(
+        description="of a large snapshot the first ones; the whole is at `/rounds/{number}/cases`, in pages"
+    )
 
     @classmethod
     def of_detail(
-        cls, row: Round, counts: Mapping[CaseRole, int], version: str | None, folds: Sequence[RoundFold]
+        cls,
+        row: Round,
+        counts: Mapping[CaseRole, int],
+        version: str | None,
+        folds: Sequence[RoundFold],
+        cases: Sequence[SnapshotCase],
     ) -> RoundDetail:
-        """Fill the document from its row, within the row's session: its cases are read."""
-        cases = [
-            CaseOut(
-                acquisition=case.acquisition_id,
-                examination=case.annotation.examination_id,
-                annotation=case.annotation_id,
-                revision=case.annotation_id,
-                number=case.annotation.number,
-                role=case.role,
-            )
-            for case in row.cases
-        ]
-        return cls(**_round_fields(row, counts, version), folds=[FoldOut.of(fold) for fold in folds], cases=cases)
+        """Fill the document from its row, its folds and the first cases of its snapshot."""
+        return cls(
+            **_round_fields(row, counts, version),
+            folds=[FoldOut.of(fold) for fold in folds],
+            cases=[CaseOut.of(case) for case in cases],
+        )
 
 
 def _fold_fields(row: RoundFold) -> dict[str, Any]:

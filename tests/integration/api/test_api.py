@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from mrseg_label import api
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.queries import training
-from mrseg_label.catalog.tables import Assignment
+from mrseg_label.catalog.tables import Annotation, Assignment, RoundCase
 from mrseg_label.catalog.types import CaseRole, RoundState
 from mrseg_label.http import problems
 from mrseg_label.ids import new_ticket
@@ -203,6 +203,14 @@ def test_a_round_is_started_cancelled_and_retried(opened: Opened) -> None:
     assert client.post("/api/v1/rounds/1/cancel").json()["folds"][0]["state"] == "cancelled"
     problem_of(client.post("/api/v1/rounds/1/cancel"), 409)
     assert client.post("/api/v1/rounds/1/retry").json()["state"] == "queued"
+    with workspace.catalog.begin() as session:
+        for row in session.query(Annotation):
+            session.add(RoundCase(round_number=1, annotation_id=row.id, acquisition_id=row.acquisition_id, role=CaseRole.TRAINING))  # fmt: skip
+    first = client.get("/api/v1/rounds/1/cases?limit=4").json()
+    rest = client.get(f"/api/v1/rounds/1/cases?limit=4&cursor={first['next']}").json()
+    assert first["items"] + rest["items"] == client.get("/api/v1/rounds/1").json()["cases"]
+    assert (len(first["items"]), len(rest["items"]), rest["next"]) == (4, 2, None)
+    problem_of(client.get("/api/v1/rounds/9/cases"), 404)
     problem_of(client.post("/api/v1/rounds", json={"final": True, "profile": "x"}), 422)
     problem_of(client.get("/api/v1/rounds/2"), 404)
     problem_of(client.get("/api/v1/rounds/0"), 422)

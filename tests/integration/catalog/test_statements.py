@@ -25,6 +25,11 @@ ALLOWED = {
     "/info/": 14,
     "/datastore/?output=all": 12,
     "progress": 13,
+    "overview": 60,
+    "learning curve": 10,
+    "effort": 10,
+    "/metrics": 24,
+    "a round": 9,
     "page, all": 8,
     "page, station": 60,  # one for each sequence and stored state of the station
     "page, no match": 6,
@@ -34,14 +39,18 @@ ALLOWED = {
     "page, in the middle of all": 8,
     "page, in the middle of one state": 8,
 }
-# Indices of few rows: what is excluded, has a priority of its own, has no image, counts towards the next round, is assigned or active now.
+# Indices of few rows: what is excluded, annotated, drafted, has a priority of its own, has no image, counts towards the next
+# round, is assigned or active now. Participants are counted by an index of them.
 SMALL = {
+    "ix_acquisitions_annotated",
     "ix_acquisitions_drafted",
     "ix_acquisitions_excluded",
     "ix_acquisitions_new",
     "ix_acquisitions_priority",
     "ix_acquisitions_without_image",
     "ix_assignments_open",
+    "ix_participants_cohort",
+    "ix_participants_excluded",
     "uq_assignments_open",
     "uq_jobs_active",
 }
