@@ -70,7 +70,7 @@ def _collect_rows(session: Session, _context: Any) -> None:
     for row in chain(session.new, session.dirty):
         subject = _SUBJECTS.get(type(row))
         if subject is not None and (row in session.new or _is_told(row, subject)):
-            _add(session, subject.topic, [getattr(row, subject.column)])
+            tell(session, subject.topic, [getattr(row, subject.column)])
 
 
 def _is_told(row: Any, subject: _Subject) -> bool:
@@ -90,10 +90,11 @@ def _collect_update(execution: ORMExecuteState) -> None:
     found = select(getattr(table, subject.column))
     condition = getattr(execution.statement, "whereclause", None)
     rows = execution.session.scalars(found if condition is None else found.where(condition))
-    _add(execution.session, subject.topic, rows)
+    tell(execution.session, subject.topic, rows)
 
 
-def _add(session: Session, topic: Topic, subjects: Iterable[Any]) -> None:
+def tell(session: Session, topic: Topic, subjects: Iterable[Any]) -> None:
+    """Write down at the end of this transaction that these changed, where it changes rows past the object-relational mapper."""
     changed: dict[tuple[Topic, str], None] = session.info.setdefault(_CHANGED, {})
     changed |= dict.fromkeys((topic, str(subject)) for subject in subjects)
 

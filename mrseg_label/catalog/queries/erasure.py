@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Table, delete, select, tuple_, update
 from sqlalchemy.orm import Session
 
+from mrseg_label.catalog.changes import tell
 from mrseg_label.catalog.tables import (
     Account,
     Alias,
@@ -31,7 +32,7 @@ from mrseg_label.catalog.tables import (
     Secret,
     UnfinishedDeletion,
 )
-from mrseg_label.catalog.types import CaseRole
+from mrseg_label.catalog.types import CaseRole, Topic
 
 Key = tuple[Any, ...]
 _PER_QUERY = 400  # databases limit the number of values in a query
@@ -78,6 +79,9 @@ def delete_belongings(session: Session, found: Belongings) -> None:
         for part in _parts(sorted(found.rows.get(table.name, ()))):
             session.execute(delete(table).where(_is_one_of(table, part)))
     session.expire_all()
+    tell(
+        session, Topic.MODEL, session.scalars(select(ModelVersion.version))
+    )  # what was measured of any may have changed
 
 
 def stored_files(session: Session, found: Belongings) -> list[tuple[str, str]]:

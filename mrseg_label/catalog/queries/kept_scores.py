@@ -52,6 +52,7 @@ class _Kept:
             for version in _versions_of(session, found):
                 self.efforts.pop(version, None)
             for version in _subjects(found, Topic.MODEL):
+                self.efforts.pop(version, None)
                 self.scores.pop(version, None)
                 self.common = None
         # What was committed after that number was read is looked at again the next time.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mrseg_label.catalog.database import Catalog, open_catalog
-from mrseg_label.catalog.queries import held_out, kept_scores, models, performance
+from mrseg_label.catalog.queries import erasure, held_out, kept_scores, models, performance
 from mrseg_label.catalog.tables import BOOTSTRAP, Acquisition, Annotation, AnnotationStructure, ModelVersion
 from mrseg_label.catalog.types import AnnotationState, CaseRole, ModelStatus, StructureState
 from tests.support.catalog_rows import add_acquisition, add_annotation, add_evaluation, add_participant, add_round
@@ -74,6 +74,10 @@ def test_what_is_kept_follows_every_change(catalog: Catalog) -> None:
         add_evaluation(session, "r1", annotation, 0.7, {"liver": 0.7})
         add_round(session, 1, [(annotation, CaseRole.TRAINING)])
         session.get_one(ModelVersion, "r1").round_number = 1
+    check(catalog)
+    with catalog.begin() as session:  # on request, past the mapper
+        person = session.get_one(Acquisition, annotation.acquisition_id).participant_id
+        erasure.delete_belongings(session, erasure.find_belongings(session, [person]))
     check(catalog)
     assert check(catalog) <= 6
 

@@ -23,8 +23,6 @@ _PARTIAL = (
     ('ix_participants_undecided', 'participants', ['evaluation_only', 'id'], 'held_out IS NULL'),
     ('ix_participants_excluded', 'participants', ['id'], 'excluded_at IS NOT NULL'),
     ('ix_assignments_open', 'assignments', ['created_at', 'id', 'expires_at'], 'ended_at IS NULL'),
-    ('ix_assignments_of_account', 'assignments', ['account', 'outcome', 'acquisition_id'], 'account IS NOT NULL'),
-    ('ix_annotation_structures_drafted_by', 'annotation_structures', ['drafted_by'], 'drafted_by IS NOT NULL'),
 )
 _FLAGGED = (
     ('ix_acquisitions_new', ['held_out'], 'new_for_round', f'annotated_at IS NOT NULL AND {_INCLUDED}'),
@@ -32,7 +30,7 @@ _FLAGGED = (
 )
 _WHOLE = (
     ('ix_assignments_newest', 'assignments', ['created_at', 'id']),
-    ('ix_annotations_of_model', 'annotations', ['model_version']),
+    ('ix_assignments_of_account', 'assignments', ['account', 'outcome', 'acquisition_id']),
     ('ix_jobs_of_key', 'jobs', ['kind', 'key', 'state']),
     ('ix_jobs_state', 'jobs', ['state', 'created_at', 'id']),
     ('ix_jobs_newest', 'jobs', ['created_at', 'id']),
