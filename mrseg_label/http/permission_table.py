@@ -113,6 +113,8 @@ PAGES = (
     _page(paths.CHART_OF_ROUND),
     _form(paths.CANCEL_ROUND, ADMINS),
     _form(paths.RETRY_ROUND, ADMINS),
+    _page(paths.EFFORT, REVIEWERS),
+    _page(paths.CHART_OF_EFFORT, REVIEWERS),
     _page(paths.MINE, note=_OWN),
     _form(paths.OPEN_MINE, READERS, note=f"{_OWN}. {_OWN_PAGE}"),
     _form(paths.RETURN_MINE, READERS, note=f"{_OWN}. {_OWN_PAGE}"),

@@ -17,7 +17,7 @@ MIN_PARTICIPANTS = 5
 _SEED = 20240510
 _MOST_KEPT = 500  # participants whose draws are kept for the next mean over as many
 INTERVAL = (
-    f"{CONFIDENCE:.0%} interval from {RESAMPLES:,} bootstrap resamples of the participants (percentiles, expanded for "
+    f"{100 * CONFIDENCE:.0f} % interval from {RESAMPLES:,} bootstrap resamples of the participants (percentiles, expanded for "
     f"few participants), from {MIN_PARTICIPANTS} participants on"
 )
 

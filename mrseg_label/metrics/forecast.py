@@ -16,7 +16,7 @@ EXPONENTS = np.geomspace(0.1, 2.0, 40)
 _SEED = 20240510
 RULE = (
     f"inverse power law a \u2212 b \u00b7 n^\u2212c in the number n of training cases, least squares over at least {MIN_ROUNDS} rounds of "
-    f"different n; {CONFIDENCE:.0%} interval from refits to the bootstrap resamples of the participants, with the scatter of the "
+    f"different n; {100 * CONFIDENCE:.0f} % interval from refits to the bootstrap resamples of the participants, with the scatter of the "
     "rounds around the curve"
 )
 

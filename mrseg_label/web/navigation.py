@@ -18,6 +18,7 @@ _PAGES = (
     (paths.MINE, "My cases", "person"),
     (paths.EXAMINATIONS, "Examinations", "examinations"),
     (paths.QUALITY, "Quality", "quality"),
+    (paths.EFFORT, "Effort", "effort"),
     (paths.ROUNDS, "Rounds", "rounds"),
     (paths.MODELS, "Models", "models"),
     (paths.IMPORT, "Import images", "down"),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mrseg_label.metrics.paired import MIN_PARTICIPANTS
-from mrseg_label.reports.charts.layout import Interval, interval, nice_ticks
+from mrseg_label.reports.charts.axes import nice_ticks
+from mrseg_label.reports.charts.layout import Interval, interval
 from mrseg_label.reports.documents.comparison import ComparisonOut, DifferenceOut
 
 

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from mrseg_label.reports.charts.axes import nice_ticks, number_text, path_through
 
 WIDTH, HEIGHT = 340.0, 200.0
 LEFT, RIGHT, TOP, BOTTOM = 42.0, 12.0, 16.0, 36.0  # margins, for ticks and names of axes
 _MOST_POINTS = 40  # of a line whose points are marked
 _MOST_READINGS = 250  # values along a chart that can be read off; more would be closer than a pixel
 
-_FLAT = 1e-6  # values that differ by less, relatively, are drawn as one
-
 Value = tuple[float, float | None]
+Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Series:
-    """Named values (x, y) in the order of x; y is None where there is none."""
+    """Named values (x, y) in the order of x; y is None where there is none. ``ranges`` has the interval of a value by its x."""
 
     name: str
     values: Sequence[Value]
+    ranges: Mapping[float, Range] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,23 @@ class Point:
 
 
 @dataclass(frozen=True)
+class Whisker:
+    """The interval of a value: its heights ``low`` and ``high`` on the chart."""
+
+    x: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class Line:
-    """A series as an SVG path, and its points where there are few enough to mark."""
+    """A series as an SVG path, its points where there are few enough to mark, and their intervals."""
 
     name: str
     path: str
     points: Sequence[Point]
     end: Point
+    ranges: Sequence[Whisker] = ()
 
 
 @dataclass(frozen=True)
@@ -61,6 +72,7 @@ class Bar:
     height: float
     label: str
     text: str
+    range: Whisker | None = None
 
     @property
     def middle(self) -> float:
@@ -144,6 +156,7 @@ def line_chart(
     known = [(x, y) for one in series for x, y in one.values if y is not None]
     if not known:
         return None
+    known += [(x, end) for one in series for x, ends in one.ranges.items() for end in ends]
     x_low, x_high = min(x for x, _ in known), max(x for x, _ in known)
     if labels:
         x_low, x_high = -0.4, len(labels) - 0.6
@@ -167,20 +180,25 @@ def line_chart(
     for one in series:
         drawn = [(x, y, *place(x, y)) if y is not None else None for x, y in one.values]
         points = [
-            Point(at_x, at_y, f"{one.name}, {_x_text(x, x_name, labels)}: {_text(y)}")
+            Point(at_x, at_y, f"{one.name}, {_x_text(x, x_name, labels)}: {_with_range(y, one.ranges.get(x))}")
             for x, y, at_x, at_y in (found for found in drawn if found is not None)
         ]
         for found in drawn:
             if found is not None:
-                read.setdefault(found[0], []).append((one.name, found[3], _text(found[1])))
+                text = _with_range(found[1], one.ranges.get(found[0]))
+                read.setdefault(found[0], []).append((one.name, found[3], text))
         if points:
-            path = _path([None if found is None else found[2:] for found in drawn])
-            lines.append(Line(one.name, path, points if len(points) <= _MOST_POINTS else (), points[-1]))
+            path = path_through([None if found is None else found[2:] for found in drawn])
+            ends = [(place(x, low), place(x, high)) for x, (low, high) in sorted(one.ranges.items())]
+            whiskers = [Whisker(low[0], low[1], high[1]) for low, high in ends]
+            lines.append(Line(one.name, path, points if len(points) <= _MOST_POINTS else (), points[-1], whiskers))
     if labels:
         x_ticks = [Tick(place(k, y_low)[0], label) for k, label in enumerate(labels)]
     else:
         x_ticks = [
-            Tick(place(x, y_low)[0], _text(x)) for x in nice_ticks(x_low, x_high, whole=True) if x_low <= x <= x_high
+            Tick(place(x, y_low)[0], number_text(x))
+            for x in nice_ticks(x_low, x_high, whole=True)
+            if x_low <= x <= x_high
         ]
     return Chart(
         title=title,
@@ -188,7 +206,7 @@ def line_chart(
         x_name=x_name,
         y_name=y_name,
         x_ticks=x_ticks,
-        y_ticks=[Tick(place(x_low, y)[1], _text(y)) for y in y_ticks],
+        y_ticks=[Tick(place(x_low, y)[1], number_text(y)) for y in y_ticks],
         lines=lines,
         series=[one for one in series if any(y is not None for _, y in one.values)],
         labels=labels,
@@ -197,20 +215,34 @@ def line_chart(
 
 
 def bar_chart(
-    title: str, values: Sequence[tuple[str, float | None]], *, x_name: str, y_name: str, unit: str = ""
+    title: str,
+    values: Sequence[tuple[str, float | None]],
+    *,
+    x_name: str,
+    y_name: str,
+    unit: str = "",
+    ranges: Mapping[int, Range] | None = None,
 ) -> Chart | None:
-    """Lay out a chart of bars from labels and values; None if there is no value at all."""
+    """Lay out a chart of bars from labels and values; None if there is no value at all.
+
+    Parameters
+    ----------
+    ranges : intervals of values, by their place among them.
+    """
     known = [value for _, value in values if value is not None]
     if not known:
         return None
-    ticks = nice_ticks(0.0, max(*known, 1e-9))
+    ranges = ranges or {}
+    ticks = nice_ticks(0.0, max(*known, *(high for _, high in ranges.values()), 1e-9))
     step = (WIDTH - LEFT - RIGHT) / len(values)
     width = min(0.62 * step, 64.0)
     bars = []
     for k, (label, value) in enumerate(values):
         height = 0.0 if value is None else value / ticks[-1] * (HEIGHT - TOP - BOTTOM)
-        text = "" if value is None else _text(value)
-        bars.append(Bar(round(LEFT + (k + 0.5) * step - width / 2, 1), round(HEIGHT - BOTTOM - height, 1), round(width, 1), round(height, 1), label, text))  # fmt: skip
+        text = "" if value is None else number_text(value)
+        ends = [round(HEIGHT - BOTTOM - end / ticks[-1] * (HEIGHT - TOP - BOTTOM), 1) for end in ranges.get(k, ())]
+        whisker = Whisker(round(LEFT + (k + 0.5) * step, 1), *ends) if ends else None
+        bars.append(Bar(round(LEFT + (k + 0.5) * step - width / 2, 1), round(HEIGHT - BOTTOM - height, 1), round(width, 1), round(height, 1), label, text, whisker))  # fmt: skip
     return Chart(
         title=title,
         summary="; ".join(f"{bar.label}: {bar.text}{unit}" for bar in bars if bar.text),
@@ -218,12 +250,23 @@ def bar_chart(
         y_name=y_name,
         x_ticks=[Tick(bar.middle, bar.label) for bar in bars],
         y_ticks=[
-            Tick(round(HEIGHT - BOTTOM - tick / ticks[-1] * (HEIGHT - TOP - BOTTOM), 1), _text(tick)) for tick in ticks
+            Tick(round(HEIGHT - BOTTOM - tick / ticks[-1] * (HEIGHT - TOP - BOTTOM), 1), number_text(tick))
+            for tick in ticks
         ],
         bars=bars,
-        series=[Series(y_name, [(float(k), value) for k, (_, value) in enumerate(values)])],
+        series=[
+            Series(
+                y_name,
+                [(float(k), value) for k, (_, value) in enumerate(values)],
+                {float(k): one for k, one in ranges.items()},
+            )
+        ],
         labels=[label for label, _ in values],
-        readings=[Reading(bar.middle, bar.label, [(y_name, bar.y, f"{bar.text}{unit}")]) for bar in bars if bar.text],
+        readings=[
+            Reading(bar.middle, bar.label, [(y_name, bar.y, f"{_with_range(value, ranges.get(k))}{unit}")])
+            for k, (bar, (_, value)) in enumerate(zip(bars, values, strict=True))
+            if value is not None
+        ],
     )
 
 
@@ -235,55 +278,15 @@ def interval(mean: float | None, low: float | None, high: float | None, limit: f
     return Interval(*(round(value, 1) for value in at))
 
 
-def nice_ticks(low: float, high: float, count: int = 5, *, whole: bool = False) -> list[float]:
-    """Choose round numbers, about ``count`` of them, that reach from ``low`` or less to ``high`` or more."""
-    if high - low < _FLAT * max(1.0, abs(low), abs(high)):
-        margin = abs(low) * 0.1 if abs(low) > _FLAT else 0.5
-        low, high = low - margin, high + margin
-    rough = (high - low) / (count - 1)
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999)
-    if whole:
-        step = max(1.0, math.ceil(step))
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(k * step, 10) for k in range(first, last + 1)]
-
-
 def _thinned(readings: Sequence[Reading]) -> Sequence[Reading]:
     """Every n-th, and always the last."""
     step = -(-len(readings) // _MOST_READINGS)
     return [one for k, one in enumerate(reversed(readings)) if k % step == 0][::-1] if step > 1 else readings
 
 
-def _path(places: Sequence[tuple[float, float] | None]) -> str:
-    """An SVG path through places, interrupted where there is none."""
-    parts: list[str] = []
-    begins = True
-    for place in places:
-        if place is None:
-            begins = True
-            continue
-        parts.append(f"{'M' if begins else 'L'}{place[0]:g} {place[1]:g}")
-        begins = False
-    return "".join(parts)
+def _with_range(value: float, ends: Range | None) -> str:
+    return number_text(value) + (f" ({number_text(ends[0])} to {number_text(ends[1])})" if ends else "")
 
 
 def _x_text(x: float, name: str, labels: Sequence[str]) -> str:
-    return labels[int(x)] if labels else f"{name} {_text(x)}"
-
-
-def _text(value: float) -> str:
-    """A number as short as its size allows."""
-    if value == 0:
-        return "0"
-    digits = (
-        0
-        if abs(value) >= 100 or float(value).is_integer()
-        else 1
-        if abs(value) >= 10
-        else 2
-        if abs(value) >= 0.1
-        else 3
-    )
-    text = f"{value:,.{digits}f}"
-    return (text.rstrip("0").rstrip(".") if "." in text else text).replace("-", "\u2212")
+    return labels[int(x)] if labels else f"{name} {number_text(x)}"

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+from typing import TYPE_CHECKING
 
-from mrseg_label.reports.charts.layout import Chart
+from mrseg_label.reports.charts.layout import Chart, Series
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _SIZE_INCHES, _DOTS_PER_INCH = (6.4, 4.0), 200
 _INK, _SOFT, _GRID = "#16202b", "#55636f", "#dce3ea"
@@ -50,6 +54,8 @@ def to_png(chart: Chart) -> bytes:
         y = [float("nan") if value is None else value for _, value in one.values]
         if chart.bars:
             drawn = axes.bar(x, y, width=0.6, color=[_EARLIER] * (len(x) - 1) + [COLORS[0]], zorder=3)
+            if one.ranges:
+                _draw_ranges(axes, one, _INK)
             axes.bar_label(drawn, [bar.text for bar in chart.bars], padding=3, color=_INK, fontweight="bold")
         else:
             style = (0, tuple(float(part) / 2 for part in DASHES[k % 5].split())) if DASHES[k % 5] else "-"
@@ -65,6 +71,7 @@ def to_png(chart: Chart) -> bytes:
                 label=one.name,
                 zorder=3,
             )
+            _draw_ranges(axes, one, COLORS[k % 5])
     if chart.labels:
         axes.set_xticks(range(len(chart.labels)), chart.labels)
     else:
@@ -83,6 +90,20 @@ def to_png(chart: Chart) -> bytes:
     made = io.BytesIO()
     figure.savefig(made, format="png", facecolor="white")
     return made.getvalue()
+
+
+def _draw_ranges(axes: Axes, series: Series, color: str) -> None:
+    for x, (low, high) in series.ranges.items():
+        axes.errorbar(
+            [x],
+            [(low + high) / 2],
+            yerr=[(high - low) / 2],
+            fmt="none",
+            ecolor=color,
+            elinewidth=1,
+            capsize=3,
+            zorder=4,
+        )
 
 
 def _as_text(label: str) -> str:

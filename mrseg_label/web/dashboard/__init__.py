@@ -8,6 +8,7 @@ from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.http.limits import FORM_LIMITS
 from mrseg_label.web.dashboard import (
     connect,
+    effort,
     examination_list,
     examinations,
     imports,
@@ -31,6 +32,7 @@ def dashboard_router(workspace: OpenedWorkspace) -> APIRouter:
     )
     overview.add_routes(routes, workspace)
     connect.add_routes(routes, workspace)
+    effort.add_routes(routes, workspace)
     mine.add_routes(routes, workspace, forms)
     examination_list.add_routes(routes, workspace, forms)
     examinations.add_routes(routes, workspace, forms)

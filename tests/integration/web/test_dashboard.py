@@ -62,6 +62,8 @@ def words(text: str) -> str:
     "path",
     [
         *PAGES,
+        "/dashboard/effort",
+        "/dashboard/effort?by=structure&figure=dsc&split=region&round=&reader=",
         "/dashboard/mine?client=ada",
         "/dashboard/quality",
         "/dashboard/users",
@@ -268,6 +270,8 @@ def test_slicer_is_explained_with_this_servers_address_and_the_readers_name(
         ("/dashboard/charts/effort", "What a case costs", "model version", "ml changed per case"),
         ("/dashboard/charts/quality", "How good the drafts are", "model version", "mean DSC"),
         ("/dashboard/rounds/3/charts/loss", "Loss", "epoch", "loss"),
+        ("/dashboard/effort/charts/effort", "Changed volume", "round", "ml changed per case"),
+        ("/dashboard/effort/charts/curve", "Learning curve", "model version", "mean DSC"),
     ],
 )
 def test_a_chart_is_saved_with_title_axes_and_values(
@@ -288,3 +292,18 @@ def test_a_chart_is_saved_with_title_axes_and_values(
 def test_a_chart_that_is_none_is_not_found(pages: Browser) -> None:
     for path in ("charts/none.svg", "charts/effort.exe", "charts/effort", "rounds/99/charts/loss.svg"):
         pages.get(f"/dashboard/{path}", 404)
+
+
+def test_effort_is_grouped_as_chosen_and_only_for_reviewers(pages: Browser, signed_in: dict[str, Browser]) -> None:
+    text = words(pages.get("/dashboard/effort?by=reader&figure=seconds"))
+    assert "Time at work minutes per case" in text and "ada" in text and "bert" in text
+    assert "too few rounds for DSC: 2 of at least 4" in text and "another model's drafts 21" in text
+    one = words(pages.get("/dashboard/effort?by=structure&reader=ada&split=station"))
+    assert "left kidney" in one and "pelvis" in one
+    assert "none of those that are wanted" in words(pages.get("/dashboard/effort?reader=nobody"))
+    pages.get("/dashboard/effort?by=colour", 422)
+    pages.get("/dashboard/effort?structure=tail", 422)
+    assert "By reader, station and structure" in pages.get("/dashboard")
+    signed_in["ada"].get("/dashboard/effort", 403)
+    assert "/dashboard/effort" not in signed_in["ada"].get("/dashboard")
+    assert "What a case costs" in signed_in["rita"].get("/dashboard/effort")

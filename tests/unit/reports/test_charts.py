@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mrseg_label.reports.charts.axes import nice_ticks
 from mrseg_label.reports.charts.comparison import comparison_rows
 from mrseg_label.reports.charts.layout import (
     BOTTOM,
@@ -21,7 +22,6 @@ from mrseg_label.reports.charts.layout import (
     bar_chart,
     interval,
     line_chart,
-    nice_ticks,
 )
 from mrseg_label.reports.documents.comparison import ComparisonOut, DifferenceOut
 
