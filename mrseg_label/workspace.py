@@ -27,16 +27,10 @@ from mrseg_label.paths import absolute, check_new_database, configured_url, quot
 from mrseg_label.private import close_folder, mend, share_with_group
 
 DATABASE = "mrseg.db"
+EVALUATIONS = "evaluations"  # what versions make of images in evaluations, and the newest report; it can be made again
 FOLDERS = (
-    "images",
-    "presegmentations",
-    "annotations",
-    "nnunet/raw",
-    "nnunet/preprocessed",
-    "nnunet/results",
-    "models",
-    "logs",
-    "tmp",
+    *("images", "presegmentations", "annotations", "models", EVALUATIONS),
+    *("nnunet/raw", "nnunet/preprocessed", "nnunet/results", "logs", "tmp"),
 )
 STORED = ("images", "presegmentations", "annotations", "models")  # what the rows of the database point to
 PSEUDONYM_KEY = "pseudonyms.key"

@@ -13,6 +13,7 @@ from mrseg_label.evaluation.descriptions import METRICS
 from mrseg_label.evaluation.measurements import counted
 from mrseg_label.evaluation.statistics import (
     CONFIDENCE,
+    MIN_FOR_CORRELATION,
     SIGNIFICANT,
     bonferroni,
     by_participant,
@@ -45,12 +46,12 @@ SHOWN = {"dsc": "DSC", "hd95_mm": "HD95, mm", "nsd": "NSD"}
 
 
 def with_age(frame: pd.DataFrame, model: str, metric: str = "dsc") -> Table | None:
-    """Make the table of the correlation of a metric with age; None where fewer than three ages are known."""
+    """Make the table of the correlation of a metric with age; None where fewer than four ages are known."""
     rows = []
     for structure, people in _each(frame[frame["model"] == model], metric):
         found = correlate(people["age"].tolist(), people["value"].tolist())
         rows.append({"structure": structure or MEAN_OF_ALL, **vars(found)})
-    if not rows or rows[0]["participants"] < 3:
+    if not rows or rows[0]["participants"] < MIN_FOR_CORRELATION:
         return None
     _correct(rows)
     return Table(

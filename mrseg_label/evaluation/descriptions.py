@@ -166,6 +166,7 @@ def by_outcome(frame: pd.DataFrame) -> Table:
                 "model": model, "structure": structure, **outcome,
                 "reference_ml": there["reference_ml"].mean(), "prediction_ml": there["prediction_ml"].mean(),
                 "error_mean": error.mean(), "error_sd": error.std(),
+                "cut_by_edge": int(there["cut_by_edge"].sum()),
                 "false_positive_ml": part.loc[part["found"] == Found.FALSE_POSITIVE, "prediction_ml"].sum(),
             })  # fmt: skip
     outcomes = [one.name.lower() for one in Found]
@@ -173,16 +174,17 @@ def by_outcome(frame: pd.DataFrame) -> Table:
         "table-a2-outcomes",
         "Table A2",
         "Found, missed and invented structures, and their volumes",
-        frame_of(rows, ("model", "structure", *outcomes, "reference_ml", "prediction_ml", "error_mean", "error_sd", "false_positive_ml")),
+        frame_of(rows, ("model", "structure", *outcomes, "cut_by_edge", "reference_ml", "prediction_ml", "error_mean", "error_sd", "false_positive_ml")),
         (
             *_names(frame, "model"),
             structure_name(),
             *(count(_OUTCOMES[one], one) for one in outcomes if any(row[one] for row in rows)),
+            *([count("Cut by the edge", "cut_by_edge")] if any(row["cut_by_edge"] for row in rows) else []),
             value("Reference, ml", "reference_ml", 1),
             value("Prediction, ml", "prediction_ml", 1),
             mean_sd("Relative volume error, %", "error_mean", "error_sd", 1),
         ),
-        ("Numbers of images. Volumes and their errors: means over the images in which the structure counts (found or missed).", _WHAT_COUNTS),
+        ("Numbers of images. Cut by the edge: of those found or missed, the structure reaches the edge of the image and is measured as far as it is inside. Volumes and their errors: means over the images in which the structure counts (found or missed).", _WHAT_COUNTS),
     )  # fmt: skip
 
 

@@ -54,6 +54,10 @@ def read_table(path: Path) -> pd.DataFrame:
     unknown = sorted(set(frame["found"]) - set(Found))
     if unknown:
         raise InvalidInput(f"{path}: the column found has {unknown[0]!r}; it can be {', '.join(Found)}")
+    if "cut_by_edge" in frame.columns:
+        frame["cut_by_edge"] = frame["cut_by_edge"].str.strip().str.casefold().isin(("true", "yes", "1"))
+    else:
+        frame["cut_by_edge"] = False
     return _typed(frame.reindex(columns=list(COLUMNS), fill_value=""))
 
 
@@ -124,5 +128,5 @@ def _numbers(frame: pd.DataFrame, name: str, path: Path) -> pd.Series:
 
 
 def _typed(frame: pd.DataFrame) -> pd.DataFrame:
-    kinds = {name: (float if name in _NUMBERS else object) for name in COLUMNS}
+    kinds = {name: (float if name in _NUMBERS else bool if name == "cut_by_edge" else object) for name in COLUMNS}
     return frame.astype(kinds)

@@ -14,7 +14,7 @@ from mrseg_label.imaging.resampling import resample_labels
 from mrseg_label.labels import LabelScheme
 from mrseg_label.metrics import Presence, compare
 
-METHOD = "2"  # raise it when the same masks give other numbers, so that stored ones are measured again
+METHOD = "3"  # raise it when the same masks give other numbers, so that stored ones are measured again
 
 
 def measure(
@@ -56,7 +56,14 @@ def measure(
             measured.append(Measured(structure.name, Found.NOT_PREDICTED, reference_ml=volumes["reference_ml"]))
         elif one.presence in (Presence.NEITHER, Presence.FALSE_POSITIVE):
             outcome = Found.ABSENT if one.presence is Presence.NEITHER else Found.FALSE_POSITIVE
-            measured.append(Measured(structure.name, outcome, **volumes))
+            measured.append(
+                Measured(
+                    structure.name,
+                    outcome,
+                    reference_ml=volumes["reference_ml"],
+                    prediction_ml=volumes["prediction_ml"],
+                )
+            )
         else:
             both = Found.BOTH if one.presence is Presence.BOTH else Found.MISSED
             measured.append(
@@ -67,7 +74,9 @@ def measure(
                     hd95_mm=_number(one.hd95_mm),
                     nsd=_number(one.nsd),
                     tolerance_mm=one.tolerance_mm,
-                    **volumes,
+                    cut_by_edge=one.cut_by_edge,
+                    reference_ml=volumes["reference_ml"],
+                    prediction_ml=volumes["prediction_ml"],
                 )
             )
     return measured

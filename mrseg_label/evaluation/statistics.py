@@ -20,7 +20,7 @@ from mrseg_label.evaluation.measurements import counted
 
 SIGNIFICANT = 0.05
 CONFIDENCE = 0.95
-_MIN_FOR_CORRELATION = 3
+MIN_FOR_CORRELATION = 4  # of fewer there is no interval
 _ROUNDING = 1e-9  # values that differ by no more are the same, and leave nothing to test
 _FEMALE = frozenset({"f", "female", "w", "woman", "weiblich"})
 _MALE = frozenset({"m", "male", "man", "maennlich", "männlich"})
@@ -28,7 +28,7 @@ _MALE = frozenset({"m", "male", "man", "maennlich", "männlich"})
 
 @dataclass(frozen=True)
 class Correlation:
-    """Pearson's and Spearman's correlation with age; NaN with fewer than three participants or without spread."""
+    """Pearson's and Spearman's correlation with age; NaN with fewer than four participants or without spread."""
 
     participants: int
     r: float = math.nan
@@ -108,7 +108,7 @@ def correlate(ages: Sequence[float], values: Sequence[float]) -> Correlation:
     x, y = np.asarray(ages, dtype=float), np.asarray(values, dtype=float)
     known = np.isfinite(x) & np.isfinite(y)
     x, y = x[known], y[known]
-    if len(x) < _MIN_FOR_CORRELATION or np.ptp(x) <= _ROUNDING or np.ptp(y) <= _ROUNDING:
+    if len(x) < MIN_FOR_CORRELATION or np.ptp(x) <= _ROUNDING or np.ptp(y) <= _ROUNDING:
         return Correlation(len(x))
     pearson, spearman = stats.pearsonr(x, y), stats.spearmanr(x, y)
     interval = pearson.confidence_interval(CONFIDENCE)

@@ -57,6 +57,7 @@ class Measured:
     hd95_mm : infinite where the structure was missed.
     reference_ml, prediction_ml : volumes; the reference's is NaN where the structure was not annotated.
     tolerance_mm : of the NSD.
+    cut_by_edge : whether the structure reaches the edge of the image in either mask, so that what is measured is a part of it.
     """
 
     structure: str
@@ -67,6 +68,7 @@ class Measured:
     reference_ml: float = math.nan
     prediction_ml: float = math.nan
     tolerance_mm: float = math.nan
+    cut_by_edge: bool = False
 
 
 RULE = (

@@ -100,6 +100,7 @@ PAGES = (
     _page(paths.DASHBOARD),
     _page(paths.CHART),
     _page(paths.MODELS),
+    _page(paths.STUDY_REPORT, ADMINS),
     _form(paths.ROLL_BACK, ADMINS),
     _page(paths.MODEL),
     _form(paths.PROMOTE, ADMINS),

@@ -12,14 +12,14 @@ from pathlib import Path
 
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.config import CONFIG_FILE
-from mrseg_label.files import sha256_of
+from mrseg_label.files import make_folder, sha256_of
 from mrseg_label.intake.inbox import INBOX
 from mrseg_label.maintenance.deletion.traces import Traces
 from mrseg_label.maintenance.sweep import DAY_SECONDS, remove_dead_scratch
 from mrseg_label.nnunet.environment import NnunetFolders
 from mrseg_label.nnunet.forgetting import forget_cases
 from mrseg_label.rounds.training import dataset_name
-from mrseg_label.workspace import DATABASE, PSEUDONYM_KEY, STORED, Workspace
+from mrseg_label.workspace import DATABASE, EVALUATIONS, PSEUDONYM_KEY, STORED, Workspace
 
 QUIET_SECONDS = (
     900.0  # a temporary folder without a write for so long, while no server and no worker is alive, is nobody's
@@ -51,6 +51,9 @@ def remove_files(workspace: OpenedWorkspace, traces: Traces, *, at_work: bool) -
         [dataset_name(number) for number in traces.rounds],
         traces.clean_json,
     )
+    # Masks of anybody, and a page with pictures that do not say whom they show: an evaluation makes them again.
+    shutil.rmtree(workspace.path(EVALUATIONS), ignore_errors=True)
+    make_folder(workspace.path(EVALUATIONS))
     _empty_inbox(workspace, traces)
     _empty_scratch(workspace, traces, at_work=at_work)
     for file in texts_of(workspace):

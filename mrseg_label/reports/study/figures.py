@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 
 from mrseg_label.evaluation.descriptions import UNNAMED
 from mrseg_label.evaluation.measurements import counted
-from mrseg_label.evaluation.statistics import by_participant, correlate
+from mrseg_label.evaluation.statistics import MIN_FOR_CORRELATION, by_participant, correlate
 from mrseg_label.evaluation.tables import Table, equals, number
 from mrseg_label.reports.study.style import COLORS, FAINT, INK, color_of, new_figure, shown, styled, svg_of, tidy
 
@@ -42,7 +42,8 @@ def boxes_per_structure(frame: pd.DataFrame, metrics: Sequence[str]) -> StudyFig
     rows = counted(frame)
     by = "model" if frame["model"].nunique() > 1 else "data_set"
     groups = [str(name) for name in frame[by].unique()]
-    structures = [str(name) for name in rows["structure"].unique()]
+    judged = set(rows["structure"])
+    structures = [str(name) for name in frame["structure"].unique() if name in judged]
     metrics = [name for name in metrics if np.isfinite(rows[name]).any()]
     with styled():
         figure = new_figure(max(2.2, 0.8 + len(structures) * (0.11 + 0.1 * len(groups))))
@@ -97,10 +98,10 @@ def boxes_per_sequence(frame: pd.DataFrame) -> StudyFigure:
 
 
 def against_age(frame: pd.DataFrame, metric: str = "dsc") -> StudyFigure | None:
-    """Draw Figure A3: the mean of each participant against age, with a line of regression; None where fewer than three ages are known."""
+    """Draw Figure A3: the mean of each participant against age, with a line of regression; None where fewer than four ages are known."""
     models = [str(name) for name in frame["model"].unique()]
     people = {model: by_participant(frame[frame["model"] == model], metric).dropna(subset=["age"]) for model in models}
-    if max(len(one) for one in people.values()) < 3:
+    if max(len(one) for one in people.values()) < MIN_FOR_CORRELATION:
         return None
     with styled():
         figure = new_figure(3.0, 4.6)
@@ -197,7 +198,10 @@ def _finish_boxes(axes: Axes, metric: str, rows: Sequence[str]) -> None:
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlabel(TITLES[metric])
     if metric == "hd95_mm":
+        # Most distances are a few millimetres, and one far stray voxel makes a hundred.
+        axes.set_xscale("symlog", linthresh=1, linscale=0.4)
         axes.set_xlim(left=0)
+        axes.xaxis.set_major_formatter("{x:g}")
     else:
         low = axes.get_xlim()[0]
         axes.set_xlim(max(-0.02, np.floor(low * 10) / 10 - 0.02), 1.02)

@@ -53,7 +53,13 @@ def overlays(example: Example, scheme: LabelScheme, number: int) -> StudyFigure:
     cuts = {plane: section(image, geometry, plane, places[plane]) for plane in _PLANES}
     ratios = [cuts[plane].width_mm / cuts[plane].height_mm for plane in _PLANES]
     height = (WIDTH_INCHES - 0.3) / sum(ratios)
-    present = [one for one in scheme if any((mask == one.id).any() for _, mask in masks)]
+    drawn = {
+        int(label)
+        for _, mask in masks
+        for plane in _PLANES
+        for label in np.unique(mask.take(places[plane], plane.value))
+    }
+    present = [one for one in scheme if one.id in drawn]
     columns = 4
     lines = -(-len(present) // columns)
     with styled():
@@ -72,10 +78,15 @@ def overlays(example: Example, scheme: LabelScheme, number: int) -> StudyFigure:
     return StudyFigure(
         f"figure-1-example-{number}",
         "Figure 1",
-        f"{example.title}: {' and '.join(caption.lower() for caption, _ in masks)} in a coronal, a sagittal and an axial slice. "
+        f"{example.title}: {_listed([caption for caption, _ in masks])} in a coronal, a sagittal and an axial slice. "
         "Radiological convention: the person's right (R) is on the left.",
         svg,
     )
+
+
+def _listed(captions: Sequence[str]) -> str:
+    """List the rows, from above."""
+    return f"{', '.join(captions[:-1])} and {captions[-1]} (from above)" if len(captions) > 1 else captions[0]
 
 
 def _frame(axes: Axes, plane: Plane, caption: str) -> None:

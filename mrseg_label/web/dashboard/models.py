@@ -13,6 +13,7 @@ from mrseg_label.catalog.tables import BOOTSTRAP
 from mrseg_label.catalog.types import ModelStatus
 from mrseg_label.errors import Conflict, InvalidInput, NotFound, TooLarge
 from mrseg_label.http import paths
+from mrseg_label.http.downloads import send_recorded
 from mrseg_label.http.readers import CurrentReader
 from mrseg_label.registry import service
 from mrseg_label.registry.receiving import SentFile, import_sent
@@ -24,6 +25,7 @@ from mrseg_label.reports.documents.models import CardOut
 from mrseg_label.reports.models import read_card, read_model, read_model_detail, read_models
 from mrseg_label.reports.performance import read_performance
 from mrseg_label.reports.sources import read_sources_if_configured
+from mrseg_label.reports.stored_report import find_stored_report, read_stored_report
 from mrseg_label.reports.workers import is_served
 from mrseg_label.web.forms import FormTokens
 from mrseg_label.web.pages import page, redirect, sentence
@@ -47,6 +49,7 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens)
             "first": cursor is None,
             "sources": read_sources_if_configured(workspace) if cursor is None else [],
             "max_mb": workspace.settings.max_upload_mb,
+            "report": read_stored_report(workspace),
             "note": note,
             "message": message,
         }
@@ -69,6 +72,10 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens)
         if "hx-request" in request.headers and not found.being_tried:
             reply.headers["HX-Refresh"] = "true"  # its trial has ended since the page was loaded: show all of it anew
         return reply
+
+    @routes.get(paths.STUDY_REPORT)
+    def get_study_report(request: Request, reader: CurrentReader) -> Response:
+        return send_recorded(request, catalog, reader, find_stored_report(workspace))
 
     @routes.get(paths.MODELS)
     def get_models(request: Request, cursor: str | None = None, note: str = "") -> Response:

@@ -93,6 +93,10 @@ def left_in_database_files(made: Study) -> list[str]:
 
 
 def test_a_participant_is_gone_from_everywhere(withdrawn: Study) -> None:
+    report = withdrawn.root / "evaluations" / "report.html"
+    report.write_text("a page with pictures, which do not say whom they show")
+    (report.parent / "r1").mkdir()
+    (report.parent / "r1" / "measured.jsonl").write_text("{}")
     assert len(withdrawn.left()) > 30
     planned = plan.plan(withdrawn.workspace, [GONE, "4000000"])
     assert (planned.counts["images"], planned.counts["annotations"], planned.unknown) == (2, 1, ("4000000",))
@@ -102,11 +106,12 @@ def test_a_participant_is_gone_from_everywhere(withdrawn: Study) -> None:
     done = service.delete(withdrawn.workspace, [GONE], actor="admin")
     assert done.applied and done.counts == planned.counts
     check_gone(withdrawn)
+    assert report.parent.is_dir() and not list(report.parent.iterdir())
     # The same again finds nobody, and somebody else under the code is refused.
     assert service.delete(withdrawn.workspace, [GONE], actor="admin").already == 1
-    report = import_paths(withdrawn.workspace, [withdrawn.cohort], ImportOptions(pattern=PATTERN))
-    assert len(report.refused) == 2 and report.unchanged == 4
-    assert all("deleted on request" in one.reason and GONE not in one.reason for one in report.refused)
+    imported = import_paths(withdrawn.workspace, [withdrawn.cohort], ImportOptions(pattern=PATTERN))
+    assert len(imported.refused) == 2 and imported.unchanged == 4
+    assert all("deleted on request" in one.reason and GONE not in one.reason for one in imported.refused)
     assert service.readmit(withdrawn.workspace, GONE) and not service.readmit(withdrawn.workspace, GONE)
     assert len(import_paths(withdrawn.workspace, [withdrawn.cohort], ImportOptions(pattern=PATTERN)).accepted) == 2
 

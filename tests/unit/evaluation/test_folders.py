@@ -214,7 +214,7 @@ def test_the_commands_evaluate_and_report(
     assert printed["structures"]["spleen"]["hd95_infinite"] == 1
     assert printed["structures"]["spleen"]["n"] == 2
     assert printed["cases"][1]["structures"]["spleen"] == {
-        "found": "missed", "dsc": 0, "hd95_mm": None, "nsd": None, "reference_ml": pytest.approx(0.432), "prediction_ml": 0
+        "found": "missed", "dsc": 0, "hd95_mm": None, "nsd": 0, "reference_ml": pytest.approx(0.432), "prediction_ml": 0
     }  # fmt: skip
     assert [path.name for path in tmp_path.iterdir() if "partial" in path.name] == []
     with pytest.raises(SystemExit) as ended:
