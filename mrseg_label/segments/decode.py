@@ -30,6 +30,8 @@ from mrseg_label.segments.files import (
 from mrseg_label.segments.names import NameTable, check_name, is_ignored
 from mrseg_label.text import listed
 
+_AT_ONCE = 1 << 16  # voxels that fit into a processor's cache as 64-bit numbers
+
 
 @dataclass(frozen=True)
 class Decoded:
@@ -158,8 +160,15 @@ def decode_segments(
     """Decode label maps by the segments that name their values; see :func:`decode`."""
     meaning = _structures(scheme, segments, partial=partial)
     structures, ignored = meaning.structures, meaning.ignored
-    merged, sent, overlaps = _merge(segmentation, segments, meaning.places)
-    kept = np.bincount(merged.ravel(order="K"), minlength=len(segments) + 1)
+    overlaps: dict[str, int] = {}
+    if len(segmentation.layers) == 1:  # nothing can overlap: voxels are counted and converted once
+        merged = segmentation.layers[0]
+        of_value, sent = _of_values(merged, 0, segments, meaning.places)
+        kept = sent
+    else:
+        merged, sent, overlaps = _merge(segmentation, segments, meaning.places)
+        of_value = np.arange(len(segments) + 1, dtype=np.uint16)
+        kept = _count(merged, len(segments))
     known = {*np.flatnonzero(np.isin(meaning.places, list(structures))).tolist(), *ignored}
     unknown = [p for p in range(1, len(segments) + 1) if p not in known]
     if filled := [p for p in unknown if sent[p]]:
@@ -176,7 +185,7 @@ def decode_segments(
     notes = [f"{segments[p - 1].name!r} is completely covered by later segments and was left out" for p in covered]
     judged = {name: int(kept[p]) for p, name in structures.items() if p not in covered}
     return Decoded(
-        mask=table[merged],
+        mask=table[of_value][merged],
         voxels={s.name: judged[s.name] for s in scheme if s.name in judged},
         renamed=meaning.renamed,
         ignored=[segments[p - 1].name for p in sorted([*ignored, *unknown])],
@@ -243,8 +252,9 @@ def _merge(
     sent = np.zeros(len(segments) + 1, dtype=np.int64)
     overlaps: dict[str, int] = {}
     for index, layer in enumerate(segmentation.layers):
-        positions = places[_positions(layer, index, segments)]
-        sent += np.bincount(positions.ravel(order="K"), minlength=len(segments) + 1)
+        of_value, counts = _of_values(layer, index, segments, places)
+        positions = of_value[layer]
+        sent += counts
         both = (merged > 0) & (positions > 0) & (merged != positions)
         if both.any():
             first, second = np.minimum(merged[both], positions[both]), np.maximum(merged[both], positions[both])
@@ -257,19 +267,32 @@ def _merge(
     return merged, sent, overlaps
 
 
-def _positions(layer: NDArray[np.uint16], index: int, segments: Sequence[Segment]) -> NDArray[np.uint16]:
-    """Convert the values of one layer to positions in the list of segments."""
+def _of_values(
+    layer: NDArray[np.uint16], index: int, segments: Sequence[Segment], places: NDArray[np.uint16]
+) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
+    """Find the position that stands for each value of one layer, and how many voxels each position was sent with."""
     positions = {segment.value: p for p, segment in enumerate(segments, start=1) if segment.layer == index}
-    highest = max(int(layer.max()), *positions, 0)
-    table = np.zeros(highest + 1, dtype=np.uint16)
-    for value, position in positions.items():
-        table[value] = position
-    present = np.flatnonzero(np.bincount(layer.ravel(order="K"), minlength=1))
-    nameless = [int(value) for value in present if value and value not in positions]
+    present = _count(layer, max(positions, default=0))
+    nameless = [int(value) for value in np.flatnonzero(present) if value and value not in positions]
     if nameless:
         raise LabelError(
             f"voxels with the value{'s' if len(nameless) > 1 else ''} {listed(nameless, 20)} have no name: "
             f"{len(segments)} segments are listed ({listed((s.name for s in segments), 60) or 'none'}); "
             "the k-th listed segment has the value k"
         )
-    return table[layer]
+    of_value = np.zeros(len(present), dtype=np.uint16)
+    for value, position in positions.items():
+        of_value[value] = places[position]
+    sent = np.zeros(len(segments) + 1, dtype=np.int64)
+    np.add.at(sent, of_value, present)
+    return of_value, sent
+
+
+def _count(layer: NDArray[np.uint16], highest: int) -> NDArray[np.int64]:
+    """Count the voxels of each value, at least up to the given one."""
+    voxels = layer.ravel(order="K")
+    counts = np.zeros(max(highest, int(voxels.max(initial=0))) + 1, dtype=np.int64)
+    for start in range(0, len(voxels), _AT_ONCE):  # bincount makes 64-bit numbers of all that it is given
+        part = np.bincount(voxels[start : start + _AT_ONCE])
+        counts[: len(part)] += part
+    return counts

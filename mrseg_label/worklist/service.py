@@ -147,7 +147,14 @@ def mask_to_start_from(catalog: Catalog, reader: Reader, acquisition_id: str) ->
 
 
 def note_presegmentation_sent(catalog: Catalog, reader: Reader, acquisition_id: str, presegmentation_id: str) -> None:
-    """Note on the reader's assignment which pre-segmentation was sent: the annotation is compared with that one."""
+    """Note on the reader's assignment which pre-segmentation was sent: the annotation is compared with that one.
+
+    Slicer fetches a draft twice, and nobody else has to wait for the second note.
+    """
+    with catalog.read() as session:
+        assignment = rows.open_of_reader(session, acquisition_id, reader, catalog.now(session))
+        if assignment is None or assignment.presegmentation_id == presegmentation_id:
+            return
     with catalog.begin() as session:
         assignment = rows.open_of_reader(session, acquisition_id, reader, catalog.now(session))
         if assignment is not None:
