@@ -6,7 +6,10 @@ import argparse
 import resource
 import statistics
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+Result = TypeVar("Result")
 
 
 def cpu_seconds() -> float:
@@ -23,14 +26,33 @@ def measure_alternately(ours: Callable[[], object], stock: Callable[[], object],
     -------
     Median CPU seconds of ours and of the stock tool.
     """
-    seconds: dict[str, list[float]] = {"ours": [], "stock": []}
+    _, seconds = medians_in_turn({"ours": ours, "stock": stock}, repeats)
+    return seconds["ours"], seconds["stock"]
+
+
+def medians_in_turn(
+    calls: Mapping[str, Callable[[], Result]], repeats: int, own_seconds: Callable[[str], float | None] = lambda _: None
+) -> tuple[dict[str, Result], dict[str, float]]:
+    """Measure several functions in turn.
+
+    Parameters
+    ----------
+    own_seconds : gives the CPU seconds of a call that just ended by its name, where they cannot be told from here; otherwise None.
+
+    Returns
+    -------
+    What each returned last, and their median CPU seconds.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    results: dict[str, Result] = {}
     for number in range(repeats):
-        for name, call in (("ours", ours), ("stock", stock)):
+        for name, call in calls.items():
             before = cpu_seconds()
-            call()
-            seconds[name].append(cpu_seconds() - before)
+            results[name] = call()
+            taken = own_seconds(name)
+            seconds[name].append(cpu_seconds() - before if taken is None else taken)
             print(f"{name} {number + 1}/{repeats}: {seconds[name][-1]:.3f} s of CPU", file=sys.stderr)
-    return statistics.median(seconds["ours"]), statistics.median(seconds["stock"])
+    return results, {name: statistics.median(values) for name, values in seconds.items()}
 
 
 def parse_quick(description: str | None, arguments: Sequence[str] | None = None) -> bool:
