@@ -67,6 +67,7 @@ class SurfaceVoxels:
         positions = np.flatnonzero(self._flat != 0)
         self._labels = self._flat[positions]
         self._positions = positions - margin
+        self._all = positions, self._labels.copy()
         self.total = self._count(self._labels)
 
     def look(self, other: SurfaceVoxels, offsets: Sequence[int]) -> NDArray[np.int64]:
@@ -112,7 +113,7 @@ class SurfaceVoxels:
 
         source, target = (
             np.stack(np.unravel_index(flat, self._shape), axis=1) * np.asarray(spacing_mm)
-            for flat in (left, np.flatnonzero(other._flat == structure))
+            for flat in (left, other._all[0][other._all[1] == structure])
         )
         return np.sort(KDTree(target, leafsize=32).query(source)[0])
 

@@ -175,19 +175,19 @@ class _Distances:
         """Look in one shell after the other until each structure has what it needs."""
         needed = np.ceil(percentile / 100 * (self.total - 1)) + 1
         found, first, second = np.zeros_like(self.total), *self._maps
-        searched = self._in_both
+        searched = np.stack([self._in_both] * 2)
         for shell in self._shells:
             offsets = (shell.offsets @ self._strides).tolist()
             found = found + np.stack([first.look(second, offsets), second.look(first, offsets)])
             self._lengths.append(shell.distance_mm)
             self._found.append(found)
             lacking = (found < needed) | ((found < self.total) & (np.float32(shell.distance_mm) <= tolerances))
-            before, searched = searched, self._in_both & lacking.any(axis=0)
+            before, searched = searched, self._in_both & lacking
             if not searched.any():
                 break
-            if (searched != before).any():
-                first.keep_only(searched)
-                second.keep_only(searched)
+            for one, wanted, wanted_before in zip(self._maps, searched, before, strict=True):
+                if (wanted != wanted_before).any():
+                    one.keep_only(wanted)
 
     def hausdorff(self, percentile: float) -> NDArray[np.float64]:
         """The percentile in the direction in which it is larger, by label."""
@@ -238,9 +238,10 @@ def _padded_surface(
     padded[tuple(slice(width, width + size) for width, size in zip(pad.tolist(), labels.shape, strict=True))] = labels
     flat = padded.reshape(-1)
     boundary = np.zeros(flat.size, dtype=np.bool_)
+    memory = np.empty(flat.size, dtype=np.bool_)
     for axis in range(len(shape)):
         step = math.prod(shape[axis + 1 :])
-        differs = flat[step:] != flat[:-step]
+        differs = np.not_equal(flat[step:], flat[:-step], out=memory[step:])
         boundary[step:] |= differs
         boundary[:-step] |= differs
     np.multiply(flat, boundary, out=flat)
