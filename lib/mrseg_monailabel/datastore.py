@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Examination
 from mrseg_label.catalog.types import Sign
 from mrseg_label.errors import Conflict, NotFound
+from mrseg_label.ids import is_ticket
 from mrseg_label.intake import service as intake
 from mrseg_label.reports import masks, reviewing
+from mrseg_label.reports.blinding import hides_cases
 from mrseg_label.reports.downloads import Download
 from mrseg_label.worklist.resolving import resolve_image
 from mrseg_label.worklist.signs import note_work
@@ -31,8 +34,9 @@ from mrseg_monailabel.descriptions import (
     image_file_name,
 )
 from mrseg_monailabel.labels import Labels
+from mrseg_monailabel.mask_files import SEGMENTS
 from mrseg_monailabel.params import reader_of
-from mrseg_monailabel.review_fields import describe_review_case, name_tag, parse_annotation_tag
+from mrseg_monailabel.review_fields import describe_review_case, label_name, name_tag, parse_annotation_tag
 
 
 class MRSegDatastore(Datastore):
@@ -51,22 +55,29 @@ class MRSegDatastore(Datastore):
         """Find the examination that a client means by an id, a ticket or its own name for an uploaded image."""
         return resolve_image(self._workspace.catalog, image, reader, to_submit=to_submit)
 
+    def ticket_of(self, image: str, reader: Reader) -> str | None:
+        """Return the ticket that an image is asked for by, where nothing may tell its reader which case it is."""
+        return image if is_ticket(image) and hides_cases(self._workspace, reader) else None
+
     def image_file(self, image: str, reader: Reader) -> Download:
         """Find the file of an image, which its reader begins to work on."""
         examination = self.examination(image, reader)
         note_work(self._workspace.catalog, reader, examination.acquisition_id, Sign.IMAGE)
-        return Download(self._workspace.path(examination.path), image_file_name(examination), examination.digest)
+        ticket = self.ticket_of(image, reader)
+        name = f"{ticket}{SUFFIX}" if ticket else image_file_name(examination)
+        return Download(self._workspace.path(examination.path), name, examination.digest)
 
     def label_file(self, label: str, tag: str, reader: Reader) -> Download:
         """Find the file of a label. Raises as :meth:`mrseg_monailabel.labels.Labels.file`."""
         examination = self.examination(label, reader)
         found = self.labels.file(examination, tag, reader)
         note_work(self._workspace.catalog, reader, examination.acquisition_id, Sign.MASK)
-        return found
+        return replace(found, name=f"{label}-{tag}{SUFFIX}") if self.ticket_of(label, reader) else found
 
     def segments_file(self, label: str, tag: str, reader: Reader, folder: Path) -> Path:
         """Write a label to a ``.seg.nrrd`` file. Raises as :meth:`mrseg_monailabel.labels.Labels.file`."""
-        return self.labels.write_segments(self.examination(label, reader), tag, reader, folder)
+        file = self.labels.write_segments(self.examination(label, reader), tag, reader, folder)
+        return file.rename(file.with_name(label_name(label, SEGMENTS))) if self.ticket_of(label, reader) else file
 
     def note_presegmentation_sent(self, examination: Examination, presegmentation_id: str, reader: Reader) -> None:
         """Note which pre-segmentation a reader was sent: the annotation is compared with that one."""
@@ -111,7 +122,7 @@ class MRSegDatastore(Datastore):
 
     def image_info(self, image: str, reader: Reader) -> dict[str, Any]:
         """Describe an image."""
-        return describe_image(self.examination(image, reader))
+        return describe_image(self.examination(image, reader), self.ticket_of(image, reader))
 
     def label_info(self, label: str, tag: str, reader: Reader) -> dict[str, Any]:
         """Describe a label; ``params.label_names`` is always the complete scheme.
@@ -158,7 +169,10 @@ class MRSegDatastore(Datastore):
         """
         reader, names = reader or Reader(), self._workspace.scheme.shown_names
         catalog = self._workspace.catalog
-        objects = {case.key: describe_case(case, names) for case in masks.read_open_cases(catalog, reader)}
+        objects = {
+            case.key: describe_case(case, names, self.ticket_of(case.key, reader))
+            for case in masks.read_open_cases(catalog, reader)
+        }
         if not (to_review and reader.may_review):
             return {"name": self.name(), "description": self.description(), "objects": objects}
         for case in reviewing.read_review_cases(catalog, reader, unreviewed=unreviewed):

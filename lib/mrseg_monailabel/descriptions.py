@@ -35,26 +35,29 @@ NO_MODEL = "no model makes drafts (PRESEGMENTATION is off)"
 MISSING = "no weights are installed, so no draft can be made; 'mrseg-label doctor' says what is missing"
 
 
-def describe_case(case: OpenCase, label_names: dict[str, int]) -> dict[str, Any]:
-    """Describe an assigned case as an object of the datastore's listing."""
+def describe_case(case: OpenCase, label_names: dict[str, int], ticket: str | None = None) -> dict[str, Any]:
+    """Describe an assigned case as an object of the datastore's listing; under its ticket alone where one is given."""
     labels: dict[str, Any] = {}
     if case.presegmentation is not None:
         labels[ORIGINAL] = {"ext": SUFFIX, "info": describe_presegmentation(case.presegmentation, label_names)}
     if case.final is not None:
         labels[FINAL] = {"ext": SUFFIX, "info": describe_annotation(case.final, label_names)}
-    return {"image": {"ext": SUFFIX, "info": describe_image(case.examination)}, "labels": labels}
+    return {"image": {"ext": SUFFIX, "info": describe_image(case.examination, ticket)}, "labels": labels}
 
 
-def describe_image(examination: Examination) -> dict[str, Any]:
-    """Describe an image."""
+def describe_image(examination: Examination, ticket: str | None = None) -> dict[str, Any]:
+    """Describe an image, under the ticket by which its reader knows it if there is one."""
+    created = examination.created_at
+    if ticket is not None:  # to the second it would say which of the reader's earlier images it is
+        created = created.replace(hour=0, minute=0, second=0, microsecond=0)
     return {
-        "id": examination.id,
-        "name": image_file_name(examination),
+        "id": ticket or examination.id,
+        "name": f"{ticket}{SUFFIX}" if ticket else image_file_name(examination),
         "checksum": f"SHA256:{examination.digest}",
         "sequence": examination.sequence,
         "station": examination.acquisition.station,
-        "created": iso(examination.created_at),
-        "ts": int(examination.created_at.timestamp()),  # as MONAI Label's own datastore has it
+        "created": iso(created),
+        "ts": int(created.timestamp()),  # as MONAI Label's own datastore has it
     }
 
 

@@ -73,15 +73,17 @@ class MRSegInfer(InferTask):
         examination = self._datastore.examination(request["image"], reader)
         wait = _wait_seconds(request)
         note_work(self._workspace.catalog, reader, examination.acquisition_id, Sign.MASK)
+        name = self._datastore.ticket_of(request["image"], reader) or examination.id
         folder = Path(request["folder"])
         start = worklist.mask_to_start_from(self._workspace.catalog, reader, examination.acquisition_id)
         if start is not None:
             return self._send_annotation(*start, examination, folder, form)
-        if self._workspace.settings.presegmentation == "off":
-            return self._send_empty(examination, folder, form)
+        catalog, case = self._workspace.catalog, examination.acquisition_id
+        if self._workspace.settings.presegmentation == "off" or worklist.is_draft_withheld(catalog, reader, case):
+            return self._send_empty(name, folder, form, examination)
         presegmentation = presegmentation_for(self._workspace, examination.id, wait_seconds=wait, stop=self.stopping)
         self._datastore.note_presegmentation_sent(examination, presegmentation.id, reader)
-        target = folder / f"{examination.id}-draft{form.extension}"
+        target = folder / f"{name}-draft{form.extension}"
         self._write(self._workspace.path(presegmentation.path), examination, target, form)
         params = {
             "label_names": self._workspace.scheme.shown_names,
@@ -94,9 +96,11 @@ class MRSegInfer(InferTask):
         }
         return str(target), params
 
-    def _send_empty(self, examination: Examination, folder: Path, form: MaskForm) -> tuple[str, dict[str, Any]]:
+    def _send_empty(
+        self, name: str, folder: Path, form: MaskForm, examination: Examination
+    ) -> tuple[str, dict[str, Any]]:
         """Write an empty mask, for a reader who draws everything; its params have all names as those of a draft."""
-        target = folder / f"{examination.id}-empty{form.extension}"
+        target = folder / f"{name}-empty{form.extension}"
         self._write(None, examination, target, form)
         params = {
             "label_names": self._workspace.scheme.shown_names,

@@ -11,7 +11,7 @@ from mrseg_label.annotation.versions import save_version
 from mrseg_label.catalog.derived_files import is_whole
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.reader import Reader
-from mrseg_label.catalog.tables import Annotation, Examination
+from mrseg_label.catalog.tables import Annotation, Examination, Presegmentation
 from mrseg_label.errors import NotFound
 from mrseg_label.presegmentation.service import presegmentation_for
 from mrseg_label.reports import masks, reviewing
@@ -62,9 +62,9 @@ class Labels:
         names, number = self._workspace.scheme.shown_names, parse_tag(tag)
         if number is not None:
             return describe_annotation(self._annotation(examination, number, reader), names)
-        presegmentation = masks.read_presegmentation(self._workspace.catalog, examination.acquisition_id)
+        presegmentation = self._draft(examination, reader)
         if presegmentation is None:
-            raise NotFound(f"{examination.id} has no label with the tag {tag!r} that you may see")
+            raise NotFound(f"{_called(examination, reader)} has no label with the tag {tag!r} that you may see")
         return describe_presegmentation(presegmentation, names)
 
     def note_presegmentation_sent(self, examination: Examination, presegmentation_id: str, reader: Reader) -> None:
@@ -129,13 +129,20 @@ class Labels:
         if number is not None:
             annotation = self._annotation(examination, number, reader, show=True)
             return Download(self._workspace.path(annotation.path), name, annotation.digest), annotation.judged
-        presegmentation = masks.read_presegmentation(self._workspace.catalog, examination.acquisition_id)
+        presegmentation = self._draft(examination, reader)
         if presegmentation is None:
-            raise NotFound(f"{examination.id} has no draft yet; request one with infer")
+            raise NotFound(f"{_called(examination, reader)} has no draft yet; request one with infer")
         if not is_whole(self._workspace, presegmentation):
             presegmentation = presegmentation_for(self._workspace, examination.id, wait_seconds=REMAKE_SECONDS)
         self.note_presegmentation_sent(examination, presegmentation.id, reader)
         return Download(self._workspace.path(presegmentation.path), name, presegmentation.digest), None
+
+    def _draft(self, examination: Examination, reader: Reader) -> Presegmentation | None:
+        """Read the draft of a case; None where there is none, or where it was drawn that the reader gets none."""
+        catalog, case = self._workspace.catalog, examination.acquisition_id
+        if worklist.is_draft_withheld(catalog, reader, case):
+            return None
+        return masks.read_presegmentation(catalog, case)
 
     def _annotation(self, examination: Examination, number: int, reader: Reader, *, show: bool = False) -> Annotation:
         """Read the annotation of a tag; with ``show``, note that the reader is sent it. Raises :class:`NotFound`."""
@@ -145,5 +152,10 @@ class Labels:
             return read(catalog, acquisition_id, number, reader)
         annotation = masks.read_final(catalog, acquisition_id, reader) if name_tag(number) == FINAL else None
         if annotation is None:
-            raise NotFound(f"{examination.id} has no accepted annotation that you may see")
+            raise NotFound(f"{_called(examination, reader)} has no accepted annotation that you may see")
         return annotation
+
+
+def _called(examination: Examination, reader: Reader) -> str:
+    """How a message calls a case: a reader who got a ticket knows no id of it."""
+    return examination.id if reader.sees_every_case else "this case"

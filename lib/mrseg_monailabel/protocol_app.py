@@ -43,7 +43,7 @@ class ProtocolApp:
         self._trainers = self.init_trainers()
         self._strategies = self.init_strategies()
         self._sessions = SessionStore(workspace)
-        self.streams = EventStreams(workspace.catalog)
+        self.streams = EventStreams(workspace.catalog, blinds_readers=workspace.settings.blinds_readers)
         settings = workspace.settings
         self.sign_in = (
             SignIn(workspace.catalog, settings.token_hours, settings.app_password_days)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from mrseg_label.annotation import mask_facts
+from mrseg_label.annotation.blind_readings import measure_blind_readings
 from mrseg_label.annotation.readings import measure_agreement
 from mrseg_label.annotation.suspicious import find_suspicious
 from mrseg_label.catalog.queries import compared_masks, held_out, suspicions
@@ -43,7 +44,7 @@ def run(context: JobContext) -> None:
     with context.catalog.begin() as session:
         if not suspicions.is_followed(session, context.claim.job_id):
             suspicions.replace(session, found, context.catalog.now(session))
-    measured = measure_agreement(context)
+    measured = measure_agreement(context) + measure_blind_readings(context)
     with context.publish({"suspicious": len(found), "measured": measured}) as session:
         if not finished:
             enqueue_check(session, context.claim.job_id)

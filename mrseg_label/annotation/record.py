@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import acquisitions, assignments, audit
+from mrseg_label.catalog.queries import acquisitions, assignments, audit, blind_readings
 from mrseg_label.catalog.queries import annotations as rows
 from mrseg_label.catalog.queries.doubts import texts
 from mrseg_label.catalog.reader import Reader
@@ -149,6 +149,8 @@ def _record(
         return None
     # Nobody is asked to review what no reader gets: the masks of a cohort that serves evaluation alone.
     accepted = (workspace.settings.review == "off" or acquisition.evaluation_only) and version is None
+    if accepted and workspace.settings.qualification_cases:
+        accepted = not blind_readings.awaits_qualification(session, reader)
     annotation = Annotation(
         id=annotation_id,
         acquisition_id=acquisition.id,
@@ -198,6 +200,8 @@ def _becomes_final(
     present = rows.final(session, acquisition_id) or rows.awaiting_review(session, acquisition_id)
     if present is None:
         return True
+    if assignment is not None and assignment.blind is not None:
+        return False  # it measures the reader; the case keeps the mask that it had
     if assignment is not None and assignment.is_open(moment):
         return not assignment.second_reading
     return present.author == reader.name

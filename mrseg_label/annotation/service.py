@@ -76,6 +76,7 @@ def submit(
         if examination is None:
             raise NotFound(f"there is no examination {examination_id[:60]!r}")
         presegmentation = _starting_presegmentation(session, examination, reader, workspace.settings)
+        had_none = workspace.settings.presegmentation == "off" or _is_withheld(session, examination, reader)
         base = None if version is None else reviewing.final(session, examination.acquisition_id)
         if base is not None:  # the reviewer's work is compared with the draft that the annotation began from
             draft = base.presegmentation_id
@@ -93,7 +94,7 @@ def submit(
         if base is not None and suffix != SEGMENTATION_SUFFIX:
             # A list without a file of segments says nothing of structures that the reviewer was not shown.
             decoded = decoded.only_drawn([*required, *base.judged])
-        elif presegmentation is None and settings.presegmentation == "off":
+        elif presegmentation is None and had_none:
             decoded = decoded.only_drawn(required)
         decoded.check_coverage(required)
         states, note = _states(workspace, decoded, geometry, presegmentation)
@@ -171,12 +172,20 @@ def _starting_presegmentation(
 ) -> Presegmentation | None:
     """The pre-segmentation that was sent to this reader last; where none was, the best of the acquisition.
 
-    With PRESEGMENTATION off none is sent, and what was drawn is compared with none of earlier times.
+    Where the draft was withheld, there is none. With PRESEGMENTATION off none is sent, and what was drawn is compared with none of earlier times.
     """
     assignment = assignments.newest(session, examination.acquisition_id, reader)
+    if assignment is not None and assignment.draft_withheld:
+        return None
     if assignment is not None and assignment.presegmentation_id:
         return presegmentations.get(session, assignment.presegmentation_id)
     return None if settings.presegmentation == "off" else presegmentations.best(session, examination.acquisition_id)
+
+
+def _is_withheld(session: Session, examination: Examination, reader: Reader) -> bool:
+    """Whether it was drawn that this reader gets no draft."""
+    assignment = assignments.newest(session, examination.acquisition_id, reader)
+    return assignment is not None and bool(assignment.draft_withheld)
 
 
 def _states(

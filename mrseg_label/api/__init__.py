@@ -8,6 +8,7 @@ from mrseg_label.api import (
     annotation,
     assignments,
     audit,
+    blind_readings,
     doubts,
     events,
     examinations,
@@ -51,11 +52,14 @@ def router(workspace: OpenedWorkspace, streams: EventStreams | None = None) -> A
         mine,
         masks,
         learning,
+        blind_readings,
         notifications,
         audit,
     ):
         collected.include_router(module.router(workspace))
-    collected.include_router(events.router(streams or EventStreams(workspace.catalog)))
+    collected.include_router(
+        events.router(streams or EventStreams(workspace.catalog, blinds_readers=workspace.settings.blinds_readers))
+    )
     return collected
 
 

@@ -14,6 +14,7 @@ from mrseg_label.catalog.types import AnnotationState
 from mrseg_label.http.downloads import FILE_RESPONSES, send_recorded
 from mrseg_label.http.locations import Locate
 from mrseg_label.http.readers import CurrentReader, with_client_name
+from mrseg_label.reports.blinding import as_seen_by
 from mrseg_label.reports.cases import read_annotation, read_annotations, read_readings
 from mrseg_label.reports.documents.annotations import AnnotationOut, ReadingsOut
 from mrseg_label.reports.documents.base import Page
@@ -33,13 +34,14 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
         limit: paging.Limit = paging.LIMIT,
         cursor: paging.Cursor = None,
     ) -> Page[AnnotationOut]:
-        return read_annotations(catalog, state, reader.sees_annotations_of or author, limit, cursor)
+        wanted = reader.sees_annotations_of or author
+        return as_seen_by(workspace, reader, read_annotations(catalog, state, wanted, limit, cursor))
 
     @routes.get("/{annotation}", summary="Get an annotation")
     def get_annotation(annotation: str, reader: CurrentReader) -> AnnotationOut:
         found = read_annotation(catalog, annotation)
         reader.check_may_see_annotations_of(found.author)
-        return found
+        return as_seen_by(workspace, reader, found)
 
     @routes.head("/{annotation}/mask", include_in_schema=False)
     @routes.get(
@@ -77,7 +79,7 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
         reader.check_may_see_annotations_of(read_annotation(catalog, annotation).author)
         actor = with_client_name(reader, request.client).name
         review.withdraw(catalog, annotation, actor=actor, comment=request.comment)
-        return read_annotation(catalog, annotation)
+        return as_seen_by(workspace, reader, read_annotation(catalog, annotation))
 
     @routes.post("/{annotation}/restore", summary="Restore an annotation: a new one with the same mask, which counts")
     def restore(annotation: str, reader: CurrentReader, request: ReaderRequest, locate: Locate) -> AnnotationOut:

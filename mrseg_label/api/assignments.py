@@ -11,6 +11,7 @@ from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries.assignments import AssignmentFilter
 from mrseg_label.catalog.types import AssignmentOutcome
 from mrseg_label.http.readers import CurrentReader
+from mrseg_label.reports.blinding import as_seen_by
 from mrseg_label.reports.documents.base import Page
 from mrseg_label.reports.documents.worklist import ReservationOut
 from mrseg_label.reports.worklist import read_assignment, read_assignments
@@ -35,12 +36,12 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
         wanted = AssignmentFilter(
             current.sees_assignments_of or reader, None, True if state == "open" else None, outcome
         )
-        return read_assignments(catalog, wanted, limit, cursor)
+        return as_seen_by(workspace, current, read_assignments(catalog, wanted, limit, cursor))
 
     @routes.get("/{assignment}", summary="Get an assignment")
     def get_assignment(assignment: str, current: CurrentReader) -> ReservationOut:
         found = read_assignment(catalog, assignment)
         current.check_may_see_assignments_of(found.reader)
-        return found
+        return as_seen_by(workspace, current, found)
 
     return routes

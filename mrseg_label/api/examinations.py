@@ -17,6 +17,7 @@ from mrseg_label.http.downloads import FILE_RESPONSES, send_recorded
 from mrseg_label.http.locations import Locate, located
 from mrseg_label.http.readers import CurrentReader, with_client_name
 from mrseg_label.intake.editing import edit_examinations
+from mrseg_label.reports.blinding import as_seen_by, hides_cases
 from mrseg_label.reports.cases import (
     read_acquisition_id,
     read_annotations_of,
@@ -69,8 +70,11 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
         acquisition = None if request.examination is None else read_acquisition_id(catalog, request.examination)
         named = with_client_name(reader, request.client)
         case = request_case(workspace, named, request.purpose, acquisition)
-        locate(f"/examinations/{case.examination_id}")
-        return AssignmentOut.of(case)
+        document = AssignmentOut.of(case)
+        if hides_cases(workspace, reader) and request.examination is not None:
+            document = document.model_copy(update={"examination": request.examination})
+        locate(f"/examinations/{document.examination}")
+        return document
 
     @routes.post(
         "/hand-out",
@@ -128,12 +132,16 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
         limit: paging.Limit = paging.LIMIT,
         cursor: paging.Cursor = None,
     ) -> Page[AnnotationOut]:
-        return read_annotations_of(catalog, examination, limit, cursor, reader.sees_annotations_of)
+        found = read_annotations_of(catalog, examination, limit, cursor, reader.sees_annotations_of)
+        if hides_cases(workspace, reader):  # a second one of his would show that he got the case again
+            found = found.model_copy(update={"items": [item for item in found.items if item.is_final]})
+        return as_seen_by(workspace, reader, found)
 
     @routes.post("/{examination}/return", summary="Return a case to the queue without an annotation")
     def return_to_queue(examination: str, reader: CurrentReader, request: ReaderRequest) -> ExaminationOut:
         named = with_client_name(reader, request.client)
-        worklist.return_to_queue(catalog, named, read_acquisition_id(catalog, examination))
+        acquisition = read_acquisition_id(catalog, examination)
+        worklist.return_to_queue(catalog, named, acquisition)
         return read_examination(catalog, examination, reader.role)
 
     @routes.post(

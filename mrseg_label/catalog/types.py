@@ -258,6 +258,13 @@ class AssignmentOutcome(StrEnum):
     EXPIRED = "expired"
 
 
+class BlindKind(StrEnum):
+    """What an assignment is that its reader takes for the next case."""
+
+    GOLD = "gold"  # a case of which an administrator knows the mask
+    REPEAT = "repeat"  # a case that this reader finished before
+
+
 class Role(StrEnum):
     """What an account may do."""
 

@@ -15,6 +15,7 @@ import typer
 from mrseg_label.cli import (
     annotation,
     backup,
+    blind_readings,
     cases,
     demo,
     doctor,
@@ -55,7 +56,7 @@ _PANELS = {
     "Server and accounts": (serving, jobs, notifications, users),
     "Annotation": (cases, annotation, quality, doubts),
     "Training": (rounds, models),
-    "Study": (evaluation, effort, learning_curve),
+    "Study": (evaluation, effort, learning_curve, blind_readings),
 }
 for panel, modules in _PANELS.items():
     part = typer.Typer()

@@ -31,8 +31,9 @@ from mrseg_label.accounts.identity import Identity
 from mrseg_label.accounts.tokens import is_still_valid
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.reader import Reader
-from mrseg_label.catalog.types import Topic
+from mrseg_label.catalog.types import Role, Topic
 from mrseg_label.errors import MrsegError, TooManyRequests, Unavailable
+from mrseg_label.reports.blinding import read_any_blind, without_case
 from mrseg_label.reports.events import Change, Changes, may_see, read_changes, read_numbers
 
 POLL_SECONDS = 0.5
@@ -54,8 +55,9 @@ _Result = TypeVar("_Result")
 class EventStreams:
     """The streams of a server process. All methods but :meth:`close` are called in its event loop."""
 
-    def __init__(self, catalog: Catalog) -> None:
+    def __init__(self, catalog: Catalog, *, blinds_readers: bool = False) -> None:
         self._catalog = catalog
+        self.blinds_readers = blinds_readers  # whether radiologists may get cases without knowing why
         self._limiter = CapacityLimiter(2)  # of threads: streams never take those of requests
         self._streams: set[_Stream] = set()
         self._pages: deque[Changes] = deque(maxlen=KEPT_PAGES)
@@ -175,6 +177,7 @@ class _Stream:
     ) -> None:
         self.reader = reader
         self.topics = topics
+        self.hides_cases = False
         self.news = asyncio.Event()
         self._streams = streams
         self._identity = identity
@@ -184,6 +187,8 @@ class _Stream:
     async def events(self) -> AsyncIterator[bytes]:
         """Yield what the client is sent, until the server ends or the reader may no longer go on."""
         streams = self._streams
+        if self.reader.role is Role.RADIOLOGIST:
+            self.hides_cases = streams.blinds_readers or await streams.in_thread(read_any_blind)
         oldest, newest = await streams.in_thread(read_numbers)
         sent = newest if self._last is None else self._last
         if self._last is not None and not oldest - 1 <= self._last <= newest:
@@ -194,7 +199,7 @@ class _Stream:
         while not self.follows and sent < newest:
             page = await streams.changes_after(sent, self.topics)
             for change in self._shown(page, sent):
-                yield _event(change)
+                yield _event(change, self.hides_cases)
             sent = max(page.last, sent + 1)
         checked = spoken = time.monotonic()
         while self.follows and not streams.is_closing:
@@ -202,7 +207,7 @@ class _Stream:
             if streams.newest > sent:
                 page = await streams.changes_after(sent, self.topics)
                 for change in self._shown(page, sent):
-                    yield _event(change)
+                    yield _event(change, self.hides_cases)
                     spoken = time.monotonic()
                 sent = page.last if page.last > sent else streams.newest
             else:
@@ -254,5 +259,6 @@ class EventResponse(StreamingResponse):
             self._streams.remove(self._stream)
 
 
-def _event(change: Change) -> bytes:
-    return format_sse_event(event=str(change.topic), data_str=change.text, id=str(change.number))
+def _event(change: Change, hides_cases: bool) -> bytes:
+    text = without_case(change.document).model_dump_json() if hides_cases else change.text
+    return format_sse_event(event=str(change.topic), data_str=text, id=str(change.number))

@@ -13,7 +13,7 @@ from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import acquisitions, assignments, examinations, jobs, models, presegmentations, reviews
 from mrseg_label.catalog.queries import annotations as annotation_rows
 from mrseg_label.catalog.tables import Annotation, Examination
-from mrseg_label.catalog.types import AnnotationState, JobKind, Role
+from mrseg_label.catalog.types import AnnotationState, CaseState, JobKind, Priority, Role
 from mrseg_label.errors import NotFound
 from mrseg_label.reports.documents.annotations import AnnotationOut, ReadingsOut
 from mrseg_label.reports.documents.base import Page
@@ -31,8 +31,13 @@ def read_examination(catalog: Catalog, examination_id: str, role: Role | None = 
         There is no such examination.
     """
     with catalog.read() as session:
-        row = examination_row(session, examination_id)
+        assigned = assignments.with_case(session, examination_id) if examination_id.isprintable() else None
+        row = examination_row(session, (assigned and assigned[1].primary_examination_id) or examination_id)
         (document,) = examination_documents(session, catalog.now(session), [row])
+        if assigned is not None:
+            return ExaminationDetail(
+                **_unnamed(document, examination_id).model_dump(), draft=None, draft_put_aside=None
+            )
         draft = presegmentations.best(session, row.acquisition_id)
         key = presegmentations.job_key(row.acquisition_id, models.current(session).version)
         put_aside = jobs.put_aside(session, JobKind.PRESEGMENT, key)
@@ -43,6 +48,19 @@ def read_examination(catalog: Catalog, examination_id: str, role: Role | None = 
         draft=None if draft is None else DraftOut.of(draft),
         draft_put_aside=None if put_aside is None else DraftPutAsideOut.of(put_aside),
     )
+
+
+def _unnamed(document: ExaminationOut, assignment_id: str) -> ExaminationOut:
+    """Describe an image to a reader who may only know the assignment, and not which case it is of."""
+    hidden: dict[str, object] = {
+        **dict.fromkeys(("id", "acquisition", "group"), assignment_id),
+        **dict.fromkeys(("participant", "digest"), ""),
+        **dict.fromkeys(("source", "swap", "held_out", "annotated", "assigned_until", "handed_out_until", "excluded")),
+        "warnings": [],
+        "state": CaseState.WAITING,
+        "priority": Priority.NORMAL,
+    }
+    return document.model_copy(update=hidden)
 
 
 def read_drafts(catalog: Catalog, examination_id: str, limit: int) -> list[DraftOut]:
@@ -61,8 +79,11 @@ def read_channels(catalog: Catalog, examination_id: str) -> list[ExaminationOut]
 
 
 def read_acquisition_id(catalog: Catalog, examination_id: str) -> str:
-    """Read which acquisition an examination belongs to. Raises as :func:`read_examination`."""
+    """Read which acquisition an examination, or an assignment in its place, belongs to. Raises as :func:`read_examination`."""
     with catalog.read() as session:
+        assignment = assignments.with_case(session, examination_id) if examination_id.isprintable() else None
+        if assignment is not None:
+            return assignment[1].id
         return examination_row(session, examination_id).acquisition_id
 
 

@@ -16,6 +16,7 @@ from mrseg_label.catalog.queries import acquisitions, assignments, presegmentati
 from mrseg_label.catalog.queries import annotations as annotation_rows
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Annotation, Examination, Presegmentation
+from mrseg_label.catalog.types import AnnotationState
 
 
 @dataclass(frozen=True)
@@ -39,20 +40,20 @@ def read_open_cases(catalog: Catalog, reader: Reader) -> list[OpenCase]:
     with catalog.read() as session:
         moment = catalog.now(session)
         found = [
-            (assignment.ticket if reader.account else examination.id, examination)
+            (assignment.ticket if reader.account else examination.id, examination, bool(assignment.draft_withheld))
             for assignment, examination in assignments.open_examinations(session, reader.account, moment)
         ]
-        ids = [examination.acquisition_id for _, examination in found]
+        ids = [examination.acquisition_id for _, examination, _ in found]
         drafts = presegmentations.best_of(session, ids)
         finals = reviewing.finals(session, ids) if reader.may_review else annotation_rows.finals(session, ids)
         return [
             OpenCase(
                 key,
                 examination,
-                drafts.get(examination.acquisition_id),
+                None if withheld else drafts.get(examination.acquisition_id),
                 _if_visible(session, finals.get(examination.acquisition_id), reader),
             )
-            for key, examination in found
+            for key, examination, withheld in found
         ]
 
 
@@ -68,6 +69,11 @@ def read_final(catalog: Catalog, acquisition_id: str, reader: Reader) -> Annotat
     To reviewers, and without sign-in, it is the newest submitted one; to others the newest accepted one.
     """
     with catalog.read() as session:
+        assignment = None if reader.account is None else assignments.newest(session, acquisition_id, reader)
+        if assignment is not None and assignment.blind is not None:  # as if the reader were the first
+            own = annotation_rows.newest_by(session, acquisition_id, reader.name)
+            accepted = own is not None and (reader.may_review or own.state is AnnotationState.ACCEPTED)
+            return own if own is not None and accepted and own.assignment_id == assignment.id else None
         if reader.may_review:
             return _if_visible(session, reviewing.final(session, acquisition_id), reader)
         return _if_visible(session, annotation_rows.final(session, acquisition_id), reader)
@@ -101,6 +107,8 @@ def visible_annotations(
     if reader.account is None:
         return list(annotations)
     assignment = assignments.newest(session, acquisition_id, reader)
+    if assignment is not None and assignment.blind is not None:
+        return [one for one in annotations if one.assignment_id == assignment.id]
     reads = assignment is not None and assignment.ended_at is None
     others = reader.sees_every_case and not (reads and assignment is not None and assignment.second_reading)
     told = assignment.annotation_id if reads and assignment is not None else None

@@ -9,6 +9,7 @@ from mrseg_label.catalog.queries import acquisitions, assignments, reviews
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.types import Verdict
 from mrseg_label.reports.agreement import read_own_agreement
+from mrseg_label.reports.blinding import case_name, hides_cases, without_case
 from mrseg_label.reports.cases import read_annotations
 from mrseg_label.reports.documents.mine import MineOut, OpenCaseOut, SentBackOut
 from mrseg_label.reports.documents.worklist import ReservationOut
@@ -22,6 +23,7 @@ def read_mine(workspace: OpenedWorkspace, reader: Reader, limit: int, cursor: st
     InvalidInput
         The cursor does not come from this list.
     """
+    hidden = hides_cases(workspace, reader)
     finished = read_annotations(workspace.catalog, None, reader.name, limit, cursor)
     agreement = read_own_agreement(workspace, reader.name)
     with workspace.catalog.read() as session:
@@ -32,10 +34,11 @@ def read_mine(workspace: OpenedWorkspace, reader: Reader, limit: int, cursor: st
             if case is None or case.excluded_at is not None:
                 continue
             comment = reviews.reason_of_rejection(session, row.annotation_id) if row.annotation_id else ""
-            document = ReservationOut.of(row, case, moment).model_dump()
-            cases.append(OpenCaseOut(**document, opened=not row.requested, comment=comment))
+            document = ReservationOut.of(row, case, moment)
+            shown = (without_case(document) if hidden else document).model_dump()
+            cases.append(OpenCaseOut(**shown, opened=not row.requested, comment=comment))
         back = [
-            _sent_back(session, one)
+            _sent_back(session, one, hidden=hidden)
             for one in reviews.sent_back(session, moment)
             if one.annotation.author == reader.name
         ]
@@ -43,17 +46,18 @@ def read_mine(workspace: OpenedWorkspace, reader: Reader, limit: int, cursor: st
         reader=reader.name,
         open=cases,
         sent_back=back,
-        finished=finished,
+        finished=without_case(finished) if hidden else finished,
         agreement=agreement if agreement.cases else None,
     )
 
 
-def _sent_back(session: Session, one: reviews.SentBack) -> SentBackOut:
+def _sent_back(session: Session, one: reviews.SentBack, *, hidden: bool) -> SentBackOut:
+    assignment = one.annotation.assignment_id if hidden else None
     rejections = [row for row in reviews.of_annotation(session, one.annotation.id) if row.verdict is Verdict.REJECTED]
     return SentBackOut(
         annotation=one.annotation.id,
-        examination=one.case.primary_examination_id,
-        participant=one.case.participant.code,
+        examination=assignment if hidden else one.case.primary_examination_id,
+        participant=case_name(assignment or one.annotation.id) if hidden else one.case.participant.code,
         station=one.case.station,
         reviewer=rejections[-1].reviewer,
         comment=rejections[-1].comment,

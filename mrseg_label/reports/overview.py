@@ -5,9 +5,12 @@ from __future__ import annotations
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import acquisitions
 from mrseg_label.catalog.queries.assignments import AssignmentFilter
-from mrseg_label.catalog.types import JobState
+from mrseg_label.catalog.reader import Reader
+from mrseg_label.catalog.types import JobState, Role
 from mrseg_label.reports.attention import find_attention
+from mrseg_label.reports.blinding import as_seen_by
 from mrseg_label.reports.documents.overview import AttentionOut, CoverageOut, OverviewOut, ParticipantsOut
+from mrseg_label.reports.documents.worklist import ReservationOut
 from mrseg_label.reports.jobs import read_jobs
 from mrseg_label.reports.models import read_current_model
 from mrseg_label.reports.performance import read_performance
@@ -18,6 +21,13 @@ from mrseg_label.reports.worklist import count_assignments, read_assignments
 
 SHOWN = 50
 VERSIONS = 12
+
+
+def read_own_or_all(workspace: OpenedWorkspace, wanted: AssignmentFilter, reader: str | None) -> list[ReservationOut]:
+    """Read the newest open assignments; a radiologist's own without what tells which case is which, where that is hidden."""
+    found = read_assignments(workspace.catalog, wanted, SHOWN)
+    own = None if reader is None else Reader.signed_in(reader, Role.RADIOLOGIST)
+    return list((found if own is None else as_seen_by(workspace, own, found)).items)
 
 
 def read_overview(workspace: OpenedWorkspace, reader: str | None = None) -> OverviewOut:
@@ -40,7 +50,7 @@ def read_overview(workspace: OpenedWorkspace, reader: str | None = None) -> Over
             CoverageOut(station=station, sequence=sequence, cases=cases, annotated=done)
             for station, sequence, cases, done in coverage
         ],
-        assignments=read_assignments(catalog, wanted, SHOWN).items,
+        assignments=read_own_or_all(workspace, wanted, reader),
         assignments_open=count_assignments(catalog, wanted),
         running=read_jobs(catalog, SHOWN, state=JobState.RUNNING).items,
         workers=read_workers(catalog),

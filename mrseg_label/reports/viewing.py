@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.draft_details import source_name
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import acquisitions, presegmentations
+from mrseg_label.catalog.queries import acquisitions, assignments, presegmentations
 from mrseg_label.catalog.queries import annotations as annotation_rows
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import BOOTSTRAP, Annotation, Examination, Presegmentation
@@ -70,8 +70,9 @@ def read_view(workspace: OpenedWorkspace, examination_id: str, reader: Reader) -
     with workspace.catalog.read() as session:
         row = examination_row(session, examination_id)
         channels = acquisitions.channels(session, row.acquisition_id)
-        drafts = presegmentations.of_acquisition(session, row.acquisition_id, MOST_MASKS)
-        best = presegmentations.best(session, row.acquisition_id)
+        withheld = _is_withheld(session, row.acquisition_id, reader)
+        drafts = [] if withheld else presegmentations.of_acquisition(session, row.acquisition_id, MOST_MASKS)
+        best = None if withheld else presegmentations.best(session, row.acquisition_id)
         everything = annotation_rows.page_of_acquisition(session, row.acquisition_id, MOST_MASKS)
         visible = visible_annotations(session, row.acquisition_id, everything, reader)
         acquisition = row.acquisition
@@ -178,12 +179,20 @@ def _position(geometry: Geometry, voxel: tuple[int, int, int]) -> tuple[float, f
     return x, y, z
 
 
+def _is_withheld(session: Session, acquisition_id: str, reader: Reader) -> bool:
+    """Whether it was drawn that a reader gets no draft of the case that they have."""
+    assignment = assignments.newest(session, acquisition_id, reader)
+    return assignment is not None and bool(assignment.draft_withheld) and not reader.sees_every_case
+
+
 def _mask_row(
     session: Session, examination: Examination, mask_id: str, reader: Reader
 ) -> Presegmentation | Annotation | None:
     if not mask_id.isprintable():
         return None
     draft = presegmentations.get(session, mask_id)
+    if draft is not None and _is_withheld(session, examination.acquisition_id, reader):
+        return None
     if draft is not None:
         return draft if draft.acquisition_id == examination.acquisition_id else None
     annotation = annotation_rows.get(session, mask_id)

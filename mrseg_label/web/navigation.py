@@ -19,6 +19,7 @@ _PAGES = (
     (paths.EXAMINATIONS, "Examinations", "examinations"),
     (paths.QUALITY, "Quality", "quality"),
     (paths.EFFORT, "Effort", "effort"),
+    (paths.READERS, "Readers", "person"),
     (paths.ROUNDS, "Rounds", "rounds"),
     (paths.MODELS, "Models", "models"),
     (paths.IMPORT, "Import images", "down"),

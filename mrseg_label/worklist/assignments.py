@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -11,7 +12,7 @@ from mrseg_label.catalog.queries import acquisitions, audit, reviews
 from mrseg_label.catalog.queries import assignments as rows
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Acquisition, Annotation, Assignment
-from mrseg_label.catalog.types import AssignmentOutcome
+from mrseg_label.catalog.types import AssignmentOutcome, BlindKind
 from mrseg_label.ids import new_ticket
 from mrseg_label.worklist import reasons
 
@@ -68,6 +69,10 @@ class Assigner:
         strategy: str | None = None,
         reason: str | None = None,
         assigned_by: str | None = None,
+        blind: BlindKind | None = None,
+        blind_of: str | None = None,
+        draft_withheld: bool | None = None,
+        **drawn: Any,
     ) -> Assignment:
         """Assign a case to the reader.
 
@@ -79,6 +84,8 @@ class Assigner:
         strategy : by which the case was chosen, if it was.
         reason : why the reader gets this case.
         assigned_by : who assigns it, where the reader did not ask for it.
+        blind, blind_of, draft_withheld : of a gold or repeated case (:mod:`mrseg_label.worklist.blind`), or one without a draft.
+        drawn : further details for the audit trail.
         """
         assignment = Assignment(
             ticket=new_ticket(),
@@ -91,6 +98,9 @@ class Assigner:
             presegmentation_id=base.presegmentation_id if base else None,
             requested=requested,
             assigned_by=assigned_by,
+            blind=blind,
+            blind_of=blind_of,
+            draft_withheld=draft_withheld,
             strategy=strategy,
             reason=reason,
             created_at=self.moment,
@@ -98,7 +108,11 @@ class Assigner:
         )
         self.session.add(assignment)
         self.session.flush()
-        detail = {"assignment": assignment.id} | ({"reader": self.reader.name} if assigned_by else {})
+        detail = {"assignment": assignment.id, **drawn} | ({"reader": self.reader.name} if assigned_by else {})
+        if blind is not None:
+            detail |= {"blind": blind.value, "compared_with": blind_of}
+        if draft_withheld is not None:
+            detail["draft_withheld"] = draft_withheld
         audit.record(self.session, assigned_by or self.reader.name, "assigned", case.id, **detail)
         return assignment
 
@@ -133,12 +147,15 @@ class Assigner:
         self.session.flush()
 
 
-def describe_assignment(session: Session, assignment: Assignment, *, came_back: bool = False) -> AssignedCase:
+def describe_assignment(
+    session: Session, assignment: Assignment, *, came_back: bool = False, hidden: bool = False
+) -> AssignedCase:
     """Describe an assignment of a usable case to its reader.
 
     Parameters
     ----------
     came_back : whether the reader had it open already.
+    hidden : whether the reader must not find out which case it is.
     """
     examination = acquisitions.primary_of(session, assignment.acquisition_id)
     assert examination is not None
@@ -147,7 +164,8 @@ def describe_assignment(session: Session, assignment: Assignment, *, came_back: 
         ticket=assignment.ticket,
         examination_id=examination.id,
         acquisition_id=assignment.acquisition_id,
-        file_name=f"{examination.id}.nii.gz",
+        # The name of the case would say that it is one which the reader had before.
+        file_name=f"{assignment.ticket if hidden else examination.id}.nii.gz",
         digest=examination.digest,
         expires_at=assignment.expires_at,
         annotation_id=annotation_id,

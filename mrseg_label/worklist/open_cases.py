@@ -77,4 +77,6 @@ def explain_none_left(session: Session, reader: Reader, moment: datetime, ends: 
 
 
 def _names(cases: Sequence[tuple[Assignment, Examination]]) -> str:
-    return listed((examination.id for _, examination in cases), SHOWN)
+    # By its image a reader could find out more of a gold or repeated case than he should know.
+    hidden = any(one.blind is not None for one, _ in cases)
+    return listed((one.id if hidden else examination.id for one, examination in cases), SHOWN)

@@ -24,6 +24,7 @@ from mrseg_label.errors import Conflict, Forbidden, InvalidInput, NotFound
 from mrseg_label.jobs.draft_jobs import begin_draft_of_assigned
 from mrseg_label.worklist import reasons
 from mrseg_label.worklist.assignments import AssignedCase, Assigner, describe_assignment
+from mrseg_label.worklist.blind import hides_cases
 
 
 class Purpose(StrEnum):
@@ -64,7 +65,8 @@ def request_case(
                 assignment = _assign_correction(assigner, case)
             else:
                 assignment = _assign_other(assigner, purpose, acquisition_id)
-            found = describe_assignment(session, assignment)
+            hidden = hides_cases(session, workspace.settings, reader)
+            found = describe_assignment(session, assignment, hidden=hidden)
     except IntegrityError as error:  # another server process assigned it at the same moment
         raise Conflict("this case was assigned to another reader at the same moment; ask again") from error
     if found.annotation_id is None:
@@ -110,6 +112,11 @@ def _assign_correction(assigner: Assigner, case: Acquisition | None) -> Assignme
     if case is None:
         raise InvalidInput("name the examination that you want to correct")
     session, reader, moment = assigner.session, assigner.reader, assigner.moment
+    unaware = rows.open_of_reader(session, case.id, reader, moment)
+    if unaware is not None and unaware.blind is not None:  # it comes again as it came first, with no mask
+        unaware.requested = True
+        audit.record(session, reader.name, "requested", case.id, assignment=unaware.id)
+        return unaware
     if reader.sees_annotations_of is not None:
         _check_own(session, case.id, reader, assigner.moment)
     assigner.return_oldest(keep=case.id)

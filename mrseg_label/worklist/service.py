@@ -22,6 +22,8 @@ from mrseg_label.catalog.tables import Annotation, Assignment
 from mrseg_label.catalog.types import AssignmentOutcome, Sign
 from mrseg_label.errors import Conflict, Forbidden, InvalidInput, NotFound, Unavailable
 from mrseg_label.jobs.draft_jobs import begin_draft_of_assigned
+from mrseg_label.reading_settings import ReadingSettings
+from mrseg_label.worklist import blind
 from mrseg_label.worklist.assignments import AssignedCase, Assigner, describe_assignment
 from mrseg_label.worklist.open_cases import bring_back, explain_none_left
 from mrseg_label.worklist.reasons import SENT_BACK
@@ -56,7 +58,7 @@ def assign_next_case(workspace: OpenedWorkspace, reader: Reader, strategy: str) 
         try:
             with workspace.catalog.begin() as session:
                 assigner = Assigner(session, workspace.catalog.now(session), reader, duration)
-                found = _assign_next(assigner, choice, reviews_others=reviews_others)
+                found = _assign_next(assigner, choice, workspace.settings, reviews_others=reviews_others)
                 if isinstance(found, AssignedCase):
                     work.add(session, reader, found.acquisition_id, Sign.OPENED, assigner.moment)
         except IntegrityError:  # another server process assigned the same case first
@@ -69,14 +71,17 @@ def assign_next_case(workspace: OpenedWorkspace, reader: Reader, strategy: str) 
     raise Unavailable("many readers asked for a case at the same moment; ask again")
 
 
-def _assign_next(assigner: Assigner, choice: Choice, *, reviews_others: bool) -> AssignedCase | str | None:
+def _assign_next(
+    assigner: Assigner, choice: Choice, settings: ReadingSettings, *, reviews_others: bool
+) -> AssignedCase | str | None:
     """Assign the next case, or say why there is none; None if nothing is left to annotate."""
     session, moment = assigner.session, assigner.moment
     rows.expire(session, moment)
+    hidden = blind.hides_cases(session, settings, assigner.reader)
     requested = fetch_requested(assigner)
     own = requested or bring_back(assigner)
     if own is not None:
-        return describe_assignment(session, own, came_back=requested is None)
+        return describe_assignment(session, own, came_back=requested is None, hidden=hidden)
     # A case without a mask that was sent back is reserved for its author, for as long as an assignment lasts.
     sent_back = reviews.sent_back(session, moment)
     reserved = {
@@ -86,12 +91,12 @@ def _assign_next(assigner: Assigner, choice: Choice, *, reviews_others: bool) ->
         and entry.annotation.is_final
         and entry.rejected_at + assigner.duration > moment
     }
-    assignment = _assign_sent_back(assigner, sent_back) or _assign_waiting(assigner, choice, reserved)
+    assignment = _assign_sent_back(assigner, sent_back) or _assign_waiting(assigner, choice, reserved, settings)
     if assignment is None and reviews_others:
         assignment = assign_review(assigner)
     if assignment is not None:
         assigner.return_oldest(keep=assignment.acquisition_id)
-        return describe_assignment(session, assignment)
+        return describe_assignment(session, assignment, hidden=hidden)
     ends = [*reserved.values(), *filter(None, [rows.first_end(session, moment)])]
     return explain_none_left(session, assigner.reader, moment, ends)
 
@@ -105,14 +110,31 @@ def _assign_sent_back(assigner: Assigner, sent_back: Sequence[reviews.SentBack])
     return None
 
 
-def _assign_waiting(assigner: Assigner, choice: Choice, reserved: Collection[str]) -> Assignment | None:
-    """Assign the waiting case that comes next and is not reserved for another reader."""
+def _assign_waiting(
+    assigner: Assigner, choice: Choice, reserved: Collection[str], settings: ReadingSettings
+) -> Assignment | None:
+    """Assign the waiting case that comes next and is not reserved for another reader, or one that measures something."""
     account = assigner.reader.account
     returned_or_expired = () if account is None else rows.returned_or_expired(assigner.session, account)
     chosen = choice.next_case(assigner.session, assigner.moment, returned_or_expired, reserved)
     if chosen is None:
         return None
-    return assigner.assign(chosen.case, strategy=choice.order.strategy, reason=chosen.reason)
+    strategy, reason = choice.order.strategy, chosen.reason
+    instead = blind.choose(assigner, settings, chosen.case)
+    if instead is None:
+        withheld = blind.withholds_draft(settings, chosen.case)
+        return assigner.assign(chosen.case, strategy=strategy, reason=reason, draft_withheld=withheld)
+    return assigner.assign(
+        instead.case,
+        second_reading=True,
+        strategy=strategy,
+        reason=reason,  # of the case that came next: what a reader is told must not differ
+        blind=instead.kind,
+        blind_of=instead.annotation_id,
+        draft_withheld=instead.draft_withheld,
+        draw=round(instead.draw, 6),
+        share=instead.share,
+    )
 
 
 def return_to_queue(catalog: Catalog, reader: Reader, acquisition_id: str) -> None:
@@ -144,6 +166,13 @@ def mask_to_start_from(catalog: Catalog, reader: Reader, acquisition_id: str) ->
             return None
         annotation = annotation_rows.get(session, assignment.annotation_id)
         return (annotation, reviews.reason_of_rejection(session, annotation.id)) if annotation else None
+
+
+def is_draft_withheld(catalog: Catalog, reader: Reader, acquisition_id: str) -> bool:
+    """Whether it was drawn that a reader gets no draft of the case that they have."""
+    with catalog.read() as session:
+        assignment = rows.newest(session, acquisition_id, reader)
+        return assignment is not None and bool(assignment.draft_withheld)
 
 
 def note_presegmentation_sent(catalog: Catalog, reader: Reader, acquisition_id: str, presegmentation_id: str) -> None:
@@ -185,6 +214,11 @@ def mark_unusable(catalog: Catalog, reader: Reader, acquisition_id: str, reason:
         moment = catalog.now(session)
         if not reader.sees_every_case:
             assignment = rows.open_of_reader(session, acquisition_id, reader, moment)
+            if assignment is not None and assignment.blind is not None:
+                # The reader is told what he is told of every case; the case itself is not his to mark.
+                assignment.ended_at, assignment.outcome = moment, AssignmentOutcome.RETURNED
+                audit.record(session, reader.name, "called unusable", acquisition_id, reason=reason)
+                return
             if assignment is None or assignment.second_reading:
                 raise Forbidden("this case is not assigned to you; a reviewer or an admin can mark it")
             final = annotation_rows.final(session, acquisition_id)

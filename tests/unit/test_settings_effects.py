@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,10 @@ from mrseg_label.accounts.oidc.claims import provider_user_of
 from mrseg_label.accounts.oidc.provider import Provider
 from mrseg_label.accounts.sign_in import SignIn
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
+from mrseg_label.catalog.queries import blind_readings
 from mrseg_label.catalog.queries.held_out import CaseOrigin
-from mrseg_label.catalog.tables import Assignment, Evaluation, ModelVersion
+from mrseg_label.catalog.reader import Reader
+from mrseg_label.catalog.tables import Acquisition, Assignment, Evaluation, ModelVersion
 from mrseg_label.catalog.types import Channel
 from mrseg_label.clock import now
 from mrseg_label.config import tls_files
@@ -46,12 +49,14 @@ from mrseg_label.presegmentation.presegment_pending import enqueue_pending_prese
 from mrseg_label.presegmentation.sources import choose_source
 from mrseg_label.presegmentation.weights import find_weights
 from mrseg_label.private import access_of_this_process
+from mrseg_label.reports.blind_readings import read_gold
 from mrseg_label.rounds.evaluation import Scores
 from mrseg_label.rounds.publishing import decide_promotion
 from mrseg_label.rounds.service import start_if_due, start_in_transaction
 from mrseg_label.rounds.training_values import RoundKind, choose_training_values
 from mrseg_label.worker.placement import Placement
 from mrseg_label.worker.supervise import WorkerPool
+from mrseg_label.worklist import blind
 from mrseg_label.workspace import Workspace
 from tests.support.annotation_house import draft_array, make_house
 from tests.support.catalog_rows import add_acquisition, add_annotation, add_participant
@@ -277,6 +282,23 @@ def _promoted(workspace: OpenedWorkspace, drop: dict[str, float], drafted_by: st
     return decision.promoted
 
 
+def comes_again(workspace: OpenedWorkspace) -> bool:
+    """Whether a reader may get a case again that was just finished."""
+    with workspace.catalog.begin() as session:
+        case = add_acquisition(session, add_participant(session, "P1"))
+        annotation = add_annotation(session, case)
+        moment = workspace.catalog.now(session)
+        row = Assignment(
+            ticket="t", acquisition_id=case.id, client="ada", account="ada", expires_at=moment, ended_at=moment
+        )
+        session.add(row)
+        session.flush()
+        annotation.author, annotation.assignment_id, annotation.created_at = "ada", row.id, moment
+        session.flush()
+        after = timedelta(days=workspace.settings.repeat_after_days)
+        return blind_readings.next_repeat(session, moment, Reader("ada", "ada"), after) is not None
+
+
 EFFECTS: dict[str, tuple[See, dict[str, object]]] = {
     "database_url": (
         lambda w: Workspace(w.root, w.settings.model_copy(update={"database_url": "postgresql://db/x"})).database_url.host,
@@ -444,6 +466,15 @@ EFFECTS: dict[str, tuple[See, dict[str, object]]] = {
         lambda w: LoadedModels(w).drafting_fold(ENSEMBLE),
         {"": None, 'ENSEMBLE_DRAFTS = "best"': 3},
     ),
+    "without_draft_share": (
+        lambda w: blind.withholds_draft(w.settings, Acquisition(id="aq-1")),
+        {"": None, "WITHOUT_DRAFT_SHARE = 0.5": blind.draw("draft", "aq-1") < 0.5},
+    ),
+    "repeat_share": (lambda w: w.settings.blinds_readers, {"": False, "REPEAT_SHARE = 0.1": True}),
+    "repeat_after_days": (comes_again, {"": False, "REPEAT_AFTER_DAYS = 0": True}),
+    "gold_share": (lambda w: w.settings.blinds_readers, {"": False, "GOLD_SHARE = 0.1": True}),
+    "qualification_cases": (lambda w: read_gold(w).qualification_cases, {"": 0, "QUALIFICATION_CASES = 2": 2}),
+    "qualification_dsc": (lambda w: read_gold(w).qualification_dsc, {"": 0.8, "QUALIFICATION_DSC = 0.9": 0.9}),
     "round_workers": (
         lambda w: [slot.name for slot in WorkerPool(w)._slots],
         {"": ["drafts-0", "rounds"], "ROUND_WORKERS = 2": ["drafts-0", "rounds", "rounds-1"]},

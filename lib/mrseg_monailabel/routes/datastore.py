@@ -117,7 +117,8 @@ def router(app: ProtocolApp) -> APIRouter:
             )
         for doubt in submitted.doubts[:_WARNINGS]:  # not in the body, of which clients know two fields
             response.headers.append("Warning", warning_header(doubt))
-        return {"image": submitted.examination_id, "label": submitted.examination_id}
+        known = store.ticket_of(image, reader) or submitted.examination_id
+        return {"image": known, "label": known}
 
     @routes.get(
         "/label",

@@ -193,6 +193,7 @@ def end_times(session: Session, acquisition_ids: Sequence[str], moment: datetime
     query = (
         select(Assignment.acquisition_id, func.max(Assignment.expires_at))
         .where(Assignment.acquisition_id.in_(acquisition_ids), concepts.is_open(Assignment, moment))
+        .where(Assignment.blind.is_(None))
         .group_by(Assignment.acquisition_id)
     )
     return dict(session.execute(query).all())

@@ -69,7 +69,8 @@ def is_assigned(moment: datetime, *, second_reading: bool | None = None) -> Cond
     second_reading : only second readings and reviews, or only other assignments; None for all.
     """
     assignment = aliased(Assignment)  # under a name of its own: some queries join the same table
-    conditions = [assignment.acquisition_id == Acquisition.id, is_open(assignment, moment)]
+    # What readers must not find out about a case is no state of it.
+    conditions = [assignment.acquisition_id == Acquisition.id, is_open(assignment, moment), assignment.blind.is_(None)]
     if second_reading is not None:
         # NOT, as in the partial index of open assignments; SQLite would not use that index for IS 0.
         conditions.append(assignment.second_reading.is_(True) if second_reading else ~assignment.second_reading)
@@ -85,7 +86,7 @@ def is_awaiting_review() -> Condition:
 def assigned_cases(moment: datetime, *, second_reading: bool | None = None) -> Select[str]:
     """Ids of the acquisitions that readers have now; the same as :func:`is_assigned`, found from the assignments."""
     assignment = aliased(Assignment)
-    query = select(assignment.acquisition_id).where(is_open(assignment, moment))
+    query = select(assignment.acquisition_id).where(is_open(assignment, moment), assignment.blind.is_(None))
     return query if second_reading is None else query.where(assignment.second_reading.is_(second_reading))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, tuple_
+from sqlalchemy import func, or_, select, tuple_
 from sqlalchemy.orm import Session, lazyload
 
 from mrseg_label.catalog.queries import concepts
@@ -67,7 +67,10 @@ def of_cases_with_several_readers(session: Session) -> list[Reading]:
         .group_by(Annotation.acquisition_id)
         .having(func.count(Annotation.author.distinct()) > 1)
     )
+    blind = select(Assignment.id).where(Assignment.blind.is_not(None))
     query = select(Annotation).options(lazyload(Annotation.structures))
+    # Gold and repeated cases are reported apart, and readers must not find their number among their own figures.
+    query = query.where(or_(Annotation.assignment_id.is_(None), Annotation.assignment_id.not_in(blind)))
     query = query.join(Acquisition, Acquisition.id == Annotation.acquisition_id).where(concepts.is_included())
     query = query.where(Annotation.acquisition_id.in_(several))
     return [

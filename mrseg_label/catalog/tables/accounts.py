@@ -29,6 +29,10 @@ class Account(Base):
     created_by: Mapped[str]
     disabled_at: Mapped[datetime | None]
     disabled_by: Mapped[str | None]
+    qualified_at: Mapped[
+        datetime | None
+    ]  # since when the annotations of this radiologist count, where QUALIFICATION_CASES asks
+    qualified_by: Mapped[str | None]  # the program, or the administrator who said so
     __table_args__ = (UniqueConstraint("issuer", "subject"),)
 
 

@@ -9,9 +9,14 @@ from sqlalchemy import BigInteger, Float, ForeignKey, Index, String, Text, Uniqu
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from mrseg_label.catalog.tables.base import Base
-from mrseg_label.catalog.types import AnnotationState, AssignmentOutcome, Coded, StructureState, Verdict
+from mrseg_label.catalog.types import AnnotationState, AssignmentOutcome, BlindKind, Coded, StructureState, Verdict
 from mrseg_label.clock import now
 from mrseg_label.ids import new_id
+
+
+def _partial(name: str, *columns: str, where: str) -> Index:
+    """Make an index of those rows alone that meet a condition."""
+    return Index(name, *columns, sqlite_where=text(where), postgresql_where=text(where))
 
 
 class Presegmentation(Base):
@@ -51,6 +56,11 @@ class Assignment(Base):
     strategy: Mapped[str | None] = mapped_column(String(32))  # by which it was chosen; None where it was not
     reason: Mapped[str | None] = mapped_column(Text)  # why the reader got this case
     requested: Mapped[bool] = mapped_column(default=False)  # and not yet fetched as the next case
+    # A gold or repeated case, of which the reader is told nothing; it is in place of the waiting case that came next.
+    blind: Mapped[BlindKind | None] = mapped_column(Coded(BlindKind))
+    blind_of: Mapped[str | None]  # the annotation that the reader's is compared with
+    # Whether the reader gets no draft, where that was drawn; None where WITHOUT_DRAFT_SHARE was 0.
+    draft_withheld: Mapped[bool | None]
     assigned_by: Mapped[str | None]  # who reserved the case for the reader; None where the reader asked for it
     # It came back to its reader, who requested a case and still had this one; the next request gets another case.
     came_back: Mapped[bool] = mapped_column(default=False, server_default=false())
@@ -84,6 +94,8 @@ class Assignment(Base):
             sqlite_where=text("account IS NOT NULL"),
             postgresql_where=text("account IS NOT NULL"),
         ),
+        _partial("ix_assignments_blind", "blind", "account", where="blind IS NOT NULL"),
+        _partial("ix_assignments_drawn", "draft_withheld", where="draft_withheld IS NOT NULL"),
     )
 
     def is_open(self, moment: datetime) -> bool:
@@ -142,6 +154,16 @@ class Annotation(Base):
     def awaits_review(self) -> bool:
         """Whether nobody has decided about it yet."""
         return self.state is AnnotationState.SUBMITTED
+
+
+class GoldCase(Base):
+    """A case whose mask an administrator vouches for: readers get it without knowing, and are compared with the mask."""
+
+    __tablename__ = "gold_cases"
+    acquisition_id: Mapped[str] = mapped_column(ForeignKey("acquisitions.id"), primary_key=True)
+    annotation_id: Mapped[str] = mapped_column(ForeignKey("annotations.id"))
+    marked_by: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(default=now)
 
 
 class AnnotationStructure(Base):

@@ -59,6 +59,7 @@ class AnnotationOut(BaseModel):
     )
     model_version: str | None = Field(description="model version whose pre-segmentation the reader started from")
     presegmentation: str | None
+    assignment: str | None = Field(description="the assignment under which it was submitted")
     seconds: float | None = Field(description="from assignment to submission")
     effort: JsonObject | None = Field(description="edited voxels and DSC against the pre-segmentation")
     structures: list[StructureOut]
@@ -99,6 +100,7 @@ class AnnotationOut(BaseModel):
             version=row.version,
             model_version=row.model_version,
             presegmentation=row.presegmentation_id,
+            assignment=row.assignment_id,
             seconds=row.seconds,
             effort=row.effort,
             structures=structures,

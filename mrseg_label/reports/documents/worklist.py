@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from mrseg_label.catalog.queries.participants import ParticipantCounts
 from mrseg_label.catalog.tables import Acquisition, Assignment
-from mrseg_label.catalog.types import AssignmentOutcome
+from mrseg_label.catalog.types import AssignmentOutcome, BlindKind
 from mrseg_label.reports.documents.base import Moment
 
 
@@ -28,6 +28,12 @@ class ReservationOut(BaseModel):
     ended: Moment | None
     strategy: str | None = Field(description="by which the case was chosen; null where it was not")
     reason: str | None = Field(description="why the reader got this case; null where that was not kept")
+    blind: BlindKind | None = Field(
+        description="gold or repeat, where the reader does not know it; null for radiologists"
+    )
+    draft_withheld: bool | None = Field(
+        description="whether the reader gets no draft, where that was drawn; null where it was not, and for radiologists"
+    )
 
     @classmethod
     def of(cls, row: Assignment, case: Acquisition, moment: datetime) -> ReservationOut:
@@ -47,6 +53,8 @@ class ReservationOut(BaseModel):
             ended=row.ended_at,
             strategy=row.strategy,
             reason=row.reason,
+            blind=row.blind,
+            draft_withheld=row.draft_withheld,
         )
 
 

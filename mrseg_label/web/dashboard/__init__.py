@@ -16,6 +16,7 @@ from mrseg_label.web.dashboard import (
     models,
     overview,
     quality,
+    readers,
     rounds,
     users,
     viewer,
@@ -38,6 +39,7 @@ def dashboard_router(workspace: OpenedWorkspace) -> APIRouter:
     examinations.add_routes(routes, workspace, forms)
     viewer.add_routes(routes, workspace)
     quality.add_routes(routes, workspace, forms)
+    readers.add_routes(routes, workspace, forms)
     users.add_routes(routes, workspace, forms)
     models.add_routes(routes, workspace, forms)
     rounds.add_routes(routes, workspace, forms)

@@ -14,6 +14,7 @@ from mrseg_label.http import paths
 from mrseg_label.http.readers import CurrentReader
 from mrseg_label.intake.exclusion import exclude, include
 from mrseg_label.reports.audit import read_audit_of_examination
+from mrseg_label.reports.blinding import hides_cases
 from mrseg_label.reports.cases import (
     read_annotations_of,
     read_channels,
@@ -46,6 +47,8 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens)
     ) -> Response:
         found = read_examination(catalog, examination, reader.role)
         every = read_annotations_of(catalog, examination, ANNOTATIONS, None, reader.sees_annotations_of).items
+        if hides_cases(workspace, reader):  # a second one of his would show that he got the case again
+            every = [one for one in every if one.is_final]
         visible = read_visible_annotation_ids(catalog, examination, reader)
         values: dict[str, Any] = {
             "examination": found,

@@ -26,7 +26,7 @@ FILLED = {
     "number": "999999", "fold": "0", "version": "none", "strategy": "none", "model": "none", "examination": "ex-0000000000000000",
     "annotation": "rv-0000000000000000", "other": "rv-0000000000000001", "session_id": "0" * 32,
     "credential": "cr-0000000000000000", "file": "none.svg", "notification": "nt-0000000000000000", "job": "jb-0000000000000000",
-    "assignment": "as-0000000000000000", "mask": "an-0000000000000000",
+    "assignment": "as-0000000000000000", "mask": "an-0000000000000000", "name": "nobody",
 }  # fmt: skip
 
 
