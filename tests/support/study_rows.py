@@ -180,7 +180,9 @@ def _finish(
     session.flush()
     row.parent, row.started_at = parent, now() - timedelta(days=9 - 3 * row.number)
     row.finished_at = row.started_at + timedelta(hours=5, minutes=12)
-    row.training = {"folds": 1, "epochs": 50, "iterations_per_epoch": 250, "target_spacing_mm": [3.0, 3.0, 3.0]}
+    # One number for all axes, as profiles of small networks have it, or three.
+    spacing = [3.0, 3.0, 3.0] if row.number == 2 else 6.0
+    row.training = {"folds": 1, "epochs": 50, "iterations_per_epoch": 250, "target_spacing_mm": spacing}
     reason = f"better: mean DSC {QUALITY[version]:.3f} against {QUALITY[parent]:.3f} of {parent} on 21 held-out cases"
     row.result = {"model_version": version, "promoted": True, "reason": reason, "warnings": []}
     used = [channel.id for one in training for channel in session.get_one(Acquisition, one.acquisition_id).examinations]
@@ -218,7 +220,9 @@ def _train(session: Session, row: Round) -> None:
     """Let a round be in the middle of its training."""
     curve = _curve(18)
     row.parent, row.started_at, row.finished_at = "r2", now() - timedelta(hours=1, minutes=20), None
-    row.training = {"folds": 1, "epochs": 50, "iterations_per_epoch": 250, "target_spacing_mm": [3.0, 3.0, 3.0]}
+    # One number for all axes, as profiles of small networks have it, or three.
+    spacing = [3.0, 3.0, 3.0] if row.number == 2 else 6.0
+    row.training = {"folds": 1, "epochs": 50, "iterations_per_epoch": 250, "target_spacing_mm": spacing}
     progress = _progress(curve, 50)
     row.progress = {**progress, "fold": 0, "folds": 1, "seconds": 4800.0}
     job = Job(kind=JobKind.TRAIN_ROUND, queue="rounds", key=str(row.number), payload={"round": row.number}, state=JobState.RUNNING, owner="gpu-node-2:4711:1", lease_token="t", lease_expires_at=now() + timedelta(hours=1), started_at=row.started_at)  # fmt: skip

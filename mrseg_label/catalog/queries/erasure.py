@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Table, delete, select, tuple_, update
@@ -211,10 +212,18 @@ def file_names_of_others(session: Session, found: Belongings, names: Collection[
     }
 
 
-def jobs_about(session: Session, mentions: Callable[[Any], bool]) -> list[Job]:
-    """Jobs in whose key or parameters one of the participants is mentioned."""
-    query = select(Job).execution_options(yield_per=_PER_PAGE)
-    return [job for job in session.scalars(query) if mentions(job.key) or mentions(job.payload)]
+def jobs_about(session: Session, mentions: Callable[[Any], bool], since: datetime | None = None) -> list[Job]:
+    """Jobs in whose key or parameters one of the participants is mentioned.
+
+    Parameters
+    ----------
+    since : only those that were enqueued since then.
+    """
+    query = select(Job.id, Job.key, Job.payload).execution_options(yield_per=_PER_PAGE)
+    if since is not None:
+        query = query.where(Job.created_at >= since)
+    found = [identifier for identifier, key, payload in session.execute(query) if mentions(key) or mentions(payload)]
+    return [job for part in _parts(found) for job in session.scalars(select(Job).where(Job.id.in_(part)))]
 
 
 def delete_jobs(session: Session, identifiers: Collection[str]) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from sqlalchemy.orm import Session
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import assignments as assignment_rows
 from mrseg_label.catalog.queries import deleted, erasure, participants, rounds
+from mrseg_label.catalog.queries import jobs as job_rows
 from mrseg_label.catalog.tables import (
     Acquisition,
     Annotation,
@@ -26,6 +28,7 @@ from mrseg_label.catalog.tables import (
     Review,
 )
 from mrseg_label.catalog.types import ENDED_ROUNDS, ROUND_JOBS, JobState
+from mrseg_label.clock import now
 from mrseg_label.errors import InvalidInput
 from mrseg_label.ids import is_id
 from mrseg_label.imaging.dicom import Patient
@@ -46,6 +49,7 @@ _HEADINGS = {
     "f.eid",
 }
 _MIN_FILE_NAME = 6
+_SLACK = timedelta(minutes=10)  # by which clocks of machines may differ
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,7 @@ class Holdings:
     jobs: list[Job]
     sources: list[str]
     counts: dict[str, int] = field(default_factory=dict)
+    found_at: datetime = field(default_factory=now)
 
 
 def read_list(file: Path) -> list[str]:
@@ -140,12 +145,15 @@ def codes_of(workspace: Workspace, text: str) -> list[str]:
     return [text, Pseudonyms(workspace.pseudonym_key()).participant_code(patient)]
 
 
-def take_stock(session: Session, wanted: Sequence[Participant], asked_for: Sequence[str] = ()) -> Holdings:
+def take_stock(
+    session: Session, wanted: Sequence[Participant], asked_for: Sequence[str] = (), before: Holdings | None = None
+) -> Holdings:
     """Find everything that belongs to participants and everything that stands for them.
 
     Parameters
     ----------
     asked_for : names of them in the request, which may be patient ids.
+    before : what was found a moment ago; then all that takes a look at every row, of others too, is not looked for again.
     """
     rows = erasure.find_belongings(session, [person.id for person in wanted])
     stored = erasure.stored_files(session, rows)
@@ -155,23 +163,31 @@ def take_stock(session: Session, wanted: Sequence[Participant], asked_for: Seque
     ids |= digests - erasure.digests_of_others(session, rows, digests)
     ids |= set(erasure.tickets(session, rows))
     names = {person.code for person in wanted} | set(asked_for) | _earlier_codes(session, ids)
-    names |= set(erasure.aliases(session, rows))
-    names |= {source for source, *_ in images if source} | _own_file_names(session, rows, images)
+    names |= set(erasure.aliases(session, rows)) | {source for source, *_ in images if source}
+    names |= before.traces.names if before is not None else _own_file_names(session, rows, images)
     training = erasure.training_with(session, rows)
-    files = [path for path, _ in stored]
     cases = rows.ids(Acquisition)
+    files = [path for path, _ in stored]
     files += [f"{folder}/{case}" for folder in ("presegmentations", "annotations") for case in cases]
-    traces = Traces(
-        frozenset(ids), frozenset(names), tuple(dict.fromkeys(files)), frozenset(rows.ids(Examination)), training.rounds
-    )
-    traces = _with_kept(session, traces, wanted)
-    jobs = erasure.jobs_about(session, lambda value: _mentions(traces, value))
-    incoming = [path for job in jobs if (path := _incoming(job)) is not None]
-    job_ids = {job.id for job in jobs}
-    traces = Traces(
-        traces.ids | job_ids, traces.names, (*traces.files, *incoming), traces.cases, traces.rounds, traces.kept
+    traces = Traces(frozenset(ids), frozenset(names), tuple(files), frozenset(rows.ids(Examination)), training.rounds)
+    kept = before.traces.kept if before is not None else _codes_with_these_in_them(session, traces, wanted)
+    jobs = _jobs_about(session, replace(traces, kept=kept), before)
+    files += [path for job in jobs if (path := _incoming(job)) is not None]
+    traces = replace(
+        traces, ids=traces.ids | {job.id for job in jobs}, files=tuple(dict.fromkeys(files)), kept=frozenset(kept)
     )
     return Holdings(rows, traces, training, jobs, [source for source, *_ in images], _count(rows))
+
+
+def _jobs_about(session: Session, traces: Traces, before: Holdings | None) -> list[Job]:
+    """Jobs about the participants: of all or, where that was done, of those that were known and of new ones."""
+    found = erasure.jobs_about(
+        session,
+        lambda value: _mentions(traces, value),
+        None if before is None else before.found_at - _SLACK,
+    )
+    known = [] if before is None else [job for one in before.jobs if (job := job_rows.get(session, one.id)) is not None]
+    return list({job.id: job for job in (*known, *found)}.values())
 
 
 def find_obstacles(session: Session, workspace: OpenedWorkspace, holdings: Holdings) -> Obstacles:
@@ -212,11 +228,10 @@ def _own_file_names(
     return mine - erasure.file_names_of_others(session, rows, mine) if mine else set()
 
 
-def _with_kept(session: Session, traces: Traces, wanted: Sequence[Participant]) -> Traces:
-    """Keep codes of others in which one of these is a word."""
+def _codes_with_these_in_them(session: Session, traces: Traces, wanted: Sequence[Participant]) -> frozenset[str]:
+    """Codes of others in which one of these is a word."""
     gone = {person.code for person in wanted}
-    kept = {code for code in erasure.all_codes(session) if code not in gone and traces.in_text(code)}
-    return Traces(traces.ids, traces.names, traces.files, traces.cases, traces.rounds, frozenset(kept))
+    return frozenset(code for code in erasure.all_codes(session) if code not in gone and traces.in_text(code))
 
 
 def _mentions(traces: Traces, value: Any) -> bool:

@@ -209,11 +209,13 @@ def _cancel(workspace: OpenedWorkspace, codes: Sequence[str], actor: str) -> Non
 
 def _delete_rows(workspace: OpenedWorkspace, codes: Sequence[str], actor: str, *, cancel: bool) -> Deletion:
     """Delete all rows, and write down what else is to be removed, in one transaction."""
+    with workspace.catalog.read() as session:  # what takes long on a large catalogue, while others can write
+        before = take_stock(session, find_participants(session, workspace, codes).participants, codes)
     try:
         with workspace.catalog.begin() as session:
             participants.lock_imports(session)
             found = find_participants(session, workspace, codes)
-            holdings = take_stock(session, found.participants, codes)
+            holdings = take_stock(session, found.participants, codes, before)
             planned = describe(session, workspace, found, holdings)
             if blocks(planned.obstacles, cancel=cancel):
                 raise Conflict(advise(planned.obstacles, cancel=cancel))

@@ -39,6 +39,7 @@ from mrseg_label.maintenance.checks import State
 from mrseg_label.maintenance.checks.deletions import check_deletions
 from mrseg_label.maintenance.checks.workspace import check_digests, check_leftovers
 from mrseg_label.maintenance.deletion import plan, service, tombstones
+from tests.support.round_cases import NAMES, annotate, round_workspace, run_round
 from tests.support.withdrawn import DATASET, GONE, OTHERS, PATTERN, Study, study
 
 STEPS = (1, 2, 3, 4, 6, 9, 14)  # of an attempt, after which it is killed: removed files, and statements of the database
@@ -251,3 +252,29 @@ def test_it_is_applied_to_a_backup_that_is_restored(withdrawn: Study, tmp_path: 
         assert withdrawn.left(restored.root) == [] and withdrawn.left_in_rows(restored) == []
     finally:
         restored.catalog.close()
+
+
+@pytest.mark.soak
+def test_a_round_trained_on_them_leaves_nothing_and_the_next_one_reuses_the_rest(tmp_path: Path) -> None:
+    with round_workspace(tmp_path) as workspace:
+        cases = [annotate(workspace, tmp_path, seed, NAMES, held_out=seed == 3) for seed in range(4)]
+        assert run_round(workspace).state == "done"
+        with workspace.catalog.read() as session:
+            gone = session.get_one(Acquisition, cases[0])
+            (image,) = session.query(Examination).filter_by(acquisition_id=gone.id)
+            traces = {gone.id, gone.participant_id, gone.participant.code, image.id, image.digest, image.source_digest}
+            traces |= {str(image.fingerprint), "image 0"}
+            code = gone.participant.code
+        preprocessed = workspace.nnunet / "preprocessed" / "Dataset501_round1"
+        voxels = [
+            file.read_bytes()[-512:] for file in preprocessed.rglob(f"{image.id}*") if file.suffix in (".b2nd", ".gz")
+        ]
+        made = Study(workspace, tmp_path, traces=traces, voxels=voxels)
+        assert len(voxels) >= 3 and len(made.left()) > 20
+        service.delete(workspace, [code], actor="admin")
+        assert made.left() == []
+        annotate(workspace, tmp_path, 5, NAMES, held_out=False)
+        second = run_round(workspace)
+        assert second.state == "done", second.error
+        assert second.result is not None and second.result["cases_reused"] == 2, "the two others of the first round"
+        assert made.left() == []

@@ -132,6 +132,7 @@ def test_a_round_shows_its_training_and_what_it_learned_from(pages: Browser) -> 
     done = pages.get("/dashboard/rounds/2")
     assert "hx-trigger" not in done and "Compare r2 with r1" in done
     assert "participants 8 cases 23 images 92 readers 3" in words(done)
+    assert "voxels 3.0 × 3.0 × 3.0 mm" in words(done) and "voxels 6.0 mm" in words(pages.get("/dashboard/rounds/1"))
     # A page that was loaded while the round ran asks for a part of itself, and is then told to load itself anew.
     asked = {"HX-Request": "true"}
     assert pages.http.get("/dashboard/rounds/2", headers=asked).headers["hx-refresh"] == "true"
