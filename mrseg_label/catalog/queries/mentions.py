@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from sqlalchemy import JSON, ColumnElement, String, Table, Text, and_, delete, select, tuple_, update
+from sqlalchemy import JSON, ColumnElement, String, Table, Text, and_, cast, delete, select, tuple_, update
 
 from mrseg_label.catalog.database import Catalog
 from mrseg_label.catalog.queries.erasure import GONE, LEFT_ALONE, Key
@@ -28,6 +28,9 @@ class Cleaner(Protocol):
 
     def in_text(self, text: str) -> bool:
         """Whether a text mentions one of the participants."""
+
+    def may_mention(self, text: str) -> bool:
+        """Whether the text of a JSON value may mention one of them; False is certain, and much faster than to clean it."""
 
     def clean_text(self, text: str) -> str:
         """What a text says without them."""
@@ -55,7 +58,9 @@ def _clean_table(catalog: Catalog, table: Table, cleaner: Cleaner) -> int:
         return 0
     changed, after = 0, None
     while True:
-        query = select(*keys, *columns).order_by(*keys).limit(_PER_PAGE)
+        # JSON as text: it is parsed only where it may mention somebody.
+        texts = [cast(column, Text) if isinstance(column.type, JSON) else column for column in columns]
+        query = select(*keys, *texts).order_by(*keys).limit(_PER_PAGE)
         if after is not None:
             query = query.where(tuple_(*keys) > tuple_(*after))
         with catalog.read() as session:
@@ -66,7 +71,7 @@ def _clean_table(catalog: Catalog, table: Table, cleaner: Cleaner) -> int:
         mentioning = [
             row[: len(keys)]
             for row in page
-            if _is_of(row[: len(keys)], cleaner) or _cleaned(columns, row[: len(keys)], row[len(keys) :], cleaner)
+            if _is_of(row[: len(keys)], cleaner) or _mentions(columns, row[len(keys) :], cleaner)
         ]
         if mentioning:
             changed += _clean_rows(catalog, table, columns, mentioning, cleaner)
@@ -97,6 +102,27 @@ def _is_of(key: Key, cleaner: Cleaner) -> bool:
     return any(isinstance(part, str) and cleaner.has_id(part) for part in key)
 
 
+def _mentions(columns: Sequence[Any], row: Key, cleaner: Cleaner) -> bool:
+    """Whether a row may have to be changed; JSON is there as text."""
+    for column, value in zip(columns, row, strict=True):
+        if not isinstance(value, str):
+            continue
+        is_json = isinstance(column.type, JSON)
+        if cleaner.may_mention(value) if is_json else _clean_text(column, (), value, cleaner) != value:
+            return True
+    return False
+
+
+def _clean_text(column: Any, key: Key, value: str, cleaner: Cleaner) -> str:
+    """What a column of text says without the participants."""
+    if isinstance(column.type, Text):
+        return cleaner.clean_text(value)
+    if cleaner.has_id(value) or (column.name in _MENTIONING and cleaner.in_text(value)):
+        # A key has to be one of a kind.
+        return " ".join((GONE, *map(str, key))) if column.name in _UNIQUE else GONE
+    return value
+
+
 def _cleaned(columns: Sequence[Any], key: Key, row: Key, cleaner: Cleaner) -> dict[str, Any]:
     """What has to be changed in a row, by column."""
     values: dict[str, Any] = {}
@@ -104,13 +130,8 @@ def _cleaned(columns: Sequence[Any], key: Key, row: Key, cleaner: Cleaner) -> di
         clean: Any = value
         if isinstance(column.type, JSON):
             clean = cleaner.clean_json(value)
-        elif isinstance(column.type, Text):
-            clean = None if value is None else cleaner.clean_text(value)
-        elif isinstance(value, str) and (
-            cleaner.has_id(value) or (column.name in _MENTIONING and cleaner.in_text(value))
-        ):
-            # A key has to be one of a kind.
-            clean = " ".join((GONE, *map(str, key))) if column.name in _UNIQUE else GONE
+        elif isinstance(value, str):
+            clean = _clean_text(column, key, value, cleaner)
         if clean != value:
             values[column.name] = clean
     if "subject" in values and any(column.name == "detail" for column in columns):
