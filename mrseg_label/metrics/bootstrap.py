@@ -101,8 +101,8 @@ def resampled_means(totals: NDArray[np.float64], counts: NDArray[np.float64]) ->
     """
     n = len(totals)
     draws = _draws(n) if n <= _MOST_KEPT else _draws.__wrapped__(n)
-    drawn = draws @ counts
-    sums = draws @ totals
+    # In one product, since reading the draws takes the time.
+    sums, drawn = np.moveaxis(np.tensordot(draws, np.stack((totals, counts), axis=1), 1), 1, 0)
     means: NDArray[np.float64] = np.divide(sums, drawn, out=np.full(sums.shape, np.nan), where=drawn > 0)
     return means
 

@@ -58,6 +58,7 @@ class Scores:
             names,
         )
         self._channels = channels
+        self._restriction: tuple[set[tuple[str, str]], bool] | None = None
         self._people = np.array([people[one.participant] for one in channels], dtype=np.intp)
         drafted = (
             [[mixed.get((one.case, name), one.began_from) for name in names] for one in channels] if mixed else None
@@ -79,6 +80,13 @@ class Scores:
             ],
             dtype=np.bool_,
         )
+
+    def are_all(self, common: set[tuple[str, str]], counted: Mapping[tuple[str, str], NDArray[np.bool_]]) -> bool:
+        """Whether nothing is left out by a restriction to some channels and to what counts in each of them."""
+        if self._restriction is None or self._restriction[0] is not common:
+            rows = zip(self.keys, np.isfinite(self.dsc), strict=True)
+            self._restriction = common, all(key in common and np.array_equal(counted[key], row) for key, row in rows)
+        return self._restriction[1]
 
     def figures(
         self, channels: NDArray[np.bool_], structures: NDArray[np.intp], counted: NDArray[np.bool_] | None = None

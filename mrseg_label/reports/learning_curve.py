@@ -129,8 +129,9 @@ def _point(
     found = []
     for group in groups:
         held_out = _held_out(one, group, scheme, by)
-        if one.scores is not None and not one.saw_held_out:
-            one.common[group] = _common(one.scores, group, scheme, by, common, counted)
+        if one.scores is not None and held_out is not None and not one.saw_held_out:
+            same = one.scores.are_all(common, counted)
+            one.common[group] = held_out if same else _common(one.scores, group, scheme, by, common, counted)
         sums = one.drafts.get(group, NO_EFFORT)
         found.append(
             CurveGroupOut(

@@ -27,7 +27,7 @@ from mrseg_label.jobs import JobContext, claim, queue
 from mrseg_label.labels import LabelScheme, Structure
 from mrseg_label.metrics import score_case
 from mrseg_label.presegmentation.loaded_models import LoadedModels
-from mrseg_label.rounds.evaluation import Scores, evaluate, evaluation_of
+from mrseg_label.rounds.evaluation import Scores, evaluate, evaluation_of, surfaces_of
 from mrseg_label.rounds.publishing import decide_promotion
 from mrseg_label.workspace import Workspace
 from tests.support.stored_cases import store_case
@@ -203,3 +203,14 @@ def test_two_readings_are_compared_on_structures_that_both_annotated(opened: Ope
         ids = first.id, second.id
     compared = readings.compare(workspace, *ids)
     assert "liver" in compared and not {"spleen", "aorta"} & compared.keys()
+
+
+def test_surfaces_are_measured_of_what_counts_and_an_infinite_distance_is_none() -> None:
+    scheme = LabelScheme.parse("id\tname\tnsd_tolerance_mm\n1\tspleen\t2\n2\tliver\t2\n3\taorta\t2\n")
+    reference, prediction = np.zeros((12, 12, 12), np.uint8), np.zeros((12, 12, 12), np.uint8)
+    reference[2:6, 2:6, 2:6], prediction[3:7, 2:6, 2:6] = 1, 1
+    reference[8:11, 8:11, 8:11] = 2  # missed
+    prediction[0, 0, 0] = 3  # not there
+    found = surfaces_of(reference, prediction, (2, 2, 2), scheme, {"spleen": 0.75, "liver": 0.0, "aorta": None})
+    assert found["hd95_mm"] == {"spleen": 2.0, "liver": None}
+    assert found["nsd"] == {"spleen": 1.0, "liver": 0.0}
