@@ -56,6 +56,8 @@ def boxes_per_structure(frame: pd.DataFrame, metrics: Sequence[str]) -> StudyFig
                 if metric == "hd95_mm":
                     _count_infinite(axes, values, place, len(groups))
             _finish_boxes(axes, metric, structures)
+            axes.set_title(TITLES[metric], fontsize=8)  # above too: the figure is tall
+            axes.tick_params(labeltop=True)
         if len(groups) > 1:
             handles = [Patch(facecolor=color_of(groups, name), label=name or UNNAMED) for name in groups]
             figure.legend(handles=handles, loc="outside upper right", ncols=min(4, len(groups)))

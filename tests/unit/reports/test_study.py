@@ -17,6 +17,7 @@ from mrseg_label.reports.study.document import Study, build_study
 from mrseg_label.reports.study.figures import boxes_per_sequence
 from mrseg_label.reports.study.markdown import latex_table, markdown_table
 from mrseg_label.reports.study.writing import Form, forms_of, write_study
+from tests.support.chromium import chromium
 from tests.unit.evaluation.test_statistics import study as measured
 
 
@@ -114,3 +115,23 @@ def test_forms() -> None:
     for text in ("pdf", ","):
         with pytest.raises(InvalidInput, match="html, md, csv, latex"):
             forms_of(text)
+
+
+@pytest.mark.soak
+def test_chromium_shows_the_page_without_a_complaint_and_without_a_request(study: Study, tmp_path: Path) -> None:
+    (page,) = write_study(study, tmp_path, [Form.HTML])
+    said: list[str] = []
+    asked: list[str] = []
+    with chromium() as browser:
+        shown = browser.new_page()
+        shown.on("console", lambda message: said.append(message.text))
+        shown.on("pageerror", lambda error: said.append(str(error)))
+        shown.on("request", lambda request: asked.append(request.url))
+        shown.goto(page.as_uri())
+        widths = shown.locator("img").evaluate_all("images => images.map(image => image.naturalWidth)")
+        overflow = shown.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    assert said == []
+    assert [url for url in asked if not url.startswith("data:")] == [page.as_uri()]
+    assert len(widths) == len(study.figures)
+    assert min(widths) > 100
+    assert overflow <= 0
