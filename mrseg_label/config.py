@@ -63,6 +63,9 @@ class Settings(TrainingSettings, CleanUpSettings, NotificationSettings, ReadingS
     prepare_ahead: int | None = Field(
         None, ge=0, description="number of drafts to make ahead; 2 x ROUND_SIZE by default"
     )
+    audit_annotations: Literal["on", "off"] = Field(
+        "on", description="whether each promoted model is compared with the annotations so far, to find wrong ones"
+    )
     lease_hours: float = Field(24.0, gt=0, description="hours for which a case stays assigned to a reader")
     pause_minutes: float = Field(
         120.0, gt=0, description="minutes without any request after which a reader is taken to have made a pause"

@@ -11,7 +11,7 @@ from mrseg_label.annotation import mask_facts
 from mrseg_label.annotation.blind_readings import measure_blind_readings
 from mrseg_label.annotation.readings import measure_agreement
 from mrseg_label.annotation.suspicious import find_suspicious
-from mrseg_label.catalog.queries import compared_masks, held_out, suspicions
+from mrseg_label.catalog.queries import compared_masks, held_out, model_audits, suspicions
 from mrseg_label.jobs import JobContext, queue
 
 
@@ -35,11 +35,12 @@ def run(context: JobContext) -> None:
         if suspicions.is_followed(session, context.claim.job_id):
             return
         masks = [*compared_masks.annotated(session), *compared_masks.drafted(session)]
-        version = compared_masks.newest_tested_version(session)
+        audited = model_audits.current(session)
+        version, audits = audited or (compared_masks.newest_tested_version(session), {})
         scores = {} if version is None else held_out.compared(session, [version]).by_case.get(version, {})
     masks, overlaps, finished = mask_facts.measure(context, masks)
     pairs = mask_facts.names_of_pairs(context.workspace.scheme)
-    found = find_suspicious(masks, version, scores, overlaps, pairs)
+    found = find_suspicious(masks, version, scores, overlaps, pairs, audits)
     context.check()
     with context.catalog.begin() as session:
         if not suspicions.is_followed(session, context.claim.job_id):

@@ -13,11 +13,12 @@ from sqlalchemy.orm import Session
 from mrseg_label.annotation.record import MEASURE_PRIORITY, RESTORED_FROM, Submitted, as_submitted
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import acquisitions, assignments, audit, reviews
+from mrseg_label.catalog.queries import accounts, acquisitions, assignments, audit, reviews
 from mrseg_label.catalog.queries import annotations as rows
 from mrseg_label.catalog.queries.doubts import DOUBTS
+from mrseg_label.catalog.reader import MAX_CLIENT_LENGTH
 from mrseg_label.catalog.tables import Annotation, AnnotationStructure, Review
-from mrseg_label.catalog.types import AnnotationState, Verdict
+from mrseg_label.catalog.types import IMPORT_AUTHOR, AnnotationState, Role, Verdict
 from mrseg_label.errors import Conflict, Forbidden, InvalidInput, NotFound
 from mrseg_label.jobs import queue
 
@@ -54,6 +55,61 @@ def reject(catalog: Catalog, annotation_id: str, *, reviewer: str, comment: str)
         raise InvalidInput("a rejection needs a comment that tells the author what to change")
     with catalog.begin() as session:
         decide(session, catalog, _under_review(session, annotation_id), Verdict.REJECTED, reviewer, comment)
+
+
+def send_back(
+    workspace: OpenedWorkspace, annotation_id: str, *, actor: str, comment: str, reader: str | None = None
+) -> None:
+    """Send an annotation back that seems wrong, accepted or not: it no longer counts, and a reader's next case is this one.
+
+    Parameters
+    ----------
+    actor : an administrator, who may send back any annotation.
+    comment : what to look at; the reader sees it with the mask.
+    reader : who corrects it: an account or, without sign-in, the user name in Slicer; by default its author.
+
+    Raises
+    ------
+    InvalidInput
+        No comment, one that is too long, or a name that nobody can have.
+    NotFound
+        There is no such annotation.
+    Conflict
+        It was rejected or withdrawn already, or nobody would get the case.
+    """
+    if not comment.strip():
+        raise InvalidInput("write a comment that tells the reader what to look at")
+    catalog = workspace.catalog
+    with catalog.begin() as session:
+        annotation = _lock(session, annotation_id)
+        if annotation.state is AnnotationState.REJECTED:
+            raise Conflict(f"annotation {annotation_id} has already been rejected or withdrawn")
+        recipient = annotation.author if reader is None else reader.strip()
+        if recipient != annotation.author and not annotation.is_final:
+            raise Conflict("a second reading can be sent back to its own author alone; name nobody")
+        _check_recipient(session, workspace, recipient)
+        other = None if recipient == annotation.author else recipient
+        _record(session, catalog, annotation, actor, Verdict.REJECTED, comment, recipient=other)
+        audit.record(session, actor, "sent back", annotation.id, reader=recipient)
+        annotation.state = AnnotationState.REJECTED
+        _update_annotated_at(session, catalog, annotation.acquisition_id)
+
+
+def _check_recipient(session: Session, workspace: OpenedWorkspace, name: str) -> None:
+    """Raise an error if a case that is sent to a reader would reach nobody."""
+    if not name or not name.isprintable() or len(name) > MAX_CLIENT_LENGTH:
+        raise InvalidInput(
+            f"name the reader, with at most {MAX_CLIENT_LENGTH} printable characters, as in Slicer's settings"
+        )
+    if name == IMPORT_AUTHOR:
+        raise Conflict("the annotation came with an import, so it has no author who could correct it; name a reader")
+    if workspace.settings.auth == "off":
+        return
+    account = accounts.account(session, name)
+    if account is None or account.disabled_at is not None or account.role is Role.SERVICE:
+        raise Conflict(
+            f"{name} has no account of a reader that may sign in, so nobody would get the case; name another reader"
+        )
 
 
 def decide(
@@ -183,7 +239,13 @@ def _under_review(session: Session, annotation_id: str) -> Annotation:
 
 
 def _record(
-    session: Session, catalog: Catalog, annotation: Annotation, actor: str, verdict: Verdict, comment: str
+    session: Session,
+    catalog: Catalog,
+    annotation: Annotation,
+    actor: str,
+    verdict: Verdict,
+    comment: str,
+    recipient: str | None = None,
 ) -> None:
     check_comment(comment)
     moment = catalog.now(session)
@@ -191,7 +253,14 @@ def _record(
     # The newest decision holds: two of them must not have the same time, which some databases give in milliseconds.
     decided_at = max(moment, before[-1].created_at + timedelta(microseconds=1)) if before else moment
     session.add(
-        Review(annotation_id=annotation.id, reviewer=actor, verdict=verdict, comment=comment, created_at=decided_at)
+        Review(
+            annotation_id=annotation.id,
+            reviewer=actor,
+            verdict=verdict,
+            comment=comment,
+            recipient=recipient,
+            created_at=decided_at,
+        )
     )
     session.flush()
     assignments.end_reviews(session, annotation.id, moment)

@@ -10,17 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 
+from mrseg_label.annotation.compared_models import FAR_BELOW, FAR_MM, compare_audits, compare_scores
 from mrseg_label.annotation.compared_shapes import FEWEST_MM, MAX_PLACE_Z, STRAY_ML, USUALLY, compare_stations
 from mrseg_label.catalog.queries.compared_masks import Mask
 from mrseg_label.catalog.queries.doubts import MaskKind
 from mrseg_label.catalog.queries.held_out import CaseScores
+from mrseg_label.catalog.queries.model_audits import Audited
 from mrseg_label.catalog.queries.suspicions import Reason, SuspicionKind
 from mrseg_label.metrics.outliers import FEWEST_OTHERS, MAX_Z, find_outliers
 
 TOO_FAST_SECONDS = 60.0
-FAR_BELOW = 0.3
 DISAGREE, DISAGREE_ML = 0.5, 2.0
 _EDITS_FLOOR = 0.25  # of the logarithms: about 25 %
 
@@ -38,8 +38,9 @@ RULES = {
     SuspicionKind.STRAY: f"at least {STRAY_ML:.0f} ml of a structure lie apart from the rest, far more than in other masks",
     SuspicionKind.NEIGHBOUR: f"where a neighbouring station shows the same part of the body, its mask has a structure of at least "
     f"{DISAGREE_ML:.0f} ml elsewhere (DSC below {DISAGREE})",
-    SuspicionKind.MODEL: f"the newest model that was tested on it scores at least {FAR_BELOW} DSC less on a structure than its "
-    "median over other cases",
+    SuspicionKind.MODEL: f"the present model, which looked at all annotations when it was promoted, scores at least {FAR_BELOW} DSC "
+    f"less on a structure than its median over other cases, or its HD95 is an outlier of at least {FAR_MM:.0f} mm, or it finds a structure "
+    "that is marked absent",
     SuspicionKind.EDITS: f"far fewer or far more voxels were changed than of other drafts of the same model (modified z-score of "
     f"the logarithm above {MAX_Z})",
     SuspicionKind.UNCHANGED: f"the draft was accepted unchanged in less than {TOO_FAST_SECONDS:.0f} s",
@@ -67,14 +68,16 @@ def find_suspicious(
     scores: Mapping[str, CaseScores],
     overlaps: Iterable[Overlap] = (),
     pairs: Mapping[str, str] | None = None,
+    audits: Mapping[str, Audited] | None = None,
 ) -> Reasons:
     """Find the masks to look at, each with its reasons.
 
     Parameters
     ----------
-    version : the model version that the scores are of.
+    version : the model version that the scores or audits are of.
     scores : what that version scored on the masks of held-out cases, by annotation.
     pairs : the structure on the other side of the body, by structure.
+    audits : what that version makes of all annotations, which it is compared by instead where there are any.
     """
     found: Reasons = {}
     for mask in masks:
@@ -90,7 +93,11 @@ def find_suspicious(
         _compare_edits(found, of_model)
     if version is not None:
         present = {mask.id for mask in masks}
-        _compare_scores(found, version, {key: case for key, case in scores.items() if key in present})
+        compared = compare_scores(version, {key: case for key, case in scores.items() if key in present})
+        if audits:
+            compared = compare_audits(version, {key: one for key, one in audits.items() if key in present})
+        for identifier, reason in compared:
+            _add(found, (MaskKind.ANNOTATION, identifier), reason)
     return found
 
 
@@ -143,19 +150,6 @@ def _compare_edits(found: Reasons, masks: Sequence[Mask]) -> None:
             f"drafts of {masks[0].model_version} ({one.median:,.0f})"
         )
         _add(found, key, Reason(SuspicionKind.EDITS, "", text, 0.3))
-
-
-def _compare_scores(found: Reasons, version: str, scores: Mapping[str, CaseScores]) -> None:
-    for name in sorted({name for case in scores.values() for name in case.dsc}):
-        values = {identifier: case.dsc[name] for identifier, case in scores.items() if name in case.dsc}
-        if len(values) <= FEWEST_OTHERS:
-            continue
-        usual = median(values.values())
-        for identifier, value in values.items():
-            if value <= usual - FAR_BELOW:
-                text = f"DSC {value:.2f} with {version}, whose median over {len(values) - 1} other cases is {usual:.2f}"
-                score = 0.4 + 0.5 * min(1.0, (usual - value) / 0.9)
-                _add(found, (MaskKind.ANNOTATION, identifier), Reason(SuspicionKind.MODEL, name, text, score))
 
 
 def _add(found: Reasons, key: Key, reason: Reason) -> None:

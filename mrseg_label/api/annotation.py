@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from mrseg_label.annotation import review
 from mrseg_label.api import paging
-from mrseg_label.api.requests import ReaderRequest, ReviewRequest
+from mrseg_label.api.requests import ReaderRequest, ReviewRequest, SendBackRequest
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.types import AnnotationState
 from mrseg_label.http.downloads import FILE_RESPONSES, send_recorded
@@ -70,6 +70,15 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
     def reject(annotation: str, reader: CurrentReader, request: ReviewRequest) -> AnnotationOut:
         reviewer = with_client_name(reader, request.client).name
         review.reject(catalog, annotation, reviewer=reviewer, comment=request.comment)
+        return read_annotation(catalog, annotation)
+
+    @routes.post(
+        "/{annotation}/send-back",
+        summary="Send an annotation back, accepted or not: it no longer counts, and its author or another reader corrects it",
+    )
+    def send_back(annotation: str, reader: CurrentReader, request: SendBackRequest) -> AnnotationOut:
+        actor = with_client_name(reader, request.client).name
+        review.send_back(workspace, annotation, actor=actor, comment=request.comment, reader=request.reader)
         return read_annotation(catalog, annotation)
 
     @routes.post(

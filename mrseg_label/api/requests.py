@@ -53,6 +53,15 @@ class ReviewRequest(ReaderRequest):
     comment: Text = ""
 
 
+class SendBackRequest(ReaderRequest):
+    """Why an annotation is sent back, and who corrects it."""
+
+    comment: Annotated[Text, Field(min_length=1)]
+    reader: ClientName = Field(
+        None, description="an account or, without sign-in, the user name in Slicer; by default the author"
+    )
+
+
 class UnusableRequest(ReaderRequest):
     """Why a case cannot be used."""
 

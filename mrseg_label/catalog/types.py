@@ -81,6 +81,7 @@ class JobKind(StrEnum):
     MEASURE_MISSING_EFFORT = "measure_missing_effort"  # measure of old annotations what earlier versions did not
     CHECK_ANNOTATIONS = "check_annotations"  # compare readings of one case, and find annotations to look at
     MEASURE_SOURCES = "measure_sources"  # measure sources of the first drafts on an annotated case
+    AUDIT_ANNOTATIONS = "audit_annotations"  # compare a model that was promoted with the annotations so far
     IMPORT_IMAGES = "import_images"  # import an entry of the inbox
     IMPORT_MASK = "import_mask"  # turn a mask that came with an import into an annotation
     TRAIN_ROUND = "train_round"  # run a retraining round, or prepare one of several folds
@@ -127,6 +128,7 @@ class AttentionKind(StrEnum):
     NO_WEIGHTS = "no_weights"
     DISK_ALMOST_FULL = "disk_almost_full"
     AWAITING_REVIEW = "awaiting_review"
+    MODEL_DISAGREES = "model_disagrees"
 
 
 class Topic(StrEnum):

@@ -135,6 +135,30 @@ def reject(
     _decide_and_print(folder, annotation, as_json, partial(review.reject, reviewer=reader, comment=comment))
 
 
+@group.command("send-back")
+def send_back(
+    annotation: Id,
+    comment: Annotated[
+        str, typer.Option("--comment", metavar="TEXT", help="What to look at; the reader sees it with the mask.")
+    ],
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="NAME", help="Who corrects it; by default its author.", autocompletion=ACCOUNTS),
+    ] = None,
+    reader: ReaderOption = LOCAL,
+    folder: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Send an annotation back, accepted or not: it no longer counts, and a reader's next case is this one, with this mask."""
+    from mrseg_label.annotation import review
+    from mrseg_label.reports.cases import read_annotation
+
+    with opened(folder) as workspace:
+        review.send_back(workspace, annotation, actor=reader, comment=comment, reader=to)
+        document = read_annotation(workspace.catalog, annotation)
+    _print(document, as_json)
+
+
 @group.command("withdraw")
 def withdraw(
     annotation: Id,

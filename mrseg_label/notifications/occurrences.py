@@ -17,6 +17,7 @@ QUIET = {
     AttentionKind.MASKS_REFUSED: timedelta(hours=1),
     AttentionKind.DISK_ALMOST_FULL: timedelta(hours=6),
     AttentionKind.AWAITING_REVIEW: timedelta(days=1),
+    AttentionKind.MODEL_DISAGREES: timedelta(days=1),
 }
 
 

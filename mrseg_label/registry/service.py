@@ -212,6 +212,9 @@ def _make_current(session: Session, row: ModelVersion) -> str:
     row.status = ModelStatus.CURRENT
     session.flush()
     enqueue(session, queue.RENEW_PRESEGMENTATIONS, {}, key=queue.RENEW_PRESEGMENTATIONS)
+    if row.version != BOOTSTRAP:
+        payload = {"model_version": row.version}
+        enqueue(session, queue.AUDIT_ANNOTATIONS, payload, key=row.version, priority=queue.BACKGROUND_PRIORITY)
     return present.version
 
 

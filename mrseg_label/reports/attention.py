@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import annotations as annotation_rows
-from mrseg_label.catalog.queries import jobs, models, reviews, rounds
+from mrseg_label.catalog.queries import jobs, models, reviews, rounds, suspicions
 from mrseg_label.catalog.tables import BOOTSTRAP
 from mrseg_label.catalog.types import AnnotationState, AttentionKind, Role, RoundState
 from mrseg_label.errors import MrsegError
@@ -68,6 +68,7 @@ def find_attention(workspace: OpenedWorkspace) -> list[Finding]:
         of_rounds, of_jobs = list(_check_rounds(session)), list(_check_jobs(session))
         to_review = list(_check_reviews(session))
         version = models.current(session).version
+        disputed = list(_check_disputed(session, version))
     return [
         *of_rounds,
         *_check_workers(workspace),
@@ -75,6 +76,7 @@ def find_attention(workspace: OpenedWorkspace) -> list[Finding]:
         *_check_weights(workspace, version),
         *_check_disk(workspace),
         *to_review,
+        *disputed,
     ]
 
 
@@ -125,6 +127,15 @@ def _check_reviews(session: Session) -> Iterator[Finding]:
     if awaiting.number:
         text = f"{_count(awaiting.number, 'annotation awaits', 'annotations await')} review"
         yield Finding(AttentionKind.AWAITING_REVIEW, text, f"{text}.", awaiting.newest)
+
+
+def _check_disputed(session: Session, version: str) -> Iterator[Finding]:
+    number = suspicions.count_disputed(session)
+    if number:
+        text = f"a model disagrees with {_count(number, 'annotation', 'annotations')} far more than with others"
+        message = f"{text}; look at them and send them back if they are wrong"
+        notice = f"{text[:1].upper()}{text[1:]}. The page Quality lists them."
+        yield Finding(AttentionKind.MODEL_DISAGREES, message, notice, version)
 
 
 def _awaiting(session: Session) -> Awaiting:

@@ -40,7 +40,7 @@ def read_mine(workspace: OpenedWorkspace, reader: Reader, limit: int, cursor: st
         back = [
             _sent_back(session, one, hidden=hidden)
             for one in reviews.sent_back(session, moment)
-            if one.annotation.author == reader.name
+            if one.recipient == reader.name
         ]
     return MineOut(
         reader=reader.name,

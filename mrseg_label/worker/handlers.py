@@ -19,6 +19,7 @@ HANDLERS: dict[str, tuple[str, ...]] = {
     queue.MEASURE_MISSING_EFFORT: ("mrseg_label.annotation.missing_effort:run",),
     queue.CHECK_ANNOTATIONS: ("mrseg_label.annotation.checks:run",),
     queue.MEASURE_SOURCES: ("mrseg_label.presegmentation.measure_annotated:run",),
+    queue.AUDIT_ANNOTATIONS: ("mrseg_label.presegmentation.audit_annotations:run",),
     queue.IMPORT_IMAGES: ("mrseg_label.intake.inbox:run",),
     queue.IMPORT_MASK: ("mrseg_label.annotation.masks:run",),
     queue.COMPARE_SCANS: ("mrseg_label.intake.twins:run",),

@@ -103,8 +103,8 @@ def _assign_next(
 
 def _assign_sent_back(assigner: Assigner, sent_back: Sequence[reviews.SentBack]) -> Assignment | None:
     """Assign the case that was sent back to this reader first, with the rejected mask."""
-    for case, annotation, _ in sent_back:
-        if annotation.author == assigner.reader.name and acquisitions.try_lock(assigner.session, case.id):
+    for case, annotation, _, recipient in sent_back:
+        if recipient == assigner.reader.name and acquisitions.try_lock(assigner.session, case.id):
             second_reading = not annotation.is_final
             return assigner.assign(case, base=annotation, second_reading=second_reading, reason=SENT_BACK)
     return None

@@ -128,9 +128,11 @@ def claimable(session: Session, moment: datetime) -> dict[str, int]:
     return dict(session.execute(query).all())
 
 
-def is_due(session: Session, queue: str, moment: datetime) -> bool:
-    """Whether a job of a queue could be claimed now."""
+def is_due(session: Session, queue: str, moment: datetime, deaths: int | None = None) -> bool:
+    """Whether a job of a queue could be claimed now; with ``deaths`` only one that killed no more processes."""
     query = select(Job.id).where(_claimable(moment), Job.queue == queue).limit(1)
+    if deaths is not None:
+        query = query.where(Job.deaths <= deaths)
     return session.scalars(query).one_or_none() is not None
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import exists, func, or_, select
+from sqlalchemy import ColumnElement, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased, lazyload
 
 from mrseg_label.catalog.queries import concepts
@@ -16,11 +16,12 @@ from mrseg_label.catalog.types import AnnotationState, Verdict
 
 
 class SentBack(NamedTuple):
-    """A case with a rejected annotation that comes back to its author."""
+    """A case with a rejected annotation that comes back to its author, or to the reader who was named at its rejection."""
 
     case: Acquisition
     annotation: Annotation
     rejected_at: datetime
+    recipient: str
 
 
 def of_annotation(session: Session, annotation_id: str) -> Sequence[Review]:
@@ -45,7 +46,7 @@ def reason_of_rejection(session: Session, annotation_id: str) -> str:
 
 
 def sent_back(session: Session, moment: datetime) -> list[SentBack]:
-    """Cases that come back to the author of a rejected annotation and that nobody has now, the oldest rejection first."""
+    """Cases whose rejected annotation comes back to a reader and that nobody has now, the oldest rejection first."""
     assignment = aliased(Assignment)
     is_assigned = exists().where(
         assignment.acquisition_id == Annotation.acquisition_id,
@@ -55,7 +56,7 @@ def sent_back(session: Session, moment: datetime) -> list[SentBack]:
         or_(Annotation.is_final, assignment.annotation_id.is_(None), assignment.annotation_id == Annotation.id),
     )
     query = (
-        select(Acquisition, Annotation, Review.created_at)
+        select(Acquisition, Annotation, Review.created_at, _recipient())
         .join(Annotation, Annotation.acquisition_id == Acquisition.id)
         .join(Review, Review.annotation_id == Annotation.id)
         .where(
@@ -71,7 +72,7 @@ def sent_back(session: Session, moment: datetime) -> list[SentBack]:
 
 
 def came_back(session: Session, author: str | None, limit: int) -> list[tuple[Annotation, Review]]:
-    """Rejected annotations of an author (of everybody: None) that are to be corrected, the latest rejection first."""
+    """Rejected annotations that a reader (everybody: None) is to correct, the latest rejection first."""
     query = (
         select(Annotation, Review)
         .join(Acquisition, Acquisition.id == Annotation.acquisition_id)
@@ -80,9 +81,14 @@ def came_back(session: Session, author: str | None, limit: int) -> list[tuple[An
         .options(lazyload(Annotation.structures))
     )
     if author is not None:
-        query = query.where(Annotation.author == author)
+        query = query.where(_recipient() == author)
     ordered = query.order_by(Review.created_at.desc(), Review.id).limit(limit)
     return [(annotation, review) for annotation, review in session.execute(ordered)]
+
+
+def _recipient() -> ColumnElement[str]:
+    """Who is to correct a rejected annotation."""
+    return func.coalesce(Review.recipient, Annotation.author)
 
 
 def count_awaiting(session: Session) -> int:

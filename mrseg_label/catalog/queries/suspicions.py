@@ -135,6 +135,14 @@ def count_dismissed(session: Session) -> int:
     return int(session.scalars(query).one())
 
 
+def count_disputed(session: Session) -> int:
+    """How many annotations a model disagrees with, of those that are in place."""
+    query = _found().where(_is_dismissed(False)).with_only_columns(func.count(SuspiciousMask.mask_id))
+    return session.scalars(
+        query.where(SuspiciousMask.kinds.contains(f",{SuspicionKind.MODEL.value},", autoescape=True))
+    ).one()
+
+
 def is_followed(session: Session, job_id: str) -> bool:
     """Whether a job of the same kind was enqueued after this one, and will do or has done the same work later."""
     job = session.get_one(Job, job_id)

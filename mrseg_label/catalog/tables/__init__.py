@@ -19,7 +19,7 @@ from mrseg_label.catalog.tables.events import Event
 from mrseg_label.catalog.tables.examinations import Acquisition, Alias, Examination, Participant
 from mrseg_label.catalog.tables.jobs import AuditEvent, Heartbeat, Job, WorkerProcess
 from mrseg_label.catalog.tables.notifications import Delivery, Lease, Notification
-from mrseg_label.catalog.tables.quality import Dismissal, MaskAgreement, MaskShapes, SuspiciousMask
+from mrseg_label.catalog.tables.quality import Dismissal, MaskAgreement, MaskShapes, ModelAudit, SuspiciousMask
 from mrseg_label.catalog.tables.rounds import BOOTSTRAP, Evaluation, ModelVersion, Round, RoundCase, RoundDraft
 from mrseg_label.catalog.tables.training import RoundFold, RoundLog
 from mrseg_label.catalog.tables.work import WorkSign
@@ -50,6 +50,7 @@ __all__ = [
     "Lease",
     "MaskAgreement",
     "MaskShapes",
+    "ModelAudit",
     "ModelVersion",
     "Notification",
     "Participant",

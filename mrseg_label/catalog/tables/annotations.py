@@ -215,6 +215,7 @@ class Review(Base):
     reviewer: Mapped[str]
     verdict: Mapped[Verdict] = mapped_column(Coded(Verdict))
     comment: Mapped[str] = mapped_column(Text, default="")
+    recipient: Mapped[str | None]  # who corrects a rejected annotation, where that is not its author
     created_at: Mapped[datetime] = mapped_column(default=now, index=True)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Float, Index, String, Text
+from sqlalchemy import Float, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from mrseg_label.catalog.tables.base import Base
@@ -35,6 +35,22 @@ class MaskShapes(Base):
     __tablename__ = "mask_shapes"
     digest: Mapped[str] = mapped_column(String(64), primary_key=True)
     structures: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class ModelAudit(Base):
+    """What a model version makes of the image of an annotation, compared with the annotation.
+
+    ``structures`` has ``dsc`` (null where it does not count), ``hd95_mm`` (null unless both have it) and ``ml``, the volumes of the
+    annotation and of the model, of each structure that the reader judged and that either has. Where the version could not segment the
+    image, ``problem`` says why.
+    """
+
+    __tablename__ = "model_audits"
+    model_version: Mapped[str] = mapped_column(ForeignKey("model_versions.version"), primary_key=True)
+    annotation_id: Mapped[str] = mapped_column(ForeignKey("annotations.id"), primary_key=True)
+    structures: Mapped[dict[str, Any]]
+    problem: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 

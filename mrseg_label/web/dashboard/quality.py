@@ -135,6 +135,22 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens)
             return refused(request, error)
         return redirect(request, f"{paths.QUALITY}?note=listed")
 
+    @routes.post(paths.SEND_BACK, dependencies=forms.checks)
+    def send_back(
+        request: Request,
+        annotation: str,
+        reader: CurrentReader,
+        comment: _Comment = "",
+        to: _Client = "",
+        client: _Client = "",
+    ) -> Response:
+        try:
+            actor = with_client_name(reader, client.strip() or None).name
+            review.send_back(workspace, annotation, actor=actor, comment=comment, reader=to.strip() or None)
+        except (Conflict, InvalidInput) as error:
+            return refused(request, error)
+        return redirect(request, f"{paths.QUALITY}?note=sent_back#suspicious")
+
     @routes.post(paths.OPEN_FOR_REVIEW, dependencies=forms.checks)
     def open_for_review(request: Request, annotation: str, reader: CurrentReader, client: _Client = "") -> Response:
         acquisition = read_acquisition_id(catalog, read_annotation(catalog, annotation).examination)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from mrseg_label.catalog.queries import models, rounds
-from mrseg_label.catalog.tables import Job, ModelVersion
+from mrseg_label.catalog.tables import Job, ModelVersion, SuspiciousMask
 from mrseg_label.catalog.types import AttentionKind, JobKind, JobState, ModelStatus, RoundState
 from mrseg_label.clock import now
 from mrseg_label.reports.overview import read_overview
@@ -30,6 +30,8 @@ def test_trouble_is_shown_to_administrators(own: Browser) -> None:
             Job(kind=JobKind.PRESEGMENT, queue="drafts", key="x", payload={}, state=JobState.FAILED, error="no")
         )
         session.add(Job(kind=JobKind.IMPORT_MASK, queue="light", key="y", payload={"examination": "ex-1", "digest": "d"}, state=JobState.FAILED, error="grid"))  # fmt: skip
+        disputed = session.query(SuspiciousMask).filter(SuspiciousMask.kinds == ",empty,").one()
+        disputed.kinds = ",empty,model,"
         models.current(session).status = ModelStatus.RETIRED
         session.flush()
         session.get_one(ModelVersion, "bootstrap").status = ModelStatus.CURRENT
@@ -40,6 +42,7 @@ def test_trouble_is_shown_to_administrators(own: Browser) -> None:
     assert "a worker on gpu-node-2 no longer answers" in shown.lower() and "1 draft or other job failed" in shown
     assert "1 imported mask was refused" in shown and "2 annotations await review" in shown
     assert "Drafts come from stand-in weights" in shown and "Round 2: it trained on the CPU" in shown
+    assert "A model disagrees with 1 annotation far more than with others" in shown and "kind=model#suspicious" in text
     document = own.http.get("/api/v1/overview", headers={"Accept": "application/json"}).json()
     assert {item["kind"] for item in document["attention"]} >= kinds()
     assert document["coverage"][0] == {"station": "abdomen", "sequence": "in", "cases": 23, "annotated": 18}
