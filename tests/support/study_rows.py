@@ -79,6 +79,7 @@ def fill(session: Session, workspace: OpenedWorkspace) -> None:
         training += [_annotate(session, draw, case, version) for case in drafted[version]]
     row = add_round(session, 3, _roles(training, held_out), RoundState.TRAINING)
     _train(session, row)
+    row.training = {"folds": 1, "epochs": 50, "iterations_per_epoch": 250, "target_spacing_mm": 3.0}  # of a profile
     _assign(session, _add_cases(session, "W", WAITING, False))
     for case in _add_cases(session, "R", 1, False)[:2]:  # these two await review
         annotation = _annotate(session, draw, case, "r2")

@@ -129,7 +129,9 @@ def test_a_round_shows_its_training_and_what_it_learned_from(pages: Browser) -> 
     running = pages.get("/dashboard/rounds/3")
     assert "epoch 18 of 50" in running and 'data-topics="round"' in running
     assert "moving average, epoch 18" in running and "Epoch 18: train_loss" in running
+    assert "voxels 3.0 mm" in words(running)
     done = pages.get("/dashboard/rounds/2")
+    assert "voxels 3.0 × 3.0 × 3.0 mm" in words(done)
     assert "hx-trigger" not in done and "Compare r2 with r1" in done
     assert "participants 8 cases 23 images 92 readers 3" in words(done)
     assert "voxels 3.0 × 3.0 × 3.0 mm" in words(done) and "voxels 6.0 mm" in words(pages.get("/dashboard/rounds/1"))
