@@ -42,6 +42,7 @@ _PER_PAGE = 2000
 LEFT_ALONE = {table.__tablename__ for table in (Account, Secret, DeletedParticipant, UnfinishedDeletion)}
 LEFT_ALONE |= {"credentials", "access_tokens", "sign_in_attempts", "leases", "heartbeats", "workers"}
 GONE = "deleted participant"
+_OF_PARTICIPANTS = ("exclude", "include", "admit")  # actions whose subject is a code
 
 
 @dataclass
@@ -232,12 +233,19 @@ def delete_jobs(session: Session, identifiers: Collection[str]) -> None:
         session.execute(delete(_table(Job)).where(Job.id.in_(part)))
 
 
-def clean_audit(session: Session, subjects: Collection[str]) -> None:
-    """Make the entries of the audit trail about these subjects name nobody; who did what kind of thing, and when, stays."""
+def clean_audit(session: Session, subjects: Collection[str], codes: Collection[str]) -> None:
+    """Make the entries of the audit trail about these subjects name nobody; who did what kind of thing, and when, stays.
+
+    Parameters
+    ----------
+    codes : of the participants; an account or a model may have the same name, so only entries about participants count.
+    """
+    blank = update(_table(AuditEvent)).values(subject=GONE, detail={})
     for part in _parts(sorted(subjects)):
-        change = update(_table(AuditEvent)).where(AuditEvent.subject.in_(part))
-        session.execute(change.values(subject=GONE, detail={}))
+        session.execute(blank.where(AuditEvent.subject.in_(part)))
         session.execute(update(_table(Event)).where(Event.subject.in_(part)).values(subject=GONE))
+    for part in _parts(sorted(codes)):
+        session.execute(blank.where(AuditEvent.subject.in_(part), AuditEvent.action.in_(_OF_PARTICIPANTS)))
 
 
 def _is_one_of(table: Table, keys: Collection[Key]) -> ColumnElement[bool]:

@@ -227,7 +227,7 @@ def _delete_rows(workspace: OpenedWorkspace, codes: Sequence[str], actor: str, *
                     UnfinishedDeletion(actor=actor, traces=holdings.traces.to_json(), counts={**counts, **named})
                 )
                 erasure.delete_jobs(session, [job.id for job in holdings.jobs])
-                erasure.clean_audit(session, holdings.traces.ids | holdings.traces.names)
+                erasure.clean_audit(session, holdings.traces.ids, holdings.traces.names)
                 erasure.delete_belongings(session, holdings.rows)
             elif found.unknown:
                 audit.record(session, actor, ACTION, "participants", participants=0, announced=len(found.unknown))
