@@ -35,6 +35,10 @@ class StructureOut(BaseModel):
     state: StructureState
     voxels: int
     edited_voxels: int | None
+    edits: int | None = Field(description="connected sets of voxels that it lost or gained")
+    surface_changed: float | None = Field(
+        description="share (0 to 1) of both surfaces that is farther from the other than the tolerance"
+    )
     dsc: float | None = Field(description="of pre-segmentation and annotation")
 
 
@@ -83,6 +87,8 @@ class AnnotationOut(BaseModel):
                 state=entry.state,
                 voxels=entry.voxels,
                 edited_voxels=entry.edited_voxels,
+                edits=entry.edits,
+                surface_changed=entry.surface_changed,
                 dsc=finite(entry.dsc),
             )
             for entry in sorted(row.structures, key=lambda entry: entry.structure)

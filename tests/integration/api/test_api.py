@@ -169,6 +169,8 @@ def test_an_annotation_counts_for_all_channels_of_its_acquisition(opened: Opened
         "state": "corrected",
         "voxels": 100,
         "edited_voxels": 3,
+        "edits": None,  # not measured: rows of an earlier version
+        "surface_changed": None,
         "dsc": 0.5,
     }
     shown = client.get(f"/api/v1/examinations/{ids['fat']}").json()
