@@ -174,12 +174,12 @@ def _simpleitk(reference: LabelMap, prediction: LabelMap) -> Scores:
         part = [sitk.RegionOfInterest(image, (high - low).tolist(), low.tolist()) == structure for image in images]
         contours = [sitk.LabelContour(mask) for mask in part]
         maps = [
-            sitk.GetArrayViewFromImage(
+            sitk.GetArrayFromImage(
                 sitk.Abs(sitk.SignedMaurerDistanceMap(contour, squaredDistance=False, useImageSpacing=True))
             )
             for contour in contours
         ]
-        lines = [sitk.GetArrayViewFromImage(contour) != 0 for contour in contours]
+        lines = [sitk.GetArrayFromImage(contour) != 0 for contour in contours]
         hd95[structure - 1] = max(np.percentile(maps[1][lines[0]], 95), np.percentile(maps[0][lines[1]], 95))
     return dsc, hd95
 

@@ -35,13 +35,15 @@ class Shell:
 
 
 def shells_around(spacing_mm: Sequence[float], most: int = MAX_OFFSETS) -> list[Shell]:
-    """List the offsets in a ball of about ``most`` voxels, zero among them, by their length."""
+    """List the offsets in a ball of about ``most`` voxels at most, zero among them, by their length."""
     axes = len(spacing_mm)
     unit_ball = math.pi ** (axes / 2) / math.gamma(axes / 2 + 1)
     radius = (most * math.prod(spacing_mm) / unit_ball) ** (1 / axes)
     reach = [range(-int(radius / step), int(radius / step) + 1) for step in spacing_mm]
     offsets = np.array(list(itertools.product(*reach)), dtype=np.int64)
     lengths = np.sqrt(np.square(offsets * np.asarray(spacing_mm)).sum(axis=1))
+    if len(lengths) > most:  # as in an image of thick slices, where the ball is a disk
+        radius = min(radius, float(np.partition(lengths, most)[most]))
     offsets, lengths = offsets[lengths <= radius], lengths[lengths <= radius]
     _, first, member = np.unique(np.round(lengths, 9), return_index=True, return_inverse=True)
     return [Shell(float(lengths[index]), offsets[member == k]) for k, index in enumerate(first)]

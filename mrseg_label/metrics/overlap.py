@@ -12,6 +12,7 @@ from mrseg_label.errors import GeometryError, InvalidInput
 from mrseg_label.labels import LabelScheme
 
 LabelMap = NDArray[np.integer[Any]]
+_AT_ONCE = 1 << 18  # voxels whose pairs of labels fit into the processor's cache
 
 
 def check_pair(reference: LabelMap, prediction: LabelMap) -> None:
@@ -72,12 +73,14 @@ def joint_histogram(reference: LabelMap, prediction: LabelMap, structures: int) 
     classes = structures + 1
     # Both arrays in the memory order of the reference: a Fortran-ordered pair is read without a copy.
     order: Literal["F", "C"] = "F" if reference.flags.f_contiguous else "C"
-    # Two bytes hold every pair of up to 255 structures; to read and write eight takes longer.
-    dtype = np.uint16 if classes**2 <= 1 << 16 else np.int64
-    pairs = np.multiply(reference.ravel(order), classes, dtype=dtype, casting="unsafe")
-    np.add(pairs, prediction.ravel(order), out=pairs, casting="unsafe")
-    counts = np.bincount(pairs, minlength=classes * classes)
-    return counts.reshape(classes, classes).astype(np.int64, copy=False)
+    flat = reference.ravel(order), prediction.ravel(order)
+    counts = np.zeros(classes * classes, dtype=np.int64)
+    for start in range(0, reference.size, _AT_ONCE):
+        pairs = flat[0][start : start + _AT_ONCE].astype(np.intp)
+        pairs *= classes
+        pairs += flat[1][start : start + _AT_ONCE].astype(np.intp, copy=False)
+        counts += np.bincount(pairs, minlength=classes * classes)
+    return counts.reshape(classes, classes)
 
 
 def dice_from_histogram(histogram: NDArray[np.int64]) -> NDArray[np.float64]:

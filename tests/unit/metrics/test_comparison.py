@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -21,6 +22,7 @@ from mrseg_label.metrics import (
     mean_distance,
     surface_dice,
 )
+from mrseg_label.metrics.nearest import shells_around
 from mrseg_label.scoring import MIN_REFERENCE_VOXELS
 from tests.unit.metrics.test_metrics import SPACING, ellipsoids, moved
 
@@ -164,6 +166,19 @@ def test_near_and_far_surfaces_by_brute_force(shift: int, spacing: tuple[float, 
         assert found.nsd[structure - 1] == pytest.approx(nsd, abs=1e-12)
     np.testing.assert_array_equal(found.hd95_mm, hausdorff95(reference, prediction, spacing, 6))
     np.testing.assert_allclose(found.nsd, 1 - found.surface_voxels_beyond.sum(0) / found.surface_voxels.sum(0))
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (0.5, 0.5, 100.0), (0.01, 5.0, 5.0), (2.0, 3.0)])
+def test_shells_hold_every_offset_up_to_their_radius(spacing: tuple[float, ...]) -> None:
+    shells = shells_around(spacing)
+    lengths = [shell.distance_mm for shell in shells]
+    assert lengths == sorted(lengths) and lengths[0] == 0
+    offsets = {tuple(offset) for shell in shells for offset in shell.offsets.tolist()}
+    assert len(offsets) == sum(len(shell.offsets) for shell in shells) and 300 < len(offsets) < 700
+    reach = [range(-int(lengths[-1] / step), int(lengths[-1] / step) + 1) for step in spacing]
+    for offset in itertools.product(*reach):
+        length = math.dist([n * step for n, step in zip(offset, spacing, strict=True)], [0] * len(spacing))
+        assert (offset in offsets) == (length <= lengths[-1] + 1e-9)
 
 
 def test_255_structures_and_wide_label_maps() -> None:
