@@ -90,7 +90,7 @@ class Questions:
 
     def __init__(self, workspace: OpenedWorkspace) -> None:
         self.workspace = workspace
-        self._reader = 0
+        self._run, self._reader = new_id("rd"), 0
         self._to_submit = self._waiting()
 
     def all(self) -> Iterator[tuple[str, Callable[[], object]]]:
@@ -122,7 +122,7 @@ class Questions:
     def next_case(self, strategy: str, *, signed_in: bool = False) -> str:
         """The next case of a reader who has none; returns the case."""
         self._reader += 1
-        name = f"new{self._reader}"
+        name = f"{self._run}-{self._reader}"
         found = assign_next_case(self.workspace, Reader(client=name, account=name if signed_in else None), strategy)
         assert found is not None, "no case is left"
         return found.acquisition_id

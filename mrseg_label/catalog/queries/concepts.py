@@ -23,6 +23,9 @@ from mrseg_label.catalog.tables import Acquisition, Annotation, Assignment, Revi
 from mrseg_label.catalog.types import IMPORT_AUTHOR, AnnotationState, CaseState, Priority, Verdict
 
 Condition = ColumnElement[bool]
+# Under names of their own, since some queries join the same tables. Made once: that takes longer than most queries do.
+_ASSIGNED = aliased(Assignment, name="assigned")
+_AWAITING = aliased(Annotation, name="awaiting")
 
 
 def is_included() -> Condition:
@@ -68,7 +71,7 @@ def is_assigned(moment: datetime, *, second_reading: bool | None = None) -> Cond
     ----------
     second_reading : only second readings and reviews, or only other assignments; None for all.
     """
-    assignment = aliased(Assignment)  # under a name of its own: some queries join the same table
+    assignment = _ASSIGNED
     # What readers must not find out about a case is no state of it.
     conditions = [assignment.acquisition_id == Acquisition.id, is_open(assignment, moment), assignment.blind.is_(None)]
     if second_reading is not None:
@@ -79,20 +82,20 @@ def is_assigned(moment: datetime, *, second_reading: bool | None = None) -> Cond
 
 def is_awaiting_review() -> Condition:
     """An annotation of it has been submitted and not yet reviewed."""
-    annotation = aliased(Annotation)
+    annotation = _AWAITING
     return exists().where(annotation.acquisition_id == Acquisition.id, annotation.state == AnnotationState.SUBMITTED)
 
 
 def assigned_cases(moment: datetime, *, second_reading: bool | None = None) -> Select[str]:
     """Ids of the acquisitions that readers have now; the same as :func:`is_assigned`, found from the assignments."""
-    assignment = aliased(Assignment)
+    assignment = _ASSIGNED
     query = select(assignment.acquisition_id).where(is_open(assignment, moment), assignment.blind.is_(None))
     return query if second_reading is None else query.where(assignment.second_reading.is_(second_reading))
 
 
 def cases_awaiting_review() -> Select[str]:
     """Ids of the acquisitions of which an annotation awaits review; the same as :func:`is_awaiting_review`."""
-    annotation = aliased(Annotation)
+    annotation = _AWAITING
     return select(annotation.acquisition_id).where(annotation.state == AnnotationState.SUBMITTED)
 
 
