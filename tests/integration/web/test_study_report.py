@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from mrseg_label.catalog.queries import audit
+from mrseg_label.reports.agreement import read_agreement
 from mrseg_label.reports.stored_report import STUDY_REPORT
+from mrseg_label.reports.study.agreement import agreement_tables
 from tests.integration.web.conftest import Browser
 
 PAGE, REPORT = "/dashboard/models", "/dashboard/report"
@@ -30,3 +32,14 @@ def test_the_report_is_downloaded_by_administrators(signed_in: dict[str, Browser
         reviewer.get(REPORT, 403)
     finally:
         file.unlink()
+
+
+def test_the_tables_of_agreement_say_what_the_quality_page_says(pages: Browser) -> None:
+    document = read_agreement(pages.workspace)
+    structures, pairs = agreement_tables(pages.workspace)
+    assert structures.frame["structure"].tolist() == list(document.overall.structures)
+    assert structures.frame["hd95_infinite"].sum() == sum(
+        one.hd95_infinite for one in document.overall.structures.values()
+    )
+    assert [row[0] for row in pairs.cells] == [f"{one.first}, {one.second}" for one in document.readers]
+    assert all(len(row) == len(structures.columns) for row in structures.cells)
