@@ -17,6 +17,7 @@ MISSED_SHARE, MISSED_ML = (
     0.3,
     2.0,
 )  # of the usual volume, that a model must find of a structure which the reader marked absent
+REMNANT = 0.25  # of the usual volume; where annotation and model both have less, they are not compared
 _HD95_FLOOR = 0.3  # of the logarithms: about 30 %
 Found = Iterator[tuple[str, Reason]]
 
@@ -27,12 +28,33 @@ def compare_scores(version: str, scores: Mapping[str, CaseScores]) -> Found:
         yield from _low(version, name, {key: case.dsc[name] for key, case in scores.items() if name in case.dsc}, {})
 
 
-def compare_audits(version: str, audits: Mapping[str, Audited]) -> Found:
-    """Find annotations with which a version agrees far less than with others, by its audit of them."""
+def compare_audits(version: str, audits: Mapping[str, Audited], stations: Mapping[str, str]) -> Found:
+    """Find annotations with which a version agrees far less than with others, by its audit of them.
+
+    Parameters
+    ----------
+    stations : by annotation; they are compared with others of their station, where there are enough.
+    """
+    groups: dict[str, dict[str, Audited]] = {}
+    for key, audit in audits.items():
+        groups.setdefault(stations.get(key, ""), {})[key] = audit
+    rest: dict[str, Audited] = {}
+    for group in groups.values():
+        if len(group) > FEWEST_OTHERS:
+            yield from _compare_alike(version, group)
+        else:
+            rest |= group
+    yield from _compare_alike(version, rest)
+
+
+def _compare_alike(version: str, audits: Mapping[str, Audited]) -> Found:
     seen = {key: audit.seen for key, audit in audits.items()}
     for name in sorted({name for audit in audits.values() for name in audit.structures}):
         values = {key: audit.structures[name] for key, audit in audits.items() if name in audit.structures}
         both = {key: value for key, value in values.items() if value["ml"][0] > 0}
+        usual_ml = median(value["ml"][0] for value in both.values()) if both else 0.0
+        # Of what the edge of the field of view leaves of a structure a model may well draw nothing, or a little more.
+        both = {key: value for key, value in both.items() if max(value["ml"]) >= REMNANT * usual_ml}
         yield from _low(version, name, {key: float(value["dsc"]) for key, value in both.items()}, seen)
         distances = {key: float(value["hd95_mm"]) for key, value in both.items() if value["hd95_mm"] is not None}
         for key, one in find_outliers(distances, _HD95_FLOOR).items():
@@ -44,8 +66,8 @@ def compare_audits(version: str, audits: Mapping[str, Audited]) -> Found:
                 yield key, Reason(SuspicionKind.MODEL, name, text, 0.7 * (1 - 0.5 * MAX_Z / one.z))
         if len(both) > FEWEST_OTHERS:
             usual = median(value["ml"][0] for value in both.values())
-            for key in values.keys() - both.keys():
-                found = float(values[key]["ml"][1])
+            for key in sorted(values.keys() - both.keys()):
+                found = float(values[key]["ml"][1]) if values[key]["ml"][0] == 0 else 0.0
                 if found >= max(MISSED_ML, MISSED_SHARE * usual):
                     text = f"marked absent{_although(seen[key], 'and trained on so')}, but {version} finds {found:.0f} ml of it; in {len(both)} other cases the median is {usual:.0f} ml"
                     yield key, Reason(SuspicionKind.MODEL, name, text, 0.8)

@@ -95,7 +95,8 @@ def find_suspicious(
         present = {mask.id for mask in masks}
         compared = compare_scores(version, {key: case for key, case in scores.items() if key in present})
         if audits:
-            compared = compare_audits(version, {key: one for key, one in audits.items() if key in present})
+            stations = {mask.id: mask.station for mask in masks}
+            compared = compare_audits(version, {key: one for key, one in audits.items() if key in present}, stations)
         for identifier, reason in compared:
             _add(found, (MaskKind.ANNOTATION, identifier), reason)
     return found

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mrseg_label.annotation.compared_models import compare_audits
 from mrseg_label.annotation.suspicious import Overlap, find_suspicious
 from mrseg_label.catalog.queries.compared_masks import Mask
 from mrseg_label.catalog.queries.doubts import MaskKind
 from mrseg_label.catalog.queries.held_out import CaseScores
+from mrseg_label.catalog.queries.model_audits import Audited
 from mrseg_label.catalog.queries.suspicions import total_score
 
 USUAL = Mask("", "abdomen", "r2", False, 0.012, 8000, 700.0, False, ())
@@ -208,3 +210,16 @@ def test_more_reasons_and_stronger_ones_come_first() -> None:
         placed("odd", s4={"moved_mm": np.array([0, 0, 90.0])}, s2={"stray_ml": 9.0}), placed("odd", s2={"stray_ml": 9.0})))  # fmt: skip
     assert 0 < total_score(weak) < total_score(strong) < 1
     assert total_score([*weak, *weak]) > total_score(weak) and total_score([]) == 0
+
+
+def test_a_model_is_compared_within_a_station_and_not_about_remnants_at_the_edge() -> None:
+    def audit(dsc: float, drawn: float, made: float) -> Audited:
+        return Audited(False, {"liver": {"dsc": dsc, "hd95_mm": 5.0, "ml": [drawn, made]}})
+
+    audits = {f"a{number}": audit(0.9, 1400.0, 1400.0) for number in range(12)}
+    pelvis = {f"p{number}": audit(0.5, 1000.0, 900.0) for number in range(12)}
+    stations = {key: "abdomen" if key.startswith("a") else "pelvis" for key in (*audits, *pelvis, "a-odd", "a-edge")}
+    odd, edge = audit(0.4, 1400.0, 500.0), audit(0.0, 8.0, 0.5)
+    found = dict(compare_audits("r1", audits | pelvis | {"a-odd": odd, "a-edge": edge}, stations))
+    assert list(found) == ["a-odd"], "all of the pelvis are as bad, and little is left of a liver at the edge"
+    assert found["a-odd"].text == "DSC 0.40 with r1, whose median over 12 other cases is 0.90"
