@@ -89,7 +89,8 @@ class MRSegInfer(InferTask):
             "label_names": self._workspace.scheme.shown_names,
             "model_version": presegmentation.model_version,
             "source": presegmentation.source,
-            "presegmentation": presegmentation.id,
+            # By its id a reader would know a case again that he must not.
+            "presegmentation": None if name != examination.id else presegmentation.id,
             "mixture": mixture_text(presegmentation),
             "clean_up": clean_up_texts(presegmentation),
             "doubts": doubts.texts(presegmentation.details),

@@ -142,7 +142,10 @@ def _record(
     assignment = assignments.newest(session, acquisition.id, reader) if version is None else None
     newest = rows.newest_by(session, acquisition.id, reader.name)
     is_final = version is not None or _becomes_final(session, acquisition.id, reader, assignment, moment)
-    if newest is not None and submission.is_same_as(newest) and (newest.is_final or not is_final):
+    # Of a gold or repeated case the same mask once more is a reading of its own.
+    other_reading = assignment is not None and assignment.blind and newest and newest.assignment_id != assignment.id
+    same = newest is not None and submission.is_same_as(newest) and (newest.is_final or not is_final)
+    if newest is not None and same and not other_reading:
         _close(assignment, moment)
         return as_submitted(newest, repeated=True)
     if rows.next_number(session, acquisition.id) != number:

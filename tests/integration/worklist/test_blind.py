@@ -138,8 +138,8 @@ def test_a_finished_case_comes_again_and_its_first_mask_stays(workspace: OpenedW
     (opened,) = mine.open
     assert (opened.purpose, opened.blind, opened.examination) == ("correct", None, row.id)
     assert read_progress(workspace).assigned == progress.assigned  # nor does the state of the case
-    annotation = send(workspace, again, boxes(1, 5, 1))
-    assert not annotation.is_final and annotation.number == 2
+    annotation = send(workspace, again)  # the very same mask is a reading of its own
+    assert not annotation.is_final and (annotation.number, annotation.assignment_id) == (2, row.id)
     sent = send(workspace, again, boxes(5, 1))  # corrected after the assignment has ended
     assert not sent.is_final
     with workspace.catalog.read() as session:
@@ -150,8 +150,7 @@ def test_a_finished_case_comes_again_and_its_first_mask_stays(workspace: OpenedW
     work(workspace)
     found = read_draft_bias(workspace)
     repeated = found.repeated_withheld if row.draft_withheld else found.repeated_shown
-    spleen, liver = 2 * 50 / 150, 1.0
-    assert repeated.dsc.mean == pytest.approx((spleen + liver) / 2) and repeated.dsc.cases == 1
+    assert repeated.dsc.mean == pytest.approx(1) and repeated.dsc.cases == 1
     for _ in range(20):  # nothing is repeated twice
         case = take(workspace)
         assert assignment(workspace, case).blind is None
