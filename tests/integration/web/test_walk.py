@@ -13,12 +13,22 @@ import pytest
 import SimpleITK as sitk
 from playwright.sync_api import Browser, Page
 
+from mrseg_label.registry.archive import write_archive
 from mrseg_label.simulation.client import SlicerClient
 from mrseg_label.simulation.server import Server
 from tests.integration.conftest import PASSWORD, write_image
 from tests.support.chromium import chromium
+from tests.support.tiny_weights import write_tiny_model
 
-SETTINGS = 'REVIEW = "required"\nPRESEGMENTATION = "off"\nWORKERS = 1\n'
+SETTINGS = """
+REVIEW = "required"
+WORKERS = 1
+DEVICE = "cpu"
+TRAINING_PROFILE = "smoke"
+PROMOTION = "manual"
+PREPARE_AHEAD = 1
+"""
+MINUTES = 8 * 60_000  # milliseconds, for what takes seconds on an idle machine
 
 
 def command(*arguments: object, typed: str = "") -> None:
@@ -59,6 +69,8 @@ def annotate(url: str, name: str, password: str, folder: Path) -> str:
         sample = slicer.next_sample("balanced")
         assert sample is not None
         image = sitk.ReadImage(str(slicer.download_image(sample, folder)))
+        draft = slicer.infer("mrseg", sample.id, folder)
+        assert "liver" in draft.names and sitk.ReadImage(str(draft.file)).GetSize() == image.GetSize()
         array = np.zeros(image.GetSize()[::-1], dtype=np.int16)
         array[2:6, 3:8, 3:8] = 1
         label = sitk.GetImageFromArray(array)
@@ -68,6 +80,42 @@ def annotate(url: str, name: str, password: str, folder: Path) -> str:
         return sample.id
 
 
+def train_and_promote(chief: Page) -> None:
+    """Start a round, follow it, promote its model and roll that back."""
+    open_page(chief, "Overview")
+    chief.get_by_text("Next round").wait_for()
+    open_page(chief, "Rounds")
+    chief.get_by_role("button", name="Start", exact=True).click()
+    chief.get_by_text("The round is queued").or_(chief.get_by_role("alert")).first.wait_for()
+    assert chief.get_by_role("heading", name="Round 1").is_visible(), chief.locator("main").inner_text()
+    ended = chief.locator("main .badge.done, main .badge.failed").first
+    ended.wait_for(timeout=MINUTES)  # without loading the page again
+    assert ended.inner_text() == "done", chief.locator("main").inner_text()
+    open_page(chief, "Models")
+    chief.get_by_role("link", name="r1", exact=True).first.click()
+    chief.get_by_text("Promote", exact=True).click()
+    chief.get_by_role("button", name="Promote r1").click()
+    chief.get_by_text("Drafts are made anew by this version").wait_for()
+    open_page(chief, "Models")
+    chief.get_by_text("Roll back", exact=True).click()
+    chief.get_by_role("button", name="Roll back now").click()
+    chief.get_by_text("Rolled back.").wait_for()
+
+
+def import_model(chief: Page, folder: Path) -> None:
+    """Import a model of another group, whose name for the liver is a German one, and see that it works here."""
+    write_archive(write_tiny_model(folder / "model", {"Leber": 1, "spleen": 2}), folder / "model.zip")
+    (folder / "map.txt").write_text("Leber = liver\n")
+    chief.get_by_label("Zip of a trained nnU-Net").set_input_files(folder / "model.zip")
+    chief.get_by_role("button", name="Send and import").click()
+    chief.get_by_role("alert").get_by_text("'Leber'").first.wait_for()
+    chief.get_by_label("Zip of a trained nnU-Net").set_input_files(folder / "model.zip")
+    chief.get_by_label("Label map").set_input_files(folder / "map.txt")
+    chief.get_by_role("button", name="Send and import").click()
+    chief.get_by_text("It works here and can be promoted").wait_for(timeout=MINUTES)
+    assert chief.get_by_text("Promote", exact=True).is_visible()
+
+
 @pytest.mark.soak
 def test_a_study_runs_from_the_browser(tmp_path: Path) -> None:
     folder = tmp_path / "study"
@@ -75,7 +123,7 @@ def test_a_study_runs_from_the_browser(tmp_path: Path) -> None:
     (folder / "mrseg.toml").write_text((folder / "mrseg.toml").read_text() + SETTINGS)
     command("users", "add", "chief", "--role", "admin", "--workspace", folder, typed=f"{PASSWORD}\n{PASSWORD}\n")
     images = tmp_path / "images"
-    for person in ("p1", "p2"):
+    for person in ("p1", "p2", "p3"):
         (images / person).mkdir(parents=True)
         write_image(images / person / "abdomen_in.nii.gz", int(person[1]))
     environment = {key: value for key, value in os.environ.items() if not key.startswith("MRSEG_")}
@@ -89,15 +137,15 @@ def test_a_study_runs_from_the_browser(tmp_path: Path) -> None:
         chief.get_by_text("Names, orientation, masks").first.click()
         chief.get_by_label("Pattern of the paths").first.fill("{participant}/{station}_{sequence}.nii.gz")
         chief.get_by_role("button", name="Send and import").click()
-        chief.get_by_text("2 new, 0 known already").wait_for(timeout=60_000)  # without loading the page again
+        chief.get_by_text("3 new, 0 known already").wait_for(timeout=60_000)  # without loading the page again
         assert not list((folder / "inbox").iterdir())
         (folder / "inbox" / "more").mkdir()
-        write_image(folder / "inbox" / "more" / "p3.nii.gz", 3)
+        write_image(folder / "inbox" / "more" / "p4.nii.gz", 4)
         open_page(chief, "Import images")
         chief.locator("section", has=chief.get_by_role("heading", name="From the server")).get_by_role("button", name="Import").click()  # fmt: skip
         chief.get_by_text("1 new, 0 known already").wait_for(timeout=60_000)
         open_page(chief, "Examinations")
-        assert chief.get_by_role("link", name=re.compile("^ex-")).count() == 3
+        assert chief.get_by_role("link", name=re.compile("^ex-")).count() == 4
 
         ada = sign_in(browser, server.url, "ada")
         open_page(ada, "Connect 3D Slicer")
@@ -118,8 +166,14 @@ def test_a_study_runs_from_the_browser(tmp_path: Path) -> None:
         rita.get_by_role("button", name="Accept").click()
         rita.get_by_text("it counts from now on").wait_for()
 
-        open_page(chief, "Overview")
-        chief.get_by_text("Next round").wait_for()
+        for name in ("second", "third"):
+            annotate(server.url, "ada", secret, tmp_path / name)
+            open_page(rita, "Quality")
+            rita.get_by_role("button", name="Accept").click()
+            rita.get_by_text("it counts from now on").wait_for()
+
+        train_and_promote(chief)
+        import_model(chief, tmp_path)
         open_page(chief, "Users")
         section = chief.locator("section", has=chief.get_by_role("heading", name=re.compile("^ada")))
         section.get_by_text("Change", exact=True).click()
