@@ -46,6 +46,16 @@ DIFFERENCES = (
     ("/api/v1/progress", "waiting", "0.1.0 counted cases that await a review, too"),
     ("status", "progress.handed_out", "0.1.0 counted second readings, reviews and overdue cases, too"),
     ("/api/v1/progress", "handed_out", "0.1.0 counted second readings, reviews and overdue cases, too"),
+    (
+        "status",
+        "progress.queues.light.queued",
+        "the upgrade enqueues the job that completes the effort of its annotations",
+    ),
+    (
+        "/api/v1/progress",
+        "queues.light.queued",
+        "the upgrade enqueues the job that completes the effort of its annotations",
+    ),
 )
 
 
@@ -253,7 +263,7 @@ def test_a_backup_of_the_version_before_is_restored(workspace: Path, tmp_path: P
 
 def test_queued_work_goes_on(upgraded: Path, tmp_path: Path) -> None:
     before = mrseg_label("status", upgraded)
-    assert before["progress"]["queues"]["light"]["queued"] == 4
+    assert before["progress"]["queues"]["light"]["queued"] == 5  # four of them, and what completes old efforts
     arguments = ("worker", "--queues", "light", "--workspace", str(upgraded))
     with running(*arguments, log=tmp_path / "worker.log"):
         wait_until(lambda: not any(mrseg_label("status", upgraded)["progress"]["queues"].get("light", {}).values()))
@@ -267,6 +277,7 @@ def test_queued_work_goes_on(upgraded: Path, tmp_path: Path) -> None:
     measured = mrseg_label(f"annotations show {KEPT['keys']['since_the_last_snapshot']}", upgraded)
     assert measured["effort"]["edited_voxels"] > 0
     assert all(item["edited_voxels"] is not None for item in measured["structures"])
+    assert mrseg_label("effort", upgraded)["not_measured"] == 0
 
 
 def test_readers_go_on(upgraded: Path) -> None:
