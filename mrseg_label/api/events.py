@@ -14,7 +14,7 @@ from mrseg_label.http.event_topics import permitted_topics
 from mrseg_label.http.readers import CurrentIdentity, CurrentReader
 
 _MEDIA_TYPE = EventResponse.media_type
-# What OpenAPI 3.2 says of one event; older readers take `schema`, which FastAPI adds, for that of the whole text.
+# Of one event, as tools read the schema of a stream before OpenAPI 3.2.
 _EVENT_SCHEMA = {
     "type": "object",
     "properties": {
@@ -27,7 +27,7 @@ _EVENT_SCHEMA = {
 }
 _RESPONSES: dict[int | str, dict[str, object]] = {
     200: {
-        "content": {_MEDIA_TYPE: {"itemSchema": _EVENT_SCHEMA}},
+        "content": {_MEDIA_TYPE: {"schema": _EVENT_SCHEMA}},
         "description": "events until the client leaves or the server ends",
     }
 }

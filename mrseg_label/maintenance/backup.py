@@ -21,7 +21,6 @@ from mrseg_label.catalog.types import LOCAL
 from mrseg_label.config import CONFIG_FILE, load_settings
 from mrseg_label.errors import ConfigurationError, Conflict, InvalidInput, StoredFileError
 from mrseg_label.files import TEMPORARY_SUFFIX, make_folder, replacing
-from mrseg_label.maintenance.deletion.service import delete_again
 from mrseg_label.maintenance.deletion.tombstones import BACKUP, Entry, read_entries
 from mrseg_label.maintenance.deletion.tombstones import FILE as DELETIONS
 from mrseg_label.paths import sqlite_url
@@ -196,6 +195,9 @@ def _version(workspace: OpenedWorkspace, version: str) -> Callable[[], None]:
 
 
 def _verify(root: Path, entries: Sequence[Entry], progress: Progress | None) -> tuple[int, int]:
+    # Imported here: it reads images, and a backup is made without.
+    from mrseg_label.maintenance.deletion.service import delete_again
+
     workspace = Workspace.open(root)
     # Not the workspace's own URL: the settings may name the database of another place.
     catalog = Catalog(sqlite_url(root / DATABASE))

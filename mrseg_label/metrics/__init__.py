@@ -6,11 +6,12 @@ here reads a database or a setting.
 
 from __future__ import annotations
 
-from mrseg_label.metrics.comparison import Comparison, DistanceMean, Presence, StructureMeasures, compare, mean_distance
+from mrseg_label.metrics.comparison import Comparison, Presence, StructureMeasures, compare
 from mrseg_label.metrics.effort import Effort, effort
 from mrseg_label.metrics.overlap import dice, dice_from_histogram, joint_histogram, per_structure
 from mrseg_label.metrics.scoring import agreement, score_case
 from mrseg_label.metrics.surface import SurfaceAgreement, compare_surfaces, hausdorff95, surface_dice
+from mrseg_label.scoring import DistanceMean, mean_distance
 
 __all__ = [
     "Comparison",

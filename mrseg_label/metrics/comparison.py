@@ -17,10 +17,9 @@ is unknown, so its volume is not the organ's, and the cut itself counts as a sur
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from statistics import fmean, stdev
 
 import numpy as np
 from numpy.typing import NDArray
@@ -219,32 +218,3 @@ def find_cut(labels: LabelMap, structures: int) -> NDArray[np.bool_]:
         for end in (0, -1):
             found[np.unique(labels.take(end, axis=axis))] = True
     return found[1:]
-
-
-@dataclass(frozen=True)
-class DistanceMean:
-    """The mean of distances of which some are infinite, which are counted and not averaged.
-
-    Attributes
-    ----------
-    mean_mm, sd_mm : of the finite ones, sample standard deviation; None of none, or of fewer than two.
-    finite : number of finite ones.
-    infinite : number of cases in which only one of the two masks has the structure.
-    """
-
-    mean_mm: float | None
-    sd_mm: float | None
-    finite: int
-    infinite: int
-
-
-def mean_distance(values: Iterable[float | None]) -> DistanceMean:
-    """Average HD95 over cases; None and NaN (nothing to measure) are left out, infinite ones are counted."""
-    known = [value for value in values if value is not None and not math.isnan(value)]
-    finite = [value for value in known if math.isfinite(value)]
-    return DistanceMean(
-        mean_mm=fmean(finite) if finite else None,
-        sd_mm=stdev(finite) if len(finite) > 1 else None,
-        finite=len(finite),
-        infinite=len(known) - len(finite),
-    )

@@ -11,7 +11,6 @@ from mrseg_label.annotation.independence import ReadingPair, find_pairs
 from mrseg_label.annotation.readings import Agreement, select_judged
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import readings
-from mrseg_label.metrics import mean_distance
 from mrseg_label.reports.documents.agreement import (
     AgreementSummaryOut,
     ComparedCaseOut,
@@ -20,6 +19,7 @@ from mrseg_label.reports.documents.agreement import (
     ReaderPairOut,
     StructureAgreementOut,
 )
+from mrseg_label.scoring import mean_distance
 
 
 @dataclass(frozen=True)

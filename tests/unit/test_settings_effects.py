@@ -23,9 +23,10 @@ from mrseg_label.accounts.oidc.provider import Provider
 from mrseg_label.accounts.sign_in import SignIn
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.queries import blind_readings
+from mrseg_label.catalog.queries.effort import Dimension
 from mrseg_label.catalog.queries.held_out import CaseOrigin
 from mrseg_label.catalog.reader import Reader
-from mrseg_label.catalog.tables import Acquisition, Assignment, Evaluation, ModelVersion
+from mrseg_label.catalog.tables import Acquisition, Assignment, Evaluation, Job, ModelVersion
 from mrseg_label.catalog.types import Channel
 from mrseg_label.clock import now
 from mrseg_label.config import tls_files
@@ -34,7 +35,7 @@ from mrseg_label.http import server
 from mrseg_label.http.middleware import middleware_stack
 from mrseg_label.http.permission_table import permission_table
 from mrseg_label.http.public_address import public_prefix
-from mrseg_label.jobs import enqueue, queue
+from mrseg_label.jobs import JobContext, claim, enqueue, queue
 from mrseg_label.maintenance.checks.settings import require_settings
 from mrseg_label.nnunet.gpus import Gpu, GpuSlots
 from mrseg_label.nnunet.run import TrainingProgress
@@ -43,6 +44,7 @@ from mrseg_label.notifications import mail
 from mrseg_label.notifications.message import Message
 from mrseg_label.notifications.sending import configured_channels
 from mrseg_label.notifications.webhook import signed_headers
+from mrseg_label.presegmentation import audit_annotations
 from mrseg_label.presegmentation.clean_up import steps_of
 from mrseg_label.presegmentation.loaded_models import LoadedModels
 from mrseg_label.presegmentation.presegment_pending import enqueue_pending_presegmentations
@@ -50,6 +52,7 @@ from mrseg_label.presegmentation.sources import choose_source
 from mrseg_label.presegmentation.weights import find_weights
 from mrseg_label.private import access_of_this_process
 from mrseg_label.reports.blind_readings import read_gold
+from mrseg_label.reports.effort import read_effort_by
 from mrseg_label.rounds.evaluation import Scores
 from mrseg_label.rounds.publishing import decide_promotion
 from mrseg_label.rounds.service import start_if_due, start_in_transaction
@@ -93,6 +96,17 @@ def due(workspace: OpenedWorkspace) -> int | None:
         for number in range(2):
             add_annotation(session, add_acquisition(session, add_participant(session, f"p{number}", held_out=False)))
         return start_if_due(session, workspace.settings)
+
+
+def audits(workspace: OpenedWorkspace) -> object:
+    """What the job reports that compares a promoted model with the annotations."""
+    with workspace.catalog.begin() as session:
+        job = enqueue(session, queue.AUDIT_ANNOTATIONS, {"model_version": "r1"}, key="r1").id
+    claimed = claim(workspace.catalog, [queue.DRAFTS])
+    assert claimed is not None
+    audit_annotations.run(JobContext(workspace, claimed, {}))
+    with workspace.catalog.read() as session:
+        return session.get_one(Job, job).result
 
 
 def profile(workspace: OpenedWorkspace) -> str:
@@ -469,6 +483,11 @@ EFFECTS: dict[str, tuple[See, dict[str, object]]] = {
     "without_draft_share": (
         lambda w: blind.withholds_draft(w.settings, Acquisition(id="aq-1")),
         {"": None, "WITHOUT_DRAFT_SHARE = 0.5": blind.draw("draft", "aq-1") < 0.5},
+    ),
+    "audit_annotations": (audits, {"": {"annotations": 0}, 'AUDIT_ANNOTATIONS = "off"': {}}),
+    "pause_minutes": (
+        lambda w: "above 7 minutes" in read_effort_by(w, [Dimension.READER]).rules["seconds"],
+        {"": False, "PAUSE_MINUTES = 7": True},
     ),
     "repeat_share": (lambda w: w.settings.blinds_readers, {"": False, "REPEAT_SHARE = 0.1": True}),
     "repeat_after_days": (comes_again, {"": False, "REPEAT_AFTER_DAYS = 0": True}),

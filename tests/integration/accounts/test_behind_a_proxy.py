@@ -76,7 +76,7 @@ def sign_in(browser: httpx.Client, proxy: Proxy, name: str) -> httpx.Response:
 
 def test_no_page_leads_out_of_the_path(proxy: Proxy, browser: httpx.Client) -> None:
     signed = sign_in(browser, proxy, "local.radiologist")
-    assert signed.status_code == 200 and str(signed.url) == f"{proxy.url}/dashboard"
+    assert signed.status_code == 200 and str(signed.url) == f"{proxy.url}/dashboard/mine"
     account = browser.get(f"{proxy.url}/account")
     assert f"enter the server's address <strong>{proxy.url}</strong>" in account.text
     assert proxy.url in browser.get(f"{proxy.url}/dashboard/connect").text
@@ -117,7 +117,7 @@ def test_the_identity_provider_leads_back(proxy: Proxy, browser: httpx.Client, h
         back = hospital.sign_in(elsewhere, sent.headers["location"], "petra")
     assert back.startswith(proxy.url + CALLBACK)
     page = follow(browser, browser.get(back))
-    assert page.status_code == 200 and str(page.url) == f"{proxy.url}/dashboard" and not proxy.astray
+    assert page.status_code == 200 and str(page.url) == f"{proxy.url}/dashboard/mine" and not proxy.astray
 
 
 def test_slicers_module_annotates(proxy: Proxy, public: tuple[Proxy, Running], tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.queries import contents
+from mrseg_label.catalog.tables import Acquisition
 from mrseg_label.errors import ConfigurationError, Conflict, InvalidInput, StoredFileError
 from mrseg_label.files import sha256_of
 from mrseg_label.maintenance import backup
@@ -83,7 +84,9 @@ def test_nnunet_export_is_in_one_orientation_and_shares_no_file_with_the_workspa
 ) -> None:
     workspace = opened
     store_case(workspace, "p1", not_annotated=("spleen",))
-    store_case(workspace, "p2", held_out=True)
+    elsewhere = store_case(workspace, "p2", held_out=True)
+    with workspace.catalog.begin() as session:
+        session.get_one(Acquisition, elsewhere).station = "pelvis"  # where its reader found no spleen
     done = export_dataset(workspace, tmp_path / "out", ExportFormat.NNUNET)
     folder = tmp_path / "out" / "Dataset500_mrseg"
     assert done.folder == folder

@@ -21,6 +21,12 @@ SLOW = (
 )  # fmt: skip
 # Commands that work on voxels or grids, train, or serve; they load what that takes.
 HEAVY = {
+    "bias",  # resamples participants
+    "effort",
+    "learning-curve",
+    "participants delete",  # reads images
+    "participants readmit",
+    "prune",
     "annotations compare",
     "annotations restore",
     "demo",
@@ -42,6 +48,7 @@ LIGHT: dict[str, tuple[str, ...]] = {
     "annotations accept": ("none",),
     "annotations list": (),
     "annotations reject": ("none", "--comment", "why"),
+    "annotations send-back": ("none", "--comment", "why"),
     "annotations show": ("none",),
     "annotations withdraw": ("none",),
     "assignments list": (),
@@ -69,6 +76,11 @@ LIGHT: dict[str, tuple[str, ...]] = {
     "include": ("none",),
     "init": ("--workspace", "."),
     "doubts": (),
+    "gold disqualify": ("ada",),
+    "gold list": (),
+    "gold mark": ("none",),
+    "gold qualify": ("ada",),
+    "gold unmark": ("none",),
     "jobs list": (),
     "jobs retry": ("none",),
     "models card": ("none",),
