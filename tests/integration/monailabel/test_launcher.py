@@ -117,6 +117,7 @@ def _wait_for_images(http: httpx.Client) -> None:
     raise AssertionError(http.get("/info/").text)
 
 
+@pytest.mark.soak
 def test_sign_in_holds_under_the_launcher_too(tmp_path: Path, studies: Path) -> None:
     root = Workspace.init(tmp_path / "ws").root
     workspace = open_workspace(root)

@@ -46,6 +46,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "ws"
 
 
+@pytest.mark.soak
 def test_a_server_ends_after_a_burst_of_signals(root: Path) -> None:
     """Each burst hits a server with a request that waits, so that the handler has something to do."""
     port = free_port()

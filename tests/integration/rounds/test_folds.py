@@ -28,6 +28,7 @@ def work(opened: OpenedWorkspace) -> None:
         pass
 
 
+@pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_a_fold_that_fails_leaves_the_others_and_is_trained_later(tmp_path: Path) -> None:
     with small_study(tmp_path, 5) as opened:

@@ -72,6 +72,7 @@ def upload_with_draft(opened: OpenedWorkspace, folder: Path, seed: int, kept: Se
     return identifier
 
 
+@pytest.mark.soak
 def test_the_next_round_starts_from_what_was_pretrained_on_drafts(opened: OpenedWorkspace, tmp_path: Path) -> None:
     annotate(opened, tmp_path, 1, NAMES, held_out=False)
     annotate(opened, tmp_path, 4, NAMES, held_out=True)

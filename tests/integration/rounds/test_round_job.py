@@ -128,6 +128,7 @@ def cut_off(file: Path) -> None:
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
 
 
+@pytest.mark.soak
 def test_cases_that_cannot_be_used_are_left_out_and_damaged_drafts_made_again(
     opened: OpenedWorkspace, tmp_path: Path
 ) -> None:

@@ -102,6 +102,7 @@ def place_until(workspace: OpenedWorkspace, placer: Placer, job_id: str, state: 
         time.sleep(0.3)
 
 
+@pytest.mark.soak
 def test_work_goes_on_when_the_scheduler_comes_back(workspace: OpenedWorkspace) -> None:
     placer = Placer(workspace, address_of(workspace))
     with pytest.raises(Unavailable, match="does not answer"):
