@@ -61,12 +61,19 @@ def listen(host: str, port: int) -> list[socket.socket]:
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which says when it answers and when it begins to end."""
+    """uvicorn's server, which says when it answers, when it begins to end and when it has ended."""
 
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None], on_end: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        on_ready: Callable[[], None],
+        on_end: Callable[[], None],
+        on_ended: Callable[[], None],
+    ) -> None:
         super().__init__(config)
         self._on_ready = on_ready
         self._on_end = on_end
+        self._on_ended = on_ended
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the application, then say so."""
@@ -75,6 +82,8 @@ class Server(uvicorn.Server):
             self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Say so, then end the requests under way and the application."""
+        """End the requests under way and the application, and say so before and after."""
         await anyio.to_thread.run_sync(self._on_end)
         await super().shutdown(sockets)
+        # Here and not behind `run`, whose last act is to let the signal that ended it end this process.
+        await anyio.to_thread.run_sync(self._on_ended)

@@ -84,7 +84,7 @@ def run_server(workspace: Workspace, host: str, port: int, on_ready: Callable[[]
     further = FurtherProcesses(workspace, sockets, processes - 1)
     try:
         further.start()
-        serve_sockets(workspace, sockets, APPLICATION, on_ready, further.tell_to_end)
+        serve_sockets(workspace, sockets, APPLICATION, on_ready, further.tell_to_end, further.stop)
     except KeyboardInterrupt:
         pass  # Ctrl-C is how a server at a terminal ends
     finally:
@@ -99,6 +99,7 @@ def serve_sockets(
     application: str,
     on_ready: Callable[[], None] = _nothing,
     on_end: Callable[[], None] = _nothing,
+    on_ended: Callable[[], None] = _nothing,
 ) -> None:
     """Answer the requests that come to listening sockets until a signal ends this process.
 
@@ -107,6 +108,7 @@ def serve_sockets(
     application : import string of the application's factory.
     on_ready : called as soon as requests are answered.
     on_end : called when no further ones are taken; those under way still are answered.
+    on_ended : called when all are answered, before the signal ends this process.
     """
     import uvicorn
 
@@ -125,7 +127,7 @@ def serve_sockets(
         server_header=False,
         timeout_graceful_shutdown=10,
     )
-    Server(config, on_ready, on_end).run(sockets)
+    Server(config, on_ready, on_end, on_ended).run(sockets)
 
 
 def _has_accounts(workspace: Workspace) -> bool:
