@@ -32,6 +32,9 @@ class Settings(TrainingSettings, CleanUpSettings, NotificationSettings, ReadingS
     model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="forbid", case_sensitive=False)
 
     database_url: str | None = Field(None, description="URL of the database; SQLite in the workspace by default")
+    database_password: SecretStr | None = Field(
+        None, description="password of the database, where it shall not stand in its URL"
+    )
     round_size: int = Field(50, ge=1, description="number of newly annotated cases that starts a round")
     auto_round: bool = Field(True, description="start rounds automatically, every ROUND_SIZE cases")
     training_profile: Literal["full", "fast", "tiny", "smoke"] = Field(
@@ -177,6 +180,8 @@ class _TomlFile(TomlConfigSettingsSource):
 def load_settings(folder: Path, **overrides: Any) -> Settings:
     """Load the settings of the workspace in ``folder``; keyword arguments override environment and file.
 
+    A variable ``MRSEG_<KEY>_FILE`` names a file that holds the value, as containers and systemd pass secrets on.
+
     Raises
     ------
     ConfigurationError
@@ -188,13 +193,15 @@ def load_settings(folder: Path, **overrides: Any) -> Settings:
     except ValueError as error:
         raise ConfigurationError(f"{path} is not valid TOML: {error}") from error
     environment = {key[len(_PREFIX) :].lower() for key in os.environ if key.upper().startswith(_PREFIX)}
+    from_named_files = _read_named_files(environment)
+    environment = {*environment.difference(f"{key}_file" for key in from_named_files), *from_named_files}
     _refuse_unknown([*from_file], f"in {path}", "")
     _refuse_unknown([key for key in environment if not _is_foreign(key)], "in the environment", _PREFIX)
     kept = {key: value for key, value in from_file.items() if key not in environment}
     if "totalseg_weights_path" not in environment and os.environ.get("TOTALSEG_WEIGHTS_PATH"):
         kept["totalseg_weights_path"] = os.environ["TOTALSEG_WEIGHTS_PATH"]
     try:
-        return Settings(**{**kept, **overrides})
+        return Settings(**{**kept, **from_named_files, **overrides})
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in item['loc']).upper()}: {item['msg']} (got {item['input']!r})"
@@ -208,6 +215,23 @@ def load_settings(folder: Path, **overrides: Any) -> Settings:
 def nearest_setting(key: str) -> str | None:
     """Return the setting whose name is nearest to an unknown key, in capitals; None if none is near."""
     return next(iter(get_close_matches(key.upper(), [name.upper() for name in Settings.model_fields], 1, 0.7)), None)
+
+
+def _read_named_files(environment: set[str]) -> dict[str, str]:
+    """Read the files that variables ``MRSEG_<KEY>_FILE`` name: key to content, without white space around it."""
+    values = {}
+    for key in (name.removesuffix("_file") for name in environment if name.endswith("_file")):
+        if key not in Settings.model_fields:
+            continue
+        variable = f"{_PREFIX}{key.upper()}"
+        if key in environment:
+            raise ConfigurationError(f"{variable} and {variable}_FILE are both set; remove one of them")
+        path = next(value for name, value in os.environ.items() if name.upper() == f"{variable}_FILE")
+        try:
+            values[key] = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"{variable}_FILE names {path}, which cannot be read: {error}") from error
+    return values
 
 
 def _refuse_unknown(keys: list[str], where: str, prefix: str) -> None:

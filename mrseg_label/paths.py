@@ -18,20 +18,26 @@ def sqlite_url(file: Path) -> URL:
     return URL.create("sqlite", database=str(file))
 
 
-def configured_url(text: str) -> URL:
-    """Read DATABASE_URL.
+def configured_url(text: str, password: str | None = None) -> URL:
+    """Read DATABASE_URL, and put DATABASE_PASSWORD into it.
 
     Raises
     ------
     ConfigurationError
-        It is not a URL, or names a file of SQLite that is not the same one for every process.
+        It is not a URL, or names a file of SQLite that is not the same one for every process; or there is a password
+        too many.
     """
     try:
         url = make_url(text)
     except ArgumentError as error:
         raise ConfigurationError(f"DATABASE_URL cannot be used: {error}") from error
+    if password is not None and (url.password is not None or url.get_backend_name() == "sqlite"):
+        why = (
+            "SQLite has no passwords" if url.get_backend_name() == "sqlite" else "DATABASE_URL contains a password too"
+        )
+        raise ConfigurationError(f"DATABASE_PASSWORD cannot be used: {why}; remove one of them")
     if url.get_backend_name() != "sqlite":
-        return url
+        return url if password is None else url.set(password=password)
     if "?" in text:
         raise ConfigurationError(
             f"DATABASE_URL names the file {url.database} with options after a '?', which are not supported; write a '?' "

@@ -106,7 +106,7 @@ class Workspace:
 
     @property
     def database_url(self) -> URL:
-        """URL of the database: the setting DATABASE_URL, or SQLite in the workspace.
+        """URL of the database: the settings DATABASE_URL and DATABASE_PASSWORD, or SQLite in the workspace.
 
         Raises
         ------
@@ -114,7 +114,8 @@ class Workspace:
             DATABASE_URL cannot be used, or the workspace has files but no database.
         """
         if self.settings.database_url is not None:
-            return configured_url(self.settings.database_url)
+            password = self.settings.database_password
+            return configured_url(self.settings.database_url, password.get_secret_value() if password else None)
         file = self.root / DATABASE
         if not file.exists():
             check_new_database(file, [self.root / folder for folder in STORED])

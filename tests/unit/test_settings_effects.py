@@ -318,6 +318,10 @@ EFFECTS: dict[str, tuple[See, dict[str, object]]] = {
         lambda w: Workspace(w.root, w.settings.model_copy(update={"database_url": "postgresql://db/x"})).database_url.host,
         {"": "db"},
     ),
+    "database_password": (
+        lambda w: Workspace(w.root, w.settings.model_copy(update={"database_url": "postgresql://db/x"})).database_url.password,
+        {"": None, 'DATABASE_PASSWORD = "a/b"': "a/b"},
+    ),
     "round_size": (due, {"ROUND_SIZE = 2": 1, "ROUND_SIZE = 3": None}),
     "auto_round": (due, {"ROUND_SIZE = 2": 1, "ROUND_SIZE = 2\nAUTO_ROUND = false": None}),
     "training_profile": (profile, {"": "full", 'TRAINING_PROFILE = "tiny"': "tiny"}),

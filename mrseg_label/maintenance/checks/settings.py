@@ -68,6 +68,7 @@ def check_settings(workspace: Workspace, *, computes: bool = True) -> Iterator[C
         ("BOOTSTRAP_SOURCES", lambda: _check_sources(settings)),
         ("MIXTURE", lambda: _check_mixture(workspace)),
         ("TRAINING_PROFILE", lambda: profile_named(settings.training_profile)),
+        ("DATABASE_PASSWORD", lambda: _check_database_password(settings)),
         ("TRUSTED_PROXIES", lambda: trusted_proxies(settings.trusted_proxies)),
         ("TLS_CERTIFICATE", lambda: tls_files(settings)),
         ("OIDC_ISSUER", lambda: check_sign_in_settings(settings)),
@@ -88,6 +89,14 @@ def _check(run: Callable[[], object], name: str) -> list[Check]:
         text = str(error) if name in str(error) else f"{name}: {error}"
         return [Check(name, State.WARNING if isinstance(error, Unavailable) else State.FAILED, text)]
     return []
+
+
+def _check_database_password(settings: Settings) -> None:
+    if settings.database_password is not None and settings.database_url is None:
+        raise ConfigurationError(
+            "DATABASE_PASSWORD is set without DATABASE_URL, so that the workspace would use SQLite; set DATABASE_URL, such as "
+            "postgresql://mrseg@127.0.0.1/mrseg"
+        )
 
 
 def _check_sources(settings: Settings) -> Iterable[str]:

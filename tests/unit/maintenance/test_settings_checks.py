@@ -32,6 +32,7 @@ WRONG = {
     'TLS_CERTIFICATE = "/none.pem"\nTLS_KEY = "/none.key"': "TLS_CERTIFICATE /none.pem and TLS_KEY /none.key cannot be used",
     'OIDC_CLIENT_ID = "x"': "OIDC_CLIENT_ID without OIDC_ISSUER",
     'OIDC_ISSUER = "https://id.example"': "OIDC_ISSUER without OIDC_CLIENT_ID",
+    'DATABASE_PASSWORD = "x"': "DATABASE_PASSWORD is set without DATABASE_URL",
     'PUBLIC_URL = "pacs"': "PUBLIC_URL is 'pacs'",
 }  # fmt: skip
 
