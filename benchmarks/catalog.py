@@ -3,7 +3,7 @@
 uv run python -m benchmarks.catalog [--quick] [--database URL] [--rows N]... [--keep FOLDER] [--stock]
 
 Each catalogue has cases in every state (benchmarks/filled_catalog.py). What is asked: the next case by every strategy, the
-bookkeeping of a submission (its transaction and that of the job that follows it, without decoding and files), what MONAI
+bookkeeping of a submission (its transaction and what the job that follows it asks, without decoding and files), what MONAI
 Label's clients ask, progress, pages of examinations, model versions, a round. Wall-clock and CPU milliseconds of this
 process, median and 99th percentile. The database is SQLite unless the URL of an empty PostgreSQL database is given; with
 that, one size. ``--stock`` asks MONAI Label's own datastore too, in a folder of 50,000 empty images.
@@ -48,7 +48,7 @@ from mrseg_label.reports.performance import read_effort, read_learning_curve
 from mrseg_label.reports.progress import read_progress
 from mrseg_label.reports.rounds import read_round
 from mrseg_label.rounds.service import start_if_due
-from mrseg_label.rounds.trigger import keep_ahead
+from mrseg_label.rounds.trigger import is_ahead, keep_ahead
 from mrseg_label.segments.decode import Decoded
 from mrseg_label.worklist.service import assign_next_case
 from mrseg_label.workspace import Workspace
@@ -155,11 +155,14 @@ class Questions:
         assert done is not None
 
     def follow_up(self) -> None:
-        """What the job after a submission asks of the database in its transaction."""
-        settings = load_settings(self.workspace.root)
-        with self.workspace.catalog.begin() as session:
+        """What the job after a submission asks of the database."""
+        catalog, settings = self.workspace.catalog, load_settings(self.workspace.root)
+        with catalog.read() as session:
+            ready = is_ahead(session, settings, catalog.now(session))
+        with catalog.begin() as session:
             start_if_due(session, settings)
-            keep_ahead(session, settings, self.workspace.catalog.now(session))
+            if not ready:
+                keep_ahead(session, settings, catalog.now(session))
 
     def page(self, wanted: ExaminationFilter, *, deep: bool = False) -> None:
         """A page of a list, the number of what it lists, and the page before it, as the dashboard asks for them."""

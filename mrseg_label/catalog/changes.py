@@ -35,6 +35,7 @@ from mrseg_label.catalog.types import Topic
 
 UNTOLD = "mrseg_untold"  # option of an UPDATE that changes nothing that a document shows
 _CHANGED = "mrseg_changed"
+_WRITTEN = insert(Event)
 _LOCK = 0x6D727365  # of PostgreSQL's advisory locks; any number that nobody else takes
 
 
@@ -108,4 +109,4 @@ def _write(session: Session) -> None:
         return
     if session.get_bind().dialect.name == "postgresql":
         session.execute(select(func.pg_advisory_xact_lock(_LOCK)))
-    session.execute(insert(Event), [{"topic": topic, "subject": subject} for topic, subject in changed])
+    session.execute(_WRITTEN, [{"topic": topic, "subject": subject} for topic, subject in changed])

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from mrseg_label.catalog.queries import acquisitions
+from mrseg_label.catalog.queries import acquisitions, participants
 from mrseg_label.catalog.queries import annotations as annotation_rows
 from mrseg_label.catalog.queries import rounds as rows
 from mrseg_label.config import Settings, load_settings
@@ -19,9 +19,12 @@ from mrseg_label.rounds.service import start_if_due
 def run(context: JobContext) -> None:
     """Start a round if it is due, and pre-segment the cases that will be assigned next."""
     settings = load_settings(context.workspace.root)  # read again: an admin may have changed it
+    with context.catalog.read() as session:  # nobody waits for it; what changes afterwards has a job of its own
+        ready = is_ahead(session, settings, context.catalog.now(session))
     with context.publish() as session:
         start_if_due(session, settings)
-        keep_ahead(session, settings, context.catalog.now(session))
+        if not ready:
+            keep_ahead(session, settings, context.catalog.now(session))
         if not _for_evaluation(session, context.payload["annotation"]):
             enqueue_measuring(session, settings, context.payload["annotation"])
 
@@ -33,6 +36,17 @@ def _for_evaluation(session: Session, annotation_id: str) -> bool:
     return case is not None and case.evaluation_only
 
 
+def _needed(settings: Settings) -> int:
+    return min(max(1, settings.round_size // 2), settings.presegmentations_ahead)
+
+
+def is_ahead(session: Session, settings: Settings, moment: datetime) -> bool:
+    """Whether :func:`keep_ahead` has nothing to do; nothing is written to find out."""
+    if participants.any_undecided(session):  # the order of assignment depends on it
+        return False
+    return first_are_ready(session, settings, moment, _needed(settings))
+
+
 def keep_ahead(session: Session, settings: Settings, moment: datetime) -> int:
     """Enqueue pre-segmentations unless the first half of ROUND_SIZE cases have one, or are the next to get one.
     While a round trains, or is about to start, no more are made than these: its model makes those of the waiting cases
@@ -42,7 +56,7 @@ def keep_ahead(session: Session, settings: Settings, moment: datetime) -> int:
     -------
     Number of pre-segmentations that were enqueued.
     """
-    needed = min(max(1, settings.round_size // 2), settings.presegmentations_ahead)
+    needed = _needed(settings)
     if first_are_ready(session, settings, moment, needed):
         return 0
     is_renewed_soon = rows.active(session) is not None

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 
-from sqlalchemy import Select, exists, func, select, union
+from sqlalchemy import Select, bindparam, exists, func, select, union
 from sqlalchemy.orm import Session, aliased
 
 from mrseg_label.catalog.queries import case_counts, concepts
@@ -102,12 +103,16 @@ def channels(session: Session, acquisition_id: str) -> Sequence[Examination]:
 
 def primary_of(session: Session, acquisition_id: str) -> Examination | None:
     """The channel of an acquisition that is pre-segmented and opened."""
-    query = (
+    return session.scalars(_primary(), {"acquisition": acquisition_id}).one_or_none()
+
+
+@cache
+def _primary() -> Select[Examination]:
+    return (
         select(Examination)
         .join(Acquisition, Acquisition.id == Examination.acquisition_id)
-        .where(Acquisition.id == acquisition_id, Examination.id == Acquisition.primary_examination_id)
+        .where(Acquisition.id == bindparam("acquisition"), Examination.id == Acquisition.primary_examination_id)
     )
-    return session.scalars(query).one_or_none()
 
 
 def primary_ids(session: Session, *, annotated: bool | None = None) -> Sequence[str]:
@@ -193,7 +198,13 @@ def being_annotated(session: Session, acquisition_ids: Sequence[str], moment: da
 
 def get_waiting(session: Session, moment: datetime, acquisition_id: str) -> Acquisition | None:
     """That acquisition, locked, if it waits for a reader and no other transaction has locked it."""
-    return _first(session, select(Acquisition).where(concepts.is_waiting(moment), Acquisition.id == acquisition_id))
+    return session.scalars(_waiting(), {"moment": moment, "acquisition": acquisition_id}).unique().one_or_none()
+
+
+@cache
+def _waiting() -> Select[Acquisition]:
+    wanted = concepts.is_waiting(concepts.MOMENT), Acquisition.id == bindparam("acquisition")
+    return _first_unlocked(select(Acquisition).where(*wanted))
 
 
 def for_second_reading(
@@ -223,9 +234,12 @@ def for_second_reading(
 
 def _first(session: Session, query: Select[Acquisition]) -> Acquisition | None:
     """The first acquisition that a query finds, apart from those that another process just chose."""
+    return session.scalars(_first_unlocked(query)).unique().one_or_none()
+
+
+def _first_unlocked(query: Select[Acquisition]) -> Select[Acquisition]:
     # Other server processes that choose at the same moment skip this row (PostgreSQL); SQLite has one writer anyway.
-    query = query.limit(1).with_for_update(skip_locked=True, of=Acquisition)
-    return session.scalars(query).unique().one_or_none()
+    return query.limit(1).with_for_update(skip_locked=True, of=Acquisition)
 
 
 def _count(session: Session, *conditions: concepts.Condition) -> int:

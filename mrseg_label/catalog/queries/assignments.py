@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.queries import concepts
@@ -94,6 +95,17 @@ def of_reader(reader: Reader) -> ColumnElement[bool]:
     return and_(Assignment.account.is_(None), Assignment.client == reader.client)
 
 
+def _of_whom(signed_in: bool) -> ColumnElement[bool]:
+    """The same as :func:`of_reader`, with the name as a parameter (:func:`_named`)."""
+    if signed_in:
+        return Assignment.account == bindparam("name")
+    return and_(Assignment.account.is_(None), Assignment.client == bindparam("name"))
+
+
+def _named(reader: Reader, moment: datetime) -> dict[str, Any]:
+    return {"name": reader.client if reader.account is None else reader.account, "moment": moment}
+
+
 def belongs_to(assignment: Assignment, reader: Reader) -> bool:
     """Whether an assignment is this reader's; the same as :func:`of_reader` in Python."""
     if reader.account is not None:
@@ -129,8 +141,13 @@ def open_of(session: Session, acquisition_id: str, moment: datetime) -> Assignme
 
 def all_open_of_reader(session: Session, reader: Reader, moment: datetime) -> Sequence[Assignment]:
     """All open assignments of a reader, oldest first."""
-    query = select(Assignment).where(concepts.is_open(Assignment, moment), of_reader(reader))
-    return session.scalars(query.order_by(Assignment.created_at, Assignment.id)).all()
+    return session.scalars(_all_open(reader.account is not None), _named(reader, moment)).all()
+
+
+@cache
+def _all_open(signed_in: bool) -> Select[Assignment]:
+    query = select(Assignment).where(concepts.is_open(Assignment, concepts.MOMENT), _of_whom(signed_in))
+    return query.order_by(Assignment.created_at, Assignment.id)
 
 
 def open_examinations(
@@ -151,26 +168,32 @@ def open_examinations(
 
 def requested(session: Session, reader: Reader, moment: datetime) -> Assignment | None:
     """The oldest open assignment of a usable case that this reader requested and has not yet fetched."""
-    query = (
-        select(Assignment)
-        .join(Acquisition, Acquisition.id == Assignment.acquisition_id)
-        .where(concepts.is_open(Assignment, moment), Assignment.requested, of_reader(reader), concepts.is_usable())
-        .order_by(Assignment.created_at, Assignment.id)
-        .limit(1)
-    )
-    return session.scalars(query.with_for_update(skip_locked=True, of=Assignment)).one_or_none()
+    return session.scalars(_requested(reader.account is not None), _named(reader, moment)).one_or_none()
+
+
+@cache
+def _requested(signed_in: bool) -> Select[Assignment]:
+    query = _all_open(signed_in).join(Acquisition, Acquisition.id == Assignment.acquisition_id)
+    wanted = query.where(Assignment.requested, concepts.is_usable()).limit(1)
+    return wanted.with_for_update(skip_locked=True, of=Assignment)
 
 
 def left_open(session: Session, reader: Reader, moment: datetime) -> Sequence[tuple[Assignment, Examination]]:
     """Open assignments of usable cases that this reader has fetched, with the examination; oldest first."""
-    query = (
+    found = session.execute(_left_open(reader.account is not None), _named(reader, moment)).unique()
+    return [(assignment, examination) for assignment, examination in found]
+
+
+@cache
+def _left_open(signed_in: bool) -> Select[Assignment, Examination]:
+    open_cases = concepts.is_open(Assignment, concepts.MOMENT), _of_whom(signed_in)
+    return (
         select(Assignment, Examination)
         .join(Acquisition, Acquisition.id == Assignment.acquisition_id)
         .join(Examination, Examination.id == Acquisition.primary_examination_id)
-        .where(concepts.is_open(Assignment, moment), of_reader(reader), ~Assignment.requested, concepts.is_usable())
+        .where(*open_cases, ~Assignment.requested, concepts.is_usable())
         .order_by(Assignment.created_at, Assignment.id)
     )
-    return [(assignment, examination) for assignment, examination in session.execute(query).unique()]
 
 
 def strategies_in_use(session: Session) -> list[str]:
@@ -182,10 +205,14 @@ def strategies_in_use(session: Session) -> list[str]:
 
 def returned_or_expired(session: Session, account: str) -> Sequence[str]:
     """Acquisitions that this account was assigned and did not submit."""
+    return session.scalars(_given_back(), {"account": account}).all()
+
+
+@cache
+def _given_back() -> Select[str]:
     over = Assignment.outcome.in_((AssignmentOutcome.RETURNED, AssignmentOutcome.EXPIRED))
-    return session.scalars(
-        select(Assignment.acquisition_id).where(Assignment.account == account, over).distinct()
-    ).all()
+    of_account = Assignment.account == bindparam("account")
+    return select(Assignment.acquisition_id).where(of_account, over).distinct()
 
 
 def end_times(session: Session, acquisition_ids: Sequence[str], moment: datetime) -> dict[str, datetime]:
@@ -231,10 +258,15 @@ def first_end(session: Session, moment: datetime) -> datetime | None:
 
 def expire(session: Session, moment: datetime) -> None:
     """End the assignments whose time is over."""
-    over = and_(Assignment.ended_at.is_(None), Assignment.expires_at <= moment)
-    session.execute(
-        update(Assignment).where(over).values(ended_at=Assignment.expires_at, outcome=AssignmentOutcome.EXPIRED)
-    )
+    if session.scalars(_overdue(), {"moment": moment}).first() is not None:
+        ended = {"ended_at": Assignment.expires_at, "outcome": AssignmentOutcome.EXPIRED}
+        over = and_(Assignment.ended_at.is_(None), Assignment.expires_at <= moment)
+        session.execute(update(Assignment).where(over).values(ended))
+
+
+@cache
+def _overdue() -> Select[str]:
+    return select(Assignment.id).where(Assignment.ended_at.is_(None), Assignment.expires_at <= concepts.MOMENT).limit(1)
 
 
 def return_all_of_account(session: Session, account: str, moment: datetime) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from fractions import Fraction
+from functools import cache
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.queries import concepts
@@ -33,7 +34,12 @@ def held_out_among(count: int, round_size: int) -> int:
 
 def begun_in_batches(session: Session, being_annotated: BeingAnnotated) -> tuple[int, int]:
     """Cases that count towards the next round or are being annotated: all, and those of held-out participants."""
-    query = select(Acquisition.held_out, func.count()).where(concepts.is_new_for_round())
-    counts: Counter[bool | None] = Counter(dict(session.execute(query.group_by(Acquisition.held_out)).all()))
+    counts: Counter[bool | None] = Counter(dict(session.execute(_new_for_round()).all()))
     counts.update(case.held_out for case in being_annotated)
     return counts.total(), counts[True]
+
+
+@cache
+def _new_for_round() -> Select[bool | None, int]:
+    query = select(Acquisition.held_out, func.count()).where(concepts.is_new_for_round())
+    return query.group_by(Acquisition.held_out)

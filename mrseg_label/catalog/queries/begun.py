@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from typing import NamedTuple
 
-from sqlalchemy import and_, func, select, union
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Select, and_, func, select, union
+from sqlalchemy.orm import Session, aliased
 
 from mrseg_label.catalog.queries import case_counts, concepts
 from mrseg_label.catalog.tables import Acquisition
@@ -63,19 +64,39 @@ BeingAnnotated = Sequence[CaseInWork]
 
 def being_annotated(session: Session, moment: datetime) -> BeingAnnotated:
     """Read the cases that are being annotated, found from assignments and annotations."""
-    in_work = union(concepts.assigned_cases(moment, second_reading=False), concepts.cases_awaiting_review())
+    return [CaseInWork(*row) for row in session.execute(_being_annotated(), {"moment": moment})]
+
+
+@cache
+def _being_annotated() -> Select[str, str, str, bool | None, bool]:
+    in_work = union(concepts.assigned_cases(concepts.MOMENT, second_reading=False), concepts.cases_awaiting_review())
     normal = and_(Acquisition.primary_examination_id.is_not(None), Acquisition.priority == Priority.NORMAL)
-    query = select(
-        Acquisition.participant_id, Acquisition.station, Acquisition.sequence, Acquisition.held_out, normal
-    ).where(Acquisition.id.in_(in_work), concepts.is_included(), ~concepts.is_annotated())
-    return [CaseInWork(*row) for row in session.execute(query)]
+    columns = Acquisition.participant_id, Acquisition.station, Acquisition.sequence, Acquisition.held_out, normal
+    return select(*columns).where(Acquisition.id.in_(in_work), concepts.is_included(), ~concepts.is_annotated())
+
+
+def annotated_of_participant() -> ColumnElement[int]:
+    """How many cases of an acquisition's participant are annotated, as a column of a query: what :meth:`Begun.learn` is told."""
+    other = aliased(Acquisition, name="annotated")
+    annotated = other.excluded_at.is_(None), other.annotated_at.is_not(None)
+    query = select(func.count()).select_from(other).where(other.participant_id == Acquisition.participant_id, *annotated)
+    return query.correlate(Acquisition).scalar_subquery()
+
+
+@cache
+def _of_other_priorities(held_out: bool) -> Select[str, str]:
+    return (
+        select(Acquisition.station, Acquisition.sequence)
+        .where(concepts.is_usable(), ~concepts.is_annotated(), concepts.has_another_priority())
+        .where(concepts.is_held_out(held_out))
+    )
 
 
 class Begun:
     """How many cases are begun, of held-out or of other participants.
 
     Stations and sequences come from the stored counts. Participants, of whom there may be tens of thousands, are counted when a
-    case of theirs is looked at: :meth:`look_up`.
+    case of theirs is looked at: :meth:`look_up`, or :meth:`learn` where the case came with the count.
     """
 
     def __init__(self, session: Session, in_work: BeingAnnotated, held_out: bool) -> None:
@@ -96,12 +117,7 @@ class Begun:
                 self.participants[case.participant_id] += 1
                 self._add_to_group((case.station, case.sequence), 1)
                 self._waiting[case.station, case.sequence] -= case.waits_otherwise
-        others = (
-            select(Acquisition.station, Acquisition.sequence)
-            .where(concepts.is_usable(), ~concepts.is_annotated(), concepts.has_another_priority())
-            .where(concepts.is_held_out(held_out))
-        )
-        for station, sequence in session.execute(others):
+        for station, sequence in session.execute(_of_other_priorities(held_out)):
             self._waiting[station, sequence] -= 1
 
     def groups_waiting(self) -> list[StationAndSequence]:
@@ -120,6 +136,12 @@ class Begun:
                 .group_by(Acquisition.participant_id)
             )
             self.participants.update(dict(self._session.execute(query).all()))
+
+    def learn(self, annotated: Mapping[str, int]) -> None:
+        """Note how many annotated cases these participants have, unless it is known."""
+        for participant_id in annotated.keys() - self._looked_up:
+            self.participants[participant_id] += annotated[participant_id]
+        self._looked_up.update(annotated)
 
     def rarity(self, group: StationAndSequence) -> tuple[int, int, int, StationAndSequence]:
         """Sorts stations and sequences, the rarest first; equally rare ones have a fixed order."""

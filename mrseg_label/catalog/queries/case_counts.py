@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import case, delete, exists, func, insert, literal_column, select, text, true, update
+from sqlalchemy import Select, case, delete, exists, func, insert, literal_column, select, text, true, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
@@ -28,15 +29,18 @@ class Group(NamedTuple):
 
 def by_group(session: Session, *, held_out: bool | None = None) -> dict[Group, int]:
     """How many cases there are of each group that is not empty; only of held-out, or of other, participants."""
+    return {
+        Group(station, sequence, None if side == UNDECIDED else bool(side), state): int(count)
+        for station, sequence, side, state, count in session.execute(_by_group(held_out))
+    }
+
+
+@cache
+def _by_group(held_out: bool | None) -> Select[str, str, int, CaseState, int]:
     columns = CaseCount.station, CaseCount.sequence, CaseCount.held_out, CaseCount.state
     total = func.sum(CaseCount.cases)
     query = select(*columns, total).group_by(*columns).having(total != 0).order_by(*columns)
-    if held_out is not None:
-        query = query.where(CaseCount.held_out == int(held_out))
-    return {
-        Group(station, sequence, None if side == UNDECIDED else bool(side), state): int(count)
-        for station, sequence, side, state, count in session.execute(query)
-    }
+    return query if held_out is None else query.where(CaseCount.held_out == int(held_out))
 
 
 def by_state(session: Session) -> Counter[CaseState]:

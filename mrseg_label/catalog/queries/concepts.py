@@ -16,13 +16,16 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, and_, case, exists, false, literal_column, or_, select, true
+from sqlalchemy import ColumnElement, Select, and_, bindparam, case, exists, false, literal_column, or_, select, true
 from sqlalchemy.orm import aliased
 
 from mrseg_label.catalog.tables import Acquisition, Annotation, Assignment, Review, RoundCase
-from mrseg_label.catalog.types import IMPORT_AUTHOR, AnnotationState, CaseState, Priority, Verdict
+from mrseg_label.catalog.types import IMPORT_AUTHOR, AnnotationState, CaseState, Priority, UtcDateTime, Verdict
 
 Condition = ColumnElement[bool]
+# The moment of a statement that is made once and executed with {"moment": ...}: to make one takes longer than to execute it.
+MOMENT = bindparam("moment", type_=UtcDateTime())
+Moment = datetime | ColumnElement[datetime]
 # Under names of their own, since some queries join the same tables. Made once: that takes longer than most queries do.
 _ASSIGNED = aliased(Assignment, name="assigned")
 _AWAITING = aliased(Annotation, name="awaiting")
@@ -59,12 +62,12 @@ def is_annotated() -> Condition:
     return Acquisition.annotated_at.is_not(None)
 
 
-def is_open(assignment: type[Assignment], moment: datetime) -> Condition:
+def is_open(assignment: type[Assignment], moment: Moment) -> Condition:
     """An assignment has neither ended nor expired; in Python :meth:`Assignment.is_open`."""
     return and_(assignment.ended_at.is_(None), assignment.expires_at > moment)
 
 
-def is_assigned(moment: datetime, *, second_reading: bool | None = None) -> Condition:
+def is_assigned(moment: Moment, *, second_reading: bool | None = None) -> Condition:
     """A reader has the case now.
 
     Parameters
@@ -86,7 +89,7 @@ def is_awaiting_review() -> Condition:
     return exists().where(annotation.acquisition_id == Acquisition.id, annotation.state == AnnotationState.SUBMITTED)
 
 
-def assigned_cases(moment: datetime, *, second_reading: bool | None = None) -> Select[str]:
+def assigned_cases(moment: Moment, *, second_reading: bool | None = None) -> Select[str]:
     """Ids of the acquisitions that readers have now; the same as :func:`is_assigned`, found from the assignments."""
     assignment = _ASSIGNED
     query = select(assignment.acquisition_id).where(is_open(assignment, moment), assignment.blind.is_(None))
@@ -149,12 +152,12 @@ def is_in_place() -> Condition:
     return and_(Annotation.state != AnnotationState.REJECTED, ~is_replaced)
 
 
-def is_being_annotated(moment: datetime) -> Condition:
+def is_being_annotated(moment: Moment) -> Condition:
     """Not annotated yet, and assigned to a reader or awaiting review."""
     return and_(~is_annotated(), or_(is_assigned(moment, second_reading=False), is_awaiting_review()))
 
 
-def is_waiting(moment: datetime) -> Condition:
+def is_waiting(moment: Moment) -> Condition:
     """It waits for a reader: usable, neither annotated nor being annotated.
 
     A case that was sent back waits for its author for a while, and then for everybody.
@@ -162,7 +165,7 @@ def is_waiting(moment: datetime) -> Condition:
     return and_(is_usable(), ~is_annotated(), ~is_assigned(moment, second_reading=False), ~is_awaiting_review())
 
 
-def state(moment: datetime) -> ColumnElement[str]:
+def state(moment: Moment) -> ColumnElement[str]:
     """The text of the :class:`CaseState` of a case: one for each, where the conditions above may hold together."""
     return case(
         (~is_included(), CaseState.EXCLUDED.value),
@@ -174,7 +177,7 @@ def state(moment: datetime) -> ColumnElement[str]:
     )
 
 
-def has_state(wanted: CaseState, moment: datetime) -> list[Condition]:
+def has_state(wanted: CaseState, moment: Moment) -> list[Condition]:
     """The same as :func:`state` being one of its values, as conditions that a query can follow an index by."""
     if wanted is CaseState.EXCLUDED:
         return [~is_included()]
@@ -190,7 +193,7 @@ def has_state(wanted: CaseState, moment: datetime) -> list[Condition]:
     return [is_included(), *rest, *nobody_has(moment)]
 
 
-def nobody_has(moment: datetime) -> list[Condition]:
+def nobody_has(moment: Moment) -> list[Condition]:
     """It is neither assigned nor awaiting review."""
     return [~is_assigned(moment), ~is_awaiting_review()]
 

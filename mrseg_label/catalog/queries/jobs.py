@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from mrseg_label.catalog.changes import UNTOLD
@@ -25,8 +26,17 @@ def get(session: Session, job_id: str) -> Job | None:
 
 def active(session: Session, kind: str, key: str, *, lock: bool = False) -> Job | None:
     """The queued or running job of that kind and key, if there is one; ``lock`` keeps it from being changed."""
-    query = select(Job).where(Job.kind == kind, Job.key == key, Job.state.in_(ACTIVE))
-    return session.scalars(query.with_for_update() if lock else query).one_or_none()
+    return session.scalars(_active(lock), {"kind": kind, "key": key}).one_or_none()
+
+
+@cache
+def _active(lock: bool) -> Select[Job]:
+    query = _of_key().where(Job.state.in_(ACTIVE))
+    return query.with_for_update() if lock else query
+
+
+def _of_key() -> Select[Job]:
+    return select(Job).where(Job.kind == bindparam("kind"), Job.key == bindparam("key"))
 
 
 def active_keys(session: Session, kind: str, keys: Collection[str]) -> set[str]:
@@ -143,8 +153,12 @@ def _claimable(moment: datetime) -> ColumnElement[bool]:
 
 def put_aside(session: Session, kind: str, key: str) -> Job | None:
     """The job of that kind and key that was put aside because it failed or its process died too often, if there is one."""
-    query = select(Job).where(Job.kind == kind, Job.key == key, is_put_aside())
-    return session.scalars(query.order_by(Job.created_at.desc()).limit(1)).one_or_none()
+    return session.scalars(_put_aside(), {"kind": kind, "key": key}).one_or_none()
+
+
+@cache
+def _put_aside() -> Select[Job]:
+    return _of_key().where(is_put_aside()).order_by(Job.created_at.desc()).limit(1)
 
 
 def is_put_aside() -> ColumnElement[bool]:

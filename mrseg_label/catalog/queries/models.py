@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
-from sqlalchemy import or_, select
+from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.queries.paging import newest_first
@@ -26,7 +27,12 @@ def get(session: Session, version: str) -> ModelVersion | None:
 
 def current(session: Session) -> ModelVersion:
     """The version that makes pre-segmentations now."""
-    return session.scalars(select(ModelVersion).where(ModelVersion.status == ModelStatus.CURRENT)).one()
+    return session.scalars(_current()).one()
+
+
+@cache
+def _current() -> Select[ModelVersion]:
+    return select(ModelVersion).where(ModelVersion.status == ModelStatus.CURRENT)
 
 
 def promoted(session: Session) -> Sequence[ModelVersion]:

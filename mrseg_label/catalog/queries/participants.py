@@ -6,8 +6,9 @@ import hashlib
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
-from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from mrseg_label.catalog.queries import concepts
@@ -125,12 +126,10 @@ def decide_held_out(session: Session) -> None:
     Participants with images of one scan, which an import warns of, are decided alike. Of participants whose cases serve
     evaluation alone nothing is decided.
     """
-    in_study = ~Participant.evaluation_only
-    # Columns alone: there may be tens of thousands of participants after an import.
-    query = select(Participant.id, Participant.code).where(Participant.held_out.is_(None), in_study)
-    undecided = dict(session.execute(query).all())
+    undecided = dict(session.execute(_undecided()).all())
     if not undecided:
         return
+    in_study = ~Participant.evaluation_only
     total = session.scalars(select(func.count()).select_from(Participant).where(in_study)).one()
     held = session.scalars(select(func.count()).select_from(Participant).where(Participant.held_out.is_(True))).one()
     wanted = max(0, held_out_count(total) - held)
@@ -153,6 +152,18 @@ def decide_held_out(session: Session) -> None:
         for start in range(0, len(ids), _CODES_PER_QUERY):
             these = Participant.id.in_(ids[start : start + _CODES_PER_QUERY])
             session.execute(update(Participant).where(these).values(held_out=is_held_out))
+
+
+@cache
+def _undecided() -> Select[str, str]:
+    """Columns alone: there may be tens of thousands of participants after an import."""
+    in_study = ~Participant.evaluation_only
+    return select(Participant.id, Participant.code).where(Participant.held_out.is_(None), in_study)
+
+
+def any_undecided(session: Session) -> bool:
+    """Whether :func:`decide_held_out` would decide anything."""
+    return session.execute(_undecided().limit(1)).first() is not None
 
 
 def decide_fold_positions(session: Session, joined: Iterable[Participant]) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import Select, bindparam, delete, select
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.queries.jobs import is_put_aside
@@ -22,10 +23,16 @@ def get(session: Session, presegmentation_id: str) -> Presegmentation | None:
 
 def by_model(session: Session, acquisition_id: str, model_version: str) -> Presegmentation | None:
     """The pre-segmentation that this model version made of the acquisition."""
+    return session.scalars(_by_model(), {"acquisition": acquisition_id, "version": model_version}).one_or_none()
+
+
+@cache
+def _by_model() -> Select[Presegmentation]:
     query = select(Presegmentation).where(
-        Presegmentation.acquisition_id == acquisition_id, Presegmentation.model_version == model_version
+        Presegmentation.acquisition_id == bindparam("acquisition"),
+        Presegmentation.model_version == bindparam("version"),
     )
-    return session.scalars(query.order_by(Presegmentation.created_at.desc()).limit(1)).one_or_none()
+    return query.order_by(Presegmentation.created_at.desc()).limit(1)
 
 
 def newest_by_another(session: Session, acquisition_id: str, model_version: str) -> Presegmentation | None:

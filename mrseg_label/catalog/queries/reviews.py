@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, exists, func, or_, select
+from sqlalchemy import ColumnElement, Select, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased, lazyload
 
 from mrseg_label.catalog.queries import concepts
@@ -47,15 +48,20 @@ def reason_of_rejection(session: Session, annotation_id: str) -> str:
 
 def sent_back(session: Session, moment: datetime) -> list[SentBack]:
     """Cases whose rejected annotation comes back to a reader and that nobody has now, the oldest rejection first."""
+    return [SentBack(*row) for row in session.execute(_sent_back(), {"moment": moment}).unique()]
+
+
+@cache
+def _sent_back() -> Select[Acquisition, Annotation, datetime, str]:
     assignment = aliased(Assignment)
     is_assigned = exists().where(
         assignment.acquisition_id == Annotation.acquisition_id,
-        concepts.is_open(assignment, moment),
+        concepts.is_open(assignment, concepts.MOMENT),
         assignment.second_reading != Annotation.is_final,  # a second reading is returned as one
         # A review of another annotation of the case hinders nobody from reading it again.
         or_(Annotation.is_final, assignment.annotation_id.is_(None), assignment.annotation_id == Annotation.id),
     )
-    query = (
+    return (
         select(Acquisition, Annotation, Review.created_at, _recipient())
         .join(Annotation, Annotation.acquisition_id == Acquisition.id)
         .join(Review, Review.annotation_id == Annotation.id)
@@ -68,7 +74,6 @@ def sent_back(session: Session, moment: datetime) -> list[SentBack]:
         )
         .order_by(Review.created_at, Review.id)
     )
-    return [SentBack(*row) for row in session.execute(query).unique()]
 
 
 def came_back(session: Session, author: str | None, limit: int) -> list[tuple[Annotation, Review]]:

@@ -23,15 +23,22 @@ import heapq
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, literal, select, tuple_
+from sqlalchemy import Integer, Select, bindparam, select, tuple_
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.queries import concepts
 from mrseg_label.catalog.queries.batches import begun_in_batches, held_out_among
-from mrseg_label.catalog.queries.begun import Begun, BeingAnnotated, StationAndSequence, UpcomingCase, being_annotated
+from mrseg_label.catalog.queries.begun import (
+    Begun,
+    BeingAnnotated,
+    StationAndSequence,
+    UpcomingCase,
+    annotated_of_participant,
+    being_annotated,
+)
 from mrseg_label.catalog.queries.participants import decide_held_out
 from mrseg_label.catalog.tables import Acquisition
 from mrseg_label.catalog.types import Priority
@@ -93,8 +100,13 @@ def upcoming(
 def _has_waiting(session: Session, moment: datetime, priority: Priority) -> bool:
     if priority is Priority.NORMAL:  # most cases have it, and the next query finds out
         return True
-    query = select(Acquisition.id).where(concepts.has_priority(priority), concepts.is_waiting(moment))
-    return session.scalars(query.limit(1)).first() is not None
+    return session.scalars(_any_waiting(priority), {"moment": moment}).first() is not None
+
+
+@cache
+def _any_waiting(priority: Priority) -> Select[str]:
+    waiting = concepts.has_priority(priority), concepts.is_waiting(concepts.MOMENT)
+    return select(Acquisition.id).where(*waiting).limit(1)
 
 
 class _BegunOfKinds(dict[bool, Begun]):
@@ -136,7 +148,7 @@ class _Kind:
     def _in_order(self) -> Iterator[UpcomingCase]:
         strategy = self._order.strategy
         if strategy in (SEQUENTIAL, RANDOM):
-            yield from self._read(Acquisition.created_at if strategy == SEQUENTIAL else Acquisition.shuffle)
+            yield from self._read("created_at" if strategy == SEQUENTIAL else "shuffle")
             return
         begun = self._begun[self._held_out]
         if strategy == UNCERTAINTY:
@@ -158,16 +170,16 @@ class _Kind:
         """Stations and sequences with waiting cases."""
         if self._priority is Priority.NORMAL:
             return begun.groups_waiting()
-        query = self._waiting.with_only_columns(Acquisition.station, Acquisition.sequence).distinct()
-        return [(station, sequence) for station, sequence in self._session.execute(query)]
+        query = _waiting(self._priority, self._held_out)
+        found = query.with_only_columns(Acquisition.station, Acquisition.sequence).distinct()
+        return [(station, sequence) for station, sequence in self._session.execute(found, {"moment": self._moment})]
 
     def _of_group(self, group: StationAndSequence, begun: Begun) -> Iterator[UpcomingCase]:
         """Cases of a station and sequence: those of the participants with fewest begun cases first.
 
         Cases of participants with begun ones wait in a heap until no case of a participant without is left.
         """
-        same = and_(Acquisition.station == group[0], Acquisition.sequence == group[1])
-        waiting = enumerate(self._read(Acquisition.shuffle, same, begun=begun))
+        waiting = enumerate(self._read("shuffle", group, begun))
         later: list[tuple[int, int, UpcomingCase]] = []
         for place, case in waiting:
             if begun.participants[case.participant_id]:
@@ -186,45 +198,60 @@ class _Kind:
         ranking = list(places)
         found: dict[str, UpcomingCase] = {}
         for start in range(0, len(ranking), _IDS_PER_QUERY):
-            ids = ranking[start : start + _IDS_PER_QUERY]
-            for row in self._session.execute(self._waiting.where(Acquisition.id.in_(ids))):
+            ids = Acquisition.id.in_(ranking[start : start + _IDS_PER_QUERY])
+            query = _waiting(self._priority, self._held_out).where(ids)
+            for row in self._session.execute(query, {"moment": self._moment}):
                 found[row.id] = self._case(row, places[row.id])
         return (found[identifier] for identifier in ranking if identifier in found)
 
-    def _read(self, key: Any, *conditions: ColumnElement[bool], begun: Begun | None = None) -> Iterator[UpcomingCase]:
+    def _read(
+        self, key: str, group: StationAndSequence | None = None, begun: Begun | None = None
+    ) -> Iterator[UpcomingCase]:
         """Read cases in the order of a column, page by page; ``begun`` then knows their participants."""
-        size = _PAGE
-        query = self._waiting.add_columns(key.label("place")).where(*conditions).order_by(key, Acquisition.id)
-        last: tuple[Any, str] | None = None
+        values: dict[str, Any] = {"moment": self._moment, "size": _PAGE}
+        if group is not None:
+            values |= {"station": group[0], "sequence": group[1]}
+        following = False
         while True:
-            following = query
-            if last is not None:
-                behind = tuple_(literal(last[0], key.type), literal(last[1]))
-                following = query.where(tuple_(key, Acquisition.id) > behind)
-            rows = self._session.execute(following.limit(size)).all()
+            query = _in_order_of(key, self._priority, self._held_out, group is not None, following)
+            rows = self._session.execute(query, values).all()
             if begun is not None:
-                begun.look_up([row.participant_id for row in rows])
+                begun.learn({row.participant_id: row.begun for row in rows})
             for row in rows:
                 if row.id not in self._passed_over:
                     yield self._case(row)
-            if len(rows) < size:
+            if len(rows) < values["size"]:
                 return
-            last = rows[-1].place, rows[-1].id
-            size *= 2
+            following = True
+            values |= {"place": rows[-1].place, "identifier": rows[-1].id, "size": 2 * values["size"]}
 
     def _case(self, row: Any, rank: int | None = None) -> UpcomingCase:
         return UpcomingCase(
             row.id, row.participant_id, row.station, row.sequence, self._held_out, rank, priority=self._priority
         )
 
-    @cached_property  # building it takes longer than what it does in a small workspace
-    def _waiting(self) -> Select[Any]:
-        columns = (Acquisition.id, Acquisition.participant_id, Acquisition.station, Acquisition.sequence)
-        return select(*columns).where(  # type: ignore[return-value]
-            concepts.is_waiting(self._moment),
-            concepts.has_priority(self._priority),
-            concepts.is_held_out(self._held_out),
-        )
+
+@cache
+def _waiting(priority: Priority, held_out: bool) -> Select[str, str, str, str]:
+    """The waiting cases of a priority and a kind of participants."""
+    columns = (Acquisition.id, Acquisition.participant_id, Acquisition.station, Acquisition.sequence)
+    return select(*columns).where(
+        concepts.is_waiting(concepts.MOMENT), concepts.has_priority(priority), concepts.is_held_out(held_out)
+    )
+
+
+@cache
+def _in_order_of(name: str, priority: Priority, held_out: bool, of_group: bool, following: bool) -> Select[Any]:
+    """A page of them in the order of a column; of one station and sequence, with how many of the participant's are annotated."""
+    key = getattr(Acquisition, name)
+    query = _waiting(priority, held_out).add_columns(key.label("place")).order_by(key, Acquisition.id)
+    if of_group:
+        same = Acquisition.station == bindparam("station"), Acquisition.sequence == bindparam("sequence")
+        query = query.add_columns(annotated_of_participant().label("begun")).where(*same)
+    if following:
+        behind = tuple_(bindparam("place", type_=key.type), bindparam("identifier"))
+        query = query.where(tuple_(key, Acquisition.id) > behind)
+    return query.limit(bindparam("size", type_=Integer()))
 
 
 def first_upcoming(session: Session, moment: datetime, orders: Sequence[Order], count: int) -> list[UpcomingCase]:
