@@ -79,7 +79,9 @@ def annotated_of_participant() -> ColumnElement[int]:
     """How many cases of an acquisition's participant are annotated, as a column of a query: what :meth:`Begun.learn` is told."""
     other = aliased(Acquisition, name="annotated")
     annotated = other.excluded_at.is_(None), other.annotated_at.is_not(None)
-    query = select(func.count()).select_from(other).where(other.participant_id == Acquisition.participant_id, *annotated)
+    query = (
+        select(func.count()).select_from(other).where(other.participant_id == Acquisition.participant_id, *annotated)
+    )
     return query.correlate(Acquisition).scalar_subquery()
 
 
