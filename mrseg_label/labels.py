@@ -1,9 +1,10 @@
 """The label scheme: the structures that a workspace annotates, read from a TSV file or nnU-Net's ``dataset.json``.
 
 Columns: ``id`` (1 to N without gaps), ``name`` (as people write it; files and documents use a key made from it), ``region``, ``paired_with`` (the structure on the other side),
-``color`` (``#rrggbb``; where it is missing, one that differs from the others), ``nsd_tolerance_mm`` (distance between surfaces that counts as agreement), and any number of columns ``<label set>_ids`` or ``<label set>_id`` with the ids
-of the same structure in another label set, separated by commas. The default is Table 2 of Häntze et al. 2024
-(arXiv 2405.06463). Outside of tests and the phantom no code depends on the number or the names of structures.
+``color`` (``#rrggbb``; where it is missing, one that differs from the others), ``nsd_tolerance_mm`` (distance between surfaces that counts as agreement),
+``snomed_ct``, ``snomed_ct_meaning`` and ``laterality`` (its code, for DICOM), and any number of columns ``<label set>_ids`` or ``<label set>_id``
+with the ids of the same structure in another label set, separated by commas. The default is Table 2 of Häntze et al. 2024 (arXiv 2405.06463).
+Outside of tests and the phantom no code depends on the number or the names of structures.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mrseg_label.errors import LabelError
+from mrseg_label.snomed_ct import SnomedConcept, check_distinct, parse_concept
 from mrseg_label.text import key_of, tidy
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ class Structure:
     paired_with : name of the structure on the other side of the body, or None.
     color : red, green, blue, 0 to 255.
     foreign_ids : ids of the same structure in other label sets, by label set.
+    snomed_ct : its code, if the scheme has it.
     """
 
     id: int
@@ -64,6 +67,7 @@ class Structure:
     foreign_ids: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     display_name: str = ""
     nsd_tolerance_mm: float = DEFAULT_NSD_TOLERANCE_MM
+    snomed_ct: SnomedConcept | None = None
 
     @property
     def shown_name(self) -> str:
@@ -169,9 +173,8 @@ class LabelScheme:
         reader = csv.DictReader(io.StringIO(text), delimiter="\t")
         columns = reader.fieldnames or []
         if "id" not in columns or "name" not in columns:
-            raise LabelError(
-                f"{source}: the first line must name tab-separated columns, id and name among them; found {columns}"
-            )
+            wanted = "tab-separated columns, id and name among them"
+            raise LabelError(f"{source}: the first line must name {wanted}; found {columns}")
         rows = [(line, row) for line, row in enumerate(reader, start=2) if any(row.values())]
         structures = _with_pairs([_structure(row, columns, f"{source}, line {line}") for line, row in rows])
         _check(structures, source)
@@ -188,10 +191,8 @@ def _structure(row: dict[str, str | None], columns: Sequence[str], where: str) -
     number = int(cell("id"))
     name = tidy(cell("name"))
     if not name or len(name) > MAX_NAME_LENGTH or not name.isprintable():
-        raise LabelError(
-            f"{where}: name {cell('name')[:60]!r} must have 1 to {MAX_NAME_LENGTH} characters, none of them a control "
-            "character"
-        )
+        shown, most = cell("name")[:60], MAX_NAME_LENGTH
+        raise LabelError(f"{where}: name {shown!r} must have 1 to {most} characters, none of them a control character")
     key = key_of(name, f"structure_{number}")
     color = cell("color")
     if color and not _COLOR.fullmatch(color):
@@ -205,9 +206,7 @@ def _structure(row: dict[str, str | None], columns: Sequence[str], where: str) -
         try:
             ids = tuple(int(part) for part in cell(column).split(","))
         except ValueError:
-            raise LabelError(
-                f"{where}: {column} must be whole numbers separated by commas, not {cell(column)!r}"
-            ) from None
+            raise LabelError(f"{where}: {column} must be whole numbers with commas, not {cell(column)!r}") from None
         if min(ids) < 1 or max(ids) > 65535:
             raise LabelError(f"{where}: {column} must lie between 1 and 65535, not {cell(column)!r}")
         foreign[label_set] = ids
@@ -220,6 +219,7 @@ def _structure(row: dict[str, str | None], columns: Sequence[str], where: str) -
         color=(red, green, blue),
         foreign_ids=foreign,
         nsd_tolerance_mm=_tolerance(cell("nsd_tolerance_mm"), where),
+        snomed_ct=parse_concept(cell("snomed_ct"), cell("snomed_ct_meaning") or name, cell("laterality"), where),
     )
 
 
@@ -272,9 +272,8 @@ def _check(structures: list[Structure], source: str) -> None:
     # Slicer fills segments by position: value v is the v-th name.
     for position, structure in enumerate(structures, start=1):
         if structure.id != position:
-            raise LabelError(
-                f"{source}: ids must be 1 to N without gaps and in order; {structure.name} has {structure.id} in place {position}"
-            )
+            wrong = f"{structure.name} has {structure.id} in place {position}"
+            raise LabelError(f"{source}: ids must be 1 to N without gaps and in order; {wrong}")
     seen: dict[str, Structure] = {}
     for structure in structures:
         if structure.name.casefold() in _RESERVED:
@@ -291,6 +290,7 @@ def _check(structures: list[Structure], source: str) -> None:
         pair = structure.paired_with
         if pair is not None and (pair not in by_name or by_name[pair].paired_with != structure.name):
             raise LabelError(f"{source}: {structure.name} is paired with {pair!r}, which is missing or not paired back")
+    check_distinct([(structure.name, structure.snomed_ct) for structure in structures], source)
     taken: dict[tuple[str, int], str] = {}
     for structure in structures:
         for label_set, ids in structure.foreign_ids.items():

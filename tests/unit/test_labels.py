@@ -12,6 +12,7 @@ from mrseg_label.colors import differences
 from mrseg_label.errors import LabelError
 from mrseg_label.labels import TOTALSEGMENTATOR_TOTAL, LabelScheme
 from mrseg_label.segments.names import NameTable
+from mrseg_label.snomed_ct import SnomedConcept
 
 HEAD = "id\tname\tregion\tpaired_with\tother_ids\n"
 
@@ -208,3 +209,29 @@ def test_the_tolerance_of_surfaces_is_a_column_with_a_default() -> None:
     for wrong in ("-1", "3 mm", "nan", "inf", "1e9"):
         with pytest.raises(LabelError, match="line 2: nsd_tolerance_mm must be a number of millimetres"):
             LabelScheme.parse(f"id\tname\tnsd_tolerance_mm\n1\tliver\t{wrong}\n")
+
+
+def test_codes_of_snomed_ct_are_read_and_checked() -> None:
+    head = "id\tname\tsnomed_ct\tsnomed_ct_meaning\tlaterality\n"
+    scheme = LabelScheme.parse(
+        f"{head}1\tleft kidney\t64033007\tKidney\tLeft\n2\tright kidney\t64033007\t\tright\n3\tfat\t\t\t\n"
+    )
+    left, right, fat = (structure.snomed_ct for structure in scheme)
+    assert left == SnomedConcept("64033007", laterality="left") and left.meaning == "Kidney"
+    assert right is not None and right.meaning == "right kidney" and fat is None
+    for row, message in (
+        ("1\tliver\tT-62000\t\t\n", "line 2: snomed_ct must be a code of SNOMED CT"),
+        ("1\tliver\t10200004\t\tboth\n", "line 2: laterality must be left, right or empty"),
+        ("1\tliver\t10200004\t\t\n2\thepar\t10200004\t\t\n", "liver and hepar have the same snomed_ct 10200004"),
+    ):
+        with pytest.raises(LabelError, match=message):
+            LabelScheme.parse(head + row)
+
+
+def test_every_structure_of_the_default_scheme_has_a_code_and_pairs_share_theirs() -> None:
+    scheme = LabelScheme.default()
+    for structure in scheme:
+        assert structure.snomed_ct is not None and structure.snomed_ct.meaning
+        other = scheme[structure.paired_with].snomed_ct if structure.paired_with else None
+        assert structure.snomed_ct.laterality == (structure.name.split("_")[0] if other else "")
+        assert other is None or other.code == structure.snomed_ct.code

@@ -13,18 +13,14 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
-from mrseg_label.errors import GeometryError, InvalidInput, TooLarge
+from mrseg_label.errors import InvalidInput, TooLarge
 from mrseg_label.imaging.dicom.files import BROKEN, parse
 from mrseg_label.imaging.dicom.frames import Frame
+from mrseg_label.imaging.dicom.grid import directions_of, grid_of_slices
 from mrseg_label.imaging.dicom.stacks import SAME_PLACE_MM
-from mrseg_label.imaging.geometry import ROUNDING_TOLERANCE, SHEAR_TOLERANCE, Geometry, resolve_affine
+from mrseg_label.imaging.geometry import Geometry
 from mrseg_label.imaging.streams import MAX_VOXEL_BYTES
 from mrseg_label.imaging.volume import check_values, compact
-
-# A slice may be off its place on an even grid by this fraction of the spacing; from the first value on with a warning.
-_ROUNDING_SLICES, _UNEVEN_SLICES = 5e-3, 5e-2
-_UNIT_TOLERANCE = 1e-2
-_LPS_TO_RAS = np.diag((-1.0, -1.0, 1.0))
 
 
 def arrange(frames: Sequence[Frame]) -> tuple[list[Frame], Geometry, list[str]]:
@@ -45,24 +41,13 @@ def arrange(frames: Sequence[Frame]) -> tuple[list[Frame], Geometry, list[str]]:
         Two frames with different voxels are in the same place.
     """
     first = frames[0]
-    row, column, normal = _directions(first)
+    normal = directions_of(first.directions)[2]
     placed = sorted(frames, key=lambda frame: (float(np.dot(frame.position, normal)), frame.file, frame.index))
     placed, warnings = _without_duplicates(placed, normal)
-    if len(placed) < 2:
-        raise GeometryError("the stack has only one slice; at least two are needed")
-    positions = np.array([frame.position for frame in placed], dtype=np.float64)
-    along = positions @ normal
-    step = (positions[-1] - positions[0]) / (len(placed) - 1)
-    _check_even(along, warnings)
-    _check_straight(positions, step, normal)
-    between_rows, between_columns = first.spacing_mm
-    lps = np.eye(4)
-    lps[:3, 0], lps[:3, 1], lps[:3, 2] = row * between_columns, column * between_rows, step
-    lps[:3, 3] = positions[0]
-    ras = lps.copy()
-    ras[:3] = _LPS_TO_RAS @ lps[:3]
-    affine, repaired = resolve_affine(ras)
-    return placed, Geometry((first.columns, first.rows, len(placed)), affine), warnings + repaired
+    geometry, corrections = grid_of_slices(
+        first.directions, first.spacing_mm, (first.columns, first.rows), [frame.position for frame in placed]
+    )
+    return placed, geometry, warnings + corrections
 
 
 def load_stack(
@@ -106,19 +91,6 @@ def load_stack(
     return compact(array), geometry, warnings
 
 
-def _directions(frame: Frame) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    row, column = np.array(frame.directions[:3]), np.array(frame.directions[3:])
-    lengths = float(np.linalg.norm(row)), float(np.linalg.norm(column))
-    if max(abs(length - 1) for length in lengths) > _UNIT_TOLERANCE:
-        raise GeometryError(f"the vectors of ImageOrientationPatient must have unit length: {frame.directions}")
-    row, column = row / lengths[0], column / lengths[1]
-    normal = np.cross(row, column)
-    size = float(np.linalg.norm(normal))
-    if size < 0.5:
-        raise GeometryError(f"the directions of rows and columns are not perpendicular: {frame.directions}")
-    return row, column, normal / size
-
-
 def _without_duplicates(placed: list[Frame], normal: NDArray[np.float64]) -> tuple[list[Frame], list[str]]:
     kept: list[Frame] = []
     dropped = 0
@@ -137,43 +109,6 @@ def _without_duplicates(placed: list[Frame], normal: NDArray[np.float64]) -> tup
             continue
         kept.append(frame)
     return kept, [f"{dropped} slices that occurred twice were dropped"] if dropped else []
-
-
-def _check_even(along: NDArray[np.float64], warnings: list[str]) -> None:
-    gaps = np.diff(along)
-    usual = float(np.median(gaps))
-    if usual < SAME_PLACE_MM:
-        raise GeometryError("the slices lie in one plane and do not form a stack")
-    wide = [index for index, gap in enumerate(gaps) if gap > 1.5 * usual]
-    if wide:
-        missing = int(sum(round(float(gaps[index]) / usual) - 1 for index in wide))
-        where = ", ".join(f"{along[index]:.2f} and {along[index + 1]:.2f} mm" for index in wide[:3])
-        raise GeometryError(
-            f"about {missing} slices are missing, between {where} along the stack (the spacing is {usual:.3g} mm)"
-        )
-    even = along[0] + np.arange(len(along)) * (along[-1] - along[0]) / (len(along) - 1)
-    off = float(np.abs(along - even).max()) / usual
-    if off > _UNEVEN_SLICES:
-        raise GeometryError(
-            f"the slices are unevenly spaced ({gaps.min():.3g} to {gaps.max():.3g} mm); slices are missing or misplaced"
-        )
-    if off > _ROUNDING_SLICES:
-        warnings.append(f"slices are off an even grid by up to {off:.2g} of their spacing; the even grid was used")
-
-
-def _check_straight(positions: NDArray[np.float64], step: NDArray[np.float64], normal: NDArray[np.float64]) -> None:
-    spacing = float(np.linalg.norm(step))
-    tilt = float(np.degrees(np.arccos(np.clip(np.dot(step, normal) / spacing, -1, 1))))
-    # Making the axes orthogonal turns two of them by half of the tilt each.
-    if np.sin(np.radians(tilt)) / 2 > SHEAR_TOLERANCE + ROUNDING_TOLERANCE:
-        raise GeometryError(
-            f"the stack is tilted: its slices are shifted sideways, {tilt:.1f} degrees off their normal; "
-            "resample it to an orthogonal grid"
-        )
-    line = positions[0] + np.arange(len(positions))[:, None] * step
-    off = float(np.linalg.norm(positions - line, axis=1).max())
-    if off > _UNEVEN_SLICES * spacing:
-        raise GeometryError(f"slices are shifted sideways by up to {off:.2g} mm, so they do not form a straight stack")
 
 
 def _planes(ds: Dataset) -> NDArray[Any]:
