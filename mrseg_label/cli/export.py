@@ -19,45 +19,61 @@ from mrseg_label.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from mrseg_label.rounds.export import ExportResult
+    from mrseg_label.exports.service import Exported
 
 
 def export(
-    target: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write to; created if it does not exist.")],
-    form: Annotated[
-        Literal["nnunet", "nifti"], typer.Option("--format", help="nnU-Net raw data set, or NIfTI files with a table.")
+    target: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR", help="Folder to write to: new, empty, or one with an earlier export to bring up to date."
+        ),
     ],
+    form: Annotated[
+        Literal["nnunet", "nifti", "bids", "participants"],
+        typer.Option(
+            "--format",
+            help="nnU-Net raw data set, NIfTI files with a table, BIDS derivatives, or one folder a participant.",
+        ),
+    ],
+    state: Annotated[
+        Literal["accepted", "submitted"],
+        typer.Option("--state", help="Accepted annotations alone, or of each case the newest, be it accepted or not."),
+    ] = "accepted",
+    participants: Annotated[
+        list[str] | None,
+        typer.Option("--participant", metavar="CODE", help="Of this participant alone; may be repeated."),
+    ] = None,
     primary_only: Annotated[
         bool, typer.Option("--primary-only", help="Only the channel that readers open, not the others on its grid.")
     ] = False,
     filled: Annotated[
         bool, typer.Option("--filled", help="Fill structures that were not annotated from drafts (nnunet always does).")
     ] = False,
+    name: Annotated[str, typer.Option("--name", metavar="TEXT", help="Name of the data set, for its card.")] = "",
     folder: WorkspaceOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
-    """Export the annotated data set: every annotated case with its current mask."""
-    from mrseg_label.rounds.export import ExportFormat, export_dataset
+    """Export the annotated data set: every annotated case with its current mask, and the card of the data set."""
+    from mrseg_label.exports.dataset import MaskChoice, Selection
+    from mrseg_label.exports.service import NAME, Form, Options, export
 
     with (
-        interruptible("Nothing was exported, and the workspace is as it was. Run the same command again."),
+        interruptible("What was written stays. The same command goes on from there."),
         opened(folder) as workspace,
         progress_bar("exporting", quiet=as_json) as progress,
     ):
-        exported = export_dataset(
-            workspace,
-            target,
-            ExportFormat(form),
-            primary_only=primary_only,
-            filled=filled,
-            progress=progress,
-        )
+        selection = Selection(MaskChoice(state), tuple(participants or ()), primary_only)
+        exported = export(workspace, target, Options(Form(form), selection, filled, name.strip() or NAME), progress)
     if as_json:
         print_json(_document(exported))
     else:
+        card = exported.card
         print_line(
-            f"Exported {exported.acquisitions} annotated cases ({exported.images} images) of {exported.participants} "
-            f"participants, {exported.held_out_participants} of them held out, to {exported.folder}."
+            f"Exported {card['acquisitions']} annotated cases ({card['examinations']} images, of which "
+            f"{card['examinations_with_propagated_mask']} have the mask of another channel) of {card['participants']} participants, "
+            f"{card['participants_held_out']} of them held out, to {exported.folder}: {exported.written} files written, "
+            f"{exported.unchanged} unchanged, {exported.removed} removed."
         )
 
 
@@ -66,12 +82,20 @@ def register(app: typer.Typer) -> None:
     app.command("export")(export)
 
 
-def _document(exported: ExportResult) -> dict[str, object]:
+def _document(exported: Exported) -> dict[str, object]:
+    card = exported.card
     return {
         "format": str(exported.form),
         "folder": str(exported.folder),
-        "acquisitions": exported.acquisitions,
-        "images": exported.images,
-        "participants": exported.participants,
-        "held_out_participants": exported.held_out_participants,
+        "acquisitions": card["acquisitions"],
+        # An nnU-Net data set leaves out images in which fat and water may be exchanged.
+        "images": card["examinations"] - (card["examinations_without_mask"] if exported.form == "nnunet" else 0),
+        "annotated": card["examinations_annotated"],
+        "propagated": card["examinations_with_propagated_mask"],
+        "participants": card["participants"],
+        "held_out_participants": card["participants_held_out"],
+        "version": card["version"],
+        "files_written": exported.written,
+        "files_unchanged": exported.unchanged,
+        "files_removed": exported.removed,
     }

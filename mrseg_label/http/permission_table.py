@@ -230,6 +230,7 @@ REST = (
     Permission("GET", f"{paths.REST}/agreement/mine", READERS, note=_OWN),
     Permission("GET", f"{paths.REST}/mine", READERS, note=_OWN),
     *_file(f"{paths.REST}/masks", REVIEWERS, Scope.MASKS),
+    *_file(f"{paths.REST}/export", ADMINS),
     Permission("GET", f"{paths.REST}/notifications", REVIEWERS | PROGRAMS, note=_TO_REVIEW),
     Permission("GET", f"{paths.REST}/notifications/{{notification}}", REVIEWERS | PROGRAMS, note=_TO_REVIEW),
     Permission("GET", paths.EVENTS, EVERY_ROLE, note=_AS_THE_LISTS),

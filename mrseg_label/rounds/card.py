@@ -20,7 +20,7 @@ from mrseg_label.catalog.types import IMPORT_AUTHOR, CaseRole, StructureState
 from mrseg_label.labels import LabelScheme
 
 NOT_STATED = "not stated"
-_IMPORTED = "imported"  # a mask that came with an import: nobody knows whether it began as a pre-segmentation
+IMPORTED = "imported"  # a mask that came with an import: nobody knows whether it began as a pre-segmentation
 
 Filled = Mapping[str, Mapping[str, str]]
 """For each acquisition, the model version that each structure which nobody annotated was filled from."""
@@ -117,7 +117,7 @@ def _structures(annotations: Sequence[Annotation], scheme: LabelScheme, filled: 
             elif not item.state.judged:
                 ways[item.structure][StructureState.NOT_ANNOTATED] += 1
             elif came_with_import and item.state is not StructureState.ABSENT:
-                ways[item.structure][_IMPORTED] += 1
+                ways[item.structure][IMPORTED] += 1
             else:
                 ways[item.structure][item.state] += 1
     return {
@@ -141,7 +141,7 @@ def card_text(card: Mapping[str, Any], version: str) -> str:
     )
     for title, key in (("Training", "training"), ("Held-out cases, for evaluation alone", "held_out")):
         lines += ["", f"## {title}", "", "| | |", "| --- | --- |"]
-        lines += [f"| {name.replace('_', ' ')} | {_cell(value)} |" for name, value in card[key].items()]
+        lines += [f"| {name.replace('_', ' ')} | {cell_text(value)} |" for name, value in card[key].items()]
     if (doubts := card.get("doubts")) is not None:
         lines += ["", "## Masks whose sides or directions are doubtful", "", f"{doubts['masks']}, used as they are."]
         lines += [f"- {name}: {count}" for name, count in doubts["by_structure"].items()]
@@ -155,13 +155,16 @@ def card_text(card: Mapping[str, Any], version: str) -> str:
         "| structure | cases |",
         "| --- | --- |",
     ]
-    lines += [f"| {name} | {_cell(value)} |" for name, value in card["structures"].items()]
+    lines += [f"| {name} | {cell_text(value)} |" for name, value in card["structures"].items()]
     return "\n".join(lines) + "\n"
 
 
-def _cell(value: object) -> str:
+def cell_text(value: object) -> str:
+    """Write a value of a card as the cell of a table."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{str(name).replace('_', ' ')}: {_cell(entry)}" for name, entry in value.items()) or "none"
+        return (
+            ", ".join(f"{str(name).replace('_', ' ')}: {cell_text(entry)}" for name, entry in value.items()) or "none"
+        )
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
     return str(value)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import acquisitions, participants
+from mrseg_label.catalog.queries import acquisitions, participants, stations
 from mrseg_label.catalog.queries import annotations as annotation_rows
 from mrseg_label.catalog.tables import Acquisition, Annotation, Examination
 from mrseg_label.errors import Conflict, InvalidInput
@@ -75,6 +75,8 @@ def export_dataset(
     *,
     primary_only: bool = False,
     filled: bool = False,
+    submitted: bool = False,
+    codes: Collection[str] = (),
     progress: Progress | None = None,
 ) -> ExportResult:
     """Export every annotated acquisition with its newest accepted annotation.
@@ -93,6 +95,8 @@ def export_dataset(
     ----------
     primary_only : only the channel that readers open, without the other channels of the acquisition.
     filled : with ``nifti``, also fill structures that were not annotated; ``cases.tsv`` lists them.
+    submitted : also annotations that await review, where they are the newest of their case.
+    codes : of these participants alone, where there are any.
     progress : called with the number of cases done and their total.
 
     Raises
@@ -102,7 +106,7 @@ def export_dataset(
     InvalidInput
         Nothing is annotated.
     """
-    cases = _cases(workspace.catalog, primary_only, form is ExportFormat.NNUNET)
+    cases = _cases(workspace.catalog, primary_only, form is ExportFormat.NNUNET, submitted, codes)
     if not cases:
         raise InvalidInput("nothing is annotated yet, so there is no data set to export; annotate a case first")
     target.mkdir(parents=True, exist_ok=True)
@@ -124,11 +128,16 @@ def export_dataset(
     )
 
 
-def _cases(catalog: Catalog, primary_only: bool, without_swapped: bool) -> list[_Case]:
+def _cases(
+    catalog: Catalog, primary_only: bool, without_swapped: bool, submitted: bool, codes: Collection[str]
+) -> list[_Case]:
     with catalog.begin() as session:
         participants.decide_held_out(session)
         found = []
-        for annotation, _ in annotation_rows.snapshot_candidates(session):
+        chosen = stations.participants_with_masks(session, submitted=submitted, codes=codes)
+        for annotation_id in (one for _, _, annotation_ids in chosen for one in annotation_ids):
+            annotation = annotation_rows.get(session, annotation_id)
+            assert annotation is not None
             acquisition = acquisitions.get(session, annotation.acquisition_id)
             assert acquisition is not None
             channels = [
@@ -208,14 +217,14 @@ def _write_nifti(
             (folder / name).mkdir(parents=True)
         with (folder / TABLE).open("w", newline="", encoding="utf-8") as stream, workspace.catalog.read() as session:
             known = filling_models(workspace, session)
-            stations = Stations(session, [case.annotation for case in cases])
+            known_stations = Stations(session, [case.annotation for case in cases])
             table = csv.writer(stream, delimiter="\t", lineterminator="\n")
             table.writerow(COLUMNS)
             for done, case in enumerate(cases):
                 progress(done, len(cases))
                 mask = FilledMask(workspace.path(case.annotation.path), None)
                 if filled:
-                    chosen = choose_drafts(workspace, session, case.annotation, known, stations)
+                    chosen = choose_drafts(workspace, session, case.annotation, known, known_stations)
                     drafts = FillingPlan({case.annotation.id: chosen}).of(session, case.annotation)
                     mask = fill_not_annotated(workspace, session, case.annotation, Path(scratch), drafts)
                 table.writerows(_copy_case(workspace, folder, case, mask))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.queries import concepts
 from mrseg_label.catalog.queries.doubts import MaskKind, is_newest_draft, texts
+from mrseg_label.catalog.queries.stations import session_of_key
 from mrseg_label.catalog.tables import (
     Acquisition,
     Annotation,
@@ -187,17 +187,8 @@ def _of_case(row: Any) -> dict[str, Any]:
         "geometry": row.geometry,
         "case": row.case,
         "participant": row.participant_id,
-        "session": _session_of(row.key),
+        "session": session_of_key(row.key),
     }
-
-
-def _session_of(key: str) -> str:
-    """The session in the key of an acquisition (``[participant, session, station, number]``)."""
-    try:
-        parts = json.loads(key)
-    except ValueError:
-        return key
-    return str(parts[1]) if isinstance(parts, list) and len(parts) > 1 else key
 
 
 def _parts(values: Iterable[str]) -> Iterable[Sequence[str]]:

@@ -1,0 +1,59 @@
+"""``/export``: the annotated data set in one archive."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi.responses import Response, StreamingResponse
+from starlette.requests import Request
+
+from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.exports.archive import stream_export
+from mrseg_label.exports.dataset import MaskChoice, Selection
+from mrseg_label.exports.service import NAME, Form, Options
+from mrseg_label.http.downloads import record_download
+from mrseg_label.http.readers import CurrentReader
+
+ARCHIVE: dict[int | str, dict[str, object]] = {
+    200: {"content": {"application/zip": {}}, "description": "The archive"},
+}
+
+
+class SentForm(StrEnum):
+    """Form of a data set that is sent."""
+
+    BIDS = "bids"
+    PARTICIPANTS = "participants"
+
+
+def router(workspace: OpenedWorkspace) -> APIRouter:
+    """Assemble the route."""
+    routes = APIRouter(tags=["data sets"])
+
+    @routes.head("/export", include_in_schema=False)
+    @routes.get(
+        "/export",
+        summary="Download the annotated data set as a zip: BIDS derivatives, or one folder a participant",
+        response_class=StreamingResponse,
+        responses=ARCHIVE,
+    )
+    def export(
+        reader: CurrentReader,
+        request: Request,
+        form: Annotated[SentForm, Query(alias="format", description="form of the data set")] = SentForm.PARTICIPANTS,
+        state: Annotated[
+            MaskChoice, Query(description="accepted annotations alone, or of each case the newest one")
+        ] = MaskChoice.ACCEPTED,
+        primary_only: Annotated[bool, Query(description="only the channel that readers open")] = False,
+        name: Annotated[str, Query(max_length=100, description="name of the data set, for its card")] = NAME,
+    ) -> Response:
+        headers = {"Content-Disposition": f'attachment; filename="{form}.zip"'}
+        if request.method == "HEAD":
+            return Response(media_type="application/zip", headers=headers)
+        chunks = stream_export(workspace, Options(Form(form), Selection(state, (), primary_only), name=name))
+        record_download(workspace.catalog, reader, "data set", query=request.url.query)
+        return StreamingResponse(chunks, media_type="application/zip", headers=headers)
+
+    return routes
