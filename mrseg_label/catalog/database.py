@@ -56,7 +56,7 @@ class Catalog:
     def __init__(self, url: str | URL) -> None:
         try:
             parsed = make_url(url)
-            with _translated_errors():
+            with translated_errors():
                 self.engine = _engine(url)
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
             raise ConfigurationError(f"cannot connect to DATABASE_URL: {error}") from error
@@ -78,13 +78,13 @@ class Catalog:
         InvalidInput
             The database cannot store a value.
         """
-        with self._lock or nullcontext(), _translated_errors(), self._writer.begin() as session:
+        with self._lock or nullcontext(), translated_errors(), self._writer.begin() as session:
             yield session
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """Open a unit of work that only reads. Raises as :meth:`begin`."""
-        with _translated_errors(), self._reader() as session:
+        with translated_errors(), self._reader() as session:
             yield session
 
     def now(self, session: Session) -> datetime:
@@ -102,14 +102,14 @@ class Catalog:
         """Upgrade the database to the newest migration."""
         from mrseg_label.catalog.migrate import upgrade
 
-        with _translated_errors():
+        with translated_errors():
             upgrade(self.engine)
 
     def check_current(self) -> None:
         """Raise :class:`ConfigurationError` unless the database is at the newest migration."""
         from mrseg_label.catalog.migrate import check_current
 
-        with _translated_errors():
+        with translated_errors():
             check_current(self.engine)
 
 
@@ -121,7 +121,7 @@ def open_catalog(url: str | URL) -> Catalog:
 
 
 @contextmanager
-def _translated_errors() -> Iterator[None]:
+def translated_errors() -> Iterator[None]:
     """Raise errors of the driver as errors of ours."""
     try:
         yield

@@ -12,10 +12,11 @@ import pytest
 
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.cli import main
-from mrseg_label.maintenance.backup import backup, restore
+from mrseg_label.maintenance.backup import backup
 from mrseg_label.maintenance.checks import State
 from mrseg_label.maintenance.checks.permissions import check_permissions, check_tls_key
 from mrseg_label.maintenance.permissions import close_workspace
+from mrseg_label.maintenance.restoring import restore
 from mrseg_label.private import access_of_this_process
 from mrseg_label.registry.service import export
 from mrseg_label.workspace import Workspace

@@ -16,7 +16,8 @@ from mrseg_label.config import load_settings
 from mrseg_label.errors import ConfigurationError, InvalidInput, StoredFileError
 from mrseg_label.files import sha256_of
 from mrseg_label.ids import check_alias, is_id, is_ticket, new_id, new_ticket
-from mrseg_label.maintenance.backup import backup, restore
+from mrseg_label.maintenance.backup import backup
+from mrseg_label.maintenance.restoring import restore
 from mrseg_label.paths import quoted
 from mrseg_label.workspace import Workspace
 from tests.support.catalog_rows import add_participant

@@ -34,7 +34,8 @@ from mrseg_label.errors import Conflict
 from mrseg_label.intake.options import ImportOptions
 from mrseg_label.intake.service import import_paths
 from mrseg_label.jobs import queue
-from mrseg_label.maintenance import backup
+from mrseg_label.maintenance import backup, restoring
+from mrseg_label.maintenance.backup_folder import BackupFolder
 from mrseg_label.maintenance.checks import State
 from mrseg_label.maintenance.checks.deletions import check_deletions
 from mrseg_label.maintenance.checks.workspace import check_digests, check_leftovers
@@ -225,17 +226,21 @@ def test_it_is_applied_to_a_backup_that_is_restored(withdrawn: Study, tmp_path: 
     (tmp_path / "elsewhere").mkdir()
     file = tmp_path / "backups" / "new.tar"
     backup.backup(workspace, file)
+    folder = tmp_path / "many"
+    backup.add_backup(workspace, folder)
     file = file.rename(file.with_name("monday.tar"))  # as a script does that keeps seven
     elsewhere = tmp_path / "elsewhere" / "copy.tar"
     elsewhere.write_bytes(file.read_bytes())
     done = service.delete(workspace, [GONE], actor="admin")
-    assert [path for path, _ in done.backups] == [str(tmp_path / "backups" / "new.tar")]
+    (name,) = (one.name for one in BackupFolder.open(folder).backups())
+    assert [path for path, _ in done.backups] == [str(folder / name), str(tmp_path / "backups" / "new.tar")]
     listed = tmp_path / "backups" / tombstones.FILE
-    assert done.lists == (str(listed.parent),) and GONE not in listed.read_text()
-    assert backup.restore(file, tmp_path / "again").deleted == 1
-    assert backup.restore(elsewhere, tmp_path / "third", deletions=workspace.root).deleted == 1
-    for folder in ("again", "third"):
-        restored = open_workspace(tmp_path / folder)
+    assert done.lists == (str(listed.parent), str(folder)) and GONE not in listed.read_text()
+    assert restoring.restore(file, tmp_path / "again").deleted == 1
+    assert restoring.restore(elsewhere, tmp_path / "third", deletions=workspace.root).deleted == 1
+    assert restoring.restore(folder / name, tmp_path / "sixth").deleted == 1
+    for again in ("again", "third", "sixth"):
+        restored = open_workspace(tmp_path / again)
         try:
             assert withdrawn.left(restored.root) == [] and withdrawn.left_in_rows(restored) == []
             with restored.catalog.read() as session:
@@ -243,7 +248,7 @@ def test_it_is_applied_to_a_backup_that_is_restored(withdrawn: Study, tmp_path: 
         finally:
             restored.catalog.close()
     # Without the list nobody knows: this is what `participants delete --again` is for.
-    assert backup.restore(elsewhere, tmp_path / "fourth").deleted == 0
+    assert restoring.restore(elsewhere, tmp_path / "fourth").deleted == 0
     restored = open_workspace(tmp_path / "fourth")
     try:
         entries = tombstones.read_entries(workspace.root)

@@ -17,7 +17,7 @@ from mrseg_label.catalog.queries import contents
 from mrseg_label.catalog.tables import Acquisition
 from mrseg_label.errors import ConfigurationError, Conflict, InvalidInput, StoredFileError
 from mrseg_label.files import sha256_of
-from mrseg_label.maintenance import backup
+from mrseg_label.maintenance import backup, restoring
 from mrseg_label.rounds.export import ExportFormat, export_dataset
 from mrseg_label.workspace import Workspace
 from tests.support.stored_cases import AFFINE, SHAPE, store_case, stored_annotation_file
@@ -159,7 +159,7 @@ def test_backup_and_restore(opened: OpenedWorkspace, tmp_path: Path) -> None:
         names = archive.getnames()
     assert names[-1] == "mrseg.toml" and not any(name.startswith("tmp") for name in names)
     assert len(names) == packed.files
-    backup.restore(tmp_path / "all.tar", tmp_path / "again")
+    restoring.restore(tmp_path / "all.tar", tmp_path / "again")
     other = open_workspace(tmp_path / "again")
     with workspace.catalog.read() as ours, other.catalog.read() as theirs:
         assert contents.row_counts(theirs) == contents.row_counts(ours)
@@ -169,7 +169,7 @@ def test_backup_and_restore(opened: OpenedWorkspace, tmp_path: Path) -> None:
     with pytest.raises(Conflict):
         backup.backup(workspace, tmp_path / "all.tar")
     with pytest.raises(ConfigurationError, match="not an empty folder"):
-        backup.restore(tmp_path / "all.tar", tmp_path / "again")
+        restoring.restore(tmp_path / "all.tar", tmp_path / "again")
 
 
 def test_restore_refuses_what_is_damaged_and_leaves_nothing(opened: OpenedWorkspace, tmp_path: Path) -> None:
@@ -180,14 +180,14 @@ def test_restore_refuses_what_is_damaged_and_leaves_nothing(opened: OpenedWorksp
     file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     backup.backup(workspace, tmp_path / "bad.tar")
     with pytest.raises(StoredFileError, match="0001"):
-        backup.restore(tmp_path / "bad.tar", tmp_path / "again")
+        restoring.restore(tmp_path / "bad.tar", tmp_path / "again")
     (tmp_path / "cut.tar").write_bytes((tmp_path / "bad.tar").read_bytes()[:5000])
     with pytest.raises(InvalidInput, match="backup"):
-        backup.restore(tmp_path / "cut.tar", tmp_path / "again")
+        restoring.restore(tmp_path / "cut.tar", tmp_path / "again")
     with tarfile.open(tmp_path / "evil.tar", "w") as archive:
         archive.add(tmp_path / "cut.tar", "../escaped")
     with pytest.raises(InvalidInput, match="cannot be unpacked"):
-        backup.restore(tmp_path / "evil.tar", tmp_path / "again")
+        restoring.restore(tmp_path / "evil.tar", tmp_path / "again")
     assert not (tmp_path / "again").exists()
     assert not (tmp_path / "escaped").exists()
     assert not list(tmp_path.glob(".restore-*"))
@@ -202,5 +202,5 @@ def test_backup_follows_links_to_images_outside(opened: OpenedWorkspace, tmp_pat
     image.symlink_to(outside)
     backup.backup(workspace, tmp_path / "all.tar")
     outside.unlink()
-    backup.restore(tmp_path / "all.tar", tmp_path / "again")
+    restoring.restore(tmp_path / "all.tar", tmp_path / "again")
     assert (tmp_path / "again" / "images" / "p1" / "in.nii.gz").is_file()
