@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import tarfile
 import tempfile
@@ -11,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+from sqlalchemy.engine import URL
 
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.copying import copy_from_file, require_empty
@@ -28,7 +29,6 @@ from mrseg_label.private import close_folder, mend
 from mrseg_label.workspace import DATABASE, Workspace
 
 SQLITE = "sqlite"  # for --database: the database lies in the folder of the workspace
-_VARIABLE = "MRSEG_DATABASE_URL"
 _LINE = re.compile(r"^\s*DATABASE_URL\s*=.*\n?", re.MULTILINE | re.IGNORECASE)
 
 
@@ -96,7 +96,7 @@ def restore(
         if target is not None:
             _fill(target, unpacked / DATABASE)
         _move_into(unpacked, root)
-    where = f"SQLite in {root}" if target is None else configured_url(target).render_as_string()
+    where = f"SQLite in {root}" if target is None else target.render_as_string()
     return Restored(count, gone, where)
 
 
@@ -132,31 +132,34 @@ def _unpack_file(file: Path, target: Path) -> None:
         raise InvalidInput(f"{file} cannot be unpacked as a backup: {error}; use another copy of it") from error
 
 
-def _choose_database(unpacked: Path, wanted: str | None) -> str | None:
+def _choose_database(unpacked: Path, wanted: str | None) -> URL | None:
     """Decide where the rows go, and write it into the settings; returns the URL, or None for a file in the workspace.
 
     The settings of a backup may name the database of the workspace that it was made of, which must not be touched.
     """
-    from_environment = os.environ.get(_VARIABLE)
-    named = wanted if wanted is not None else load_settings(unpacked).database_url
+    named = load_settings(unpacked).database_url if wanted is None else wanted
     url = None if named in (None, SQLITE) else named
     if url is not None and configured_url(url).get_backend_name() == "sqlite":
         if wanted is not None:
             raise ConfigurationError(f"--database {wanted} is neither `sqlite` nor the URL of a PostgreSQL database")
         url = None
-    if from_environment is not None and from_environment != url:
+    if wanted is not None or url is None:
+        _write_setting(unpacked / CONFIG_FILE, url)
+    settings = load_settings(unpacked)
+    if settings.database_url != url:
         raise ConfigurationError(
-            f"{_VARIABLE} is set and names another database than the restored workspace would have; unset it, or give --database "
-            "that database"
+            "MRSEG_DATABASE_URL is set and names another database than the restored workspace would have; unset it, or give "
+            "that database as --database"
         )
-    if url is not None:
-        catalog = Catalog(configured_url(url))
-        try:
-            require_empty(catalog)
-        finally:
-            catalog.close()
-    _write_setting(unpacked / CONFIG_FILE, None if from_environment is not None else url)
-    return url
+    if url is None:
+        return None
+    target = Workspace(unpacked, settings).database_url
+    catalog = Catalog(target)
+    try:
+        require_empty(catalog)
+    finally:
+        catalog.close()
+    return target
 
 
 def _write_setting(file: Path, url: str | None) -> None:
@@ -168,9 +171,9 @@ def _write_setting(file: Path, url: str | None) -> None:
         write_durably(file, new.encode())
 
 
-def _fill(url: str, database: Path) -> None:
+def _fill(url: URL, database: Path) -> None:
     """Move the rows to PostgreSQL."""
-    catalog = Catalog(configured_url(url))
+    catalog = Catalog(url)
     try:
         copy_from_file(database, catalog)
     finally:

@@ -205,7 +205,9 @@ def check_restored(root: Path, rows: dict[str, list[str]]) -> None:
         assert list(verify_files(workspace)) == []
         with workspace.catalog.begin() as session:
             person = add_participant(session, f"later-{root.name}")
-            session.add(Acquisition(participant_id=person.id, key=f"later-{root.name}", station="", sequence="in", shuffle=0.5))
+            session.add(
+                Acquisition(participant_id=person.id, key=f"later-{root.name}", station="", sequence="in", shuffle=0.5)
+            )
             audit.record(session, "test", "test", "after the restore")
             assert case_counts.find_differences(session) == []
         assert len(rows_of(workspace)["audit_events"]) == len(rows["audit_events"]) + 1
