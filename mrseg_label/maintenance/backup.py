@@ -23,7 +23,8 @@ from mrseg_label.catalog.types import LOCAL
 from mrseg_label.config import CONFIG_FILE
 from mrseg_label.errors import Conflict, InvalidInput, StoredFileError
 from mrseg_label.files import TEMPORARY_SUFFIX, replacing
-from mrseg_label.maintenance.backup_folder import Added, BackupFolder, Source
+from mrseg_label.maintenance.backup_folder import BackupFolder
+from mrseg_label.maintenance.backup_values import Added, Source
 from mrseg_label.maintenance.deletion.tombstones import BACKUP
 from mrseg_label.paths import sqlite_url
 from mrseg_label.registry.service import check_files

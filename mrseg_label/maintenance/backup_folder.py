@@ -17,72 +17,19 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from mrseg_label.clock import now
 from mrseg_label.errors import ConfigurationError, Conflict, InvalidInput, StoredFileError
 from mrseg_label.files import make_folder, sync, write_durably
 from mrseg_label.maintenance.backup_contents import Contents
+from mrseg_label.maintenance.backup_values import Added, Kept, Source, Summary
 
 MARK = "mrseg-backups.json"
 FILES, LIST, SUMMARY, LOCK, UNFINISHED = "files", "files.jsonl.gz", "backup.json", ".lock", ".unfinished"
 FORMAT = 1
 _PARTIAL = ".partial"
-
-
-@dataclass(frozen=True)
-class Source:
-    """A file to be backed up.
-
-    Attributes
-    ----------
-    path : relative to the workspace.
-    file : where it lies.
-    digest : its SHA-256, where the database has it.
-    """
-
-    path: str
-    file: Path
-    digest: str | None = None
-
-
-@dataclass(frozen=True)
-class Kept:
-    """A file of a backup: ``changed`` is its time of modification in ns, by which an unchanged file is known."""
-
-    path: str
-    digest: str
-    size: int
-    changed: int
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What a backup has, as ``backup.json`` says it."""
-
-    name: str
-    number: int
-    made: str
-    version: str
-    files: int
-    bytes: int
-
-
-@dataclass(frozen=True)
-class Added:
-    """A backup that was added to a folder.
-
-    Attributes
-    ----------
-    written, written_bytes : files that the folder did not have yet.
-    removed : names of older backups that were removed.
-    """
-
-    summary: Summary
-    written: int
-    written_bytes: int
-    removed: tuple[str, ...] = ()
 
 
 class BackupFolder:

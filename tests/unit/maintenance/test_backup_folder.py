@@ -14,7 +14,8 @@ import pytest
 from mrseg_label.errors import ConfigurationError, Conflict, InvalidInput, StoredFileError
 from mrseg_label.files import sha256_of
 from mrseg_label.maintenance import backup_folder
-from mrseg_label.maintenance.backup_folder import BackupFolder, Source
+from mrseg_label.maintenance.backup_folder import BackupFolder
+from mrseg_label.maintenance.backup_values import Source
 
 
 @pytest.fixture
