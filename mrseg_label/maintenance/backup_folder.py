@@ -64,7 +64,7 @@ class BackupFolder:
         Raises
         ------
         InvalidInput
-            It is none, or a newer version made it.
+            It is something else, or a newer version made it.
         """
         try:
             found = json.loads((root / MARK).read_text())["format"]
