@@ -235,8 +235,13 @@ def submit(http: httpx.Client, reader: str) -> str:
     mask = http.get("/datastore/label", params={"label": case, "tag": "original"}).raise_for_status().content
     names = [{"name": name} for name in LabelScheme.default().names]
     params = json.dumps({"client_id": reader, "label_info": names})
-    sent = {"files": {"label": ("label.nii.gz", mask)}, "data": {"params": params}}
-    return str(http.put("/datastore/label", params={"image": case}, **sent).raise_for_status().json()["image"])
+    reply = http.put(
+        "/datastore/label",
+        params={"image": case},
+        files={"label": ("label.nii.gz", mask)},
+        data={"params": params},
+    )
+    return str(reply.raise_for_status().json()["image"])
 
 
 @pytest.mark.soak
@@ -254,7 +259,7 @@ def test_what_was_acknowledged_before_is_in_a_backup_made_while_readers_submit(
         readers = [threading.Thread(target=work, args=(f"reader-{number}",)) for number in range(3)]
         for reader in readers:
             reader.start()
-        made = []
+        made: list[tuple[set[str], str]] = []
         while any(reader.is_alive() for reader in readers) or not made:
             before = set(acknowledged)
             made.append((before, add_backup(server.workspace, tmp_path / "backups").summary.name))
