@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,13 +20,13 @@ if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
     os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = str(bytecode)
     sys.dont_write_bytecode = False
 
-from tests.support.postgresql import new_database, program, temporary_server
+from tests.support.postgresql import Databases, databases_deleted, new_database, session_server
 
 # A shell that starts the tests in the background (`&`, nohup) lets them ignore Ctrl-C, and so would the commands under test.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# On SQLite with every run, on PostgreSQL with the tests that take their time.
-DATABASES = ("sqlite", pytest.param("postgresql", marks=pytest.mark.soak))
+# `TEST_DATABASE=postgresql` has the workspaces of all tests use a real PostgreSQL. `.ci/run` does so for the folders that CONTRIBUTING.md names.
+TEST_DATABASE = os.environ.get("TEST_DATABASE", "sqlite")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -41,21 +40,62 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return 3 if not selected and config.option.markexpr == "not soak" else 0
 
 
+def pytest_configure() -> None:
+    """Refuse another database."""
+    if TEST_DATABASE not in ("sqlite", "postgresql"):
+        raise pytest.UsageError(f"TEST_DATABASE={TEST_DATABASE} is none of sqlite, postgresql")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests that are about the other database."""
+    other = "sqlite" if TEST_DATABASE == "postgresql" else "postgresql"
+    left_out = [item for item in items if item.get_closest_marker(other)]
+    items[:] = [item for item in items if not item.get_closest_marker(other)]
+    config.hook.pytest_deselected(items=left_out)
+
+
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
     """A PostgreSQL for this session."""
-    if program("initdb") is None:
-        pytest.skip("PostgreSQL's server is not installed")
-    # Not pytest's own folder: the path of a socket must be short, and others' users must reach it.
-    with tempfile.TemporaryDirectory(prefix="pg-") as folder:
-        Path(folder).chmod(0o755)
-        with temporary_server(Path(folder) / "server") as server:
-            yield server
+    with session_server() as server:
+        yield server
 
 
-@pytest.fixture(params=DATABASES)
+@pytest.fixture(scope="session", autouse=TEST_DATABASE == "postgresql")
+def databases(postgresql_server: str) -> Iterator[Databases]:
+    """Databases for the workspaces of this session."""
+    made = Databases(postgresql_server)
+    with made.for_workspaces():
+        yield made
+
+
+@pytest.fixture(autouse=TEST_DATABASE == "postgresql")
+def _own_databases() -> Iterator[None]:
+    """Delete the databases of a test at its end; those of a session or a folder were made before."""
+    with databases_deleted():
+        yield
+
+
+@pytest.fixture
 def database_settings(request: pytest.FixtureRequest) -> str:
     """Text for ``mrseg.toml`` that names a fresh database: SQLite in the workspace, or PostgreSQL."""
-    if request.param == "sqlite":
+    if TEST_DATABASE == "sqlite":
+        return ""
+    return f'DATABASE_URL = "{request.getfixturevalue("databases").new()}"\n'
+
+
+@pytest.fixture(scope="session")
+def database_url(request: pytest.FixtureRequest) -> Callable[[Path], str]:
+    """Make a function that returns the URL of a fresh database without a workspace: SQLite in a folder, or PostgreSQL."""
+    if TEST_DATABASE == "sqlite":
+        return lambda folder: f"sqlite:///{folder / 'mrseg.db'}"
+    databases: Databases = request.getfixturevalue("databases")
+    return lambda _: databases.new()
+
+
+@pytest.fixture
+def empty_database(request: pytest.FixtureRequest) -> str:
+    """The same of a database without tables."""
+    if TEST_DATABASE == "sqlite":
         return ""
     return f'DATABASE_URL = "{new_database(request.getfixturevalue("postgresql_server"))}"\n'

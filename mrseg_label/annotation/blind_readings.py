@@ -173,10 +173,13 @@ def mark_gold(catalog: Catalog, annotation_id: str, *, actor: str) -> None:
         present = rows.gold_of(session, case.id)
         if present is not None and present.annotation_id == annotation_id:
             raise Conflict(f"{annotation_id} is gold already")
+        moment = catalog.now(session)
         if present is None:
-            present = GoldCase(acquisition_id=case.id)
-            session.add(present)
-        present.annotation_id, present.marked_by, present.created_at = annotation_id, actor, catalog.now(session)
+            session.add(
+                GoldCase(acquisition_id=case.id, annotation_id=annotation_id, marked_by=actor, created_at=moment)
+            )
+        else:
+            present.annotation_id, present.marked_by, present.created_at = annotation_id, actor, moment
         audit.record(session, actor, "marked gold", annotation_id, acquisition=case.id)
 
 

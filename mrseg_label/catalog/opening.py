@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from sqlalchemy.exc import IntegrityError
 
 from mrseg_label.catalog.database import Catalog, open_catalog
 from mrseg_label.catalog.queries.models import ensure_bootstrap, get
@@ -40,6 +43,7 @@ def open_workspace(root: Path) -> OpenedWorkspace:
     with opened.catalog.read() as session:
         has_bootstrap = get(session, BOOTSTRAP) is not None
     if not has_bootstrap:
-        with opened.catalog.begin() as session:
+        # PostgreSQL: another process may open the new workspace at the same moment.
+        with suppress(IntegrityError), opened.catalog.begin() as session:
             ensure_bootstrap(session)
     return opened

@@ -8,20 +8,15 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 from mrseg_label.errors import ConfigurationError
-from mrseg_label.processes import kill_group, start_child
+from mrseg_label.kept_running import KeptRunning
+from mrseg_label.processes import start_child
 from mrseg_label.workspace import Workspace
 
-RESTART_SECONDS, LONGEST_RESTART_SECONDS = 1.0, 30.0
-HEALTHY_SECONDS = 300.0
 STOP_SECONDS = 15.0  # longer than requests under way are waited for
-_POLL_SECONDS = 0.2
 
 log = logging.getLogger("mrseg_label.http")
 
@@ -41,66 +36,40 @@ def check_processes(workspace: Workspace, count: int) -> None:
         )
 
 
-@dataclass
-class _Slot:
-    process: subprocess.Popen[bytes] | None = None
-    started_at: float = 0.0
-    restart_at: float = 0.0
-    failures: int = 0
-
-
 class FurtherProcesses:
     """Starts the further processes of a server, restarts those that die, and ends them with the first."""
 
     def __init__(self, workspace: Workspace, sockets: Sequence[socket.socket], count: int) -> None:
-        self._workspace = workspace
+        self._root = workspace.root
         self._files = [one.fileno() for one in sockets]
-        self._slots = [_Slot() for _ in range(count)]
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="further-processes", daemon=True)
+        starts = dict.fromkeys((str(number) for number in range(2, count + 2)), self._start)
+        self._kept = KeptRunning(starts, _ended, _terminate, STOP_SECONDS)
 
     def start(self) -> None:
         """Start them, and keep them running."""
-        if self._slots:
-            self._thread.start()
+        self._kept.start()
 
     def tell_to_end(self) -> None:
         """Have them take no further request and end those under way; returns at once."""
-        if self._stopping.is_set():
-            return
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
-        for slot in self._slots:
-            if slot.process is not None:
-                with suppress(ProcessLookupError):
-                    slot.process.send_signal(signal.SIGTERM)
+        self._kept.tell_to_end()
 
     def stop(self) -> None:
         """End them, and return when they are gone."""
-        self.tell_to_end()
-        deadline = time.monotonic() + STOP_SECONDS
-        for process in (slot.process for slot in self._slots if slot.process is not None):
-            try:
-                process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                kill_group(process.pid)
+        self._kept.stop()
 
-    def _watch(self) -> None:
-        while not self._stopping.is_set():
-            for slot in self._slots:
-                self._restart_if_dead(slot)
-            self._stopping.wait(_POLL_SECONDS)
+    def _start(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "mrseg_label.http.further_process", "--workspace"]
+        command += [str(self._root), "--sockets", ",".join(map(str, self._files))]
+        return start_child(command, environment=os.environ, pass_files=self._files)
 
-    def _restart_if_dead(self, slot: _Slot) -> None:
-        moment = time.monotonic()
-        if slot.process is not None and slot.process.poll() is not None:
-            log.warning("a further process of the server ended with exit code %s", slot.process.returncode)
-            slot.process = None
-            slot.failures = 1 if moment - slot.started_at > HEALTHY_SECONDS else slot.failures + 1
-            slot.restart_at = moment + min(LONGEST_RESTART_SECONDS, RESTART_SECONDS * slot.failures)
-        if slot.process is None and moment >= slot.restart_at:
-            slot.started_at = moment
-            command = [sys.executable, "-m", "mrseg_label.http.further_process", "--workspace"]
-            command += [str(self._workspace.root), "--sockets", ",".join(map(str, self._files))]
-            slot.process = start_child(command, environment=os.environ, pass_files=self._files)
+
+def _ended(name: str, reason: int | OSError) -> None:
+    if isinstance(reason, OSError):
+        log.warning("process %s of the server cannot be started: %s", name, reason)
+    else:
+        log.warning("process %s of the server ended with exit code %s", name, reason)
+
+
+def _terminate(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        process.send_signal(signal.SIGTERM)

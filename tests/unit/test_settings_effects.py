@@ -462,7 +462,7 @@ EFFECTS: dict[str, tuple[See, dict[str, object]]] = {
     "promotion_margin": (promoted, {"PROMOTION_MARGIN = 0.15": True, "PROMOTION_MARGIN = 0.05": False}),
     "shared_with_group": (group_reads, {"": False, "SHARED_WITH_GROUP = true": True}),
     "dask_scheduler": (
-        lambda w: ([slot.name for slot in WorkerPool(w)._slots], problem(lambda: require_settings(w, computes=False))),
+        lambda w: (list(WorkerPool(w).queues), problem(lambda: require_settings(w, computes=False))),
         {
             "WORKERS = 0": ([], ""),
             'WORKERS = 0\nDASK_SCHEDULER = "tcp://10.0.0.5:8786"': "(['placer'], 'DASK_SCHEDULER is set, but the database on",
@@ -477,7 +477,7 @@ EFFECTS: dict[str, tuple[See, dict[str, object]]] = {
     ),
     "stall_minutes": (until_it_hangs, {"STALL_MINUTES = 0.001": True, "": False}),
     "workers": (
-        lambda w: [slot.name for slot in WorkerPool(w)._slots],
+        lambda w: list(WorkerPool(w).queues),
         {"WORKERS = 0": [], "WORKERS = 2": ["drafts-0", "drafts-1", "rounds"]},
     ),
     "ensemble_drafts": (
@@ -499,7 +499,7 @@ EFFECTS: dict[str, tuple[See, dict[str, object]]] = {
     "qualification_cases": (lambda w: read_gold(w).qualification_cases, {"": 0, "QUALIFICATION_CASES = 2": 2}),
     "qualification_dsc": (lambda w: read_gold(w).qualification_dsc, {"": 0.8, "QUALIFICATION_DSC = 0.9": 0.9}),
     "round_workers": (
-        lambda w: [slot.name for slot in WorkerPool(w)._slots],
+        lambda w: list(WorkerPool(w).queues),
         {"": ["drafts-0", "rounds"], "ROUND_WORKERS = 2": ["drafts-0", "rounds", "rounds-1"]},
     ),
 }  # fmt: skip

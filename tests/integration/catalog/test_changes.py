@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +19,6 @@ from mrseg_label.catalog.types import JobKind, ModelStatus, RoundState, Topic
 from mrseg_label.clock import now
 from mrseg_label.jobs.claim import claim
 from mrseg_label.jobs.queue import enqueue
-from tests.support.postgresql import new_database
 
 
 def told(catalog: Catalog, after: int = 0) -> list[tuple[Topic, str]]:
@@ -28,8 +27,8 @@ def told(catalog: Catalog, after: int = 0) -> list[tuple[Topic, str]]:
 
 
 @pytest.fixture
-def catalog(tmp_path: Path) -> Iterator[Catalog]:
-    made = open_catalog(f"sqlite:///{tmp_path / 'mrseg.db'}")
+def catalog(tmp_path: Path, database_url: Callable[[Path], str]) -> Iterator[Catalog]:
+    made = open_catalog(database_url(tmp_path))
     yield made
     made.close()
 
@@ -90,11 +89,10 @@ def test_old_changes_are_deleted_and_no_number_is_given_twice(catalog: Catalog) 
         assert events.newest(session) == 4
 
 
-@pytest.mark.soak
-def test_whoever_reads_on_misses_no_change_of_writers_that_overtake_each_other(postgresql_server: str) -> None:
+@pytest.mark.postgresql
+def test_whoever_reads_on_misses_no_change_of_writers_that_overtake_each_other(catalog: Catalog) -> None:
     """PostgreSQL gives numbers before the commit: without the lock a slow writer's would appear below others."""
     writers, each = 6, 40
-    catalog = open_catalog(new_database(postgresql_server))
     pause, turn = threading.Event(), itertools.count()
     # A slow commit, after the number was given.
     event.listen(catalog._writer, "before_commit", lambda _: pause.wait(0.03 if next(turn) % 5 == 0 else 0))
@@ -116,4 +114,3 @@ def test_whoever_reads_on_misses_no_change_of_writers_that_overtake_each_other(p
         if not found and not at_work:
             break
     assert len(seen) == writers * each and seen == sorted(set(seen))
-    catalog.close()

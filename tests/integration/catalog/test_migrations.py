@@ -64,9 +64,9 @@ DATED = {"leases", "revisions", "reviews", "participants", "acquisitions", "exam
 
 
 @pytest.fixture
-def empty(tmp_path: Path, database_settings: str) -> Iterator[Catalog]:
+def empty(tmp_path: Path, empty_database: str) -> Iterator[Catalog]:
     """A database without tables."""
-    Workspace.init(tmp_path / "ws", settings_text=f'AUTH = "off"\n{database_settings}')
+    Workspace.init(tmp_path / "ws", settings_text=f'AUTH = "off"\n{empty_database}')
     with closing(Catalog(Workspace.open(tmp_path / "ws").database_url)) as catalog:
         yield catalog
 

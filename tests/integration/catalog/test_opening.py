@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
+
+import pytest
 
 from mrseg_label.catalog.migrate import migration_state
 from mrseg_label.catalog.opening import open_workspace
@@ -11,8 +15,8 @@ from mrseg_label.catalog.queries import models
 from mrseg_label.workspace import Workspace
 
 
-def test_threads_that_open_a_new_workspace_together_take_turns(tmp_path: Path) -> None:
-    Workspace.init(tmp_path / "ws")
+def test_threads_that_open_a_new_workspace_together_take_turns(tmp_path: Path, empty_database: str) -> None:
+    Workspace.init(tmp_path / "ws", settings_text=empty_database)
     count = 6
     found: list[tuple[tuple[str | None, str | None], str]] = []
     failed: list[Exception] = []
@@ -39,3 +43,31 @@ def test_threads_that_open_a_new_workspace_together_take_turns(tmp_path: Path) -
     (((present, head), version),) = set(found)
     assert present == head is not None
     assert version == "bootstrap"
+
+
+@pytest.mark.postgresql
+def test_processes_that_open_a_new_workspace_together_take_turns(tmp_path: Path, empty_database: str) -> None:
+    Workspace.init(tmp_path / "ws", settings_text=empty_database)
+    program = """
+import sys
+from pathlib import Path
+from mrseg_label.catalog.opening import open_workspace
+print(flush=True)
+sys.stdin.readline()
+open_workspace(Path(sys.argv[1])).close()
+"""
+    command = [sys.executable, "-c", program, str(tmp_path / "ws")]
+    processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(3)]  # fmt: skip
+    for process in processes:
+        assert process.stdout is not None
+        process.stdout.readline()
+    failed = []
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write(b"now\n")
+        process.stdin.flush()
+    for process in processes:
+        _, errors = process.communicate(timeout=60)
+        if process.returncode:
+            failed.append(errors.decode())
+    assert failed == []

@@ -24,7 +24,6 @@ from mrseg_label.intake.service import import_paths
 from mrseg_label.simulation.server import free_port
 from mrseg_label.workspace import Workspace
 from tests.integration.conftest import write_image
-from tests.support.postgresql import new_database
 from tests.support.process_trees import any_running, children_of, descendants_of, is_running
 
 CASES = 12
@@ -34,6 +33,7 @@ PASSWORD = "a long enough password"
 Found = TypeVar("Found")
 
 
+@pytest.mark.sqlite
 def test_sqlite_is_served_by_one_process(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Workspace.init(tmp_path / "ws", settings_text='AUTH = "off"\nWORKERS = 0\n')
     with pytest.raises(SystemExit) as ended:
@@ -42,9 +42,9 @@ def test_sqlite_is_served_by_one_process(tmp_path: Path, capsys: pytest.CaptureF
     assert "--processes 2 needs PostgreSQL" in capsys.readouterr().err
 
 
-@pytest.mark.soak
-def test_several_processes_answer_and_end_together(tmp_path: Path, postgresql_server: str) -> None:
-    root = prepare(tmp_path, 'AUTH = "off"\n', postgresql_server)
+@pytest.mark.postgresql
+def test_several_processes_answer_and_end_together(tmp_path: Path) -> None:
+    root = prepare(tmp_path, 'AUTH = "off"\n')
     with serving(root) as (url, first):
         further = wait_for(lambda: further_of(first))
         os.kill(first.pid, signal.SIGSTOP)  # the others take what it does not
@@ -66,9 +66,9 @@ def test_several_processes_answer_and_end_together(tmp_path: Path, postgresql_se
         wait_for(lambda: not any(is_running(pid) for pid in further))
 
 
-@pytest.mark.soak
-def test_password_guesses_are_counted_over_all_processes(tmp_path: Path, postgresql_server: str) -> None:
-    root = prepare(tmp_path, "", postgresql_server)
+@pytest.mark.postgresql
+def test_password_guesses_are_counted_over_all_processes(tmp_path: Path) -> None:
+    root = prepare(tmp_path, "")
     workspace = open_workspace(root)
     accounts.add(workspace.catalog, "ada", Role.ADMIN, password=PASSWORD, actor="test")
     workspace.close()
@@ -85,10 +85,9 @@ def test_password_guesses_are_counted_over_all_processes(tmp_path: Path, postgre
         assert guesses[:5] == [401] * 5 and guesses[5] == 429 and set(guesses) == {401, 429}
 
 
-def prepare(folder: Path, settings: str, server: str) -> Path:
-    """Make a workspace on PostgreSQL with a few images."""
-    text = f'{settings}WORKERS = 0\nDATABASE_URL = "{new_database(server)}"\n'
-    Workspace.init(folder / "ws", settings_text=text)
+def prepare(folder: Path, settings: str) -> Path:
+    """Make a workspace with a few images."""
+    Workspace.init(folder / "ws", settings_text=f"{settings}WORKERS = 0\n")
     workspace = open_workspace(folder / "ws")
     import_paths(workspace, [write_image(folder / f"p{number}.nii.gz", number) for number in range(CASES)])
     workspace.close()

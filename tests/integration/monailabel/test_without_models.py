@@ -76,4 +76,4 @@ def test_nothing_is_trained_and_no_weights_are_needed(house: House) -> None:
         if check.name == "weights"
     ]
     assert [check.state for check in weights] == [State.OK]
-    assert [(slot.name, slot.queues) for slot in WorkerPool(house.workspace)._slots] == [("light", ("light",))]
+    assert WorkerPool(house.workspace).queues == {"light": ("light",)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,12 +15,12 @@ from starlette.testclient import TestClient
 from mrseg_label.accounts import service as accounts
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.types import Role
-from mrseg_label.config import CONFIG_FILE
 from mrseg_label.web.navigation import first_page
 from mrseg_monailabel.protocol_app import ProtocolApp
 from mrseg_monailabel.server import build
 from tests.integration.conftest import PASSWORD
 from tests.support.chromium import chromium, serve_in_thread
+from tests.support.postgresql import copy_workspace
 from tests.support.study_rows import SETTINGS, study
 
 URL = "http://127.0.0.1"
@@ -66,9 +65,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def copy_of(made: Path, folder: Path, settings: str = SETTINGS) -> Iterator[OpenedWorkspace]:
     """A copy of the study with other settings."""
-    shutil.copytree(made, folder / "copy")
-    (folder / "copy" / CONFIG_FILE).write_text(settings)
-    workspace = open_workspace(folder / "copy")
+    workspace = open_workspace(copy_workspace(made, folder / "copy", settings))
     try:
         yield workspace
     finally:

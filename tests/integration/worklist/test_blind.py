@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -33,6 +32,7 @@ from mrseg_label.worklist.blind import draw
 from mrseg_label.workspace import Workspace
 from tests.integration.conftest import add_draft
 from tests.support.intake_files import AFFINE, SHAPE, boxes, picture, save, work
+from tests.support.postgresql import copy_workspace
 
 ADA, BEN = Reader.signed_in("ada", Role.RADIOLOGIST), Reader.signed_in("ben", Role.RADIOLOGIST)
 CASES = 6
@@ -57,8 +57,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def workspace(template: Path, tmp_path: Path) -> Iterator[OpenedWorkspace]:
-    shutil.copytree(template, tmp_path / "ws")
-    with closing(open_workspace(tmp_path / "ws")) as opened:
+    with closing(open_workspace(copy_workspace(template, tmp_path / "ws"))) as opened:
         yield opened
 
 

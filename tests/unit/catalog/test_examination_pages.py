@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -64,10 +64,12 @@ class _Known:
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Catalog, list[_Known]]]:
+def study(
+    tmp_path_factory: pytest.TempPathFactory, database_url: Callable[[Path], str]
+) -> Iterator[tuple[Catalog, list[_Known]]]:
     """Cases in every state, with images of which some were stored at the same moment."""
     draw = random.Random(3)
-    with closing(open_catalog(f"sqlite:///{tmp_path_factory.mktemp('pages') / 'mrseg.db'}")) as catalog:
+    with closing(open_catalog(database_url(tmp_path_factory.mktemp("pages")))) as catalog:
         known: list[_Known] = []
         with catalog.begin() as session:
             models.ensure_bootstrap(session)
@@ -131,8 +133,10 @@ def test_pages_make_the_whole_list_in_both_directions(
         assert set(pages.case_ids(session, wanted, moment, 1000)) == cases
 
 
-def test_rows_that_appear_or_vanish_between_pages_hide_and_repeat_no_others(tmp_path: Path) -> None:
-    with closing(open_catalog(f"sqlite:///{tmp_path / 'mrseg.db'}")) as catalog:
+def test_rows_that_appear_or_vanish_between_pages_hide_and_repeat_no_others(
+    tmp_path: Path, database_url: Callable[[Path], str]
+) -> None:
+    with closing(open_catalog(database_url(tmp_path))) as catalog:
         with catalog.begin() as session:
             for number in range(4):
                 add_acquisition(session, add_participant(session, f"P{number}"), at=START + timedelta(days=number))

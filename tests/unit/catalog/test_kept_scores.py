@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -17,9 +17,9 @@ from tests.support.statements import Statements
 
 
 @pytest.fixture
-def catalog(tmp_path: Path) -> Iterator[Catalog]:
+def catalog(tmp_path: Path, database_url: Callable[[Path], str]) -> Iterator[Catalog]:
     """Two versions, each with the drafts of three annotated cases; the first annotation is evaluated."""
-    with closing(open_catalog(f"sqlite:///{tmp_path / 'mrseg.db'}")) as made:
+    with closing(open_catalog(database_url(tmp_path))) as made:
         with made.begin() as session:
             models.ensure_bootstrap(session)
             session.add(ModelVersion(version="r1", status=ModelStatus.RETIRED))
