@@ -11,11 +11,12 @@ from mrseg_label.api import paging
 from mrseg_label.api.requests import ReaderRequest, ReviewRequest, SendBackRequest
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.types import AnnotationState
-from mrseg_label.http.downloads import FILE_RESPONSES, send_recorded
+from mrseg_label.http.downloads import DICOM, FILE_RESPONSES, MaskFormat, send_made, send_recorded
 from mrseg_label.http.locations import Locate
 from mrseg_label.http.readers import CurrentReader, with_client_name
 from mrseg_label.reports.blinding import as_seen_by
 from mrseg_label.reports.cases import read_annotation, read_annotations, read_readings
+from mrseg_label.reports.dicom_files import make_segmentation_file
 from mrseg_label.reports.documents.annotations import AnnotationOut, ReadingsOut
 from mrseg_label.reports.documents.base import Page
 from mrseg_label.reports.downloads import find_mask
@@ -46,12 +47,17 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
     @routes.head("/{annotation}/mask", include_in_schema=False)
     @routes.get(
         "/{annotation}/mask",
-        summary="Download the mask of an annotation: NIfTI with the label ids of the scheme",
+        summary="Download the mask of an annotation: NIfTI with the label ids of the scheme, or a DICOM segmentation",
         response_class=FileResponse,
         responses=FILE_RESPONSES,
     )
-    def get_mask(annotation: str, reader: CurrentReader, request: Request) -> Response:
+    def get_mask(
+        annotation: str, reader: CurrentReader, request: Request, format: MaskFormat = MaskFormat.NIFTI
+    ) -> Response:
         reader.check_may_see_annotations_of(read_annotation(catalog, annotation).author)
+        if format is MaskFormat.DICOM_SEG:
+            made = make_segmentation_file(workspace, annotation, reader)
+            return send_made(request, catalog, reader, made.name, made.data, DICOM)
         return send_recorded(request, catalog, reader, find_mask(workspace, annotation, reader))
 
     @routes.get(

@@ -13,7 +13,15 @@ from mrseg_label.api.requests import AssignmentRequest, CaseActionRequest, EditR
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries.examinations import ExaminationFilter
 from mrseg_label.catalog.types import CaseState, Priority, SwapState
-from mrseg_label.http.downloads import FILE_RESPONSES, send_recorded
+from mrseg_label.http.downloads import (
+    DICOM,
+    FILE_RESPONSES,
+    ImageFormat,
+    MaskFormat,
+    send_made,
+    send_recorded,
+    send_zip,
+)
 from mrseg_label.http.locations import Locate, located
 from mrseg_label.http.readers import CurrentReader, with_client_name
 from mrseg_label.intake.editing import edit_examinations
@@ -23,6 +31,7 @@ from mrseg_label.reports.cases import (
     read_annotations_of,
     read_examination,
 )
+from mrseg_label.reports.dicom_files import make_current_segmentation_file, stream_series
 from mrseg_label.reports.documents.annotations import AnnotationOut, AssignmentOut
 from mrseg_label.reports.documents.base import Page
 from mrseg_label.reports.documents.drafts import ExaminationDetail
@@ -108,11 +117,15 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
     @routes.head("/{examination}/image", include_in_schema=False)
     @routes.get(
         "/{examination}/image",
-        summary="Download the image of an examination: NIfTI",
+        summary="Download the image of an examination: NIfTI, or a zip of the DICOM series that segmentations refer to",
         response_class=FileResponse,
         responses=FILE_RESPONSES,
     )
-    def get_image(examination: str, reader: CurrentReader, request: Request) -> Response:
+    def get_image(
+        examination: str, reader: CurrentReader, request: Request, format: ImageFormat = ImageFormat.NIFTI
+    ) -> Response:
+        if format is ImageFormat.DICOM:
+            return send_zip(request, catalog, reader, f"{examination}.zip", stream_series(workspace, examination))
         return send_recorded(request, catalog, reader, find_image(workspace, examination))
 
     @routes.head("/{examination}/mask", include_in_schema=False)
@@ -122,7 +135,12 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
         response_class=FileResponse,
         responses=FILE_RESPONSES,
     )
-    def get_mask(examination: str, reader: CurrentReader, request: Request) -> Response:
+    def get_mask(
+        examination: str, reader: CurrentReader, request: Request, format: MaskFormat = MaskFormat.NIFTI
+    ) -> Response:
+        if format is MaskFormat.DICOM_SEG:
+            made = make_current_segmentation_file(workspace, examination, reader)
+            return send_made(request, catalog, reader, made.name, made.data, DICOM)
         return send_recorded(request, catalog, reader, find_current_mask(workspace, examination, reader))
 
     @routes.get("/{examination}/annotations", summary="List the annotations of its acquisition, newest first")

@@ -26,6 +26,7 @@ class SentForm(StrEnum):
 
     BIDS = "bids"
     PARTICIPANTS = "participants"
+    DICOM_SEG = "dicom-seg"
 
 
 def router(workspace: OpenedWorkspace) -> APIRouter:
@@ -35,7 +36,7 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
     @routes.head("/export", include_in_schema=False)
     @routes.get(
         "/export",
-        summary="Download the annotated data set as a zip: BIDS derivatives, or one folder a participant",
+        summary="Download the annotated data set as a zip: BIDS derivatives, one folder a participant, or DICOM",
         response_class=StreamingResponse,
         responses=ARCHIVE,
     )

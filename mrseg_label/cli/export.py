@@ -30,10 +30,10 @@ def export(
         ),
     ],
     form: Annotated[
-        Literal["nnunet", "nifti", "bids", "participants"],
+        Literal["nnunet", "nifti", "bids", "participants", "dicom-seg"],
         typer.Option(
             "--format",
-            help="nnU-Net raw data set, NIfTI files with a table, BIDS derivatives, or one folder a participant.",
+            help="nnU-Net raw data set, NIfTI files with a table, BIDS derivatives, one folder a participant, or DICOM segmentations.",
         ),
     ],
     state: Annotated[
@@ -51,6 +51,14 @@ def export(
         bool, typer.Option("--filled", help="Fill structures that were not annotated from drafts (nnunet always does).")
     ] = False,
     name: Annotated[str, typer.Option("--name", metavar="TEXT", help="Name of the data set, for its card.")] = "",
+    originals: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--originals",
+            metavar="PATH",
+            help="With dicom-seg: a folder or zip with the DICOM files that the images were imported from. Segmentations refer to them; may be repeated.",
+        ),
+    ] = None,
     folder: WorkspaceOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
@@ -64,7 +72,12 @@ def export(
         progress_bar("exporting", quiet=as_json) as progress,
     ):
         selection = Selection(MaskChoice(state), tuple(participants or ()), primary_only)
-        exported = export(workspace, target, Options(Form(form), selection, filled, name.strip() or NAME), progress)
+        exported = export(
+            workspace,
+            target,
+            Options(Form(form), selection, filled, name.strip() or NAME, tuple(originals or ())),
+            progress,
+        )
     if as_json:
         print_json(_document(exported))
     else:

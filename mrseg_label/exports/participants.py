@@ -31,7 +31,7 @@ def participant_files(dataset: DataSet, card: Mapping[str, Any]) -> Iterator[Fil
         for place, case in zip(folders_of(person), person.cases, strict=True):
             described.append(describe_case(case, place))
             yield from _case_files(dataset, case, f"{folder}/{place}", described[-1])
-            rows += _rows(person, case, folder, described[-1])
+            rows += rows_of(person, case, folder, described[-1])
         yield json_file(f"{folder}/participant.json", describe_participant(person.participant) | {"cases": described})
     yield text_file("README.md", card_text(card))
     yield json_file("card.json", card)
@@ -76,12 +76,17 @@ def _case_files(dataset: DataSet, case: Case, folder: str, described: Mapping[st
     yield json_file(path.replace(SUFFIX, ".json"), described)
 
 
-def _rows(person: Person, case: Case, folder: str, described: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
+def rows_of(person: Person, case: Case, folder: str, described: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
+    """Yield the row of each image of a case in the table of cases; a file that there is not is ``n/a``."""
     participant, annotation = person.participant, case.annotation
     for entry, image in zip(described["images"], case.images, strict=True):
         yield (
             participant.code, bool(participant.held_out), case.station.session, case.station.acquisition.station,
-            image.examination.sequence, image.examination.id, case.station.acquisition.id, f"{folder}/{entry['file']}",
-            f"{folder}/{described['file']}", str(image.way), annotation.id, annotation.number, str(annotation.state),
+            image.examination.sequence, image.examination.id, case.station.acquisition.id, _below(folder, entry["file"]),
+            _below(folder, described["file"]), str(image.way), annotation.id, annotation.number, str(annotation.state),
             ",".join(case.missing),
         )  # fmt: skip
+
+
+def _below(folder: str, file: str | None) -> str | None:
+    return None if file is None else f"{folder}/{file}"

@@ -14,6 +14,7 @@ from mrseg_label.errors import InvalidInput
 from mrseg_label.exports.bids import bids_files
 from mrseg_label.exports.card import card_text, make_card
 from mrseg_label.exports.dataset import DataSet, MaskChoice, Selection, choose
+from mrseg_label.exports.dicom import dicom_files, originals_of
 from mrseg_label.exports.files import File, json_file, moved_file, text_file
 from mrseg_label.exports.folder import export_folder
 from mrseg_label.exports.participants import participant_files
@@ -31,9 +32,10 @@ class Form(StrEnum):
     NIFTI = "nifti"
     BIDS = "bids"
     PARTICIPANTS = "participants"
+    DICOM_SEG = "dicom-seg"
 
 
-STREAMED = (Form.BIDS, Form.PARTICIPANTS)
+STREAMED = (Form.BIDS, Form.PARTICIPANTS, Form.DICOM_SEG)
 
 
 @dataclass(frozen=True)
@@ -44,12 +46,14 @@ class Options:
     ----------
     filled : with ``nifti``, fill structures that were not annotated from drafts.
     name : of the data set, for its card.
+    originals : with ``dicom-seg``, DICOM files, folders and zips that the images were imported from: segmentations refer to them.
     """
 
     form: Form
     selection: Selection = field(default_factory=Selection)
     filled: bool = False
     name: str = NAME
+    originals: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,8 @@ def export(workspace: OpenedWorkspace, target: Path, options: Options, progress:
         raise InvalidInput(
             "only the form nifti can be filled from drafts on request; nnunet always is, others never are"
         )
+    if options.originals and options.form is not Form.DICOM_SEG:
+        raise InvalidInput("original DICOM files are of use with the form dicom-seg alone; leave --originals out")
     dataset = choose(workspace, options.selection)
     card = make_card(dataset, options.name)
     folder = target / DATASET_NAME if options.form is Form.NNUNET else target
@@ -124,6 +130,8 @@ def _files(
         yield from bids_files(dataset, options.name, card)
     elif options.form is Form.PARTICIPANTS:
         yield from participant_files(dataset, card)
+    elif options.form is Form.DICOM_SEG:
+        yield from dicom_files(dataset, card, originals_of(dataset, options.originals))
     else:
         yield from _made_files(dataset, options, card, folder, progress)
 

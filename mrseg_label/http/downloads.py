@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import hashlib
+from collections.abc import Collection, Iterator
+from enum import StrEnum
 
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import FileResponse, Response, StreamingResponse
 from starlette.requests import Request
 
 from mrseg_label.catalog import Catalog
@@ -12,9 +14,29 @@ from mrseg_label.catalog.queries import audit
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.reports.downloads import Download
 
+DICOM = "application/dicom"
+
+
+class MaskFormat(StrEnum):
+    """Format in which a mask is downloaded."""
+
+    NIFTI = "nifti"
+    DICOM_SEG = "dicom-seg"
+
+
+class ImageFormat(StrEnum):
+    """Format in which an image is downloaded."""
+
+    NIFTI = "nifti"
+    DICOM = "dicom"
+
+
 # For the OpenAPI document.
 FILE_RESPONSES: dict[int | str, dict[str, object]] = {
-    200: {"content": {"application/gzip": {}}, "description": "NIfTI; the ETag is its SHA-256"},
+    200: {
+        "content": {"application/gzip": {}},
+        "description": "NIfTI, or what `format` asks for; the ETag is its SHA-256",
+    },
     206: {"content": {"application/gzip": {}}, "description": "the part that the header Range asks for"},
     304: {"description": "the client has it: its If-None-Match names the ETag"},
 }
@@ -30,6 +52,28 @@ def send_file(request: Request, stored: Download) -> Response:
     if _has(request, tag):
         return Response(status_code=304, headers=headers)
     return FileResponse(stored.path, media_type=stored.media_type, filename=stored.name, headers=headers)
+
+
+def send_made(request: Request, catalog: Catalog, reader: Reader, name: str, data: bytes, media_type: str) -> Response:
+    """Send a file that was made for this request as :func:`send_file` does, and record in the audit trail who got it."""
+    digest = hashlib.sha256(data).hexdigest()
+    tag = f'"{digest}"'
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
+    if _has(request, tag):
+        return Response(status_code=304, headers=headers)
+    if request.method == "GET":
+        record_download(catalog, reader, name, digest=digest)
+    headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    return Response(data, media_type=media_type, headers=headers)
+
+
+def send_zip(request: Request, catalog: Catalog, reader: Reader, name: str, content: Iterator[bytes]) -> Response:
+    """Send a zip that is made while it is sent, and record in the audit trail who got it."""
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "private, no-cache"}
+    if request.method == "HEAD":
+        return Response(media_type="application/zip", headers=headers)
+    record_download(catalog, reader, name)
+    return StreamingResponse(content, media_type="application/zip", headers=headers)
 
 
 def send_recorded(request: Request, catalog: Catalog, reader: Reader, stored: Download) -> Response:

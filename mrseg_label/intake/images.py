@@ -39,6 +39,9 @@ class Series(Protocol):
     def read_ground(self, folder: Path) -> tuple[NDArray[Any], Geometry]:
         """Read the ground truth (X, Y, Z) in a folder with one picture a slice; raises as ``load``."""
 
+    def headers(self) -> list[Any]:
+        """Read the data sets of the files, without voxels."""
+
     def redact(self, text: str) -> str:
         """Remove what identifies the patient from a text."""
 

@@ -63,8 +63,7 @@ def find_mask(workspace: OpenedWorkspace, annotation_id: str, reader: Reader) ->
         The reader has an independent reading of the same case open.
     """
     with workspace.catalog.read() as session:
-        row = annotation_row(session, annotation_id)
-        _check_not_blinded(session, row, reader)
+        row = readable_annotation(session, annotation_id, reader)
     return _download(workspace, row)
 
 
@@ -79,11 +78,24 @@ def find_current_mask(workspace: OpenedWorkspace, examination_id: str, reader: R
         The reader has an independent reading of the case open.
     """
     with workspace.catalog.read() as session:
-        row = rows.final(session, examination_row(session, examination_id).acquisition_id)
-        if row is None:
-            raise NotFound(f"the case of {examination_id} has no accepted annotation yet")
-        _check_not_blinded(session, row, reader)
+        row = current_annotation(session, examination_id, reader)
     return _download(workspace, row)
+
+
+def readable_annotation(session: Session, annotation_id: str, reader: Reader) -> Annotation:
+    """Find an annotation whose mask a reader may download. Raises as :func:`find_mask`."""
+    row = annotation_row(session, annotation_id)
+    _check_not_blinded(session, row, reader)
+    return row
+
+
+def current_annotation(session: Session, examination_id: str, reader: Reader) -> Annotation:
+    """Find the newest accepted annotation of an examination's acquisition. Raises as :func:`find_current_mask`."""
+    row = rows.final(session, examination_row(session, examination_id).acquisition_id)
+    if row is None:
+        raise NotFound(f"the case of {examination_id} has no accepted annotation yet")
+    _check_not_blinded(session, row, reader)
+    return row
 
 
 def _check_not_blinded(session: Session, annotation: Annotation, reader: Reader) -> None:

@@ -75,6 +75,15 @@ def parse(data: bytes) -> Dataset:
     return ds
 
 
+def parse_header(data: bytes) -> Dataset:
+    """Parse the data set of a file without its voxels; raises as :func:`parse`."""
+    ds = parse(data)
+    for key in ("PixelData", "FloatPixelData", "DoubleFloatPixelData"):
+        if key in ds:
+            del ds[key]
+    return ds
+
+
 def _check_deflated(data: bytes) -> None:
     """Refuse a data set that would unpack to far more than any image, since pydicom unpacks all of it."""
     if data[128:136] != b"DICM\x02\x00\x00\x00" or _DEFLATED not in data[:_HEAD]:

@@ -11,6 +11,7 @@ DICOM PS3.3, A.4 (MR Image IOD), A.3 (CT Image IOD).
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -94,8 +95,8 @@ def slice_headers(geometry: Geometry, names: SeriesNames) -> list[Dataset]:
     return headers
 
 
-def image_files(array: NDArray[Any], geometry: Geometry, names: SeriesNames) -> Iterator[FileDataset]:
-    """Make the files of an image, in the order of its third axis.
+class ImageSeries:
+    """The files of an image, in the order of its third axis.
 
     Values are stored as 16-bit integers. Where they are not whole numbers in that range, they are scaled, and rounded by at most half of
     a 65,535th of their range.
@@ -104,27 +105,43 @@ def image_files(array: NDArray[Any], geometry: Geometry, names: SeriesNames) -> 
     ----------
     array : (X, Y, Z) int16 or float32.
     """
-    slope, intercept = _scaling(array)
-    for k, header in enumerate(slice_headers(geometry, names)):
+
+    def __init__(self, array: NDArray[Any], geometry: Geometry, names: SeriesNames) -> None:
+        self._array, self._is_ct = array, names.is_ct
+        self._headers = slice_headers(geometry, names)
+        self._slope, self._intercept = _scaling(array)
+
+    def __iter__(self) -> Iterator[FileDataset]:
+        return map(self.file, range(len(self._headers)))
+
+    def file(self, k: int) -> FileDataset:
+        """Make the file of the slice k."""
+        header = self._headers[k]
         meta = FileMetaDataset()
         meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = header.SOPClassUID, header.SOPInstanceUID
         meta.TransferSyntaxUID = ExplicitVRLittleEndian
         ds = FileDataset("", header, file_meta=meta, preamble=b"\0" * 128)
         ds.is_little_endian, ds.is_implicit_VR = True, False
-        plane = array[:, :, k].T
-        if (slope, intercept) != (1.0, 0.0):
-            plane = np.rint((plane - intercept) / slope)
-        ds.RescaleSlope, ds.RescaleIntercept, ds.RescaleType = _decimal(slope), _decimal(intercept), "US"
-        if not names.is_ct:
+        plane = self._array[:, :, k].T
+        if (self._slope, self._intercept) != (1.0, 0.0):
+            plane = np.rint((plane - self._intercept) / self._slope)
+        ds.RescaleSlope, ds.RescaleIntercept, ds.RescaleType = _decimal(self._slope), _decimal(self._intercept), "US"
+        if self._is_ct:
+            ds.KVP, ds.AcquisitionNumber = None, None
+        else:
             ds.ScanningSequence, ds.SequenceVariant, ds.ScanOptions, ds.MRAcquisitionType = "RM", "NONE", "", "3D"
             ds.EchoTime = ds.RepetitionTime = ds.EchoTrainLength = None
-        else:
-            ds.KVP, ds.AcquisitionNumber = None, None
         ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
         ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 16, 15, 1
-        data = np.ascontiguousarray(plane.astype("<i2")).tobytes()
-        ds.PixelData = data
-        yield ds
+        ds.PixelData = np.ascontiguousarray(plane.astype("<i2")).tobytes()
+        return ds
+
+
+def encode(ds: Dataset) -> bytes:
+    """Encode a data set as a DICOM file."""
+    buffer = io.BytesIO()
+    ds.save_as(buffer, write_like_original=False)
+    return buffer.getvalue()
 
 
 def _scaling(array: NDArray[Any]) -> tuple[float, float]:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
+from pydicom.dataset import Dataset
 
 from mrseg_label.imaging import Geometry
 from mrseg_label.imaging.dicom import Stack, load_stack
+from mrseg_label.imaging.dicom.files import parse_header
 from mrseg_label.intake.dicom import chaos
 from mrseg_label.intake.dicom.exports import Export, folder_of
 from mrseg_label.intake.dicom.redaction import Redaction
@@ -78,6 +80,11 @@ class SeriesFiles:
         """Read voxels (X, Y, Z), grid and warnings; raises as :func:`mrseg_label.imaging.dicom.load_stack`."""
         with self.files.opened() as read:
             return load_stack(self.stack.frames, read, max_bytes=max_bytes)
+
+    def headers(self) -> list[Dataset]:
+        """Read the data sets of the files, without voxels, each once."""
+        with self.files.opened() as read:
+            return [parse_header(read(name)) for name in dict.fromkeys(frame.file for frame in self.stack.frames)]
 
     def redact(self, text: str) -> str:
         """Remove what identifies the patient from a text."""

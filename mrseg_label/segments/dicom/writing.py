@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -83,7 +81,7 @@ def make_segmentation(
 
     Returns
     -------
-    A data set that :func:`file_bytes` writes.
+    A data set that :func:`mrseg_label.imaging.dicom.writing.encode` writes.
 
     Raises
     ------
@@ -131,18 +129,6 @@ def make_segmentation(
         raise InvalidInput(f"the DICOM series cannot be referred to ({type(error).__name__}: {error})"[:300]) from error
     _complete(ds, scheme, origin, present, identity)
     return ds
-
-
-def file_bytes(ds: Dataset) -> bytes:
-    """Encode a data set as a DICOM file."""
-    buffer = io.BytesIO()
-    ds.save_as(buffer, write_like_original=False)
-    return buffer.getvalue()
-
-
-def write_segmentation(path: Path, ds: Dataset) -> None:
-    """Write a data set as a DICOM file."""
-    path.write_bytes(file_bytes(ds))
 
 
 def _frames(

@@ -13,6 +13,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 
 from mrseg_label.accounts import credentials
@@ -72,6 +73,37 @@ def test_an_image_and_its_mask_are_what_is_stored(opened: Opened) -> None:
     assert len(done) == 9
     problem_of(client.get("/api/v1/examinations/none/image"), 404)
     problem_of(client.get("/api/v1/examinations/none/mask"), 404)
+
+
+def test_masks_and_images_come_as_dicom(opened: Opened) -> None:
+    workspace, client = opened
+    case = store_case(workspace, "p1", not_annotated=("aorta",))
+    empty = store_case(workspace, "p2", at=(slice(0),))
+    with workspace.catalog.read() as session:
+        mask, other = annotation_rows.final(session, case), annotation_rows.final(session, empty)
+        assert mask is not None and other is not None
+    address = f"/api/v1/annotations/{mask.id}/mask?format=dicom-seg"
+    got = client.get(address)
+    assert (got.status_code, got.headers["content-type"]) == (200, "application/dicom")
+    assert got.headers["content-disposition"] == f'attachment; filename="{mask.id}.dcm"'
+    assert client.get(address, headers={"If-None-Match": got.headers["etag"]}).status_code == 304
+    assert client.head(address).headers["etag"] == got.headers["etag"]
+    written = pydicom.dcmread(io.BytesIO(got.content))
+    assert [ds.SegmentLabel for ds in written.SegmentSequence] == ["liver"] and written.PatientID == "p1"
+    assert client.get(f"/api/v1/examinations/{mask.examination_id}/mask?format=dicom-seg").content == got.content
+    image = f"/api/v1/examinations/{mask.examination_id}/image?format=dicom"
+    with zipfile.ZipFile(io.BytesIO(client.get(image).content)) as archive:
+        slices = [pydicom.dcmread(io.BytesIO(archive.read(name))) for name in archive.namelist()]
+    referred = written.ReferencedSeriesSequence[0].ReferencedInstanceSequence
+    assert {ds.SOPInstanceUID for ds in slices} == {item.ReferencedSOPInstanceUID for item in referred}
+    assert client.head(image).status_code == 200
+    with workspace.catalog.read() as session:
+        done = [event.subject for event in audit.page(session, 100, actions=["downloaded"])]
+    assert done == [f"{mask.examination_id}.zip", f"{mask.id}.dcm", f"{mask.id}.dcm"]
+    refused = problem_of(client.get(f"/api/v1/annotations/{other.id}/mask?format=dicom-seg"), 422)
+    assert "no structure of this mask has voxels" in refused["detail"]
+    problem_of(client.get("/api/v1/examinations/none/image?format=dicom"), 404)
+    problem_of(client.get(f"/api/v1/annotations/{mask.id}/mask?format=stl"), 422)
 
 
 def test_masks_come_as_one_archive(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,11 +16,11 @@ from pydicom.dataset import Dataset
 
 from mrseg_label.errors import GeometryError, InvalidInput
 from mrseg_label.imaging.dicom import load_stack, read_frames
-from mrseg_label.imaging.dicom.writing import SeriesNames, image_files, slice_headers
+from mrseg_label.imaging.dicom.writing import ImageSeries, SeriesNames, encode, slice_headers
 from mrseg_label.imaging.geometry import Geometry
 from mrseg_label.labels import LabelScheme
 from mrseg_label.segments.concepts import LATERALITY, PRIVATE, ConceptTable
-from mrseg_label.segments.dicom.writing import Origin, file_bytes, make_segmentation
+from mrseg_label.segments.dicom.writing import Origin, make_segmentation
 from tests.support import dicom_files
 
 SCHEME = LabelScheme.default()
@@ -61,7 +61,7 @@ def mask() -> NDArray[np.uint8]:
 
 
 def read(ds: Dataset) -> highdicom.seg.Segmentation:
-    return highdicom.seg.segread(io.BytesIO(file_bytes(ds)))
+    return highdicom.seg.segread(io.BytesIO(encode(ds)))
 
 
 def world_voxels(ds: Dataset, number: int) -> NDArray[np.float64]:
@@ -104,8 +104,8 @@ def test_the_voxels_lie_where_those_of_the_mask_do(name: str) -> None:
 def test_segments_say_what_they_are_and_how_they_were_made() -> None:
     geometry = grid("axial")
     headers = slice_headers(geometry, NAMES)
-    first = file_bytes(make_segmentation(mask(), geometry, headers, SCHEME, ORIGIN))
-    assert file_bytes(make_segmentation(mask(), geometry, headers[::-1], SCHEME, ORIGIN)) == first
+    first = encode(make_segmentation(mask(), geometry, headers, SCHEME, ORIGIN))
+    assert encode(make_segmentation(mask(), geometry, headers[::-1], SCHEME, ORIGIN)) == first
     ds = pydicom.dcmread(io.BytesIO(first))
     right, left, liver = ds.SegmentSequence
     codes = [item.SegmentedPropertyTypeCodeSequence[0] for item in (right, left, liver)]
@@ -164,7 +164,7 @@ def test_an_enhanced_image_is_referred_to_by_its_frames() -> None:
 def test_the_series_that_is_made_of_an_image_is_that_image(name: str, dtype: type[Any]) -> None:
     geometry = grid(name)
     array = (dicom_files.noise(3, SHAPE) * (1 if dtype is np.int16 else 0.37)).astype(dtype)
-    files = [dicom_files.as_bytes(ds) for ds in image_files(array, geometry, NAMES)]
+    files = [dicom_files.as_bytes(ds) for ds in ImageSeries(array, geometry, NAMES)]
     frames = [frame for k, data in enumerate(files) for frame in read_frames(data, str(k))]
     assert {frame.patient.identifiers for frame in frames} == {frames[0].patient.identifiers}
     read_array, read_geometry, _ = load_stack(frames, lambda name: files[int(name)])
