@@ -115,7 +115,6 @@ def test_an_excluded_case_is_in_no_evaluation(opened: OpenedWorkspace) -> None:
         assert judged_cases(session) == []
 
 
-@pytest.mark.soak
 def test_the_report_of_a_workspace(opened: OpenedWorkspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     predict(opened, "r1", 3)
     predict(opened, "r2", 1)

@@ -71,7 +71,6 @@ def _allow_one_attempt(opened: OpenedWorkspace) -> None:
             job.max_attempts = 1
 
 
-@pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_held_out_participants_are_included_in_the_very_last_model(tmp_path: Path) -> None:
     with small_study(tmp_path, 5) as opened:
