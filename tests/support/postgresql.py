@@ -52,13 +52,16 @@ def session_server() -> Iterator[str]:
 
 
 @contextmanager
-def temporary_server(folder: Path, prefix: Sequence[str] = (), address: str = "") -> Iterator[str]:
+def temporary_server(
+    folder: Path, prefix: Sequence[str] = (), address: str = "", method: str = "trust"
+) -> Iterator[str]:
     """Start a server that listens on a socket in ``folder``; yields its URL with %s for a database's name.
 
     Parameters
     ----------
     prefix : words before the command of the server, which may have it run elsewhere.
-    address : network address to listen on as well, where everybody in the network of /24 is trusted.
+    address : network address to listen on as well, for everybody in the network of /24.
+    method : how PostgreSQL authenticates them; by default it trusts them.
     """
     initdb, postgres = program("initdb"), program("postgres")
     assert initdb and postgres
@@ -78,7 +81,7 @@ def temporary_server(folder: Path, prefix: Sequence[str] = (), address: str = ""
     )
     if address:
         with (data / "pg_hba.conf").open("a") as rules:
-            rules.write(f"host all all {address}/24 trust\n")
+            rules.write(f"host all all {address}/24 {method}\n")
     # Not by Popen's own argument: the words before the command may need the rights that are given up here.
     as_user = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"] if user else []
     options = ["-k", str(folder), "-c", f"listen_addresses={address}"]

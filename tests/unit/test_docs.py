@@ -182,7 +182,10 @@ def test_the_version_is_the_same_everywhere() -> None:
     )
     assert project["version"] == mrseg_label.__version__
     assert [package["version"] for package in locked if package["name"] == project["name"]] == [project["version"]]
-    assert compose["services"]["server"]["image"] == f"mrseg-label:{project['version']}"
+    images = {
+        service["image"] for service in compose["services"].values() if service["image"].startswith("mrseg-label")
+    }
+    assert images == {f"mrseg-label:{project['version']}"}
     assert (citation["version"], str(citation["date-released"])) == released[0]
     assert citation["version"] == project["version"]
     assert citation["license"] == project["license"]
@@ -196,19 +199,6 @@ def test_ci_runs_what_the_readme_says() -> None:
     assert "\nuv run coverage run -m pytest\n" in ci
     assert "\nuv run pytest -m soak\n" in ci
     assert " mkdocs build --strict " in ci
-
-
-def test_compose_publishes_to_this_machine_alone_and_knows_the_settings() -> None:
-    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-    known = {f"MRSEG_{name.upper()}" for name in Settings.model_fields} | {"TOTALSEG_WEIGHTS_PATH"}
-    published = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
-    assert published == {"server": ["${LISTEN:-127.0.0.1}:${PORT:-8000}:8000"]}
-    for service in compose["services"].values():
-        if service["image"].startswith("mrseg-label"):
-            assert set(service["environment"]) <= known
-            assert "MRSEG_AUTH" not in service["environment"]  # on, as it is by default
-            assert "network_mode" not in service
-    assert compose["services"]["server"]["hostname"] != compose["services"]["worker"]["hostname"]
 
 
 def test_what_is_no_guide_for_readers_is_not_in_the_guides() -> None:

@@ -9,23 +9,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 
 import httpx
 import jwt
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from mrseg_label.accounts import service as accounts
 from mrseg_label.accounts.tokens import signing_secret
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.catalog.queries import audit
 from mrseg_label.catalog.types import Role
-from mrseg_label.clock import now
 from mrseg_label.config import load_settings, tls_files
 from mrseg_label.errors import ConfigurationError
 from mrseg_label.simulation.server import free_port
@@ -33,39 +29,13 @@ from mrseg_label.workspace import Workspace
 from mrseg_monailabel.protocol_app import ProtocolApp
 from mrseg_monailabel.server import build
 from tests.integration.conftest import PASSWORD, write_image
-
-
-def write_pem(path: Path, content: bytes) -> Path:
-    path.write_bytes(content)
-    return path
-
-
-def private(key: ec.EllipticCurvePrivateKey) -> bytes:
-    form = serialization.PrivateFormat.PKCS8
-    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+from tests.support.certificates import make_authority, private, write_pem
 
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
     """A hospital's own certificate authority, and a server's certificate and key: three PEM files."""
-    folder = tmp_path_factory.mktemp("tls")
-    root_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    names = [x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)]) for text in ("Hospital CA", "mrseg")]
-    start, end = now() - timedelta(hours=1), now() + timedelta(hours=1)
-
-    def certificate(subject: x509.Name, public: ec.EllipticCurvePublicKey, ca: bool) -> x509.CertificateBuilder:
-        builder = x509.CertificateBuilder(names[0], subject, public, x509.random_serial_number(), start, end)
-        return builder.add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-
-    root = certificate(names[0], root_key.public_key(), True).sign(root_key, hashes.SHA256())
-    alternative = x509.SubjectAlternativeName([x509.DNSName("localhost")])
-    server = certificate(names[1], key.public_key(), False).add_extension(alternative, critical=False)
-    pem = serialization.Encoding.PEM
-    return (
-        write_pem(folder / "ca.pem", root.public_bytes(pem)),
-        write_pem(folder / "server.pem", server.sign(root_key, hashes.SHA256()).public_bytes(pem)),
-        write_pem(folder / "server.key", private(key)),
-    )
+    return make_authority(tmp_path_factory.mktemp("tls"), [x509.DNSName("localhost")])
 
 
 @pytest.fixture
