@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.propagation import settle
 from mrseg_label.catalog.queries import acquisitions, assignments, audit, blind_readings
 from mrseg_label.catalog.queries import annotations as rows
 from mrseg_label.catalog.queries.doubts import texts
@@ -181,8 +182,9 @@ def _record(
         ],
     )
     session.add(annotation)
-    if accepted and annotation.is_final and acquisition.annotated_at is None:
-        acquisition.annotated_at = moment
+    if accepted and annotation.is_final:
+        acquisition.annotated_at = acquisition.annotated_at or moment
+        settle(session, acquisition)
     _close(assignment, moment)
     session.flush()
     queue.enqueue(

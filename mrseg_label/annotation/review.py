@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from mrseg_label.annotation.record import MEASURE_PRIORITY, RESTORED_FROM, Submitted, as_submitted
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.propagation import settle
 from mrseg_label.catalog.queries import accounts, acquisitions, assignments, audit, reviews
 from mrseg_label.catalog.queries import annotations as rows
 from mrseg_label.catalog.queries.doubts import DOUBTS
@@ -276,3 +277,4 @@ def _update_annotated_at(session: Session, catalog: Catalog, acquisition_id: str
         acquisition.annotated_at = None
     elif acquisition.annotated_at is None:
         acquisition.annotated_at = catalog.now(session)
+    settle(session, acquisition)

@@ -147,6 +147,12 @@ class EditRequest(BaseModel):
     swap: Literal["confirmed", "none"] | None = Field(
         None, description="whether fat and water are exchanged, for the fat and the water image of the acquisition"
     )
+    misregistration: Literal["confirmed", "none"] | None = Field(
+        None, description="whether the image lies elsewhere than the others of its acquisition"
+    )
+    propagation: Literal["on", "off"] | None = Field(
+        None, description="whether a mask that was drawn on one image of the acquisition is used for the others"
+    )
     sex: Literal["M", "F", "O"] | None = Field(None, description="of the participant")
     age: Annotated[float, Field(ge=0, le=130)] | None = Field(None, description="of the participant, in years")
     alone: bool = Field(False, description="take the image out of its acquisition, without the other channels")

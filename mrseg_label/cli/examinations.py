@@ -47,6 +47,10 @@ def show(
         ("station", document.station),
         ("sequence", document.sequence),
         ("state", document.state.replace("_", " ")),
+        ("mask", document.labelled),
+        ("fat and water exchanged", document.swap),
+        ("misregistered", document.misregistration),
+        ("masks propagated", None if document.propagation == "on" else "no: propagation is off for its acquisition"),
         ("excluded", document.excluded),
         ("for evaluation only", "yes" if document.evaluation_only else None),
         ("grid", " x ".join(map(str, document.shape))),
@@ -100,6 +104,18 @@ def edit(
         Value,
         typer.Option(metavar="confirmed|none", help="Whether fat and water are exchanged, in both of these images."),
     ] = None,
+    misregistration: Annotated[
+        Value,
+        typer.Option(
+            metavar="confirmed|none", help="Whether an image lies elsewhere than the others of its acquisition."
+        ),
+    ] = None,
+    propagation: Annotated[
+        Value,
+        typer.Option(
+            metavar="on|off", help="Whether a mask drawn on one image of the acquisition is used for the others."
+        ),
+    ] = None,
     sex: Annotated[Value, typer.Option(metavar="M|F|O", help="Sex of the participant; 'unknown' to clear it.")] = None,
     age: Annotated[Value, typer.Option(metavar="YEARS", help="Age of the participant; 'unknown' to clear it.")] = None,
     alone: Annotated[
@@ -125,6 +141,8 @@ def edit(
         "station": station,
         "sequence": sequence,
         "swap": swap,
+        "misregistration": misregistration,
+        "propagation": propagation,
         "sex": sex,
         "age": age,
     }

@@ -97,12 +97,14 @@ def register(app: typer.Typer) -> None:
 
 def _document(exported: Exported) -> dict[str, object]:
     card = exported.card
+    # Data sets to train on, and plain files with a table, have the images that carry a mask alone.
+    left_out = card["examinations_without_mask"] if exported.form in ("nnunet", "nifti") else 0
     return {
         "format": str(exported.form),
         "folder": str(exported.folder),
         "acquisitions": card["acquisitions"],
-        # An nnU-Net data set leaves out images in which fat and water may be exchanged.
-        "images": card["examinations"] - (card["examinations_without_mask"] if exported.form == "nnunet" else 0),
+        "images": card["examinations"] - left_out,
+        "left_out": left_out,
         "annotated": card["examinations_annotated"],
         "propagated": card["examinations_with_propagated_mask"],
         "participants": card["participants"],

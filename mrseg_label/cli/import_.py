@@ -100,6 +100,13 @@ def import_images(
             help="Keep the images for evaluation: no reader gets them and no model learns from them, until 'participants admit'.",
         ),
     ] = False,
+    propagate: Annotated[
+        bool,
+        typer.Option(
+            "--propagate/--no-propagate",
+            help="Whether a mask drawn on one channel of a new acquisition is used for its other channels.",
+        ),
+    ] = True,
     reference: Annotated[bool, typer.Option("--reference", help="Link to the files instead of copying them.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Report what would happen and store nothing.")] = False,
     as_json: JsonOption = False,
@@ -123,6 +130,7 @@ def import_images(
         licence=licence.strip() if licence is not None else None,
         cohort=cohort.strip() if cohort is not None else None,
         evaluation_only=evaluation_only,
+        propagate=propagate,
         allow_label_maps=allow_label_maps,
         dry_run=dry_run,
         primary_sequences=(*preferred, *PRIMARY_SEQUENCES),

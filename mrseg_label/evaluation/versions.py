@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.propagation import without_mask
 from mrseg_label.catalog.queries import acquisitions, models
 from mrseg_label.catalog.queries.judged_cases import judged_cases
 from mrseg_label.catalog.tables import Acquisition, Annotation, Examination, ModelVersion
@@ -136,8 +137,9 @@ def _work_of(workspace: OpenedWorkspace, version: str, cohort: str | None) -> It
         found = judged_cases(session, cohort, held_out=not models.saw_held_out(session, version))
         channels = {case.id: acquisitions.channels(session, case.id) for _, case in found}
     for annotation, case in found:
+        without = without_mask(case, channels[case.id], annotation.examination_id)
         for examination in channels[case.id]:
-            if examination.swap is None or not examination.swap.keeps_out:
+            if examination.id not in without:
                 file = workspace.path(
                     f"{EVALUATIONS}/{version}/{examination.id}-{_digest(workspace, model, examination)}.nii.gz"
                 )

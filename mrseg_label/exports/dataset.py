@@ -5,18 +5,18 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.propagation import without_mask
 from mrseg_label.catalog.queries import participants, stations
 from mrseg_label.catalog.tables import Annotation, Examination, Participant
 from mrseg_label.catalog.types import IMPORT_AUTHOR
 from mrseg_label.errors import InvalidInput, NotFound
 from mrseg_label.labels import LabelScheme
 from mrseg_label.rounds.filling import not_annotated
-from mrseg_label.rounds.swaps import is_kept_out
 from mrseg_label.text import listed
 
 _SHOWN = 5
@@ -183,8 +183,9 @@ def _cases(
         annotation = masks.get(station.acquisition.id)
         if annotation is None:
             continue
+        without = without_mask(station.acquisition, station.channels, annotation.examination_id)
         images = [
-            Image(channel, _way(channel, annotation))
+            Image(channel, _way(channel, annotation, without))
             for channel in sorted(station.channels, key=lambda one: (one.sequence, one.id))
             if not primary_only or channel.id == station.acquisition.primary_examination_id
         ]
@@ -193,10 +194,10 @@ def _cases(
     return found
 
 
-def _way(channel: Examination, annotation: Annotation) -> Way:
-    if annotation.examination_id == channel.id:
-        return Way.ANNOTATED
-    return Way.WITHOUT if is_kept_out(channel) else Way.PROPAGATED
+def _way(channel: Examination, annotation: Annotation, without: Collection[str]) -> Way:
+    if channel.id in without:
+        return Way.WITHOUT
+    return Way.ANNOTATED if annotation.examination_id == channel.id else Way.PROPAGATED
 
 
 def label_of(text: str) -> str:

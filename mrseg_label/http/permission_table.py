@@ -126,6 +126,7 @@ PAGES = (
     _page(paths.EXAMINATION, note=_OWN_ANNOTATIONS),
     _form(paths.EXCLUDE, ADMINS),
     _form(paths.INCLUDE, ADMINS),
+    _form(paths.DECIDE_CHANNEL, ADMINS),
     _page(paths.IMPORT, ADMINS),
     _form(paths.IMPORT, ADMINS),
     Permission("POST", paths.SEND_IMAGES, ADMINS, upload=True, note=_OWN_PAGE, sign_in_page=paths.SIGN_IN),

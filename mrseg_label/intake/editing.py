@@ -1,6 +1,6 @@
 """Correct what an import wrote wrongly: participant, session, station and sequence of an image, sex and age of a participant.
 
-A suspected swap of fat and water is decided here too.
+What an import suspects of a channel is decided here too, and whether masks are propagated to it (:mod:`~mrseg_label.intake.channel_decisions`).
 
 Participant, session and station belong to an acquisition, so that its channels change together, and sex and age to a
 participant. Assignments, drafts and annotations belong to the acquisition and stay with it.
@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog import Catalog
+from mrseg_label.catalog.propagation import settle
 from mrseg_label.catalog.queries import acquisitions, audit, examinations, participants, presegmentations, work
 from mrseg_label.catalog.queries import jobs as job_rows
 from mrseg_label.catalog.queries import rounds as round_rows
@@ -23,15 +24,15 @@ from mrseg_label.catalog.types import CaseRole
 from mrseg_label.errors import Conflict, InvalidInput, NotFound
 from mrseg_label.ids import new_id
 from mrseg_label.imaging import Geometry
+from mrseg_label.intake import channel_decisions
 from mrseg_label.intake.exclusion import mark_excluded
 from mrseg_label.intake.files.participants import parse_age, parse_sex
 from mrseg_label.intake.grouping import add_acquisition, choose_primary, find_acquisition, session_of, set_key
 from mrseg_label.intake.names import check_name, clean_code
 from mrseg_label.intake.sequences import canonical_sequence
-from mrseg_label.intake.swap_decision import decide_swap, parse_decision
 from mrseg_label.jobs import request_cancel
 
-FIELDS = ("participant", "session", "station", "sequence", "swap", "sex", "age")
+FIELDS = ("participant", "session", "station", "sequence", *channel_decisions.FIELDS, "sex", "age")
 _OF_ACQUISITION = ("participant", "session", "station")
 
 
@@ -87,7 +88,8 @@ def apply(
     values : checked values by field.
     """
     edit = Edit(examination.id)
-    before = _values_of(examination)
+    before, source = _values_of(examination), examination.acquisition
+    labelled = channel_decisions.labelled_before(examination)
     places = {name: values[name] for name in _OF_ACQUISITION if name in values and values[name] != before[name]}
     if "sequence" in values and values["sequence"] != before["sequence"]:
         _set_sequence(session, examination, values["sequence"], alone and bool(places))
@@ -95,13 +97,16 @@ def apply(
         _move(session, examination, {**before, **places}, edit, alone)
     elif "sequence" in values and values["sequence"] != before["sequence"]:
         choose_primary(session, examination.acquisition)
-    if "swap" in values:
-        edit.notes += decide_swap(examination, values["swap"])
+    edit.notes += channel_decisions.decide(examination, values)
     person = examination.acquisition.participant
     for name in ("sex", "age"):
         if name in values:
             setattr(person, name, values[name])
     session.flush()
+    for case in {source, examination.acquisition}:
+        if case in session:  # one that was left empty is gone
+            settle(session, case)
+    edit.notes += channel_decisions.describe_masks(examination, labelled)
     after = _values_of(examination)
     edit.changes = {name: (before[name], after[name]) for name in FIELDS if before[name] != after[name]}
     if edit.changes:
@@ -120,8 +125,8 @@ def _parse(values: Mapping[str, str]) -> dict[str, Any]:
                 parsed[name] = check_name(text.strip())
             case "sequence":
                 parsed[name] = check_name(canonical_sequence(text))
-            case "swap":
-                parsed[name] = parse_decision(text)
+            case "swap" | "misregistration" | "propagation":
+                parsed[name] = channel_decisions.parse(name, text)
             case "sex":
                 parsed[name] = parse_sex(text)
             case "age":
@@ -144,7 +149,7 @@ def _values_of(examination: Examination) -> dict[str, Any]:
         "session": session_of(acquisition),
         "station": acquisition.station,
         "sequence": examination.sequence,
-        "swap": examination.swap,
+        **channel_decisions.read(examination),
         "sex": person.sex,
         "age": person.age,
     }

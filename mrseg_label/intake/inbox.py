@@ -30,7 +30,7 @@ MAX_COUNTED = 20_000  # files of an entry; more are only said to be more
 MAX_LISTED = 200  # refused files in the result of a job, and files that were passed over
 _SENT = "sent-"  # begins the names of entries that came through a browser; they are removed once they are imported
 _PROGRESS_SECONDS = 2.0
-_OPTIONS = ("pattern", "participant", "orientation", "masks", "licence", "cohort", "evaluation_only")
+_OPTIONS = ("pattern", "participant", "orientation", "masks", "licence", "cohort", "evaluation_only", "propagate")
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,8 @@ def start_import(workspace: OpenedWorkspace, name: str, options: ImportOptions) 
     check_options(options)
     if name not in {entry.name for entry in _inbox(workspace).iterdir()}:
         raise NotFound(f"{name[:80]!r} is not in the folder {INBOX} of the workspace")
-    chosen = {key: getattr(options, key) for key in _OPTIONS if getattr(options, key)}
+    usual = ImportOptions()
+    chosen = {key: getattr(options, key) for key in _OPTIONS if getattr(options, key) != getattr(usual, key)}
     with workspace.catalog.begin() as session:
         payload = {"entry": name, "options": chosen, "actor": options.actor}
         job = queue.enqueue(session, queue.IMPORT_IMAGES, payload, key=name, max_attempts=1)

@@ -39,6 +39,7 @@ class ImportOptions:
     licence : under which the images were received; it stands in the data-set cards of models.
     cohort : name of the data set, which evaluations tell apart.
     evaluation_only : keep the images for evaluation: no reader gets them and no model learns from them.
+    propagate : whether a mask that is drawn on one channel of a new acquisition is used for its other channels.
     allow_label_maps : import files that seem to be label maps as images.
     dry_run : report what would happen and store nothing.
     primary_sequences : which channel of an acquisition is pre-segmented and opened, best first.
@@ -57,6 +58,7 @@ class ImportOptions:
     licence: str | None = None
     cohort: str | None = None
     evaluation_only: bool = False
+    propagate: bool = True
     allow_label_maps: bool = False
     dry_run: bool = False
     primary_sequences: tuple[str, ...] = PRIMARY_SEQUENCES

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
+from mrseg_label.catalog.propagation import settle
 from mrseg_label.catalog.queries import acquisitions, audit, deleted, examinations, participants
 from mrseg_label.catalog.tables import Acquisition, Examination, Participant
 from mrseg_label.catalog.types import LOCAL, SwapState
@@ -43,6 +44,7 @@ class Recorder:
     licence : under which the images were received, if that was stated.
     cohort : the data set that new participants came with, if that was stated.
     evaluation_only : whether new participants serve evaluation alone.
+    propagate : whether masks are propagated between the channels of new acquisitions.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Recorder:
         licence: str | None = None,
         cohort: str | None = None,
         evaluation_only: bool = False,
+        propagate: bool = True,
     ) -> None:
         self.workspace = workspace
         self.table = table
@@ -64,6 +67,7 @@ class Recorder:
         self.licence = licence
         self.cohort = cohort
         self.evaluation_only = evaluation_only
+        self.propagate = propagate
         self._moves: dict[str, tuple[Path, str]] = {}
         self._twins = Twins(workspace)
 
@@ -112,6 +116,7 @@ class Recorder:
             )
         if acquisition is None:
             acquisition = add_acquisition(session, participant, named.session, named.station, named.sequence, number)
+            acquisition.propagates = self.propagate
             if participant.excluded_at is not None:
                 reason = participant.excluded_reason
                 warnings.append(f"the participant is excluded ({reason}), so this image is excluded too")
@@ -145,6 +150,8 @@ class Recorder:
             counterpart.swap = SwapState.SUSPECTED
         session.flush()
         choose_primary(session, acquisition, self.preference)
+        if acquisition.annotated_at is not None:
+            settle(session, acquisition)
         return Accepted(
             id=examination_id,
             source=named.shown,

@@ -92,6 +92,7 @@ def import_paths(
         licence=options.licence,
         cohort=cohort_of(options, paths),
         evaluation_only=options.evaluation_only,
+        propagate=options.propagate,
     )
     with workspace.scratch(SCRATCH) as scratch:
         masks = MaskPreparer.create(workspace, scratch) if finder or layout.masks or findings.dicom else None

@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 from mrseg_label.annotation.readings import compare
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.propagation import without_mask
 from mrseg_label.catalog.queries import acquisitions, assignments, examinations, jobs, models, presegmentations, reviews
 from mrseg_label.catalog.queries import annotations as annotation_rows
-from mrseg_label.catalog.tables import Annotation, Examination
+from mrseg_label.catalog.tables import Acquisition, Annotation, Examination
 from mrseg_label.catalog.types import AnnotationState, CaseState, JobKind, Priority, Role
 from mrseg_label.errors import NotFound
 from mrseg_label.reports.documents.annotations import AnnotationOut, ReadingsOut
@@ -36,8 +37,9 @@ def read_examination(catalog: Catalog, examination_id: str, role: Role | None = 
         (document,) = examination_documents(session, catalog.now(session), [row])
         if assigned is not None:
             return ExaminationDetail(
-                **_unnamed(document, examination_id).model_dump(), draft=None, draft_put_aside=None
+                **_unnamed(document, examination_id).model_dump(), draft=None, draft_put_aside=None, not_labelled=None
             )
+        reason = _reasons(session, row.acquisition).get(row.id)
         draft = presegmentations.best(session, row.acquisition_id)
         key = presegmentations.job_key(row.acquisition_id, models.current(session).version)
         put_aside = jobs.put_aside(session, JobKind.PRESEGMENT, key)
@@ -45,6 +47,7 @@ def read_examination(catalog: Catalog, examination_id: str, role: Role | None = 
             put_aside = None  # it is tried again
     return ExaminationDetail(
         **document.for_role(role).model_dump(),
+        not_labelled=reason,
         draft=None if draft is None else DraftOut.of(draft),
         draft_put_aside=None if put_aside is None else DraftPutAsideOut.of(put_aside),
     )
@@ -55,7 +58,9 @@ def _unnamed(document: ExaminationOut, assignment_id: str) -> ExaminationOut:
     hidden: dict[str, object] = {
         **dict.fromkeys(("id", "acquisition", "group"), assignment_id),
         **dict.fromkeys(("participant", "digest"), ""),
-        **dict.fromkeys(("source", "swap", "held_out", "annotated", "assigned_until", "handed_out_until", "excluded")),
+        **dict.fromkeys(("source", "swap", "misregistration", "labelled", "held_out", "annotated")),
+        **dict.fromkeys(("assigned_until", "handed_out_until", "excluded")),
+        "propagation": "on",
         "warnings": [],
         "state": CaseState.WAITING,
         "priority": Priority.NORMAL,
@@ -70,12 +75,25 @@ def read_drafts(catalog: Catalog, examination_id: str, limit: int) -> list[Draft
         return [DraftOut.of(row) for row in presegmentations.of_acquisition(session, acquisition_id, limit)]
 
 
-def read_channels(catalog: Catalog, examination_id: str) -> list[ExaminationOut]:
-    """Read the other images of an examination's acquisition. Raises as :func:`read_examination`."""
+def read_channels(catalog: Catalog, examination_id: str) -> tuple[list[ExaminationOut], dict[str, str]]:
+    """Read the other images of an examination's acquisition. Raises as :func:`read_examination`.
+
+    Returns
+    -------
+    The images; and by id of those that do not carry the mask of the acquisition, if it has one, the reasons.
+    """
     with catalog.read() as session:
         row = examination_row(session, examination_id)
         others = [one for one in acquisitions.channels(session, row.acquisition_id) if one.id != row.id]
-        return examination_documents(session, catalog.now(session), others)
+        return examination_documents(session, catalog.now(session), others), _reasons(session, row.acquisition)
+
+
+def _reasons(session: Session, acquisition: Acquisition) -> dict[str, str]:
+    """Why images do not carry the mask of their acquisition, by id; empty where there is no mask."""
+    annotation = annotation_rows.final(session, acquisition.id)
+    if annotation is None:
+        return {}
+    return without_mask(acquisition, acquisitions.channels(session, acquisition.id), annotation.examination_id)
 
 
 def read_acquisition_id(catalog: Catalog, examination_id: str) -> str:

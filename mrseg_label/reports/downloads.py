@@ -8,6 +8,8 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.propagation import without_mask
+from mrseg_label.catalog.queries import acquisitions
 from mrseg_label.catalog.queries import annotations as rows
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Annotation, Examination
@@ -73,7 +75,7 @@ def find_current_mask(workspace: OpenedWorkspace, examination_id: str, reader: R
     Raises
     ------
     NotFound
-        There is no such examination, or no accepted annotation of it.
+        There is no such examination, no accepted annotation of its acquisition, or none that holds for it.
     Forbidden
         The reader has an independent reading of the case open.
     """
@@ -91,10 +93,15 @@ def readable_annotation(session: Session, annotation_id: str, reader: Reader) ->
 
 def current_annotation(session: Session, examination_id: str, reader: Reader) -> Annotation:
     """Find the newest accepted annotation of an examination's acquisition. Raises as :func:`find_current_mask`."""
-    row = rows.final(session, examination_row(session, examination_id).acquisition_id)
+    examination = examination_row(session, examination_id)
+    row = rows.final(session, examination.acquisition_id)
     if row is None:
         raise NotFound(f"the case of {examination_id} has no accepted annotation yet")
     _check_not_blinded(session, row, reader)
+    channels = acquisitions.channels(session, examination.acquisition_id)
+    reason = without_mask(examination.acquisition, channels, row.examination_id).get(examination.id)
+    if reason is not None:
+        raise NotFound(f"the mask of its case does not hold for {examination_id}: {reason}")
     return row
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from mrseg_label.catalog.propagation import without_mask
 from mrseg_label.catalog.queries import acquisitions
 from mrseg_label.catalog.queries import rounds as rows
 from mrseg_label.catalog.tables import Annotation, Examination, Participant, Round, RoundCase
@@ -53,13 +54,15 @@ def make_card(
 def _images(
     session: Session, cases: Iterable[RoundCase], only: Collection[str] | None = None
 ) -> dict[str, list[Examination]]:
-    """List the images of each acquisition; by default all."""
-    return {
-        case.acquisition_id: [
-            image for image in acquisitions.channels(session, case.acquisition_id) if only is None or image.id in only
-        ]
-        for case in cases
-    }
+    """List the images of each acquisition; by default those that carry its annotation."""
+    found: dict[str, list[Examination]] = {}
+    for case in cases:
+        images = acquisitions.channels(session, case.acquisition_id)
+        acquisition = acquisitions.get(session, case.acquisition_id)
+        assert acquisition is not None
+        without = without_mask(acquisition, images, case.annotation.examination_id) if only is None else {}
+        found[acquisition.id] = [one for one in images if (one.id not in without if only is None else one.id in only)]
+    return found
 
 
 def _describe(cases: Sequence[RoundCase], images: Mapping[str, Sequence[Examination]]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.derived_files import is_whole
 from mrseg_label.catalog.draft_details import is_of_one_source
 from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.propagation import without_mask
 from mrseg_label.catalog.queries import acquisitions, models, presegmentations
 from mrseg_label.catalog.queries import rounds as rows
 from mrseg_label.catalog.queries.held_out import Channel, HeldOutScore, summarise
@@ -29,7 +30,6 @@ from mrseg_label.presegmentation.loaded_models import NNUNET_SOURCE, LoadedModel
 from mrseg_label.presegmentation.measuring import score_of
 from mrseg_label.rounds.left_out import NOT_OF_THE_CASE
 from mrseg_label.rounds.snapshot import annotated_structures
-from mrseg_label.rounds.swaps import is_kept_out
 from mrseg_label.segments.files import read_label_map
 
 log = logging.getLogger("mrseg_label.rounds")
@@ -111,21 +111,23 @@ def _evaluate_case(
     *,
     ignore_stored: bool,
 ) -> tuple[list[Evaluation], list[SourceScore]]:
-    """Evaluate a model on every channel of a case; all of them share its annotation."""
+    """Evaluate a model on every channel of a case that carries its annotation."""
     with workspace.catalog.read() as session:
-        channels = [one for one in acquisitions.channels(session, annotation.acquisition_id) if not is_kept_out(one)]
+        acquisition = acquisitions.get(session, annotation.acquisition_id)
+        every = acquisitions.channels(session, annotation.acquisition_id)
+        without = {} if acquisition is None else without_mask(acquisition, every, annotation.examination_id)
+        channels = [one for one in every if one.id not in without]
         known = {
             channel.id: None if ignore_stored else models.evaluation(session, model.version, annotation.id, channel.id)
             for channel in channels
         }
-        acquisition = acquisitions.get(session, annotation.acquisition_id)
         primary = None if acquisition is None else acquisition.primary_examination_id
         drafted = (
             None if ignore_stored else presegmentations.by_model(session, annotation.acquisition_id, model.version)
         )
     if not channels:
         raise InvalidInput(
-            f"annotation {annotation.id} has no image in the catalogue in which fat and water are in place"
+            f"annotation {annotation.id} has no image that it holds for: {'; '.join(sorted(set(without.values()))) or 'there is none'}"
         )
     workspace.verify(annotation.path, annotation.digest)
     reference, geometry = read_label_map(workspace.path(annotation.path))

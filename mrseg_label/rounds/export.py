@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.propagation import without_mask
 from mrseg_label.catalog.queries import acquisitions, participants, stations
 from mrseg_label.catalog.queries import annotations as annotation_rows
 from mrseg_label.catalog.tables import Acquisition, Annotation, Examination
@@ -22,16 +23,16 @@ from mrseg_label.nnunet.modality import CT
 from mrseg_label.rounds.filling import FilledMask, fill_not_annotated, not_annotated
 from mrseg_label.rounds.filling_choice import FillingPlan, choose_drafts, filling_models
 from mrseg_label.rounds.stations import Stations
-from mrseg_label.rounds.swaps import is_kept_out
 from mrseg_label.rounds.training_labels import make_training_labels
 from mrseg_label.workspace import Workspace
 
 DATASET_NAME = "Dataset500_mrseg"
 TABLE = "cases.tsv"
-FILLED_TABLE = "filled.tsv"  # in an nnU-Net data set
+FILLED_TABLE, PROPAGATED_TABLE = "filled.tsv", "propagated.tsv"  # in an nnU-Net data set
+LEFT_OUT_TABLE = "left_out.tsv"
 COLUMNS = (
     "participant", "held_out", "station", "sequence", "examination", "acquisition", "image", "mask",
-    "revision", "author", "drawn_on_this_channel", "not_annotated", "filled", "filled_from",
+    "revision", "author", "drawn_on_this_channel", "not_annotated", "filled", "filled_from", "propagated_from",
 )  # fmt: skip
 Progress = Callable[[int, int], None]
 
@@ -50,6 +51,8 @@ class ExportResult:
     Attributes
     ----------
     images : number of examinations; the channels of an acquisition share its mask.
+    propagated : number of those whose mask was drawn on another channel.
+    left_out : number of channels of these acquisitions that do not carry its mask.
     acquisitions : number of annotated acquisitions, each with one mask.
     """
 
@@ -59,6 +62,8 @@ class ExportResult:
     acquisitions: int
     participants: int
     held_out_participants: int
+    propagated: int
+    left_out: int
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,11 @@ class _Case:
     acquisition: Acquisition
     channels: Sequence[Examination]
     annotation: Annotation
+    left_out: Mapping[str, str]  # reasons, by id of the channel
+
+    def drawn_elsewhere(self, channel: Examination) -> str:
+        """Return the id of the channel that its mask was propagated from; empty if it was drawn on this one."""
+        return "" if self.annotation.examination_id == channel.id else self.annotation.examination_id
 
 
 def export_dataset(
@@ -82,14 +92,19 @@ def export_dataset(
     """Export every annotated acquisition with its newest accepted annotation.
 
     ``nnunet`` writes ``target/Dataset500_mrseg`` as a round trains on it
-    (:mod:`mrseg_label.rounds.training_labels`): every channel is a case; structures that were not annotated are
+    (:mod:`mrseg_label.rounds.training_labels`): every channel that carries the mask is a case; structures that were not annotated are
     filled from a pre-segmentation, or their possible place or the background is ignored; held-out participants are the
     validation cases of ``splits_final.json``. ``filled.tsv`` lists for each case the filled structures, the model
     version that they come from (where there are several, one for each structure), and the structures because of which
-    the background, or a part of it, is ignored.
+    the background, or a part of it, is ignored. ``propagated.tsv`` lists for each case whose mask was drawn on another channel
+    that channel.
 
     ``nifti`` writes ``target/images`` and ``target/masks`` as they are stored, the label scheme, and ``cases.tsv``,
-    which lists for each image its mask and the structures that were not annotated.
+    which lists for each image its mask, the channel that the mask was propagated from, and the structures that were not
+    annotated.
+
+    Channels that do not carry the mask of their acquisition (:mod:`mrseg_label.catalog.propagation`) are left out;
+    ``left_out.tsv`` says why, where there are any.
 
     Parameters
     ----------
@@ -106,7 +121,7 @@ def export_dataset(
     InvalidInput
         Nothing is annotated.
     """
-    cases = _cases(workspace.catalog, primary_only, form is ExportFormat.NNUNET, submitted, codes)
+    cases = _cases(workspace.catalog, primary_only, submitted, codes)
     if not cases:
         raise InvalidInput("nothing is annotated yet, so there is no data set to export; annotate a case first")
     target.mkdir(parents=True, exist_ok=True)
@@ -125,12 +140,12 @@ def export_dataset(
         acquisitions=len(cases),
         participants=len(participant_held_out),
         held_out_participants=sum(participant_held_out.values()),
+        propagated=sum(bool(case.drawn_elsewhere(channel)) for case in cases for channel in case.channels),
+        left_out=sum(len(case.left_out) for case in cases),
     )
 
 
-def _cases(
-    catalog: Catalog, primary_only: bool, without_swapped: bool, submitted: bool, codes: Collection[str]
-) -> list[_Case]:
+def _cases(catalog: Catalog, primary_only: bool, submitted: bool, codes: Collection[str]) -> list[_Case]:
     with catalog.begin() as session:
         participants.decide_held_out(session)
         found = []
@@ -140,14 +155,23 @@ def _cases(
             assert annotation is not None
             acquisition = acquisitions.get(session, annotation.acquisition_id)
             assert acquisition is not None
-            channels = [
-                channel
-                for channel in acquisitions.channels(session, acquisition.id)
-                if (not primary_only or channel.id == acquisition.primary_examination_id)
-                and not (without_swapped and is_kept_out(channel))
-            ]
-            found.append(_Case(acquisition, channels, annotation))
+            every = acquisitions.channels(session, acquisition.id)
+            left_out = without_mask(acquisition, every, annotation.examination_id)
+            channels = [channel for channel in every if channel.id not in left_out]
+            if primary_only:
+                # The one that was drawn on where the one that readers open does not carry the mask.
+                opened = [one for one in channels if one.id == acquisition.primary_examination_id]
+                channels = opened or [one for one in channels if one.id == annotation.examination_id]
+            found.append(_Case(acquisition, channels, annotation, left_out))
         return found
+
+
+def _write_left_out(cases: Iterable[_Case], folder: Path) -> bool:
+    """Write which channels do not carry a mask, and why; False where there are none."""
+    lines = [f"{identifier}\t{reason}" for case in cases for identifier, reason in case.left_out.items()]
+    if lines:
+        (folder / LEFT_OUT_TABLE).write_text("\n".join(["examination\treason", *lines]) + "\n", encoding="utf-8")
+    return bool(lines)
 
 
 def _write_nnunet(workspace: OpenedWorkspace, target: Path, cases: Sequence[_Case], progress: Progress) -> Path:
@@ -193,6 +217,14 @@ def _write_nnunet(workspace: OpenedWorkspace, target: Path, cases: Sequence[_Cas
         _unlink_from_workspace(dataset)
         (dataset / "labels.tsv").write_text(workspace.scheme.text, encoding="utf-8")
         (dataset / FILLED_TABLE).write_text("\n".join(lines) + "\n", encoding="utf-8")
+        propagated = [
+            f"{channel.id}\t{case.drawn_elsewhere(channel)}"
+            for case in cases
+            for channel in case.channels
+            if case.drawn_elsewhere(channel)
+        ]
+        (dataset / PROPAGATED_TABLE).write_text("\n".join(["case\tdrawn_on", *propagated]) + "\n", encoding="utf-8")
+        _write_left_out(cases, dataset)
         dataset.rename(folder)
     progress(len(cases), len(cases))
     return folder
@@ -229,8 +261,9 @@ def _write_nifti(
                     mask = fill_not_annotated(workspace, session, case.annotation, Path(scratch), drafts)
                 table.writerows(_copy_case(workspace, folder, case, mask))
         (folder / "labels.tsv").write_text(workspace.scheme.text, encoding="utf-8")
+        other = [LEFT_OUT_TABLE] if _write_left_out(cases, folder) else []
         # The table comes last, so that every file that it names exists.
-        for name in ("images", "masks", "labels.tsv", TABLE):
+        for name in ("images", "masks", "labels.tsv", *other, TABLE):
             (folder / name).rename(target / name)
     progress(len(cases), len(cases))
     return target
@@ -248,5 +281,5 @@ def _copy_case(workspace: Workspace, folder: Path, case: _Case, filled: FilledMa
             participant.code, "yes" if participant.held_out else "no", case.acquisition.station, channel.sequence,
             channel.id, case.acquisition.id, image, mask, annotation.number, annotation.author,
             "yes" if annotation.examination_id == channel.id else "no", missing, ",".join(filled.structures),
-            filled.filled_from,
+            filled.filled_from, case.drawn_elsewhere(channel),
         )  # fmt: skip

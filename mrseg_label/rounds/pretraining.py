@@ -24,6 +24,7 @@ from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.derived_files import is_whole
 from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.propagation import without_mask
 from mrseg_label.catalog.queries import acquisitions, models, participants, presegmentations
 from mrseg_label.catalog.queries import pretraining as rows
 from mrseg_label.catalog.tables import Acquisition, Presegmentation, Round, RoundDraft
@@ -36,7 +37,6 @@ from mrseg_label.presegmentation.known_structures import LABELS_KEY, TRAINED_STR
 from mrseg_label.presegmentation.loaded_models import LoadedModels
 from mrseg_label.rounds.left_out import record_left_out
 from mrseg_label.rounds.missing_presegmentations import make_draft
-from mrseg_label.rounds.swaps import SWAPPED, is_kept_out
 from mrseg_label.segments.files import read_label_map
 
 log = logging.getLogger("mrseg_label.rounds")
@@ -132,15 +132,16 @@ def take_snapshot(session: Session, row: Round, workspace: OpenedWorkspace, draf
         return
     # Somebody may have begun to annotate a participant while the drafts were made.
     still = {case.id for case in rows.uncorrected(session)}
-    swapped: dict[str, str] = {}
+    not_labelled: dict[str, str] = {}
     usable = []
     for draft in drafts:
         channels = acquisitions.channels(session, draft.acquisition.id)
-        swapped |= {channel.id: SWAPPED for channel in channels if is_kept_out(channel)}
-        if draft.acquisition.id in still and not all(is_kept_out(channel) for channel in channels):
+        without = without_mask(draft.acquisition, channels, draft.presegmentation.examination_id)
+        not_labelled |= without
+        if draft.acquisition.id in still and len(without) < len(channels):
             usable.append(draft)
     kept, left_out = split_by_volume(usable)
-    left_out |= swapped
+    left_out |= not_labelled
     if not kept:
         raise InvalidInput(
             "there is nothing to pretrain on: no case that nobody corrected has a draft with enough segmented volume; "
@@ -167,7 +168,7 @@ def take_snapshot(session: Session, row: Round, workspace: OpenedWorkspace, draf
 def training_cases(
     workspace: OpenedWorkspace, number: int
 ) -> tuple[list[TrainingCase], Mapping[str, Any], dict[str, str]]:
-    """Collect the cases of a pretraining: every channel of every acquisition in its snapshot, with the draft.
+    """Collect the cases of a pretraining: every channel that the draft of its acquisition is used for.
 
     Returns
     -------
@@ -177,9 +178,11 @@ def training_cases(
     left_out: dict[str, str] = {}
     with workspace.catalog.read() as session:
         for draft, acquisition in rows.drafts(session, number):
-            for channel in acquisitions.channels(session, acquisition.id):
-                if is_kept_out(channel):
-                    left_out[channel.id] = SWAPPED
+            channels = acquisitions.channels(session, acquisition.id)
+            without = without_mask(acquisition, channels, draft.examination_id)
+            left_out |= without
+            for channel in channels:
+                if channel.id in without:
                     continue
                 cases.append(
                     TrainingCase(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.propagation import SWAPPED, is_swapped, without_mask
 from mrseg_label.catalog.queries import acquisitions, participants, presegmentations
 from mrseg_label.catalog.queries import annotations as annotation_rows
 from mrseg_label.catalog.queries import rounds as rows
@@ -28,7 +29,6 @@ from mrseg_label.rounds.filling import not_annotated
 from mrseg_label.rounds.filling_choice import FillingPlan, choose_drafts, filling_models
 from mrseg_label.rounds.left_out import by_examination, record_left_out
 from mrseg_label.rounds.stations import Stations
-from mrseg_label.rounds.swaps import SWAPPED, is_kept_out
 from mrseg_label.rounds.training_labels import UNUSABLE, make_training_labels
 from mrseg_label.segments.anatomy import anatomy_of
 from mrseg_label.workspace import Workspace
@@ -38,6 +38,8 @@ from mrseg_label.workspace import Workspace
 FILLING_KEY, SCORES_KEY = "filling", "filling_scores"
 FILL_FROM_KEY = "fill_from"
 SWAPPED_KEY = "swapped"  # ids of the examinations that the snapshot left out, since fat and water may be exchanged
+# Reasons, by id, of all examinations that carry no mask in the snapshot; and how many carry one that was drawn on another.
+NOT_LABELLED_KEY, PROPAGATED_KEY = "not_labelled", "propagated"
 
 
 def take_snapshot(session: Session, row: Round, workspace: Workspace) -> None:
@@ -46,7 +48,8 @@ def take_snapshot(session: Session, row: Round, workspace: Workspace) -> None:
     Every annotated acquisition is included with its newest accepted annotation: those of held-out participants for
     evaluation, the others for training. The pre-segmentations that masks will be filled from are chosen anew
     (:mod:`mrseg_label.rounds.filling_choice`) and fixed too, since later ones would give other label maps for the same
-    snapshot. Images in which fat and water are exchanged, or may be, are left out. Held-out annotations are never filled: structures that they do not annotate do not count.
+    snapshot. Images that do not carry their acquisition's mask (:mod:`mrseg_label.catalog.propagation`) are left out. Held-out
+    annotations are never filled: structures that they do not annotate do not count.
 
     Raises
     ------
@@ -59,7 +62,9 @@ def take_snapshot(session: Session, row: Round, workspace: Workspace) -> None:
     lines = [workspace.scheme.digest]
     known = filling_models(workspace, session)
     filling: dict[str, dict[str, str]] = {}
-    swapped: dict[str, str] = {}
+    not_labelled: dict[str, str] = {}
+    swapped: set[str] = set()
+    propagated = 0
     not_drawn: set[str] = set()
     trained_on: list[Participant] = []
     cases = [
@@ -75,10 +80,16 @@ def take_snapshot(session: Session, row: Round, workspace: Workspace) -> None:
                 role=role,
             )
         )
-        channels = acquisitions.channels(session, annotation.acquisition_id)
+        acquisition = acquisitions.get(session, annotation.acquisition_id)
+        assert acquisition is not None
+        channels = acquisitions.channels(session, acquisition.id)
+        without = without_mask(acquisition, channels, annotation.examination_id)
+        carriers = [channel for channel in channels if channel.id not in without]
         if role is CaseRole.TRAINING:
-            swapped |= {channel.id: SWAPPED for channel in channels if is_kept_out(channel)}
-        used = ",".join(channel.digest for channel in channels if not is_kept_out(channel))
+            not_labelled |= without
+            swapped |= {channel.id for channel in channels if is_swapped(channel)}
+            propagated += sum(channel.id != annotation.examination_id for channel in carriers)
+        used = ",".join(channel.digest for channel in carriers)
         line = f"{role}\t{participant.code}\t{annotation.acquisition_id}\t{annotation.digest}\t{used}"
         missing = not_annotated(annotation, workspace.scheme)
         if missing:
@@ -101,10 +112,12 @@ def take_snapshot(session: Session, row: Round, workspace: Workspace) -> None:
             "annotate a case of another participant and start the round again"
         )
     scores = known.record(frozenset(not_drawn))
-    row.result = {**row.result, FILLING_KEY: filling, SCORES_KEY: scores}
+    row.result = {**row.result, FILLING_KEY: filling, SCORES_KEY: scores, PROPAGATED_KEY: propagated}
+    if not_labelled:
+        row.result = {**row.result, NOT_LABELLED_KEY: not_labelled}
+        record_left_out(session, row.number, CaseRole.TRAINING, not_labelled)
     if swapped:
         row.result = {**row.result, SWAPPED_KEY: sorted(swapped)}
-        record_left_out(session, row.number, CaseRole.TRAINING, swapped)
     row.snapshot_digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
@@ -119,8 +132,8 @@ def training_cases(
 
     The last are reasons by examination.
 
-    Every channel of every annotated acquisition is a case; the channels share its label map
-    (:mod:`mrseg_label.rounds.training_labels`). Label maps that had to be filled are written to ``folder``.
+    Every channel of an annotated acquisition that carries its mask in the snapshot is a case; the channels share its label
+    map (:mod:`mrseg_label.rounds.training_labels`). Label maps that had to be filled are written to ``folder``.
 
     Raises
     ------
@@ -134,7 +147,7 @@ def training_cases(
         annotations = [case.annotation for case in snapshot if case.role is CaseRole.TRAINING]
         reasons: dict[str, str] = {}
         plan = _plan_of(workspace, row, annotations)
-        swapped = set(row.result.get(SWAPPED_KEY, ()) if row is not None else ())
+        not_labelled = reasons_without_mask(row)
         labels = make_training_labels(workspace, session, annotations, folder, plan=plan, left_out=reasons)
         labels.require_background()
         for label_map in labels.maps:
@@ -159,7 +172,7 @@ def training_cases(
                     partly_ignored=label_map.partly_ignored,
                 )
                 for channel in acquisitions.channels(session, acquisition_id)
-                if channel.id not in swapped
+                if channel.id not in not_labelled
             ]
         doubtful = audit_masks(
             [
@@ -174,9 +187,17 @@ def training_cases(
         )
     left_out = by_examination(annotations, reasons)
     if not result:
-        every = left_out | dict.fromkeys(sorted(swapped), SWAPPED)
+        every = left_out | not_labelled
         raise InvalidInput(f"no case is left to train on: {describe_left_out(every)}")
     return result, {LABELS_KEY: labels.record(), DOUBTS_KEY: doubtful}, left_out
+
+
+def reasons_without_mask(row: Round | None) -> dict[str, str]:
+    """Reasons, by id, of the examinations that carry no mask in the snapshot of a round."""
+    result = row.result if row is not None else {}
+    # A snapshot of an earlier version knows those alone in which fat and water may be exchanged.
+    reasons: dict[str, str] = dict.fromkeys(result.get(SWAPPED_KEY, ()), SWAPPED) | result.get(NOT_LABELLED_KEY, {})
+    return reasons
 
 
 def _plan_of(workspace: Workspace, row: Round | None, annotations: Sequence[Annotation]) -> FillingPlan:

@@ -84,7 +84,7 @@ def make_house(tmp_path: Path, settings: str) -> Iterator[House]:
         session.add(participant)
         session.flush()
         acquisition = Acquisition(
-            participant_id=participant.id, key="P1/abdomen", station="abdomen", sequence="in", shuffle=0.3
+            participant_id=participant.id, key='["P1", "", "abdomen", 1]', station="abdomen", sequence="in", shuffle=0.3
         )
         session.add(acquisition)
         session.flush()

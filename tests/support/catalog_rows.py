@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
+from mrseg_label.catalog.propagation import settle
 from mrseg_label.catalog.queries import presegmentations
 from mrseg_label.catalog.tables import (
     Acquisition,
@@ -124,6 +125,7 @@ def add_annotation(
     ]
     session.add(row)
     acquisition.annotated_at = acquisition.annotated_at or now()
+    settle(session, acquisition)
     session.flush()
     return row
 

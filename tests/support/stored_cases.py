@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.propagation import settle
 from mrseg_label.catalog.tables import (
     Acquisition,
     Annotation,
@@ -60,8 +62,9 @@ def store_case(
         person = Participant(code=code, held_out=held_out)
         session.add(person)
         session.flush()
+        key = json.dumps([code, "", "abdomen", 1])
         case = Acquisition(
-            participant_id=person.id, key=code, station="abdomen", sequence="in", shuffle=0.5, annotated_at=now()
+            participant_id=person.id, key=key, station="abdomen", sequence="in", shuffle=0.5, annotated_at=now()
         )
         session.add(case)
         session.flush()
@@ -108,6 +111,7 @@ def store_case(
             for name in scheme.names
         ]
         session.add(annotation)
+        settle(session, case)
         return case.id
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Float, ForeignKey, Index, String, Text, false, text
+from sqlalchemy import Float, ForeignKey, Index, String, Text, false, text, true
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from mrseg_label.catalog.channel_types import Labelled, Misregistration
 from mrseg_label.catalog.tables.base import Base
 from mrseg_label.catalog.types import CaseState, Coded, Priority, SwapState
 from mrseg_label.clock import now
@@ -87,6 +88,8 @@ class Acquisition(Base):
     held_out: Mapped[bool | None]
     new_for_round: Mapped[bool] = mapped_column(default=False, server_default=false())
     has_draft: Mapped[bool] = mapped_column(default=False, server_default=false())
+    # Whether the mask that was drawn on one of its examinations is used for the others.
+    propagates: Mapped[bool] = mapped_column(default=True, server_default=true())
     participant: Mapped[Participant] = relationship(lazy="joined")
     examinations: Mapped[list[Examination]] = relationship(back_populates="acquisition", order_by="Examination.id")
     __table_args__ = (
@@ -108,6 +111,8 @@ class Acquisition(Base):
 class Examination(Base):
     """One stored image.
 
+    ``labelled`` says whether it carries the mask of its acquisition, and :mod:`mrseg_label.catalog.propagation` keeps it.
+
     ``case_station`` and ``case_state`` repeat what its acquisition says, so that a list of a million rows is filtered and
     sorted along an index. Triggers of the database keep them, whichever statement changes the acquisition.
     """
@@ -125,6 +130,8 @@ class Examination(Base):
     geometry: Mapped[dict[str, Any]]  # imaging.geometry.Geometry.to_json()
     warnings: Mapped[list[Any]] = mapped_column(default=list)
     swap: Mapped[SwapState | None] = mapped_column(Coded(SwapState), index=True)  # None: never suspected
+    misregistration: Mapped[Misregistration | None] = mapped_column(Coded(Misregistration))  # None: never suspected
+    labelled: Mapped[Labelled | None] = mapped_column(Coded(Labelled))
     licence: Mapped[str | None] = mapped_column(String(200))  # under which the image was received, as its import stated
     created_at: Mapped[datetime] = mapped_column(default=now)
     case_station: Mapped[str] = mapped_column(default="", server_default="")
@@ -137,6 +144,8 @@ class Examination(Base):
         Index("ix_examinations_newest", "created_at", "id"),
         Index("ix_examinations_by_state", "case_state", "created_at", "id"),
         Index("ix_examinations_listed", "case_station", "sequence", "case_state", "created_at", "id"),
+        _partial("ix_examinations_labelled", "case_state", "labelled", where="labelled IS NOT NULL"),
+        _partial("ix_examinations_misregistration", "misregistration", where="misregistration IS NOT NULL"),
     )
 
 

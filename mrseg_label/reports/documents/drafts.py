@@ -62,6 +62,10 @@ class DraftPutAsideOut(BaseModel):
 class ExaminationDetail(ExaminationOut):
     """A stored image with the draft of its case."""
 
+    not_labelled: str | None = Field(
+        description="why it does not carry the mask that its acquisition has; null where it does, or where there is none"
+    )
+
     draft_put_aside: DraftPutAsideOut | None = Field(
         description="why the current model makes no draft of its case any more; null where nothing failed"
     )

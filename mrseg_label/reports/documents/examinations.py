@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, Field
 
+from mrseg_label.catalog.channel_types import Labelled, Misregistration
 from mrseg_label.catalog.tables import Examination
 from mrseg_label.catalog.types import CaseState, Priority, Role, SwapState
 from mrseg_label.reports.documents.base import Moment
@@ -36,6 +37,16 @@ class ExaminationOut(BaseModel):
     warnings: list[str] = Field(description="what was converted or repaired at the import")
     swap: SwapState | None = Field(
         description="whether fat and water are exchanged: suspected by the import, confirmed or none; null: not suspected"
+    )
+    misregistration: Misregistration | None = Field(
+        description="whether it lies elsewhere than the other images of its acquisition: suspected by the import, confirmed or "
+        "none; null: not suspected"
+    )
+    propagation: Literal["on", "off"] = Field(
+        description="whether a mask that was drawn on one image of its acquisition is used for the others"
+    )
+    labelled: Labelled | None = Field(
+        description="whether it carries the mask of its acquisition: drawn on it, or propagated from another image; null: it has none"
     )
     state: CaseState = Field(
         description="where its case is: excluded, else assigned, else awaiting review, else annotated, else waiting"
@@ -79,6 +90,9 @@ class ExaminationOut(BaseModel):
             digest=row.digest,
             warnings=[str(warning) for warning in row.warnings],
             swap=row.swap,
+            misregistration=row.misregistration,
+            propagation="on" if acquisition.propagates else "off",
+            labelled=row.labelled,
             state=state,
             priority=acquisition.priority,
             held_out=acquisition.participant.held_out,

@@ -133,6 +133,12 @@ class RoundResult(BaseModel):
     swapped: list[str] = Field(
         [], description="examinations that the snapshot left out, since fat and water are exchanged, or may be"
     )
+    not_labelled: dict[str, str] = Field(
+        {}, description="examinations of annotated acquisitions that carry no mask in the snapshot, with the reasons"
+    )
+    propagated: int = Field(
+        0, description="training examinations whose mask was drawn on another image of their acquisition"
+    )
     fill_from: dict[str, str] = Field(
         {}, description="pre-segmentation by annotation that lacked one of its own; of rounds of version 0.1.0"
     )

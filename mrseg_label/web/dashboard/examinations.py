@@ -12,6 +12,7 @@ from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.errors import Conflict, InvalidInput
 from mrseg_label.http import paths
 from mrseg_label.http.readers import CurrentReader
+from mrseg_label.intake.editing import edit_examinations
 from mrseg_label.intake.exclusion import exclude, include
 from mrseg_label.reports.audit import read_audit_of_examination
 from mrseg_label.reports.blinding import hides_cases
@@ -30,6 +31,7 @@ from mrseg_label.web.pages import page, redirect, sentence
 ANNOTATIONS = 100  # of a case, at most
 DRAFTS = 20  # of a case, at most
 EVENTS = 50  # of the audit trail, at most
+_Decision = Annotated[str, Form(max_length=20)]
 
 
 def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens) -> None:
@@ -49,10 +51,12 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens)
         every = read_annotations_of(catalog, examination, ANNOTATIONS, None, reader.sees_annotations_of).items
         if hides_cases(workspace, reader):  # a second one of his would show that he got the case again
             every = [one for one in every if one.is_final]
+        channels, reasons = read_channels(catalog, examination)
         visible = read_visible_annotation_ids(catalog, examination, reader)
         values: dict[str, Any] = {
             "examination": found,
-            "channels": read_channels(catalog, examination),
+            "channels": channels,
+            "reasons": reasons,
             "drafts": read_drafts(catalog, examination, DRAFTS),
             "annotations": [annotation for annotation in every if annotation.id in visible],
             "hidden": any(annotation.id not in visible for annotation in every),
@@ -96,3 +100,21 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens)
         except Conflict as error:
             return examination_page(request, reader, examination, error.http_status, message=sentence(error))
         return redirect(request, f"{paths.EXAMINATION.format(examination=found.id)}?note=included")
+
+    @routes.post(paths.DECIDE_CHANNEL, dependencies=forms.checks)
+    def decide_channel(
+        request: Request,
+        reader: CurrentReader,
+        examination: str,
+        swap: _Decision = "",
+        misregistration: _Decision = "",
+        propagation: _Decision = "",
+    ) -> Response:
+        found = read_examination(catalog, examination)
+        sent = {"swap": swap, "misregistration": misregistration, "propagation": propagation}
+        values = {name: value for name, value in sent.items() if value}
+        try:
+            edit_examinations(catalog, [found.id], values, actor=reader.name)
+        except (Conflict, InvalidInput) as error:
+            return examination_page(request, reader, examination, error.http_status, message=sentence(error))
+        return redirect(request, f"{paths.EXAMINATION.format(examination=found.id)}?note=decided#channels")

@@ -65,10 +65,19 @@ def import_router(workspace: OpenedWorkspace, forms: FormTokens) -> APIRouter:
         licence: _Text = "",
         cohort: _Text = "",
         evaluation_only: Annotated[bool, Form()] = False,
+        no_propagation: Annotated[bool, Form()] = False,
     ) -> Response:
         try:
             options = _options(
-                reader.name, pattern, participant, orientation, masks, licence, cohort, evaluation_only=evaluation_only
+                reader.name,
+                pattern,
+                participant,
+                orientation,
+                masks,
+                licence,
+                cohort,
+                evaluation_only=evaluation_only,
+                propagate=not no_propagation,
             )
             inbox.start_import(workspace, entry, options)
         except (InvalidInput, NotFound) as error:
@@ -87,11 +96,20 @@ def import_router(workspace: OpenedWorkspace, forms: FormTokens) -> APIRouter:
         licence: _Text = "",
         cohort: _Text = "",
         evaluation_only: Annotated[bool, Form()] = False,
+        no_propagation: Annotated[bool, Form()] = False,
     ) -> Response:
         name = ""
         try:
             options = _options(
-                reader.name, pattern, participant, orientation, masks, licence, cohort, evaluation_only=evaluation_only
+                reader.name,
+                pattern,
+                participant,
+                orientation,
+                masks,
+                licence,
+                cohort,
+                evaluation_only=evaluation_only,
+                propagate=not no_propagation,
             )
             name = inbox.store_sent(
                 workspace, [(one.filename, one.file) for one in files if not isinstance(one, str) and one.filename]
@@ -117,6 +135,7 @@ def _options(
     cohort: str,
     *,
     evaluation_only: bool,
+    propagate: bool,
 ) -> ImportOptions:
     """Make the options of an import from the fields of a form; empty ones are not given."""
     return ImportOptions(
@@ -127,5 +146,6 @@ def _options(
         licence=licence.strip() or None,
         cohort=cohort.strip() or None,
         evaluation_only=evaluation_only,
+        propagate=propagate,
         actor=actor,
     )

@@ -451,4 +451,13 @@ def test_an_examination_is_corrected(opened: Opened) -> None:
     problem_of(client.patch(path, json={"patient": "P3"}), 422)
     problem_of(client.patch(path, json={"sex": "maybe"}), 422)
     assert "water channel" in problem_of(client.patch(path, json={"sequence": "W"}), 409)["detail"]
+    answer = client.patch(path, json={"propagation": "off"}).json()
+    assert answer["changes"] == {"propagation": {"before": "on", "after": "off"}}
+    assert (answer["examination"]["propagation"], answer["examination"]["labelled"]) == ("off", None)
+    assert client.patch(path, json={"misregistration": "none", "propagation": "on"}).json()["changes"].keys() == {
+        "misregistration",
+        "propagation",
+    }
+    problem_of(client.patch(path, json={"propagation": "maybe"}), 422)
+    problem_of(client.patch(path, json={"misregistration": "suspected"}), 422)
     problem_of(client.patch("/api/v1/examinations/ex-0000000000000000", json={"age": 1}), 404)

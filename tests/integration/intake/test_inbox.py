@@ -50,7 +50,8 @@ def entries(workspace: OpenedWorkspace) -> list[str]:
 def test_sent_files_are_imported_by_their_folders_and_removed(workspace: OpenedWorkspace, image: bytes) -> None:
     name = inbox.store_sent(workspace, [("study/p7/abdomen_in.nii.gz", io.BytesIO(image))])
     assert inbox.waiting(workspace) == [] and entries(workspace) == [name]
-    options = ImportOptions(pattern="{participant}/{station}_{sequence}.nii.gz", actor="chief", licence="CC BY 4.0")
+    pattern = "{participant}/{station}_{sequence}.nii.gz"
+    options = ImportOptions(pattern=pattern, actor="chief", licence="CC BY 4.0", propagate=False)
     inbox.start_import(workspace, name, options)
     assert [(one.state, one.by, one.accepted) for one in read_imports(workspace.catalog, 9)] == [
         ("queued", "chief", None)
@@ -60,7 +61,7 @@ def test_sent_files_are_imported_by_their_folders_and_removed(workspace: OpenedW
     with workspace.catalog.read() as session:
         row = session.query(Examination).one()
         assert (row.acquisition.participant.code, row.acquisition.station, row.sequence) == ("p7", "abdomen", "in")
-        assert row.licence == "CC BY 4.0"
+        assert row.licence == "CC BY 4.0" and not row.acquisition.propagates
 
 
 def test_what_lies_in_the_inbox_stays_and_is_left_out_the_second_time(workspace: OpenedWorkspace, image: bytes) -> None:

@@ -47,6 +47,7 @@ FORMS = (
     "/reject",
     "/send-back",
     "/restore",
+    "/decide",
 )
 ACTIONS = (
     "/dashboard/rounds",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from mrseg_label.catalog.channel_types import Misregistration
 from mrseg_label.catalog.tables import Acquisition, Annotation, Examination, Participant
 from mrseg_label.catalog.types import AnnotationState
 from tests.integration.web.conftest import URL, Browser
@@ -108,6 +109,34 @@ def test_a_case_is_excluded_with_a_reason_and_included_again(own: Browser) -> No
     assert own.submit(address, f"{address}/include")[:2] == (303, f"{address}?note=included") and reason() is None
     code = own.http.post("/dashboard/examinations/W004/exclude", data={"form_token": token(own), "reason": "x"}, headers={"Origin": URL})  # fmt: skip
     assert code.status_code == 404, "the code of a participant is no address"
+
+
+def test_what_is_propagated_is_shown_and_decided(own: Browser, signed_in: dict[str, Browser]) -> None:
+    examination, acquisition = a_case(own, "P003")
+    address = f"/dashboard/examinations/{examination}"
+    with own.workspace.catalog.begin() as session:
+        (water,) = [one for one in session.get_one(Acquisition, acquisition).examinations if one.sequence == "water"]
+        water.misregistration, water.labelled = Misregistration.SUSPECTED, None
+        other = f"/dashboard/examinations/{water.id}"
+
+    def masks() -> list[str]:
+        return re.findall(r'<span class="badge[^"]*">(mask [a-z ]+|without mask)</span>', own.get(address))
+
+    assert sorted(masks()) == ["mask drawn on it", "mask propagated", "mask propagated", "without mask"]
+    assert "It may lie elsewhere than the others" in own.get(address)
+    assert own.submit(address, f"{other}/decide", misregistration="none")[0] == 303
+    assert masks().count("mask propagated") == 3 and "It lies in place" not in words(own.get(address))
+    decided = f"{address}?note=decided#channels"
+    assert own.submit(address, f"{address}/decide", propagation="off")[:2] == (303, decided)
+    assert sorted(masks()) == ["mask drawn on it", *["without mask"] * 3]
+    assert "Masks are not propagated here" in own.get(other) and "'propagation': ['on', 'off']" in words(
+        own.get(address)
+    )
+    assert own.submit(address, f"{address}/decide", propagation="on")[:2] == (303, decided)
+    assert masks().count("mask propagated") == 3
+    assert own.submit(address, f"{address}/decide", swap="none")[0] == 422  # the in-phase image shows both
+    seen = signed_in["ada"].get(f"/dashboard/examinations/{a_case(signed_in['ada'], 'P003')[0]}")
+    assert "mask propagated" in seen and "/decide" not in seen
 
 
 def token(browser: Browser) -> str:

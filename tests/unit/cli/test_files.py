@@ -17,6 +17,7 @@ from mrseg_label.catalog.queries import contents
 from mrseg_label.catalog.tables import Acquisition
 from mrseg_label.errors import ConfigurationError, Conflict, InvalidInput, StoredFileError
 from mrseg_label.files import sha256_of
+from mrseg_label.intake.editing import edit_examinations
 from mrseg_label.maintenance import backup, restoring
 from mrseg_label.rounds.export import ExportFormat, export_dataset
 from mrseg_label.workspace import Workspace
@@ -147,6 +148,34 @@ def test_export_of_the_primary_channel_alone_and_of_nothing(opened: OpenedWorksp
         export_dataset(workspace, tmp_path / "none", ExportFormat.NIFTI)
     store_case(workspace, "p1")
     assert export_dataset(workspace, tmp_path / "out", ExportFormat.NIFTI, primary_only=True).images == 1
+
+
+def test_an_export_marks_propagated_masks_and_says_what_it_leaves_out(opened: OpenedWorkspace, tmp_path: Path) -> None:
+    workspace = opened
+    cases = {code: store_case(workspace, code) for code in ("p1", "p2")}
+    with workspace.catalog.begin() as session:
+        images = {
+            (code, one.sequence): one.id
+            for code in cases
+            for one in session.get_one(Acquisition, cases[code]).examinations
+        }
+    edit_examinations(workspace.catalog, [images["p2", "in"]], {"propagation": "off"}, actor="chief")
+    done = export_dataset(workspace, tmp_path / "nifti", ExportFormat.NIFTI)
+    assert (done.images, done.propagated, done.left_out) == (3, 1, 1)
+    with (tmp_path / "nifti" / "cases.tsv").open() as stream:
+        table = {row["examination"]: row["propagated_from"] for row in csv.DictReader(stream, delimiter="\t")}
+    drawn = images["p1", "in"]
+    assert table == {drawn: "", images["p1", "water"]: drawn, images["p2", "in"]: ""}
+    export_dataset(workspace, tmp_path / "nnunet", ExportFormat.NNUNET)
+    folder = tmp_path / "nnunet" / "Dataset500_mrseg"
+    assert (folder / "propagated.tsv").read_text() == f"case\tdrawn_on\n{images['p1', 'water']}\t{drawn}\n"
+    for table_of in (folder, tmp_path / "nifti"):
+        (line,) = (table_of / "left_out.tsv").read_text().splitlines()[1:]
+        assert line.startswith(f"{images['p2', 'water']}\tmasks are not propagated")
+    with workspace.catalog.begin() as session:  # what readers open is not what was drawn on
+        session.get_one(Acquisition, cases["p2"]).primary_examination_id = images["p2", "water"]
+    done = export_dataset(workspace, tmp_path / "opened", ExportFormat.NIFTI, primary_only=True)
+    assert (done.images, done.propagated) == (2, 0)
 
 
 def test_backup_and_restore(opened: OpenedWorkspace, tmp_path: Path) -> None:

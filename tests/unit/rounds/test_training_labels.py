@@ -25,7 +25,9 @@ from mrseg_label.catalog.tables import (
 from mrseg_label.catalog.types import ModelStatus, RoundState, StructureState, SwapState
 from mrseg_label.clock import now
 from mrseg_label.errors import Cancelled, DamagedModel, InvalidInput
+from mrseg_label.intake.editing import edit_examinations
 from mrseg_label.nnunet.dataset import TrainingCase
+from mrseg_label.nnunet.splits import make_splits
 from mrseg_label.presegmentation.loaded_models import LoadedModels
 from mrseg_label.presegmentation.loaded_networks import Segmentation
 from mrseg_label.rounds.filling_choice import filling_models
@@ -354,7 +356,7 @@ def test_a_round_fills_from_the_presegmentation_that_existed_at_its_snapshot(ope
         annotation = session.query(Annotation).one().id
     row = begin(opened)
     filling = {"spleen": presegmentation, "aorta": presegmentation}
-    assert row.result == {"filling": {annotation: filling}, "filling_scores": {}}
+    assert row.result == {"filling": {annotation: filling}, "filling_scores": {}, "propagated": 1}
     digest = row.snapshot_digest
     with workspace.catalog.begin() as session:  # a newer model pre-segments the case between two attempts
         session.add(ModelVersion(version="r9", status=ModelStatus.RETIRED))
@@ -398,6 +400,54 @@ def test_images_in_which_fat_and_water_may_be_exchanged_are_not_learned_from(ope
     decide(SwapState.CONFIRMED)
     begin(opened, 3)
     assert len(training_cases(opened, 3, tmp_path)[0]) == 1
+
+
+def test_a_snapshot_has_the_images_that_carry_the_mask_and_says_what_is_propagated(
+    opened: Opened, tmp_path: Path
+) -> None:
+    store_case(opened, "p1")
+    one = store_case(opened, "p2")
+    with opened.catalog.read() as session:
+        drawn, water = (
+            session.query(Examination).filter_by(acquisition_id=one, sequence=name).one().id for name in ("in", "water")
+        )
+    rounds = {}
+    decisions: tuple[dict[str, str], ...] = (
+        {},
+        {"propagation": "off"},
+        {"propagation": "on"},
+        {"misregistration": "confirmed"},
+        {"misregistration": "none"},
+    )
+    for number, values in enumerate(decisions, start=1):
+        if values:
+            edit_examinations(opened.catalog, [water], values, actor="chief")
+        rounds[number] = begin(opened, number)
+        cases = {case.case_id for case in training_cases(opened, number, tmp_path)[0]}
+        assert (
+            drawn in cases and (water in cases) == (number in (1, 3, 5)) and len(cases) == (4 if water in cases else 3)
+        )
+    assert [row.result["propagated"] for row in rounds.values()] == [2, 1, 2, 1, 2]
+    assert rounds[2].result["not_labelled"].keys() == {water} == rounds[4].result["not_labelled"].keys()
+    assert "not_labelled" not in rounds[3].result and rounds[2].snapshot_digest == rounds[4].snapshot_digest
+    assert rounds[1].snapshot_digest == rounds[3].snapshot_digest != rounds[2].snapshot_digest
+
+
+def test_all_images_of_a_participant_are_in_one_fold(opened: Opened, tmp_path: Path) -> None:
+    for code in ("p1", "p2", "p3", "p1 pelvis"):
+        store_case(opened, code, channels=("in", "opp", "fat", "water"))
+    with opened.catalog.begin() as session:
+        first, pelvis = (session.query(Participant).filter_by(code=code).one() for code in ("p1", "p1 pelvis"))
+        session.query(Acquisition).filter_by(participant_id=pelvis.id).one().participant = first
+    begin(opened)
+    cases = {case.case_id: case for case in training_cases(opened, 1, tmp_path)[0]}
+    assert len(cases) == 16  # four acquisitions of four series each
+    positions = {case.participant: case.fold_position or 0 for case in cases.values()}
+    people = {name: case.participant for name, case in cases.items()}
+    for split in make_splits(people, folds=3, positions=positions):
+        trained, validated = ({people[name] for name in split[side]} for side in ("train", "val"))
+        assert len(validated) == 1 and not trained & validated
+        assert len(split["val"]) == (8 if validated == {"p1"} else 4)
 
 
 def test_snapshots_differ_if_other_structures_were_annotated(opened: Opened) -> None:
