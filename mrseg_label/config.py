@@ -14,6 +14,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from mrseg_label.clean_up_settings import CleanUpSettings
+from mrseg_label.dicomweb_settings import DicomwebSettings
 from mrseg_label.errors import ConfigurationError
 from mrseg_label.notification_settings import NotificationSettings
 from mrseg_label.reading_settings import ReadingSettings
@@ -26,7 +27,7 @@ _TABLES = ("training", "clean_up")
 _OF_KUBERNETES = re.compile(r"(.+_)?(service_(host|port)(_.+)?|port(_\d+_(tcp|udp|sctp)(_(proto|port|addr))?)?)")
 
 
-class Settings(TrainingSettings, CleanUpSettings, NotificationSettings, ReadingSettings):
+class Settings(TrainingSettings, CleanUpSettings, NotificationSettings, ReadingSettings, DicomwebSettings):
     """The settings of a workspace. The environment overrides the file, whose keys are in capitals."""
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="forbid", case_sensitive=False)

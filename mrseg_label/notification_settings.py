@@ -96,7 +96,7 @@ def check_private(host: str, setting: str) -> None:
     if public:
         raise ConfigurationError(
             f"{setting}: {host} has the public address {public[0]}, and nothing may leave the hospital unencrypted; "
-            f"{'use https' if setting == 'NOTIFY_WEBHOOK' else 'set SMTP_SECURITY to starttls or tls'}"
+            f"{'set SMTP_SECURITY to starttls or tls' if setting == 'SMTP_HOST' else 'use https'}"
         )
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
+from mrseg_label.cli.archive import import_from_archive, query_of
 from mrseg_label.cli.common import (
     HERE,
     LOCAL,
@@ -16,26 +17,22 @@ from mrseg_label.cli.common import (
     opened,
     print_json,
     print_line,
-    print_table,
     progress_bar,
 )
 from mrseg_label.cli.completion import EXAMINATIONS
+from mrseg_label.cli.import_text import tell
 from mrseg_label.errors import InvalidInput
 
-if TYPE_CHECKING:
-    from mrseg_label.intake.options import ImportReport
-
-_SHOWN = 20
 AuthorOption = Annotated[str, typer.Option(help="Name to record with the exclusion.", show_default="local")]
 
 
 def import_images(
     paths: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
             help="Images (.nii.gz, .nii, .nrrd, .mha), folders of images or of DICOM files, zips of DICOM files."
         ),
-    ],
+    ] = None,
     workspace: WorkspaceOption = HERE,
     participant: Annotated[str | None, typer.Option(help="Participant code for all these images.")] = None,
     pattern: Annotated[
@@ -107,6 +104,27 @@ def import_images(
             help="Whether a mask drawn on one channel of a new acquisition is used for its other channels.",
         ),
     ] = True,
+    dicomweb: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Import from an archive over DICOMweb instead of from files; DICOMWEB_URL by default, where one of the next four is given.",
+        ),
+    ] = None,
+    date: Annotated[
+        str | None, typer.Option(help="Of studies in the archive: 2025-03-01, or 2025-01-01..2025-06-30.")
+    ] = None,
+    modality: Annotated[
+        str | None, typer.Option(help="Of series in the archive, separated by commas; MR,CT by default.")
+    ] = None,
+    description: Annotated[
+        str | None,
+        typer.Option(help="Text in the description of the study or the series; with * a pattern of all of it."),
+    ] = None,
+    listed: Annotated[
+        Path | None,
+        typer.Option("--list", help="File with a study or series UID or an accession number on each line."),
+    ] = None,
     reference: Annotated[bool, typer.Option("--reference", help="Link to the files instead of copying them.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Report what would happen and store nothing.")] = False,
     as_json: JsonOption = False,
@@ -136,6 +154,16 @@ def import_images(
         primary_sequences=(*preferred, *PRIMARY_SEQUENCES),
         actor=LOCAL,
     )
+    if any(part is not None for part in (dicomweb, date, modality, description, listed)):
+        if paths:
+            raise typer.BadParameter("import either files or studies of an archive (--dicomweb), not both at once")
+        query = query_of(date, modality, description, listed)
+        outcome = import_from_archive(workspace, dicomweb, query, options, as_json=as_json)
+        if outcome is not None:
+            tell(*outcome, as_json=as_json)
+        return
+    if not paths:
+        raise typer.BadParameter("name the files or folders to import, or an archive with --dicomweb URL")
     try:
         check_options(options)
     except InvalidInput as error:
@@ -151,12 +179,7 @@ def import_images(
     ):
         remove_dead_scratch(opened_workspace)
         report = import_paths(opened_workspace, paths, options, progress)
-    if as_json:
-        print_json(report.to_json())
-    else:
-        _print(report)
-    if report.refused:
-        raise typer.Exit(1)
+    tell(report, "", as_json=as_json)
 
 
 def exclude(
@@ -207,64 +230,3 @@ def register(app: typer.Typer) -> None:
     app.command("import")(import_images)
     app.command("exclude")(exclude)
     app.command("include")(include)
-
-
-def _print(report: ImportReport) -> None:
-    if report.accepted:
-        rows = [
-            (
-                entry.id,
-                entry.participant,
-                entry.station,
-                entry.sequence,
-                " x ".join(map(str, entry.geometry.shape)),
-                " x ".join(f"{value:.4g}" for value in entry.geometry.spacing_mm),
-                entry.geometry.axcodes,
-            )
-            for entry in report.accepted[:_SHOWN]
-        ]
-        print_table(("examination", "participant", "station", "sequence", "voxels", "spacing, mm", "axes"), rows)
-        if len(report.accepted) > _SHOWN:
-            print_line(f"... and {len(report.accepted) - _SHOWN} more")
-    for entry in report.accepted:
-        for warning in entry.warnings:
-            print_line(f"{entry.source}: {warning}")
-    for refusal in report.refused:
-        print_line(f"refused {refusal.source}: {refusal.reason}")
-    for other in report.passed_over:
-        print_line(f"note: {other.source}: {other.reason}")
-    for updated in report.updated:
-        changed = ", ".join(f"{name} {before!r} to {after!r}" for name, (before, after) in updated.changes.items())
-        print_line(f"{updated.source}: filled in {changed} (examination {updated.examination})")
-        for note in updated.notes:
-            print_line(f"{updated.source}: {note}")
-    _print_rows(report)
-    if report.masks:
-        print_line(f"Queued {report.masks} masks; a worker imports each as an annotation.")
-    updated_count = f", {len(report.updated)} filled in" if report.updated else ""
-    verb = "would be accepted" if report.dry_run else "accepted"
-    print_line(
-        f"{len(report.accepted)} {verb}, {len(report.refused)} refused, {report.unchanged} unchanged{updated_count}"
-    )
-
-
-def _print_rows(report: ImportReport) -> None:
-    """Print which rows of tables were taken for another spelling, and which are of no participant."""
-    for matched in report.matched_rows[:_SHOWN]:
-        print_line(f"note: {matched.source}: row {matched.row!r} was taken for participant {matched.participant!r}")
-    if len(report.matched_rows) > _SHOWN:
-        print_line(f"note: {len(report.matched_rows) - _SHOWN} more rows were taken for another spelling of their code")
-    likely = [row for row in report.unmatched_rows if row.likely]
-    for row in likely[:_SHOWN]:
-        names = " or ".join(repr(code) for code in row.likely)
-        advice = "take it with --match-ids loose" if row.unique else "several fit, so correct the code in the table"
-        print_line(f"note: {row.source}: no participant {row.row!r}; the likely match is {names}: {advice}")
-    if len(likely) > _SHOWN:
-        print_line(f"note: {len(likely) - _SHOWN} more rows with a likely match (--json lists all)")
-    others = [row for row in report.unmatched_rows if not row.likely]
-    for row in others[:_SHOWN]:
-        print_line(f"note: {row.source}: no participant {row.row!r} in this import or in the catalogue")
-    if len(others) > _SHOWN:
-        print_line(f"note: {len(others) - _SHOWN} more rows of no participant (--json lists all)")
-    if report.participants_without_row:
-        print_line(f"note: {report.participants_without_row} participants of this import have no row in the table")

@@ -66,6 +66,7 @@ class NamedImage:
     data_set : the folder of a data set whose own number of the case is the participant; another data set may
         have the same numbers.
     sex, age : from DICOM; sex is M, F or O, age in years.
+    dicom_series : what stands for the UID of its series; empty for other files.
     """
 
     path: Path
@@ -84,6 +85,7 @@ class NamedImage:
     data_set: str = ""
     sex: str | None = None
     age: float | None = None
+    dicom_series: str = ""
 
     @property
     def group_key(self) -> tuple[str, ...]:

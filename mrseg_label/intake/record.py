@@ -101,6 +101,7 @@ class Recorder:
                 _check_evaluation_only(present[0].acquisition.participant)
             for examination in present:
                 examination.licence = examination.licence or self.licence
+                examination.dicom_series = examination.dicom_series or image.named.dicom_series or None
             return fill_in(session, image.named, present, self.actor)
         if image.file is None or image.geometry is None:
             raise InvalidInput("the stored copy of this image was removed during the import; import it again")
@@ -142,6 +143,7 @@ class Recorder:
             geometry=image.geometry.to_json(),
             warnings=warnings,
             licence=self.licence,
+            dicom_series=named.dicom_series or None,
             swap=SwapState.SUSPECTED if image.swap_suspected else None,
         )
         acquisition.examinations.append(examination)

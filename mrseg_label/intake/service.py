@@ -36,7 +36,7 @@ from mrseg_label.licences import check_licence
 from mrseg_label.text import is_foreign
 from mrseg_label.workspace import PSEUDONYM_KEY, Workspace
 
-__all__ = ["SentFile", "check_options", "check_single_image", "import_paths", "register_upload"]
+__all__ = ["SentFile", "check_options", "check_single_image", "import_findings", "import_paths", "register_upload"]
 
 
 def import_paths(
@@ -69,6 +69,24 @@ def import_paths(
         )
     findings = discover(paths, workspace.root)
     report.refused += findings.refused
+    import_findings(workspace, findings, options, report, cohort_of(options, paths), progress)
+    return report
+
+
+def import_findings(
+    workspace: OpenedWorkspace,
+    findings: Findings,
+    options: ImportOptions,
+    report: ImportReport,
+    cohort: str | None,
+    progress: Progress | None = None,
+) -> None:
+    """Import what was found, and add to a report what became of it.
+
+    Parameters
+    ----------
+    cohort : data set of new participants.
+    """
     if options.masks and not (options.pattern or options.participant or findings.dicom or findings.zips):
         options = replace(options, pattern=images_beside(options.masks))
     table = _read_tables(findings, options, report)
@@ -90,7 +108,7 @@ def import_paths(
         store=not options.dry_run,
         actor=options.actor,
         licence=options.licence,
-        cohort=cohort_of(options, paths),
+        cohort=cohort,
         evaluation_only=options.evaluation_only,
         propagate=options.propagate,
     )
@@ -121,7 +139,6 @@ def import_paths(
         report.refuse(
             found.shown, f"matches the pattern of masks {options.masks!r}, but no imported image has this mask"
         )
-    return report
 
 
 def check_options(options: ImportOptions) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import requests
 
 from mrseg_label.accounts.oidc.claims import provider_user_of
 from mrseg_label.accounts.oidc.provider import Provider
@@ -30,6 +31,8 @@ from mrseg_label.catalog.tables import Acquisition, Assignment, Evaluation, Job,
 from mrseg_label.catalog.types import Channel
 from mrseg_label.clock import now
 from mrseg_label.config import tls_files
+from mrseg_label.dicomweb import DicomwebServer
+from mrseg_label.dicomweb.session import Guard, address_of, open_session
 from mrseg_label.errors import MrsegError, Stalled
 from mrseg_label.http import server
 from mrseg_label.http.middleware import middleware_stack
@@ -140,6 +143,14 @@ def hours_of_a_case(workspace: OpenedWorkspace) -> int:
     with workspace.catalog.read() as session:
         assignment = session.query(Assignment).one()
     return round((assignment.expires_at - assignment.created_at).total_seconds() / 3600)
+
+
+def archive_sign_in(workspace: OpenedWorkspace) -> str | None:
+    """How a request to the archive says who sends it."""
+    settings = workspace.settings
+    session = open_session(settings, address_of(settings, "https://127.0.0.1/rs"), Guard(lambda: None))
+    sent = session.prepare_request(requests.Request("GET", "https://127.0.0.1/rs")).headers.get("Authorization")
+    return None if sent is None else str(sent)
 
 
 def sent(workspace: OpenedWorkspace) -> str:
@@ -375,6 +386,25 @@ EFFECTS: dict[str, tuple[See, dict[str, object]]] = {
     "public_url": (
         lambda w: public_prefix(w.settings),
         {"": "", 'PUBLIC_URL = "https://pacs.example/mrseg/"': "/mrseg"},
+    ),
+    "dicomweb_url": (
+        lambda w: DicomwebServer(w.settings).address,
+        {'DICOMWEB_URL = "https://127.0.0.1/rs/"': "https://127.0.0.1/rs", 'DICOMWEB_URL = "http://127.0.0.1/x"': "http://127.0.0.1/x"},
+    ),
+    "dicomweb_user": (archive_sign_in, {'DICOMWEB_USER = "anna"\nDICOMWEB_PASSWORD = "p"': "Basic YW5uYTpw", "": None}),
+    "dicomweb_password": (archive_sign_in, {'DICOMWEB_USER = "a"\nDICOMWEB_PASSWORD = "p"': "Basic YTpw", "": None}),
+    "dicomweb_token": (archive_sign_in, {'DICOMWEB_TOKEN = "t"': "Bearer t", "": None}),
+    "dicomweb_certificate": (
+        lambda w: problem(lambda: DicomwebServer(w.settings, "https://127.0.0.1/rs")),
+        {"": "", 'DICOMWEB_CERTIFICATE = "/none.pem"': "DICOMWEB_CERTIFICATE: there is no file /none.pem"},
+    ),
+    "dicomweb_key": (
+        lambda w: problem(lambda: DicomwebServer(w.settings, "https://127.0.0.1/rs")),
+        {"": "", 'DICOMWEB_KEY = "/none.pem"': "DICOMWEB_KEY is set, but not DICOMWEB_CERTIFICATE; set both, or neither"},
+    ),
+    "dicomweb_ca": (
+        lambda w: problem(lambda: DicomwebServer(w.settings, "https://127.0.0.1/rs")),
+        {"": "", 'DICOMWEB_CA = "/none.pem"': "DICOMWEB_CA: there is no file /none.pem"},
     ),
     "notify_webhook": (
         lambda w: configured_channels(w.settings),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, exists, or_, select
+from sqlalchemy import Select, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.queries import concepts
@@ -161,3 +161,17 @@ def has_alias(session: Session, examination_id: str, client: str) -> bool:
 def set_alias(session: Session, client: str, name: str, examination_id: str) -> None:
     """Store a client's own name for an examination."""
     session.merge(Alias(client=client, name=name, examination_id=examination_id))
+
+
+def of_dicom_study(session: Session, token: str) -> int:
+    """Number of examinations of a study that was fetched from an archive with these contents."""
+    return session.scalar(select(func.count()).where(Examination.dicom_study == token)) or 0
+
+
+def of_dicom_series(session: Session, tokens: Sequence[str]) -> list[Examination]:
+    """Examinations that were made of these DICOM series."""
+    found: list[Examination] = []
+    for start in range(0, len(tokens), _IDS_PER_QUERY):
+        query = select(Examination).where(Examination.dicom_series.in_(tokens[start : start + _IDS_PER_QUERY]))
+        found += session.scalars(query.order_by(Examination.id)).unique()
+    return found

@@ -133,6 +133,10 @@ class Examination(Base):
     misregistration: Mapped[Misregistration | None] = mapped_column(Coded(Misregistration))  # None: never suspected
     labelled: Mapped[Labelled | None] = mapped_column(Coded(Labelled))
     licence: Mapped[str | None] = mapped_column(String(200))  # under which the image was received, as its import stated
+    # Of DICOM: what stands for the UID of its series, and for all that the archive had of its study when it was fetched
+    # from there. Both follow from the key of the workspace, so that nobody without it finds a UID by them.
+    dicom_series: Mapped[str | None] = mapped_column(String(40))
+    dicom_study: Mapped[str | None] = mapped_column(String(40))
     created_at: Mapped[datetime] = mapped_column(default=now)
     case_station: Mapped[str] = mapped_column(default="", server_default="")
     # excluded, annotated, no_image or waiting: what does not change with time; whether a reader has the case is asked anew.
@@ -146,6 +150,8 @@ class Examination(Base):
         Index("ix_examinations_listed", "case_station", "sequence", "case_state", "created_at", "id"),
         _partial("ix_examinations_labelled", "case_state", "labelled", where="labelled IS NOT NULL"),
         _partial("ix_examinations_misregistration", "misregistration", where="misregistration IS NOT NULL"),
+        _partial("ix_examinations_dicom_series", "dicom_series", where="dicom_series IS NOT NULL"),
+        _partial("ix_examinations_dicom_study", "dicom_study", where="dicom_study IS NOT NULL"),
     )
 
 

@@ -127,6 +127,7 @@ class _Naming:
             mask_lenient=ground is not None,
             sex=patient.sex,
             age=patient.age,
+            dicom_series=self.pseudonyms.series(stack.first.series),
         )
 
     def _warn_of_unreadable(self, series: SeriesFiles) -> list[str]:

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Mapping
 
 from mrseg_label.imaging.dicom import Patient
 
+_LONG = 26  # 130 bits
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
@@ -30,6 +32,15 @@ class Pseudonyms:
     def participant_code(self, patient: Patient) -> str:
         """Return the participant code of a patient."""
         return f"P-{self.token('person', patient.key, length=12)}"
+
+    def series(self, uid: str) -> str:
+        """Return what stands for the UID of a series in the catalogue, long enough that no two series share it."""
+        return self.token("series", uid, length=_LONG)
+
+    def contents(self, study: str, series: Mapping[str, int]) -> str:
+        """Return what stands for a study with these series and their numbers of instances."""
+        parts = [part for uid in sorted(series) for part in (uid, str(series[uid]))]
+        return self.token("contents", study, *parts, length=_LONG)
 
     def token(self, *parts: str, length: int = 10) -> str:
         """Return a token that stands for a UID or another text that could be looked up."""

@@ -15,6 +15,7 @@ from difflib import get_close_matches
 from mrseg_label.accounts.oidc.settings import check_sign_in_settings
 from mrseg_label.cluster import check_address, check_shared_database, is_open_to_the_network
 from mrseg_label.config import Settings, tls_files, trusted_proxies
+from mrseg_label.dicomweb_settings import check_dicomweb_settings
 from mrseg_label.errors import ConfigurationError, MrsegError, Unavailable
 from mrseg_label.maintenance.checks.check import Check, State
 from mrseg_label.nnunet.environment import parse_device
@@ -73,6 +74,7 @@ def check_settings(workspace: Workspace, *, computes: bool = True) -> Iterator[C
         ("TLS_CERTIFICATE", lambda: tls_files(settings)),
         ("OIDC_ISSUER", lambda: check_sign_in_settings(settings)),
         ("NOTIFY_WEBHOOK", lambda: check_notification_settings(settings)),
+        ("DICOMWEB_URL", lambda: check_dicomweb_settings(settings)),
         ("DEVICE", lambda: _check_device(settings.device, computes=computes)),
         ("WEIGHTS_PATH", lambda: _check_weights_path(settings)),
         ("DASK_SCHEDULER", lambda: _check_dask(workspace)),
