@@ -8,10 +8,12 @@ import shlex
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
 import typer.main
+import yaml
 from cryptography import x509
 
 from mrseg_label.cli import app
@@ -107,6 +109,31 @@ def test_nginx_takes_its_configuration(tmp_path: Path) -> None:
     command = [program, "-t", "-e", "stderr", "-c", str(tmp_path / "nginx.conf")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0 and "[warn]" not in done.stderr, done.stderr
+
+
+def test_nginx_takes_what_the_guides_say(tmp_path: Path) -> None:
+    program = require("nginx", "REQUIRE_NGINX")
+    for guide, count in (("deployment.md", 1), ("sign-in.md", 2)):
+        text = (ROOT / "docs" / guide).read_text()
+        blocks = re.findall(r"^( *)(location \S+ \{\n(?:.*\n)*?)\1\}", text, re.MULTILINE)
+        assert len(blocks) == count, guide
+        for _, block in blocks:
+            server = f"server {{ listen 127.0.0.1:8443;\n{block}}} }}\n"
+            (tmp_path / "nginx.conf").write_text(f"pid {tmp_path}/pid;\nevents {{}}\nhttp {{ {server} }}\n")
+            command = [program, "-t", "-e", "stderr", "-c", str(tmp_path / "nginx.conf")]
+            done = subprocess.run(command, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+
+
+def test_the_guides_extend_services_that_are_there() -> None:
+    text = (ROOT / "docs" / "deployment.md").read_text()
+    [block] = re.findall(r"^    # docker-compose\.override\.yml.*\n((?:    .*\n)+)", text, re.MULTILINE)
+    override = yaml.safe_load(textwrap.dedent(block))
+    assert set(override["services"]) <= set(read_compose(ENVIRONMENT)["services"])
+    known = {f"MRSEG_{name.upper()}{end}" for name in Settings.model_fields for end in ("", "_FILE")}
+    for service in override["services"].values():
+        assert set(service["environment"]) <= known | {"SSL_CERT_FILE"}
+        assert set(service["secrets"]) == set(override["secrets"])
 
 
 def test_systemd_takes_the_units_and_they_are_hardened(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 from urllib.request import urlretrieve
 
 import httpx
@@ -101,6 +101,29 @@ def test_no_page_leads_out_of_the_path(proxy: Proxy, browser: httpx.Client) -> N
         assert reply.status_code in (200, 201), target
         assert all(further.startswith(f"{proxy.url}/") for _, further in links(reply)), target
     assert not proxy.astray
+
+
+@pytest.mark.parametrize("proxy", [(True, False)], indirect=True)
+def test_the_dashboard_stays_under_the_path(proxy: Proxy, browser: httpx.Client) -> None:
+    """One page of each kind that an admin can reach by links, with all that it refers to, scripts' data too."""
+    page = sign_in(browser, proxy, "local.admin")
+    todo, kinds = [str(page.url)], set[str]()
+    while todo:
+        address = todo.pop()
+        kind = re.sub(r"(?<=/)([a-z]+-[0-9a-z]{16}|\d+)(?=/|$)", "*", urlsplit(address).path)
+        if kind in kinds or "/static/" in kind or kind.endswith(("/sign-in", "/login", "/docs", "/openapi.json")):
+            continue
+        kinds.add(kind)
+        reply = follow(browser, browser.get(address))
+        assert reply.status_code < 500 and not proxy.astray, address
+        if reply.headers["content-type"].startswith("text/html"):
+            assert all(
+                target.startswith(f"{PREFIX}/") for target in re.findall(r' data-[a-z-]+="(/[^"]*)"', reply.text)
+            )
+            found = links(reply)
+            assert all(target.startswith(f"{proxy.url}/") for _, target in found), address
+            todo += sorted(target for kind, target in found if kind == "a")
+    assert len(kinds) > 12, kinds
 
 
 def test_a_stranger_is_led_to_the_sign_in(proxy: Proxy, browser: httpx.Client) -> None:
