@@ -32,12 +32,13 @@ from mrseg_label.labels import LabelScheme
 from mrseg_label.metrics import joint_histogram
 from mrseg_label.segments.anatomy import anatomy_of
 from mrseg_label.segments.decode import Decoded, decode
+from mrseg_label.segments.dicom.converting import DICOM_SUFFIX, convert
 from mrseg_label.segments.files import has_segments, read_label_map
 from mrseg_label.segments.names import required_structures
 from mrseg_label.workspace import Workspace
 
 LabelMap = NDArray[np.integer[Any]]
-SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha")
+SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha", DICOM_SUFFIX)
 
 
 def submit(
@@ -87,6 +88,11 @@ def submit(
     geometry = Geometry.from_json(examination.geometry)
     scheme, settings = workspace.scheme, workspace.settings
     with workspace.scratch("submit-") as folder:
+        if suffix == DICOM_SUFFIX:
+            # What names the patient is not stored, so the upload that is kept is the converted one.
+            converted = folder / f"converted{SEGMENTATION_SUFFIX}"
+            convert([upload.read_bytes()], geometry, scheme, converted, settings.max_upload_mb * 1024**2)
+            upload, suffix = converted, SEGMENTATION_SUFFIX
         named = folder / f"upload{suffix}"
         named.symlink_to(upload.resolve())
         decoded = decode(scheme, geometry, named, label_info, settings.max_upload_mb * 1024**2, partial=partial)

@@ -52,18 +52,27 @@ class Placement:
         array : with the target's shape.
         lost : number of non-zero voxels of the source outside the target.
         """
-        moved = self.reorder(array)
         if self.covers_exactly(target):
-            return moved, 0
+            return self.reorder(array), 0
+        placed = np.zeros(target.shape, dtype=array.dtype)
+        return placed, self.insert(array, placed)
+
+    def insert(self, array: NDArray[Voxel], target: NDArray[Voxel]) -> int:
+        """Write the source's voxels to their places in an array of the target grid, which is changed.
+
+        Returns
+        -------
+        Number of non-zero voxels of the source outside the target.
+        """
+        moved = self.reorder(array)
         into, out_of = [], []
         for start, length, size in zip(self.offset, self.shape, target.shape, strict=True):
             first, last = max(0, start), min(size, start + length)
             into.append(slice(first, max(first, last)))
             out_of.append(slice(first - start, max(first, last) - start))
         inside = moved[tuple(out_of)]
-        placed = np.zeros(target.shape, dtype=array.dtype)
-        placed[tuple(into)] = inside
-        return placed, int(np.count_nonzero(moved)) - int(np.count_nonzero(inside))
+        target[tuple(into)] = inside
+        return int(np.count_nonzero(moved)) - int(np.count_nonzero(inside))
 
 
 def find_placement(

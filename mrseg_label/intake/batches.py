@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from sqlalchemy.exc import IntegrityError
@@ -35,8 +35,13 @@ def record_groups(
     options: ImportOptions,
     report: ImportReport,
     table: ParticipantTable,
+    later: Iterable[PreparedGroup] = (),
 ) -> None:
     """Record groups of prepared images, and match the rows of the table of participants with them.
+
+    Parameters
+    ----------
+    later : groups that are read once the others are recorded.
 
     Raises
     ------
@@ -46,14 +51,15 @@ def record_groups(
     # A dry run makes its one transaction after all the reading, so that it does not block other writers.
     size = sys.maxsize if options.dry_run else _IMAGES_PER_TRANSACTION
     run = _ImportRun(workspace, recorder, options, report, table)
-    batch: PreparedGroup = []
-    for group in groups:
-        batch += group
-        if len(batch) >= size:
+    for part in (groups, later):
+        batch: PreparedGroup = []
+        for group in part:
+            batch += group
+            if len(batch) >= size:
+                run.record_batch(batch)
+                batch = []
+        if batch:
             run.record_batch(batch)
-            batch = []
-    if batch:
-        run.record_batch(batch)
     run.match_table()
 
 

@@ -46,6 +46,13 @@ class Series(Protocol):
         """Remove what identifies the patient from a text."""
 
 
+class DicomMaskFile(Protocol):
+    """A DICOM segmentation or structure set."""
+
+    def read(self) -> bytes:
+        """Read the file."""
+
+
 @dataclass(frozen=True)
 class NamedImage:
     """A file, or a DICOM series, with what is known of it before its voxels are read.
@@ -63,6 +70,7 @@ class NamedImage:
     mask : a mask of the image, as a file or as a folder with one file per structure.
     mask_labels : names of the values of the mask; None where the file has its own.
     mask_lenient : whether values of the mask that the label scheme lacks are left out, and not refused.
+    dicom_masks : segmentations and structure sets that refer to the image; ``mask`` is then the path of the first.
     data_set : the folder of a data set whose own number of the case is the participant; another data set may
         have the same numbers.
     sex, age : from DICOM; sex is M, F or O, age in years.
@@ -82,6 +90,7 @@ class NamedImage:
     mask: Path | None = None
     mask_labels: MaskLabels | None = None
     mask_lenient: bool = False
+    dicom_masks: tuple[DicomMaskFile, ...] = ()
     data_set: str = ""
     sex: str | None = None
     age: float | None = None

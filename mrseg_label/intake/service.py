@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,7 +34,7 @@ from mrseg_label.intake.twins import compare_earlier
 from mrseg_label.intake.uploads import register_upload
 from mrseg_label.licences import check_licence
 from mrseg_label.text import is_foreign
-from mrseg_label.workspace import PSEUDONYM_KEY, Workspace
+from mrseg_label.workspace import PSEUDONYM_KEY
 
 __all__ = ["SentFile", "check_options", "check_single_image", "import_findings", "import_paths", "register_upload"]
 
@@ -113,7 +113,11 @@ def import_findings(
         propagate=options.propagate,
     )
     with workspace.scratch(SCRATCH) as scratch:
-        masks = MaskPreparer.create(workspace, scratch) if finder or layout.masks or findings.dicom else None
+        masks = (
+            MaskPreparer.create(workspace, scratch)
+            if finder or layout.masks or findings.dicom or findings.zips
+            else None
+        )
 
         def prepare_one(image: NamedImage) -> PreparedImage | RefusedImage:
             prepared = prepare(
@@ -126,7 +130,8 @@ def import_findings(
             )
             return masks.add_mask(prepared) if masks else prepared
 
-        groups = _with_dicom(file_groups, findings, workspace, options, report)
+        dicom = _Dicom(findings, workspace, options, report)
+        groups = dicom.after(file_groups)
         if finder:
             groups = finder.assign_masks(groups, options.primary_sequences)
         elif layout.masks:
@@ -134,7 +139,8 @@ def import_findings(
         total = sum(len(group) for group in file_groups)
         prepared_groups = prepare_groups(groups, prepare_one, options.threads, progress, total)
         checked_groups = (warn_of_swaps(group, workspace) for group in prepared_groups)
-        record_groups(workspace, recorder, checked_groups, options, report, table)
+        later = prepare_groups(dicom.masks_of_stored(), prepare_one, options.threads)
+        record_groups(workspace, recorder, checked_groups, options, report, table, later)
     for found in finder.masks_without_image() if finder else ():
         report.refuse(
             found.shown, f"matches the pattern of masks {options.masks!r}, but no imported image has this mask"
@@ -161,27 +167,39 @@ def check_options(options: ImportOptions) -> None:
         raise InvalidInput(f"{options.csv}: no such table of participants")
 
 
-def _with_dicom(
-    groups: Sequence[Sequence[NamedImage]],
-    findings: Findings,
-    workspace: Workspace,
-    options: ImportOptions,
-    report: ImportReport,
-) -> Iterator[Sequence[NamedImage]]:
-    """Yield the groups of files, then those of DICOM exports, each of which is read only when it is needed."""
-    yield from groups
-    if not findings.dicom and not findings.zips:
-        return
-    # pydicom is behind them, which a server needs only for an import of DICOM.
-    from mrseg_label.intake.dicom.exports import exports_of
-    from mrseg_label.intake.dicom.naming import name_export
-    from mrseg_label.intake.dicom.pseudonyms import Pseudonyms
+class _Dicom:
+    """The DICOM exports of an import, each of which is read only when it is needed."""
 
-    # A dry run stores nothing, not even a key; the pseudonyms that it shows then hold for itself only.
-    has_key = (workspace.root / PSEUDONYM_KEY).exists()
-    pseudonyms = Pseudonyms(os.urandom(32) if options.dry_run and not has_key else workspace.pseudonym_key())
-    for export in exports_of(findings):
-        yield from name_export(export, options, pseudonyms, report)
+    def __init__(
+        self, findings: Findings, workspace: OpenedWorkspace, options: ImportOptions, report: ImportReport
+    ) -> None:
+        self._findings, self._workspace, self._options, self._report = findings, workspace, options, report
+        self._lonely: Callable[[], Iterator[Sequence[NamedImage]]] | None = None
+
+    def after(self, groups: Sequence[Sequence[NamedImage]]) -> Iterator[Sequence[NamedImage]]:
+        """Yield groups of files, then the images of the exports."""
+        yield from groups
+        if not self._findings.dicom and not self._findings.zips:
+            return
+        # pydicom is behind them, which a server needs only for an import of DICOM.
+        from mrseg_label.intake.dicom.exports import exports_of
+        from mrseg_label.intake.dicom.masks import MaskIntake, masks_of_stored
+        from mrseg_label.intake.dicom.naming import name_export
+        from mrseg_label.intake.dicom.pseudonyms import Pseudonyms
+
+        workspace, options, report = self._workspace, self._options, self._report
+        # A dry run stores nothing, not even a key; the pseudonyms that it shows then hold for itself only.
+        has_key = (workspace.root / PSEUDONYM_KEY).exists()
+        pseudonyms = Pseudonyms(os.urandom(32) if options.dry_run and not has_key else workspace.pseudonym_key())
+        masks = MaskIntake(workspace.scheme, options.primary_sequences, options.masks is not None)
+        for export in exports_of(self._findings):
+            yield from name_export(export, options, pseudonyms, report, masks)
+        self._lonely = lambda: masks_of_stored(workspace, masks.lonely, pseudonyms, report)
+
+    def masks_of_stored(self) -> Iterator[Sequence[NamedImage]]:
+        """Yield stored images with masks that refer to no image of their export; valid once all images are recorded."""
+        if self._lonely is not None:
+            yield from self._lonely()
 
 
 def _read_tables(findings: Findings, options: ImportOptions, report: ImportReport) -> ParticipantTable:

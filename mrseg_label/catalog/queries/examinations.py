@@ -75,6 +75,19 @@ def newest(session: Session) -> Examination | None:
     ).one_or_none()
 
 
+def of_series(session: Session, token: str) -> Sequence[Examination]:
+    """The examinations that were imported from a DICOM series, by the token that stands for its UID in their source."""
+    return (
+        session.scalars(select(Examination).where(Examination.source.contains(token, autoescape=True))).unique().all()
+    )
+
+
+def of_participant_code(session: Session, code: str) -> Sequence[Examination]:
+    """The examinations of a participant."""
+    found = select(Examination).join(Acquisition).join(Participant).where(Participant.code == code)
+    return session.scalars(found).unique().all()
+
+
 def by_ids(session: Session, ids: Collection[str]) -> dict[str, Examination]:
     """Examinations by id."""
     return {row.id: row for row in session.scalars(select(Examination).where(Examination.id.in_(ids))).unique()}

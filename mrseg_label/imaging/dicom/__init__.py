@@ -8,7 +8,7 @@ https://dicom.nema.org/medical/dicom/current/output/html/part03.html
 
 from __future__ import annotations
 
-from mrseg_label.imaging.dicom.files import NotAnImage, NotDicom, UnusableImage
+from mrseg_label.imaging.dicom.files import MaskObject, NotAnImage, NotDicom, UnusableImage
 from mrseg_label.imaging.dicom.frames import Frame, read_frames
 from mrseg_label.imaging.dicom.patient import Patient
 from mrseg_label.imaging.dicom.stacks import Stack, stacks_of
@@ -16,6 +16,7 @@ from mrseg_label.imaging.dicom.volume import load_stack
 
 __all__ = [
     "Frame",
+    "MaskObject",
     "NotAnImage",
     "NotDicom",
     "Patient",

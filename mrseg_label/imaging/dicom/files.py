@@ -40,6 +40,19 @@ class NotDicom(NotAnImage):
     """The file is not DICOM."""
 
 
+class MaskObject(NotAnImage):
+    """The file is a segmentation or a structure set: a mask, which belongs to an image.
+
+    Attributes
+    ----------
+    ds : its data set.
+    """
+
+    def __init__(self, message: str, ds: Dataset) -> None:
+        super().__init__(message)
+        self.ds = ds
+
+
 class UnusableImage(InvalidInput):
     """The file is an image that cannot be used, so that its series lacks a slice.
 

@@ -12,7 +12,7 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from mrseg_label.errors import InvalidInput
-from mrseg_label.imaging.dicom.files import BROKEN, NotAnImage, UnusableImage, parse
+from mrseg_label.imaging.dicom.files import BROKEN, MaskObject, NotAnImage, UnusableImage, parse
 from mrseg_label.imaging.dicom.functional_groups import GROUPS, FunctionalGroups
 from mrseg_label.imaging.dicom.patient import Patient, patient_of
 from mrseg_label.imaging.dicom.values import first_number, many, number, number_if_valid, numbers, text, whole
@@ -26,13 +26,13 @@ _ENHANCED = (
 )
 # MR and CT, plain and enhanced.
 IMAGE_CLASSES = ("1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.2", *_ENHANCED)
-# DICOM SEG (labels, label maps, surfaces) and RT structure sets.
-_SEGMENTATIONS = (
+# DICOM SEG (segments, label maps) and RT structure sets.
+MASK_CLASSES = (
     "1.2.840.10008.5.1.4.1.1.66.4",
     "1.2.840.10008.5.1.4.1.1.66.7",
-    "1.2.840.10008.5.1.4.1.1.66.5",
     "1.2.840.10008.5.1.4.1.1.481.3",
 )
+_SURFACES = "1.2.840.10008.5.1.4.1.1.66.5"
 _MAX_FRAMES = 100_000
 # Images are compressed by a small factor; only a small one may consist of background alone.
 _MAX_RATIO, _SMALL_BYTES = 1000, 64 * 1024**2
@@ -118,8 +118,8 @@ def read_frames(data: bytes, name: str, description: str | None = None) -> list[
     Raises
     ------
     NotAnImage
-        The file is not DICOM, or not an MR or CT image.
-    Unusable
+        The file is not DICOM, or not an MR or CT image; :class:`MaskObject` for a segmentation or a structure set.
+    UnusableImage
         The file is an image, but damaged or not usable.
     InvalidInput
         The file is so damaged that its kind is unknown.
@@ -128,7 +128,9 @@ def read_frames(data: bytes, name: str, description: str | None = None) -> list[
     uid = text(ds, "SOPClassUID") or text(getattr(ds, "file_meta", {}), "MediaStorageSOPClassUID")
     if uid not in IMAGE_CLASSES:
         kind = pydicom.uid.UID(uid).name if uid else "an object of unknown kind"
-        if uid in _SEGMENTATIONS:
+        if uid in MASK_CLASSES:
+            raise MaskObject("a DICOM segmentation or structure set, and not an image", ds)
+        if uid == _SURFACES:
             raise NotAnImage(
                 f"{kind} is not supported as a mask; save it as .seg.nrrd or .nii.gz, for example in 3D Slicer, and use --masks"
             )

@@ -9,6 +9,7 @@ from mrseg_label.errors import InvalidInput, MrsegError
 from mrseg_label.imaging.dicom import Stack, stacks_of
 from mrseg_label.intake.dicom import chaos
 from mrseg_label.intake.dicom.exports import Export
+from mrseg_label.intake.dicom.masks import DicomMask, MaskIntake
 from mrseg_label.intake.dicom.pseudonyms import Pseudonyms
 from mrseg_label.intake.dicom.redaction import Redaction
 from mrseg_label.intake.dicom.scan import Scan, scan_export
@@ -22,9 +23,18 @@ from mrseg_label.intake.options import ImportOptions, ImportReport
 
 
 def name_export(
-    export: Export, options: ImportOptions, pseudonyms: Pseudonyms, report: ImportReport
+    export: Export,
+    options: ImportOptions,
+    pseudonyms: Pseudonyms,
+    report: ImportReport,
+    masks: MaskIntake | None = None,
 ) -> Iterator[list[NamedImage]]:
-    """Yield the images of an export, grouped by participant, session and station; refusals go to the report."""
+    """Yield the images of an export, grouped by participant, session and station; refusals go to the report.
+
+    Parameters
+    ----------
+    masks : takes the segmentations and structure sets of the export; without it they are left out.
+    """
     try:
         files = export.open()
     except (MrsegError, OSError) as error:
@@ -36,11 +46,12 @@ def name_export(
         report.refuse(export.found.shown, str(error))
         return
     stated = StatedNames(export, options)
-    redact = Redaction({frame.patient for frame in scan.frames}, stated.codes)
+    patients = {frame.patient for frame in scan.frames} | {found.references.patient for found in scan.masks}
+    redact = Redaction(patients, stated.codes)
     scan.report_problems(export, redact, report)
     for other in export.beside:
         report.pass_over(redact(other.shown), "not a DICOM image")
-    if not scan.frames and not scan.refused:
+    if not scan.frames and not scan.refused and not (masks and scan.masks):
         report.refuse(redact(export.found.shown), "contains no DICOM images of MR or CT")
         return
     naming = _Naming(export, files, scan, stated, pseudonyms, redact, report, options.masks is None)
@@ -48,8 +59,8 @@ def name_export(
     paths = {file.relative.as_posix(): file.path for file in export.files}
     for stack in stacks_of(chaos.join_series(scan.usable_frames(), paths), dixon_channel):
         studies.setdefault((stack.first.patient.key, stack.first.study), []).append(stack)
-    for stacks in studies.values():
-        yield from naming.name_study(stacks)
+    groups = (group for stacks in studies.values() for group in naming.name_study(stacks))
+    yield from groups if masks is None or not scan.masks else naming.give_masks(list(groups), masks)
 
 
 @dataclass(frozen=True)
@@ -85,6 +96,25 @@ class _Naming:
                 continue
             groups.setdefault(image.group_key, []).append(image)
         return list(groups.values())
+
+    def give_masks(self, groups: list[list[NamedImage]], masks: MaskIntake) -> list[list[NamedImage]]:
+        """Give each segmentation and structure set of the export to the image that it refers to."""
+        assignment = masks.assign(groups)
+        for found in self.scan.masks:
+            try:
+                code = self.stated.fields_of(found.name).get("participant")
+            except InvalidInput:
+                code = None
+            code = code or self.pseudonyms.participant_code(found.references.patient)
+            one = DicomMask(found, self.files, self.export, self.redact, code)
+            if masks.by_pattern:
+                self.report.pass_over(
+                    one.shown,
+                    "a DICOM segmentation or structure set; with --masks, only masks that it leads to are imported",
+                )
+            elif not assignment.give(one):
+                masks.lonely.append(one)
+        return assignment.groups
 
     def _name_stack(self, stack: Stack, sequence: str, station: Station) -> NamedImage:
         frame, patient, warnings = stack.first, stack.first.patient, []

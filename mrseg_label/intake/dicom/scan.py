@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from mrseg_label.errors import MrsegError
-from mrseg_label.imaging.dicom import Frame, NotAnImage, NotDicom, UnusableImage, read_frames
+from mrseg_label.imaging.dicom import Frame, MaskObject, NotAnImage, NotDicom, UnusableImage, read_frames
 from mrseg_label.imaging.formats import SUFFIXES
 from mrseg_label.intake.dicom.exports import Export, folder_of
 from mrseg_label.intake.dicom.redaction import Redaction
@@ -15,6 +15,15 @@ from mrseg_label.intake.dicom.ukbiobank import is_manifest, read_manifest
 from mrseg_label.intake.files.containers import DamagedZip, Folder, ReadFile, Zip
 from mrseg_label.intake.files.discover import DICOM_SUFFIXES
 from mrseg_label.intake.options import ImportReport
+from mrseg_label.segments.dicom.references import References, references_of
+
+
+@dataclass(frozen=True)
+class FoundMask:
+    """A segmentation or a structure set: its name in the export, and what it refers to."""
+
+    name: str
+    references: References
 
 
 @dataclass
@@ -26,6 +35,7 @@ class Scan:
     refused, passed_over : names of files by reason.
     broken_series : UIDs of series that are refused as a whole.
     unreadable : number of files by folder of which not even the series is known.
+    masks : segmentations and structure sets.
     """
 
     frames: list[Frame] = field(default_factory=list)
@@ -33,6 +43,7 @@ class Scan:
     passed_over: dict[str, list[str]] = field(default_factory=dict)
     broken_series: set[str] = field(default_factory=set)
     unreadable: Counter[str] = field(default_factory=Counter)
+    masks: list[FoundMask] = field(default_factory=list)
 
     def usable_frames(self) -> list[Frame]:
         """Return the frames of the series that are not refused."""
@@ -71,6 +82,10 @@ def scan_export(files: Folder | Zip) -> Scan:
 def _scan_file(scan: Scan, name: str, read: ReadFile, descriptions: dict[str, str]) -> None:
     try:
         scan.frames += read_frames(read(name), name, descriptions.get(PurePosixPath(name).name))
+    except MaskObject as error:
+        references = references_of(error.ds)
+        if references is not None:
+            scan.masks.append(FoundMask(name, references))
     except NotAnImage as error:
         if isinstance(error, NotDicom) and name.lower().endswith(
             SUFFIXES

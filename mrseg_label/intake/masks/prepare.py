@@ -7,6 +7,7 @@ A mask that cannot be used is refused and its image is still imported. The job t
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from mrseg_label.intake.images import MaskLabels, PreparedImage, PreparedMask, R
 from mrseg_label.intake.names import strip_suffix
 from mrseg_label.labels import LabelScheme
 from mrseg_label.segments.classes import assign_structures
+from mrseg_label.segments.dicom.converting import convert, is_dicom
 from mrseg_label.segments.files import read_segmentation
 from mrseg_label.segments.names import NameTable, required_structures
 from mrseg_label.segments.value_names import check_mask
@@ -69,8 +71,12 @@ class MaskPreparer:
             return replace(image, reason=f"{image.reason} (its mask {redact(mask.name)} is not imported either)")
         try:
             geometry = image.geometry or self._stored_geometry(image.source_digest)
-            file = mask if series is None or mask.name != GROUND else self._join_slices(series, mask)
-            prepared = prepare_mask(file, geometry, image.named.mask_labels, self.workspace.scheme, self.scratch)
+            if image.named.dicom_masks:
+                data = [one.read() for one in image.named.dicom_masks]
+                prepared = convert_dicom(data, geometry, self.workspace.scheme, self.scratch)
+            else:
+                file = mask if series is None or mask.name != GROUND else self._join_slices(series, mask)
+                prepared = prepare_mask(file, geometry, image.named.mask_labels, self.workspace.scheme, self.scratch)
             prepared = replace(prepared, lenient=image.named.mask_lenient)
             remarks = check_mask(
                 self.workspace.scheme,
@@ -120,6 +126,8 @@ def prepare_mask(
     """
     if mask.is_dir():
         return _merge_folder(mask, image, scheme, scratch)
+    if is_dicom(mask):
+        return convert_dicom([mask.read_bytes()], image, scheme, scratch)
     has_names = mask.name.lower().endswith(SEGMENTATION_SUFFIX)
     if labels is None and not has_names and has_segments(mask):  # saved as .nrrd with the segments in its header
         file = scratch / f"{secrets.token_hex(8)}{SEGMENTATION_SUFFIX}"
@@ -136,6 +144,18 @@ def prepare_mask(
         labels=None if has_names else labels,
         lenient=False,
         notes=tuple(segmentation.notes),
+    )
+
+
+def convert_dicom(masks: Sequence[bytes], image: Geometry, scheme: LabelScheme, scratch: Path) -> PreparedMask:
+    """Convert the DICOM segmentations and structure sets of an image, so that nothing of the patient is stored.
+
+    Raises as :func:`mrseg_label.segments.dicom.converting.convert`.
+    """
+    file = scratch / f"{secrets.token_hex(8)}{SEGMENTATION_SUFFIX}"
+    notes = convert(masks, image, scheme, file)
+    return PreparedMask(
+        file, SEGMENTATION_SUFFIX, sha256_of(file), labels=None, lenient=False, notes=notes, remarks=notes
     )
 
 

@@ -19,7 +19,9 @@ from mrseg_label.annotation.service import submit
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Acquisition, Annotation, AuditEvent, Job
 from mrseg_label.errors import InvalidInput
+from mrseg_label.imaging.dicom.frames import MASK_CLASSES
 from tests.support.annotation_house import GRID, House, draft_array, make_house
+from tests.support.dicom_files import MR, as_bytes, empty
 from tests.unit.segments.test_files import save_seg
 
 NAMES = [{"name": name} for name in ("spleen", "right_kidney", "left_kidney", "gallbladder", "liver")]
@@ -132,7 +134,11 @@ CORPUS: dict[str, tuple[Make, str, object, str]] = {
     "text": (lambda _: b"hello, world\n" * 99, "a.nii", NAMES, "not NIfTI"),
     "gzip of text": (lambda _: gzip.compress(b"hello" * 999), "a.nii.gz", NAMES, "not NIfTI"),
     "no suffix": (WHOLE, "label", NAMES, "ends in one of"),
-    "suffix of another kind": (WHOLE, "label.dcm", NAMES, "ends in one of"),
+    "suffix of another kind": (WHOLE, "label.stl", NAMES, "ends in one of"),
+    "nifti as .dcm": (WHOLE, "label.dcm", NAMES, "not a DICOM file"),
+    "dicom image as mask": (lambda _: as_bytes(empty(MR)), "a.dcm", NAMES, "neither a segmentation"),
+    "dicom segmentation without segments": (lambda _: as_bytes(empty(MASK_CLASSES[0])), "a.dcm", NAMES, "no segments"),
+    "dicom structure set without regions": (lambda _: as_bytes(empty(MASK_CLASSES[2])), "a.dcm", NAMES, "no regions"),
     "no name": (WHOLE, "", NAMES, "ends in one of"),
     "folder as name": (WHOLE, "label.nii.gz/", NAMES, "NOT REFUSED"),
     "compressed as .nii": (WHOLE, "a.nii", NAMES, "contrary to the name"),

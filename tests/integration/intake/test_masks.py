@@ -238,12 +238,17 @@ def test_a_mask_beside_dicom_may_be_named_after_the_patient(opened: OpenedWorksp
     assert "uster" not in json.dumps(report.to_json())
 
 
-def test_dicom_segmentations_are_passed_over_with_advice(opened: OpenedWorkspace, tmp_path: Path) -> None:
+def test_dicom_surfaces_are_passed_over_with_advice_and_empty_segmentations_are_refused(
+    opened: OpenedWorkspace, tmp_path: Path
+) -> None:
     folder = dcm.save(tmp_path / "d", dcm.series(dcm.noise(1)))
-    (folder / "seg.dcm").write_bytes(dcm.as_bytes(dcm.empty("1.2.840.10008.5.1.4.1.1.66.4")))
+    (folder / "surface.dcm").write_bytes(dcm.as_bytes(dcm.empty("1.2.840.10008.5.1.4.1.1.66.5")))
     report = import_paths(opened, [folder])
     assert (len(report.accepted), report.refused) == (1, [])
     assert "--masks" in report.passed_over[0].reason
+    (folder / "seg.dcm").write_bytes(dcm.as_bytes(dcm.empty("1.2.840.10008.5.1.4.1.1.66.4")))
+    (refused,) = import_paths(opened, [folder]).refused
+    assert refused.reason == "the segmentation has no segments" and refused.source.endswith("seg.dcm")
 
 
 def test_names_that_the_scheme_does_not_have_end_the_job_with_the_reason(

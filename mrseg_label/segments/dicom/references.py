@@ -1,0 +1,54 @@
+"""What a segmentation or a structure set refers to: its series, frames of reference and patient."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pydicom.dataset import Dataset
+
+from mrseg_label.imaging.dicom.files import BROKEN
+from mrseg_label.imaging.dicom.frames import MASK_CLASSES
+from mrseg_label.imaging.dicom.patient import Patient, patient_of
+from mrseg_label.imaging.dicom.values import text
+
+
+@dataclass(frozen=True)
+class References:
+    """What a mask refers to.
+
+    Attributes
+    ----------
+    series : SeriesInstanceUID of the images that were segmented.
+    frames : FrameOfReferenceUID of the object or of its regions.
+    """
+
+    series: frozenset[str]
+    frames: frozenset[str]
+    patient: Patient
+
+
+def references_of(ds: Dataset) -> References | None:
+    """Read what a mask refers to; None where the object is neither a segmentation nor a structure set."""
+    if text(ds, "SOPClassUID") not in MASK_CLASSES:
+        return None
+    try:
+        series = {text(item, "SeriesInstanceUID") for item in _series_items(ds)}
+        frames = {text(item, "FrameOfReferenceUID") for item in [ds, *_items(ds, "ReferencedFrameOfReferenceSequence")]}
+        frames |= {text(item, "ReferencedFrameOfReferenceUID") for item in _items(ds, "StructureSetROISequence")}
+    except BROKEN:  # reading the mask says what is wrong with it
+        series, frames = set(), set()
+    return References(frozenset(series - {""}), frozenset(frames - {""}), patient_of(ds))
+
+
+def _series_items(ds: Dataset) -> Iterator[Dataset]:
+    yield from _items(ds, "ReferencedSeriesSequence")
+    for study in _items(ds, "StudiesContainingOtherReferencedInstancesSequence"):
+        yield from _items(study, "ReferencedSeriesSequence")
+    for frame in _items(ds, "ReferencedFrameOfReferenceSequence"):
+        for study in _items(frame, "RTReferencedStudySequence"):
+            yield from _items(study, "RTReferencedSeriesSequence")
+
+
+def _items(ds: Dataset, key: str) -> list[Dataset]:
+    return list(ds.get(key) or [])
