@@ -50,6 +50,14 @@ def export(
     filled: Annotated[
         bool, typer.Option("--filled", help="Fill structures that were not annotated from drafts (nnunet always does).")
     ] = False,
+    whole_body: Annotated[
+        bool,
+        typer.Option("--whole-body", help="Compose the stations of each participant too (bids, participants)."),
+    ] = False,
+    match_intensities: Annotated[
+        bool,
+        typer.Option("--match-intensities", help="As --whole-body, with all stations equally bright; never CT."),
+    ] = False,
     name: Annotated[str, typer.Option("--name", metavar="TEXT", help="Name of the data set, for its card.")] = "",
     originals: Annotated[
         list[Path] | None,
@@ -65,6 +73,7 @@ def export(
     """Export the annotated data set: every annotated case with its current mask, and the card of the data set."""
     from mrseg_label.exports.dataset import MaskChoice, Selection
     from mrseg_label.exports.service import NAME, Form, Options, export
+    from mrseg_label.exports.whole_body import WholeBodies
 
     with (
         interruptible("What was written stays. The same command goes on from there."),
@@ -72,12 +81,9 @@ def export(
         progress_bar("exporting", quiet=as_json) as progress,
     ):
         selection = Selection(MaskChoice(state), tuple(participants or ()), primary_only)
-        exported = export(
-            workspace,
-            target,
-            Options(Form(form), selection, filled, name.strip() or NAME, tuple(originals or ())),
-            progress,
-        )
+        bodies = WholeBodies(whole_body or match_intensities, match_intensities)
+        options = Options(Form(form), selection, filled, name.strip() or NAME, bodies, tuple(originals or ()))
+        exported = export(workspace, target, options, progress)
     if as_json:
         print_json(_document(exported))
     else:

@@ -20,6 +20,7 @@ import mrseg_label
 from mrseg_label.exports.dataset import Case, DataSet, Image, Person, Way, label_of, unique_labels
 from mrseg_label.exports.files import File, copy_of, json_file, table_file, text_file
 from mrseg_label.exports.tables import COLUMN_TEXTS, ParticipantTable, describe_image, describe_mask
+from mrseg_label.exports.whole_body import WholeBodies, bodies_of, body_files
 from mrseg_label.licences import inherited
 
 VERSION = "1.10.0"
@@ -31,12 +32,13 @@ _BY_NAME = {name.casefold(): name for name in _OF_BIDS}
 _IGNORED = ("labels.tsv", "card.json", f"*_{OTHER}.nii.gz", f"*_{OTHER}.json")
 
 
-def bids_files(dataset: DataSet, name: str, card: Mapping[str, Any]) -> Iterator[File]:
+def bids_files(dataset: DataSet, name: str, card: Mapping[str, Any], whole_bodies: WholeBodies) -> Iterator[File]:
     """Yield the files of a data set, participant after participant; tables that name them come last.
 
     Parameters
     ----------
     name : of the data set.
+    whole_bodies : whether, and how, stations are composed too (``desc-wholebody``).
     """
     labels, table = unique_labels(dataset.codes), ParticipantTable()
     workspace = dataset.workspace
@@ -59,6 +61,8 @@ def bids_files(dataset: DataSet, name: str, card: Mapping[str, Any]) -> Iterator
                     case.annotation.created_at,
                 )
                 yield json_file(f"{mask}.json", _sidecar(case, image, path))
+        if whole_bodies:
+            yield from _bodies(dataset, person, subject, match=whole_bodies.match)
     yield from _root(dataset, name, card, table)
 
 
@@ -79,6 +83,26 @@ def _images(subject: str, person: Person) -> Iterator[tuple[str, Case, Image]]:
             run = max(case.repeat, taken[key])
             entities += [f"run-{run}"] if run > 1 else []
             yield f"{folder}/{'_'.join(entities + chunk)}", case, image
+
+
+def _bodies(dataset: DataSet, person: Person, subject: str, *, match: bool) -> Iterator[File]:
+    taken: Counter[str] = Counter()
+    for body in bodies_of(person):
+        session, sequence = label_of(body.session), label_of(body.sequence)
+        entities = [subject, *([f"ses-{session}"] if session else []), *([f"acq-{sequence}"] if sequence else [])]
+        folder = "/".join([*entities[: 2 if session else 1], "anat"])
+        taken["_".join(entities).casefold()] += 1
+        run = taken["_".join(entities).casefold()]
+        stem = f"{folder}/{'_'.join([*entities, *([f'run-{run}'] if run > 1 else []), 'desc-wholebody'])}"
+        path = f"{stem}_{suffix_of(body.sequence)}{SUFFIX}"
+        description = "All stations of the sequence, composed; the labels of its mask are those of dseg.tsv"
+        more = {"SkullStripped": False, "Description": description}
+        yield from body_files(dataset.workspace, body, path, f"{stem}_dseg{SUFFIX}", match=match, more=more)
+        if body.is_labelled:
+            yield json_file(
+                f"{stem}_dseg.json",
+                {"Description": description, "Sources": [f"bids::{path}"], "SpatialReference": f"bids::{path}"},
+            )
 
 
 def suffix_of(sequence: str) -> str:

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.propagation import without_mask
-from mrseg_label.catalog.queries import participants, stations
+from mrseg_label.catalog.queries import examinations, participants, stations
 from mrseg_label.catalog.tables import Annotation, Examination, Participant
 from mrseg_label.catalog.types import IMPORT_AUTHOR
 from mrseg_label.errors import InvalidInput, NotFound
@@ -168,6 +168,27 @@ def choose(workspace: OpenedWorkspace, selection: Selection) -> DataSet:
     if not people:
         raise InvalidInput("nothing is annotated yet, so there is no data set to export; annotate a case first")
     return DataSet(workspace, selection, people)
+
+
+def person_of(workspace: OpenedWorkspace, examination_id: str, selection: Selection) -> tuple[Person, Examination]:
+    """Read the participant of an examination, who may have no annotated case, and the examination.
+
+    Raises
+    ------
+    NotFound
+        There is no such examination, or its case is excluded.
+    """
+    with workspace.catalog.read() as session:
+        row = examinations.get(session, examination_id) if examination_id.isprintable() else None
+        if row is None or row.acquisition.excluded_at is not None:
+            raise NotFound(f"there is no examination {examination_id[:60]!r} that is included")
+        participant = row.acquisition.participant
+        chosen = stations.participants_with_masks(
+            session, submitted=selection.masks is MaskChoice.SUBMITTED, codes=(participant.code,)
+        )
+        masks = stations.annotations_by_acquisition(session, [one for _, _, ids in chosen for one in ids])
+        every = stations.of_participant(session, participant.id)
+        return Person(participant, _cases(every, masks, workspace.scheme, selection.primary_only), every), row
 
 
 def _cases(

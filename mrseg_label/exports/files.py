@@ -37,6 +37,11 @@ class File:
     write: Callable[[Path], None]
     stored: Path | None = None
 
+    @property
+    def suffix(self) -> str:
+        """The suffix by which what writes it chooses a format; a temporary name needs it too."""
+        return ".nii.gz" if self.path.endswith(".nii.gz") else ""
+
 
 def copy_of(path: str, stored: Path, digest: str, moment: datetime) -> File:
     """Export a stored file as it is; a damaged one is refused when it is copied."""

@@ -56,7 +56,7 @@ class ExportFolder:
             self.now[file.path] = known
             return
         make_folder(target.parent)
-        with replacing(target, durable=False, one_writer=True, suffix=_suffix(target)) as temporary:
+        with replacing(target, durable=False, one_writer=True, suffix=file.suffix) as temporary:
             file.write(temporary)
             os.utime(temporary, (file.seconds, file.seconds))
         self.written += 1
@@ -154,8 +154,3 @@ def _is_as_written(target: Path, known: Entry) -> bool:
     except OSError:
         return False
     return (found.st_size, int(found.st_mtime)) == known[1:]
-
-
-def _suffix(target: Path) -> str:
-    """The suffix by which image libraries choose a format."""
-    return ".nii.gz" if target.name.endswith(".nii.gz") else ""

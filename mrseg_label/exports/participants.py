@@ -9,19 +9,26 @@ from mrseg_label.exports.card import card_text
 from mrseg_label.exports.dataset import Case, DataSet, Person, unique_labels
 from mrseg_label.exports.files import File, copy_of, json_file, table_file, text_file
 from mrseg_label.exports.tables import ParticipantTable, describe_image, describe_mask, describe_participant, numbered
+from mrseg_label.exports.whole_body import WholeBodies, bodies_of, body_files
 from mrseg_label.text import key_of
 
 SUFFIX = ".nii.gz"
 CASES = "cases.tsv"
 MASK = "mask"
+WHOLE_BODY = "whole-body"
 COLUMNS = (
     "participant", "held_out", "session", "station", "sequence", "examination", "acquisition", "image", "mask", "mask_of_image",
     "annotation", "annotation_number", "annotation_state", "not_annotated",
 )  # fmt: skip
 
 
-def participant_files(dataset: DataSet, card: Mapping[str, Any]) -> Iterator[File]:
-    """Yield the files of a data set, participant after participant; tables that name them come last."""
+def participant_files(dataset: DataSet, card: Mapping[str, Any], whole_bodies: WholeBodies) -> Iterator[File]:
+    """Yield the files of a data set, participant after participant; tables that name them come last.
+
+    Parameters
+    ----------
+    whole_bodies : whether, and how, stations are composed too.
+    """
     names, table = unique_labels(dataset.codes, folders=True), ParticipantTable()
     rows: list[tuple[object, ...]] = []
     for person in dataset.read():
@@ -33,6 +40,8 @@ def participant_files(dataset: DataSet, card: Mapping[str, Any]) -> Iterator[Fil
             yield from _case_files(dataset, case, f"{folder}/{place}", described[-1])
             rows += rows_of(person, case, folder, described[-1])
         yield json_file(f"{folder}/participant.json", describe_participant(person.participant) | {"cases": described})
+        if whole_bodies:
+            yield from _bodies(dataset, person, folder, match=whole_bodies.match)
     yield text_file("README.md", card_text(card))
     yield json_file("card.json", card)
     yield text_file("labels.tsv", dataset.scheme.text)
@@ -74,6 +83,22 @@ def _case_files(dataset: DataSet, case: Case, folder: str, described: Mapping[st
     path = f"{base}/{described['file']}"
     yield copy_of(path, workspace.path(annotation.path), annotation.digest, annotation.created_at)
     yield json_file(path.replace(SUFFIX, ".json"), described)
+
+
+def _bodies(dataset: DataSet, person: Person, folder: str, *, match: bool) -> Iterator[File]:
+    bodies = bodies_of(person)
+    names = numbered(
+        "/".join(
+            [*([key_of(body.session, "session")] if body.session else []), WHOLE_BODY, key_of(body.sequence, "image")]
+        )
+        for body in bodies
+    )
+    for body, name in zip(bodies, names, strict=True):
+        stem = f"{folder}/{name}"
+        described = describe_participant(person.participant)
+        yield from body_files(
+            dataset.workspace, body, f"{stem}{SUFFIX}", f"{stem}_{MASK}{SUFFIX}", match=match, more=described
+        )
 
 
 def rows_of(person: Person, case: Case, folder: str, described: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:

@@ -18,6 +18,7 @@ from mrseg_label.exports.dicom import dicom_files, originals_of
 from mrseg_label.exports.files import File, json_file, moved_file, text_file
 from mrseg_label.exports.folder import export_folder
 from mrseg_label.exports.participants import participant_files
+from mrseg_label.exports.whole_body import WholeBodies
 from mrseg_label.files import make_folder, sha256_of
 from mrseg_label.rounds.export import DATASET_NAME, ExportFormat, export_dataset
 
@@ -36,6 +37,7 @@ class Form(StrEnum):
 
 
 STREAMED = (Form.BIDS, Form.PARTICIPANTS, Form.DICOM_SEG)
+_COMPOSED = (Form.BIDS, Form.PARTICIPANTS)
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Options:
     ----------
     filled : with ``nifti``, fill structures that were not annotated from drafts.
     name : of the data set, for its card.
+    whole_bodies : whether, and how, the stations of each participant are composed too.
     originals : with ``dicom-seg``, DICOM files, folders and zips that the images were imported from: segmentations refer to them.
     """
 
@@ -53,7 +56,19 @@ class Options:
     selection: Selection = field(default_factory=Selection)
     filled: bool = False
     name: str = NAME
+    whole_bodies: WholeBodies = field(default_factory=WholeBodies)
     originals: tuple[Path, ...] = ()
+
+    def check(self) -> None:
+        """Raise :class:`InvalidInput` if an option does not go with the form."""
+        if self.filled and self.form is not Form.NIFTI:
+            raise InvalidInput(
+                "only the form nifti can be filled from drafts on request; nnunet always is, others never are"
+            )
+        if self.whole_bodies and self.form not in _COMPOSED:
+            raise InvalidInput(f"whole bodies are composed in the forms {' and '.join(_COMPOSED)}, not in {self.form}")
+        if self.originals and self.form is not Form.DICOM_SEG:
+            raise InvalidInput("original DICOM files are of use with the form dicom-seg alone; leave --originals out")
 
 
 @dataclass(frozen=True)
@@ -91,12 +106,7 @@ def export(workspace: OpenedWorkspace, target: Path, options: Options, progress:
     NotFound
         A participant has no annotated case.
     """
-    if options.filled and options.form is not Form.NIFTI:
-        raise InvalidInput(
-            "only the form nifti can be filled from drafts on request; nnunet always is, others never are"
-        )
-    if options.originals and options.form is not Form.DICOM_SEG:
-        raise InvalidInput("original DICOM files are of use with the form dicom-seg alone; leave --originals out")
+    options.check()
     dataset = choose(workspace, options.selection)
     card = make_card(dataset, options.name)
     folder = target / DATASET_NAME if options.form is Form.NNUNET else target
@@ -119,6 +129,7 @@ def prepare(workspace: OpenedWorkspace, options: Options) -> Iterator[File]:
             f"the form {options.form} is made on the disk of the server: mrseg-label export DIR --format {options.form}; "
             f"sent are {' and '.join(STREAMED)}"
         )
+    options.check()
     dataset = choose(workspace, options.selection)
     return _files(dataset, options, make_card(dataset, options.name), workspace.root, None)
 
@@ -127,9 +138,9 @@ def _files(
     dataset: DataSet, options: Options, card: dict[str, Any], folder: Path, progress: Progress | None
 ) -> Iterator[File]:
     if options.form is Form.BIDS:
-        yield from bids_files(dataset, options.name, card)
+        yield from bids_files(dataset, options.name, card, options.whole_bodies)
     elif options.form is Form.PARTICIPANTS:
-        yield from participant_files(dataset, card)
+        yield from participant_files(dataset, card, options.whole_bodies)
     elif options.form is Form.DICOM_SEG:
         yield from dicom_files(dataset, card, originals_of(dataset, options.originals))
     else:

@@ -209,6 +209,7 @@ REST = (
     Permission("GET", f"{paths.REST}/examinations/{{examination}}/annotations", EVERY_ROLE),
     *_file(f"{paths.REST}/examinations/{{examination}}/image", REVIEWERS, Scope.IMAGES),
     *_file(f"{paths.REST}/examinations/{{examination}}/mask", REVIEWERS, Scope.MASKS),
+    *_file(f"{paths.REST}/examinations/{{examination}}/whole-body", ADMINS),
     Permission("POST", f"{paths.REST}/examinations/{{examination}}/return", READERS),
     Permission("POST", f"{paths.REST}/examinations/{{examination}}/release", READERS, note="Deprecated: use `return`"),
     Permission("POST", f"{paths.REST}/examinations/{{examination}}/unusable", READERS, note=_OWN_CASES),

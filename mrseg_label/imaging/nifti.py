@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import nibabel as nib
 import numpy as np
 from nibabel.nifti1 import data_type_codes
 from nibabel.spatialimages import HeaderDataError
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from mrseg_label.errors import GeometryError, InvalidInput
 from mrseg_label.files import replacing
@@ -203,13 +204,24 @@ def _compare(
 
 def write(path: Path, array: NDArray[Any], geometry: Geometry) -> None:
     """Write voxels, without converting their type, as ``.nii`` or ``.nii.gz``; see :func:`mrseg_label.imaging.volume.write_nifti`."""
-    if max(array.shape) > _MAX_AXIS:
+    # Slice by slice: no copy of the whole volume.
+    write_slabs(path, array.dtype, geometry, (array[:, :, k : k + 1] for k in range(array.shape[2])))
+
+
+def write_slabs(path: Path, dtype: DTypeLike, geometry: Geometry, slabs: Iterable[NDArray[Any]]) -> None:
+    """Write an image that is never in memory as a whole, in the same form as :func:`write`.
+
+    Parameters
+    ----------
+    slabs : (X, Y, n) each, from the first slice to the last.
+    """
+    if max(geometry.shape) > _MAX_AXIS:
         raise GeometryError(
-            f"{path.name}: NIfTI-1 allows at most {_MAX_AXIS:,} voxels along an axis; this image has {array.shape}"
+            f"{path.name}: NIfTI-1 allows at most {_MAX_AXIS:,} voxels along an axis; this image has {geometry.shape}"
         )
     header: NiftiHeader = nib.Nifti1Header()
-    header.set_data_dtype(array.dtype)
-    header.set_data_shape(array.shape)
+    header.set_data_dtype(dtype)
+    header.set_data_shape(geometry.shape)
     header.set_qform(geometry.affine, code=1)
     header.set_sform(geometry.affine, code=1)
     header.set_xyzt_units("mm")
@@ -220,12 +232,13 @@ def write(path: Path, array: NDArray[Any], geometry: Geometry) -> None:
         if path.name.lower().endswith(".gz"):
             # No time and no name in the stream, so that equal images give equal bytes.
             with gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=1, mtime=0) as packed:
-                _write_to(packed, header, array)
+                _write_to(packed, header, slabs)
         else:
-            _write_to(file, header, array)
+            _write_to(file, header, slabs)
 
 
-def _write_to(file: Any, header: NiftiHeader, array: NDArray[Any]) -> None:
+def _write_to(file: Any, header: NiftiHeader, slabs: Iterable[NDArray[Any]]) -> None:
     file.write(header.binaryblock + b"\0\0\0\0")
-    for k in range(array.shape[2]):  # slice by slice: no copy of the whole volume
-        file.write(array[:, :, k].astype(header.get_data_dtype(), copy=False).tobytes(order="F"))
+    for slab in slabs:
+        for k in range(slab.shape[2]):
+            file.write(slab[:, :, k].astype(header.get_data_dtype(), copy=False).tobytes(order="F"))

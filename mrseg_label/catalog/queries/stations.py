@@ -93,6 +93,8 @@ def participants_with_masks(
     if not submitted:
         query = query.where(concepts.is_annotated())
     wanted = set(codes)
+    if 0 < len(wanted) <= _PER_QUERY:
+        query = query.where(Participant.code.in_(sorted(wanted)))
     found: dict[tuple[str, str], dict[str, str]] = {}
     for code, participant_id, acquisition_id, annotation_id in session.execute(query):
         if not wanted or code in wanted:

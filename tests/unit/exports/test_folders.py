@@ -21,6 +21,7 @@ from mrseg_label.errors import Conflict, InvalidInput, NotFound, StoredFileError
 from mrseg_label.exports.dataset import MaskChoice, Selection, unique_labels
 from mrseg_label.exports.folder import JOURNAL, LIST
 from mrseg_label.exports.service import Exported, Form, Options, export
+from mrseg_label.exports.whole_body import WholeBodies
 from mrseg_label.files import sha256_of
 from mrseg_label.workspace import Workspace
 from tests.support.stations import AUTHOR, Stored, grid, store_station
@@ -123,7 +124,9 @@ def test_bids_names_sources_and_marks_what_was_propagated(
 def test_bids_is_valid(workspace: OpenedWorkspace, tmp_path: Path) -> None:
     program = shutil.which("bids-validator-deno")
     assert program is not None, "the development dependency bids-validator-deno is not installed"
-    run(workspace, tmp_path / "out", Form.BIDS, masks=MaskChoice.SUBMITTED)
+    options = Options(Form.BIDS, Selection(MaskChoice.SUBMITTED), whole_bodies=WholeBodies(wanted=True))
+    export(workspace, tmp_path / "out", options)
+    assert len(list((tmp_path / "out").rglob("*_desc-wholebody_dseg.nii.gz"))) == 2
     assert (tmp_path / "out" / "sub-p2" / "ses-2" / "anat" / "sub-p2_ses-2_acq-dwi_image.nii.gz").is_file()
     checked = subprocess.run(
         [program, tmp_path / "out", "--format", "json"], capture_output=True, text=True, check=False
@@ -158,6 +161,40 @@ def test_one_folder_a_participant(workspace: OpenedWorkspace, stored: dict[str, 
     people = [json.loads(file.read_text()) for file in sorted((tmp_path / "out").glob("*/participant.json"))]
     assert [len(one["cases"]) for one in people] == [1, 2]
     assert "Annotated data set" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_the_stations_of_a_participant_become_one_body(
+    workspace: OpenedWorkspace, stored: dict[str, Stored], tmp_path: Path
+) -> None:
+    repeated = store_station(workspace, "sub-P 1", "thorax", grid(56, 10, (3.0, 3.0, 4.0)), number=2)
+    options = Options(Form.PARTICIPANTS, whole_bodies=WholeBodies(wanted=True, match=True))
+    done = export(workspace, tmp_path / "out", options)
+    (folder,) = (tmp_path / "out").glob("*/whole-body")
+    image, mask = (nibabel.load(folder / f"{name}.nii.gz") for name in ("water", "water_mask"))
+    np.testing.assert_array_equal(image.affine, mask.affine)
+    assert image.shape == mask.shape == (8, 6, 24)
+    described = json.loads((folder / "water.json").read_text())
+    assert (described["resampled"], described["left_out"]) == (False, [stored["thorax"].examinations["water"]])
+    assert [(one["station"], one["mask"], one["first_index"][2]) for one in described["stations"]] == [
+        ("thorax", "without", 14), ("abdomen", "propagated", 7), ("pelvis", "propagated", 0),
+    ]  # fmt: skip
+    assert described["stations"][0]["examination"] == repeated.examinations["water"]
+    assert [one["scaled_by"] for one in described["stations"]] == pytest.approx([1, 1, 1], abs=0.01)
+    labels = np.asarray(mask.dataobj)
+    liver = workspace.scheme["liver"].id
+    assert [bool((labels[..., part] == liver).any()) for part in (slice(3, 8), slice(10, 15), slice(17, None))] == [
+        True, True, False,
+    ]  # fmt: skip
+    again = export(workspace, tmp_path / "out", options)
+    assert (again.written, again.unchanged) == (0, done.written)
+    plain = export(workspace, tmp_path / "out", Options(Form.PARTICIPANTS))
+    assert plain.removed == 6 and not folder.exists()
+    with workspace.catalog.begin() as session:
+        exclude_row(session.get_one(Acquisition, repeated.acquisition))
+
+
+def exclude_row(row: Acquisition) -> None:
+    row.excluded_at = now()
 
 
 @pytest.mark.parametrize("form", Form)
@@ -215,6 +252,8 @@ def test_an_export_goes_on_where_a_killed_one_stopped(
 
 @pytest.mark.usefixtures("stored")
 def test_what_is_refused(workspace: OpenedWorkspace, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="not in nnunet"):
+        export(workspace, tmp_path / "new", Options(Form.NNUNET, whole_bodies=WholeBodies(wanted=True)))
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("mine")
     with pytest.raises(Conflict, match="holds no earlier export"):
