@@ -1,12 +1,13 @@
 """The catalogue at 10,000, 100,000 and 1.6 million examinations: milliseconds of what readers wait for.
 
-uv run python -m benchmarks.catalog [--quick] [--database URL] [--rows N]... [--keep FOLDER] [--stock]
+uv run python -m benchmarks.catalog [--quick] [--database URL] [--rows N]... [--keep FOLDER] [--stock] [--results FILE]
 
 Each catalogue has cases in every state (benchmarks/filled_catalog.py). What is asked: the next case by every strategy, the
 bookkeeping of a submission (its transaction and what the job that follows it asks, without decoding and files), what MONAI
 Label's clients ask, progress, pages of examinations, model versions, a round. Wall-clock and CPU milliseconds of this
 process, median and 99th percentile. The database is SQLite unless the URL of an empty PostgreSQL database is given; with
-that, one size. ``--stock`` asks MONAI Label's own datastore too, in a folder of 50,000 empty images.
+that, one size. In the end the next case is asked of ours and of MONAI Label's own datastore in turn, at 50,000 images (files
+without content); where a size, a database or a folder is named, only with ``--stock``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,9 @@ from typing import Any
 import numpy as np
 from prometheus_client import generate_latest
 
+from benchmarks.catalog_results import Cost, save
 from benchmarks.filled_catalog import fill
+from benchmarks.measuring import print_result
 from mrseg_label.annotation import record
 from mrseg_label.api.prometheus import registry
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
@@ -55,20 +57,8 @@ from mrseg_label.workspace import Workspace
 
 SIZES, QUICK_SIZES = (10_000, 100_000, 1_600_000), (10_000,)
 STOCK_IMAGES, QUICK_STOCK_IMAGES = 50_000, 2_000
-REPEATS = 30
+REPEATS, STOCK_REPEATS = 30, 10
 LIMITS_MS = {"next case": 20, "submission": 20, "/info/": 50, "page": 100}
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Milliseconds of one question, over its repetitions."""
-
-    wall: tuple[float, ...]
-    cpu: tuple[float, ...]
-
-    def __str__(self) -> str:
-        (wall, wall_p99), (cpu, cpu_p99) = (np.percentile(one, [50, 99]) for one in (self.wall, self.cpu))
-        return f"{wall:9.1f} ms (p99 {wall_p99:.1f})   CPU {cpu:.1f} (p99 {cpu_p99:.1f})"
 
 
 def measure(question: Callable[[], object], repeats: int = REPEATS, at_most_s: float = 10.0) -> Cost:
@@ -190,8 +180,8 @@ FILTERS = {
 }
 
 
-def run(workspace: OpenedWorkspace, rows: int) -> None:
-    """Fill a workspace's catalogue, unless it is filled, and ask."""
+def run(workspace: OpenedWorkspace, rows: int, results: Path | None = None) -> None:
+    """Fill a workspace's catalogue, unless it is filled, and ask; what was measured goes into a file, if one is named."""
     with workspace.catalog.read() as session:
         empty = session.query(Participant).first() is None
     if empty:
@@ -202,9 +192,14 @@ def run(workspace: OpenedWorkspace, rows: int) -> None:
         kind = "SQLite" if opened.catalog.is_sqlite else "PostgreSQL"
         print(f"\n{rows:,} examinations, {kind}: opened in {opened_s[0]:.2f} s (CPU {opened_s[1]:.2f})", flush=True)
         gc.collect()
+        gc.freeze()  # as the server does
         before = resident_mb()
+        costs = {}
         for name, question in Questions(opened).all():
-            print(f"  {name:34} {measure(question)}", flush=True)
+            costs[name] = measure(question)
+            print(f"  {name:34} {costs[name]}", flush=True)
+        if results is not None:
+            save(results, kind, rows, costs, opened_s[0], resident_mb())
         print(f"  memory: {before:.0f} MB before, {resident_mb():.0f} MB after, {peak_mb():.0f} MB at most", flush=True)
 
 
@@ -228,8 +223,8 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
 
 
-def measure_stock(images: int) -> None:
-    """Ask MONAI Label's own datastore and strategy for the next case, and for the list of all."""
+def compare_with_stock(images: int) -> None:
+    """Ask ours, and MONAI Label's own datastore and strategy, for the next case in turn, and the latter for the list of all."""
     from monailabel.datastore.local import LocalDatastore
     from monailabel.tasks.activelearning.random import Random
 
@@ -243,13 +238,36 @@ def measure_stock(images: int) -> None:
             f"\n{images:,} images, MONAI Label's datastore: opened in {time.perf_counter() - begin:.2f} s", flush=True
         )
         strategy = Random()
-        questions: dict[str, Callable[[], object]] = {
-            "next case, random": lambda: strategy({}, datastore),
-            "/datastore/?output=all": lambda: json.dumps(datastore.json()),
-            "status": datastore.status,
-        }
-        for what, question in questions.items():
-            print(f"  {what:34} {measure(question)}", flush=True)
+
+        def ask_stock() -> None:  # what MONAI Label's route does: look at the state, choose, and note who got the case
+            datastore.status()
+            chosen = strategy({"strategy": "random"}, datastore)["id"]
+            noted = {"random": {"ts": int(time.time()), "client_id": "somebody"}}
+            datastore.update_image_info(chosen, {"strategy": noted})
+
+        def ask() -> None:
+            next_case("random")
+
+        listing = measure(lambda: json.dumps(datastore.json()))
+        print(f"  {'/datastore/?output=all':34} {listing}", flush=True)
+        # Without drafts, since the other has none to order.
+        Workspace.init(folder / "ours", settings_text='AUTH = "off"\nWORKERS = 0\nPRESEGMENTATION = "off"\n')
+        workspace = open_workspace(folder / "ours")
+        try:
+            fill(workspace.catalog, images)
+            next_case = Questions(workspace).next_case
+            ask()
+            taken: tuple[list[float], list[float]] = ([], [])
+            for _ in range(STOCK_REPEATS):  # in turn, since others may use the machine too
+                for seconds, question in zip(taken, (ask, ask_stock), strict=True):
+                    busy = time.process_time()
+                    question()
+                    seconds.append(time.process_time() - busy)
+        finally:
+            workspace.close()
+        ours, stock = (float(np.median(seconds)) for seconds in taken)
+        print(f"  next case, random: CPU ours {1000 * ours:.1f} ms, stock {1000 * stock:.1f} ms")
+        print_result("catalog", "MONAI Label's datastore", ours, stock)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -259,7 +277,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rows", type=int, action="append", help="so many examinations; can be repeated")
     parser.add_argument("--database", metavar="URL", help="an empty PostgreSQL database instead of SQLite")
     parser.add_argument("--keep", metavar="FOLDER", type=Path, help="a workspace to make, or to measure again")
-    parser.add_argument("--stock", action="store_true", help="measure MONAI Label's own datastore too")
+    parser.add_argument("--stock", action="store_true", help="compare with MONAI Label's own datastore too")
+    parser.add_argument("--results", metavar="FILE", type=Path, help="where to keep what was measured, as JSON")
     options = parser.parse_args(arguments)
     sizes = options.rows or (QUICK_SIZES if options.quick else SIZES)
     for rows in sizes[-1:] if options.database or options.keep else sizes:
@@ -270,11 +289,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 Workspace.init(folder, settings_text=f'AUTH = "off"\nWORKERS = 0\n{database}')
             workspace = open_workspace(folder)
             try:
-                run(workspace, rows)
+                run(workspace, rows, options.results)
             finally:
                 workspace.close()
-    if options.stock:
-        measure_stock(QUICK_STOCK_IMAGES if options.quick else STOCK_IMAGES)
+    if options.stock or not (options.rows or options.database or options.keep):
+        compare_with_stock(QUICK_STOCK_IMAGES if options.quick else STOCK_IMAGES)
 
 
 if __name__ == "__main__":

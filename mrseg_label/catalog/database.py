@@ -35,6 +35,7 @@ from mrseg_label.private import create
 
 WRITES = "mrseg_writes"
 BUSY_SECONDS = 30
+_CLOCK = select(func.clock_timestamp())
 # Where the network is cut, the system alone would let a question wait for a quarter of an hour (parameters of libpq).
 NETWORK_PATIENCE = {
     "connect_timeout": 10,  # seconds
@@ -91,7 +92,7 @@ class Catalog:
         """Read the database's clock, so that several machines agree; on SQLite it is the machine's own."""
         if self.is_sqlite:
             return now()
-        moment: datetime = session.scalars(select(func.clock_timestamp())).one()
+        moment: datetime = session.scalars(_CLOCK).one()
         return moment
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -79,6 +80,9 @@ class Server(uvicorn.Server):
         """Start the application, then say so."""
         await super().startup(sockets)
         if self.started and not self.should_exit:
+            # What is loaded by now stays. Were it looked through with every full collection, all requests would wait that long.
+            gc.collect()
+            gc.freeze()
             self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -67,19 +67,15 @@ def audit(
     midline : of the body, where it is known; by default it is found from the structures that lie in it.
     """
     foreground = Foreground.of(label_map, geometry)
+    return audit_foreground(foreground, anatomy, midline or structures_midline(foreground, anatomy))
+
+
+def audit_foreground(foreground: Foreground, anatomy: Anatomy, midline: Midline | None) -> list[Doubt]:
+    """Find what is doubtful about the voxels of a label map; where no midline is known, nothing is said of it."""
     if not len(foreground.labels):
         return []
     found = _Found(foreground, anatomy)
-    if midline is None:
-        midline = structures_midline(foreground, anatomy)
     return [*_mirrored(found), *_wrong_orders(found), *_wrong_sides(found, midline)]
-
-
-def find_structures_midline(
-    label_map: NDArray[np.integer[Any]], geometry: Geometry, anatomy: Anatomy
-) -> Midline | None:
-    """Find the midplane of the body from a label map (X, Y, Z) alone; None where it shows too little of it."""
-    return structures_midline(Foreground.of(label_map, geometry), anatomy)
 
 
 def structures_midline(foreground: Foreground, anatomy: Anatomy) -> Midline | None:

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from mrseg_label.errors import MrsegError
 from mrseg_label.imaging.anatomy import Anatomy
-from mrseg_label.imaging.audit import audit, find_structures_midline
+from mrseg_label.imaging.audit import audit_foreground, structures_midline
 from mrseg_label.imaging.geometry import Geometry
 from mrseg_label.imaging.midline import Midline, midline_of_outline
+from mrseg_label.imaging.voxels import Foreground
 
 # The outline of the body is found in images of up to so many voxels, as a reader waits: reading it takes well under a second.
 _MOST_VOXELS = 20_000_000
@@ -28,12 +29,13 @@ def find_doubts(
     mask : (X, Y, Z) in the label ids of the scheme.
     image : its image, which is read if the mask has a structure of a pair, and none that shows where the midline is.
     """
-    midline = find_structures_midline(mask, geometry, anatomy)
+    foreground = Foreground.of(mask, geometry)
+    midline = structures_midline(foreground, anatomy)
     if midline is None and image is not None and mask.size <= _MOST_VOXELS:
         paired = [label for pair in anatomy.pairs for label in (pair.left, pair.right)]
-        if paired and np.isin(mask, paired).any():
+        if paired and np.isin(foreground.labels, paired).any():
             midline = _midline_of_image(image)
-    return [doubt.to_json() for doubt in audit(mask, geometry, anatomy, midline)]
+    return [doubt.to_json() for doubt in audit_foreground(foreground, anatomy, midline)]
 
 
 def _midline_of_image(path: Path) -> Midline | None:

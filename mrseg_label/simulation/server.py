@@ -31,15 +31,23 @@ class Server:
     log : file for the output of the server.
     port : a free one by default.
     environment : variables for the server; those of this process by default.
+    processes : that answer requests.
     """
 
     def __init__(
-        self, workspace: Path, log: Path, port: int | None = None, environment: Mapping[str, str] | None = None
+        self,
+        workspace: Path,
+        log: Path,
+        port: int | None = None,
+        environment: Mapping[str, str] | None = None,
+        *,
+        processes: int = 1,
     ) -> None:
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._workspace = workspace
         self._log = log
+        self._processes = processes
         self._environment = dict(os.environ if environment is None else environment)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -60,6 +68,7 @@ class Server:
         """
         command = [sys.executable, "-m", "mrseg_label.simulation.with_parent", "mrseg_label.cli", "serve"]
         command += ["--workspace", str(self._workspace), "--host", "127.0.0.1", "--port", str(self.port)]
+        command += ["--processes", str(self._processes)] if self._processes > 1 else []
         with self._log.open("ab") as output:
             # Ctrl-C is for the demo, which then ends the server. If the demo is killed, the server ends itself.
             self._process = start_child(command, stdout=output, stderr=output, environment=self._environment)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from dataclasses import dataclass, field
@@ -10,31 +9,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
-from numpy.typing import NDArray
 
 from mrseg_label.accounts import service as accounts
-from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
-from mrseg_label.catalog.tables import (
-    BOOTSTRAP,
-    Acquisition,
-    Annotation,
-    Assignment,
-    Examination,
-    Participant,
-    Presegmentation,
-)
+from mrseg_label.catalog.opening import open_workspace
+from mrseg_label.catalog.tables import Annotation, Assignment
 from mrseg_label.catalog.types import Role
 from mrseg_label.errors import MrsegError
-from mrseg_label.imaging import Geometry, write_nifti
+from mrseg_label.imaging import Geometry
 from mrseg_label.simulation.client import SlicerClient
 from mrseg_label.simulation.server import Server
 from mrseg_label.workspace import Workspace
 from tests.integration.conftest import PASSWORD
+from tests.support.busy_study import Study, exported_masks, fill
 
 GRID = Geometry((320, 260, 72), np.diag([-1.4, -1.4, 3.0, 1.0]))
 STRATEGIES = ("balanced", "random", "sequential", "uncertainty")
-VARIANTS = 6
 
 
 @dataclass
@@ -46,65 +35,6 @@ class Day:
     assigned: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     burst_seconds: list[float] = field(default_factory=list)
-
-
-def label_map(seed: int, structures: int) -> NDArray[np.uint8]:
-    """Blocks of all structures on a third of the image, with ragged borders."""
-    rng = np.random.default_rng(seed)
-    coarse = rng.choice(np.append(np.zeros(2 * structures, dtype=np.uint8), np.arange(1, structures + 1)), (16, 13, 9))
-    fine = np.kron(coarse, np.ones((20, 20, 8), dtype=np.uint8)).astype(np.uint8)
-    moved = np.roll(fine, 1, axis=int(rng.integers(3)))
-    return np.where(rng.random(fine.shape) < 0.3, moved, fine).astype(np.uint8)
-
-
-def fill(workspace: OpenedWorkspace, folder: Path, cases: int) -> None:
-    """Cases with an image and a pre-segmentation each; their files are one, their rows are not."""
-    rng = np.random.default_rng(3)
-    image = (np.indices(GRID.shape).sum(axis=0) + rng.integers(0, 40, GRID.shape)).astype(np.int16)
-    write_nifti(folder / "image.nii.gz", image, GRID)
-    write_nifti(folder / "draft.nii.gz", label_map(0, len(workspace.scheme)), GRID)
-    digest = workspace.put_file("images/0.nii.gz", folder / "image.nii.gz")
-    draft_digest = workspace.put_file("presegmentations/0.nii.gz", folder / "draft.nii.gz")
-    with workspace.catalog.begin() as session:
-        for number in range(cases):
-            for kind in ("images", "presegmentations") if number else ():
-                os.link(workspace.root / kind / "0.nii.gz", workspace.root / kind / f"{number}.nii.gz")
-            person = Participant(code=f"P{number:05d}")
-            session.add(person)
-            session.flush()
-            case = Acquisition(
-                participant_id=person.id,
-                key=person.code,
-                station=f"station {number % 5}",
-                sequence="water",
-                shuffle=number * 0.618 % 1,
-            )
-            session.add(case)
-            session.flush()
-            examination = Examination(
-                acquisition_id=case.id, sequence="water", source="", source_digest=f"{number}", digest=digest,
-                path=f"images/{number}.nii.gz", geometry=GRID.to_json(),
-            )  # fmt: skip
-            session.add(examination)
-            session.flush()
-            case.primary_examination_id = examination.id
-            session.add(
-                Presegmentation(
-                    acquisition_id=case.id, examination_id=examination.id, model_version=BOOTSTRAP, source="inverted",
-                    path=f"presegmentations/{number}.nii.gz", digest=draft_digest,
-                )
-            )  # fmt: skip
-
-
-def masks(folder: Path, structures: int) -> list[Path]:
-    """Label maps as Slicer exports them: int16, compressed NRRD."""
-    made = []
-    for variant in range(VARIANTS):
-        mask = sitk.GetImageFromArray(label_map(variant + 1, structures).transpose(2, 1, 0).astype(np.int16))
-        mask.SetSpacing((1.4, 1.4, 3.0))
-        made.append(folder / f"label-{variant}.nrrd")
-        sitk.WriteImage(mask, str(made[-1]), useCompression=True)
-    return made
 
 
 class Reader(threading.Thread):
@@ -169,8 +99,9 @@ def run(tmp_path: Path, readers: int, seconds: float, cases: int, pause: tuple[f
     workspace = open_workspace(tmp_path / "ws")
     for number in range(readers):
         accounts.add(workspace.catalog, f"reader-{number}", Role.RADIOLOGIST, password=PASSWORD, actor="test")
-    fill(workspace, tmp_path, cases)
-    labels, names, day = masks(tmp_path, len(workspace.scheme)), list(workspace.scheme.names), Day()
+    study = Study.of_blocks(GRID, len(workspace.scheme))
+    fill(workspace, tmp_path, cases, study)
+    labels, names, day = exported_masks(tmp_path, study), list(workspace.scheme.names), Day()
     together = threading.Barrier(readers)
     with Server(workspace.root, tmp_path / "serve.log") as server:
         until = time.monotonic() + seconds
