@@ -36,6 +36,7 @@ from mrseg_label.cli import (
     quality,
     retention,
     rounds,
+    sending,  # noqa: F401 - adds a command to the group of annotations
     serving,
     users,
     workspace,

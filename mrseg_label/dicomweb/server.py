@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+import pydicom
 import requests
 from dicomweb_client import DICOMwebClient
 
@@ -143,6 +145,24 @@ class DicomwebServer:
 
         self._try(receive)
         return list(received.values())
+
+    def has(self, study: Study, series: str, instance: str) -> bool:
+        """Whether the archive has an instance of a study; raises as :meth:`studies` does."""
+        listed = self._search(self._client.search_for_series, study.uid, search_filters={"SeriesInstanceUID": series})
+        if series not in {uid_of(item, "0020000E") for item in listed}:
+            return False
+        return instance in self.instances(Series(study.uid, series, "", ""))
+
+    def store(self, data: bytes, study: Study) -> None:
+        """Store an object in a study of the archive.
+
+        Raises
+        ------
+        Unavailable
+            The server does not take it, or does not answer.
+        """
+        ds = pydicom.dcmread(BytesIO(data))
+        self._try(lambda: self._client.store_instances([ds], study.uid))
 
     def _listed(self, query: Query) -> Iterator[Study]:
         """Find the studies that a list of identifiers names."""

@@ -102,6 +102,7 @@ def make_segmentation(
     frames = _frames(mask, geometry, slices, present)
     private = [code for code in map(codes.code_of, (s.name for s in present)) if code.designator == PRIVATE]
     identity = (origin.key, scheme.digest, slices.series)
+    series_uid, instance_uid = segmentation_uids(origin.key, scheme, slices.series)
     try:
         ds: Dataset = Segmentation(
             source_images=slices.headers,
@@ -111,9 +112,9 @@ def make_segmentation(
                 _describe(number, structure, codes.code_of(structure.name), origin, identity)
                 for number, structure in enumerate(present, start=1)
             ],
-            series_instance_uid=uid_of("segmentation series", *identity),
+            series_instance_uid=series_uid,
             series_number=slices.series_number + 1000,
-            sop_instance_uid=uid_of("segmentation", *identity),
+            sop_instance_uid=instance_uid,
             instance_number=1,
             manufacturer="mrseg-label",
             manufacturer_model_name="mrseg-label",
@@ -129,6 +130,18 @@ def make_segmentation(
         raise InvalidInput(f"the DICOM series cannot be referred to ({type(error).__name__}: {error})"[:300]) from error
     _complete(ds, scheme, origin, present, identity)
     return ds
+
+
+def segmentation_uids(key: str, scheme: LabelScheme, series: str) -> tuple[str, str]:
+    """Return the UIDs of the series and of the instance that the segmentation of a mask will have.
+
+    Parameters
+    ----------
+    key : as in :class:`Origin`.
+    series : UID of the series that it refers to.
+    """
+    identity = (key, scheme.digest, series)
+    return uid_of("segmentation series", *identity), uid_of("segmentation", *identity)
 
 
 def _frames(

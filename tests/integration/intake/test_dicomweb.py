@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import secrets
@@ -9,20 +10,29 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
+from numpy.typing import NDArray
 from pydicom.dataset import FileDataset
 from pydicom.uid import RLELossless
 from sqlalchemy import select
 
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
-from mrseg_label.catalog.tables import Examination
+from mrseg_label.catalog.propagation import settle
+from mrseg_label.catalog.tables import Annotation, AnnotationStructure, AuditEvent, Examination
+from mrseg_label.catalog.types import AnnotationState, StructureState
 from mrseg_label.cli import main
+from mrseg_label.clock import now
 from mrseg_label.dicomweb import DicomwebServer
 from mrseg_label.dicomweb.query import parse_query
 from mrseg_label.errors import InvalidInput
+from mrseg_label.exports.dataset import Selection
+from mrseg_label.exports.sending import SendReport, send_annotations
+from mrseg_label.imaging import Geometry, write_nifti
 from mrseg_label.intake.dicomweb import import_studies, list_studies
 from mrseg_label.intake.options import ImportOptions
 from mrseg_label.intake.service import import_paths
@@ -268,3 +278,114 @@ def test_the_command(archive: Orthanc, opened: OpenedWorkspace, capsys: pytest.C
         assert code == 2 and problem in " ".join(err.replace("│", " ").split()), arguments
     code, _, err = run("--dicomweb", "http://127.0.0.1:1/rs")
     assert code == 2 and "is not sent to" in err
+
+
+def test_annotations_go_back_to_the_archive(
+    archive: Orthanc, opened: OpenedWorkspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study = new_uid()
+    files = dixon(study, 100)
+    for one in files:
+        archive.store(one)
+    server = DicomwebServer(opened.settings)
+    accepted = import_studies(opened, server, EVERYTHING, ImportOptions()).report.accepted
+    drawn = [_annotate(opened, entry.id, seed) for seed, entry in enumerate(accepted) if entry.sequence == "in"]
+
+    def run(*arguments: str) -> tuple[int, str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main(["annotations", "send", "--workspace", os.fspath(opened.root), *arguments])
+        return int(ended.value.code or 0), capsys.readouterr().out
+
+    assert run("--dry-run")[1].startswith("2 annotations would be sent")
+    assert "SEG" not in str(archive.http.get("/series?expand").json())
+    assert run("--json")[0] == 0
+    code, out = run()
+    assert code == 0 and out.startswith("0 annotations sent") and "2 are there already" in out
+    stored = [series for series in archive.http.get("/series?expand").json() if _modality(series) == "SEG"]
+    assert len(stored) == 2
+    by_series = {str(one[0].SeriesInstanceUID): one for one in files}
+    for series in stored:
+        (instance,) = series["Instances"]
+        seg = pydicom.dcmread(io.BytesIO(archive.http.get(f"/instances/{instance}/file").content))
+        # The patient and the slices are the hospital's own, and every voxel lies where it was drawn.
+        source = by_series[str(seg.ReferencedSeriesSequence[0].SeriesInstanceUID)]
+        assert (seg.PatientID, str(seg.PatientName), seg.StudyInstanceUID) == (dcm.NUMBER, dcm.NAME, study)
+        assert {str(ds.SOPInstanceUID) for ds in source} >= {
+            str(item.ReferencedSOPInstanceUID) for item in seg.ReferencedSeriesSequence[0].ReferencedInstanceSequence
+        }
+        assert _places_of(seg) in drawn
+    with opened.catalog.read() as session:
+        entries = session.query(AuditEvent).filter(AuditEvent.action == "annotation.send").all()
+        assert len(entries) == 2 and all(entry.detail == {"to": server.name} for entry in entries)
+    # A series that is another one by now is not referred to: its segmentation would lie elsewhere.
+    archive.empty()
+    for one in files:
+        for ds in one:
+            ds.ImagePositionPatient[2] += 1
+        archive.store(one)
+    refused = send_annotations(opened, server, EVERYTHING, Selection())
+    assert not refused.sent and len(refused.refused) == 2 and "has changed since" in refused.refused[0][1]
+    archive.empty()
+    assert send_annotations(opened, server, EVERYTHING, Selection()) == SendReport()
+
+
+def _modality(series: dict[str, Any]) -> str:
+    return str(series["MainDicomTags"]["Modality"])
+
+
+Places = set[tuple[float, ...]]
+
+
+def _annotate(opened: OpenedWorkspace, examination_id: str, seed: int) -> Places:
+    """Store an accepted annotation of an image, with a liver of single voxels; returns where they lie (LPS, mm)."""
+    mask = (np.random.default_rng(seed).random((6, 5, 4)) < 0.3).astype(np.uint8) * opened.scheme["liver"].id
+    with opened.catalog.begin() as session:
+        examination = session.get_one(Examination, examination_id)
+        case, geometry = examination.acquisition, Geometry.from_json(examination.geometry)
+        path = f"annotations/{case.id}/0001.nii.gz"
+        with opened.scratch() as folder:
+            write_nifti(folder / "mask.nii.gz", mask, geometry)
+            digest = opened.put_file(path, folder / "mask.nii.gz")
+        annotation = Annotation(
+            acquisition_id=case.id,
+            examination_id=examination_id,
+            number=1,
+            state=AnnotationState.ACCEPTED,
+            author="anna",
+            client="slicer",
+            path=path,
+            digest=digest,
+            upload_path=path,
+            upload_digest=digest,
+        )
+        annotation.structures = [
+            AnnotationStructure(
+                structure=name, state=StructureState.CORRECTED, voxels=int((mask == opened.scheme[name].id).sum())
+            )
+            for name in opened.scheme.names
+        ]
+        session.add(annotation)
+        case.annotated_at = now()
+        settle(session, case)
+        ras = np.argwhere(mask) @ geometry.affine[:3, :3].T + geometry.affine[:3, 3]
+    return _rounded(ras * (-1, -1, 1))
+
+
+def _places_of(seg: FileDataset) -> Places:
+    """Where the voxels of a segmentation with one segment lie, by its frames alone (LPS, mm)."""
+    shared = seg.SharedFunctionalGroupsSequence[0]
+    directions = np.array(shared.PlaneOrientationSequence[0].ImageOrientationPatient, float).reshape(2, 3)
+    between_rows, between_columns = map(float, shared.PixelMeasuresSequence[0].PixelSpacing)
+    frames = seg.pixel_array.reshape(-1, seg.Rows, seg.Columns)
+    found: Places = set()
+    for frame, groups in zip(frames, seg.PerFrameFunctionalGroupsSequence, strict=True):
+        origin = np.array(groups.PlanePositionSequence[0].ImagePositionPatient, float)
+        rows, columns = np.nonzero(frame)
+        steps = np.outer(columns * between_columns, directions[0]) + np.outer(rows * between_rows, directions[1])
+        found |= _rounded(np.asarray(origin + steps, np.float64))
+    return found
+
+
+def _rounded(places: NDArray[np.float64]) -> Places:
+    return {tuple(float(value) for value in np.round(place, 2) + 0.0) for place in places}

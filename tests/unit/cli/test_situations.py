@@ -26,6 +26,7 @@ WITHOUT = {"demo", "doctor", "health", "init", "notifications test", "restore"}
 ARGUMENTS = LIGHT | {
     "annotations compare": ("none", "none"),
     "annotations restore": ("none",),
+    "annotations send": ("--dicomweb", "http://127.0.0.1:1/rs"),
     "bias": (),
     "effort": (),
     "evaluate": ("--model", "bootstrap"),

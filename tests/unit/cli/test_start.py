@@ -29,6 +29,7 @@ HEAVY = {
     "prune",
     "annotations compare",
     "annotations restore",
+    "annotations send",  # sends requests
     "demo",
     "evaluate",
     "examinations edit",
