@@ -20,6 +20,7 @@ from mrseg_label.intake.dicom.stations import Station, find_stations
 from mrseg_label.intake.files.containers import DamagedZip, Folder, Zip
 from mrseg_label.intake.images import NamedImage
 from mrseg_label.intake.options import ImportOptions, ImportReport
+from mrseg_label.text import listed
 
 
 def name_export(
@@ -111,6 +112,13 @@ class _Naming:
                 self.report.pass_over(
                     one.shown,
                     "a DICOM segmentation or structure set; with --masks, only masks that it leads to are imported",
+                )
+            elif found.references.automatic:
+                names = self.redact(listed(found.references.automatic, 3))
+                self.report.refuse(
+                    one.shown,
+                    f"a program made it ({names}: AUTOMATIC), and drafts do not become annotations; to import it nevertheless, "
+                    "lead to it with --masks",
                 )
             elif not assignment.give(one):
                 masks.lonely.append(one)

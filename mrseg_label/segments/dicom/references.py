@@ -21,11 +21,13 @@ class References:
     ----------
     series : SeriesInstanceUID of the images that were segmented.
     frames : FrameOfReferenceUID of the object or of its regions.
+    automatic : names of segments and regions that a program made, and no person.
     """
 
     series: frozenset[str]
     frames: frozenset[str]
     patient: Patient
+    automatic: tuple[str, ...] = ()
 
 
 def references_of(ds: Dataset) -> References | None:
@@ -36,9 +38,19 @@ def references_of(ds: Dataset) -> References | None:
         series = {text(item, "SeriesInstanceUID") for item in _series_items(ds)}
         frames = {text(item, "FrameOfReferenceUID") for item in [ds, *_items(ds, "ReferencedFrameOfReferenceSequence")]}
         frames |= {text(item, "ReferencedFrameOfReferenceUID") for item in _items(ds, "StructureSetROISequence")}
+        automatic = tuple(_automatic(ds))
     except BROKEN:  # reading the mask says what is wrong with it
-        series, frames = set(), set()
-    return References(frozenset(series - {""}), frozenset(frames - {""}), patient_of(ds))
+        series, frames, automatic = set(), set(), ()
+    return References(frozenset(series - {""}), frozenset(frames - {""}), patient_of(ds), automatic)
+
+
+def _automatic(ds: Dataset) -> Iterator[str]:
+    for item in _items(ds, "SegmentSequence"):
+        if text(item, "SegmentAlgorithmType") == "AUTOMATIC":
+            yield text(item, "SegmentLabel")
+    for item in _items(ds, "StructureSetROISequence"):
+        if text(item, "ROIGenerationAlgorithm") == "AUTOMATIC":
+            yield text(item, "ROIName")
 
 
 def _series_items(ds: Dataset) -> Iterator[Dataset]:

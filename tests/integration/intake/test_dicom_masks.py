@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom import dcmread
 from pydicom.dataset import FileDataset
 from sqlalchemy import select
 
@@ -83,6 +85,17 @@ def test_a_mask_alone_finds_its_stored_image(opened: OpenedWorkspace, tmp_path: 
     annotation = check(opened, import_paths(opened, [tmp_path / "masks"]), np.where(drawn() == LIVER, drawn(), 0))
     with opened.catalog.read() as session:
         assert session.get_one(Examination, annotation.examination_id).sequence == "t2"
+    # Without the name of a series: by the patient, and by the grid among their images.
+    far = dcm.series(dcm.noise(4), uid="1.2.840.24", origin=(-30.0, -20.0, 500.3), SeriesNumber=5)
+    dcm.save(tmp_path / "far", far)
+    assert len(import_paths(opened, [tmp_path / "far"]).accepted) == 1
+    plain = dcmread(BytesIO(seg(far, drawn())))
+    del plain.ReferencedSeriesSequence
+    (tmp_path / "masks/liver.dcm").write_bytes(encode(plain))
+    report = import_paths(opened, [tmp_path / "masks"])
+    assert (report.masks, report.refused) == (1, [])
+    work(opened)
+    assert len(stored(opened)) == 2
     strange = seg(dcm.series(dcm.noise(3), uid="1.2.840.29"), drawn())
     (tmp_path / "masks/liver.dcm").write_bytes(strange)
     report = import_paths(opened, [tmp_path / "masks"])
@@ -139,6 +152,11 @@ def test_what_a_mask_says_wrongly_is_refused_with_its_file_and_the_image_is_impo
     (tmp_path / "d/mask").write_bytes(seg(moved, drawn()))
     (refused,) = import_paths(opened, [tmp_path / "d"]).refused
     assert "does not lie on the lattice of its image" in refused.reason and "3D Slicer" in refused.reason
+    made = dcmread(BytesIO(seg(files, drawn())))
+    made.SegmentSequence[1].SegmentAlgorithmType = "AUTOMATIC"
+    (tmp_path / "d/mask").write_bytes(encode(made))
+    (refused,) = import_paths(opened, [tmp_path / "d"]).refused
+    assert "a program made it (liver: AUTOMATIC)" in refused.reason
     # With a pattern of masks, nothing else is a mask.
     report = import_paths(opened, [tmp_path / "d"], ImportOptions(masks="other/{name}.nii.gz"))
     assert report.refused == [] and any("only masks that it leads to" in one.reason for one in report.passed_over)
