@@ -36,7 +36,7 @@ from mrseg_monailabel.descriptions import (
 from mrseg_monailabel.labels import Labels
 from mrseg_monailabel.mask_files import SEGMENTS
 from mrseg_monailabel.params import reader_of
-from mrseg_monailabel.review_fields import describe_review_case, label_name, name_tag, parse_annotation_tag
+from mrseg_monailabel.review_fields import NEIGHBOURS, describe_review_case, label_name, name_tag, parse_annotation_tag
 
 
 class MRSegDatastore(Datastore):
@@ -78,6 +78,11 @@ class MRSegDatastore(Datastore):
         """Write a label to a ``.seg.nrrd`` file. Raises as :meth:`mrseg_monailabel.labels.Labels.file`."""
         file = self.labels.write_segments(self.examination(label, reader), tag, reader, folder)
         return file.rename(file.with_name(label_name(label, SEGMENTS))) if self.ticket_of(label, reader) else file
+
+    def neighbours_file(self, label: str, reader: Reader, folder: Path) -> Path:
+        """Write what neighbouring stations have on the grid of a case. Raises as :meth:`mrseg_monailabel.labels.Labels.write_neighbours`."""
+        file = self.labels.write_neighbours(self.examination(label, reader), reader, folder)
+        return file.rename(file.with_name(f"{label}-{NEIGHBOURS}{SEGMENTS}")) if self.ticket_of(label, reader) else file
 
     def note_presegmentation_sent(self, examination: Examination, presegmentation_id: str, reader: Reader) -> None:
         """Note which pre-segmentation a reader was sent: the annotation is compared with that one."""

@@ -13,9 +13,11 @@ from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Annotation, Examination, Presegmentation
 from mrseg_label.errors import NotFound
+from mrseg_label.imaging import write_nifti
 from mrseg_label.presegmentation.service import presegmentation_for
 from mrseg_label.reports import masks, reviewing
 from mrseg_label.reports.downloads import Download
+from mrseg_label.reports.neighbours import read_neighbours
 from mrseg_label.worklist import service as worklist
 from mrseg_monailabel.descriptions import (
     FINAL,
@@ -25,7 +27,14 @@ from mrseg_monailabel.descriptions import (
     image_file_name,
 )
 from mrseg_monailabel.mask_files import SEGMENTS, MaskForm, write_mask
-from mrseg_monailabel.review_fields import label_name, name_tag, parse_annotation_tag, parse_tag, read_fields
+from mrseg_monailabel.review_fields import (
+    NEIGHBOURS,
+    label_name,
+    name_tag,
+    parse_annotation_tag,
+    parse_tag,
+    read_fields,
+)
 
 REMAKE_SECONDS = 60.0  # in which a draft whose file is damaged is made again for a download
 
@@ -55,6 +64,25 @@ class Labels:
         form = MaskForm(SEGMENTS, "uint8" if len(self._workspace.scheme) < 256 else "uint16")
         image = self._workspace.path(examination.path)
         write_mask(stored.path, image, target, form, self._workspace.scheme, judged)
+        return target
+
+    def write_neighbours(self, examination: Examination, reader: Reader, folder: Path) -> Path:
+        """Write what neighbouring stations have on the grid of a case to a ``.seg.nrrd`` file in a folder.
+
+        Its segments are the structures that they have there.
+
+        Raises
+        ------
+        NotFound
+            There is no annotation of a neighbouring station that this reader may see.
+        """
+        labels, geometry, _ = read_neighbours(self._workspace, examination.id, reader)
+        present = set(labels.ravel()[labels.ravel() > 0].tolist())
+        source, target = folder / f"labels{SUFFIX}", folder / f"{examination.id}-{NEIGHBOURS}{SEGMENTS}"
+        write_nifti(source, labels, geometry)
+        scheme = self._workspace.scheme
+        judged = {one.name for one in scheme if one.id in present}
+        write_mask(source, self._workspace.path(examination.path), target, MaskForm(SEGMENTS), scheme, judged)
         return target
 
     def describe(self, examination: Examination, tag: str, reader: Reader) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from mrseg_label.reports.reviewing import ReviewCase
 from mrseg_monailabel.descriptions import FINAL, ORIGINAL, SUFFIX, describe_annotation, describe_image
 from mrseg_monailabel.mask_files import SEGMENTS
 
+NEIGHBOURS = "neighbours"
 META = "segmentationMeta"
 MAX_WORD = 100  # characters of a status or a level
 _VERSION = re.compile(r"version_([1-9][0-9]{0,5})")
@@ -42,8 +43,8 @@ def parse_tag(tag: str) -> int | None:
     found = _VERSION.fullmatch(tag)
     if found is None:
         raise InvalidInput(
-            f"the tag of a label is {ORIGINAL!r} (the draft), {FINAL!r} (the annotation) or 'version_N' "
-            f"(what a reviewer saved, N from 1), not {tag!r:.80}"
+            f"the tag of a label is {ORIGINAL!r} (the draft), {FINAL!r} (the annotation), {NEIGHBOURS!r} (annotations of "
+            f"neighbouring stations, to download) or 'version_N' (what a reviewer saved, N from 1), not {tag!r:.80}"
         )
     return int(found[1])
 

@@ -36,8 +36,10 @@ from mrseg_label.reports.documents.annotations import AnnotationOut, AssignmentO
 from mrseg_label.reports.documents.base import Page
 from mrseg_label.reports.documents.drafts import ExaminationDetail
 from mrseg_label.reports.documents.examinations import CasesChangedOut, EditOut, ExaminationOut
+from mrseg_label.reports.documents.stations import StationOut
 from mrseg_label.reports.downloads import find_current_mask, find_image
 from mrseg_label.reports.examinations import describe_changes, find_cases, find_cases_of, parse_sort, read_examinations
+from mrseg_label.reports.stations import read_stations
 from mrseg_label.worklist import service as worklist
 from mrseg_label.worklist.requests import Purpose, request_case
 
@@ -142,6 +144,10 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
             made = make_current_segmentation_file(workspace, examination, reader)
             return send_made(request, catalog, reader, made.name, made.data, DICOM)
         return send_recorded(request, catalog, reader, find_current_mask(workspace, examination, reader))
+
+    @routes.get("/{examination}/stations", summary="List the stations of its session, from head to foot")
+    def list_stations(examination: str, reader: CurrentReader) -> Page[StationOut]:
+        return Page(items=read_stations(workspace, examination, reader), next=None)
 
     @routes.get("/{examination}/annotations", summary="List the annotations of its acquisition, newest first")
     def list_annotations(

@@ -207,6 +207,7 @@ REST = (
     Permission("GET", f"{paths.REST}/examinations/{{examination}}", EVERY_ROLE),
     Permission("PATCH", f"{paths.REST}/examinations/{{examination}}", ADMINS),
     Permission("GET", f"{paths.REST}/examinations/{{examination}}/annotations", EVERY_ROLE),
+    Permission("GET", f"{paths.REST}/examinations/{{examination}}/stations", EVERY_ROLE),
     *_file(f"{paths.REST}/examinations/{{examination}}/image", REVIEWERS, Scope.IMAGES),
     *_file(f"{paths.REST}/examinations/{{examination}}/mask", REVIEWERS, Scope.MASKS),
     *_file(f"{paths.REST}/examinations/{{examination}}/whole-body", ADMINS),

@@ -114,6 +114,18 @@ def plan_layout(grids: Sequence[Geometry]) -> Layout:
     return Layout(common, exact, int(np.argmax(spread)) if spread.any() else 2, placed)
 
 
+def layout_on(grid: Geometry, stations: Sequence[Geometry]) -> Layout:
+    """Lay stations on the grid of another, in the axis order of :func:`upright`; what lies outside of it is not shown."""
+    common = reorient(np.broadcast_to(np.uint8(0), grid.shape), grid)[1]
+    grids = [reorient(np.broadcast_to(np.uint8(0), one.shape), one)[1] for one in stations]
+    placements = [find_placement(one, common) for one in grids]
+    extents = [_extent(common.affine, one) for one in grids]
+    placed = tuple(
+        Placed(one, place, low, high) for one, place, (low, high) in zip(grids, placements, extents, strict=True)
+    )
+    return Layout(common, all(one is not None for one in placements), 2, placed)
+
+
 def upright(array: NDArray[Any], geometry: Geometry) -> NDArray[Any]:
     """Return a view of a station's voxels in the axis order that a layout expects."""
     return reorient(array, geometry)[0]

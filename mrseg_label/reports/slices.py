@@ -16,7 +16,12 @@ from mrseg_label.colors import Color
 from mrseg_label.errors import GeometryError
 from mrseg_label.reports.documents.viewing import DifferencePlaceOut
 from mrseg_label.reports.downloads import Download
-from mrseg_label.reports.viewing import DIFFERENCE_COLORS, find_viewed_image, find_viewed_mask
+from mrseg_label.reports.viewing import (
+    DIFFERENCE_COLORS,
+    find_viewed_image,
+    find_viewed_mask,
+    read_viewed_neighbours,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,6 +48,7 @@ class Shown(StrEnum):
     FIRST = "first"
     SECOND = "second"
     DIFFERENCES = "differences"
+    NEIGHBOURS = "neighbours"  # what neighbouring stations have there
 
 
 @dataclass(frozen=True)
@@ -208,6 +214,9 @@ def _labels(
         from mrseg_label.imaging.differences import kinds_of_difference
 
         return kinds_of_difference(mask(wanted.first), mask(wanted.second), wanted.structure or None)
+    if wanted.shown is Shown.NEIGHBOURS:
+        beside, _ = read_viewed_neighbours(workspace, wanted.image, reader)
+        return np.where(beside == wanted.structure, beside, 0) if wanted.structure else beside
     chosen = {Shown.FIRST: wanted.first, Shown.SECOND: wanted.second}.get(wanted.shown)
     if not chosen:
         return None

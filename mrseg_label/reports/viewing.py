@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
@@ -30,7 +31,12 @@ from mrseg_label.reports.documents.viewing import (
 )
 from mrseg_label.reports.downloads import SUFFIX, Download, find_image
 from mrseg_label.reports.masks import visible_annotations
+from mrseg_label.reports.neighbours import find_neighbours, read_neighbours
 from mrseg_label.worklist.resolving import resolve_image
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 MOST_MASKS = 50  # of each kind
 MOST_PLACES = 500
@@ -92,6 +98,7 @@ def read_view(workspace: OpenedWorkspace, examination_id: str, reader: Reader) -
         hidden=reader.sees_annotations_of is None and len(visible) < len(everything),
         first=first,
         second=second,
+        neighbours=[one.text for one in find_neighbours(workspace, row.id, reader)],
         structures=[
             ViewedStructure(id=one.id, name=one.name, shown_name=one.shown_name.replace("_", " "), color=one.color)
             for one in workspace.scheme
@@ -106,6 +113,15 @@ def read_visible_annotation_ids(catalog: Catalog, examination_id: str, reader: R
         acquisition_id = examination_row(session, examination_id).acquisition_id
         rows = annotation_rows.page_of_acquisition(session, acquisition_id, 10 * MOST_MASKS)
         return {row.id for row in visible_annotations(session, acquisition_id, rows, reader)}
+
+
+def read_viewed_neighbours(
+    workspace: OpenedWorkspace, examination_id: str, reader: Reader
+) -> tuple[NDArray[np.uint8], Geometry]:
+    """Read what neighbouring stations have on the grid of an examination. Raises as :func:`check_may_open` and :func:`read_neighbours`."""
+    check_may_open(workspace.catalog, examination_id, reader)
+    labels, geometry, _ = read_neighbours(workspace, examination_id, reader)
+    return labels, geometry
 
 
 def find_viewed_image(workspace: OpenedWorkspace, examination_id: str, reader: Reader) -> Download:

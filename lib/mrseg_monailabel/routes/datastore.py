@@ -18,7 +18,7 @@ from mrseg_monailabel.descriptions import SUFFIX
 from mrseg_monailabel.mask_files import SEGMENTS
 from mrseg_monailabel.params import parse_params, reader_of
 from mrseg_monailabel.protocol_app import ProtocolApp
-from mrseg_monailabel.review_fields import label_suffix
+from mrseg_monailabel.review_fields import NEIGHBOURS, label_suffix
 from mrseg_monailabel.routes.uploads import base_name, image_name, image_suffix
 
 _WARNINGS = 5  # in one answer: headers are short
@@ -122,17 +122,20 @@ def router(app: ProtocolApp) -> APIRouter:
 
     @routes.get(
         "/label",
-        summary="Download a pre-segmentation (original), an annotation (final), or what a reviewer saved (version_N)",
+        summary="Download a pre-segmentation (original), an annotation (final), what a reviewer saved (version_N), or what neighbouring stations have (neighbours)",
         response_class=FileResponse,
     )
     def get_label(
         request: Request, identity: CurrentIdentity, label: str, tag: str = "final", client_id: Client = ""
     ) -> Response:
         reader = reader_of({"client_id": client_id}, identity)
-        if suffix_of(request) != SEGMENTS:
+        if tag != NEIGHBOURS and suffix_of(request) != SEGMENTS:
             return send_file(request, store.label_file(label, tag, reader))
         with app.workspace.scratch("label-") as folder:
-            file = store.segments_file(label, tag, reader, folder)
+            if tag == NEIGHBOURS:
+                file = store.neighbours_file(label, reader, folder)
+            else:
+                file = store.segments_file(label, tag, reader, folder)
             named = {"Content-Disposition": f'attachment; filename="{file.name}"'}
             return Response(file.read_bytes(), media_type="application/octet-stream", headers=named)
 

@@ -70,6 +70,13 @@ def of_participant(session: Session, participant_id: str, *, every: bool = False
     return found
 
 
+def of_session(session: Session, examination: Examination, *, every: bool = False) -> list[Station]:
+    """The stations of the session that an examination is of, from head to foot; ``every`` as in :func:`of_participant`."""
+    name = session_of_key(examination.acquisition.key)
+    found = of_participant(session, examination.acquisition.participant_id, every=every)
+    return [one for one in found if one.session == name]
+
+
 def participants_with_masks(
     session: Session, *, submitted: bool = False, codes: Collection[str] = ()
 ) -> Sequence[tuple[str, str, Sequence[str]]]:

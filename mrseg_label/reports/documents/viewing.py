@@ -61,6 +61,9 @@ class ViewOut(BaseModel):
     hidden: bool = Field(description="whether readings are hidden from this reader, who reads the case independently")
     first: str | None = Field(description="the mask that is shown first, if there is one")
     second: str | None = Field(description="the mask that it is compared with")
+    neighbours: list[str] = Field(
+        description="annotations of neighbouring stations that show part of it, which may be drawn over it; for people"
+    )
     structures: list[ViewedStructure]
     differences: list[ViewedKind]
 

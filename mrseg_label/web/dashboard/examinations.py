@@ -23,6 +23,7 @@ from mrseg_label.reports.cases import (
     read_examination,
 )
 from mrseg_label.reports.slices import PlaneName
+from mrseg_label.reports.stations import read_stations
 from mrseg_label.reports.viewing import may_open, read_view, read_visible_annotation_ids
 from mrseg_label.web.forms import FormTokens
 from mrseg_label.web.navigation import may
@@ -61,6 +62,7 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens)
             "annotations": [annotation for annotation in every if annotation.id in visible],
             "hidden": any(annotation.id not in visible for annotation in every),
             "view": read_view(workspace, examination, reader) if may_open(workspace, examination, reader) else None,
+            "stations": read_stations(workspace, examination, reader),
             "events": read_audit_of_examination(catalog, examination, EVENTS)
             if may(request, "GET", paths.AUDIT)
             else [],

@@ -19,8 +19,15 @@ from mrseg_label.http.public_address import public_path
 from mrseg_label.http.readers import CurrentReader
 from mrseg_label.reports.documents.viewing import DifferencesOut, ViewedMask, ViewOut
 from mrseg_label.reports.downloads import SUFFIX
+from mrseg_label.reports.neighbours import NEIGHBOURS, pack_labels
 from mrseg_label.reports.slices import PlaneName, Shown, SliceRequest, draw_slice, places_by_slice, read_slice
-from mrseg_label.reports.viewing import find_viewed_image, find_viewed_mask, read_differences, read_view
+from mrseg_label.reports.viewing import (
+    find_viewed_image,
+    find_viewed_mask,
+    read_differences,
+    read_view,
+    read_viewed_neighbours,
+)
 from mrseg_label.web.pages import page
 from mrseg_label.worklist.signs import note_viewed
 
@@ -55,11 +62,12 @@ class _Choice:
         second = self.second if self.second in masks else None
         if not self.first and not self.second:
             first, second = view.first, view.second
+        shown = None if self.shown is Shown.NEIGHBOURS and not view.neighbours else self.shown
         given = asdict(self) | {
             "image": self.image if self.image in images else images[0],
             "first": first,
             "second": second,
-            "shown": self.shown or (Shown.SECOND if second else Shown.FIRST if first else Shown.NOTHING),
+            "shown": shown or (Shown.SECOND if second else Shown.FIRST if first else Shown.NOTHING),
         }
         return SliceRequest(**given)
 
@@ -88,6 +96,10 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace) -> None:
 
     @routes.get(paths.VIEW_MASK)
     def get_mask(request: Request, reader: CurrentReader, examination: str, mask: str) -> Response:
+        if mask == NEIGHBOURS:
+            content = pack_labels(workspace, *read_viewed_neighbours(workspace, examination, reader))
+            record_download(catalog, reader, f"{examination}-{NEIGHBOURS}{SUFFIX}")
+            return Response(content, media_type="application/gzip", headers={"Cache-Control": "private, no-store"})
         return send_recorded(request, catalog, reader, find_viewed_mask(workspace, examination, mask, reader))
 
     @routes.get(paths.VIEW_DIFFERENCES)
@@ -113,7 +125,7 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace) -> None:
             "found": found,
             "axis": "RAS"[found.plane.value],
             "planes": list(PlaneName),
-            "choices": list(Shown),
+            "choices": [one for one in Shown if one is not Shown.NEIGHBOURS or view.neighbours],
             "ticks": sorted({round(step * number) for number in range(TICKS) if step * number < found.count}),
             "legend": _legend(view, wanted, found.labels_shown),
             "places": [] if differences is None else places_by_slice(found, differences.places[:PLACES]),
@@ -134,11 +146,15 @@ def _data(request: Request, view: ViewOut, wanted: SliceRequest) -> dict[str, An
     def link(path: str, **names: str) -> str:
         return public_path(request, path.format(examination=names.pop("examination", view.examination), **names))
 
+    # There they are a layer of their own, over what is shown.
+    shown = (Shown.SECOND if wanted.second else Shown.FIRST) if wanted.shown is Shown.NEIGHBOURS else wanted.shown
     return {
         "image": wanted.image,
         "first": wanted.first,
         "second": wanted.second,
-        "shown": wanted.shown,
+        "shown": shown,
+        "neighbours": link(paths.VIEW_MASK, mask=NEIGHBOURS) if view.neighbours else None,
+        "neighbours_on": wanted.shown is Shown.NEIGHBOURS,
         "images": [
             {"id": one.id, "sequence": one.sequence, "url": link(paths.VIEW_IMAGE, examination=one.id)}
             for one in view.images

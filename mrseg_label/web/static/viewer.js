@@ -20,7 +20,7 @@
   const isOn = new Uint8Array(IDS).fill(1, 1);
   const masks = new Map(); // id -> NiiVue's image
   const chosen = { image: view.image, first: view.first || "", second: view.second || "", shown: view.shown };
-  let image = null, loaded = "", overlay = null, places = [], complete = true, place = -1, plane = "planes", request = 0;
+  let image = null, loaded = "", overlay = null, beside = null, places = [], complete = true, place = -1, plane = "planes", request = 0;
 
   const nv = new niivue.Niivue({
     isRadiologicalConvention: true, // the patient's right is on the viewer's left
@@ -86,10 +86,39 @@
     return numbers(a).every((value, k) => Math.abs(value - other[k]) < 1e-3);
   }
 
+  // The annotations of neighbouring stations, where they show this part of the body: a layer of their own over the mask.
+  const pale = new Map(view.structures.map((one) => [one.id, one.color.map((part) => Math.round((part + 255) / 2))]));
+  function paintNeighbours() {
+    if (!beside || !nv.volumes.includes(beside.image)) return;
+    beside.ids.forEach((id, k) => { beside.image.img[k] = isOn[id] ? id : 0; });
+    beside.image.setColormapLabel(tableOf(pale));
+  }
+  const showNeighbours = guarded(async () => {
+    const wanted = byId("neighbours").checked;
+    if (wanted && !beside) {
+      say("Loading the neighbouring stations…");
+      const found = await read(view.neighbours, "neighbours", { cal_min: 0, cal_max: IDS - 1 });
+      found.img = Uint8Array.from(found.img);
+      beside = { image: found, ids: found.img.slice() };
+      say("");
+    }
+    if (!beside || byId("neighbours").checked !== wanted) return;
+    const shown = nv.volumes.includes(beside.image);
+    if (wanted && !shown) {
+      beside.image.opacity = Number(byId("opacity").value);
+      nv.addVolume(beside.image);
+    } else if (!wanted && shown) nv.removeVolume(beside.image);
+    root.dataset.neighbours = wanted ? "on" : "off";
+    paintNeighbours();
+    nv.updateGLVolume();
+    nv.createOnLocationChange();
+  });
+
   // Fill the overlay with what is shown; ids are compared exactly.
   function compose() {
+    paintNeighbours();
     const a = voxelsOf(chosen.first), b = voxelsOf(chosen.second);
-    if (!overlay) return;
+    if (!overlay) { nv.updateGLVolume(); return; }
     const out = overlay.img;
     if (chosen.shown === "differences" && a && b) {
       for (let k = 0; k < out.length; k++) {
@@ -298,6 +327,10 @@
       const label = valueIn(masks.get(id));
       parts.push(`${word}: ${label ? (structures.get(label) || { shown_name: `unknown label id ${label}` }).shown_name : "no structure"}`);
     }
+    if (beside && nv.volumes.includes(beside.image)) {
+      const label = valueIn(beside.image);
+      parts.push(`neighbour: ${label ? (structures.get(label) || { shown_name: `unknown label id ${label}` }).shown_name : "no structure"}`);
+    }
     byId("where").textContent = parts.join("; ");
   };
   nv.onIntensityChange = () => { if (image) showWindow(); };
@@ -310,7 +343,12 @@
     for (const name of ["first", "second"]) {
       byId(name).addEventListener("change", () => { chosen[name] = byId(name).value.replace(/^-$/, ""); remember(); loadMasks(); });
     }
-    byId("opacity").addEventListener("input", () => { if (overlay) nv.setOpacity(nv.volumes.indexOf(overlay), Number(byId("opacity").value)); });
+    byId("opacity").addEventListener("input", () => {
+      for (const one of [overlay, beside && beside.image]) {
+        if (one && nv.volumes.includes(one)) nv.setOpacity(nv.volumes.indexOf(one), Number(byId("opacity").value));
+      }
+    });
+    if (byId("neighbours")) byId("neighbours").addEventListener("change", showNeighbours);
     byId("level").addEventListener("input", setWindow);
     byId("width").addEventListener("input", setWindow);
     byId("reset").addEventListener("click", resetWindow);
@@ -344,4 +382,5 @@
   }
   await loadImage();
   if (image) await loadMasks();
+  if (image && view.neighbours_on) await showNeighbours();
 })();
