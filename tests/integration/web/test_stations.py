@@ -11,11 +11,42 @@ import SimpleITK as sitk
 
 from mrseg_label.catalog.queries import audit
 from tests.integration.web.conftest import Browser
+from tests.integration.web.test_browser import watch
 from tests.integration.web.test_dashboard import words
 from tests.integration.web.test_viewer import picture
+from tests.integration.web.test_viewer_browser import Served, opened, places_of, seen
 from tests.support.stations import grid, store_station
 
 BASE = "/dashboard/examinations"
+
+
+def test_the_viewer_draws_them_over_the_mask_in_paler_colours(served: Served) -> None:
+    browser, address, workspace = served
+    liver, spleen = workspace.scheme["liver"], workspace.scheme["spleen"]
+    mask = np.full(grid(28, 10).shape, liver.id, dtype=np.uint8)
+    own = np.full(grid(0, 10).shape, spleen.id, dtype=np.uint8)
+    here = store_station(workspace, "seam-seen", "pelvis", grid(0, 10), mask=own).examinations["in"]
+    store_station(workspace, "seam-seen", "abdomen", grid(28, 10), mask=mask)
+    with browser.new_context(viewport={"width": 1100, "height": 620}) as context:
+        page = context.new_page()
+        wrong = watch(page, address)
+        opened(page, f"{address}{BASE}/{here}/view")
+        page.locator("#opacity").fill("1")
+        page.get_by_label("Coronal", exact=True).check()
+        pale = tuple(round((part + 255) / 2) for part in liver.color)
+        canvas = page.locator("#canvas")
+        assert not len(places_of(seen(canvas), pale))
+        page.locator("#neighbours").check()
+        page.locator('#viewer[data-neighbours="on"]').wait_for(timeout=60_000)
+        pixels = seen(canvas)
+        above, below = places_of(pixels, pale), places_of(pixels, spleen.color)
+        assert len(above) > 400 and len(below) > 400 and above[:, 0].max() <= below[:, 0].min() + 3, (
+            "in the upper slices"
+        )
+        page.locator("#neighbours").uncheck()
+        page.locator('#viewer[data-neighbours="off"]').wait_for(timeout=60_000)
+        assert not len(places_of(seen(canvas), pale))
+        assert wrong == []
 
 
 def test_the_annotations_of_neighbours_are_at_hand(own: Browser) -> None:

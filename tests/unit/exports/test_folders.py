@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -122,7 +123,7 @@ def test_bids_names_sources_and_marks_what_was_propagated(
 
 @pytest.mark.usefixtures("stored")
 def test_bids_is_valid(workspace: OpenedWorkspace, tmp_path: Path) -> None:
-    program = shutil.which("bids-validator-deno")
+    program = shutil.which("bids-validator-deno", path=str(Path(sys.executable).parent))
     assert program is not None, "the development dependency bids-validator-deno is not installed"
     options = Options(Form.BIDS, Selection(MaskChoice.SUBMITTED), whole_bodies=WholeBodies(wanted=True))
     export(workspace, tmp_path / "out", options)
