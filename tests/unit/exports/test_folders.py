@@ -20,7 +20,8 @@ from mrseg_label.catalog.types import AnnotationState, SwapState
 from mrseg_label.clock import now
 from mrseg_label.errors import Conflict, InvalidInput, NotFound, StoredFileError
 from mrseg_label.exports.dataset import MaskChoice, Selection, unique_labels
-from mrseg_label.exports.folder import JOURNAL, LIST
+from mrseg_label.exports.files import text_file
+from mrseg_label.exports.folder import JOURNAL, LIST, export_folder
 from mrseg_label.exports.service import Exported, Form, Options, export
 from mrseg_label.exports.whole_body import WholeBodies
 from mrseg_label.files import sha256_of
@@ -261,6 +262,12 @@ def test_what_is_refused(workspace: OpenedWorkspace, tmp_path: Path) -> None:
         run(workspace, tmp_path / "full", Form.BIDS)
     with pytest.raises(Conflict, match="is a file"):
         run(workspace, tmp_path / "full" / "thesis.txt", Form.BIDS)
+    with export_folder(tmp_path / "busy", Form.BIDS) as busy:
+        with pytest.raises(Conflict, match="another export writes"):
+            run(workspace, tmp_path / "busy", Form.BIDS)
+        busy.put(text_file("a.txt", "a"))
+        with pytest.raises(InvalidInput, match=r"two images would be exported as a\.txt"):
+            busy.put(text_file("a.txt", "b"))
     run(workspace, tmp_path / "out", Form.BIDS)
     with pytest.raises(Conflict, match="export of the form bids, not participants"):
         run(workspace, tmp_path / "out", Form.PARTICIPANTS)
