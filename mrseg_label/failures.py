@@ -55,6 +55,7 @@ _SQLITE_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR | 3 << 8)
 # Classes of SQLSTATE: connection, resources, operator's intervention, error of the system.
 _SQLSTATE_CLASSES = ("08", "53", "57", "58")
 _DISK_FULL, _READ_ONLY = "53100", "25006"
+_OTHER_TABLES = ("42P01", "42703")  # a table or a column is missing
 _NEARLY_FULL_BYTES = 64 * 1024**2
 
 
@@ -137,6 +138,11 @@ def _of_postgresql(state: str, error: BaseException) -> MrsegError | None:
         return StorageFull(f"the disk of the database is full; {_ROOM}")
     if state == _READ_ONLY:
         return MachineFailure(_SQLITE[sqlite3.SQLITE_READONLY])
+    if state in _OTHER_TABLES:
+        return MachineFailure(
+            f"the tables of the database are not those of this version of mrseg-label ({str(error).splitlines()[0]}); stop "
+            "everything that uses it, run mrseg-label upgrade, then start it again"
+        )
     if state[:2] in _SQLSTATE_CLASSES:
         return MachineFailure(f"the database does not answer: {' '.join(str(error).split())}; repeat it in a moment")
     return None

@@ -106,6 +106,21 @@ class Catalog:
         with translated_errors():
             upgrade(self.engine)
 
+    def downgrade(self, migration: str) -> None:
+        """Undo the migrations after one, all or none; raises as :func:`mrseg_label.catalog.migrate.downgrade`."""
+        from mrseg_label.catalog.migrate import downgrade
+
+        with translated_errors():
+            downgrade(self.engine, migration)
+
+    def is_current(self) -> bool:
+        """Whether the database is at the newest migration."""
+        from mrseg_label.catalog.migrate import migration_state
+
+        with translated_errors():
+            present, head = migration_state(self.engine)
+        return present == head
+
     def check_current(self) -> None:
         """Raise :class:`ConfigurationError` unless the database is at the newest migration."""
         from mrseg_label.catalog.migrate import check_current

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine, inspect, text
 
 from mrseg_label.catalog.tables import Base
-from mrseg_label.errors import ConfigurationError
+from mrseg_label.errors import ConfigurationError, InvalidInput
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-__all__ = ["Base", "check_current", "config", "migration_state", "upgrade"]
+__all__ = ["Base", "check_current", "config", "downgrade", "migration_state", "upgrade"]
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 # Alembic's context is global to the process, so that threads take turns here; processes do so by the database's lock.
@@ -75,6 +75,29 @@ def _upgrade(engine: Engine) -> None:
     from alembic import command
 
     command.upgrade(config(engine), "head")
+
+
+def downgrade(engine: Engine, migration: str) -> None:
+    """Undo migrations until a database is at an older one, all or none of them.
+
+    Raises
+    ------
+    InvalidInput
+        There is no such migration, or the database is not past it.
+    Conflict
+        The older version would take what the database holds for something else.
+    """
+    present, _ = migration_state(engine)
+    if migration not in _known():
+        raise InvalidInput(
+            f"there is no migration {migration[:40]!r}; docs/administration.md has those of the releases"
+        )
+    if present is None or present not in _known() or present <= migration:
+        raise InvalidInput(f"the database is at migration {present}; it can only go back to an earlier one")
+    from alembic import command
+
+    with _ONE_THREAD:
+        command.downgrade(config(engine), migration)
 
 
 def check_current(engine: Engine) -> None:

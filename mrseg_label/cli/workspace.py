@@ -1,4 +1,4 @@
-"""``init``, ``status``, ``upgrade``."""
+"""``init``, ``status``, ``upgrade``, ``downgrade``."""
 
 from __future__ import annotations
 
@@ -74,11 +74,30 @@ def upgrade(folder: WorkspaceOption = HERE, as_json: JsonOption = False) -> None
         print_line(f"The database of {workspace.root} is up to date (migration {present}).")
 
 
+def downgrade(
+    migration: Annotated[str, typer.Argument(help="The migration of the older version, such as 0003.")],
+    folder: WorkspaceOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring the database of a workspace back to an older version of mrseg-label; what it cannot hold is lost."""
+    from mrseg_label.maintenance import downgrading
+
+    with progress_bar("downgrading", as_json):
+        downgrading.downgrade(folder, migration)
+    if as_json:
+        print_json({"workspace": str(folder), "migration": migration})
+    else:
+        print_line(
+            f"The database of {folder} is at migration {migration}. Install the older version before anything opens it."
+        )
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
     app.command("init")(init)
     app.command("status")(status)
     app.command("upgrade")(upgrade)
+    app.command("downgrade")(downgrade)
 
 
 def _print_next_steps(workspace: Workspace) -> None:

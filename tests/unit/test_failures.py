@@ -29,6 +29,7 @@ CASES = [
     (postgresql.DiskFull(), StorageFull, 507, "the disk of the database is full"),
     (postgresql.TooManyConnections(), MachineFailure, 503, "the database does not answer"),
     (postgresql.AdminShutdown(), MachineFailure, 503, "the database does not answer"),
+    (postgresql.UndefinedTable("relation jobs does not exist\nLINE 1"), MachineFailure, 503, "run mrseg-label upgrade"),
     (postgresql.ReadOnlySqlTransaction(), MachineFailure, 503, "the database cannot be written"),
 ]
 

@@ -27,6 +27,7 @@ def _run(connection: Connection) -> None:
         render_as_batch=True,
         compare_type=True,
         render_item=_render,
+        transactional_ddl=True,  # on SQLite too, whose driver begins no transaction of its own here: all steps or none
     )
     with context.begin_transaction():
         if connection.dialect.name == "postgresql":

@@ -6,14 +6,13 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
 
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import assignments as assignment_rows
-from mrseg_label.catalog.queries import audit, deleted, erasure, heartbeats, mentions, participants, workers
+from mrseg_label.catalog.queries import audit, deleted, erasure, mentions, participants
 from mrseg_label.catalog.queries import jobs as job_rows
 from mrseg_label.catalog.queries import rounds as round_rows
 from mrseg_label.catalog.rewriting import rewrite
@@ -33,10 +32,10 @@ from mrseg_label.maintenance.deletion.finding import (
 from mrseg_label.maintenance.deletion.plan import Deletion, advise, blocks, describe, plan
 from mrseg_label.maintenance.deletion.tombstones import Entry, write_lists
 from mrseg_label.maintenance.deletion.traces import Traces
+from mrseg_label.maintenance.downgrading import is_at_work
 from mrseg_label.rounds import service as rounds
 
 ACTION = "participant.delete"
-ALIVE_SECONDS = 150.0
 _POLL_SECONDS = 1.0
 _SHOWN_SOURCES = 20
 log = logging.getLogger("mrseg_label.maintenance")
@@ -104,7 +103,7 @@ def finish(workspace: OpenedWorkspace) -> int:
     """
     with workspace.catalog.read() as session:
         waiting = [(row.id, row.actor, row.traces, row.counts) for row in deleted.unfinished(session)]
-        at_work = _is_at_work(workspace, session)
+        at_work = is_at_work(workspace.catalog, session)
     for identifier, actor, found, counts in waiting:
         traces = Traces.from_json(found)
         files.remove_files(workspace, traces, at_work=at_work)
@@ -258,12 +257,3 @@ def _record(workspace: OpenedWorkspace, identifier: str, actor: str, counts: dic
             detail = {key.replace("-", "_"): value for key, value in counts.items()}
             audit.record(session, actor, ACTION, "participants", **detail)
             row.counts = {**counts, "recorded": True}
-
-
-def _is_at_work(workspace: OpenedWorkspace, session: Session) -> bool:
-    """Whether a server or a worker of this workspace was alive a moment ago."""
-    since = workspace.catalog.now(session) - timedelta(seconds=ALIVE_SECONDS)
-    server = heartbeats.latest(session)
-    return (server is not None and server.seen_at > since) or any(
-        worker.seen_at > since for worker in workers.all_of(session)
-    )

@@ -80,6 +80,7 @@ def temporary_files(workspace: OpenedWorkspace) -> list[str]:
     return [path.name for path in workspace.root.rglob("*") if path.suffix == ".part" or path.parent.name == "tmp"]
 
 
+@pytest.mark.sqlite  # whose file lies in the workspace
 def test_every_write_on_a_full_disk_answers_507_and_works_again_with_room(
     send: Send, workspace: OpenedWorkspace, small_disk: SmallDisk, tmp_path: Path
 ) -> None:
@@ -170,6 +171,7 @@ def test_a_job_on_a_full_disk_waits_for_room(workspace: OpenedWorkspace, small_d
     assert ADVICE in (job().error or "")
 
 
+@pytest.mark.sqlite  # whose file lies in the workspace
 def test_a_disk_that_became_read_only_is_named(
     small_disk: SmallDisk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -85,6 +85,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> Any:
     return json.loads(printed.out)
 
 
+@pytest.mark.sqlite  # a copy of the settings would name the same database
 def test_any_backup_that_is_kept_is_restored(
     opened: OpenedWorkspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -113,6 +114,7 @@ def test_any_backup_that_is_kept_is_restored(
     assert (newest.subject, newest.detail["written"]) == (third["backup"], third["written"])
 
 
+@pytest.mark.sqlite  # a copy of the settings would name the same database
 def test_a_full_disk_leaves_the_earlier_backup_whole(
     opened: OpenedWorkspace, small_disk: SmallDisk, tmp_path: Path
 ) -> None:

@@ -63,6 +63,7 @@ LIGHT: dict[str, tuple[str, ...]] = {
     "cases unusable": ("none", "--reason", "why"),
     "dismiss": ("none", "--reason", "why"),
     "doctor": (),
+    "downgrade": ("none",),
     "examinations admit": ("none",),
     "examinations assign": ("none", "--reader", "ada"),
     "examinations exclude": ("none", "--reason", "why"),

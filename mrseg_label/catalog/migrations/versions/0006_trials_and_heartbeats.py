@@ -28,4 +28,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError('restore a backup that the version before made')
+    op.drop_table('heartbeats')
+    op.drop_column('model_versions', 'problem')
+    op.drop_column('model_versions', 'tried_at')

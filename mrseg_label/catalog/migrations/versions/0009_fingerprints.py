@@ -16,4 +16,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError('restore a backup that the version before made')
+    op.drop_index('ix_examinations_fingerprint', 'examinations')
+    op.drop_column('examinations', 'fingerprint')

@@ -39,4 +39,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError('restore a backup that the version before made')
+    op.drop_index('ix_round_logs_round', 'round_logs')
+    op.drop_table('round_logs')
+    op.drop_table('round_folds')

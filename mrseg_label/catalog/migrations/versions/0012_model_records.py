@@ -18,4 +18,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError('restore a backup that the version before made')
+    op.drop_column('examinations', 'licence')
+    for name in ('licence', 'card', 'record'):
+        op.drop_column('model_versions', name)

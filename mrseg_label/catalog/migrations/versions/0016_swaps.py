@@ -25,4 +25,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError('restore a backup that the version before made')
+    op.drop_index(op.f('ix_examinations_swap'), 'examinations')
+    op.drop_column('examinations', 'swap')

@@ -25,4 +25,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError('restore a backup that the version before made')
+    op.drop_index(op.f('ix_round_drafts_acquisition_id'), 'round_drafts')
+    op.drop_table('round_drafts')
+    op.drop_column('rounds', 'pretrain')

@@ -26,4 +26,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError('restore a backup that the version before made')
+    op.drop_table('source_scores')
+    op.drop_column('annotation_structures', 'drafted_by')

@@ -31,4 +31,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError('restore a backup that the version before made')
+    op.drop_table('suspicions')
+    op.drop_table('mask_agreements')

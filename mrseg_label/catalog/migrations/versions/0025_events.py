@@ -28,4 +28,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError('restore a backup that the version before made')
+    op.drop_table('workers')
+    op.drop_table('events')

@@ -43,4 +43,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError('restore a backup that the version before made')
+    op.drop_table('leases')
+    op.drop_table('deliveries')
+    op.drop_index('uq_notifications_open', 'notifications')
+    op.drop_index(op.f('ix_notifications_created_at'), 'notifications')
+    op.drop_table('notifications')

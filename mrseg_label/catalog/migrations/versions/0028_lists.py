@@ -69,4 +69,17 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError('restore a backup that the version before made')
+    op.drop_index('ix_annotations_of_author', 'annotations')
+    op.drop_index('ix_examinations_listed', 'examinations')
+    op.drop_index('ix_examinations_by_state', 'examinations')
+    for name, _, _ in _PARTIAL:
+        op.drop_index(name, 'acquisitions')
+    if op.get_bind().dialect.name == 'postgresql':
+        op.execute('DROP FUNCTION mrseg_copy_case, mrseg_copy_case_to_all CASCADE')  # with their triggers
+    else:
+        for name in ('tr_examinations_added', 'tr_examinations_moved', 'tr_acquisitions_changed'):
+            op.execute(f'DROP TRIGGER {name}')
+    op.drop_column('examinations', 'case_state')
+    op.drop_column('examinations', 'case_station')
+    op.drop_column('assignments', 'assigned_by')
+    op.drop_column('acquisitions', 'priority')

@@ -3,6 +3,8 @@
 from alembic import op
 import sqlalchemy as sa
 
+from mrseg_label.catalog.refusals import refuse_if_any
+
 
 revision = '0031'
 down_revision = '0030'
@@ -18,4 +20,12 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError('restore a backup that the version before made')
+    refuse_if_any(
+        'SELECT count(*) FROM participants WHERE evaluation_only',
+        'would train on the cases of {} participants that serve evaluation alone',
+        'delete them (mrseg-label participants delete), or restore a backup that the older version made',
+    )
+    op.drop_index('ix_participants_cohort', 'participants')
+    for table in ('acquisitions', 'participants'):
+        op.drop_column(table, 'evaluation_only')
+    op.drop_column('participants', 'cohort')

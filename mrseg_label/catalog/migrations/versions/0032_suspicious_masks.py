@@ -38,4 +38,19 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError('restore a backup that the version before made')
+    op.create_table(
+        'suspicions',
+        sa.Column('annotation_id', sa.String(length=255), nullable=False),
+        sa.Column('kinds', sa.String(length=255), nullable=False),
+        sa.Column('reasons', sa.JSON(), nullable=False),
+        sa.Column('found_at', sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(['annotation_id'], ['annotations.id'], name=op.f('fk_suspicions_annotation_id_annotations')),
+        sa.PrimaryKeyConstraint('annotation_id', name=op.f('pk_suspicions')),
+    )
+    op.execute(
+        'INSERT INTO suspicions (annotation_id, kinds, reasons, found_at) SELECT mask_id, kinds, reasons, found_at'
+        " FROM suspicious_masks WHERE mask = 'annotation' AND mask_id IN (SELECT id FROM annotations)"
+    )
+    op.drop_index('ix_suspicious_masks_rank', 'suspicious_masks')
+    op.drop_table('suspicious_masks')
+    op.drop_table('mask_shapes')

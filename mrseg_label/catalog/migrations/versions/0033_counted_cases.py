@@ -173,4 +173,27 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError('restore a backup that the version before made')
+    if op.get_bind().dialect.name == 'postgresql':
+        functions = ('count_case', 'copy_held_out', 'copy_held_out_to_all', 'judge', 'judge_case', 'note_draft')
+        op.execute(f"DROP FUNCTION {', '.join(f'mrseg_{name}' for name in functions)} CASCADE")  # with their triggers
+    else:
+        for statement in _SQLITE:
+            op.execute(f'DROP TRIGGER {statement.split()[2]}')
+    for name, _, _, _ in _FLAGGED:
+        op.drop_index(name, 'acquisitions')
+    for name, table, _ in _WHOLE:
+        op.drop_index(name, table)
+    for name, table, _, _ in _PARTIAL:
+        op.drop_index(name, table)
+    op.create_index(op.f('ix_assignments_expires_at'), 'assignments', ['expires_at'])
+    for name, columns, condition in (
+        ('ix_acquisitions_coverage', ['station', 'sequence', 'annotated_at'], _INCLUDED),
+        ('ix_acquisitions_people', ['participant_id', 'annotated_at'], _INCLUDED),
+        ('ix_acquisitions_annotated', ['annotated_at'], f'annotated_at IS NOT NULL AND {_INCLUDED}'),
+        ('ix_acquisitions_waiting', ['sequence', 'shuffle'], _WAITING),
+    ):
+        where = sa.text(condition)
+        op.create_index(name, 'acquisitions', columns, sqlite_where=where, postgresql_where=where)
+    for name in ('has_draft', 'new_for_round', 'held_out'):
+        op.drop_column('acquisitions', name)
+    op.drop_table('case_counts')

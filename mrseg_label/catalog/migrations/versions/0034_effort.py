@@ -51,4 +51,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError('restore a backup that the version before made')
+    op.drop_column('evaluations', 'surfaces')
+    op.drop_column('annotation_structures', 'surface_changed')
+    op.drop_column('annotation_structures', 'edits')
+    op.drop_index(op.f('ix_work_signs_acquisition_id'), 'work_signs')
+    op.drop_index('ix_work_signs_of_reader', 'work_signs')
+    op.drop_table('work_signs')

@@ -3,6 +3,8 @@
 from alembic import op
 import sqlalchemy as sa
 
+from mrseg_label.catalog.refusals import refuse_if_any
+
 
 revision = '0035'
 down_revision = '0034'
@@ -33,4 +35,12 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError('restore a backup that the version before made')
+    refuse_if_any(
+        'SELECT count(*) FROM unfinished_deletions',
+        'would leave {} deletions of participants unfinished',
+        'finish them with mrseg-label participants delete --apply',
+    )
+    op.drop_table('unfinished_deletions')
+    op.drop_index('ix_deleted_participants_participant_hash', 'deleted_participants')
+    op.drop_index('ix_deleted_participants_code_hash', 'deleted_participants')
+    op.drop_table('deleted_participants')

@@ -24,4 +24,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError('restore a backup that the version before made')
+    op.drop_index('ix_annotations_of_model', 'annotations')
+    for name, table, _, _ in _PARTIAL:
+        op.drop_index(name, table)
+    op.create_index('ix_assignments_of_account', 'assignments', ['account', 'outcome', 'acquisition_id'])

@@ -3,6 +3,8 @@
 from alembic import op
 import sqlalchemy as sa
 
+from mrseg_label.catalog.refusals import refuse_if_any
+
 
 revision = '0038'
 down_revision = '0037'
@@ -37,4 +39,15 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError('restore a backup that the version before made')
+    refuse_if_any(
+        'SELECT count(*) FROM assignments WHERE blind IS NOT NULL AND (annotation_id IS NOT NULL OR ended_at IS NULL)',
+        'would take {} blind readings of gold and repeated cases for annotations of these cases',
+        'restore a backup that the older version made; what was annotated since then is lost, unless you export it first',
+    )
+    op.drop_table('gold_cases')
+    op.drop_column('accounts', 'qualified_by')
+    op.drop_column('accounts', 'qualified_at')
+    for name, _, _ in _PARTIAL:
+        op.drop_index(name, 'assignments')
+    for name in ('draft_withheld', 'blind_of', 'blind'):
+        op.drop_column('assignments', name)

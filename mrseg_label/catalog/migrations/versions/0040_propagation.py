@@ -3,6 +3,8 @@
 from alembic import op
 import sqlalchemy as sa
 
+from mrseg_label.catalog.refusals import refuse_if_any
+
 
 revision = '0040'
 down_revision = '0039'
@@ -33,4 +35,13 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError('restore a backup that the version before made')
+    refuse_if_any(
+        'SELECT count(*) FROM acquisitions WHERE NOT propagates AND annotated_at IS NOT NULL',
+        'would give the masks of {} cases to channels that they must not be given to',
+        'let these masks be shared again, exclude the cases, or restore a backup that the older version made',
+    )
+    for name in ('ix_examinations_misregistration', 'ix_examinations_labelled'):
+        op.drop_index(name, 'examinations')
+    for name in ('labelled', 'misregistration'):
+        op.drop_column('examinations', name)
+    op.drop_column('acquisitions', 'propagates')

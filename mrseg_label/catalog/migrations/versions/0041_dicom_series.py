@@ -20,4 +20,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError('restore a backup that the version before made')
+    for column in _COLUMNS:
+        op.drop_index(f'ix_examinations_{column}', 'examinations')
+        op.drop_column('examinations', column)
