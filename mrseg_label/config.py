@@ -37,6 +37,9 @@ class Settings(TrainingSettings, CleanUpSettings, NotificationSettings, ReadingS
         None, description="password of the database, where it shall not stand in its URL"
     )
     round_size: int = Field(50, ge=1, description="number of newly annotated cases that starts a round")
+    round_counts: Literal["corrections", "examinations"] = Field(
+        "corrections", description="what ROUND_SIZE counts: corrected cases, or all their images that carry a mask"
+    )
     auto_round: bool = Field(True, description="start rounds automatically, every ROUND_SIZE cases")
     training_profile: Literal["full", "fast", "tiny", "smoke"] = Field(
         "full", description="how rounds train: nnU-Net's own settings, or shorter ones"

@@ -2,7 +2,8 @@
 
     uv run python -m benchmarks.studies.swaps [--seeds 3] [--participants 12]
 
-Fat and water of every phantom are compared as they are, with all of it exchanged, and with each half exchanged. No training.
+Fat and water of every phantom are compared as they are, with all of it exchanged, with each half exchanged, and with slabs
+exchanged: the outer third at each end of each axis, and the middle fifth. No training.
 """
 
 from __future__ import annotations
@@ -29,13 +30,26 @@ def halves(geometry: Geometry) -> Iterator[tuple[str, NDArray[np.bool_]]]:
         yield f"away from {code}", ~upper
 
 
+def slabs(geometry: Geometry) -> Iterator[tuple[str, NDArray[np.bool_]]]:
+    """Yield slabs of the grid along each axis, with their share of it."""
+    for axis, code in enumerate(geometry.axcodes):
+        index = (
+            np.arange(geometry.shape[axis]).reshape([-1 if n == axis else 1 for n in range(3)]) / geometry.shape[axis]
+        )
+        for low, high in ((0.0, 0.35), (0.4, 0.6), (0.65, 1.0)):
+            yield (
+                f"{low:g} to {high:g} towards {code}",
+                np.broadcast_to((index >= low) & (index < high), geometry.shape),
+            )
+
+
 def main() -> None:
     """Print how many swaps were found, and every false alarm."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--participants", type=int, default=12)
     arguments = parser.parse_args()
-    stations = false = whole = half = tried = 0
+    stations = false = whole = half = tried = slab = slabs_tried = 0
     for seed in range(arguments.seeds):
         for index in range(arguments.participants):
             for station in ("abdomen", "pelvis"):
@@ -55,7 +69,15 @@ def main() -> None:
                         half += 1
                     else:
                         print(f"missed: seed {seed}, participant {index}, {station}, half {name}", flush=True)
-    print(f"{stations} stations: {false} false alarms; {whole} whole swaps and {half} of {tried} halves found")
+                for name, part in slabs(geometry):
+                    slabs_tried += 1
+                    if swapped_parts(np.where(part, water, fat), np.where(part, fat, water), geometry):
+                        slab += 1
+                    else:
+                        print(f"missed: seed {seed}, participant {index}, {station}, slab {name}", flush=True)
+    print(
+        f"{stations} stations: {false} false alarms; {whole} whole swaps and {half} of {tried} halves and {slab} of {slabs_tried} slabs found"
+    )
 
 
 if __name__ == "__main__":

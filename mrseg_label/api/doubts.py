@@ -16,7 +16,10 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
     """Assemble the routes under ``/doubts``."""
     routes = APIRouter(prefix="/doubts", tags=["annotations"])
 
-    @routes.get("", summary="List drafts and annotations whose sides or directions are doubtful, newest first")
+    @routes.get(
+        "",
+        summary="List masks whose sides or directions are doubtful, and images that the import suspects, newest first",
+    )
     def list_doubts(
         kind: MaskKind | None = None, limit: paging.Limit = paging.LIMIT, cursor: paging.Cursor = None
     ) -> Page[DoubtfulMaskOut]:

@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from mrseg_label.api import paging
 from mrseg_label.api.requests import AssignmentRequest, CaseActionRequest, EditRequest, ReaderRequest, UnusableRequest
+from mrseg_label.catalog.channel_types import Misregistration
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries.examinations import ExaminationFilter
 from mrseg_label.catalog.types import CaseState, Priority, SwapState
@@ -58,6 +59,7 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
         excluded: bool | None = None,
         state: CaseState | None = None,
         swap: SwapState | None = None,
+        misregistration: Misregistration | None = None,
         priority: Priority | None = None,
         sort: Annotated[
             str, Query(max_length=40, description="stored, station or sequence; with - in front the other way round")
@@ -66,7 +68,9 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
         cursor: paging.Cursor = None,
     ) -> Page[ExaminationOut]:
         # No filter by participant: nothing that identifies a person belongs in an address.
-        wanted = ExaminationFilter(station, sequence, annotated, excluded, state, swap=swap, priority=priority)
+        wanted = ExaminationFilter(
+            station, sequence, annotated, excluded, state, swap=swap, priority=priority, misregistration=misregistration
+        )
         return read_examinations(catalog, wanted, limit, cursor, reader.role, parse_sort(sort))
 
     @routes.post(

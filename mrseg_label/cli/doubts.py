@@ -1,4 +1,4 @@
-"""``doubts``: masks that the audit of sides and directions doubts."""
+"""``doubts``: masks that the audit of sides and directions doubts, and images that the import suspects."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ from mrseg_label.cli.common import (
 
 def doubts(
     kind: Annotated[
-        Literal["draft", "annotation"] | None, typer.Option(help="Only drafts, or only annotations.")
+        Literal["draft", "annotation", "channel"] | None,
+        typer.Option(help="Only drafts, only annotations, or only images that get no mask propagated."),
     ] = None,
     limit: LimitOption = None,
     cursor: CursorOption = None,
     folder: WorkspaceOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
-    """List drafts and annotations whose left and right, head and foot or front and back are doubtful, newest first."""
+    """List masks whose left and right, head and foot or front and back are doubtful, and suspected images, newest first."""
     from mrseg_label.catalog.queries.doubts import MaskKind
     from mrseg_label.reports.doubts import read_doubts
 

@@ -44,6 +44,12 @@ def list_examinations(
         Literal["suspected", "confirmed", "none"] | None,
         typer.Option(help="Only images in which fat and water may be, are, or are not exchanged."),
     ] = None,
+    misregistration: Annotated[
+        Literal["suspected", "confirmed", "none"] | None,
+        typer.Option(
+            help="Only images that may lie, do lie, or do not lie elsewhere than others of their acquisition."
+        ),
+    ] = None,
     priority: Annotated[
         Literal["high", "normal", "low"] | None, typer.Option(help="Only images whose case has this priority.")
     ] = None,
@@ -57,6 +63,7 @@ def list_examinations(
     as_json: JsonOption = False,
 ) -> None:
     """List images, newest first unless sorted otherwise, with the state of their case."""
+    from mrseg_label.catalog.channel_types import Misregistration
     from mrseg_label.catalog.queries.examinations import ExaminationFilter
     from mrseg_label.catalog.types import CaseState, Priority, SwapState
     from mrseg_label.reports.examinations import count_examinations, parse_sort, read_examinations
@@ -67,6 +74,7 @@ def list_examinations(
         state=CaseState(state) if state else None,
         participant=participant,
         swap=SwapState(swap) if swap else None,
+        misregistration=Misregistration(misregistration) if misregistration else None,
         priority=Priority(priority) if priority else None,
     )
     with opened(folder) as workspace:

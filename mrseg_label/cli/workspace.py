@@ -124,6 +124,10 @@ def _print_status(document: StatusOut) -> None:
         ("current model", f"{model.version} ({_score(model)})"),
         *(("mixed in" if source.mixed else "drafts by", _source(source)) for source in document.sources),
         ("annotated", f"{progress.annotated_total} cases; {to_next}"),
+        (
+            "images with a mask",
+            f"{progress.examinations_drawn + progress.examinations_propagated:,}, of which {progress.examinations_propagated:,} propagated",
+        ),
         ("round", round_line if progress.auto_round else f"{round_line}; AUTO_ROUND is off"),
         (
             "cases",

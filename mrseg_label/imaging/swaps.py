@@ -1,8 +1,9 @@
-"""Detect fat-water swaps in Dixon images: fat and water exchanged in a whole station or in one half of it.
+"""Detect fat-water swaps in Dixon images: fat and water exchanged in a whole station, in one half of it, or in a slab.
 
 Subcutaneous fat forms the rim of the body; inside it are muscle and organs, which are mostly water. If the "water"
 image is bright along the rim and the "fat" image inside it, the two are exchanged. This is checked for the whole image
-and for both halves along each axis.
+and for both halves along each axis. Besides, what is fat in one plane is mostly fat in the next: where it is water instead, and
+water is fat, an exchanged part begins or ends.
 
 References
 ----------
@@ -26,6 +27,18 @@ _RIM_MM, _CORE_MM = 12.0, 28.0
 _BODY = 0.15  # of the bright end of fat + water
 _FEWEST = 300  # voxels of rim and of core needed for a decision
 _FAT_BELOW, _CONTRAST = 0.4, 0.15
+_FEWEST_OF_PLANE = 100  # voxels that two neighbouring planes share, and their share of the largest plane:
+_SHARE_OF_PLANE = 0.4  # at the front a plane of the rim, which is fat, lies before one of organs
+_TURNED = -0.25  # correlation of fat between neighbouring planes; in images without a swap it is positive
+_HALF = (0.35, 0.65)  # of the body, for a part to be called half
+_ALONG = {
+    "R": "left to right",
+    "L": "left to right",
+    "A": "back to front",
+    "P": "back to front",
+    "S": "foot to head",
+    "I": "foot to head",
+}
 _HALVES = {"R": "right", "L": "left", "A": "front", "P": "back", "S": "upper", "I": "lower"}
 _OPPOSITE = dict(zip("RLAPSI", "LRPAIS", strict=True))
 
@@ -39,7 +52,8 @@ def swapped_parts(fat: NDArray[Any], water: NDArray[Any], geometry: Geometry) ->
 
     Returns
     -------
-    ``["whole image"]``, a half such as ``["left half"]``, or an empty list.
+    ``["whole image"]``, a half such as ``["left half"]``, another part such as ``["upper part"]`` or ``["slab across foot to
+    head"]``, or an empty list.
     """
     # In one orientation, since which voxels are sampled depends on where the axes begin.
     fat, water, geometry = reorient(fat, geometry)[0], *reorient(water, geometry)
@@ -59,6 +73,8 @@ def swapped_parts(fat: NDArray[Any], water: NDArray[Any], geometry: Geometry) ->
     fraction = np.divide(f, total, out=np.zeros_like(f), where=total > 0)
     rim, core = (depth > 0) & (depth <= _RIM_MM) & lit, (depth > _CORE_MM) & lit
     everywhere = np.ones(body.shape, dtype=bool)
+    if slab := _slab(fraction, lit & body, (rim, core), geometry.axcodes):
+        return [slab]
     if _exchanged(fraction, rim, core, everywhere) is None:
         return []
     halves = []
@@ -76,6 +92,46 @@ def swapped_parts(fat: NDArray[Any], water: NDArray[Any], geometry: Geometry) ->
     if clear:
         return [f"{_HALVES[side]} half" for side in clear[:1]]
     return ["whole image"] if _exchanged(fraction, rim, core, everywhere) else []
+
+
+def _slab(
+    fraction: NDArray[np.float32],
+    body: NDArray[np.bool_],
+    places: tuple[NDArray[np.bool_], NDArray[np.bool_]],
+    axcodes: str,
+) -> str:
+    """Name the part between planes at which fat turns into water and water into fat; empty where there are no such planes."""
+    for axis, code in enumerate(axcodes):
+        contrast = np.moveaxis(2 * fraction - 1, axis, 0)
+        lit = np.moveaxis(body, axis, 0)
+        shared = [lit[k] & lit[k + 1] for k in range(len(lit) - 1)]
+        counts = np.array([np.count_nonzero(one) for one in shared])
+        enough = counts >= max(_FEWEST_OF_PLANE, _SHARE_OF_PLANE * counts.max(initial=0))
+        turns = np.array(
+            [enough[k] and _is_turned(contrast[k : k + 2], one) for k, one in enumerate(shared)], dtype=bool
+        )
+        if not turns.any():
+            continue
+        odd = np.concatenate([[False], np.logical_xor.accumulate(turns)])  # by plane: after an odd number of turns
+        index = odd.reshape([-1 if n == axis else 1 for n in range(3)])
+        verdicts = [_exchanged(fraction, *places, np.broadcast_to(part, body.shape)) for part in (index, ~index)]
+        sizes = [float((lit & part[:, None, None]).sum()) for part in (odd, ~odd)]
+        # The exchanged part is the one whose rim is water; where both or neither say so, the smaller one.
+        is_odd = verdicts[0] is True if verdicts[0] is not verdicts[1] and True in verdicts else sizes[0] <= sizes[1]
+        planes = odd if is_odd else ~odd
+        if planes[0] == planes[-1]:
+            return f"slab across {_ALONG[code]}"
+        share = sizes[0 if is_odd else 1] / max(sum(sizes), 1.0)
+        side = code if planes[-1] else _OPPOSITE[code]
+        return f"{_HALVES[side]} {'half' if _HALF[0] <= share <= _HALF[1] else 'part'}"
+    return ""
+
+
+def _is_turned(contrast: NDArray[np.float32], shared: NDArray[np.bool_]) -> bool:
+    """Whether fat of one plane is water in the next; ``contrast`` (2, ...) is 1 in fat and -1 in water."""
+    first, second = contrast[0][shared], contrast[1][shared]
+    size = float(np.sqrt(np.square(first).sum() * np.square(second).sum()))
+    return size > 0 and float((first * second).sum()) < _TURNED * size
 
 
 def _exchanged(

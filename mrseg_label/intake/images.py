@@ -145,6 +145,7 @@ class PreparedImage:
     mask : the mask of the image.
     mask_refused : path of a mask that cannot be used, and the reason.
     swap_suspected : whether fat and water look exchanged in it.
+    misregistration_suspected : whether it seems to lie elsewhere than the image of its scan that readers open.
     swapped_with : id of the image that it was compared with, if that was imported earlier.
     """
 
@@ -159,6 +160,7 @@ class PreparedImage:
     mask: PreparedMask | None = None
     mask_refused: tuple[str, str] | None = None
     swap_suspected: bool = False
+    misregistration_suspected: bool = False
     swapped_with: str = ""
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
+from mrseg_label.catalog.channel_types import Misregistration
 from mrseg_label.catalog.propagation import settle
 from mrseg_label.catalog.queries import acquisitions, audit, deleted, examinations, participants
 from mrseg_label.catalog.tables import Acquisition, Examination, Participant
@@ -145,6 +146,7 @@ class Recorder:
             licence=self.licence,
             dicom_series=named.dicom_series or None,
             swap=SwapState.SUSPECTED if image.swap_suspected else None,
+            misregistration=Misregistration.SUSPECTED if image.misregistration_suspected else None,
         )
         acquisition.examinations.append(examination)
         counterpart = examinations.get(session, image.swapped_with) if image.swapped_with else None

@@ -25,6 +25,7 @@ from mrseg_label.intake.masks.conventions import recognise
 from mrseg_label.intake.masks.finding import MaskFinder, images_beside
 from mrseg_label.intake.masks.layouts import share_masks
 from mrseg_label.intake.masks.prepare import MaskPreparer
+from mrseg_label.intake.misregistration import warn_of_misregistration
 from mrseg_label.intake.names import clean_code
 from mrseg_label.intake.options import ImportOptions, ImportReport, MatchIds
 from mrseg_label.intake.pipeline import Progress, prepare_groups
@@ -138,7 +139,10 @@ def import_findings(
             groups = share_masks(groups, layout.masks, options.primary_sequences)
         total = sum(len(group) for group in file_groups)
         prepared_groups = prepare_groups(groups, prepare_one, options.threads, progress, total)
-        checked_groups = (warn_of_swaps(group, workspace) for group in prepared_groups)
+        checked_groups = (
+            warn_of_misregistration(warn_of_swaps(group, workspace), workspace, options.primary_sequences)
+            for group in prepared_groups
+        )
         later = prepare_groups(dicom.masks_of_stored(), prepare_one, options.threads)
         record_groups(workspace, recorder, checked_groups, options, report, table, later)
     for found in finder.masks_without_image() if finder else ():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from mrseg_label.catalog.channel_types import Labelled
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import acquisitions, jobs, models, reviews, rounds
 from mrseg_label.config import load_settings
 from mrseg_label.reports.documents.learning import ProgressOut
+from mrseg_label.rounds.counting import count_towards_round
 
 
 def read_progress(workspace: OpenedWorkspace) -> ProgressOut:
@@ -13,11 +15,15 @@ def read_progress(workspace: OpenedWorkspace) -> ProgressOut:
     settings = load_settings(workspace.root)  # read again: an admin may have changed them since the start
     with workspace.catalog.read() as session:
         counts = acquisitions.counts(session, workspace.catalog.now(session))
+        labelled = acquisitions.labelled(session)
         active = rounds.active(session)
         return ProgressOut(
             annotated_total=counts.annotated_total,
-            annotated_since_round=counts.annotated_since_round,
+            examinations_drawn=labelled[Labelled.DRAWN],
+            examinations_propagated=labelled[Labelled.PROPAGATED],
+            annotated_since_round=count_towards_round(session, settings),
             round_size=settings.round_size,
+            round_counts=settings.round_counts,
             auto_round=settings.auto_round,
             waiting=counts.waiting,
             assigned=counts.assigned,
@@ -33,6 +39,7 @@ def read_progress(workspace: OpenedWorkspace) -> ProgressOut:
 
 
 def read_progress_to_round(workspace: OpenedWorkspace) -> tuple[int, int]:
-    """Read how many cases are newly annotated and how many start a round; cheaper than :func:`read_progress`."""
+    """Read how much is newly annotated and how much starts a round; cheaper than :func:`read_progress`."""
+    settings = load_settings(workspace.root)
     with workspace.catalog.read() as session:
-        return acquisitions.annotated_since_round(session), load_settings(workspace.root).round_size
+        return count_towards_round(session, settings), settings.round_size

@@ -7,8 +7,8 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import acquisitions, audit, models, participants, pretraining, training
 from mrseg_label.catalog.queries import annotations as annotation_rows
+from mrseg_label.catalog.queries import audit, models, participants, pretraining, training
 from mrseg_label.catalog.queries import jobs as job_rows
 from mrseg_label.catalog.queries import rounds as rows
 from mrseg_label.catalog.tables import BOOTSTRAP, Job, ModelVersion, Round
@@ -18,6 +18,7 @@ from mrseg_label.config import Settings, load_settings
 from mrseg_label.errors import Conflict, InvalidInput, NotFound
 from mrseg_label.jobs import enqueue, queue, request_cancel
 from mrseg_label.jobs.round_jobs import end_round
+from mrseg_label.rounds.counting import count_towards_round
 from mrseg_label.rounds.training_values import FOLDS, RoundKind, choose_training_values, folds_of
 from mrseg_label.workspace import Workspace
 
@@ -201,7 +202,7 @@ def forget_parent_that_saw_cases(session: Session, row: Round) -> str | None:
 
 
 def start_if_due(session: Session, settings: Settings) -> int | None:
-    """Start a round within a transaction if ROUND_SIZE cases are newly annotated and no round is active.
+    """Start a round within a transaction if ROUND_SIZE cases, or examinations, are newly annotated and no round is active.
 
     Returns
     -------
@@ -209,9 +210,8 @@ def start_if_due(session: Session, settings: Settings) -> int | None:
     """
     if not settings.auto_round or settings.presegmentation == "off":
         return None
-    if acquisitions.annotated_since_round(session) < settings.round_size:
-        return None
-    if rows.active(session) is not None or find_obstacle(session) is not None:
+    is_due = count_towards_round(session, settings) >= settings.round_size
+    if not is_due or rows.active(session) is not None or find_obstacle(session) is not None:
         return None
     return start_in_transaction(session, settings, actor=PROGRAM).number
 

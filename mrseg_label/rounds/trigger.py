@@ -13,6 +13,7 @@ from mrseg_label.config import Settings, load_settings
 from mrseg_label.jobs import JobContext
 from mrseg_label.presegmentation.measure_annotated import enqueue_measuring
 from mrseg_label.presegmentation.presegment_pending import enqueue_pending_presegmentations, first_are_ready
+from mrseg_label.rounds.counting import count_towards_round
 from mrseg_label.rounds.service import start_if_due
 
 
@@ -62,5 +63,6 @@ def keep_ahead(session: Session, settings: Settings, moment: datetime) -> int:
     is_renewed_soon = rows.active(session) is not None
     if settings.auto_round and not is_renewed_soon:
         counts = acquisitions.counts(session, moment)
-        is_renewed_soon = settings.round_size - counts.annotated_since_round - counts.being_annotated < needed
+        # In examinations the cases that are annotated now bring at least one each.
+        is_renewed_soon = settings.round_size - count_towards_round(session, settings) - counts.being_annotated < needed
     return enqueue_pending_presegmentations(session, settings, moment, needed if is_renewed_soon else None)

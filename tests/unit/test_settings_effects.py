@@ -334,6 +334,7 @@ EFFECTS: dict[str, tuple[See, dict[str, object]]] = {
         {"": None, 'DATABASE_PASSWORD = "a/b"': "a/b"},
     ),
     "round_size": (due, {"ROUND_SIZE = 2": 1, "ROUND_SIZE = 3": None}),
+    "round_counts": (due, {"ROUND_SIZE = 3": None, 'ROUND_SIZE = 8\nROUND_COUNTS = "examinations"': 1, 'ROUND_SIZE = 9\nROUND_COUNTS = "examinations"': None}),
     "auto_round": (due, {"ROUND_SIZE = 2": 1, "ROUND_SIZE = 2\nAUTO_ROUND = false": None}),
     "training_profile": (profile, {"": "full", 'TRAINING_PROFILE = "tiny"': "tiny"}),
     "bootstrap_sources": (

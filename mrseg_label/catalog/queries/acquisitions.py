@@ -11,6 +11,7 @@ from functools import cache
 from sqlalchemy import Select, bindparam, exists, func, select, union
 from sqlalchemy.orm import Session, aliased
 
+from mrseg_label.catalog.channel_types import Labelled
 from mrseg_label.catalog.queries import case_counts, concepts
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import (
@@ -184,6 +185,25 @@ def participants_annotated(session: Session) -> tuple[int, int]:
 def annotated_since_round(session: Session) -> int:
     """Acquisitions that count towards the next round."""
     return _count(session, concepts.is_new_for_round())
+
+
+def new_examinations(session: Session) -> int:
+    """Examinations that carry a mask, drawn or propagated, of the acquisitions that count towards the next round."""
+    query = (
+        select(func.count()).select_from(Examination).join(Acquisition, Acquisition.id == Examination.acquisition_id)
+    )
+    return session.scalars(query.where(concepts.is_new_for_round(), Examination.labelled.is_not(None))).one()
+
+
+def labelled(session: Session) -> dict[Labelled, int]:
+    """How many examinations of included cases carry a mask that was drawn on them, and how many a propagated one."""
+    query = (
+        select(Examination.labelled, func.count())
+        .where(Examination.labelled.is_not(None), Examination.case_state == CaseState.ANNOTATED)
+        .group_by(Examination.labelled)
+    )
+    found = {how: int(count) for how, count in session.execute(query) if how is not None}
+    return {how: found.get(how, 0) for how in Labelled}
 
 
 def being_annotated(session: Session, acquisition_ids: Sequence[str], moment: datetime) -> set[str]:

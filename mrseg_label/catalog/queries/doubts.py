@@ -1,4 +1,4 @@
-"""Drafts and annotations that the audit of sides and directions doubts."""
+"""Drafts and annotations that the audit of sides and directions doubts, and images that an import suspects."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, exists, select
 from sqlalchemy.orm import Session, aliased
 
+from mrseg_label.catalog.channel_types import Misregistration
 from mrseg_label.catalog.queries import concepts
 from mrseg_label.catalog.queries.paging import newest_first
-from mrseg_label.catalog.tables import Acquisition, Annotation, Presegmentation
-from mrseg_label.catalog.types import Position
+from mrseg_label.catalog.tables import Acquisition, Annotation, Examination, Presegmentation
+from mrseg_label.catalog.types import Position, SwapState
 
 DOUBTS = "doubts"  # key of Presegmentation.details and of Annotation.report
 
@@ -29,6 +30,7 @@ class MaskKind(StrEnum):
 
     DRAFT = "draft"
     ANNOTATION = "annotation"
+    CHANNEL = "channel"  # no mask, but an image that gets none propagated until somebody decides
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class DoubtfulMask:
 
     Attributes
     ----------
-    author : the model version of a draft, the reader of an annotation.
+    author : the model version of a draft, the reader of an annotation; empty for an image.
     """
 
     kind: MaskKind
@@ -67,7 +69,37 @@ def page(session: Session, kind: MaskKind | None, limit: int, after: Position | 
             DoubtfulMask(MaskKind.ANNOTATION, row.id, case, row.author, row.created_at, row.report[DOUBTS])
             for row, case in session.execute(query).unique()
         ]
+    if kind in (None, MaskKind.CHANNEL):
+        for suspected in (
+            Examination.swap == SwapState.SUSPECTED,
+            Examination.misregistration == Misregistration.SUSPECTED,
+        ):
+            rows = newest_first(_channels(suspected), Examination.created_at, Examination.id, after).limit(limit)
+            known = {one.id for one in found}
+            found += [_channel(row) for row in session.scalars(rows).unique() if row.id not in known]
     return sorted(found, key=lambda one: (one.created_at, one.id), reverse=True)[:limit]
+
+
+def _channels(suspected: ColumnElement[bool]) -> Select[Examination]:
+    query = select(Examination).join(Acquisition, Acquisition.id == Examination.acquisition_id)
+    return query.where(suspected, concepts.is_included())
+
+
+def _channel(row: Examination) -> DoubtfulMask:
+    doubts = []
+    if row.swap is SwapState.SUSPECTED:
+        doubts.append(_told(row, "look swapped", "fat and water may be exchanged in it"))
+    if row.misregistration is Misregistration.SUSPECTED:
+        doubts.append(
+            _told(row, "seems to lie elsewhere", "it may lie elsewhere than the other images of its acquisition")
+        )
+    found = [{"axis": None, "structure": "", "other": None, "text": text} for text in doubts]
+    return DoubtfulMask(MaskKind.CHANNEL, row.id, row.acquisition, "", row.created_at, found)
+
+
+def _told(row: Examination, words: str, otherwise: str) -> str:
+    """What the import said of it; another where it was suspected with an image that came later."""
+    return next((str(warning) for warning in row.warnings if words in str(warning)), otherwise)
 
 
 def is_newest_draft() -> ColumnElement[bool]:

@@ -145,7 +145,13 @@ def place_of(examination: Examination, sort: Sort) -> Place:
 def _finds_few(wanted: ExaminationFilter) -> bool:
     """Whether an index of what is filtered by leads to few rows, or to their cases."""
     of_readers = wanted.state in (CaseState.ASSIGNED, CaseState.AWAITING_REVIEW)
-    return of_readers or wanted.participant is not None or wanted.swap is not None or _is_rare(wanted.priority)
+    return (
+        of_readers
+        or wanted.participant is not None
+        or wanted.swap is not None
+        or wanted.misregistration is not None
+        or _is_rare(wanted.priority)
+    )
 
 
 def _is_rare(priority: Priority | None) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Select, exists, func, or_, select
 from sqlalchemy.orm import Session
 
+from mrseg_label.catalog.channel_types import Misregistration
 from mrseg_label.catalog.queries import concepts
 from mrseg_label.catalog.queries.paging import newest_first
 from mrseg_label.catalog.tables import Acquisition, Alias, Examination, Participant
@@ -29,6 +30,7 @@ class ExaminationFilter:
     state: CaseState | None = None
     participant: str | None = None  # code
     swap: SwapState | None = None
+    misregistration: Misregistration | None = None
     priority: Priority | None = None
 
     def conditions(self, moment: datetime) -> list[concepts.Condition]:
@@ -44,6 +46,8 @@ class ExaminationFilter:
             conditions.append(Examination.sequence == self.sequence)
         if self.swap is not None:
             conditions.append(Examination.swap == self.swap)
+        if self.misregistration is not None:
+            conditions.append(Examination.misregistration == self.misregistration)
         if self.excluded is not None:
             conditions.append(~concepts.is_included() if self.excluded else concepts.is_included())
         return conditions

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, Field
 
 from mrseg_label.catalog.queries.held_out import HeldOutScore
@@ -19,7 +21,8 @@ class ProgressOut(BaseModel):
         "json_schema_extra": {
             "examples": [
                 {
-                    "annotated_total": 312, "annotated_since_round": 12, "round_size": 50, "auto_round": True, "waiting": 1480,
+                    "annotated_total": 312, "examinations_drawn": 312, "examinations_propagated": 930, "annotated_since_round": 12, "round_size": 50,
+                    "round_counts": "corrections", "auto_round": True, "waiting": 1480,
                     "assigned": 4, "handed_out": 4, "awaiting_review": 3, "annotations_awaiting_review": 3, "excluded": 9,
                     "current_model": "r6", "round": 7, "round_state": "training",
                     "queues": {"drafts": {"queued": 38, "running": 1}, "rounds": {"queued": 0, "running": 1}},
@@ -28,8 +31,15 @@ class ProgressOut(BaseModel):
         }
     }  # fmt: skip
     annotated_total: int
-    annotated_since_round: int = Field(description="cases annotated since the snapshot of the last round")
-    round_size: int = Field(description="newly annotated cases that start a round")
+    examinations_drawn: int = Field(description="images that carry a mask which was drawn on them")
+    examinations_propagated: int = Field(description="images that carry the mask of another image of their acquisition")
+    annotated_since_round: int = Field(
+        description="cases annotated since the snapshot of the last round, or images, as `round_counts` says"
+    )
+    round_size: int = Field(description="how many of these start a round")
+    round_counts: Literal["corrections", "examinations"] = Field(
+        description="what counts: cases that readers corrected, or all their images that carry a mask"
+    )
     auto_round: bool = Field(description="whether a round starts by itself after that many cases")
     waiting: int = Field(description="cases that can be assigned to the next reader")
     assigned: int = Field(description="cases that are assigned to readers now")

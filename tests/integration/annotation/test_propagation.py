@@ -10,11 +10,15 @@ import pytest
 from mrseg_label.annotation import review
 from mrseg_label.annotation.record import Submitted
 from mrseg_label.catalog.queries import audit
-from mrseg_label.catalog.tables import Examination
+from mrseg_label.catalog.tables import Acquisition, Examination
 from mrseg_label.errors import InvalidInput
 from mrseg_label.intake.editing import edit_examinations
+from mrseg_label.intake.exclusion import exclude
 from mrseg_label.reports.cases import read_examination
+from mrseg_label.reports.progress import read_progress
+from mrseg_label.rounds.counting import count_towards_round
 from tests.support.annotation_house import House, draft_array, make_house
+from tests.support.catalog_rows import add_acquisition, add_annotation, add_participant
 
 
 @pytest.fixture
@@ -91,3 +95,27 @@ def test_a_misregistered_channel_gets_no_mask_until_somebody_decides(house: Hous
     change(house, house.other_channel, station="pelvis", propagation="off")
     edit_examinations(house.catalog, [house.examination], {"station": "legs"}, actor="chief", alone=False)
     assert labelled(house) == (None, "drawn")
+
+
+def test_every_series_that_carries_a_mask_counts_as_an_examination(house: House) -> None:
+    with house.catalog.begin() as session:
+        for code in ("P10", "P11"):
+            person = add_participant(session, code, held_out=False)
+            for number in range(6):
+                add_annotation(session, add_acquisition(session, person, station=f"station{number}"))
+    progress = read_progress(house.workspace)
+    assert (progress.annotated_total, progress.examinations_drawn, progress.examinations_propagated) == (12, 12, 36)
+    assert (progress.annotated_since_round, progress.round_counts) == (12, "corrections")
+    with house.catalog.read() as session:
+        one = session.query(Acquisition).filter(Acquisition.annotated_at.is_not(None)).first()
+        assert one is not None and one.primary_examination_id is not None
+        image = one.primary_examination_id
+        settings = house.workspace.settings.model_copy(update={"round_counts": "examinations"})
+        assert count_towards_round(session, settings) == 48
+    change(house, image, propagation="off")
+    assert read_progress(house.workspace).examinations_propagated == 33
+    exclude(house.catalog, image, reason="moved", actor="chief")
+    progress = read_progress(house.workspace)
+    assert (progress.annotated_total, progress.examinations_drawn, progress.examinations_propagated) == (11, 11, 33)
+    with house.catalog.read() as session:
+        assert count_towards_round(session, settings) == 44

@@ -49,6 +49,7 @@ SMALL = {
     "ix_acquisitions_priority",
     "ix_acquisitions_without_image",
     "ix_assignments_open",
+    "ix_examinations_labelled",
     "ix_participants_cohort",
     "ix_participants_excluded",
     "uq_assignments_open",

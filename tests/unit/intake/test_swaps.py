@@ -37,6 +37,23 @@ def test_swaps_of_fat_and_water_are_found_whole_and_half() -> None:
     assert swapped_parts(upper_fat, upper_water, geometry) == ["upper half"]
 
 
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        ((slice(None), slice(None), slice(14, None)), "upper part"),
+        ((slice(None), slice(None), slice(6, 14)), "slab across foot to head"),
+        ((slice(30, 50), slice(None), slice(None)), "slab across left to right"),
+        ((slice(None), slice(0, 30), slice(None)), "front part"),  # the second axis points to the back
+        ((slice(52, None), slice(None), slice(None)), "left part"),
+    ],
+)
+def test_swaps_of_a_slab_are_found(place: tuple[slice, ...], expected: str) -> None:
+    water, fat, geometry = body()
+    mixed_water, mixed_fat = water.copy(), fat.copy()
+    mixed_water[place], mixed_fat[place] = fat[place], water[place]
+    assert swapped_parts(mixed_fat, mixed_water, geometry) == [expected]
+
+
 def test_noise_is_no_swap() -> None:
     random = np.random.default_rng(1)
     geometry = Geometry((40, 40, 20), np.diag((4.0, 4.0, 4.0, 1.0)))
