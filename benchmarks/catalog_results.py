@@ -85,7 +85,7 @@ def _questions(result: Mapping[str, Any]) -> dict[str, dict[str, list[float]]]:
 
 
 def draw(results: Sequence[Mapping[str, Any]], path: Path, what: str = "cpu_ms") -> None:
-    """Draw the medians over the number of examinations, with the 99th percentiles above them; SVG."""
+    """Draw the medians over the number of examinations, with the 99th percentiles above them, as an image of the type that the name says."""
     figure = Figure(figsize=(11.4, 6.2), facecolor="white")
     FigureCanvasAgg(figure)
     figure.text(0.055, 0.955, "What is asked most, from 10,000 to 1.6 million examinations", fontsize=15, color=_INK,

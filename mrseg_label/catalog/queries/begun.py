@@ -86,11 +86,13 @@ def annotated_of_participant() -> ColumnElement[int]:
 
 
 @cache
-def _of_other_priorities(held_out: bool) -> Select[str, str]:
+def _of_other_priorities(held_out: bool) -> Select[str, str, int]:
+    """How many of each station and sequence; named one by one, the priorities are looked up in the index of the order."""
+    others = Acquisition.priority.in_([priority for priority in Priority if priority is not Priority.NORMAL])
     return (
-        select(Acquisition.station, Acquisition.sequence)
-        .where(concepts.is_usable(), ~concepts.is_annotated(), concepts.has_another_priority())
-        .where(concepts.is_held_out(held_out))
+        select(Acquisition.station, Acquisition.sequence, func.count())
+        .where(concepts.is_usable(), ~concepts.is_annotated(), others, concepts.is_held_out(held_out))
+        .group_by(Acquisition.station, Acquisition.sequence)
     )
 
 
@@ -119,8 +121,8 @@ class Begun:
                 self.participants[case.participant_id] += 1
                 self._add_to_group((case.station, case.sequence), 1)
                 self._waiting[case.station, case.sequence] -= case.waits_otherwise
-        for station, sequence in session.execute(_of_other_priorities(held_out)):
-            self._waiting[station, sequence] -= 1
+        for station, sequence, count in session.execute(_of_other_priorities(held_out)):
+            self._waiting[station, sequence] -= count
 
     def groups_waiting(self) -> list[StationAndSequence]:
         """Stations and sequences of which cases of the normal priority wait."""
