@@ -19,15 +19,14 @@ from mrseg_label.catalog.queries import audit
 from mrseg_label.errors import InvalidInput, NotFound
 from mrseg_label.files import make_folder, receive
 from mrseg_label.ids import new_id
+from mrseg_label.intake.job_results import result_of
 from mrseg_label.intake.options import ImportOptions
-from mrseg_label.intake.record import DELETED
 from mrseg_label.intake.service import check_options, import_paths
 from mrseg_label.jobs import JobContext, queue
 from mrseg_label.workspace import Workspace
 
 INBOX = "inbox"
 MAX_COUNTED = 20_000  # files of an entry; more are only said to be more
-MAX_LISTED = 200  # refused files in the result of a job, and files that were passed over
 _SENT = "sent-"  # begins the names of entries that came through a browser; they are removed once they are imported
 _PROGRESS_SECONDS = 2.0
 _OPTIONS = ("pattern", "participant", "orientation", "masks", "licence", "cohort", "evaluation_only", "propagate")
@@ -114,7 +113,7 @@ def discard_sent(workspace: Workspace, name: str) -> None:
 
 
 def run(context: JobContext) -> None:
-    """Import an entry of the inbox, as an ``import_images`` job; what was imported before is left out.
+    """Import an entry of the inbox, or studies of an archive, as an ``import_images`` job; what was imported before is left out.
 
     The result has numbers (``accepted``, ``unchanged``, ``masks``, ``refused``, ``passed_over``) and, in ``refusals`` and
     ``remarks``, the first files with reasons. Files that a browser sent are removed, unless some were refused.
@@ -124,6 +123,11 @@ def run(context: JobContext) -> None:
     NotFound
         The entry is not in the inbox any more.
     """
+    if "query" in context.payload:
+        from mrseg_label.intake import archive_jobs
+
+        archive_jobs.run(context)
+        return
     workspace, name = context.workspace, str(context.payload["entry"])
     entry = _inbox(workspace) / name
     if not entry.exists():
@@ -139,19 +143,7 @@ def run(context: JobContext) -> None:
             context.progress(done=done, total=total)
 
     report = import_paths(workspace, [entry], options, tell)
-    prefix = f"{entry}{os.sep}"
-    result = {
-        "accepted": len(report.accepted),
-        "unchanged": report.unchanged,
-        "masks": report.masks,
-        "refused": len(report.refused),
-        "refusals": [
-            ["(name withheld)" if one.reason == DELETED else one.source.removeprefix(prefix), one.reason]
-            for one in report.refused[:MAX_LISTED]
-        ],
-        "passed_over": len(report.passed_over),
-        "remarks": [[one.source.removeprefix(prefix), one.reason] for one in report.passed_over[:MAX_LISTED]],
-    }
+    result = result_of(report, f"{entry}{os.sep}")
     with context.publish(result):
         pass
     if not report.refused:

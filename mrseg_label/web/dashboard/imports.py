@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, File, Form, UploadFile
 from starlette.requests import Request
@@ -10,18 +12,20 @@ from starlette.responses import Response
 
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.types import JobState
-from mrseg_label.errors import InvalidInput, MrsegError, NotFound
+from mrseg_label.errors import Conflict, InvalidInput, MrsegError, NotFound, Unavailable
 from mrseg_label.http import paths
 from mrseg_label.http.limits import FORM_LIMITS
 from mrseg_label.http.readers import CurrentReader
 from mrseg_label.intake import inbox
 from mrseg_label.intake.options import ImportOptions
+from mrseg_label.reports.documents.archive import FoundOut
 from mrseg_label.reports.imports import read_imports
 from mrseg_label.web.forms import FormTokens
 from mrseg_label.web.pages import PageRoute, page, redirect, sentence
 
 MAX_FILES = 512
 SHOWN = 10
+_NOTHING_ASKED = dict.fromkeys(("date", "modality", "description", "identifiers"), "")
 _Text = Annotated[str, Form(max_length=1000)]
 
 
@@ -33,7 +37,15 @@ def import_router(workspace: OpenedWorkspace, forms: FormTokens) -> APIRouter:
     )
     catalog = workspace.catalog
 
-    def import_page(request: Request, status: int = 200, *, note: str = "", message: str = "") -> Response:
+    def import_page(
+        request: Request,
+        status: int = 200,
+        *,
+        note: str = "",
+        message: str = "",
+        found: FoundOut | None = None,
+        asked: Mapping[str, str] | None = None,
+    ) -> Response:
         imports = read_imports(catalog, SHOWN)
         going = any(one.state in (JobState.QUEUED, JobState.RUNNING) for one in imports)
         values: dict[str, Any] = {
@@ -44,6 +56,9 @@ def import_router(workspace: OpenedWorkspace, forms: FormTokens) -> APIRouter:
             "going": going,
             "max_files": MAX_FILES,
             "max_mb": workspace.settings.max_upload_mb,
+            "archive": urlsplit(workspace.settings.dicomweb_url or "").netloc,
+            "found": found,
+            "asked": asked or _NOTHING_ASKED,
             "note": note,
             "message": message,
         }
@@ -120,6 +135,46 @@ def import_router(workspace: OpenedWorkspace, forms: FormTokens) -> APIRouter:
             if not isinstance(error, InvalidInput):
                 raise
             return import_page(request, error.http_status, message=sentence(error))
+        return redirect(request, f"{paths.IMPORT}?note=started")
+
+    @routes.post(paths.ASK_ARCHIVE, dependencies=forms.checks)
+    def ask_archive(
+        request: Request,
+        reader: CurrentReader,
+        date: _Text = "",
+        modality: _Text = "",
+        description: _Text = "",
+        identifiers: Annotated[str, Form(max_length=1_000_000)] = "",
+        cohort: _Text = "",
+        licence: _Text = "",
+        evaluation_only: Annotated[bool, Form()] = False,
+        no_propagation: Annotated[bool, Form()] = False,
+        wanted: Annotated[Literal["search", "import"], Form()] = "search",
+    ) -> Response:
+        # pydicom is behind them, which a server needs only for DICOM.
+        from mrseg_label.dicomweb.query import parse_query, read_identifiers
+        from mrseg_label.intake import archive_jobs
+
+        asked = {"date": date, "modality": modality, "description": description, "identifiers": identifiers}
+        try:
+            query = parse_query(date, modality, description, read_identifiers(identifiers))
+            if wanted == "search":
+                found = FoundOut.of(archive_jobs.search(workspace, query))
+                return import_page(request, found=found, asked=asked)
+            options = _options(
+                reader.name,
+                "",
+                "",
+                "",
+                "",
+                licence,
+                cohort,
+                evaluation_only=evaluation_only,
+                propagate=not no_propagation,
+            )
+            archive_jobs.start(workspace, query, options)
+        except (InvalidInput, Conflict, Unavailable) as error:
+            return import_page(request, error.http_status, message=sentence(error), asked=asked)
         return redirect(request, f"{paths.IMPORT}?note=started")
 
     return routes

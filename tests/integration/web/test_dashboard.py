@@ -41,6 +41,7 @@ FORMS = (
     "/return",
     "/unusable",
     "/import/files",
+    "/import/archive",
     "/models/import",
     "/try",
     "/accept",
