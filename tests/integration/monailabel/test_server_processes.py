@@ -16,9 +16,10 @@ from typing import TypeVar
 import httpx
 import pytest
 
+from mrseg_label.accounts import credentials
 from mrseg_label.accounts import service as accounts
 from mrseg_label.catalog.opening import open_workspace
-from mrseg_label.catalog.types import Role
+from mrseg_label.catalog.types import CredentialKind, Role
 from mrseg_label.cli import main
 from mrseg_label.intake.service import import_paths
 from mrseg_label.simulation.server import free_port
@@ -29,7 +30,7 @@ from tests.support.process_trees import any_running, children_of, descendants_of
 CASES = 12
 PROCESSES = 3
 SECONDS = 60.0
-PASSWORD = "a long enough password"
+PASSWORD, NEXT_PASSWORD = "a long enough password", "another one that is as long"
 Found = TypeVar("Found")
 
 
@@ -67,19 +68,27 @@ def test_several_processes_answer_and_end_together(tmp_path: Path) -> None:
 
 
 @pytest.mark.postgresql
-def test_password_guesses_are_counted_over_all_processes(tmp_path: Path) -> None:
+def test_sign_in_is_one_for_all_processes(tmp_path: Path) -> None:
     root = prepare(tmp_path, "")
     workspace = open_workspace(root)
     accounts.add(workspace.catalog, "ada", Role.ADMIN, password=PASSWORD, actor="test")
-    workspace.close()
+    accounts.add(workspace.catalog, "root", Role.ADMIN, password=PASSWORD, actor="test")  # the last one stays
+    accounts.add(workspace.catalog, "figures", Role.SERVICE, password=None, actor="test")
+    made, key = credentials.make(workspace.catalog, "figures", CredentialKind.API_KEY, "test", actor="test")
     with serving(root) as (url, first):
         wait_for(lambda: further_of(first))
         token = sign_in(url, PASSWORD).json()["access_token"]
-        # A token of one process is one for all: each request is a connection of its own.
-        answers = {
-            httpx.get(f"{url}/info/", headers={"Authorization": f"Bearer {token}"}).status_code for _ in range(12)
-        }
-        assert answers == {200}
+        # A token of one process is one for all.
+        assert answers(url, token) == answers(url, key, "/api/v1/models") == {200}
+        # What ends anywhere, here in a process beside the server, ends for all at once: none keeps what it knew.
+        credentials.revoke(workspace.catalog, made.id, actor="test")
+        assert answers(url, key, "/api/v1/models") == {401}
+        accounts.set_password(workspace.catalog, "ada", NEXT_PASSWORD, actor="test")
+        assert answers(url, token) == {401}
+        token = sign_in(url, NEXT_PASSWORD).json()["access_token"]
+        accounts.set_role(workspace.catalog, "ada", Role.RADIOLOGIST, actor="test")
+        assert answers(url, token, "/api/v1/audit") == {403}
+        workspace.close()
         guesses = [sign_in(url, f"guess number {number}").status_code for number in range(12)]
         # Counted apart, all twelve would have been free; counted together, five are, and one more after each wait.
         assert guesses[:5] == [401] * 5 and guesses[5] == 429 and set(guesses) == {401, 429}
@@ -122,6 +131,12 @@ def ask(url: str) -> int:
         return httpx.get(f"{url}/readyz", timeout=10).status_code
     except httpx.TransportError:
         return 0
+
+
+def answers(url: str, token: str, path: str = "/info/") -> set[int]:
+    """Statuses of requests that come to all processes, since each has a connection of its own."""
+    headers = {"Authorization": f"Bearer {token}"}
+    return {httpx.get(f"{url}{path}", headers=headers, timeout=SECONDS).status_code for _ in range(12)}
 
 
 def next_case(url: str, reader: str) -> str:
