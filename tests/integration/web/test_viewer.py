@@ -147,7 +147,12 @@ def test_what_is_not_there_is_said(pages: Browser, seen: str) -> None:
 def test_the_page_of_an_examination_shows_all_of_it(pages: Browser, seen: str) -> None:
     text = pages.get(f"/dashboard/examinations/{seen}")
     plain = words(text)
-    assert "Other images of it, which share its masks" in plain and "opp" in plain and "Draft of " in plain
+    assert (
+        "Images of this acquisition" in plain
+        and "They are on one grid" in plain
+        and "opp" in plain
+        and "Draft of " in plain
+    )
     assert text.count("slice.png?plane=") == 3 and "View annotation 1" in plain
     pages.get(f"/dashboard/examinations/{seen}/view")
     pages.http.get(f"/dashboard/examinations/{seen}/view/image.nii.gz")
