@@ -34,7 +34,7 @@ class ImageFormat(StrEnum):
 # For the OpenAPI document.
 FILE_RESPONSES: dict[int | str, dict[str, object]] = {
     200: {
-        "content": {"application/gzip": {}},
+        "content": {"application/gzip": {}, "application/dicom": {}, "application/zip": {}},
         "description": "NIfTI, or what `format` asks for; the ETag is its SHA-256",
     },
     206: {"content": {"application/gzip": {}}, "description": "the part that the header Range asks for"},
