@@ -123,9 +123,8 @@ class Settings(TrainingSettings, CleanUpSettings, NotificationSettings, ReadingS
     shared_with_group: bool = Field(
         False, description="whether the group of the workspace's folder may read and write it too"
     )
-    dask_scheduler: str | None = Field(
-        None, description="address of a Dask scheduler that places trainings and drafts on other machines"
-    )
+    log_format: Literal["text", "json"] = Field("text", description="form of the logs: lines of text, or JSON objects")
+    dask_scheduler: str | None = Field(None, description="address of a Dask scheduler that places work on machines")
     trainings_per_gpu: int = Field(1, ge=1, description="trainings that may share a GPU")
     drafts_per_gpu: int = Field(1, ge=1, description="workers that may make drafts on one GPU at the same time")
     drafts_during_training: Literal["cpu", "wait", "share"] = Field(

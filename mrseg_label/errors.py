@@ -13,6 +13,7 @@ class MrsegError(Exception):
 
     http_status: int = 500
     exit_code: int = 1
+    retry_after: int | None = None  # seconds until the same request may succeed
 
 
 class InvalidInput(MrsegError):
@@ -78,6 +79,7 @@ class Unavailable(MrsegError):
     """Something that is needed is not available at present: a worker, weights, the database."""
 
     http_status = 503
+    retry_after: int | None = 30
 
 
 class MachineFailure(Unavailable):
@@ -88,6 +90,8 @@ class MachineFailure(Unavailable):
     file : the file that was read or written, for the command line and the log: its name is not for every client.
     """
 
+    retry_after: int | None = 10
+
     def __init__(self, message: str, file: str | None = None) -> None:
         super().__init__(message)
         self.file = file
@@ -97,10 +101,13 @@ class StorageFull(MachineFailure):
     """There is no room for what was to be stored."""
 
     http_status = 507
+    retry_after = 60
 
 
 class NoPermission(MachineFailure):
     """The operating system does not let this user read or write a file; waiting does not help."""
+
+    retry_after = None
 
 
 class Stalled(MrsegError):

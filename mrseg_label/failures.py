@@ -32,6 +32,8 @@ _BROKEN = {
     errno.ENFILE: _MANY_FILES,
     errno.EIO: "the disk reports an error of input or output; check it, then repeat it",
     errno.ESTALE: "the network share lost the file; check the connection to it, then repeat it",
+    errno.ENOTCONN: "the network share is not connected; check the connection to it, then repeat it",
+    errno.EREMOTEIO: "the network share reports an error of input or output; check it, then repeat it",
     errno.ENOMEM: "the machine has no memory left; repeat it when less runs on it",
 }
 _DENIED = (errno.EACCES, errno.EPERM)
@@ -88,6 +90,26 @@ def explain_in(folder: Path, error: BaseException) -> MrsegError | None:
     if found is None and not isinstance(error, MrsegError) and shutil.disk_usage(folder).free < _NEARLY_FULL_BYTES:
         return StorageFull(f"the disk of {folder} is full; {_ROOM}")
     return found
+
+
+def require_mounted(settings: Path) -> None:
+    """Check that a workspace is there as a whole, which is not the fault of a single file.
+
+    Parameters
+    ----------
+    settings : its file of settings.
+
+    Raises
+    ------
+    MachineFailure
+        It is not.
+    """
+    if not settings.is_file():
+        raise MachineFailure(
+            f"the folder of the workspace is not there: its disk or network share is not mounted; {_NOTHING_LOST}; mount it, then "
+            "repeat it",
+            str(settings.parent),
+        )
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

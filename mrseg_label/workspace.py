@@ -21,6 +21,7 @@ from sqlalchemy.engine import URL
 
 from mrseg_label.config import CONFIG_FILE, Settings, load_settings
 from mrseg_label.errors import ConfigurationError, StoredFileError
+from mrseg_label.failures import require_mounted
 from mrseg_label.files import TEMPORARY_SUFFIX, make_folder, replacing, sha256_of, sync, write_durably
 from mrseg_label.labels import LabelScheme
 from mrseg_label.paths import absolute, check_new_database, configured_url, quoted, sqlite_url
@@ -277,6 +278,7 @@ class Workspace:
         """
         path = self.path(relative)
         if not path.is_file():
+            require_mounted(self.root / CONFIG_FILE)
             raise StoredFileError(f"{relative} is missing from {self.root}; restore it from a backup")
         found = sha256_of(path)
         if found != digest:
@@ -285,6 +287,7 @@ class Workspace:
     @contextmanager
     def scratch(self, prefix: str = "job-") -> Iterator[Path]:
         """Yield a temporary folder inside the workspace, on its file system; it is removed at the end."""
+        require_mounted(self.root / CONFIG_FILE)
         with tempfile.TemporaryDirectory(prefix=prefix, dir=self.root / "tmp") as folder:
             yield Path(folder)
 

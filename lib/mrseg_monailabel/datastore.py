@@ -22,7 +22,7 @@ from mrseg_label.ids import is_ticket
 from mrseg_label.intake import service as intake
 from mrseg_label.reports import masks, reviewing
 from mrseg_label.reports.blinding import hides_cases
-from mrseg_label.reports.downloads import Download
+from mrseg_label.reports.downloads import Download, find_stored
 from mrseg_label.worklist.resolving import resolve_image
 from mrseg_label.worklist.signs import note_work
 from mrseg_monailabel.descriptions import (
@@ -65,7 +65,7 @@ class MRSegDatastore(Datastore):
         note_work(self._workspace.catalog, reader, examination.acquisition_id, Sign.IMAGE)
         ticket = self.ticket_of(image, reader)
         name = f"{ticket}{SUFFIX}" if ticket else image_file_name(examination)
-        return Download(self._workspace.path(examination.path), name, examination.digest)
+        return find_stored(self._workspace, examination, name)
 
     def label_file(self, label: str, tag: str, reader: Reader) -> Download:
         """Find the file of a label. Raises as :meth:`mrseg_monailabel.labels.Labels.file`."""

@@ -16,7 +16,7 @@ from mrseg_label.errors import NotFound
 from mrseg_label.imaging import write_nifti
 from mrseg_label.presegmentation.service import presegmentation_for
 from mrseg_label.reports import masks, reviewing
-from mrseg_label.reports.downloads import Download
+from mrseg_label.reports.downloads import Download, find_stored
 from mrseg_label.reports.neighbours import read_neighbours
 from mrseg_label.worklist import service as worklist
 from mrseg_monailabel.descriptions import (
@@ -156,14 +156,14 @@ class Labels:
         name = image_file_name(examination).removesuffix(SUFFIX) + f"-{tag}{SUFFIX}"
         if number is not None:
             annotation = self._annotation(examination, number, reader, show=True)
-            return Download(self._workspace.path(annotation.path), name, annotation.digest), annotation.judged
+            return find_stored(self._workspace, annotation, name), annotation.judged
         presegmentation = self._draft(examination, reader)
         if presegmentation is None:
             raise NotFound(f"{_called(examination, reader)} has no draft yet; request one with infer")
         if not is_whole(self._workspace, presegmentation):
             presegmentation = presegmentation_for(self._workspace, examination.id, wait_seconds=REMAKE_SECONDS)
         self.note_presegmentation_sent(examination, presegmentation.id, reader)
-        return Download(self._workspace.path(presegmentation.path), name, presegmentation.digest), None
+        return find_stored(self._workspace, presegmentation, name), None
 
     def _draft(self, examination: Examination, reader: Reader) -> Presegmentation | None:
         """Read the draft of a case; None where there is none, or where it was drawn that the reader gets none."""

@@ -9,8 +9,11 @@ from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
 
 import mrseg_label
+from mrseg_label.api.prometheus_operation import figures_of_operation
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.types import JobState
+from mrseg_label.errors import MrsegError
+from mrseg_label.http.request_figures import RequestCollector
 from mrseg_label.reports.performance import read_performance
 from mrseg_label.reports.progress import read_progress
 from mrseg_label.scoring import MEAN_OF_CASES
@@ -34,6 +37,7 @@ def registry(workspace: OpenedWorkspace) -> CollectorRegistry:
     made = CollectorRegistry()
     ProcessCollector(registry=made)
     PlatformCollector(registry=made)
+    made.register(RequestCollector())
     made.register(WorkspaceCollector(workspace))
     return made
 
@@ -49,7 +53,17 @@ class WorkspaceCollector(Collector):
         return iter(())
 
     def collect(self) -> Iterator[GaugeMetricFamily | InfoMetricFamily]:
-        """Read the figures."""
+        """Read the figures; while the database does not work, that it does not is the only one."""
+        answers = GaugeMetricFamily("mrseg_database_up", "Whether the database answers: 1, or 0")
+        try:
+            found = [*self._read(), *figures_of_operation(self._workspace)]
+        except (MrsegError, OSError):
+            found = []
+        answers.add_metric([], float(bool(found)))
+        yield answers
+        yield from found
+
+    def _read(self) -> Iterator[GaugeMetricFamily | InfoMetricFamily]:
         progress = read_progress(self._workspace)
         yield InfoMetricFamily(
             "mrseg",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from pathlib import Path
@@ -37,6 +37,7 @@ WRITES = "mrseg_writes"
 BUSY_SECONDS = 30
 _CLOCK = select(func.clock_timestamp())
 # Where the network is cut, the system alone would let a question wait for a quarter of an hour (parameters of libpq).
+_watchers: list[Callable[[], None]] = []
 NETWORK_PATIENCE = {
     "connect_timeout": 10,  # seconds
     "keepalives_idle": 15,
@@ -129,6 +130,11 @@ class Catalog:
             check_current(self.engine)
 
 
+def watch_troubles(watcher: Callable[[], None]) -> None:
+    """Have a function called whenever a transaction fails because the database or its disk does not work."""
+    _watchers.append(watcher)
+
+
 def open_catalog(url: str | URL) -> Catalog:
     """Open the catalogue and upgrade it to the newest migration."""
     catalog = Catalog(url)
@@ -154,6 +160,8 @@ def translated_errors() -> Iterator[None]:
             explained = MachineFailure(f"the database did not answer: {reason}; check that it runs, then try again")
         if explained is None:
             raise
+        for watcher in _watchers:
+            watcher()
         raise explained from error
 
 

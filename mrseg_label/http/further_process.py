@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import socket
-import sys
 from pathlib import Path
 
 from mrseg_label.http.server import serve_sockets
@@ -23,7 +21,6 @@ def main() -> None:
     parser.add_argument("--sockets", required=True, help="numbers of open files, separated by commas")
     arguments = parser.parse_args()
     end_with_parent(GRACE_SECONDS)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s", stream=sys.stderr)
     sockets = [socket.socket(fileno=int(number)) for number in arguments.sockets.split(",")]
     serve_sockets(Workspace.open(arguments.workspace), sockets, FURTHER_APPLICATION)
 

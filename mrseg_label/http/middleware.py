@@ -47,7 +47,8 @@ def middleware_stack(
         idle_seconds=settings.request_idle_seconds,
     )
     proxies = trusted_proxies(settings.trusted_proxies)
-    request_ids, headers = Middleware(RequestIdMiddleware), Middleware(SecurityHeadersMiddleware)
+    request_ids = Middleware(RequestIdMiddleware, proxies=() if sign_in is None else proxies)
+    headers = Middleware(SecurityHeadersMiddleware)
     public = Middleware(PublicAddressMiddleware, settings=settings, permissions=permissions)
     heads = Middleware(HeadMiddleware, permissions=permissions)
     slashes = Middleware(TrailingSlashMiddleware, permissions=permissions)

@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from mrseg_label.errors import MrsegError, NotFound, TooManyRequests, Unauthorized
+from mrseg_label.errors import MrsegError, NotFound, Unauthorized
 from mrseg_label.failures import explain
 from mrseg_label.http.browsers import wants_page
 from mrseg_label.http.public_address import public_path
@@ -47,7 +47,7 @@ class Problem(BaseModel):
                 {
                     "type": "about:blank", "title": "Not Found", "status": 404,
                     "detail": "there is no round 12; list the rounds with: mrseg-label rounds list",
-                    "instance": "/api/v1/rounds/12",
+                    "instance": "/api/v1/rounds/12", "request_id": "7f3a09c25d1be684",
                 }
             ]
         }
@@ -57,6 +57,7 @@ class Problem(BaseModel):
     status: int
     detail: str = Field(description="what went wrong, with which value, and what to do")
     instance: str | None = Field(None, description="path of the request")
+    request_id: str | None = Field(None, description="id of the request, as in X-Request-ID and in the server log")
     errors: list[InvalidPart] | None = Field(
         None, description="for each invalid part of the request: where it is, and a message"
     )
@@ -90,7 +91,8 @@ def problem(request: Request, status: int, detail: str, *, headers: Any = None, 
     if not request.url.path.startswith(API_PREFIX):
         return JSONResponse({"detail": detail}, status_code=status, headers=headers)
     instance = public_path(request, request.url.path)
-    content = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, instance=instance, **more)
+    title, request_id = HTTPStatus(status).phrase, request_id_of(request)
+    content = Problem(title=title, status=status, detail=detail, instance=instance, request_id=request_id, **more)
     body = content.model_dump(mode="json", exclude_none=True)
     return JSONResponse(body, status_code=status, headers=headers, media_type=MEDIA_TYPE)
 
@@ -154,7 +156,7 @@ def error_response(request: Request, error: MrsegError) -> Response:
     headers: dict[str, str] = {}
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"
-    if isinstance(error, TooManyRequests):
+    if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)
     detail = str(error)
     if error.http_status >= 500 and getattr(request.state, "anonymous", False):

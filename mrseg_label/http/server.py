@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import tempfile
 from collections.abc import Callable
 
+from mrseg_label import logs
 from mrseg_label.accounts import service as accounts
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.config import tls_files
@@ -16,6 +19,8 @@ from mrseg_label.paths import quoted
 from mrseg_label.reports.status import check_ready
 from mrseg_label.workspace import Workspace
 
+SHARED_FIGURES = "PROMETHEUS_MULTIPROC_DIR"  # where the processes of a server count requests together
+GRACE_SECONDS = 7  # for requests under way at the end; Docker kills after ten
 APPLICATION = "mrseg_monailabel.server:create_app"  # by its import string: nothing here imports the MONAI Label side
 
 
@@ -81,6 +86,8 @@ def run_server(workspace: Workspace, host: str, port: int, on_ready: Callable[[]
     from mrseg_label.http.listening import listen
 
     sockets = listen(host, port)
+    if processes > 1:  # before the library is imported that counts requests
+        os.environ[SHARED_FIGURES] = tempfile.mkdtemp(prefix="mrseg-metrics-")
     further = FurtherProcesses(workspace, sockets, processes - 1)
     try:
         further.start()
@@ -91,6 +98,8 @@ def run_server(workspace: Workspace, host: str, port: int, on_ready: Callable[[]
         further.stop()
         for one in sockets:
             one.close()
+        if processes > 1:
+            shutil.rmtree(os.environ.pop(SHARED_FIGURES), ignore_errors=True)
 
 
 def serve_sockets(
@@ -114,6 +123,7 @@ def serve_sockets(
 
     from mrseg_label.http.listening import Server
 
+    logs.configure(workspace.settings.log_format)
     certificate, key = tls_files(workspace.settings)
     os.environ["MRSEG_WORKSPACE"] = str(workspace.root)
     config = uvicorn.Config(
@@ -122,10 +132,11 @@ def serve_sockets(
         http=limited_protocol(workspace.settings.request_idle_seconds),
         ssl_certfile=certificate,
         ssl_keyfile=key,
+        log_config=None,  # by the lines before
         access_log=False,  # it would record query strings, and with them tickets
         proxy_headers=False,  # the application itself trusts those of TRUSTED_PROXIES
         server_header=False,
-        timeout_graceful_shutdown=10,
+        timeout_graceful_shutdown=GRACE_SECONDS,
     )
     Server(config, on_ready, on_end, on_ended).run(sockets)
 

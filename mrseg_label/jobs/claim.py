@@ -37,6 +37,7 @@ class Claim:
     last_attempt : whether a failure of this attempt is final.
     token : identifies this attempt in the job's row.
     deaths : attempts in which the process died before this one.
+    request_id : of the request that led to the job.
     """
 
     job_id: str
@@ -46,6 +47,7 @@ class Claim:
     last_attempt: bool
     token: str
     deaths: int = 0
+    request_id: str | None = None
 
     def renew(self, catalog: Catalog) -> bool:
         """Extend the lease.
@@ -162,4 +164,6 @@ def claim(catalog: Catalog, queues: Sequence[str]) -> Claim | None:
         job.started_at = moment
         job.progress = {}
         last = job.attempt >= job.max_attempts
-        return Claim(job.id, job.kind, dict(job.payload), job.attempt, last, job.lease_token, job.deaths)
+        return Claim(
+            job.id, job.kind, dict(job.payload), job.attempt, last, job.lease_token, job.deaths, job.request_id
+        )

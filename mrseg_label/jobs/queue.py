@@ -13,6 +13,7 @@ from mrseg_label.catalog.tables import Job
 from mrseg_label.catalog.types import LOCAL, ROUND_JOBS, JobKind, JobState
 from mrseg_label.clock import now
 from mrseg_label.errors import Conflict, NotFound
+from mrseg_label.logs import current_request
 
 DRAFTS = "drafts"
 ROUNDS = "rounds"
@@ -87,6 +88,7 @@ def enqueue(
         priority=priority,
         state=JobState.QUEUED,
         max_attempts=max_attempts,
+        request_id=current_request(),
     )
     session.add(job)
     session.flush()

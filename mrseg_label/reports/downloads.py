@@ -12,8 +12,10 @@ from mrseg_label.catalog.propagation import without_mask
 from mrseg_label.catalog.queries import acquisitions
 from mrseg_label.catalog.queries import annotations as rows
 from mrseg_label.catalog.reader import Reader
-from mrseg_label.catalog.tables import Annotation, Examination
-from mrseg_label.errors import Forbidden, NotFound
+from mrseg_label.catalog.tables import Annotation, Examination, Presegmentation
+from mrseg_label.config import CONFIG_FILE
+from mrseg_label.errors import Forbidden, NotFound, Unavailable
+from mrseg_label.failures import require_mounted
 from mrseg_label.reports.cases import annotation_row, examination_row
 from mrseg_label.reports.masks import visible_annotations
 
@@ -51,7 +53,7 @@ def find_image(workspace: OpenedWorkspace, examination_id: str) -> Download:
     """
     with workspace.catalog.read() as session:
         row = examination_row(session, examination_id)
-    return _download(workspace, row)
+    return find_stored(workspace, row)
 
 
 def find_mask(workspace: OpenedWorkspace, annotation_id: str, reader: Reader) -> Download:
@@ -66,7 +68,7 @@ def find_mask(workspace: OpenedWorkspace, annotation_id: str, reader: Reader) ->
     """
     with workspace.catalog.read() as session:
         row = readable_annotation(session, annotation_id, reader)
-    return _download(workspace, row)
+    return find_stored(workspace, row)
 
 
 def find_current_mask(workspace: OpenedWorkspace, examination_id: str, reader: Reader) -> Download:
@@ -81,7 +83,7 @@ def find_current_mask(workspace: OpenedWorkspace, examination_id: str, reader: R
     """
     with workspace.catalog.read() as session:
         row = current_annotation(session, examination_id, reader)
-    return _download(workspace, row)
+    return find_stored(workspace, row)
 
 
 def readable_annotation(session: Session, annotation_id: str, reader: Reader) -> Annotation:
@@ -112,5 +114,20 @@ def _check_not_blinded(session: Session, annotation: Annotation, reader: Reader)
         )
 
 
-def _download(workspace: OpenedWorkspace, row: Examination | Annotation) -> Download:
-    return Download(workspace.path(row.path), f"{row.id}{SUFFIX}", row.digest)
+def find_stored(
+    workspace: OpenedWorkspace, row: Examination | Annotation | Presegmentation, name: str | None = None
+) -> Download:
+    """Return the file of a row, for the client under a name that is by default its id.
+
+    Raises
+    ------
+    MachineFailure, Unavailable
+        The whole workspace is not there at present, or this file is missing from it.
+    """
+    path = workspace.path(row.path)
+    if not path.is_file():
+        require_mounted(workspace.root / CONFIG_FILE)
+        raise Unavailable(
+            f"the file of {row.id} is missing from the workspace; an administrator finds such files with: mrseg-label doctor"
+        )
+    return Download(path, name or f"{row.id}{SUFFIX}", row.digest)

@@ -29,7 +29,7 @@ from mrseg_label.reports.documents.viewing import (
     ViewedStructure,
     ViewOut,
 )
-from mrseg_label.reports.downloads import SUFFIX, Download, find_image
+from mrseg_label.reports.downloads import Download, find_image, find_stored
 from mrseg_label.reports.masks import visible_annotations
 from mrseg_label.reports.neighbours import find_neighbours, read_neighbours
 from mrseg_label.worklist.resolving import resolve_image
@@ -127,7 +127,7 @@ def read_viewed_neighbours(
 def find_viewed_image(workspace: OpenedWorkspace, examination_id: str, reader: Reader) -> Download:
     """Find the stored image of an examination. Raises as :func:`check_may_open`, and Unavailable."""
     check_may_open(workspace.catalog, examination_id, reader)
-    return _in_place(find_image(workspace, examination_id))
+    return find_image(workspace, examination_id)
 
 
 def find_viewed_mask(workspace: OpenedWorkspace, examination_id: str, mask_id: str, reader: Reader) -> Download:
@@ -147,16 +147,7 @@ def find_viewed_mask(workspace: OpenedWorkspace, examination_id: str, mask_id: s
         row = _mask_row(session, examination_row(session, examination_id), mask_id, reader)
     if row is None:
         raise NotFound(f"{examination_id} has no mask {mask_id[:60]!r} that you may see")
-    return _in_place(Download(workspace.path(row.path), f"{row.id}{SUFFIX}", row.digest))
-
-
-def _in_place(stored: Download) -> Download:
-    if not stored.path.is_file():
-        raise Unavailable(
-            f"the file of {stored.name.removesuffix(SUFFIX)} is missing from the workspace; "
-            "an administrator finds such files with: mrseg-label doctor"
-        )
-    return stored
+    return find_stored(workspace, row)
 
 
 def read_differences(

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from mrseg_label.errors import InvalidInput, MrsegError, NotFound, TooManyRequests
+from mrseg_label.errors import InvalidInput, MrsegError, NotFound
 from mrseg_label.http import paths
 from mrseg_label.http.browsers import accepts_html
 from mrseg_label.http.event_topics import permitted_topics
@@ -81,7 +81,7 @@ def error_page(request: Request, error: MrsegError) -> Response:
     title = (
         "Temporarily unavailable" if error.http_status >= 500 else _TITLES.get(error.http_status, "That did not work")
     )
-    return page(request, "error.html", error.http_status, title=title, message=sentence(error))
+    return add_retry_after(page(request, "error.html", error.http_status, title=title, message=sentence(error)), error)
 
 
 _TITLES = {401: "Sign in first", 403: "Not permitted", 404: "Not found"}
@@ -94,8 +94,8 @@ def sentence(error: MrsegError) -> str:
 
 
 def add_retry_after(reply: Response, error: MrsegError) -> Response:
-    """Add the header that tells when the next attempt is permitted, if the error limits attempts."""
-    if isinstance(error, TooManyRequests):
+    """Add the header that tells when the next attempt may succeed, if the error says so."""
+    if error.retry_after is not None:
         reply.headers["Retry-After"] = str(error.retry_after)
     return reply
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import logging
 import signal
-import sys
 from pathlib import Path
 
+from mrseg_label import logs
 from mrseg_label.catalog.database import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.jobs import requeue_of_dead_local_workers
@@ -36,12 +36,12 @@ def main() -> None:
     lead_group()
     keep_private()
     number_cards_as_the_driver()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s", stream=sys.stderr)
     # Ctrl-C at the terminal is for the server, which then ends its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with signals_as_bytes(signal.SIGTERM) as signals:
         ending = Ending(signals, with_parent=arguments.with_parent)
         workspace = Workspace.open(arguments.workspace)
+        logs.configure(workspace.settings.log_format, others=logging.INFO)
         opened = OpenedWorkspace.of(workspace, Catalog(workspace.database_url))
         opened.catalog.check_current()
         requeue_of_dead_local_workers(opened.catalog)

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from mrseg_label.failures import explain_in
 from mrseg_label.jobs import Claim, JobContext, give_back
 from mrseg_label.jobs.deaths import GIVEN_BACK_SECONDS
 from mrseg_label.jobs.queue import PRESEGMENT
+from mrseg_label.logs import about_request, with_fields
 from mrseg_label.nnunet.gpus import Gpu
 from mrseg_label.presegmentation.presegment import kept_models
 from mrseg_label.rounds.left_out import NOT_OF_THE_CASE
@@ -111,7 +112,11 @@ class Worker:
         if placed is None:
             self._give_way()
             return False
-        claimed, workspace, release = placed
+        with about_request(placed[0].request_id):
+            self._run_claimed(*placed)
+        return True
+
+    def _run_claimed(self, claimed: Claim, workspace: OpenedWorkspace, release: Callable[[], None]) -> None:
         context = JobContext(workspace, claimed, self.state, self.stopping)
         started = time.monotonic()
         try:
@@ -121,8 +126,9 @@ class Worker:
             log.warning("%s", error)
         finally:
             release()
-        log.info("%s %s: %.1f s", claimed.kind, claimed.job_id, time.monotonic() - started)
-        return True
+        seconds = round(time.monotonic() - started, 1)
+        fields = with_fields(job=claimed.job_id, kind=claimed.kind, duration_s=seconds)
+        log.info("%s %s: %.1f s", claimed.kind, claimed.job_id, seconds, extra=fields)
 
     def _give_way(self) -> None:
         """Drop networks that are kept loaded on a GPU which a training has taken in the meantime."""

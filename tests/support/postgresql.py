@@ -36,6 +36,54 @@ def program(name: str) -> str | None:
     return shutil.which(name) or (str(beside[-1]) if beside else None)
 
 
+class Deadly:
+    """A server that a test kills and starts again; its data stay."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        initdb = program("initdb")
+        assert initdb
+        self._user = "postgres" if os.geteuid() == 0 else None
+        folder.mkdir(parents=True)
+        if self._user:
+            shutil.chown(folder, self._user)
+        command = [str(initdb), "-D", str(folder / "data"), "-U", USER, "-A", "trust", "--no-sync"]
+        subprocess.run(command, check=True, user=self._user, cwd=folder, stdout=subprocess.DEVNULL)
+        self.start()
+
+    @property
+    def url(self) -> str:
+        """URL with %s for a database's name."""
+        return f"postgresql://{USER}@/%s?host={self.folder}"
+
+    def start(self) -> None:
+        """Start it, and wait until it answers; where the processes of before still end, again."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if self._process is None or self._process.poll() is not None:
+                command = [str(program("postgres")), "-D", str(self.folder / "data"), "-k", str(self.folder)]
+                self._process = subprocess.Popen(
+                    [*command, "-c", "listen_addresses="],
+                    user=self._user,
+                    cwd=self.folder,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                )
+            try:
+                psycopg.connect(host=str(self.folder), user=USER, dbname="postgres").close()
+                return
+            except psycopg.OperationalError:
+                time.sleep(0.1)
+        raise AssertionError("PostgreSQL does not answer")
+
+    def kill(self) -> None:
+        """Kill the server; its other processes end by themselves."""
+        assert self._process
+        self._process.kill()
+        self._process.wait()
+
+
 @contextmanager
 def session_server() -> Iterator[str]:
     """Start a server for a session; without PostgreSQL tests are skipped, or fail with REQUIRE_POSTGRESQL (`.ci/run`)."""

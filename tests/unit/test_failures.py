@@ -24,6 +24,8 @@ CASES = [
     (OSError(errno.EMFILE, "Too many", "f"), MachineFailure, 503, "too many files are open"),
     (OSError(errno.ENFILE, "Too many", "f"), MachineFailure, 503, "too many files are open"),
     (OSError(errno.EIO, "Input/output", "f"), MachineFailure, 503, "the disk reports an error"),
+    (OSError(errno.ESTALE, "Stale", "f"), MachineFailure, 503, "the network share lost the file"),
+    (OSError(errno.ENOTCONN, "Not connected", "f"), MachineFailure, 503, "the network share is not connected"),
     (PermissionError(errno.EACCES, "Denied", "f"), NoPermission, 503, "does not permit"),
     (MemoryError(), MachineFailure, 503, "no memory left"),
     (postgresql.DiskFull(), StorageFull, 507, "the disk of the database is full"),

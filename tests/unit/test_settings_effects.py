@@ -6,6 +6,7 @@ each of them. The table is compared with the settings.
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 import time
@@ -19,6 +20,7 @@ import numpy as np
 import pytest
 import requests
 
+from mrseg_label import logs
 from mrseg_label.accounts.oidc.claims import provider_user_of
 from mrseg_label.accounts.oidc.provider import Provider
 from mrseg_label.accounts.sign_in import SignIn
@@ -332,6 +334,10 @@ EFFECTS: dict[str, tuple[See, dict[str, object]]] = {
     "database_password": (
         lambda w: Workspace(w.root, w.settings.model_copy(update={"database_url": "postgresql://db/x"})).database_url.password,
         {"": None, 'DATABASE_PASSWORD = "a/b"': "a/b"},
+    ),
+    "log_format": (
+        lambda w: logs.formatter(w.settings.log_format).format(logging.makeLogRecord({"msg": "x", "levelname": "INFO"}))[0],
+        {'LOG_FORMAT = "json"': "{", "": "2"},
     ),
     "round_size": (due, {"ROUND_SIZE = 2": 1, "ROUND_SIZE = 3": None}),
     "round_counts": (due, {"ROUND_SIZE = 3": None, 'ROUND_SIZE = 8\nROUND_COUNTS = "examinations"': 1, 'ROUND_SIZE = 9\nROUND_COUNTS = "examinations"': None}),

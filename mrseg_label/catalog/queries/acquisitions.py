@@ -264,3 +264,9 @@ def _first_unlocked(query: Select[Acquisition]) -> Select[Acquisition]:
 
 def _count(session: Session, *conditions: concepts.Condition) -> int:
     return session.scalars(select(func.count()).select_from(Acquisition).where(*conditions)).one()
+
+
+def count_ready(session: Session, moment: datetime) -> int:
+    """How many cases wait for a reader and have a draft."""
+    query = select(func.count()).select_from(Acquisition).where(concepts.is_waiting(moment), Acquisition.has_draft)
+    return session.scalars(query).one()

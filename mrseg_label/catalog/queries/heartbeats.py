@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import select
@@ -18,3 +19,8 @@ def record(session: Session, name: str, started_at: datetime, moment: datetime) 
 def latest(session: Session) -> Heartbeat | None:
     """The process that was alive last, if any ever was."""
     return session.scalars(select(Heartbeat).order_by(Heartbeat.seen_at.desc()).limit(1)).one_or_none()
+
+
+def all_of(session: Session) -> Sequence[Heartbeat]:
+    """All servers of this workspace, by name."""
+    return session.scalars(select(Heartbeat).order_by(Heartbeat.name)).all()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select, text, update
 from sqlalchemy.orm import Session, aliased
 
 from mrseg_label.catalog.changes import UNTOLD
@@ -204,3 +205,24 @@ def queue_lengths(session: Session) -> dict[str, dict[str, int]]:
     for queue, state, count in session.execute(query):
         lengths.setdefault(queue, {"queued": 0, "running": 0})[str(state)] = count
     return lengths
+
+
+@dataclass(frozen=True)
+class KindCount:
+    """How many jobs of a kind are in a state, and when the oldest was enqueued."""
+
+    kind: str
+    state: JobState
+    jobs: int
+    oldest: datetime
+
+
+def counts_by_kind(session: Session) -> list[KindCount]:
+    """Count queued, running and failed jobs by kind."""
+    # As text: a partial index is not found by bound values.
+    active_now = select(Job.kind, Job.state, Job.created_at).where(text("state IN ('queued', 'running')"))
+    failed_ones = select(Job.kind, Job.state, Job.created_at).where(Job.state == JobState.FAILED)
+    found = active_now.union_all(failed_ones).subquery()
+    query = select(found.c.kind, found.c.state, func.count(), func.min(found.c.created_at))
+    rows = session.execute(query.group_by(found.c.kind, found.c.state).order_by(found.c.kind, found.c.state))
+    return [KindCount(*row) for row in rows]

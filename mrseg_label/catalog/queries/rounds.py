@@ -135,3 +135,9 @@ def versions_of(session: Session, numbers: Sequence[int]) -> dict[int, str]:
         .order_by(ModelVersion.created_at)
     )
     return {number: version for number, version in session.execute(query) if number is not None}
+
+
+def counts_by_state(session: Session) -> dict[RoundState, int]:
+    """How many rounds are in each state that any has."""
+    rows = session.execute(select(Round.state, func.count()).group_by(Round.state))
+    return {row[0]: row[1] for row in rows}

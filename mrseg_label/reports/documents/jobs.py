@@ -33,6 +33,7 @@ class JobOut(BaseModel):
     )
     progress: JsonObject = Field(description="how far it is; empty where it does not say")
     error: str | None = Field(description="why the last attempt ended")
+    request_id: str | None = Field(None, description="id of the request that led to it, as the logs have it")
     created: Moment
     started: Moment | None
     finished: Moment | None
@@ -54,6 +55,7 @@ class JobOut(BaseModel):
             lease_expires=row.lease_expires_at if row.state is JobState.RUNNING else None,
             progress=row.progress or {},
             error=row.error,
+            request_id=row.request_id,
             created=row.created_at,
             started=row.started_at,
             finished=row.finished_at,

@@ -8,6 +8,7 @@ import signal
 import tempfile
 from contextlib import suppress
 
+from mrseg_label import logs
 from mrseg_label.cluster import GPU
 from mrseg_label.config import CONFIG_FILE, Settings
 from mrseg_label.errors import ConfigurationError
@@ -35,7 +36,7 @@ def join_workspace(workspace: Workspace, *, gpus: int | None, threads: int | Non
             "such as tcp://10.0.0.5:8786, or run a worker without --dask"
         )
     keep_private()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    logs.configure(workspace.settings.log_format, others=logging.INFO)
     declared = _trainings_at_a_time(workspace.settings) if gpus is None else gpus
     join_cluster(address, gpus=declared, threads=threads or declared + 1)
 

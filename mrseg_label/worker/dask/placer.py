@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import argparse
 import logging
-import sys
 import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mrseg_label import logs
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.queries import jobs as rows
 from mrseg_label.cluster import GPU, ClusterWorker, check_address, check_shared_database, connect, workers_of
@@ -177,12 +177,12 @@ def main() -> None:
     arguments = parser.parse_args()
     end_with_parent()
     keep_private()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s", stream=sys.stderr)
     import distributed  # noqa: F401 - it sets the levels of its loggers
 
     for name in ("distributed", "distributed.client"):  # a lost scheduler is reported here, in one line
         logging.getLogger(name).setLevel(logging.CRITICAL)
     workspace = open_workspace(arguments.workspace)
+    logs.configure(workspace.settings.log_format)
     address = workspace.settings.dask_scheduler or ""
     check_address(address)
     check_shared_database(workspace.database_url)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from mrseg_label import logs
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import jobs as rows
 from mrseg_label.cluster import GPU
@@ -100,7 +101,7 @@ def run_on_slurm(workspace: OpenedWorkspace, options: SlurmJobs) -> None:
         The scheduler cannot have that address here, or Slurm would not take such a job.
     """
     _check_submission(workspace, options)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    logs.configure(workspace.settings.log_format, others=logging.INFO)
     told_to_end = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: told_to_end.set())

@@ -112,6 +112,26 @@ def test_every_write_on_a_full_disk_answers_507_and_works_again_with_room(
         assert len(annotation_rows.snapshot_candidates(session)) == 1
 
 
+def test_a_workspace_whose_disk_is_not_mounted_is_named_and_comes_back(send: Send, workspace: OpenedWorkspace) -> None:
+    case = send("POST", "/activelearning/sequential", json={}).json()["id"]
+    mask = send("GET", f"/datastore/label?label={case}&tag=original").content
+    away = workspace.root.rename(
+        workspace.root.with_name("elsewhere")
+    )  # the database is open still, as PostgreSQL would be
+    workspace.root.mkdir()
+    refused = [upload(send, case, mask), send("GET", f"/datastore/image?image={case}")]
+    for reply in refused:
+        assert (reply.status_code, reply.headers.get("retry-after")) == (503, "10"), reply.text
+        assert "its disk or network share is not mounted" in reply.json()["detail"]
+    workspace.root.rmdir()
+    away.rename(workspace.root)
+    assert upload(send, case, mask).status_code == 200
+    lost = next(workspace.root.glob("images/**/*.nii.gz"))
+    lost.unlink()
+    reply = send("GET", f"/datastore/image?image={case}")
+    assert (reply.status_code, "mrseg-label doctor" in reply.json()["detail"]) == (503, True)
+
+
 @contextmanager
 def limit(kind: int, value: int) -> Iterator[None]:
     """Lower a limit of this process."""
