@@ -11,7 +11,6 @@ from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.types import JobState, RoundState
 from mrseg_label.reports.documents.jobs import WorkerState
 from mrseg_label.reports.operation import read_operation
-from mrseg_label.reports.workers import read_workers
 
 
 def figures_of_operation(workspace: OpenedWorkspace) -> Iterator[GaugeMetricFamily]:
@@ -39,7 +38,7 @@ def figures_of_operation(workspace: OpenedWorkspace) -> Iterator[GaugeMetricFami
         labels=["machine", "process"],
     )
     states: Counter[WorkerState] = Counter()
-    for worker in read_workers(workspace.catalog):
+    for worker in found.workers:
         states[worker.state] += 1
         if worker.seen is not None:
             alive.add_metric([worker.machine, str(worker.process or "")], worker.seen.timestamp())

@@ -11,6 +11,8 @@ from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import acquisitions, audit, heartbeats, jobs, rounds
 from mrseg_label.catalog.queries.jobs import KindCount
 from mrseg_label.catalog.types import RoundState
+from mrseg_label.reports.documents.jobs import WorkerOut
+from mrseg_label.reports.workers import workers_at
 
 BACKUP = "backup"  # in the audit trail
 
@@ -31,6 +33,7 @@ class Operation:
     moment: datetime
     jobs: Sequence[KindCount]
     drafts_ready: int
+    workers: Sequence[WorkerOut]
     servers: dict[str, datetime]
     rounds: dict[RoundState, int]
     last_backup: datetime | None
@@ -48,6 +51,7 @@ def read_operation(workspace: OpenedWorkspace) -> Operation:
             moment=moment,
             jobs=jobs.counts_by_kind(session),
             drafts_ready=acquisitions.count_ready(session, moment),
+            workers=workers_at(session, moment),
             servers={row.name.removeprefix("server "): row.seen_at for row in heartbeats.all_of(session)},
             rounds=rounds.counts_by_state(session),
             last_backup=backups[0].at if backups else None,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from sqlalchemy.orm import Session
+
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.queries import jobs, workers
 from mrseg_label.catalog.tables import Job
@@ -16,16 +18,20 @@ LOST_AFTER = timedelta(seconds=65)  # three signs of life are missing
 def read_workers(catalog: Catalog) -> list[WorkerOut]:
     """Read all workers, by machine: those that are alive, and those that ended without a word."""
     with catalog.read() as session:
-        moment = catalog.now(session)
-        at_work = {job.owner or "": job for job in jobs.list_in_states(session, (JobState.RUNNING,))}
-        found = []
-        for row in workers.all_of(session):
-            job = at_work.pop(row.name, None)
-            worker = _document(row.name, job, is_lost=row.seen_at < moment - LOST_AFTER)
-            worker.queues, worker.started, worker.seen = row.queues.split(","), row.started_at, row.seen_at
-            found.append(worker)
-        # Those whose first sign of life is still on its way.
-        found += [_document(name, job, is_lost=_has_expired(job, moment)) for name, job in at_work.items()]
+        return workers_at(session, catalog.now(session))
+
+
+def workers_at(session: Session, moment: datetime) -> list[WorkerOut]:
+    """The same within a transaction, by the clock of its database."""
+    at_work = {job.owner or "": job for job in jobs.list_in_states(session, (JobState.RUNNING,))}
+    found = []
+    for row in workers.all_of(session):
+        job = at_work.pop(row.name, None)
+        worker = _document(row.name, job, is_lost=row.seen_at < moment - LOST_AFTER)
+        worker.queues, worker.started, worker.seen = row.queues.split(","), row.started_at, row.seen_at
+        found.append(worker)
+    # Those whose first sign of life is still on its way.
+    found += [_document(name, job, is_lost=_has_expired(job, moment)) for name, job in at_work.items()]
     return sorted(found, key=lambda item: (item.machine, item.process or 0))
 
 

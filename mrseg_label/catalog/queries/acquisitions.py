@@ -34,7 +34,6 @@ class CaseCounts:
 
     Attributes
     ----------
-    annotated_since_round : those that count towards the next round.
     assigned : readers have them now, to annotate, to read a second time or to review.
     being_annotated : not annotated yet; assigned, or awaiting review.
     awaiting_review : an annotation of them does, be it a first or a further one.
@@ -42,7 +41,6 @@ class CaseCounts:
     """
 
     annotated_total: int
-    annotated_since_round: int
     waiting: int
     assigned: int
     being_annotated: int
@@ -137,7 +135,6 @@ def counts(session: Session, moment: datetime) -> CaseCounts:
     begun_count = _count(session, *begun)
     return CaseCounts(
         annotated_total=stored[CaseState.ANNOTATED],
-        annotated_since_round=annotated_since_round(session),
         waiting=stored[CaseState.WAITING] - (begun_count - begun_without_image),
         assigned=_count(session, included, Acquisition.id.in_(concepts.assigned_cases(moment))),
         being_annotated=begun_count,

@@ -331,7 +331,7 @@ def test_imported_masks_are_trained_on_and_start_no_round(opened: OpenedWorkspac
     work(workspace)
     with workspace.catalog.read() as session:
         counts = acquisitions.counts(session, workspace.catalog.now(session))
-        assert (counts.annotated_total, counts.annotated_since_round) == (2, 0)
+        assert (counts.annotated_total, acquisitions.annotated_since_round(session)) == (2, 0)
         assert len(annotation_rows.snapshot_candidates(session)) == 2
     # A reader corrects one of them: that counts, once.
     save(tmp_path / "corrected.nii.gz", boxes(0, 1))

@@ -21,7 +21,7 @@ from sqlalchemy.engine import make_url
 
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.queries import audit, case_counts
-from mrseg_label.catalog.tables import Acquisition, Annotation, Base, UnfinishedDeletion
+from mrseg_label.catalog.tables import Acquisition, Annotation, Base, Participant, UnfinishedDeletion
 from mrseg_label.cli import main
 from mrseg_label.errors import ConfigurationError, Conflict, InvalidInput, StorageFull, StoredFileError
 from mrseg_label.labels import LabelScheme
@@ -71,7 +71,7 @@ def cases_in(root: Path) -> list[str]:
     try:
         assert list(verify_files(workspace)) == []
         with workspace.catalog.read() as session:
-            return sorted(session.scalars(select(Acquisition.key)))
+            return sorted(session.scalars(select(Participant.code)))
     finally:
         workspace.close()
 
