@@ -13,6 +13,7 @@ from sqlalchemy import Connection, event
 
 from mrseg_label.catalog import Catalog
 
+_NO_QUESTION = ("BEGIN", "PRAGMA", "EXPLAIN", "SELECT clock_timestamp()")  # SQLite reads the machine's clock
 _READS = ("SELECT", "WITH", "UPDATE", "DELETE")
 _SCAN = re.compile(r"^SCAN (\w+)(?: USING (?:COVERING )?INDEX (\w+))?$")
 # What grows with the study. PostgreSQL reads from end to end what is small, so that it is asked about these only where they are large.
@@ -44,9 +45,9 @@ class Statements:
     def recorded(self) -> Iterator[None]:
         """Record what is sent within a block."""
 
-        def record(_connection: Any, _cursor: Any, statement: str, values: Any, _context: Any, _many: bool) -> None:
-            if not statement.startswith(("BEGIN", "PRAGMA", "EXPLAIN")):
-                self.sent.append((statement, values))
+        def record(_connection: Any, _cursor: Any, statement: str, values: Any, _context: Any, many: bool) -> None:
+            if not statement.startswith(_NO_QUESTION):
+                self.sent.append((statement, values[0] if many else values))
 
         event.listen(self.catalog.engine, "before_cursor_execute", record)
         try:

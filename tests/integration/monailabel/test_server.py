@@ -94,7 +94,12 @@ def test_a_case_from_assignment_to_submission(running: Running, client: MONAILab
     query = urllib.parse.urlencode({"image": sample["id"]})
     urllib.request.urlretrieve(f"{running.url}/datastore/image?{query}", target)
     assert sample["checksum"] == "SHA256:" + hashlib.sha256(target.read_bytes()).hexdigest()
-    original = running.images[sample["id"]]
+    with running.catalog.read() as session:
+        stored = examinations.get(session, sample["id"])
+    assert stored is not None
+    original = running.images.get(
+        sample["id"], running.workspace.path(stored.path)
+    )  # or one that another test uploaded
     np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(target))), _pixels(original))
 
     listed = client.datastore()["objects"][sample["id"]]
