@@ -75,7 +75,7 @@ def upgrade(folder: WorkspaceOption = HERE, as_json: JsonOption = False) -> None
 
 
 def downgrade(
-    migration: Annotated[str, typer.Argument(help="The migration of the older version, such as 0003.")],
+    migration: Annotated[str, typer.Argument(help="The migration of the older version, such as 0002.")],
     folder: WorkspaceOption = HERE,
     as_json: JsonOption = False,
 ) -> None:
