@@ -15,7 +15,6 @@ from mrseg_label.catalog.channel_types import Labelled
 from mrseg_label.catalog.queries import acquisitions
 from mrseg_label.catalog.queries import annotations as annotation_rows
 from mrseg_label.catalog.tables import Acquisition, Examination
-from mrseg_label.imaging.geometry import Geometry
 
 # Of the smallest spacing, at the corner that is farthest off. NIfTI headers store the affine as float32, NRRD headers as decimal
 # text of a double: over 20,000 oblique grids of up to 600 voxels the corners of the same grid came to lie up to 0.00025 voxels apart.
@@ -94,6 +93,8 @@ def _reason(
         return None
     if is_misregistered(compared):
         return ORIGIN_MISREGISTERED.format(origin=compared.id)
+    from mrseg_label.imaging.geometry import Geometry  # NumPy and NiBabel are behind it, and most reviews need neither
+
     difference = Geometry.from_json(channel.geometry).difference(
         Geometry.from_json(compared.geometry), SAME_GRID_VOXELS
     )
