@@ -67,14 +67,14 @@ def without_mask(acquisition: Acquisition, channels: Sequence[Examination], draw
 def settle(session: Session, acquisition: Acquisition) -> None:
     """Note at each image of an acquisition whether it carries the present mask; call it where either has changed."""
     session.flush()
-    annotation = annotation_rows.final(session, acquisition.id)
+    drawn_on = annotation_rows.drawn_on(session, acquisition.id)
     channels = acquisitions.channels(session, acquisition.id)
-    without = {} if annotation is None else without_mask(acquisition, channels, annotation.examination_id)
+    without = {} if drawn_on is None else without_mask(acquisition, channels, drawn_on)
     for channel in channels:
-        if annotation is None or channel.id in without:
+        if drawn_on is None or channel.id in without:
             channel.labelled = None
         else:
-            channel.labelled = Labelled.DRAWN if channel.id == annotation.examination_id else Labelled.PROPAGATED
+            channel.labelled = Labelled.DRAWN if channel.id == drawn_on else Labelled.PROPAGATED
 
 
 def _reason(

@@ -57,6 +57,12 @@ def final(session: Session, acquisition_id: str) -> Annotation | None:
     return _newest(session, Annotation.acquisition_id == acquisition_id, *_MAY_BE_MASK)
 
 
+def drawn_on(session: Session, acquisition_id: str) -> str | None:
+    """The id of the image that the acquisition's mask was drawn on; None where it has no mask."""
+    query = select(Annotation.examination_id).where(Annotation.acquisition_id == acquisition_id, *_MAY_BE_MASK)
+    return session.scalar(query.order_by(Annotation.number.desc()).limit(1))
+
+
 def finals(session: Session, acquisition_ids: Sequence[str]) -> dict[str, Annotation]:
     """The annotation that is the mask of each of these acquisitions, where there is one."""
     query = (

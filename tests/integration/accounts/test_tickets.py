@@ -50,7 +50,8 @@ def test_urlretrieve_opens_a_case_by_its_ticket(guarded: Guarded, person: Callab
             urlretrieve(address, tmp_path / "none")
         assert refused.value.code in (401, 422), what
     log = (guarded.workspace.root.parent / "serve.log").read_text()
-    assert ticket not in log and token not in log and PASSWORD not in log and "/datastore" not in log
+    assert ticket not in log and token not in log and PASSWORD not in log and examination not in log
+    assert "GET /datastore/image: 200" in log, "the route is logged, and nothing that was asked of it"
     # Who has signed in has no use for another's ticket.
     other = bearer(guarded.sign_in(person()))
     assert guarded.http.get(url(guarded, ticket), headers=other).status_code == 404
