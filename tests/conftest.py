@@ -30,14 +30,14 @@ TEST_DATABASE = os.environ.get("TEST_DATABASE", "sqlite")
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Three processes for the whole quick suite, none beside pytest's own for a selection and for ``-m soak``.
+    """Three processes for the whole quick suite, two for all of ``-m soak``, none beside pytest's own for a selection.
 
     On two cores a third one works while tests of the others wait for a disk, a kill or a time limit. A server, a worker or a training
-    under test has processes of its own, so more than three would only wait for each other. The tests of ``-m soak`` need both cores
-    for themselves.
+    under test has processes of its own, so more than three would only wait for each other. The tests of ``-m soak`` take both
+    cores at times, but wait for a round, a kill or a clock as well.
     """
     selected = config.args_source is pytest.Config.ArgsSource.ARGS or config.option.keyword
-    return 3 if not selected and config.option.markexpr == "not soak" else 0
+    return {"not soak": 3, "soak": 2}.get(config.option.markexpr, 0) if not selected else 0
 
 
 def pytest_configure() -> None:
