@@ -23,7 +23,7 @@ from monailabel.client import MONAILabelClient
 from tests.integration.conftest import PASSWORD
 from tests.support.certificates import make_authority
 from tests.support.composed import Composed, missing_programs
-from tests.support.postgresql import program
+from tests.support.postgresql import require_server
 from tests.support.process_trees import wait_until
 from tests.support.two_machines import reason_not_possible
 
@@ -45,10 +45,10 @@ class Hospital:
 
 
 def reason_to_skip() -> str | None:
-    missing = missing_programs() or ([] if program("initdb") else ["PostgreSQL"])
+    missing = missing_programs()
     reason = f"not installed: {', '.join(missing)}" if missing else reason_not_possible()
-    if reason is not None and os.environ.get("REQUIRE_NGINX") and "nginx" in missing:
-        pytest.fail(reason)
+    if missing and os.environ.get("REQUIRE_NGINX"):
+        pytest.fail(f"{reason}, and REQUIRE_NGINX is set")
     return reason
 
 
@@ -64,6 +64,7 @@ def write_phantom(path: Path, seed: int) -> None:
 
 @pytest.fixture
 def hospital(tmp_path: Path) -> Iterator[Hospital]:
+    require_server()
     reason = reason_to_skip()
     if reason is not None:
         pytest.skip(reason)

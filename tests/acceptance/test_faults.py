@@ -22,7 +22,7 @@ from mrseg_label.catalog.types import JobState
 from mrseg_label.simulation.server import Server
 from tests.integration.conftest import Running, serving
 from tests.integration.maintenance.test_backup import submit
-from tests.support.postgresql import Deadly, new_database, program
+from tests.support.postgresql import Deadly, new_database, require_server
 from tests.support.process_trees import wait_until
 
 pytestmark = pytest.mark.soak
@@ -33,8 +33,7 @@ DOWN_SECONDS = 3.0
 @pytest.fixture
 def deadly() -> Iterator[Deadly]:
     """A PostgreSQL of its own."""
-    if program("initdb") is None:
-        pytest.skip("PostgreSQL's server is not installed")
+    require_server()
     with tempfile.TemporaryDirectory(prefix="pg-") as folder:
         Path(folder).chmod(0o755)
         server = Deadly(Path(folder) / "server")

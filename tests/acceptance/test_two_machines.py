@@ -20,7 +20,7 @@ from mrseg_label.catalog.types import FoldState, JobState, RoundState
 from mrseg_label.rounds import service
 from mrseg_label.workspace import Workspace
 from tests.support.nnunet_cases import SCHEME
-from tests.support.postgresql import new_database, program, temporary_server
+from tests.support.postgresql import new_database, require_server, temporary_server
 from tests.support.process_trees import any_running, descendants_of, wait_until
 from tests.support.round_cases import NAMES, annotate
 from tests.support.two_machines import Machine, on, reason_not_possible, two_machines
@@ -73,8 +73,7 @@ def machines() -> Iterator[tuple[Machine, Machine]]:
 
 @pytest.fixture
 def postgresql_folder() -> Iterator[Path]:
-    if program("initdb") is None:
-        pytest.skip("PostgreSQL's server is not installed")
+    require_server()
     with tempfile.TemporaryDirectory(prefix="pg-") as folder:  # the path of a socket must be short
         Path(folder).chmod(0o755)
         yield Path(folder) / "server"

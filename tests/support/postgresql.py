@@ -84,13 +84,18 @@ class Deadly:
         self._process.wait()
 
 
-@contextmanager
-def session_server() -> Iterator[str]:
-    """Start a server for a session; without PostgreSQL tests are skipped, or fail with REQUIRE_POSTGRESQL (`.ci/run`)."""
+def require_server() -> None:
+    """Skip the test where PostgreSQL is not installed, or let it fail with REQUIRE_POSTGRESQL (`.ci/run`)."""
     if program("initdb") is None and os.environ.get("REQUIRE_POSTGRESQL"):
         pytest.fail("PostgreSQL is not installed, and REQUIRE_POSTGRESQL is set: apt-get install postgresql")
     if program("initdb") is None:
         pytest.skip("PostgreSQL's server is not installed: apt-get install postgresql")
+
+
+@contextmanager
+def session_server() -> Iterator[str]:
+    """Start a server for a session, as :func:`require_server` allows."""
+    require_server()
     # In memory where there is enough. Not pytest's own folder: the path of a socket must be short, and others' users must reach it.
     room = MEMORY if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > NEEDED else None
     with tempfile.TemporaryDirectory(prefix="pg-", dir=room) as folder:
