@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,22 @@ if TYPE_CHECKING:
     from mrseg_label.dicomweb import DicomwebServer, Query
     from mrseg_label.intake.dicomweb import ListedStudy
     from mrseg_label.intake.options import ImportOptions, ImportReport
+
+# What chooses series of an archive, to fetch from it and to send to it.
+StudyDateOption = Annotated[
+    str | None, typer.Option(help="Of studies in the archive: 2025-03-01, or 2025-01-01..2025-06-30.")
+]
+ModalityOption = Annotated[
+    str | None, typer.Option(help="Of series in the archive, separated by commas; MR,CT by default.")
+]
+DescriptionOption = Annotated[
+    str | None,
+    typer.Option(help="Text in the description of the study or the series; with * a pattern of all of it."),
+]
+ListOption = Annotated[
+    Path | None,
+    typer.Option("--list", help="File with a study or series UID or an accession number on each line."),
+]
 
 _SHOWN = 20
 

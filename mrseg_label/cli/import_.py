@@ -7,7 +7,14 @@ from typing import Annotated, Literal
 
 import typer
 
-from mrseg_label.cli.archive import import_from_archive, query_of
+from mrseg_label.cli.archive import (
+    DescriptionOption,
+    ListOption,
+    ModalityOption,
+    StudyDateOption,
+    import_from_archive,
+    query_of,
+)
 from mrseg_label.cli.common import (
     HERE,
     LOCAL,
@@ -111,20 +118,10 @@ def import_images(
             help="Import from an archive over DICOMweb instead of from files; DICOMWEB_URL by default, where one of the next four is given.",
         ),
     ] = None,
-    date: Annotated[
-        str | None, typer.Option(help="Of studies in the archive: 2025-03-01, or 2025-01-01..2025-06-30.")
-    ] = None,
-    modality: Annotated[
-        str | None, typer.Option(help="Of series in the archive, separated by commas; MR,CT by default.")
-    ] = None,
-    description: Annotated[
-        str | None,
-        typer.Option(help="Text in the description of the study or the series; with * a pattern of all of it."),
-    ] = None,
-    listed: Annotated[
-        Path | None,
-        typer.Option("--list", help="File with a study or series UID or an accession number on each line."),
-    ] = None,
+    date: StudyDateOption = None,
+    modality: ModalityOption = None,
+    description: DescriptionOption = None,
+    listed: ListOption = None,
     reference: Annotated[bool, typer.Option("--reference", help="Link to the files instead of copying them.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Report what would happen and store nothing.")] = False,
     as_json: JsonOption = False,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from mrseg_label.cli.annotation import group
-from mrseg_label.cli.archive import query_of
+from mrseg_label.cli.archive import DescriptionOption, ListOption, ModalityOption, StudyDateOption, query_of
 from mrseg_label.cli.common import (
     HERE,
     JsonOption,
@@ -27,20 +26,10 @@ def send(
     dicomweb: Annotated[
         str | None, typer.Option(metavar="URL", help="The archive over DICOMweb; DICOMWEB_URL by default.")
     ] = None,
-    date: Annotated[
-        str | None, typer.Option(help="Of studies in the archive: 2025-03-01, or 2025-01-01..2025-06-30.")
-    ] = None,
-    modality: Annotated[
-        str | None, typer.Option(help="Of series in the archive, separated by commas; MR,CT by default.")
-    ] = None,
-    description: Annotated[
-        str | None,
-        typer.Option(help="Text in the description of the study or the series; with * a pattern of all of it."),
-    ] = None,
-    listed: Annotated[
-        Path | None,
-        typer.Option("--list", help="File with a study or series UID or an accession number on each line."),
-    ] = None,
+    date: StudyDateOption = None,
+    modality: ModalityOption = None,
+    description: DescriptionOption = None,
+    listed: ListOption = None,
     state: Annotated[
         Literal["accepted", "submitted"],
         typer.Option("--state", help="Accepted annotations alone, or of each case the newest, be it accepted or not."),

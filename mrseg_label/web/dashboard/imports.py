@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, File, Form, UploadFile
+from fastapi import APIRouter, Depends, File, Form, UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -27,6 +28,33 @@ MAX_FILES = 512
 SHOWN = 10
 _NOTHING_ASKED = dict.fromkeys(("date", "modality", "description", "identifiers"), "")
 _Text = Annotated[str, Form(max_length=1000)]
+
+
+def _asked_options(
+    pattern: _Text = "",
+    participant: _Text = "",
+    orientation: _Text = "",
+    masks: _Text = "",
+    licence: _Text = "",
+    cohort: _Text = "",
+    evaluation_only: Annotated[bool, Form()] = False,
+    no_propagation: Annotated[bool, Form()] = False,
+) -> Callable[[str], ImportOptions]:
+    """Read the fields of a form; what is returned makes the options of whoever imports, and raises what is wrong with them."""
+    return partial(
+        _options,
+        pattern=pattern,
+        participant=participant,
+        orientation=orientation,
+        masks=masks,
+        licence=licence,
+        cohort=cohort,
+        evaluation_only=evaluation_only,
+        no_propagation=no_propagation,
+    )
+
+
+_AskedOptions = Annotated[Callable[[str], ImportOptions], Depends(_asked_options)]
 
 
 def import_router(workspace: OpenedWorkspace, forms: FormTokens) -> APIRouter:
@@ -72,28 +100,11 @@ def import_router(workspace: OpenedWorkspace, forms: FormTokens) -> APIRouter:
     def import_entry(
         request: Request,
         reader: CurrentReader,
+        options_by: _AskedOptions,
         entry: _Text = "",
-        pattern: _Text = "",
-        participant: _Text = "",
-        orientation: _Text = "",
-        masks: _Text = "",
-        licence: _Text = "",
-        cohort: _Text = "",
-        evaluation_only: Annotated[bool, Form()] = False,
-        no_propagation: Annotated[bool, Form()] = False,
     ) -> Response:
         try:
-            options = _options(
-                reader.name,
-                pattern,
-                participant,
-                orientation,
-                masks,
-                licence,
-                cohort,
-                evaluation_only=evaluation_only,
-                propagate=not no_propagation,
-            )
+            options = options_by(reader.name)
             inbox.start_import(workspace, entry, options)
         except (InvalidInput, NotFound) as error:
             return import_page(request, error.http_status, message=sentence(error))
@@ -103,29 +114,12 @@ def import_router(workspace: OpenedWorkspace, forms: FormTokens) -> APIRouter:
     def send_files(
         request: Request,
         reader: CurrentReader,
+        options_by: _AskedOptions,
         files: Annotated[list[UploadFile | str], File()],  # a text where nothing was chosen
-        pattern: _Text = "",
-        participant: _Text = "",
-        orientation: _Text = "",
-        masks: _Text = "",
-        licence: _Text = "",
-        cohort: _Text = "",
-        evaluation_only: Annotated[bool, Form()] = False,
-        no_propagation: Annotated[bool, Form()] = False,
     ) -> Response:
         name = ""
         try:
-            options = _options(
-                reader.name,
-                pattern,
-                participant,
-                orientation,
-                masks,
-                licence,
-                cohort,
-                evaluation_only=evaluation_only,
-                propagate=not no_propagation,
-            )
+            options = options_by(reader.name)
             name = inbox.store_sent(
                 workspace, [(one.filename, one.file) for one in files if not isinstance(one, str) and one.filename]
             )
@@ -163,14 +157,10 @@ def import_router(workspace: OpenedWorkspace, forms: FormTokens) -> APIRouter:
                 return import_page(request, found=found, asked=asked)
             options = _options(
                 reader.name,
-                "",
-                "",
-                "",
-                "",
-                licence,
-                cohort,
+                licence=licence,
+                cohort=cohort,
                 evaluation_only=evaluation_only,
-                propagate=not no_propagation,
+                no_propagation=no_propagation,
             )
             archive_jobs.start(workspace, query, options)
         except (InvalidInput, Conflict, Unavailable) as error:
@@ -182,15 +172,15 @@ def import_router(workspace: OpenedWorkspace, forms: FormTokens) -> APIRouter:
 
 def _options(
     actor: str,
-    pattern: str,
-    participant: str,
-    orientation: str,
-    masks: str,
+    *,
+    pattern: str = "",
+    participant: str = "",
+    orientation: str = "",
+    masks: str = "",
     licence: str,
     cohort: str,
-    *,
     evaluation_only: bool,
-    propagate: bool,
+    no_propagation: bool,
 ) -> ImportOptions:
     """Make the options of an import from the fields of a form; empty ones are not given."""
     return ImportOptions(
@@ -201,6 +191,6 @@ def _options(
         licence=licence.strip() or None,
         cohort=cohort.strip() or None,
         evaluation_only=evaluation_only,
-        propagate=propagate,
+        propagate=not no_propagation,
         actor=actor,
     )
