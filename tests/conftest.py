@@ -20,6 +20,8 @@ if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
     os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = str(bytecode)
     sys.dont_write_bytecode = False
 
+from mrseg_label.catalog import migrate
+from tests.support.migrated import copied_tables, run_migrations
 from tests.support.postgresql import Databases, databases_deleted, new_database, session_server
 
 # A shell that starts the tests in the background (`&`, nohup) lets them ignore Ctrl-C, and so would the commands under test.
@@ -52,6 +54,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items if item.get_closest_marker(other)]
     items[:] = [item for item in items if not item.get_closest_marker(other)]
     config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _copied_tables(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Copy new SQLite databases from one that was migrated; tests of migrations ask for ``real_migrations``."""
+    with copied_tables(tmp_path_factory.mktemp("migrated")):
+        yield
+
+
+@pytest.fixture
+def real_migrations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a test's new databases migrated step by step: it is about that."""
+    monkeypatch.setattr(migrate, "_upgrade", run_migrations)
 
 
 @pytest.fixture(scope="session")

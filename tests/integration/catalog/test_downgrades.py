@@ -28,6 +28,8 @@ from tests.integration.catalog.test_migrations import ROWS, fill_0002
 from tests.support.schemas import rows_of, schema_of
 from tests.support.study_rows import study
 
+pytestmark = pytest.mark.usefixtures("real_migrations")
+
 LAST_RELEASE = "0002"
 SAME_NAMES = "0003"  # the oldest whose tables and kinds of jobs are called as today
 VERSIONS = frozenset({"alembic_version"})

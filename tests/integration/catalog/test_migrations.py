@@ -24,6 +24,8 @@ from mrseg_label.errors import ConfigurationError
 from mrseg_label.jobs import queue
 from mrseg_label.workspace import Workspace
 
+pytestmark = pytest.mark.usefixtures("real_migrations")
+
 MOMENT = "2026-01-02 03:04:05"
 # A small workspace of migration 0002: a case that one reader returned and another submitted.
 ROWS: dict[str, list[dict[str, Any]]] = {

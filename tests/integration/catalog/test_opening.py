@@ -14,6 +14,8 @@ from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.catalog.queries import models
 from mrseg_label.workspace import Workspace
 
+pytestmark = pytest.mark.usefixtures("real_migrations")
+
 
 def test_threads_that_open_a_new_workspace_together_take_turns(tmp_path: Path, empty_database: str) -> None:
     Workspace.init(tmp_path / "ws", settings_text=empty_database)

@@ -174,7 +174,7 @@ def test_infer_waits_for_a_worker_while_others_are_served(running: Running, tmp_
     with ThreadPoolExecutor(readers) as pool:
         waiting = [pool.submit(_infer, running.url, identifier, 90) for _ in range(readers)]
         assert running.http.get("/info/").status_code == 200
-        held = _claim_draft(running, _acquisition(running, identifier))  # this test is the worker
+        held = _claim_draft(running, _acquisition(running, identifier), patience=60)  # this test is the worker
         assert not wait(waiting, timeout=1).done
         add_draft(running.workspace, identifier)
         with running.catalog.begin() as session:
@@ -406,8 +406,12 @@ def _infer(url: str, image: str, wait_seconds: float) -> httpx.Response:
         return http.post("/infer/mrseg", params={"image": image}, data={"params": json.dumps(params)})
 
 
-def _claim_draft(running: Running, acquisition_id: str, patience: float = 0) -> Claim:
-    """Claim the job that makes this pre-segmentation, as a worker does; other jobs are failed."""
+def _claim_draft(running: Running, acquisition_id: str, patience: float) -> Claim:
+    """Claim the job that makes this pre-segmentation, as a worker does; other jobs are failed.
+
+    PostgreSQL passes over a row that another transaction holds, such as one of the many requests that want it
+    sooner: a worker asks again, and so does this, for ``patience`` seconds.
+    """
     deadline = time.monotonic() + patience
     while True:
         held = claim(running.catalog, [DRAFTS])
