@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mrseg_label.http.browsers import is_own_origin
+from mrseg_label.http.local_names import LOCAL_NAMES
 from mrseg_label.http.problems import problem
 
-LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 # Headers that proxies add: a request with one of these did not necessarily start on this machine.
 FORWARDING = (
     b"forwarded", b"via", b"x-real-ip", b"x-client-ip", b"x-cluster-client-ip", b"true-client-ip", b"cf-connecting-ip",

@@ -13,7 +13,7 @@ from mrseg_label.accounts import service as accounts
 from mrseg_label.catalog.opening import open_workspace
 from mrseg_label.config import tls_files
 from mrseg_label.http.further_processes import FurtherProcesses
-from mrseg_label.http.local_only import LOCAL_NAMES
+from mrseg_label.http.local_names import LOCAL_NAMES
 from mrseg_label.http.slow_clients import limited_protocol
 from mrseg_label.paths import quoted
 from mrseg_label.reports.status import check_ready
@@ -86,7 +86,7 @@ def run_server(workspace: Workspace, host: str, port: int, on_ready: Callable[[]
     from mrseg_label.http.listening import listen
 
     sockets = listen(host, port)
-    if processes > 1:  # before the library is imported that counts requests
+    if processes > 1:  # before the library is imported that counts requests: this process would count alone
         os.environ[SHARED_FIGURES] = tempfile.mkdtemp(prefix="mrseg-metrics-")
     further = FurtherProcesses(workspace, sockets, processes - 1)
     try:

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from mrseg_label.accounts import credentials
 from mrseg_label.accounts import service as accounts
@@ -94,6 +95,28 @@ def test_sign_in_is_one_for_all_processes(tmp_path: Path) -> None:
         assert guesses[:5] == [401] * 5 and guesses[5] == 429 and set(guesses) == {401, 429}
 
 
+@pytest.mark.postgresql
+def test_requests_are_counted_over_all_processes(tmp_path: Path) -> None:
+    root = prepare(tmp_path, 'AUTH = "off"\n')
+    with serving(root) as (url, first):
+        family = [first.pid, *wait_for(lambda: further_of(first))]
+        for answering in family:
+            others = [pid for pid in family if pid != answering]
+            for pid in others:
+                os.kill(pid, signal.SIGSTOP)
+            for _ in range(4):
+                assert httpx.get(f"{url}/api/v1/rounds/7", timeout=SECONDS).status_code == 404
+            for pid in others:
+                os.kill(pid, signal.SIGCONT)
+        # Whichever answers says the same of all, and of one that is gone as well: a counter never falls.
+        assert {counted(url) for _ in range(12)} == {(12.0, 12.0)}
+        os.kill(family[1], signal.SIGKILL)
+        wait_for(lambda: further_of(first) and family[1] not in further_of(first))
+        wait_for(lambda: all(ask(url) == 200 for _ in range(20)))
+        assert httpx.get(f"{url}/api/v1/rounds/7", timeout=SECONDS).status_code == 404
+        assert {counted(url) for _ in range(12)} == {(13.0, 13.0)}
+
+
 def prepare(folder: Path, settings: str) -> Path:
     """Make a workspace with a few images."""
     Workspace.init(folder / "ws", settings_text=f"{settings}WORKERS = 0\n")
@@ -104,12 +127,12 @@ def prepare(folder: Path, settings: str) -> Path:
 
 
 @contextmanager
-def serving(root: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def serving(root: Path, processes: int = PROCESSES) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Run the command; kill whatever of it is left."""
     port = free_port()
     command = [sys.executable, "-m", "mrseg_label.cli", "serve", "--workspace", str(root), "--port", str(port)]
     with (root / "serve.log").open("ab") as log:
-        first = subprocess.Popen([*command, "--processes", str(PROCESSES)], stderr=log, start_new_session=True)
+        first = subprocess.Popen([*command, "--processes", str(processes)], stderr=log, start_new_session=True)
     try:
         url = f"http://127.0.0.1:{port}"
         wait_for(lambda: first.poll() is None and ask(url) == 200)
@@ -131,6 +154,17 @@ def ask(url: str) -> int:
         return httpx.get(f"{url}/readyz", timeout=10).status_code
     except httpx.TransportError:
         return 0
+
+
+def counted(url: str) -> tuple[float, float]:
+    """How many requests for a round were answered with 404, and how many were timed, as one scrape has it."""
+    found = {
+        sample.name: sample.value
+        for family in text_string_to_metric_families(httpx.get(f"{url}/metrics", timeout=SECONDS).text)
+        for sample in family.samples
+        if sample.labels.get("route") == "/api/v1/rounds/{number}" and "le" not in sample.labels
+    }
+    return found["mrseg_http_requests_total"], found["mrseg_http_request_seconds_count"]
 
 
 def answers(url: str, token: str, path: str = "/info/") -> set[int]:
