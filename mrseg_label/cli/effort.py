@@ -76,11 +76,23 @@ def effort(
         return
     keys = [_NAMES.get(one, one) for one in document.by]
     print_table(
-        (*keys, "cases", "people", "unchanged", "ml changed", "edits", "surface changed", "minutes", "DSC of draft"),
+        (
+            *keys,
+            "cases",
+            "propagated to",
+            "people",
+            "unchanged",
+            "ml changed",
+            "edits",
+            "surface changed",
+            "minutes",
+            "DSC of draft",
+        ),
         [
             (
                 *_key(one),
                 one.cases,
+                f"{one.propagated_images:,} images" if one.propagated_images else "–",
                 one.participants,
                 one.unchanged_cases,
                 mean_text(one.edited_ml, 1),
@@ -109,7 +121,9 @@ def effort(
     )  # fmt: skip
     if document.not_measured:
         print_line(f"{document.not_measured} annotations of an earlier version are measured anew by a worker.")
-    print_line(f"Means a case; in brackets: {document.interval}.")
+    print_line(
+        f"Means a case, which counts once however many images its mask was propagated to; in brackets: {document.interval}."
+    )
 
 
 def _key(group: EffortGroupOut) -> list[object]:

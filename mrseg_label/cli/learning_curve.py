@@ -44,7 +44,7 @@ def learning_curve(
         return
     split = (by,) if by else ()
     print_table(
-        ("model", "training", *split, "held-out DSC", "HD95, mm", "infinite", "NSD", "annotations began from", "draft DSC",
+        ("model", "training", *split, "held-out DSC", "images", "HD95, mm", "infinite", "NSD", "annotations began from", "draft DSC",
          "ml changed", "minutes"),
         [
             (point.model_version, point.training_cases, *([group.group or "not stated"] if by else []), *_row(group))
@@ -66,6 +66,9 @@ def _row(group: CurveGroupOut) -> list[object]:
     began = ", ".join(f"{_ORIGINS[origin]}: {found.cases}" for origin, found in held_out.origins.items())
     return [
         f"{mean_text(held_out.dsc, 3)} n={held_out.dsc.cases}",
+        f"{held_out.images:,}, {held_out.propagated_images:,} propagated"
+        if held_out.propagated_images
+        else held_out.images,
         mean_text(held_out.hd95_mm, 1),
         held_out.infinite_hd95,
         mean_text(held_out.nsd, 3),

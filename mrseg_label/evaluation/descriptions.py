@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from mrseg_label.evaluation.measurements import counted
+from mrseg_label.evaluation.measurements import counted, references_of
 from mrseg_label.evaluation.statistics import sex_of
 from mrseg_label.evaluation.tables import (
     Column,
@@ -33,6 +33,7 @@ _BETWEEN = "Between samples: mean and SD over the images of each image's mean ov
 _CLASS_WISE = "Class-wise: mean and SD over the structures of each structure's mean over its images."
 _INFINITE = "∞: structures of an image that were missed, so that they have no finite HD95, of all that count."
 _WHAT_COUNTS = "What counts: see the methods."
+_PROPAGATED = "Propagated: of the images in which the structure counts, those whose reference was drawn on another image of the acquisition."
 _OUTCOMES = {
     "both": "Found",
     "missed": "Missed",
@@ -54,17 +55,18 @@ def composition(frame: pd.DataFrame) -> Table:
         "Table 1",
         "Composition of the data sets",
         frame_of(rows, ("data_set", "participants", "female", "male", "sex_unknown", "age_mean", "age_sd", "age_min", "age_max",
-                        "age_known", "images", "sequences", "stations")),
+                        "age_known", "images", "propagated", "masks", "sequences", "stations")),
         (
             word("Data set", "data_set"),
             count("Participants", "participants"),
             Column("Female / male", lambda row: _sexes(row)),
             Column("Age, years", lambda row: _ages(row)),
             count("Images", "images"),
+            *_propagated(rows),
             word("Images by sequence", "sequences"),
             word("Images by station", "stations"),
         ),
-        ("Age: mean ± SD (range) of the participants whose age is known.",),
+        ("Age: mean ± SD (range) of the participants whose age is known.", *references_of(frame).note),
     )  # fmt: skip
 
 
@@ -86,6 +88,7 @@ def by_sequence(frame: pd.DataFrame) -> Table:
         word("Sequence", "sequence"),
         count("Participants", "participants"),
         count("Images", "images"),
+        *_propagated(rows),
         mean_sd("DSC, between samples", "dsc_samples_mean", "dsc_samples_sd", 3),
         mean_sd("DSC, class-wise", "dsc_classes_mean", "dsc_classes_sd", 3),
         mean_sd("HD95, mm, between samples", "hd95_mm_samples_mean", "hd95_mm_samples_sd", 2),
@@ -98,9 +101,9 @@ def by_sequence(frame: pd.DataFrame) -> Table:
         "table-3-sequences",
         "Table 3",
         "Quality by sequence",
-        frame_of(rows, ("model", "data_set", "sequence", "participants", "images", *measures, "counted", "infinite", "false_positives")),
+        frame_of(rows, ("model", "data_set", "sequence", "participants", "images", "propagated", *measures, "counted", "infinite", "false_positives")),
         (*_names(frame, "model", "data_set"), *columns),
-        (SD, _BETWEEN, _CLASS_WISE, _INFINITE, RULE, *tolerance_note(frame)),
+        (SD, _BETWEEN, _CLASS_WISE, _INFINITE, RULE, *tolerance_note(frame), *references_of(frame).note),
     )  # fmt: skip
 
 
@@ -119,13 +122,14 @@ def by_structure(frame: pd.DataFrame, model: str) -> Table:
             for key, found in quality_of_structure(part[part["structure"] == structure]).items():
                 row[f"{name}: {key}"] = found
         rows.append(row)
-    keys = ("n", "infinite", *(f"{metric}_{what}" for metric in METRICS for what in ("mean", "sd")))
+    keys = ("n", "propagated", "infinite", *(f"{metric}_{what}" for metric in METRICS for what in ("mean", "sd")))
     columns: list[Column] = [structure_name()]
     for name, _ in sets:
         prefix = f"{name}: "
         shown = "" if len(sets) == 1 else prefix
         columns += [
             count(f"{shown}n", f"{prefix}n"),
+            *_propagated(rows, shown, prefix),
             mean_sd(f"{shown}DSC", f"{prefix}dsc_mean", f"{prefix}dsc_sd", 3),
             mean_sd(f"{shown}HD95, mm", f"{prefix}hd95_mm_mean", f"{prefix}hd95_mm_sd", 2),
             count(f"{shown}∞", f"{prefix}infinite"),
@@ -142,6 +146,7 @@ def by_structure(frame: pd.DataFrame, model: str) -> Table:
             SD,
             "n: images in which the structure counts.",
             "∞: images in which it was missed.",
+            *([_PROPAGATED] if references_of(of_model).propagated else []),
             *([f"Structures that count in no image: {', '.join(never)}."] if never else []),
             _WHAT_COUNTS,
             *tolerance_note(frame),
@@ -163,7 +168,7 @@ def by_outcome(frame: pd.DataFrame) -> Table:
                 / there["reference_ml"].where(there["reference_ml"] > 0)
             )
             rows.append({
-                "model": model, "structure": structure, **outcome,
+                "model": model, "structure": structure, **outcome, "propagated": int((there["propagated_from"] != "").sum()),
                 "reference_ml": there["reference_ml"].mean(), "prediction_ml": there["prediction_ml"].mean(),
                 "error_mean": error.mean(), "error_sd": error.std(),
                 "cut_by_edge": int(there["cut_by_edge"].sum()),
@@ -174,26 +179,29 @@ def by_outcome(frame: pd.DataFrame) -> Table:
         "table-a2-outcomes",
         "Table A2",
         "Found, missed and invented structures, and their volumes",
-        frame_of(rows, ("model", "structure", *outcomes, "cut_by_edge", "reference_ml", "prediction_ml", "error_mean", "error_sd", "false_positive_ml")),
+        frame_of(rows, ("model", "structure", *outcomes, "propagated", "cut_by_edge", "reference_ml", "prediction_ml", "error_mean", "error_sd", "false_positive_ml")),
         (
             *_names(frame, "model"),
             structure_name(),
             *(count(_OUTCOMES[one], one) for one in outcomes if any(row[one] for row in rows)),
+            *_propagated(rows),
             *([count("Cut by the edge", "cut_by_edge")] if any(row["cut_by_edge"] for row in rows) else []),
             value("Reference, ml", "reference_ml", 1),
             value("Prediction, ml", "prediction_ml", 1),
             mean_sd("Relative volume error, %", "error_mean", "error_sd", 1),
         ),
-        ("Numbers of images. Cut by the edge: of those found or missed, the structure reaches the edge of the image and is measured as far as it is inside. Volumes and their errors: means over the images in which the structure counts (found or missed).", _WHAT_COUNTS),
+        ("Numbers of images. Cut by the edge: of those found or missed, the structure reaches the edge of the image and is measured as far as it is inside. Volumes and their errors: means over the images in which the structure counts (found or missed).",
+         *([_PROPAGATED] if references_of(frame).propagated else []), _WHAT_COUNTS),
     )  # fmt: skip
 
 
 def quality(frame: pd.DataFrame) -> dict[str, float]:
     """Compute mean and SD of each metric between samples and class-wise, with the counts beside them."""
-    rows = counted(frame)
+    rows, references = counted(frame), references_of(frame)
     found: dict[str, float] = {
         "participants": frame.drop_duplicates(["data_set", "participant"]).shape[0],
-        "images": frame.drop_duplicates(["data_set", "case"]).shape[0],
+        "images": references.images,
+        "propagated": references.propagated,
         "counted": len(rows),
         "infinite": int(np.isinf(rows["hd95_mm"]).sum()),
         "false_positives": int((frame["found"] == Found.FALSE_POSITIVE).sum()),
@@ -218,7 +226,11 @@ def tolerance_note(frame: pd.DataFrame) -> tuple[str, ...]:
 def quality_of_structure(part: pd.DataFrame) -> dict[str, float]:
     """Compute mean and SD of each metric of one structure over the images in which it counts."""
     rows = counted(part)
-    found: dict[str, float] = {"n": len(rows), "infinite": int(np.isinf(rows["hd95_mm"]).sum())}
+    found: dict[str, float] = {
+        "n": len(rows),
+        "propagated": int((rows["propagated_from"] != "").sum()),
+        "infinite": int(np.isinf(rows["hd95_mm"]).sum()),
+    }
     for metric in METRICS:
         finite = rows.loc[np.isfinite(rows[metric]), metric]
         found[f"{metric}_mean"], found[f"{metric}_sd"] = finite.mean(), finite.std()
@@ -236,7 +248,7 @@ def _composition_of(name: str, images: pd.DataFrame) -> dict[str, Any]:
         "male": int((sexes == "male").sum()),
         "sex_unknown": int(sexes.isna().sum()),
         "age_mean": ages.mean(), "age_sd": ages.std(), "age_min": ages.min(), "age_max": ages.max(), "age_known": len(ages),
-        "images": len(images),
+        **vars(references_of(images)),
         "sequences": _listed(images["sequence"]),
         "stations": _listed(images["station"]),
     }  # fmt: skip
@@ -267,6 +279,12 @@ def _names(frame: pd.DataFrame, *names: str) -> tuple[Column, ...]:
     """Make columns of what has several values; a column that says the same in every row is left out."""
     headings = {"model": "Model", "data_set": "Data set"}
     return tuple(word(headings[name], name) for name in names if frame[name].nunique() > 1)
+
+
+def _propagated(rows: Sequence[Mapping[str, Any]], shown: str = "", prefix: str = "") -> tuple[Column, ...]:
+    """Make the column of how many images have a propagated reference; it is left out where none has."""
+    name = f"{prefix}propagated"
+    return (count(f"{shown}Propagated", name),) if any(row.get(name) for row in rows) else ()
 
 
 def _parts(frame: pd.DataFrame, column: str) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import astuple, fields
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 import pandas as pd
@@ -109,6 +109,40 @@ def check_table(frame: pd.DataFrame) -> None:
             raise InvalidInput(
                 f"case {row['case']}, {row['structure']}: {name} is {row[name]:g}, outside {low} to {high}"
             )
+
+
+@dataclass(frozen=True)
+class References:
+    """How many references some images have.
+
+    Attributes
+    ----------
+    images : that were judged.
+    propagated : of these, the ones whose reference was drawn on another image.
+    masks : references that somebody drew: an image and those that its mask was propagated to have one together.
+    """
+
+    images: int
+    propagated: int
+    masks: int
+
+    @property
+    def note(self) -> tuple[str, ...]:
+        """Say it in a sentence, where any was propagated."""
+        if not self.propagated:
+            return ()
+        return (
+            f"The references of {self.propagated:,} of {self.images:,} images were propagated: they were drawn on another image of the same "
+            f"acquisition. The images have {self.masks:,} different references.",
+        )
+
+
+def references_of(frame: pd.DataFrame) -> References:
+    """Count the images of a table, and their references."""
+    images = frame.drop_duplicates(["data_set", "case"])
+    drawn_on = images["propagated_from"].where(images["propagated_from"] != "", images["case"])
+    masks = images.assign(drawn_on=drawn_on).drop_duplicates(["data_set", "drawn_on"])
+    return References(len(images), int((images["propagated_from"] != "").sum()), len(masks))
 
 
 def counted(frame: pd.DataFrame) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from mrseg_label.errors import InvalidInput
@@ -18,6 +18,7 @@ from mrseg_label.intake.files.pattern import Pattern
 from mrseg_label.intake.names import strip_suffix
 from mrseg_label.intake.options import Refused
 from mrseg_label.intake.sequences import canonical_sequence, sequence_in_name
+from mrseg_label.nnunet.dataset_json import PROPAGATED_TABLE
 from mrseg_label.text import listed, readable
 
 _SHOWN = 3
@@ -68,6 +69,9 @@ class Pairs:
 def find_pairs(predictions: Path, references: Path, naming: Naming) -> Pairs:
     """Pair masks with the same path below their folders, whatever their formats; or two files.
 
+    References whose mask was propagated are marked where the folder, or the nnU-Net data set that it is in, has the table of them that
+    ``mrseg-label export --format nnunet`` wrote.
+
     Raises
     ------
     InvalidInput
@@ -89,6 +93,7 @@ def find_pairs(predictions: Path, references: Path, naming: Naming) -> Pairs:
         pairs.refused += refused
         table = ParticipantTable(rows, loose=True)
     pattern = Pattern(naming.pattern) if naming.pattern else None
+    drawn_on = _drawn_on(references)
     for name in sorted(theirs):
         if name not in own:
             pairs.refused.append(Refused(name, "there is no prediction of this name"))
@@ -98,6 +103,7 @@ def find_pairs(predictions: Path, references: Path, naming: Naming) -> Pairs:
         except InvalidInput as error:
             pairs.refused.append(Refused(name, str(error)))
             continue
+        case = replace(case, propagated_from=readable(drawn_on.get(name, "")))
         pairs.found.append(Pair(case, own[name], theirs[name]))
     return pairs
 
@@ -128,6 +134,24 @@ def _case(
         sex=(row.sex or "") if row else "",
         age=math.nan if row is None or row.age is None else row.age,
     )
+
+
+def _drawn_on(references: Path) -> dict[str, str]:
+    """Read which references were drawn on another image, by their names."""
+    beside = (references / PROPAGATED_TABLE, references.resolve().parent / PROPAGATED_TABLE)
+    table = next((path for path in beside if path.is_file()), None)
+    if table is None:
+        return {}
+    try:
+        lines = table.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(
+            f"{table}: cannot be read: {error}; export the data set again, or remove the file"
+        ) from error
+    if not lines or lines[0].split("\t") != ["case", "drawn_on"]:
+        return {}  # a table of something else
+    rows = (line.split("\t") for line in lines[1:])
+    return {row[0]: row[1] for row in rows if len(row) == 2}
 
 
 def _masks(folder: Path, what: str) -> dict[str, Path]:

@@ -36,6 +36,7 @@ class CaseOf:
     model : name of what made the prediction, such as a model version.
     case : unique among the images of a model.
     sex, age : of the participant; empty and NaN where unknown. Age in years.
+    propagated_from : the case whose image the reference was drawn on, where that is another one; empty where it was drawn on this image.
     """
 
     model: str
@@ -46,6 +47,7 @@ class CaseOf:
     station: str = ""
     sex: str = ""
     age: float = math.nan
+    propagated_from: str = ""
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,7 @@ class Judged:
             self.case.station,
             person.sex or "",
             math.nan if person.age is None else person.age,
+            "" if self.annotation.examination_id == self.examination.id else self.annotation.examination_id,
         )
 
 

@@ -9,6 +9,7 @@ from mrseg_label.labels import LabelScheme
 from mrseg_label.nnunet.environment import BACKGROUND, FILE_ENDING, IGNORE, READER
 from mrseg_label.nnunet.mirroring import PAIRS_KEY
 
+PROPAGATED_TABLE = "propagated.tsv"  # beside it: cases whose mask was drawn on another image (case, drawn_on)
 CHANNEL_NAME = "MR"  # any name but CT: nnU-Net then normalises each image by its own mean and standard deviation
 
 

@@ -60,6 +60,7 @@ def _group(
         group=dict(zip(by, key, strict=True)),
         cases=sum(sums.cases for sums in people.values()),
         participants=len(people),
+        propagated_images=sum(sums.propagated_images for sums in people.values()),
         unchanged_cases=sum(sums.unchanged for sums in people.values()),
         outcomes=outcomes,
         **figures,
@@ -103,7 +104,8 @@ def _order(workspace: OpenedWorkspace, by: Sequence[Dimension], key: rows.Key) -
 
 def _rules(pause_minutes: float) -> dict[str, str]:
     return {
-        "cases": "cases with the annotation that is their mask, where a reader made it",
+        "cases": "cases with the annotation that is their mask, where a reader made it; a mask that was propagated to further images of its "
+        "case counts once",
         "edits": "connected sets of changed voxels; voxels that share a face, an edge or a corner are connected",
         "surface_changed": "surface voxels of draft and annotation that are farther from the other surface than the tolerance of the "
         "structure, as a share of all",

@@ -9,7 +9,7 @@ import pandas as pd
 
 from mrseg_label.evaluation.descriptions import quality, quality_of_structure
 from mrseg_label.evaluation.folders import Evaluated
-from mrseg_label.evaluation.measurements import counted
+from mrseg_label.evaluation.measurements import counted, references_of
 from mrseg_label.evaluation.values import RULE
 from mrseg_label.reports.documents.evaluation import (
     EvaluatedCaseOut,
@@ -28,8 +28,11 @@ def describe(evaluated: Evaluated) -> EvaluationOut:
     table = evaluated.table
     groups = table.groupby(["model", "case"], sort=False)
     names = [str(name) for name in table["structure"].unique()]
+    references = references_of(table)
     return EvaluationOut(
         cases=[_case(part) for _, part in groups],
+        propagated=references.propagated,
+        references=references.masks,
         structures={name: _structure(table[table["structure"] == name]) for name in names},
         mean_dsc=finite(quality(table)["dsc_samples_mean"]),
         refused=[RefusedCaseOut(source=one.source, reason=one.reason) for one in evaluated.refused],
@@ -48,6 +51,7 @@ def _case(part: pd.DataFrame) -> EvaluatedCaseOut:
     return EvaluatedCaseOut(
         **{name: str(first[name]) for name in _OF_CASE},
         age=finite(first["age"]),
+        propagated_from=str(first["propagated_from"]) or None,
         mean_dsc=finite(counted(part)["dsc"].mean()),
         structures={
             str(row["structure"]): MeasuredStructureOut(
@@ -69,4 +73,5 @@ def _structure(part: pd.DataFrame) -> EvaluatedStructureOut:
         nsd=finite(found["nsd_mean"]),
         nsd_sd=finite(found["nsd_sd"]),
         n=int(found["n"]),
+        propagated=int(found["propagated"]),
     )

@@ -19,7 +19,13 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Figures:
-    """Figures of one version over some cases and structures; ``case_dsc`` has each case's mean, by (sorted) case."""
+    """Figures of one version over some cases and structures.
+
+    Attributes
+    ----------
+    case_dsc : each case's mean, by (sorted) case.
+    images, propagated_images : channels that were judged, and those of them whose annotation was drawn on another one.
+    """
 
     dsc: Mean
     hd95_mm: Mean
@@ -28,6 +34,8 @@ class Figures:
     origins: Mapping[Origin, Mean]
     case_dsc: Array
     participants: NDArray[np.intp]
+    images: int
+    propagated_images: int
 
 
 class Scores:
@@ -123,6 +131,8 @@ class Scores:
             origins={one: mean_of_arrays(people[origin == k], case_dsc[origin == k]) for k, one in enumerate(_ORIGINS)},
             case_dsc=case_dsc,
             participants=people,
+            images=len(chosen),
+            propagated_images=sum(self._channels[k].propagated for k in chosen),
         )
 
 

@@ -208,11 +208,15 @@ _EMPTY = MeanOut(mean=None, low=None, high=None, cases=0, participants=0)
 
 def _held_out_out(found: Figures | None) -> HeldOutFiguresOut:
     if found is None:
-        return HeldOutFiguresOut(dsc=_EMPTY, hd95_mm=_EMPTY, infinite_hd95=0, nsd=_EMPTY, origins={})
+        return HeldOutFiguresOut(
+            dsc=_EMPTY, hd95_mm=_EMPTY, infinite_hd95=0, nsd=_EMPTY, images=0, propagated_images=0, origins={}
+        )
     return HeldOutFiguresOut(
         dsc=MeanOut.of(found.dsc),
         hd95_mm=MeanOut.of(found.hd95_mm),
         infinite_hd95=found.infinite_hd95,
         nsd=MeanOut.of(found.nsd),
+        images=found.images,
+        propagated_images=found.propagated_images,
         origins={origin: MeanOut.of(mean) for origin, mean in found.origins.items() if mean.cases},
     )

@@ -19,6 +19,7 @@ from mrseg_label.catalog.tables import Acquisition, Annotation, Examination
 from mrseg_label.errors import Conflict, InvalidInput
 from mrseg_label.files import replacing
 from mrseg_label.nnunet.dataset import TrainingCase, write_raw_dataset
+from mrseg_label.nnunet.dataset_json import PROPAGATED_TABLE
 from mrseg_label.nnunet.modality import CT
 from mrseg_label.rounds.filling import FilledMask, fill_not_annotated, not_annotated
 from mrseg_label.rounds.filling_choice import FillingPlan, choose_drafts, filling_models
@@ -28,7 +29,7 @@ from mrseg_label.workspace import Workspace
 
 DATASET_NAME = "Dataset500_mrseg"
 TABLE = "cases.tsv"
-FILLED_TABLE, PROPAGATED_TABLE = "filled.tsv", "propagated.tsv"  # in an nnU-Net data set
+FILLED_TABLE = "filled.tsv"  # in an nnU-Net data set
 LEFT_OUT_TABLE = "left_out.tsv"
 COLUMNS = (
     "participant", "held_out", "station", "sequence", "examination", "acquisition", "image", "mask",

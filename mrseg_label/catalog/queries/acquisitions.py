@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 
-from sqlalchemy import Select, bindparam, exists, func, select, union
+from sqlalchemy import ScalarSelect, Select, bindparam, exists, func, select, union
 from sqlalchemy.orm import Session, aliased
 
 from mrseg_label.catalog.channel_types import Labelled
@@ -201,6 +201,16 @@ def labelled(session: Session) -> dict[Labelled, int]:
     )
     found = {how: int(count) for how, count in session.execute(query) if how is not None}
     return {how: found.get(how, 0) for how in Labelled}
+
+
+def propagated_images() -> ScalarSelect[int]:
+    """Number of images of an :class:`Acquisition` that carry its mask by propagation, for a query that must not count the case more than once."""
+    return (
+        select(func.count())
+        .where(Examination.acquisition_id == Acquisition.id, Examination.labelled == Labelled.PROPAGATED)
+        .correlate(Acquisition)
+        .scalar_subquery()
+    )
 
 
 def being_annotated(session: Session, acquisition_ids: Sequence[str], moment: datetime) -> set[str]:

@@ -10,9 +10,15 @@ from typing import Any
 from sqlalchemy import Select, SQLColumnExpression, and_, case, func, or_, select
 from sqlalchemy.orm import Session
 
-from mrseg_label.catalog.queries import concepts
+from mrseg_label.catalog.queries import acquisitions, concepts
 from mrseg_label.catalog.queries.annotations import newest_finals
-from mrseg_label.catalog.tables import BOOTSTRAP, Acquisition, Annotation, AnnotationStructure, ModelVersion
+from mrseg_label.catalog.tables import (
+    BOOTSTRAP,
+    Acquisition,
+    Annotation,
+    AnnotationStructure,
+    ModelVersion,
+)
 from mrseg_label.catalog.types import IMPORT_AUTHOR, StructureState
 from mrseg_label.scoring import MIN_REFERENCE_VOXELS
 
@@ -70,10 +76,12 @@ class EffortSums:
     ----------
     cases, unchanged : number of cases, and of those whose draft was accepted as it was.
     dsc : of draft and annotation, of each case its mean over the structures that count.
+    propagated_images : images that got the masks of these cases from another one; they are in no other figure.
     """
 
     cases: int = 0
     unchanged: int = 0
+    propagated_images: int = 0
     edited_voxels: Sum = Sum()
     edited_ml: Sum = Sum()
     edits: Sum = Sum()
@@ -107,6 +115,7 @@ def case_sums(session: Session, by: Sequence[Dimension], wanted: EffortFilter) -
             Acquisition.participant_id,
             func.count(),
             func.sum(case((and_(edited == 0, effort["draft"].as_string().is_not(None)), 1), else_=0)),
+            func.sum(acquisitions.propagated_images()),
             *_sum(edited),
             *_sum(effort["edited_ml"].as_float()),
             *_sum(effort["edits"].as_integer()),
@@ -139,6 +148,7 @@ def structure_sums(session: Session, by: Sequence[Dimension], wanted: EffortFilt
             Acquisition.participant_id,
             func.count(),
             func.sum(case((edited == 0, 1), else_=0)),
+            func.sum(acquisitions.propagated_images()),
             *_sum(edited),
             *_sum(case((edited == 0, 0.0), else_=edited * ml_a_voxel)),
             *_sum(AnnotationStructure.edits),
@@ -270,11 +280,8 @@ def of_cases(query: Select[Any], version: SQLColumnExpression[Any], wanted: Effo
         )
     )
     columns = _columns(version)
-    for dimension in Dimension:
-        value = getattr(wanted, dimension.value)
-        if value is not None:
-            query = query.where(columns[dimension] == value)
-    return query
+    chosen = ((columns[one], getattr(wanted, one.value)) for one in Dimension)
+    return query.where(*(column == value for column, value in chosen if value is not None))
 
 
 def _sum(column: SQLColumnExpression[Any]) -> tuple[SQLColumnExpression[Any], SQLColumnExpression[Any]]:
@@ -285,7 +292,8 @@ def _grouped(session: Session, query: Select[Any], by: Sequence[Dimension]) -> B
     keys = len(by)
     found: ByParticipant = {}
     for row in session.execute(query.group_by(*_key_names(by), Acquisition.participant_id)):
-        participant, cases, unchanged, *sums = row[keys:]
+        participant, cases, unchanged, propagated, *sums = row[keys:]
         pairs = [Sum(float(sums[k] or 0.0), int(sums[k + 1])) for k in range(0, len(sums), 2)]
-        found.setdefault(tuple(row[:keys]), {})[participant] = EffortSums(cases, int(unchanged or 0), *pairs)
+        one = EffortSums(cases, int(unchanged or 0), int(propagated or 0), *pairs)
+        found.setdefault(tuple(row[:keys]), {})[participant] = one
     return found

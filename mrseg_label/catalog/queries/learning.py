@@ -22,6 +22,7 @@ class HeldOutChannel:
     ----------
     case : id of the annotation, which the channels of a case share.
     sequence : of the channel.
+    propagated : whether the annotation was drawn on another channel of the case.
     began_from : the version whose draft the annotation was corrected from; None: it was drawn without a draft.
     dsc : by structure, of those that count.
     hd95_mm, nsd : of the same; HD95 is None where it is infinite. Both are None where an earlier version did not measure them.
@@ -32,6 +33,7 @@ class HeldOutChannel:
     participant: str
     station: str
     sequence: str
+    propagated: bool
     began_from: str | None
     dsc: Mapping[str, float]
     hd95_mm: Mapping[str, float | None] | None
@@ -43,7 +45,8 @@ def held_out_channels(session: Session) -> dict[str, list[HeldOutChannel]]:
     query = (
         select(
             Evaluation.model_version, Evaluation.annotation_id, Evaluation.examination_id, Evaluation.dsc, Evaluation.surfaces,
-            Acquisition.participant_id, Acquisition.station, Examination.sequence, Annotation.model_version,
+            Acquisition.participant_id, Acquisition.station, Examination.sequence,
+            Annotation.examination_id, Annotation.model_version,
         )
         .join(Annotation, Annotation.id == Evaluation.annotation_id)
         .join(Acquisition, Acquisition.id == Annotation.acquisition_id)
@@ -51,7 +54,18 @@ def held_out_channels(session: Session) -> dict[str, list[HeldOutChannel]]:
         .order_by(Evaluation.model_version, Evaluation.annotation_id, Evaluation.examination_id)
     )  # fmt: skip
     found: dict[str, list[HeldOutChannel]] = {}
-    for version, case_id, examination, dsc, surfaces, participant, station, sequence, drafted in session.execute(query):
+    for (
+        version,
+        case_id,
+        examination,
+        dsc,
+        surfaces,
+        participant,
+        station,
+        sequence,
+        drawn_on,
+        drafted,
+    ) in session.execute(query):
         found.setdefault(version, []).append(
             HeldOutChannel(
                 case=case_id,
@@ -59,6 +73,7 @@ def held_out_channels(session: Session) -> dict[str, list[HeldOutChannel]]:
                 participant=participant,
                 station=station,
                 sequence=sequence,
+                propagated=drawn_on != examination,
                 began_from=drafted,
                 dsc={name: value for name, value in dsc.items() if value is not None},
                 hd95_mm=None if surfaces is None else surfaces["hd95_mm"],
@@ -127,6 +142,6 @@ def region_sums(session: Session, regions: Mapping[str, Sequence[str]]) -> ByPar
     found: ByParticipant = {}
     for by_version, name, participant, cases, unchanged, *sums in session.execute(query):
         voxels, ml, edits, surface, dsc = (Sum(float(sums[k] or 0.0), int(sums[k + 1])) for k in range(0, len(sums), 2))
-        one = EffortSums(cases, int(unchanged), voxels, ml, edits, surface, Sum(), dsc)
+        one = EffortSums(cases, int(unchanged), 0, voxels, ml, edits, surface, Sum(), dsc)
         found.setdefault((by_version, name), {})[participant] = one
     return found

@@ -50,6 +50,9 @@ class EffortGroupOut(BaseModel):
     )
     cases: int
     participants: int
+    propagated_images: int = Field(
+        description="further images of these cases that their masks were propagated to; in no figure, since each correction counts once"
+    )
     unchanged_cases: int = Field(description="whose draft was accepted as it was; of single structures: untouched")
     edited_voxels: MeanOut
     edited_ml: MeanOut

@@ -29,6 +29,9 @@ class EvaluatedCaseOut(BaseModel):
     station: str
     sex: str
     age: float | None
+    propagated_from: str | None = Field(
+        description="the case whose image the reference was drawn on, where that is another one; null: drawn on this image"
+    )
     mean_dsc: float | None
     structures: dict[str, MeasuredStructureOut]
 
@@ -44,6 +47,7 @@ class EvaluatedStructureOut(BaseModel):
     nsd: float | None
     nsd_sd: float | None
     n: int = Field(description="cases in which the structure counts")
+    propagated: int = Field(description="of these, those whose reference was drawn on another image of the acquisition")
 
 
 class RefusedCaseOut(BaseModel):
@@ -57,6 +61,12 @@ class EvaluationOut(BaseModel):
     """An evaluation; with several models, ``structures`` are those of all of them together."""
 
     cases: list[EvaluatedCaseOut]
+    propagated: int = Field(
+        description="images whose reference was drawn on another image of the acquisition; with several models, once"
+    )
+    references: int = Field(
+        description="different references: an image and those that its mask was propagated to have one together"
+    )
     structures: dict[str, EvaluatedStructureOut]
     mean_dsc: float | None = Field(description="mean over the cases of each case's mean over its structures")
     refused: list[RefusedCaseOut]

@@ -40,6 +40,12 @@ class HeldOutFiguresOut(BaseModel):
         description="structures, each case counted, of which the model has nothing, so that HD95 is infinite; in no mean"
     )
     nsd: MeanOut
+    images: int = Field(
+        description="channels of these cases that it was evaluated on; the mean of each case is over its channels"
+    )
+    propagated_images: int = Field(
+        description="of these, those whose annotation was drawn on another channel of the case"
+    )
     origins: dict[Origin, MeanOut] = Field(
         description="DSC by what the annotations began from: the judged model's own draft, another model's, or nothing"
     )

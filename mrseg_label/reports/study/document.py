@@ -14,7 +14,7 @@ import mrseg_label
 from mrseg_label.clock import now
 from mrseg_label.evaluation.comparisons import between_sexes, side_by_side, with_age
 from mrseg_label.evaluation.descriptions import by_outcome, by_sequence, by_structure, composition, tolerance_note
-from mrseg_label.evaluation.measurements import check_table
+from mrseg_label.evaluation.measurements import check_table, references_of
 from mrseg_label.evaluation.tables import Table
 from mrseg_label.evaluation.values import RULE
 from mrseg_label.reports.study.figures import StudyFigure, against_age, boxes_per_sequence, boxes_per_structure, forest
@@ -115,6 +115,7 @@ def build_study(
             RULE,
             "DSC is the Dice similarity coefficient. HD95 is the 95th percentile of the Hausdorff distance between surfaces, the larger of both directions, as MONAI computes it.",
             *tolerance_note(table),
+            *references_of(table).note,
             f"Computed with mrseg-label {mrseg_label.__version__} ({programs}).",
         ),
         table=table,
@@ -128,6 +129,8 @@ def _summary(table: pd.DataFrame, model: str) -> str:
     name = f"{model}: " if model else ""
     people = f"{int(row['participants']):,} participants" if row["participants"] != 1 else "one participant"
     images = f"{int(row['images']):,} images" if row["images"] != 1 else "one image"
+    if row["propagated"]:
+        images += f" ({int(row['propagated']):,} with a propagated reference)"
     return (
         f"{name}mean DSC {column['DSC, between samples']} and HD95 {column['HD95, mm, between samples']} mm between samples, over {images} of {people}; "
         f"{int(row['infinite']):,} of {int(row['counted']):,} structures were missed, and {int(row['false_positives']):,} are false positives."

@@ -16,11 +16,13 @@ from mrseg_label.catalog.tables import Acquisition, ModelVersion, Participant, R
 from mrseg_label.cli import main
 from mrseg_label.clock import now
 from mrseg_label.errors import Conflict, NotFound
-from mrseg_label.evaluation.versions import Judged, _work_of, evaluate_versions
+from mrseg_label.evaluation.measurements import read_table
+from mrseg_label.evaluation.versions import HELD_OUT, Judged, _work_of, evaluate_versions
 from mrseg_label.files import sha256_of
 from mrseg_label.imaging.geometry import Geometry
 from mrseg_label.imaging.volume import write_nifti
 from mrseg_label.labels import LabelScheme
+from mrseg_label.reports.evaluation import describe
 from mrseg_label.reports.stored_report import STUDY_REPORT
 from mrseg_label.reports.study.workspace import report_versions
 from mrseg_label.workspace import Workspace
@@ -96,6 +98,47 @@ def test_versions_are_judged_on_what_they_were_not_trained_on(opened: OpenedWork
         evaluate_versions(opened, ["r1"], cohort="CHAOS")
     with pytest.raises(NotFound, match="r9"):
         evaluate_versions(opened, ["r9"])
+
+
+def test_propagated_references_are_marked_in_every_table(
+    opened: OpenedWorkspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predict(opened, "r1", 3)
+    with opened.catalog.begin() as session:
+        primary = {
+            str(case.participant.code): case.primary_examination_id
+            for _, case in judged_cases(session)
+            if case.participant
+        }
+        assert sorted(primary) == ["amos", "held"]
+    evaluated, _ = evaluate_versions(opened, ["r1"])
+    images = evaluated.table.drop_duplicates("case").set_index("case")
+    assert {case: row["propagated_from"] for case, row in images.iterrows()} == {
+        case: "" if row["sequence"] == "in" else primary[row["participant"]] for case, row in images.iterrows()
+    }
+    document = describe(evaluated)
+    assert (document.propagated, document.references) == (6, 2)
+    assert {one.propagated_from for one in document.cases} == {None, *primary.values()}
+    assert document.structures["liver"].propagated == 6
+    study, _ = report_versions(opened, ["r1"], title="Study")
+    assert "8 images (6 with a propagated reference) of 2 participants" in study.summary[0]
+    sentence = "The references of 6 of 8 images were propagated"
+    assert sentence in opened.path(STUDY_REPORT).read_text(encoding="utf-8")
+    tables = {table.key: table for table in study.tables}
+    shown = tables["table-1-composition"]
+    cells = [dict(zip((one.heading for one in shown.columns), row, strict=True)) for row in shown.cells]
+    assert [(row["Images"], row["Propagated"]) for row in cells] == [("4", "3"), ("4", "3")]
+    assert shown.frame["masks"].tolist() == [1, 1]
+    by_sequence = tables["table-3-sequences"].frame.set_index(["data_set", "sequence"])["propagated"]
+    assert by_sequence[HELD_OUT].to_dict() == {"in": 0, "fat": 1, "opp": 1, "water": 1, "all": 3}
+    with opened.catalog.begin() as session:
+        for _, case in judged_cases(session):
+            case.propagates = False
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", "--model", "r1", "--workspace", str(opened.root), "--output", str(tmp_path / "cases.csv")])
+    assert ended.value.code == 0
+    assert "Propagated" not in capsys.readouterr().out  # withdrawn with the switch: only what was drawn is judged
+    assert set(read_table(tmp_path / "cases.csv")["propagated_from"]) == {""}
 
 
 def test_a_version_that_saw_held_out_participants_is_not_judged_on_them(opened: OpenedWorkspace) -> None:

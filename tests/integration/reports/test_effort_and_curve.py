@@ -13,10 +13,18 @@ from sqlalchemy.orm import Session
 from typer.testing import CliRunner
 
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
+from mrseg_label.catalog.propagation import settle
 from mrseg_label.catalog.queries import models
 from mrseg_label.catalog.queries.effort import Dimension, EffortFilter
-from mrseg_label.catalog.tables import Annotation, AnnotationStructure, Evaluation, ModelVersion
-from mrseg_label.catalog.types import CaseRole, ModelStatus, StructureState
+from mrseg_label.catalog.tables import (
+    Acquisition,
+    Annotation,
+    AnnotationStructure,
+    Evaluation,
+    Examination,
+    ModelVersion,
+)
+from mrseg_label.catalog.types import AnnotationState, CaseRole, ModelStatus, StructureState
 from mrseg_label.cli import app
 from mrseg_label.cli.effort import By
 from mrseg_label.errors import InvalidInput
@@ -126,6 +134,58 @@ def test_effort_by_reader_and_round(workspace: OpenedWorkspace) -> None:
                 assert (figure.low, figure.high) == pytest.approx((expected.low, expected.high))
         assert one.outcomes.untouched == one.outcomes.corrected == len(of)
         assert one.outcomes.outside_field_of_view == one.outcomes.not_judged == len(of)
+
+
+def test_a_correction_counts_once_however_many_images_it_is_propagated_to(workspace: OpenedWorkspace) -> None:
+    whole = read_effort_by(workspace, []).groups[0]
+    with workspace.catalog.begin() as session:
+        rows = [row for row in session.query(Annotation) if row.effort]
+        seconds = sum(float((row.effort or {})["sitting_seconds"]) for row in rows)
+        kept = [row for row in rows if row.model_version == "r2"]
+    assert whole.cases == whole.seconds.cases == len(rows)
+    assert (whole.seconds.mean or 0) * whole.cases == pytest.approx(seconds)  # and not four times as much
+    assert whole.propagated_images == 3 * len(rows)
+    liver = read_effort_by(workspace, [Dimension.STRUCTURE], EffortFilter(structure="liver")).groups[0]
+    assert (liver.cases, liver.propagated_images) == (len(rows), 3 * len(rows))
+    assert read_effort_by(workspace, [Dimension.SEQUENCE]).groups[0].group == {Dimension.SEQUENCE: "in"}
+    with workspace.catalog.begin() as session:
+        for row in kept:  # propagation is off
+            case = session.get_one(Acquisition, row.acquisition_id)
+            case.propagates = False
+            settle(session, case)
+        rejected = session.query(Annotation).filter_by(model_version="r3").all()
+        for row in rejected:
+            row.state = AnnotationState.REJECTED
+            settle(session, session.get_one(Acquisition, row.acquisition_id))
+    found = {
+        one.group[Dimension.MODEL_VERSION]: one for one in read_effort_by(workspace, [Dimension.MODEL_VERSION]).groups
+    }
+    assert "r3" not in found
+    assert (found["r1"].propagated_images, found["r2"].propagated_images) == (30, 0)
+    assert found["r2"].cases == len(kept)
+    shown = CliRunner().invoke(app, ["effort", "--by", "model_version", "--workspace", str(workspace.root)])
+    assert "30 images" in shown.output and "counts once however many images" in " ".join(shown.output.split())
+
+
+def test_held_out_figures_say_how_many_images_carry_a_propagated_mask(workspace: OpenedWorkspace) -> None:
+    with workspace.catalog.begin() as session:
+        for row in session.query(Evaluation).filter_by(model_version="r2").all():
+            annotation = session.get_one(Annotation, row.annotation_id)
+            for channel in session.query(Examination).filter_by(acquisition_id=annotation.acquisition_id):
+                if channel.id != row.examination_id:
+                    session.add(
+                        Evaluation(
+                            model_version="r2", annotation_id=row.annotation_id, examination_id=channel.id,
+                            mean_dsc=row.mean_dsc, dsc=row.dsc, surfaces=row.surfaces,
+                        )
+                    )  # fmt: skip
+    points = {one.model_version: one.groups[0].held_out for one in read_curve(workspace).rounds}
+    assert (points["r2"].dsc.cases, points["r2"].images, points["r2"].propagated_images) == (12, 48, 36)
+    assert (points["r1"].dsc.cases, points["r1"].images, points["r1"].propagated_images) == (12, 12, 0)
+    by_sequence = {one.group: one.held_out for one in read_curve(workspace, CurveDimension.SEQUENCE).rounds[2].groups}
+    assert {name: (one.images, one.propagated_images) for name, one in by_sequence.items()} == {
+        "in": (12, 0), "fat": (12, 12), "opp": (12, 12), "water": (12, 12)
+    }  # fmt: skip
 
 
 def _participant(session: Session, row: Annotation) -> str:

@@ -304,6 +304,7 @@ def test_a_chart_that_is_none_is_not_found(pages: Browser) -> None:
 
 def test_effort_is_grouped_as_chosen_and_only_for_reviewers(pages: Browser, signed_in: dict[str, Browser]) -> None:
     text = words(pages.get("/dashboard/effort?by=reader&figure=seconds"))
+    assert "images propagated to" in text
     assert "Time at work minutes per case" in text and "ada" in text and "bert" in text
     assert "too few rounds for DSC: 2 of at least 4" in text and "another model's drafts 21" in text
     one = words(pages.get("/dashboard/effort?by=structure&reader=ada&split=station"))

@@ -15,6 +15,7 @@ from mrseg_label.cli import main
 from mrseg_label.errors import InvalidInput, LabelError
 from mrseg_label.evaluation.folders import Evaluated, evaluate_folders
 from mrseg_label.evaluation.journal import Journal
+from mrseg_label.evaluation.measurements import References, references_of
 from mrseg_label.evaluation.pairs import Naming, find_pairs
 from mrseg_label.evaluation.schemes import find_scheme
 from mrseg_label.imaging.geometry import Geometry
@@ -22,6 +23,7 @@ from mrseg_label.imaging.orientation import reorient
 from mrseg_label.imaging.volume import write_nifti
 from mrseg_label.labels import LabelScheme
 from mrseg_label.metrics import dice, hausdorff95, surface_dice
+from mrseg_label.nnunet.dataset_json import PROPAGATED_TABLE
 
 SCHEME = LabelScheme.parse("id\tname\n1\tliver\n2\tspleen\n3\tleft_kidney\n")
 SHAPE = (12, 10, 8)
@@ -151,6 +153,23 @@ def test_names_and_a_table_say_whose_a_mask_is(folders: tuple[Path, Path], tmp_p
     assert [one.source for one in pairs.refused] == [f"{people}, line 4"]
     without = find_pairs(*folders, Naming(participants=people))
     assert [pair.case.participant for pair in without.found] == ["ada", "bob"]
+
+
+@pytest.mark.parametrize("place", ["references", "."])
+def test_references_of_an_exported_data_set_keep_their_mark(
+    folders: tuple[Path, Path], tmp_path: Path, place: str
+) -> None:
+    table = tmp_path / place / PROPAGATED_TABLE
+    table.write_text("case\tdrawn_on\nbob_water\tada_in\n", encoding="utf-8")
+    evaluated = evaluate(folders)
+    assert row(evaluated, "bob_water", "liver")["propagated_from"] == "ada_in"
+    assert row(evaluated, "ada_in", "liver")["propagated_from"] == ""
+    assert references_of(evaluated.table) == References(2, 1, 1)
+    table.write_text("image\tremark\nbob_water\tblurred\n", encoding="utf-8")  # a table of somebody else
+    assert references_of(evaluate(folders).table) == References(2, 0, 2)
+    table.write_bytes(b"case\tdrawn_on\n\xff")
+    with pytest.raises(InvalidInput, match="export the data set again"):
+        evaluate(folders)
 
 
 def test_two_files_are_a_pair_whatever_their_names(folders: tuple[Path, Path]) -> None:

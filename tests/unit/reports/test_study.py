@@ -72,6 +72,25 @@ def test_all_forms_have_every_table_and_figure(study: Study, tmp_path: Path) -> 
     assert len(read_table(tmp_path / "cases.csv")) == len(study.table)
 
 
+def test_propagated_references_are_in_every_form(study: Study, tmp_path: Path) -> None:
+    frame = measured()
+    water = frame["sequence"] == "water"
+    frame.loc[water, "propagated_from"] = frame.loc[water, "case"].str.replace("_water", "_in")
+    write_study(build_study(frame), tmp_path)
+    for name in ("report.html", "report.md"):
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        assert "The references of 12 of 24 images were propagated" in text
+        assert "The images have 12 different references" in text
+    latex = (tmp_path / "tables" / "table-3-sequences.tex").read_text(encoding="utf-8")
+    assert "Propagated" in latex
+    assert (read_table(tmp_path / "cases.csv")["propagated_from"] != "").sum() == 36
+    for name in ("table-a1-structures", "table-a2-outcomes"):
+        with (tmp_path / "tables" / f"{name}.csv").open(encoding="utf-8") as file:
+            spleen = next(row for row in csv.DictReader(file) if row["structure"] == "spleen")
+        assert sum(int(value) for key, value in spleen.items() if key.endswith("propagated")) == 12, name
+    assert not any("ropagated" in one.heading for table in study.tables for one in table.columns)  # none is
+
+
 def test_what_cannot_be_tested_is_left_out() -> None:
     frame = measured().assign(sex="", age=float("nan"), nsd=float("nan"))
     study = build_study(frame)
