@@ -35,7 +35,7 @@ from mrseg_label.catalog.types import Topic
 
 UNTOLD = "mrseg_untold"  # option of an UPDATE that changes nothing that a document shows
 _CHANGED = "mrseg_changed"
-_WRITTEN = insert(Event)
+_WRITTEN = insert(Event.metadata.tables[Event.__tablename__])  # of the table: the mapper would do more than it needs
 _LOCK = 0x6D727365  # of PostgreSQL's advisory locks; any number that nobody else takes
 
 

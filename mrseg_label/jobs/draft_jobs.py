@@ -8,8 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import jobs as rows
-from mrseg_label.catalog.queries import models, presegmentations
+from mrseg_label.catalog.queries import presegmentations
 from mrseg_label.jobs import queue
 
 
@@ -30,11 +29,9 @@ def begin_draft_of_assigned(workspace: OpenedWorkspace, acquisition_id: str) -> 
     if workspace.settings.presegmentation == "off":
         return
     with workspace.catalog.read() as session:
-        version = models.current(session).version
-        if presegmentations.by_model(session, acquisition_id, version) is not None:
-            return
-        if rows.put_aside(session, queue.PRESEGMENT, presegmentations.job_key(acquisition_id, version)) is not None:
-            return
+        version = presegmentations.lacking_version(session, acquisition_id)
+    if version is None:
+        return
     # Another process may enqueue it at the same moment.
     with suppress(IntegrityError), workspace.catalog.begin() as session:
         enqueue_presegmentation(session, acquisition_id, version, queue.ASSIGNED_PRIORITY)

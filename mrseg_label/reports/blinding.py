@@ -29,7 +29,7 @@ def hides_cases(workspace: OpenedWorkspace, reader: Reader) -> bool:
     if reader.role is not Role.RADIOLOGIST:
         return False
     with workspace.catalog.read() as session:
-        return blind.hides_cases(session, workspace.settings, reader)
+        return blind.hides_cases(workspace.settings, reader, any_blind=blind_readings.any_blind(session))
 
 
 def read_any_blind(catalog: Catalog) -> bool:

@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 from mrseg_label.catalog.queries import acquisitions, audit, reviews
 from mrseg_label.catalog.queries import assignments as rows
 from mrseg_label.catalog.reader import Reader
-from mrseg_label.catalog.tables import Acquisition, Annotation, Assignment
+from mrseg_label.catalog.tables import Annotation, Assignment
 from mrseg_label.catalog.types import AssignmentOutcome, BlindKind
-from mrseg_label.ids import new_ticket
+from mrseg_label.ids import new_id, new_ticket
 from mrseg_label.worklist import reasons
 
 MAX_OPEN_CASES = 3  # of a signed-in reader: Slicer's Next without a submission tells the server nothing
@@ -61,7 +61,7 @@ class Assigner:
 
     def assign(
         self,
-        case: Acquisition,
+        acquisition_id: str,
         *,
         second_reading: bool = False,
         base: Annotation | None = None,
@@ -88,8 +88,9 @@ class Assigner:
         drawn : further details for the audit trail.
         """
         assignment = Assignment(
+            id=new_id("as"),  # not only when it is written, together with the entry in the audit trail
             ticket=new_ticket(),
-            acquisition_id=case.id,
+            acquisition_id=acquisition_id,
             client=self.reader.client,
             account=self.reader.account,
             second_reading=second_reading,
@@ -107,13 +108,12 @@ class Assigner:
             expires_at=self.moment + self.duration,
         )
         self.session.add(assignment)
-        self.session.flush()
         detail = {"assignment": assignment.id, **drawn} | ({"reader": self.reader.name} if assigned_by else {})
         if blind is not None:
             detail |= {"blind": blind.value, "compared_with": blind_of}
         if draft_withheld is not None:
             detail["draft_withheld"] = draft_withheld
-        audit.record(self.session, assigned_by or self.reader.name, "assigned", case.id, **detail)
+        audit.record(self.session, assigned_by or self.reader.name, "assigned", acquisition_id, **detail)
         return assignment
 
     def return_oldest(self, keep: str | None = None) -> None:
@@ -157,19 +157,20 @@ def describe_assignment(
     came_back : whether the reader had it open already.
     hidden : whether the reader must not find out which case it is.
     """
-    examination = acquisitions.primary_of(session, assignment.acquisition_id)
-    assert examination is not None
     annotation_id = assignment.annotation_id
+    with session.no_autoflush:  # what is written about the assignment is written at once, at the end of the transaction
+        examination_id, digest = acquisitions.opened_image(session, assignment.acquisition_id)
+        comment = reviews.reason_of_rejection(session, annotation_id) if annotation_id else ""
     return AssignedCase(
         ticket=assignment.ticket,
-        examination_id=examination.id,
+        examination_id=examination_id,
         acquisition_id=assignment.acquisition_id,
         # The name of the case would say that it is one which the reader had before.
-        file_name=f"{assignment.ticket if hidden else examination.id}.nii.gz",
-        digest=examination.digest,
+        file_name=f"{assignment.ticket if hidden else examination_id}.nii.gz",
+        digest=digest,
         expires_at=assignment.expires_at,
         annotation_id=annotation_id,
-        comment=reviews.reason_of_rejection(session, annotation_id) if annotation_id else "",
+        comment=comment,
         reason=f"{reasons.STILL_OPEN}; {assignment.reason or ''}".removesuffix("; ")
         if came_back
         else assignment.reason or "",

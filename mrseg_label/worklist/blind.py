@@ -15,11 +15,8 @@ import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy.orm import Session
-
 from mrseg_label.catalog.queries import blind_readings as rows
 from mrseg_label.catalog.reader import Reader
-from mrseg_label.catalog.tables import Acquisition
 from mrseg_label.catalog.types import BlindKind, Role
 from mrseg_label.reading_settings import ReadingSettings
 from mrseg_label.worklist.assignments import Assigner
@@ -37,7 +34,7 @@ class BlindChoice:
     """
 
     kind: BlindKind
-    case: Acquisition
+    acquisition_id: str
     annotation_id: str
     draft_withheld: bool | None
     draw: float
@@ -50,18 +47,18 @@ def draw(*parts: object) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def withholds_draft(settings: ReadingSettings, case: Acquisition) -> bool | None:
+def withholds_draft(settings: ReadingSettings, acquisition_id: str) -> bool | None:
     """Whether whoever gets a case gets no draft of it; None where nothing is drawn."""
     share = settings.without_draft_share
-    return draw("draft", case.id) < share if share else None
+    return draw("draft", acquisition_id) < share if share else None
 
 
-def choose(assigner: Assigner, settings: ReadingSettings, waiting: Acquisition) -> BlindChoice | None:
+def choose(assigner: Assigner, settings: ReadingSettings, waiting: str) -> BlindChoice | None:
     """Choose the case that the reader gets in place of the waiting one; None where the reader gets that.
 
     Parameters
     ----------
-    waiting : the case that comes next.
+    waiting : id of the acquisition that comes next.
     """
     session, reader = assigner.session, assigner.reader
     if reader.account is None or reader.role is not Role.RADIOLOGIST or not settings.blinds_readers:
@@ -69,21 +66,21 @@ def choose(assigner: Assigner, settings: ReadingSettings, waiting: Acquisition) 
     if settings.qualification_cases and rows.awaits_qualification(session, reader):
         gold = rows.next_gold(session, assigner.moment, reader)
         if gold is not None:
-            return BlindChoice(BlindKind.GOLD, gold.case, gold.annotation_id, None, 0.0, 1.0)
+            return BlindChoice(BlindKind.GOLD, gold.case.id, gold.annotation_id, None, 0.0, 1.0)
     count = rows.number_of_assignments(session, reader.account)
-    drawn, both = draw("case", waiting.id, reader.account, count), settings.gold_share + settings.repeat_share
+    drawn, both = draw("case", waiting, reader.account, count), settings.gold_share + settings.repeat_share
     if drawn < settings.gold_share:
         gold = rows.next_gold(session, assigner.moment, reader)
         if gold is not None:
-            return BlindChoice(BlindKind.GOLD, gold.case, gold.annotation_id, None, drawn, settings.gold_share)
+            return BlindChoice(BlindKind.GOLD, gold.case.id, gold.annotation_id, None, drawn, settings.gold_share)
     elif drawn < both:
         repeat = rows.next_repeat(session, assigner.moment, reader, timedelta(days=settings.repeat_after_days))
         if repeat is not None:
             withheld = draw("repeat", repeat.annotation_id) < 0.5
-            return BlindChoice(BlindKind.REPEAT, repeat.case, repeat.annotation_id, withheld, drawn, both)
+            return BlindChoice(BlindKind.REPEAT, repeat.case.id, repeat.annotation_id, withheld, drawn, both)
     return None
 
 
-def hides_cases(session: Session, settings: ReadingSettings, reader: Reader) -> bool:
+def hides_cases(settings: ReadingSettings, reader: Reader, *, any_blind: bool) -> bool:
     """Whether this reader must not find out which case is which: a radiologist, where any such case is or was assigned."""
-    return reader.role is Role.RADIOLOGIST and (settings.blinds_readers or rows.any_blind(session))
+    return reader.role is Role.RADIOLOGIST and (settings.blinds_readers or any_blind)

@@ -54,7 +54,7 @@ def assign_cases(
             return "an annotation of it awaits review"
         # One after the other, since a reader gets what was assigned first.
         Assigner(session, moment + timedelta(microseconds=next(places)), reader, duration).assign(
-            case, base=base, requested=True, reason=reasons.ASSIGNED_BY.format(actor), assigned_by=actor
+            case.id, base=base, requested=True, reason=reasons.ASSIGNED_BY.format(actor), assigned_by=actor
         )
         return None
 
@@ -76,7 +76,7 @@ def ask_for_second_readings(
             return "this reader annotated it, or somebody reads it a second time or reviews it now"
         # One after the other, since a reader gets what was assigned first.
         Assigner(session, moment + timedelta(microseconds=next(places)), reader, duration).assign(
-            case,
+            case.id,
             second_reading=True,
             requested=True,
             reason=f"{reasons.SECOND_READING} by {actor}",

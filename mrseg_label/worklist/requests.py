@@ -16,6 +16,7 @@ from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import acquisitions, audit, reviews
 from mrseg_label.catalog.queries import annotations as annotation_rows
 from mrseg_label.catalog.queries import assignments as rows
+from mrseg_label.catalog.queries.blind_readings import any_blind
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Acquisition, Annotation, Assignment
 from mrseg_label.catalog.types import AnnotationState
@@ -65,7 +66,7 @@ def request_case(
                 assignment = _assign_correction(assigner, case)
             else:
                 assignment = _assign_other(assigner, purpose, acquisition_id)
-            hidden = hides_cases(session, workspace.settings, reader)
+            hidden = hides_cases(workspace.settings, reader, any_blind=any_blind(session))
             found = describe_assignment(session, assignment, hidden=hidden)
     except IntegrityError as error:  # another server process assigned it at the same moment
         raise Conflict("this case was assigned to another reader at the same moment; ask again") from error
@@ -93,7 +94,7 @@ def assign_second_reading(
     case = acquisitions.for_second_reading(assigner.session, assigner.moment, assigner.reader, acquisition_id)
     if case is None:
         return None
-    return assigner.assign(case, second_reading=True, requested=requested, reason=reasons.SECOND_READING)
+    return assigner.assign(case.id, second_reading=True, requested=requested, reason=reasons.SECOND_READING)
 
 
 def assign_review(
@@ -105,7 +106,7 @@ def assign_review(
     case = acquisitions.get(session, annotation.acquisition_id) if annotation else None
     if case is None:
         return None
-    return assigner.assign(case, second_reading=True, base=annotation, requested=requested, reason=reasons.REVIEW)
+    return assigner.assign(case.id, second_reading=True, base=annotation, requested=requested, reason=reasons.REVIEW)
 
 
 def _assign_correction(assigner: Assigner, case: Acquisition | None) -> Assignment:
@@ -123,7 +124,7 @@ def _assign_correction(assigner: Assigner, case: Acquisition | None) -> Assignme
     base = mask_to_correct(session, case.id, reader)
     present = rows.open_of(session, case.id, moment)
     if present is None:
-        return assigner.assign(case, base=base, requested=True, reason=reasons.REQUESTED)
+        return assigner.assign(case.id, base=base, requested=True, reason=reasons.REQUESTED)
     if not rows.belongs_to(present, reader):
         raise Conflict(
             f"this case is assigned to another reader until {iso(present.expires_at)} or until they submit it"

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import acquisitions, audit, reviews, work
+from mrseg_label.catalog.queries import acquisitions, audit, before_queue, reviews, work
 from mrseg_label.catalog.queries import annotations as annotation_rows
 from mrseg_label.catalog.queries import assignments as rows
 from mrseg_label.catalog.reader import Reader
@@ -24,7 +24,7 @@ from mrseg_label.errors import Conflict, Forbidden, InvalidInput, NotFound, Unav
 from mrseg_label.jobs.draft_jobs import begin_draft_of_assigned
 from mrseg_label.reading_settings import ReadingSettings
 from mrseg_label.worklist import blind
-from mrseg_label.worklist.assignments import AssignedCase, Assigner, describe_assignment
+from mrseg_label.worklist.assignments import MAX_OPEN_CASES, AssignedCase, Assigner, describe_assignment
 from mrseg_label.worklist.open_cases import bring_back, explain_none_left
 from mrseg_label.worklist.reasons import SENT_BACK
 from mrseg_label.worklist.requests import assign_review, fetch_requested
@@ -76,14 +76,16 @@ def _assign_next(
 ) -> AssignedCase | str | None:
     """Assign the next case, or say why there is none; None if nothing is left to annotate."""
     session, moment = assigner.session, assigner.moment
-    rows.expire(session, moment)
-    hidden = blind.hides_cases(session, settings, assigner.reader)
-    requested = fetch_requested(assigner)
-    own = requested or bring_back(assigner)
+    before = before_queue.read(session, assigner.reader, moment)
+    if before.overdue:
+        rows.expire(session, moment)
+    hidden = blind.hides_cases(settings, assigner.reader, any_blind=before.blind)
+    requested = fetch_requested(assigner) if before.open_cases else None
+    own = requested or (bring_back(assigner) if before.open_cases else None)
     if own is not None:
         return describe_assignment(session, own, came_back=requested is None, hidden=hidden)
     # A case without a mask that was sent back is reserved for its author, for as long as an assignment lasts.
-    sent_back = reviews.sent_back(session, moment)
+    sent_back = reviews.sent_back(session, moment) if before.rejected else []
     reserved = {
         entry.case.id: entry.rejected_at + assigner.duration
         for entry in sent_back
@@ -95,7 +97,8 @@ def _assign_next(
     if assignment is None and reviews_others:
         assignment = assign_review(assigner)
     if assignment is not None:
-        assigner.return_oldest(keep=assignment.acquisition_id)
+        if before.open_cases >= MAX_OPEN_CASES:
+            assigner.return_oldest(keep=assignment.acquisition_id)
         return describe_assignment(session, assignment, hidden=hidden)
     ends = [*reserved.values(), *filter(None, [rows.first_end(session, moment)])]
     return explain_none_left(session, assigner.reader, moment, ends)
@@ -106,7 +109,7 @@ def _assign_sent_back(assigner: Assigner, sent_back: Sequence[reviews.SentBack])
     for case, annotation, _, recipient in sent_back:
         if recipient == assigner.reader.name and acquisitions.try_lock(assigner.session, case.id):
             second_reading = not annotation.is_final
-            return assigner.assign(case, base=annotation, second_reading=second_reading, reason=SENT_BACK)
+            return assigner.assign(case.id, base=annotation, second_reading=second_reading, reason=SENT_BACK)
     return None
 
 
@@ -120,12 +123,12 @@ def _assign_waiting(
     if chosen is None:
         return None
     strategy, reason = choice.order.strategy, chosen.reason
-    instead = blind.choose(assigner, settings, chosen.case)
+    instead = blind.choose(assigner, settings, chosen.acquisition_id)
     if instead is None:
-        withheld = blind.withholds_draft(settings, chosen.case)
-        return assigner.assign(chosen.case, strategy=strategy, reason=reason, draft_withheld=withheld)
+        withheld = blind.withholds_draft(settings, chosen.acquisition_id)
+        return assigner.assign(chosen.acquisition_id, strategy=strategy, reason=reason, draft_withheld=withheld)
     return assigner.assign(
-        instead.case,
+        instead.acquisition_id,
         second_reading=True,
         strategy=strategy,
         reason=reason,  # of the case that came next: what a reader is told must not differ

@@ -17,16 +17,15 @@ from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import acquisitions, uncertain
 from mrseg_label.catalog.queries.begun import UpcomingCase
 from mrseg_label.catalog.queries.upcoming import STRATEGIES, UNCERTAINTY, Order, upcoming
-from mrseg_label.catalog.tables import Acquisition
 from mrseg_label.errors import InvalidInput
 from mrseg_label.worklist import reasons
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """A case and why it comes next."""
+    """A case, which is locked, and why it comes next."""
 
-    case: Acquisition
+    acquisition_id: str
     reason: str
 
 
@@ -53,15 +52,14 @@ class Choice:
         chosen = self._first(session, moment, {*returned_or_expired, *reserved})
         if chosen is None and returned_or_expired:
             again = self._first(session, moment, reserved)
-            chosen = again and Chosen(again.case, reasons.NOTHING_ELSE)
+            chosen = again and Chosen(again.acquisition_id, reasons.NOTHING_ELSE)
         return chosen
 
     def _first(self, session: Session, moment: datetime, without: Collection[str]) -> Chosen | None:
         for case in upcoming(session, moment, self.order, without):
             # Other server processes that choose at the same moment may have locked or taken it.
-            waiting = acquisitions.get_waiting(session, moment, case.acquisition_id)
-            if waiting is not None:
-                return Chosen(waiting, reason_in(session, self.order, case))
+            if acquisitions.lock_waiting(session, moment, case.acquisition_id):
+                return Chosen(case.acquisition_id, reason_in(session, self.order, case))
         return None
 
 

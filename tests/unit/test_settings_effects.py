@@ -29,7 +29,7 @@ from mrseg_label.catalog.queries import blind_readings
 from mrseg_label.catalog.queries.effort import Dimension
 from mrseg_label.catalog.queries.held_out import CaseOrigin
 from mrseg_label.catalog.reader import Reader
-from mrseg_label.catalog.tables import Acquisition, Assignment, Evaluation, Job, ModelVersion
+from mrseg_label.catalog.tables import Assignment, Evaluation, Job, ModelVersion
 from mrseg_label.catalog.types import Channel
 from mrseg_label.clock import now
 from mrseg_label.config import tls_files
@@ -522,7 +522,7 @@ EFFECTS: dict[str, tuple[See, dict[str, object]]] = {
         {"": None, 'ENSEMBLE_DRAFTS = "best"': 3},
     ),
     "without_draft_share": (
-        lambda w: blind.withholds_draft(w.settings, Acquisition(id="aq-1")),
+        lambda w: blind.withholds_draft(w.settings, "aq-1"),
         {"": None, "WITHOUT_DRAFT_SHARE = 0.5": blind.draw("draft", "aq-1") < 0.5},
     ),
     "audit_annotations": (audits, {"": {"annotations": 0}, 'AUDIT_ANNOTATIONS = "off"': {}}),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from typing import TypeVar
 
 from sqlalchemy import ScalarSelect, Select, bindparam, exists, func, select, union
 from sqlalchemy.orm import Session, aliased
@@ -25,6 +26,7 @@ from mrseg_label.catalog.tables import (
 )
 from mrseg_label.catalog.types import CaseState
 
+Found = TypeVar("Found")
 _IDS_PER_QUERY = 500  # databases limit the number of values in a query
 
 
@@ -67,7 +69,8 @@ def lock_all(session: Session, acquisition_ids: Sequence[str]) -> dict[str, Acqu
 
 def try_lock(session: Session, acquisition_id: str) -> bool:
     """Lock an acquisition as :func:`lock` does; False, without waiting, if another transaction has locked it."""
-    return _first(session, select(Acquisition).where(Acquisition.id == acquisition_id)) is not None
+    query = select(Acquisition.id).where(Acquisition.id == acquisition_id)
+    return session.scalars(_first_unlocked(query)).one_or_none() is not None
 
 
 def of_participant(session: Session, participant_id: str, station: str | None = None) -> Sequence[Acquisition]:
@@ -112,6 +115,17 @@ def _primary() -> Select[Examination]:
         .join(Acquisition, Acquisition.id == Examination.acquisition_id)
         .where(Acquisition.id == bindparam("acquisition"), Examination.id == Acquisition.primary_examination_id)
     )
+
+
+def opened_image(session: Session, acquisition_id: str) -> tuple[str, str]:
+    """The id and the digest of the channel that is opened, of an acquisition that has one."""
+    identifier, digest = session.execute(_opened(), {"acquisition": acquisition_id}).one()
+    return identifier, digest
+
+
+@cache
+def _opened() -> Select[str, str]:
+    return _primary().with_only_columns(Examination.id, Examination.digest)
 
 
 def primary_ids(session: Session, *, annotated: bool | None = None) -> Sequence[str]:
@@ -223,15 +237,15 @@ def being_annotated(session: Session, acquisition_ids: Sequence[str], moment: da
     return found
 
 
-def get_waiting(session: Session, moment: datetime, acquisition_id: str) -> Acquisition | None:
-    """That acquisition, locked, if it waits for a reader and no other transaction has locked it."""
-    return session.scalars(_waiting(), {"moment": moment, "acquisition": acquisition_id}).unique().one_or_none()
+def lock_waiting(session: Session, moment: datetime, acquisition_id: str) -> bool:
+    """Lock that acquisition if it waits for a reader; False if it does not, or if another transaction has locked it."""
+    return session.scalars(_waiting(), {"moment": moment, "acquisition": acquisition_id}).one_or_none() is not None
 
 
 @cache
-def _waiting() -> Select[Acquisition]:
+def _waiting() -> Select[str]:
     wanted = concepts.is_waiting(concepts.MOMENT), Acquisition.id == bindparam("acquisition")
-    return _first_unlocked(select(Acquisition).where(*wanted))
+    return _first_unlocked(select(Acquisition.id).where(*wanted))
 
 
 def for_second_reading(
@@ -264,7 +278,7 @@ def _first(session: Session, query: Select[Acquisition]) -> Acquisition | None:
     return session.scalars(_first_unlocked(query)).unique().one_or_none()
 
 
-def _first_unlocked(query: Select[Acquisition]) -> Select[Acquisition]:
+def _first_unlocked(query: Select[Found]) -> Select[Found]:
     # Other server processes that choose at the same moment skip this row (PostgreSQL); SQLite has one writer anyway.
     return query.limit(1).with_for_update(skip_locked=True, of=Acquisition)
 

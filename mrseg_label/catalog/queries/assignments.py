@@ -95,14 +95,15 @@ def of_reader(reader: Reader) -> ColumnElement[bool]:
     return and_(Assignment.account.is_(None), Assignment.client == reader.client)
 
 
-def _of_whom(signed_in: bool) -> ColumnElement[bool]:
-    """The same as :func:`of_reader`, with the name as a parameter (:func:`_named`)."""
+def of_whom(signed_in: bool) -> ColumnElement[bool]:
+    """The same as :func:`of_reader`, with the name as a parameter (:func:`named`)."""
     if signed_in:
         return Assignment.account == bindparam("name")
     return and_(Assignment.account.is_(None), Assignment.client == bindparam("name"))
 
 
-def _named(reader: Reader, moment: datetime) -> dict[str, Any]:
+def named(reader: Reader, moment: datetime) -> dict[str, Any]:
+    """The parameters of a statement that is made once: the reader, and the moment."""
     return {"name": reader.client if reader.account is None else reader.account, "moment": moment}
 
 
@@ -141,12 +142,12 @@ def open_of(session: Session, acquisition_id: str, moment: datetime) -> Assignme
 
 def all_open_of_reader(session: Session, reader: Reader, moment: datetime) -> Sequence[Assignment]:
     """All open assignments of a reader, oldest first."""
-    return session.scalars(_all_open(reader.account is not None), _named(reader, moment)).all()
+    return session.scalars(_all_open(reader.account is not None), named(reader, moment)).all()
 
 
 @cache
 def _all_open(signed_in: bool) -> Select[Assignment]:
-    query = select(Assignment).where(concepts.is_open(Assignment, concepts.MOMENT), _of_whom(signed_in))
+    query = select(Assignment).where(concepts.is_open(Assignment, concepts.MOMENT), of_whom(signed_in))
     return query.order_by(Assignment.created_at, Assignment.id)
 
 
@@ -168,7 +169,7 @@ def open_examinations(
 
 def requested(session: Session, reader: Reader, moment: datetime) -> Assignment | None:
     """The oldest open assignment of a usable case that this reader requested and has not yet fetched."""
-    return session.scalars(_requested(reader.account is not None), _named(reader, moment)).one_or_none()
+    return session.scalars(_requested(reader.account is not None), named(reader, moment)).one_or_none()
 
 
 @cache
@@ -180,13 +181,13 @@ def _requested(signed_in: bool) -> Select[Assignment]:
 
 def left_open(session: Session, reader: Reader, moment: datetime) -> Sequence[tuple[Assignment, Examination]]:
     """Open assignments of usable cases that this reader has fetched, with the examination; oldest first."""
-    found = session.execute(_left_open(reader.account is not None), _named(reader, moment)).unique()
+    found = session.execute(_left_open(reader.account is not None), named(reader, moment)).unique()
     return [(assignment, examination) for assignment, examination in found]
 
 
 @cache
 def _left_open(signed_in: bool) -> Select[Assignment, Examination]:
-    open_cases = concepts.is_open(Assignment, concepts.MOMENT), _of_whom(signed_in)
+    open_cases = concepts.is_open(Assignment, concepts.MOMENT), of_whom(signed_in)
     return (
         select(Assignment, Examination)
         .join(Acquisition, Acquisition.id == Assignment.acquisition_id)

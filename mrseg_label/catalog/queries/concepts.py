@@ -67,26 +67,29 @@ def is_open(assignment: type[Assignment], moment: Moment) -> Condition:
     return and_(assignment.ended_at.is_(None), assignment.expires_at > moment)
 
 
-def is_assigned(moment: Moment, *, second_reading: bool | None = None) -> Condition:
+def is_assigned(
+    moment: Moment, *, second_reading: bool | None = None, of: type[Acquisition] = Acquisition
+) -> Condition:
     """A reader has the case now.
 
     Parameters
     ----------
     second_reading : only second readings and reviews, or only other assignments; None for all.
+    of : the cases that are meant, where a query has two kinds.
     """
     assignment = _ASSIGNED
     # What readers must not find out about a case is no state of it.
-    conditions = [assignment.acquisition_id == Acquisition.id, is_open(assignment, moment), assignment.blind.is_(None)]
+    conditions = [assignment.acquisition_id == of.id, is_open(assignment, moment), assignment.blind.is_(None)]
     if second_reading is not None:
         # NOT, as in the partial index of open assignments; SQLite would not use that index for IS 0.
         conditions.append(assignment.second_reading.is_(True) if second_reading else ~assignment.second_reading)
     return exists().where(*conditions)
 
 
-def is_awaiting_review() -> Condition:
-    """An annotation of it has been submitted and not yet reviewed."""
+def is_awaiting_review(of: type[Acquisition] = Acquisition) -> Condition:
+    """An annotation of it has been submitted and not yet reviewed; ``of`` as for :func:`is_assigned`."""
     annotation = _AWAITING
-    return exists().where(annotation.acquisition_id == Acquisition.id, annotation.state == AnnotationState.SUBMITTED)
+    return exists().where(annotation.acquisition_id == of.id, annotation.state == AnnotationState.SUBMITTED)
 
 
 def assigned_cases(moment: Moment, *, second_reading: bool | None = None) -> Select[str]:
@@ -155,6 +158,12 @@ def is_in_place() -> Condition:
 def is_being_annotated(moment: Moment) -> Condition:
     """Not annotated yet, and assigned to a reader or awaiting review."""
     return and_(~is_annotated(), or_(is_assigned(moment, second_reading=False), is_awaiting_review()))
+
+
+def is_begun(moment: Moment, of: type[Acquisition] = Acquisition) -> Condition:
+    """It is included, and annotated or being annotated; ``of`` as for :func:`is_assigned`."""
+    in_work = is_assigned(moment, second_reading=False, of=of), is_awaiting_review(of)
+    return and_(of.excluded_at.is_(None), or_(of.annotated_at.is_not(None), *in_work))
 
 
 def is_waiting(moment: Moment) -> Condition:

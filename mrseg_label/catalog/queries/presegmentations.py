@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, bindparam, delete, select
+from sqlalchemy import Select, String, bindparam, delete, select
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.queries.jobs import is_put_aside
@@ -33,6 +33,22 @@ def _by_model() -> Select[Presegmentation]:
         Presegmentation.model_version == bindparam("version"),
     )
     return query.order_by(Presegmentation.created_at.desc()).limit(1)
+
+
+def lacking_version(session: Session, acquisition_id: str) -> str | None:
+    """The current model version, if the acquisition has no pre-segmentation by it and none of its jobs was put aside."""
+    return session.scalars(_lacking_version(), {"acquisition": acquisition_id}).one_or_none()
+
+
+@cache
+def _lacking_version() -> Select[str]:
+    acquisition, version = bindparam("acquisition", type_=String()), ModelVersion.version
+    made = select(Presegmentation.id).where(
+        Presegmentation.acquisition_id == acquisition, Presegmentation.model_version == version
+    )
+    key = acquisition.concat(":").concat(version)  # job_key()
+    put_aside = select(Job.id).where(Job.kind == JobKind.PRESEGMENT, Job.key == key, is_put_aside())
+    return select(version).where(ModelVersion.status == ModelStatus.CURRENT, ~made.exists(), ~put_aside.exists())
 
 
 def newest_by_another(session: Session, acquisition_id: str, model_version: str) -> Presegmentation | None:

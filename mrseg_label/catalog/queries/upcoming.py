@@ -29,23 +29,17 @@ from typing import Any
 from sqlalchemy import Integer, Select, bindparam, select, tuple_
 from sqlalchemy.orm import Session
 
-from mrseg_label.catalog.queries import concepts
-from mrseg_label.catalog.queries.batches import begun_in_batches, held_out_among
-from mrseg_label.catalog.queries.begun import (
-    Begun,
-    BeingAnnotated,
-    StationAndSequence,
-    UpcomingCase,
-    annotated_of_participant,
-    being_annotated,
-)
+from mrseg_label.catalog.queries import concepts, order_numbers
+from mrseg_label.catalog.queries.batches import held_out_among
+from mrseg_label.catalog.queries.begun import Begun, UpcomingCase, begun_of_participant
+from mrseg_label.catalog.queries.order_numbers import OrderNumbers, StationAndSequence
 from mrseg_label.catalog.queries.participants import decide_held_out
 from mrseg_label.catalog.tables import Acquisition
 from mrseg_label.catalog.types import Priority
 
 BALANCED, UNCERTAINTY, SEQUENTIAL, RANDOM = "balanced", "uncertainty", "sequential", "random"
 STRATEGIES = (BALANCED, UNCERTAINTY, SEQUENTIAL, RANDOM)
-_PAGE = 16  # cases that are read at once; the next page is twice as long
+_PAGE = 8  # cases that are read at once; the next page is twice as long
 _IDS_PER_QUERY = 500  # databases limit the number of values in a query
 
 
@@ -75,16 +69,19 @@ def upcoming(
     ----------
     excluding : ids of acquisitions that are passed over.
     """
-    decide_held_out(session)
-    in_work = being_annotated(session, moment)
-    of_batch, held_out_of_batch = begun_in_batches(session, in_work)
+    of_groups = order.strategy in (BALANCED, UNCERTAINTY)
+    numbers = order_numbers.read(session, moment, of_groups=of_groups)
+    if numbers.undecided:
+        decide_held_out(session)
+        numbers = order_numbers.read(session, moment, of_groups=of_groups)
+    of_batch, held_out_of_batch = numbers.begun_in_batches.total(), numbers.begun_in_batches[True]
     # Shared by the priorities: what was yielded of one counts as begun for the next.
-    begun = _BegunOfKinds(session, in_work)
+    begun = {held_out: Begun(session, moment, numbers, held_out) for held_out in (True, False)}
     for priority in Priority:
-        if not _has_waiting(session, moment, priority):
+        if priority is not Priority.NORMAL and not numbers.has_waiting(priority):  # most cases have the normal one
             continue
         kinds = {
-            held_out: _Kind(session, moment, order, frozenset(excluding), held_out, priority, begun)
+            held_out: _Kind(session, moment, order, frozenset(excluding), held_out, priority, begun[held_out], numbers)
             for held_out in (True, False)
         }
         while True:
@@ -95,30 +92,6 @@ def upcoming(
             of_batch += 1
             held_out_of_batch += case.held_out
             yield case
-
-
-def _has_waiting(session: Session, moment: datetime, priority: Priority) -> bool:
-    if priority is Priority.NORMAL:  # most cases have it, and the next query finds out
-        return True
-    return session.scalars(_any_waiting(priority), {"moment": moment}).first() is not None
-
-
-@cache
-def _any_waiting(priority: Priority) -> Select[str]:
-    waiting = concepts.has_priority(priority), concepts.is_waiting(concepts.MOMENT)
-    return select(Acquisition.id).where(*waiting).limit(1)
-
-
-class _BegunOfKinds(dict[bool, Begun]):
-    """What is begun of held-out and of other participants, each counted when it is asked for."""
-
-    def __init__(self, session: Session, in_work: BeingAnnotated) -> None:
-        super().__init__()
-        self._session, self._in_work = session, in_work
-
-    def __missing__(self, held_out: bool) -> Begun:
-        self[held_out] = Begun(self._session, self._in_work, held_out)
-        return self[held_out]
 
 
 class _Kind:
@@ -132,10 +105,12 @@ class _Kind:
         excluding: frozenset[str],
         held_out: bool,
         priority: Priority,
-        begun: _BegunOfKinds,
+        begun: Begun,
+        numbers: OrderNumbers,
     ) -> None:
         self._session, self._moment, self._order = session, moment, order
         self._held_out, self._priority, self._begun = held_out, priority, begun
+        self._numbers = numbers
         self._passed_over = set(excluding)
         self._cases: Iterator[UpcomingCase] | None = None
 
@@ -150,14 +125,15 @@ class _Kind:
         if strategy in (SEQUENTIAL, RANDOM):
             yield from self._read("created_at" if strategy == SEQUENTIAL else "shuffle")
             return
-        begun = self._begun[self._held_out]
+        begun = self._begun
         if strategy == UNCERTAINTY:
             ranked = list(self._ranked())
             begun.look_up([case.participant_id for case in ranked])
             for case in ranked:
                 self._passed_over.add(case.acquisition_id)
                 yield begun.add(case)
-        groups = {group: self._of_group(group, begun) for group in self._groups(begun)}
+        waiting = self._numbers.groups_waiting(self._priority, self._held_out)
+        groups = {group: self._of_group(group, begun) for group in waiting}
         while groups:
             group = min(groups, key=begun.rarity)
             found = next(groups[group], None)
@@ -165,14 +141,6 @@ class _Kind:
                 del groups[group]
             else:
                 yield begun.add(found, {station for station, _ in groups})
-
-    def _groups(self, begun: Begun) -> Sequence[StationAndSequence]:
-        """Stations and sequences with waiting cases."""
-        if self._priority is Priority.NORMAL:
-            return begun.groups_waiting()
-        query = _waiting(self._priority, self._held_out)
-        found = query.with_only_columns(Acquisition.station, Acquisition.sequence).distinct()
-        return [(station, sequence) for station, sequence in self._session.execute(found, {"moment": self._moment})]
 
     def _of_group(self, group: StationAndSequence, begun: Begun) -> Iterator[UpcomingCase]:
         """Cases of a station and sequence: those of the participants with fewest begun cases first.
@@ -242,12 +210,12 @@ def _waiting(priority: Priority, held_out: bool) -> Select[str, str, str, str]:
 
 @cache
 def _in_order_of(name: str, priority: Priority, held_out: bool, of_group: bool, following: bool) -> Select[Any]:
-    """A page of them in the order of a column; of one station and sequence, with how many of the participant's are annotated."""
+    """A page of them in the order of a column; of one station and sequence, with how many of the participant's are begun."""
     key = getattr(Acquisition, name)
     query = _waiting(priority, held_out).add_columns(key.label("place")).order_by(key, Acquisition.id)
     if of_group:
         same = Acquisition.station == bindparam("station"), Acquisition.sequence == bindparam("sequence")
-        query = query.add_columns(annotated_of_participant().label("begun")).where(*same)
+        query = query.add_columns(begun_of_participant().label("begun")).where(*same)
     if following:
         behind = tuple_(bindparam("place", type_=key.type), bindparam("identifier"))
         query = query.where(tuple_(key, Acquisition.id) > behind)

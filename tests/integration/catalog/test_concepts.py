@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import delete, func, select
 
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import acquisitions, concepts, presegmentations, uncertain
+from mrseg_label.catalog.queries import acquisitions, concepts, order_numbers, presegmentations, uncertain
 from mrseg_label.catalog.queries.upcoming import STRATEGIES, Order, first_upcoming
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import (
@@ -18,6 +18,7 @@ from mrseg_label.catalog.tables import (
     Assignment,
     AuditEvent,
 )
+from mrseg_label.catalog.types import Priority
 from mrseg_label.errors import Conflict
 from mrseg_label.reports.progress import read_progress
 from mrseg_label.worklist.service import assign_next_case
@@ -85,6 +86,19 @@ def test_every_part_sees_the_same_cases(cases: Cases) -> None:
         for strategy in STRATEGIES:
             ahead = [case.acquisition_id for case in first_upcoming(session, moment, [Order(strategy, 50)], 1000)]
             assert cases.named(ahead) == sorted(names_in(WAITING)), strategy
+        # The numbers that the order depends on, of each priority and side.
+        numbers = order_numbers.read(session, moment, of_groups=True)
+        assert numbers.begun.total() == len(names_in(ANNOTATED)) + len(names_in(BEING_ANNOTATED))
+        assert numbers.begun_in_batches.total() == len(names_in(NEW)) + len(names_in(BEING_ANNOTATED))
+        group = select(Acquisition.station, Acquisition.sequence).where(concepts.is_waiting(moment)).distinct()
+        plain = order_numbers.read(session, moment, of_groups=False)
+        for priority in Priority:
+            for held_out in (True, False):
+                wanted = group.where(concepts.has_priority(priority), concepts.is_held_out(held_out))
+                groups = [tuple(row) for row in session.execute(wanted)]
+                assert sorted(numbers.groups_waiting(priority, held_out)) == sorted(groups)
+            if priority is not Priority.NORMAL:
+                assert numbers.has_waiting(priority) == plain.has_waiting(priority)
         without = presegmentations.lacking(session, ahead, BOOTSTRAP)
         assert cases.named(without) == sorted(names_in(WAITING) - {"presegmented"})
         assert cases.named(uncertain.ranking(session, moment)) == sorted(names_in(WAITING))

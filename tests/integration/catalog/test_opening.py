@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from mrseg_label.catalog.migrate import migration_state
 from mrseg_label.catalog.opening import open_workspace
@@ -73,3 +74,18 @@ open_workspace(Path(sys.argv[1])).close()
         if process.returncode:
             failed.append(errors.decode())
     assert failed == []
+
+
+@pytest.mark.postgresql
+def test_connections_to_postgresql_look_rows_up_rather_than_read_whole_tables(
+    tmp_path: Path, empty_database: str
+) -> None:
+    Workspace.init(tmp_path / "ws", settings_text=empty_database)
+    opened = open_workspace(tmp_path / "ws")
+    try:
+        for unit_of_work in (opened.catalog.read, opened.catalog.begin, opened.catalog.read):
+            with unit_of_work() as session:
+                shown = [session.scalars(text(f"SHOW {name}")).one() for name in ("random_page_cost", "jit")]
+            assert shown == ["1.1", "off"]
+    finally:
+        opened.close()

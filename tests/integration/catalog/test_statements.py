@@ -15,13 +15,13 @@ from tests.support.statements import Statements
 
 # Of each question the most statements that it may send.
 ALLOWED = {
-    "next case, balanced": 28,
-    "next case, uncertainty": 30,
-    "next case, sequential": 24,
-    "next case, random": 24,
-    "next case with sign-in": 30,
+    "next case, balanced": 16,
+    "next case, uncertainty": 17,
+    "next case, sequential": 16,
+    "next case, random": 16,
+    "next case with sign-in": 17,
     "submission": 22,
-    "job after a submission": 90,  # two for each station and sequence, of held-out and of other participants
+    "job after a submission": 44,  # two for each station and sequence, of held-out and of other participants
     "/info/": 14,
     "/datastore/?output=all": 12,
     "progress": 13,
