@@ -17,6 +17,7 @@ from mrseg_label.cli import (
     backup,
     blind_readings,
     cases,
+    channels,  # noqa: F401 - adds a command to the group of lists
     demo,
     doctor,
     doubts,

@@ -56,17 +56,17 @@ def opened(folder: Path) -> Iterator[OpenedWorkspace]:
 
 
 @contextmanager
-def interruptible(kept: str) -> Iterator[None]:
+def interruptible(kept: str | Callable[[], str]) -> Iterator[None]:
     """On Ctrl-C say what was kept and how to go on, and exit with 130.
 
     Parameters
     ----------
-    kept : whole sentences.
+    kept : whole sentences, or what makes them at that moment.
     """
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo(f"mrseg-label: stopped by Ctrl-C. {kept}", err=True)
+        typer.echo(f"mrseg-label: stopped by Ctrl-C. {kept if isinstance(kept, str) else kept()}", err=True)
         raise typer.Exit(130) from None
 
 

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import acquisitions, participants
@@ -33,7 +36,7 @@ def warn_of_swaps(group: PreparedGroup, workspace: OpenedWorkspace) -> PreparedG
         compared |= {w, f}
         parts = _find_swapped_parts(fat.file, water.file)
         if parts:
-            warnings[w] = warnings[f] = _warning(parts)
+            warnings[w] = warnings[f] = warning_of(parts)
     for sequence, counterpart in _COUNTERPART.items():
         for index, image in _channels(group, sequence):
             stored = _stored_channel(workspace, image, counterpart) if index not in compared else None
@@ -43,7 +46,7 @@ def warn_of_swaps(group: PreparedGroup, workspace: OpenedWorkspace) -> PreparedG
             files = {sequence: image.file, counterpart: stored_file}
             parts = _find_swapped_parts(files["fat"], files["water"])
             if parts:
-                warnings[index] = f"{_warning(parts)}; the {counterpart} image is {stored_id}, imported earlier"
+                warnings[index] = f"{warning_of(parts)}; the {counterpart} image is {stored_id}, imported earlier"
                 stored_ids[index] = stored_id
     return [
         replace(
@@ -58,11 +61,19 @@ def warn_of_swaps(group: PreparedGroup, workspace: OpenedWorkspace) -> PreparedG
     ]
 
 
-def _warning(parts: Sequence[str]) -> str:
+def warning_of(parts: Sequence[str]) -> str:
+    """Word the warning of two images in parts of which fat and water look swapped."""
     return (
         f"fat and water look swapped ({', '.join(parts)}): the rim of the body is bright in the water image. Both images "
         "stay out of training until it is decided: mrseg-label examinations edit ID --swap confirmed|none"
     )
+
+
+def swapped_parts_of(fat: tuple[NDArray[Any], Geometry], water: tuple[NDArray[Any], Geometry]) -> list[str]:
+    """Name the parts in which fat and water look swapped, of two images that lie on one grid; none where they do not."""
+    from mrseg_label.imaging.swaps import swapped_parts  # SciPy behind it: not in every server that starts
+
+    return swapped_parts(fat[0], water[0], fat[1]) if fat[1].matches(water[1]) else []
 
 
 def _channels(group: PreparedGroup, sequence: str) -> list[tuple[int, PreparedImage]]:
@@ -79,9 +90,7 @@ def _find_swapped_parts(fat: Path, water: Path) -> list[str]:
         water_array, water_geometry, _ = load_image(water)
     except MrsegError:
         return []  # both files were checked before; what damaged them since is reported where they are used
-    from mrseg_label.imaging.swaps import swapped_parts  # SciPy behind it: not in every server that starts
-
-    return swapped_parts(fat_array, water_array, geometry) if geometry.matches(water_geometry) else []
+    return swapped_parts_of((fat_array, geometry), (water_array, water_geometry))
 
 
 def _stored_channel(workspace: OpenedWorkspace, image: PreparedImage, sequence: str) -> tuple[str, Path] | None:

@@ -16,7 +16,7 @@ from mrseg_label.intake.images import PreparedGroup, PreparedImage
 from mrseg_label.intake.sequences import most_preferred
 
 if TYPE_CHECKING:
-    from mrseg_label.imaging.registration import Reference
+    from mrseg_label.imaging.registration import Displacement, Reference
 
 MISREGISTERED = "seems to lie elsewhere"  # in every such warning
 
@@ -55,6 +55,14 @@ def warn_of_misregistration(
         else image
         for index, image in enumerate(group)
     ]
+
+
+def warning_of(sequence: str, found: Displacement) -> str:
+    """Word the warning of an image that lies elsewhere than the one of a sequence."""
+    return (
+        f"it {MISREGISTERED} than the {sequence} image of its acquisition: {found}. No mask is propagated from or "
+        "to it until it is decided: mrseg-label examinations edit ID --misregistration confirmed|none"
+    )
 
 
 def _scans(group: PreparedGroup, workspace: OpenedWorkspace) -> list[_Scan]:
@@ -115,10 +123,7 @@ def _check(scan: _Scan, group: PreparedGroup, preference: Sequence[str]) -> dict
             array, geometry, _ = load_image(_file(group, scan.new[name]))
             found = reference.find_displacement(array) if geometry.matches(reference.geometry) else None
             if found is not None:
-                warnings[scan.new[name]] = (
-                    f"it {MISREGISTERED} than the {sequence} image of its acquisition: {found}. No mask is propagated from or "
-                    "to it until it is decided: mrseg-label examinations edit ID --misregistration confirmed|none"
-                )
+                warnings[scan.new[name]] = warning_of(sequence, found)
     except MrsegError:
         return warnings  # the files were checked before; what damaged them since is reported where they are used
     return warnings

@@ -30,6 +30,7 @@ ARGUMENTS = LIGHT | {
     "bias": (),
     "effort": (),
     "evaluate": ("--model", "bootstrap"),
+    "examinations compare": (),
     "examinations edit": ("none", "--station", "pelvis"),
     "export": ("out", "--format", "nifti"),
     "import": (".",),

@@ -32,6 +32,7 @@ HEAVY = {
     "annotations send",  # sends requests
     "demo",
     "evaluate",
+    "examinations compare",
     "examinations edit",
     "export",
     "import",
