@@ -14,6 +14,7 @@ from monailabel.interfaces.datastore import Datastore
 from mrseg_label.annotation.record import Submitted
 from mrseg_label.annotation.service import submit
 from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.queries.examinations import ListedImage
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Examination
 from mrseg_label.catalog.types import Sign
@@ -127,7 +128,7 @@ class MRSegDatastore(Datastore):
 
     def image_info(self, image: str, reader: Reader) -> dict[str, Any]:
         """Describe an image."""
-        return describe_image(self.examination(image, reader), self.ticket_of(image, reader))
+        return describe_image(ListedImage.of(self.examination(image, reader)), self.ticket_of(image, reader))
 
     def label_info(self, label: str, tag: str, reader: Reader) -> dict[str, Any]:
         """Describe a label; ``params.label_names`` is always the complete scheme.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from monailabel.interfaces.datastore import DefaultLabelTag
 
 from mrseg_label.catalog.draft_details import clean_up_texts, mixture_text
 from mrseg_label.catalog.queries import doubts
+from mrseg_label.catalog.queries.examinations import ListedImage
 from mrseg_label.catalog.tables import BOOTSTRAP, Annotation, Examination, Presegmentation
 from mrseg_label.clock import iso
 from mrseg_label.errors import MrsegError
@@ -45,7 +47,7 @@ def describe_case(case: OpenCase, label_names: dict[str, int], ticket: str | Non
     return {"image": {"ext": SUFFIX, "info": describe_image(case.examination, ticket)}, "labels": labels}
 
 
-def describe_image(examination: Examination, ticket: str | None = None) -> dict[str, Any]:
+def describe_image(examination: ListedImage, ticket: str | None = None) -> dict[str, Any]:
     """Describe an image, under the ticket by which its reader knows it if there is one."""
     created = examination.created_at
     if ticket is not None:  # to the second it would say which of the reader's earlier images it is
@@ -55,7 +57,7 @@ def describe_image(examination: Examination, ticket: str | None = None) -> dict[
         "name": f"{ticket}{SUFFIX}" if ticket else image_file_name(examination),
         "checksum": f"SHA256:{examination.digest}",
         "sequence": examination.sequence,
-        "station": examination.acquisition.station,
+        "station": examination.station,
         "created": iso(created),
         "ts": int(created.timestamp()),  # as MONAI Label's own datastore has it
     }
@@ -86,9 +88,14 @@ def describe_annotation(annotation: Annotation, label_names: dict[str, int]) -> 
         "model": annotation.model_version,
         "checksum": f"SHA256:{annotation.digest}",
         "client_id": annotation.author,
-        "label_info": [{"name": name, "idx": value} for name, value in label_names.items()],
+        "label_info": _label_info(tuple(label_names.items())),
         "params": {"label_names": label_names},
     }
+
+
+@lru_cache(maxsize=8)  # a list names it for every annotation
+def _label_info(label_names: tuple[tuple[str, int], ...]) -> list[dict[str, Any]]:
+    return [{"name": name, "idx": value} for name, value in label_names]
 
 
 def describe_weights(workspace: Workspace, version: str) -> str:
@@ -134,6 +141,6 @@ def describe_sent_back(found: Sequence[SentBack], *, with_author: bool = False) 
     return "".join(lines)
 
 
-def image_file_name(examination: Examination) -> str:
+def image_file_name(examination: Examination | ListedImage) -> str:
     """Return the file name of an image's download: unique, since Slicer may reuse a download of the same name."""
     return f"{examination.id}{SUFFIX}"

@@ -14,8 +14,9 @@ from sqlalchemy.orm import Session
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.queries import acquisitions, assignments, presegmentations, reviewing
 from mrseg_label.catalog.queries import annotations as annotation_rows
+from mrseg_label.catalog.queries.examinations import ListedImage
 from mrseg_label.catalog.reader import Reader
-from mrseg_label.catalog.tables import Annotation, Examination, Presegmentation
+from mrseg_label.catalog.tables import Annotation, Presegmentation
 from mrseg_label.catalog.types import AnnotationState
 
 
@@ -30,7 +31,7 @@ class OpenCase:
     """
 
     key: str
-    examination: Examination
+    examination: ListedImage
     presegmentation: Presegmentation | None
     final: Annotation | None
 
@@ -40,8 +41,8 @@ def read_open_cases(catalog: Catalog, reader: Reader) -> list[OpenCase]:
     with catalog.read() as session:
         moment = catalog.now(session)
         found = [
-            (assignment.ticket if reader.account else examination.id, examination, bool(assignment.draft_withheld))
-            for assignment, examination in assignments.open_examinations(session, reader.account, moment)
+            (one.ticket if reader.account else one.examination.id, one.examination, one.draft_withheld)
+            for one in assignments.open_examinations(session, reader.account, moment)
         ]
         ids = [examination.acquisition_id for _, examination, _ in found]
         drafts = presegmentations.best_of(session, ids)

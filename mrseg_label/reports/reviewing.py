@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session
 from mrseg_label.annotation.remarks import Fields, find, read_known, viewer_of
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.queries import examinations, reviewing, reviews
+from mrseg_label.catalog.queries.examinations import ListedImage
 from mrseg_label.catalog.reader import Reader
-from mrseg_label.catalog.tables import Annotation, Examination
+from mrseg_label.catalog.tables import Annotation
 from mrseg_label.errors import NotFound
 
 # So many cases are listed, since the extension loads the whole list after every decision, within five seconds.
@@ -34,7 +35,7 @@ class Label:
 class ReviewCase:
     """A case with its annotations: ``final`` first, if there is one, then the versions in their order."""
 
-    examination: Examination
+    examination: ListedImage
     labels: tuple[Label, ...]
 
 
@@ -63,14 +64,14 @@ def read_review_cases(catalog: Catalog, reader: Reader, *, unreviewed: bool) -> 
         if unreviewed:
             listed += reviewing.accepted_last(session, DECIDED_LISTED)
         ids = list(dict.fromkeys(listed))
-        found = reviewing.of_acquisitions(session, ids)
+        found = reviewing.listed_of(session, ids)
         tagged = {identifier: _tagged(found[identifier]) for identifier in ids if identifier in found}
         if reader.account is not None:
             apart = reviewing.read_apart(session, reader.account, catalog.now(session))
             for identifier in apart.keys() & tagged.keys():
                 tagged[identifier] = [pair for pair in tagged[identifier] if pair[1].id == apart[identifier]]
         known = read_known(session, [row.id for pairs in tagged.values() for _, row in pairs])
-        opened = examinations.by_ids(session, {pairs[0][1].examination_id for pairs in tagged.values() if pairs})
+        opened = examinations.listed(session, {pairs[0][1].examination_id for pairs in tagged.values() if pairs})
         return [
             ReviewCase(
                 opened[pairs[0][1].examination_id], tuple(Label(tag, row, known.fields(row)) for tag, row in pairs)

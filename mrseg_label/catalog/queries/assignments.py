@@ -6,18 +6,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.queries import concepts
+from mrseg_label.catalog.queries.examinations import LISTED, ListedImage
 from mrseg_label.catalog.queries.paging import newest_first
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Acquisition, Assignment, Examination, Participant
 from mrseg_label.catalog.types import AssignmentOutcome, Position
 
 _LAST_ASSIGNED = 20  # cases by whose strategies the next ones are expected to be assigned
+
+
+class OpenExamination(NamedTuple):
+    """An open assignment and the examination that its reader opens."""
+
+    ticket: str
+    draft_withheld: bool
+    examination: ListedImage
 
 
 @dataclass(frozen=True)
@@ -151,20 +160,18 @@ def _all_open(signed_in: bool) -> Select[Assignment]:
     return query.order_by(Assignment.created_at, Assignment.id)
 
 
-def open_examinations(
-    session: Session, account: str | None, moment: datetime
-) -> Sequence[tuple[Assignment, Examination]]:
+def open_examinations(session: Session, account: str | None, moment: datetime) -> Sequence[OpenExamination]:
     """Open assignments, of an account or of everybody, with the examination that is opened; oldest first."""
     query = (
-        select(Assignment, Examination)
+        select(Assignment.ticket, Assignment.draft_withheld, *LISTED)
         .join(Acquisition, Acquisition.id == Assignment.acquisition_id)
         .join(Examination, Examination.id == Acquisition.primary_examination_id)
         .where(concepts.is_open(Assignment, moment))
     )
     if account is not None:
         query = query.where(Assignment.account == account)
-    ordered = query.order_by(Assignment.created_at, Assignment.id)
-    return [(assignment, examination) for assignment, examination in session.execute(ordered).unique()]
+    ordered = session.execute(query.order_by(Assignment.created_at, Assignment.id))
+    return [OpenExamination(ticket, bool(withheld), ListedImage._make(image)) for ticket, withheld, *image in ordered]
 
 
 def requested(session: Session, reader: Reader, moment: datetime) -> Assignment | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Select, exists, func, or_, select
 from sqlalchemy.orm import Session
@@ -92,9 +92,38 @@ def of_participant_code(session: Session, code: str) -> Sequence[Examination]:
     return session.scalars(found).unique().all()
 
 
-def by_ids(session: Session, ids: Collection[str]) -> dict[str, Examination]:
-    """Examinations by id."""
-    return {row.id: row for row in session.scalars(select(Examination).where(Examination.id.in_(ids))).unique()}
+class ListedImage(NamedTuple):
+    """What describes an examination in a list."""
+
+    id: str
+    acquisition_id: str
+    sequence: str
+    digest: str
+    created_at: datetime
+    station: str
+
+    @staticmethod
+    def of(row: Examination) -> ListedImage:
+        """Make it of the whole row."""
+        described = row.sequence, row.digest, row.created_at
+        return ListedImage(row.id, row.acquisition_id, *described, row.acquisition.station)
+
+
+# The columns that make a ListedImage, in a query that joins the acquisition.
+LISTED = (
+    Examination.id,
+    Examination.acquisition_id,
+    Examination.sequence,
+    Examination.digest,
+    Examination.created_at,
+    Acquisition.station,
+)
+
+
+def listed(session: Session, ids: Collection[str]) -> dict[str, ListedImage]:
+    """What describes examinations in a list, by id."""
+    query = select(*LISTED).join(Acquisition, Acquisition.id == Examination.acquisition_id)
+    return {row[0]: ListedImage(*row) for row in session.execute(query.where(Examination.id.in_(ids)))}
 
 
 def states(session: Session, acquisition_ids: Sequence[str], moment: datetime) -> dict[str, CaseState]:

@@ -10,12 +10,26 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Select, delete, exists, func, or_, select
-from sqlalchemy.orm import Session, aliased, lazyload
+from sqlalchemy.orm import Session, aliased, lazyload, load_only, raiseload
+from sqlalchemy.orm.interfaces import ORMOption
 
 from mrseg_label.catalog.queries import concepts
 from mrseg_label.catalog.tables import Acquisition, Annotation, Assignment, Remark, Review, ShownLabel
 from mrseg_label.catalog.types import AnnotationState, Verdict
 
+_LISTED = (
+    Annotation.acquisition_id,
+    Annotation.examination_id,
+    Annotation.number,
+    Annotation.state,
+    Annotation.author,
+    Annotation.version,
+    Annotation.model_version,
+    Annotation.assignment_id,
+    Annotation.digest,
+    Annotation.report,
+    Annotation.created_at,
+)
 FINAL = 0  # in the place of the N of a version
 
 
@@ -27,8 +41,8 @@ def final(session: Session, acquisition_id: str) -> Annotation | None:
 
 
 def finals(session: Session, acquisition_ids: Sequence[str]) -> dict[str, Annotation]:
-    """The annotation that reviewers see under ``final``, of each of these acquisitions that has one."""
-    return {identifier: final_among(rows) for identifier, rows in of_acquisitions(session, acquisition_ids).items()}
+    """The annotation that reviewers see under ``final``, of each of these acquisitions that has one, as in :func:`listed_of`."""
+    return {identifier: final_among(rows) for identifier, rows in listed_of(session, acquisition_ids).items()}
 
 
 def final_among(rows: Sequence[Annotation]) -> Annotation:
@@ -46,12 +60,21 @@ def version(session: Session, acquisition_id: str, number: int) -> Annotation | 
 
 def of_acquisitions(session: Session, acquisition_ids: Sequence[str]) -> dict[str, list[Annotation]]:
     """The annotations of each acquisition that were not withdrawn, oldest first, without their structures."""
-    query = (
-        select(Annotation)
-        .where(Annotation.acquisition_id.in_(acquisition_ids), _stands())
-        .order_by(Annotation.number)
-        .options(lazyload(Annotation.structures))
+    return _by_acquisition(session, acquisition_ids, lazyload(Annotation.structures))
+
+
+def listed_of(session: Session, acquisition_ids: Sequence[str]) -> dict[str, list[Annotation]]:
+    """The same annotations as :func:`of_acquisitions`, with what describes them in a list alone."""
+    return _by_acquisition(
+        session, acquisition_ids, load_only(*_LISTED, raiseload=True), raiseload(Annotation.structures)
     )
+
+
+def _by_acquisition(
+    session: Session, acquisition_ids: Sequence[str], *options: ORMOption
+) -> dict[str, list[Annotation]]:
+    query = select(Annotation).where(Annotation.acquisition_id.in_(acquisition_ids), _stands())
+    query = query.order_by(Annotation.number).options(*options)
     found: dict[str, list[Annotation]] = {}
     for row in session.scalars(query):
         found.setdefault(row.acquisition_id, []).append(row)

@@ -120,9 +120,7 @@ def test_unusable_case_leaves_queue_and_count(opened: OpenedWorkspace) -> None:
     assert other.acquisition_id != case.acquisition_id
     with opened.catalog.read() as session:
         assert acquisitions.totals(session) == (1, 0)
-        assert [examination.id for _, examination in rows.open_examinations(session, None, now())] == [
-            other.examination_id
-        ]
+        assert [one.examination.id for one in rows.open_examinations(session, None, now())] == [other.examination_id]
 
 
 def test_case_that_a_signed_in_reader_returned_comes_after_all_others(opened: OpenedWorkspace) -> None:
