@@ -1,6 +1,8 @@
-"""``/dicomweb``: studies of the archive, and their import."""
+"""``/dicomweb``: studies of the archive, their import, and the sending of annotations."""
 
 from __future__ import annotations
+
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, status
 from pydantic import BaseModel, Field
@@ -36,6 +38,18 @@ class ArchiveImport(ArchiveQuery):
     evaluation_only: bool = Field(False, description="keep the images for evaluation")
 
 
+class ArchiveSending(ArchiveQuery):
+    """Of which images of the archive the annotations are sent, and which annotations."""
+
+    state: Literal["accepted", "submitted"] = Field(
+        "accepted", description="accepted annotations alone, or of each case the newest, be it accepted or not"
+    )
+    participants: list[Annotated[str, Field(max_length=200)]] = Field(
+        default_factory=list, max_length=10_000, description="codes; only of these participants"
+    )
+    dry_run: bool = Field(False, description="count what would be sent, and send nothing")
+
+
 def router(workspace: OpenedWorkspace) -> APIRouter:
     """Assemble the routes under ``/dicomweb``."""
     routes = APIRouter(prefix="/dicomweb", tags=["imports"])
@@ -65,5 +79,21 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
             actor=reader.name,
         )
         return read_job(workspace.catalog, archive_jobs.start(workspace, asked, options))
+
+    @routes.post(
+        "/send",
+        status_code=status.HTTP_202_ACCEPTED,
+        tags=["annotations"],
+        summary="Store annotations in the archive as DICOM segmentations, as a job (admin)",
+    )
+    def send_to_archive(request: ArchiveSending, reader: CurrentReader) -> JobOut:
+        from mrseg_label.dicomweb.query import parse_query
+        from mrseg_label.exports import sending_jobs
+        from mrseg_label.exports.dataset import MaskChoice, Selection
+
+        asked = parse_query(request.date, request.modality, request.description, request.identifiers)
+        selection = Selection(MaskChoice(request.state), tuple(request.participants))
+        job = sending_jobs.start(workspace, asked, selection, actor=reader.name, dry_run=request.dry_run)
+        return read_job(workspace.catalog, job)
 
     return routes

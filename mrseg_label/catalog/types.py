@@ -83,6 +83,7 @@ class JobKind(StrEnum):
     MEASURE_SOURCES = "measure_sources"  # measure sources of the first drafts on an annotated case
     AUDIT_ANNOTATIONS = "audit_annotations"  # compare a model that was promoted with the annotations so far
     IMPORT_IMAGES = "import_images"  # import an entry of the inbox
+    SEND_ANNOTATIONS = "send_annotations"  # store annotations in the archive that their images came from
     IMPORT_MASK = "import_mask"  # turn a mask that came with an import into an annotation
     TRAIN_ROUND = "train_round"  # run a retraining round, or prepare one of several folds
     TRAIN_FOLD = "train_fold"  # train one fold of a round of several

@@ -91,8 +91,8 @@ def send_annotations(
                 _send(workspace, server, study, matched, report, actor=actor, dry_run=dry_run)
         except Unavailable as error:
             report.stopped = (
-                f"{error}; {len(studies) - done} of {len(studies)} studies were not looked at. Start the same command again to go "
-                "on: what was stored is left out"
+                f"{error}; {len(studies) - done} of {len(studies)} studies were not looked at. Start it again to go on: "
+                "what was stored is left out"
             )
             return report
     if progress is not None:

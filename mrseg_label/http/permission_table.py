@@ -228,6 +228,7 @@ REST = (
     Permission("POST", f"{paths.REST}/annotations/{{annotation}}/restore", REVIEWERS),
     Permission("POST", f"{paths.REST}/dicomweb/search", ADMINS),
     Permission("POST", f"{paths.REST}/dicomweb/import", ADMINS),
+    Permission("POST", f"{paths.REST}/dicomweb/send", ADMINS),
     Permission("GET", f"{paths.REST}/doubts", REVIEWERS),
     Permission("GET", f"{paths.REST}/suspicious", REVIEWERS),
     Permission("POST", f"{paths.REST}/suspicious/{{mask}}/dismiss", REVIEWERS, note="Not about your own annotations"),

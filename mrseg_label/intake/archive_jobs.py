@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import audit
-from mrseg_label.dicomweb import DicomwebServer, Query
-from mrseg_label.errors import ConfigurationError, Conflict, NotFound, Unavailable
-from mrseg_label.files import make_folder, write_durably
-from mrseg_label.ids import new_id
+from mrseg_label.dicomweb import Query
+from mrseg_label.dicomweb.for_jobs import configured_server, forget_query, keep_query, read_query
+from mrseg_label.errors import Unavailable
 from mrseg_label.intake.dicomweb import ListedStudy, check_archive_options, import_studies, list_studies
 from mrseg_label.intake.job_results import result_of
 from mrseg_label.intake.options import ImportOptions
 from mrseg_label.jobs import JobContext, queue
-from mrseg_label.workspace import Workspace
 
 MAX_SEARCHED = 100  # studies that a search shows
-_FOLDER = "inbox"
-_KEPT_SECONDS = 14 * 24 * 3600.0
 _PROGRESS_SECONDS = 2.0
 _OPTIONS = ("participant", "licence", "cohort", "evaluation_only", "propagate")
 
@@ -51,7 +45,7 @@ def search(workspace: OpenedWorkspace, query: Query) -> Found:
     Conflict, InvalidInput, Unavailable
         No archive is configured, the query finds too much, or the archive does not answer.
     """
-    server = _server(workspace, lambda: None)
+    server = configured_server(workspace)
     try:
         studies = list(islice(list_studies(workspace, server, query), MAX_SEARCHED + 1))
     finally:
@@ -62,19 +56,14 @@ def search(workspace: OpenedWorkspace, query: Query) -> Found:
 def start(workspace: OpenedWorkspace, query: Query, options: ImportOptions) -> str:
     """Enqueue the import of the studies of a query; returns the id of the job.
 
-    The query may name people by their accession numbers. So it waits in a file of its own, and the job has only the file's name.
-
     Raises
     ------
     Conflict, InvalidInput, Unavailable
         No archive is configured, or an option cannot be used.
     """
     check_archive_options(options)
-    _server(workspace, lambda: None).close()
-    _forget_old(workspace)
-    name = new_id("qr")
-    make_folder(workspace.root / _FOLDER)
-    write_durably(_file(workspace, name), json.dumps(asdict(query)).encode())
+    configured_server(workspace).close()
+    name = keep_query(workspace, query)
     usual = ImportOptions()
     chosen = {key: getattr(options, key) for key in _OPTIONS if getattr(options, key) != getattr(usual, key)}
     with workspace.catalog.begin() as session:
@@ -94,11 +83,8 @@ def run(context: JobContext) -> None:
     Unavailable
         The archive does not answer.
     """
-    workspace, file = context.workspace, _file(context.workspace, str(context.payload["query"]))
-    if not file.is_file():
-        raise NotFound("the query of this import is not there any more; start the import again")
-    stored = json.loads(file.read_text())
-    query = Query(**{**stored, **{key: tuple(stored[key]) for key in ("modalities", "identifiers")}})
+    workspace, name = context.workspace, str(context.payload["query"])
+    query = read_query(workspace, name)
     options = ImportOptions(**context.payload["options"], actor=context.payload["actor"])
     told = 0.0
 
@@ -109,7 +95,7 @@ def run(context: JobContext) -> None:
             told = time.monotonic()
             context.progress(done=done, total=total)
 
-    server = _server(workspace, context.check)
+    server = configured_server(workspace, context.check)
     try:
         outcome = import_studies(workspace, server, query, options, tell)
     finally:
@@ -118,22 +104,4 @@ def run(context: JobContext) -> None:
         raise Unavailable(outcome.stopped)
     with context.publish(result_of(outcome.report)):
         pass
-    file.unlink(missing_ok=True)
-
-
-def _server(workspace: Workspace, pulse: Callable[[], None]) -> DicomwebServer:
-    try:
-        return DicomwebServer(workspace.settings, pulse=pulse)
-    except ConfigurationError as error:  # over HTTP it is no failure of the server, but of what it is asked for
-        raise Conflict(str(error)) from error
-
-
-def _file(workspace: Workspace, name: str) -> Path:
-    return workspace.root / _FOLDER / f".{name}.json"
-
-
-def _forget_old(workspace: Workspace) -> None:
-    """Remove queries of imports that failed long ago."""
-    for file in (workspace.root / _FOLDER).glob(".qr-*.json"):
-        if file.stat().st_mtime < time.time() - _KEPT_SECONDS:
-            file.unlink(missing_ok=True)
+    forget_query(workspace, name)

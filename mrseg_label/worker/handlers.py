@@ -21,6 +21,7 @@ HANDLERS: dict[str, tuple[str, ...]] = {
     queue.MEASURE_SOURCES: ("mrseg_label.presegmentation.measure_annotated:run",),
     queue.AUDIT_ANNOTATIONS: ("mrseg_label.presegmentation.audit_annotations:run",),
     queue.IMPORT_IMAGES: ("mrseg_label.intake.inbox:run",),
+    queue.SEND_ANNOTATIONS: ("mrseg_label.exports.sending_jobs:run",),
     queue.IMPORT_MASK: ("mrseg_label.annotation.masks:run",),
     queue.COMPARE_SCANS: ("mrseg_label.intake.twins:run",),
     queue.PRUNE_ROUNDS: ("mrseg_label.rounds.housekeeping:run",),

@@ -32,6 +32,9 @@ class JobOut(BaseModel):
         description="when it goes to another worker unless its own one says that it is alive"
     )
     progress: JsonObject = Field(description="how far it is; empty where it does not say")
+    result: JsonObject = Field(
+        {}, description="what came of it, such as numbers; empty until it is done. Lists of files are left out"
+    )
     error: str | None = Field(description="why the last attempt ended")
     request_id: str | None = Field(None, description="id of the request that led to it, as the logs have it")
     created: Moment
@@ -54,6 +57,7 @@ class JobOut(BaseModel):
             machine=row.owner.rsplit(":", 2)[0] if row.owner and row.state is JobState.RUNNING else None,
             lease_expires=row.lease_expires_at if row.state is JobState.RUNNING else None,
             progress=row.progress or {},
+            result={name: value for name, value in (row.result or {}).items() if not isinstance(value, list)},
             error=row.error,
             request_id=row.request_id,
             created=row.created_at,

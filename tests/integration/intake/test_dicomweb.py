@@ -289,7 +289,7 @@ def test_annotations_go_back_to_the_archive(
         archive.store(one)
     server = DicomwebServer(opened.settings)
     accepted = import_studies(opened, server, EVERYTHING, ImportOptions()).report.accepted
-    drawn = [_annotate(opened, entry.id, seed) for seed, entry in enumerate(accepted) if entry.sequence == "in"]
+    drawn = [annotate(opened, entry.id, seed) for seed, entry in enumerate(accepted) if entry.sequence == "in"]
 
     def run(*arguments: str) -> tuple[int, str]:
         capsys.readouterr()
@@ -337,7 +337,7 @@ def _modality(series: dict[str, Any]) -> str:
 Places = set[tuple[float, ...]]
 
 
-def _annotate(opened: OpenedWorkspace, examination_id: str, seed: int) -> Places:
+def annotate(opened: OpenedWorkspace, examination_id: str, seed: int) -> Places:
     """Store an accepted annotation of an image, with a liver of single voxels; returns where they lie (LPS, mm)."""
     mask = (np.random.default_rng(seed).random((6, 5, 4)) < 0.3).astype(np.uint8) * opened.scheme["liver"].id
     with opened.catalog.begin() as session:
