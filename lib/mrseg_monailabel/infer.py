@@ -16,7 +16,7 @@ from mrseg_label.catalog.tables import Annotation, Examination
 from mrseg_label.catalog.types import Sign
 from mrseg_label.errors import InvalidInput
 from mrseg_label.presegmentation.service import presegmentation_for
-from mrseg_label.reports.models import read_current_model
+from mrseg_label.reports.models import read_current_version
 from mrseg_label.rounds.filling import fill_not_annotated
 from mrseg_label.worklist import service as worklist
 from mrseg_label.worklist.signs import note_work
@@ -44,7 +44,7 @@ class MRSegInfer(InferTask):
 
     def info(self) -> dict[str, Any]:
         """Describe the task as MONAI Label does, with the model version that makes pre-segmentations now."""
-        version = read_current_model(self._workspace.catalog).version
+        version = read_current_version(self._workspace.catalog)
         if self._workspace.settings.presegmentation == "off":
             return {**super().info(), "description": "empty masks to draw in", "version": version}
         return {**super().info(), "description": f"pre-segmentation by model version {version}", "version": version}

@@ -16,7 +16,7 @@ from mrseg_label.catalog.types import RoundState
 from mrseg_label.clock import iso, now
 from mrseg_label.reports.models import read_current_model
 from mrseg_label.reports.progress import read_progress_to_round
-from mrseg_label.reports.rounds import is_round_active, read_newest_round
+from mrseg_label.reports.rounds import is_round_active, read_newest_round, read_progress_of_newest
 
 STATUS = {RoundState.DONE: "DONE", RoundState.FAILED: "ERROR", RoundState.CANCELLED: "ERROR"}
 
@@ -31,9 +31,9 @@ class RoundTrainer(TrainTask):
 
     def stats(self) -> dict[str, Any]:
         """Return the epochs of the newest round and the current model's score, for Slicer's two bars."""
-        newest = read_newest_round(self._workspace.catalog)
+        newest = read_progress_of_newest(self._workspace.catalog)
         current = read_current_model(self._workspace.catalog)
-        progress = newest.progress if newest else {}
+        progress = (newest.progress or {}) if newest else {}
         score = current.metrics.get("mean_dsc")
         stats: dict[str, Any] = {
             "epoch": _as_int(progress.get("epoch")),
@@ -44,8 +44,8 @@ class RoundTrainer(TrainTask):
         }
         if newest is not None:
             stats |= {"round": newest.number, "state": str(newest.state)}
-            if newest.started is not None:
-                stats["total_time"] = str((newest.finished or now()) - newest.started).split(".")[0]
+            if newest.started_at is not None:
+                stats["total_time"] = str((newest.finished_at or now()) - newest.started_at).split(".")[0]
         return stats
 
     def running(self) -> bool:

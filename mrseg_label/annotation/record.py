@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,7 +20,6 @@ from mrseg_label.catalog.queries.doubts import texts
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import (
     Annotation,
-    AnnotationStructure,
     Assignment,
     Examination,
     Presegmentation,
@@ -141,15 +141,16 @@ def _record(
     version = submission.version
     # A version has no part in assignments: its author reviews, and was not assigned the case to annotate it.
     assignment = assignments.newest(session, acquisition.id, reader) if version is None else None
-    newest = rows.newest_by(session, acquisition.id, reader.name)
-    is_final = version is not None or _becomes_final(session, acquisition.id, reader, assignment, moment)
+    earlier = rows.all_of(session, acquisition.id)
+    newest = next((one for one in reversed(earlier) if one.author == reader.name), None)
+    is_final = version is not None or _becomes_final(earlier, reader, assignment, moment)
     # Of a gold or repeated case the same mask once more is a reading of its own.
     other_reading = assignment is not None and assignment.blind and newest and newest.assignment_id != assignment.id
     same = newest is not None and submission.is_same_as(newest) and (newest.is_final or not is_final)
     if newest is not None and same and not other_reading:
         _close(assignment, moment)
         return as_submitted(newest, repeated=True)
-    if rows.next_number(session, acquisition.id) != number:
+    if number != (earlier[-1].number if earlier else 0) + 1:
         return None
     # Nobody is asked to review what no reader gets: the masks of a cohort that serves evaluation alone.
     accepted = (workspace.settings.review == "off" or acquisition.evaluation_only) and version is None
@@ -176,40 +177,38 @@ def _record(
         report=submission.report
         | ({STARTED_FROM: assignment.annotation_id} if assignment and assignment.annotation_id else {}),
         created_at=moment,
-        structures=[
-            AnnotationStructure(structure=name, state=state, voxels=submission.decoded.voxels.get(name, 0))
-            for name, state in submission.states.items()
-        ],
     )
     session.add(annotation)
+    rows.add_structures(session, annotation, submission.states, submission.decoded.voxels)
     if accepted and annotation.is_final:
         acquisition.annotated_at = acquisition.annotated_at or moment
         settle(session, acquisition)
     _close(assignment, moment)
+    audit.record(session, reader.name, "submitted", annotation_id, examination=submission.examination.id, number=number)
     session.flush()
     queue.enqueue(
         session, queue.MEASURE_EFFORT, {"annotation": annotation_id}, key=annotation_id, priority=MEASURE_PRIORITY
     )
-    audit.record(session, reader.name, "submitted", annotation_id, examination=submission.examination.id, number=number)
     return as_submitted(annotation, repeated=False)
 
 
 def _becomes_final(
-    session: Session, acquisition_id: str, reader: Reader, assignment: Assignment | None, moment: datetime
+    earlier: Sequence[Annotation], reader: Reader, assignment: Assignment | None, moment: datetime
 ) -> bool:
-    """Whether a submission may become the acquisition's mask.
+    """Whether a submission may become the acquisition's mask, of which there are ``earlier`` annotations, oldest first.
 
     It may if there is no mask yet, if the present one is the reader's own, or if the case is assigned to the reader.
     A second reading, and a submission without an open assignment, leave the present mask of another reader.
     """
-    present = rows.final(session, acquisition_id) or rows.awaiting_review(session, acquisition_id)
-    if present is None:
+    masks = [one for one in earlier if one.is_final and one.state is AnnotationState.ACCEPTED]
+    present = masks or [one for one in earlier if one.is_final and one.awaits_review and one.counts]
+    if not present:
         return True
     if assignment is not None and assignment.blind is not None:
         return False  # it measures the reader; the case keeps the mask that it had
     if assignment is not None and assignment.is_open(moment):
         return not assignment.second_reading
-    return present.author == reader.name
+    return present[-1].author == reader.name
 
 
 def _close(assignment: Assignment | None, moment: datetime) -> None:

@@ -85,6 +85,12 @@ def _conventions_of(workspace: OpenedWorkspace, row: ModelVersion) -> tuple[str 
     return conventions.orientation, text, dict(structures)
 
 
+def read_current_version(catalog: Catalog) -> str:
+    """Read the name of the model version that makes the pre-segmentations now."""
+    with catalog.read() as session:
+        return service.current(session).version
+
+
 def read_current_model(catalog: Catalog) -> ModelOut:
     """Read the model version that makes the pre-segmentations now."""
     with catalog.read() as session:

@@ -43,6 +43,12 @@ def read_newest_round(catalog: Catalog) -> RoundOut | None:
         return _documents(session, [newest])[0] if newest is not None else None
 
 
+def read_progress_of_newest(catalog: Catalog) -> Round | None:
+    """Read the row of the round with the highest number, which says how far it is; None before the first."""
+    with catalog.read() as session:
+        return rounds.newest(session)
+
+
 def read_followed_round(catalog: Catalog, number: int | None) -> RoundOut:
     """Read a round, by default the one that is queued or running, else the newest.
 

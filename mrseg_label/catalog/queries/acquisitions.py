@@ -99,8 +99,13 @@ def has_readers_work(session: Session, acquisition_id: str) -> bool:
 
 def channels(session: Session, acquisition_id: str) -> Sequence[Examination]:
     """All examinations of an acquisition."""
-    query = select(Examination).where(Examination.acquisition_id == acquisition_id).order_by(Examination.id)
-    return session.scalars(query).unique().all()
+    return session.scalars(_channels(), {"acquisition": acquisition_id}).unique().all()
+
+
+@cache
+def _channels() -> Select[Examination]:
+    of_case = Examination.acquisition_id == bindparam("acquisition")
+    return select(Examination).where(of_case).order_by(Examination.id)
 
 
 def primary_of(session: Session, acquisition_id: str) -> Examination | None:

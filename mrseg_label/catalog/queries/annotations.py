@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Select, Subquery, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, Subquery, bindparam, func, insert, select
+from sqlalchemy.orm import Session, lazyload
 
 from mrseg_label.catalog.queries import concepts
 from mrseg_label.catalog.queries.paging import newest_first
@@ -46,10 +47,36 @@ def get(session: Session, annotation_id: str) -> Annotation | None:
 
 def next_number(session: Session, acquisition_id: str) -> int:
     """The number of an acquisition's next revision, from 1."""
-    newest = session.scalars(
-        select(func.max(Annotation.number)).where(Annotation.acquisition_id == acquisition_id)
-    ).one()
-    return (newest or 0) + 1
+    return (session.scalars(_newest_number(), {"acquisition": acquisition_id}).one() or 0) + 1
+
+
+@cache
+def _newest_number() -> Select[int]:
+    return select(func.max(Annotation.number)).where(Annotation.acquisition_id == bindparam("acquisition"))
+
+
+def all_of(session: Session, acquisition_id: str) -> Sequence[Annotation]:
+    """All annotations of an acquisition, oldest first; their structures are read when they are asked for."""
+    return session.scalars(_all_of(), {"acquisition": acquisition_id}).all()
+
+
+@cache
+def _all_of() -> Select[Annotation]:
+    query = select(Annotation).where(Annotation.acquisition_id == bindparam("acquisition"))
+    return query.order_by(Annotation.number).options(lazyload(Annotation.structures))
+
+
+def add_structures(
+    session: Session, annotation: Annotation, states: Mapping[str, StructureState], voxels: Mapping[str, int]
+) -> None:
+    """Add the structures of a new annotation, as rows: there are dozens, and nothing is changed in them now."""
+    session.flush()  # the annotation itself
+    found = [
+        {"annotation_id": annotation.id, "structure": name, "state": state, "voxels": voxels.get(name, 0)}
+        for name, state in states.items()
+    ]
+    if found:
+        session.execute(insert(AnnotationStructure), found)
 
 
 def final(session: Session, acquisition_id: str) -> Annotation | None:
@@ -59,8 +86,14 @@ def final(session: Session, acquisition_id: str) -> Annotation | None:
 
 def drawn_on(session: Session, acquisition_id: str) -> str | None:
     """The id of the image that the acquisition's mask was drawn on; None where it has no mask."""
-    query = select(Annotation.examination_id).where(Annotation.acquisition_id == acquisition_id, *_MAY_BE_MASK)
-    return session.scalar(query.order_by(Annotation.number.desc()).limit(1))
+    return session.scalar(_drawn_on(), {"acquisition": acquisition_id})
+
+
+@cache
+def _drawn_on() -> Select[str]:
+    of_case = Annotation.acquisition_id == bindparam("acquisition")
+    query = select(Annotation.examination_id).where(of_case, *_MAY_BE_MASK)
+    return query.order_by(Annotation.number.desc()).limit(1)
 
 
 def finals(session: Session, acquisition_ids: Sequence[str]) -> dict[str, Annotation]:

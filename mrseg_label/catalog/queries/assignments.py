@@ -97,15 +97,8 @@ def count(session: Session, wanted: AssignmentFilter, moment: datetime) -> int:
     return session.scalars(query.where(*wanted.conditions(moment))).one()
 
 
-def of_reader(reader: Reader) -> ColumnElement[bool]:
-    """The condition that an assignment is this reader's: by account, else by the client's name."""
-    if reader.account is not None:
-        return Assignment.account == reader.account
-    return and_(Assignment.account.is_(None), Assignment.client == reader.client)
-
-
 def of_whom(signed_in: bool) -> ColumnElement[bool]:
-    """The same as :func:`of_reader`, with the name as a parameter (:func:`named`)."""
+    """The condition that an assignment is a reader's, whose name is a parameter (:func:`named`): by account, else by client."""
     if signed_in:
         return Assignment.account == bindparam("name")
     return and_(Assignment.account.is_(None), Assignment.client == bindparam("name"))
@@ -117,7 +110,7 @@ def named(reader: Reader, moment: datetime) -> dict[str, Any]:
 
 
 def belongs_to(assignment: Assignment, reader: Reader) -> bool:
-    """Whether an assignment is this reader's; the same as :func:`of_reader` in Python."""
+    """Whether an assignment is this reader's; the same as :func:`of_whom` in Python."""
     if reader.account is not None:
         return assignment.account == reader.account
     return assignment.account is None and assignment.client == reader.client
@@ -130,9 +123,14 @@ def by_ticket(session: Session, ticket: str) -> Assignment | None:
 
 def newest(session: Session, acquisition_id: str, reader: Reader) -> Assignment | None:
     """The assignment under which this reader got the acquisition last; one that has not ended comes before others."""
-    query = select(Assignment).where(Assignment.acquisition_id == acquisition_id, of_reader(reader))
-    ordered = query.order_by(Assignment.ended_at.is_(None).desc(), Assignment.created_at.desc())
-    return session.scalars(ordered.limit(1)).one_or_none()
+    values = {"acquisition": acquisition_id, "name": reader.client if reader.account is None else reader.account}
+    return session.scalars(_newest(reader.account is not None), values).one_or_none()
+
+
+@cache
+def _newest(signed_in: bool) -> Select[Assignment]:
+    query = select(Assignment).where(Assignment.acquisition_id == bindparam("acquisition"), of_whom(signed_in))
+    return query.order_by(Assignment.ended_at.is_(None).desc(), Assignment.created_at.desc()).limit(1)
 
 
 def open_of_reader(session: Session, acquisition_id: str, reader: Reader, moment: datetime) -> Assignment | None:

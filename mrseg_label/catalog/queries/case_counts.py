@@ -45,8 +45,12 @@ def _by_group(held_out: bool | None) -> Select[str, str, int, CaseState, int]:
 
 def by_state(session: Session) -> Counter[CaseState]:
     """How many cases there are of each stored state."""
-    query = select(CaseCount.state, func.sum(CaseCount.cases)).group_by(CaseCount.state)
-    return Counter({state: int(count) for state, count in session.execute(query)})
+    return Counter({state: int(count) for state, count in session.execute(_by_state())})
+
+
+@cache
+def _by_state() -> Select[CaseState, int]:
+    return select(CaseCount.state, func.sum(CaseCount.cases)).group_by(CaseCount.state)
 
 
 def fold(session: Session) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import cache
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Select, exists, func, or_, select
+from sqlalchemy import ColumnElement, Integer, Select, bindparam, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased, lazyload
 
 from mrseg_label.catalog.queries import concepts
@@ -78,6 +78,12 @@ def _sent_back() -> Select[Acquisition, Annotation, datetime, str]:
 
 def came_back(session: Session, author: str | None, limit: int) -> list[tuple[Annotation, Review]]:
     """Rejected annotations that a reader (everybody: None) is to correct, the latest rejection first."""
+    found = session.execute(_came_back(author is not None), {"author": author, "limit": limit})
+    return [(annotation, review) for annotation, review in found]
+
+
+@cache
+def _came_back(of_author: bool) -> Select[Annotation, Review]:
     query = (
         select(Annotation, Review)
         .join(Acquisition, Acquisition.id == Annotation.acquisition_id)
@@ -85,10 +91,9 @@ def came_back(session: Session, author: str | None, limit: int) -> list[tuple[An
         .where(concepts.is_newest_review(Review), concepts.is_sent_back(), concepts.is_usable())
         .options(lazyload(Annotation.structures))
     )
-    if author is not None:
-        query = query.where(_recipient() == author)
-    ordered = query.order_by(Review.created_at.desc(), Review.id).limit(limit)
-    return [(annotation, review) for annotation, review in session.execute(ordered)]
+    if of_author:
+        query = query.where(_recipient() == bindparam("author"))
+    return query.order_by(Review.created_at.desc(), Review.id).limit(bindparam("limit", type_=Integer()))
 
 
 def _recipient() -> ColumnElement[str]:

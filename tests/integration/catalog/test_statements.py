@@ -20,9 +20,9 @@ ALLOWED = {
     "next case, sequential": 16,
     "next case, random": 16,
     "next case with sign-in": 17,
-    "submission": 22,
+    "submission": 17,
     "job after a submission": 44,  # two for each station and sequence, of held-out and of other participants
-    "/info/": 14,
+    "/info/": 8,
     "/datastore/?output=all": 12,
     "progress": 13,
     "overview": 60,
