@@ -22,7 +22,7 @@ from mrseg_label.errors import Conflict, NotFound
 from mrseg_label.ids import is_ticket
 from mrseg_label.intake import service as intake
 from mrseg_label.reports import masks, reviewing
-from mrseg_label.reports.blinding import hides_cases
+from mrseg_label.reports.blinding import hides_cases, read_own_blind
 from mrseg_label.reports.downloads import Download, find_stored
 from mrseg_label.worklist.resolving import resolve_image
 from mrseg_label.worklist.signs import note_work
@@ -65,15 +65,18 @@ class MRSegDatastore(Datastore):
         examination = self.examination(image, reader)
         note_work(self._workspace.catalog, reader, examination.acquisition_id, Sign.IMAGE)
         ticket = self.ticket_of(image, reader)
-        name = f"{ticket}{SUFFIX}" if ticket else image_file_name(examination)
-        return find_stored(self._workspace, examination, name)
+        if ticket is None:
+            return find_stored(self._workspace, examination, image_file_name(examination))
+        return replace(find_stored(self._workspace, examination, f"{ticket}{SUFFIX}"), dated=False)
 
     def label_file(self, label: str, tag: str, reader: Reader) -> Download:
         """Find the file of a label. Raises as :meth:`mrseg_monailabel.labels.Labels.file`."""
         examination = self.examination(label, reader)
         found = self.labels.file(examination, tag, reader)
         note_work(self._workspace.catalog, reader, examination.acquisition_id, Sign.MASK)
-        return replace(found, name=f"{label}-{tag}{SUFFIX}") if self.ticket_of(label, reader) else found
+        if self.ticket_of(label, reader) is None:
+            return found
+        return replace(found, name=f"{label}-{tag}{SUFFIX}", dated=False)
 
     def segments_file(self, label: str, tag: str, reader: Reader, folder: Path) -> Path:
         """Write a label to a ``.seg.nrrd`` file. Raises as :meth:`mrseg_monailabel.labels.Labels.file`."""
@@ -138,7 +141,8 @@ class MRSegDatastore(Datastore):
         NotFound
             There is none, or none that this reader may see.
         """
-        return self.labels.describe(self.examination(label, reader), tag, reader)
+        hides_case = self.ticket_of(label, reader) is not None
+        return self.labels.describe(self.examination(label, reader), tag, reader, hides_case=hides_case)
 
     # The interface of MONAI Label
 
@@ -154,9 +158,10 @@ class MRSegDatastore(Datastore):
     def set_description(self, description: str) -> None:
         raise _read_only("the description of the datastore", description)
 
-    def status(self) -> dict[str, Any]:
-        """Count cases; the channels of an acquisition count once."""
-        total, completed = masks.read_totals(self._workspace.catalog)
+    def status(self, reader: Reader | None = None) -> dict[str, Any]:
+        """Count cases, as a reader may know them; the channels of an acquisition count once."""
+        total, annotated = masks.read_totals(self._workspace.catalog)
+        completed = min(total, annotated + read_own_blind(self._workspace, reader).annotated)
         return {"total": total, "completed": completed, "label_tags": {FINAL: completed}}
 
     def json(

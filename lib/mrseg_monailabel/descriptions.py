@@ -12,11 +12,12 @@ from mrseg_label.catalog.draft_details import clean_up_texts, mixture_text
 from mrseg_label.catalog.queries import doubts
 from mrseg_label.catalog.queries.examinations import ListedImage
 from mrseg_label.catalog.tables import BOOTSTRAP, Annotation, Examination, Presegmentation
-from mrseg_label.clock import iso
+from mrseg_label.clock import iso, start_of_day
 from mrseg_label.errors import MrsegError
 from mrseg_label.presegmentation.installed import installed_networks
 from mrseg_label.presegmentation.weights import WeightsKind, find_weights
 from mrseg_label.registry.service import IMPORTED
+from mrseg_label.reports.blinding import case_name
 from mrseg_label.reports.masks import OpenCase
 from mrseg_label.reports.reviewing import SentBack
 from mrseg_label.workspace import Workspace
@@ -41,7 +42,8 @@ def describe_case(case: OpenCase, label_names: dict[str, int], ticket: str | Non
     """Describe an assigned case as an object of the datastore's listing; under its ticket alone where one is given."""
     labels: dict[str, Any] = {}
     if case.presegmentation is not None:
-        labels[ORIGINAL] = {"ext": SUFFIX, "info": describe_presegmentation(case.presegmentation, label_names)}
+        info = describe_presegmentation(case.presegmentation, label_names, hides_case=ticket is not None)
+        labels[ORIGINAL] = {"ext": SUFFIX, "info": info}
     if case.final is not None:
         labels[FINAL] = {"ext": SUFFIX, "info": describe_annotation(case.final, label_names)}
     return {"image": {"ext": SUFFIX, "info": describe_image(case.examination, ticket)}, "labels": labels}
@@ -51,7 +53,7 @@ def describe_image(examination: ListedImage, ticket: str | None = None) -> dict[
     """Describe an image, under the ticket by which its reader knows it if there is one."""
     created = examination.created_at
     if ticket is not None:  # to the second it would say which of the reader's earlier images it is
-        created = created.replace(hour=0, minute=0, second=0, microsecond=0)
+        created = start_of_day(created)
     return {
         "id": ticket or examination.id,
         "name": f"{ticket}{SUFFIX}" if ticket else image_file_name(examination),
@@ -63,11 +65,18 @@ def describe_image(examination: ListedImage, ticket: str | None = None) -> dict[
     }
 
 
-def describe_presegmentation(presegmentation: Presegmentation, label_names: dict[str, int]) -> dict[str, Any]:
-    """Describe a pre-segmentation; ``params.label_names`` is always the complete scheme."""
+def describe_presegmentation(
+    presegmentation: Presegmentation, label_names: dict[str, int], *, hides_case: bool = False
+) -> dict[str, Any]:
+    """Describe a pre-segmentation; ``params.label_names`` is always the complete scheme.
+
+    Parameters
+    ----------
+    hides_case : leave out when it was made and by which version: an old draft is one of a case that was annotated long ago.
+    """
     return {
-        "created": iso(presegmentation.created_at),
-        "model": presegmentation.model_version,
+        "created": None if hides_case else iso(presegmentation.created_at),
+        "model": None if hides_case else presegmentation.model_version,
         "source": presegmentation.source,
         "mixture": mixture_text(presegmentation),  # of which sources the structures are; null: all of one
         "clean_up": clean_up_texts(presegmentation),  # what was changed before it was stored
@@ -125,19 +134,21 @@ def describe_sources(workspace: Workspace) -> list[dict[str, Any]]:
     ]
 
 
-def describe_sent_back(found: Sequence[SentBack], *, with_author: bool = False) -> str:
+def describe_sent_back(found: Sequence[SentBack], *, with_author: bool = False, hides_cases: bool = False) -> str:
     """Describe rejected annotations as lines below another text, which their author reads in Slicer; empty without any.
 
     Parameters
     ----------
     with_author : name the author too, where the reader is not known.
+    hides_cases : whether the reader must not find out which case is which.
     """
     lines = []
     for one in found:
         whose = f" to {one.author}" if with_author else ""
         comment = " ".join(one.comment.split()) or "no comment"
+        case = case_name(one.reading) if hides_cases else one.examination_id
         shown = comment if len(comment) <= COMMENT_SHOWN else f"{comment[:COMMENT_SHOWN]} ..."
-        lines.append(f"\nSent back{whose}: {one.examination_id}, by {one.reviewer}: {shown}")
+        lines.append(f"\nSent back{whose}: {case}, by {one.reviewer}: {shown}")
     return "".join(lines)
 
 

@@ -85,15 +85,22 @@ class Labels:
         write_mask(source, self._workspace.path(examination.path), target, MaskForm(SEGMENTS), scheme, judged)
         return target
 
-    def describe(self, examination: Examination, tag: str, reader: Reader) -> dict[str, Any]:
-        """Describe a label; ``params.label_names`` is always the complete scheme. Raises as :meth:`file`."""
+    def describe(
+        self, examination: Examination, tag: str, reader: Reader, *, hides_case: bool = False
+    ) -> dict[str, Any]:
+        """Describe a label; ``params.label_names`` is always the complete scheme. Raises as :meth:`file`.
+
+        Parameters
+        ----------
+        hides_case : whether its reader must not find out which case it is of.
+        """
         names, number = self._workspace.scheme.shown_names, parse_tag(tag)
         if number is not None:
             return describe_annotation(self._annotation(examination, number, reader), names)
         presegmentation = self._draft(examination, reader)
         if presegmentation is None:
             raise NotFound(f"{_called(examination, reader)} has no label with the tag {tag!r} that you may see")
-        return describe_presegmentation(presegmentation, names)
+        return describe_presegmentation(presegmentation, names, hides_case=hides_case)
 
     def note_presegmentation_sent(self, examination: Examination, presegmentation_id: str, reader: Reader) -> None:
         """Note which pre-segmentation a reader was sent: the annotation is compared with that one."""

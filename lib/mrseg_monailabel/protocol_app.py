@@ -15,6 +15,7 @@ from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.errors import NotFound
 from mrseg_label.http.event_streams import EventStreams
+from mrseg_label.reports.blinding import hides_cases
 from mrseg_label.reports.reviewing import read_sent_back
 from mrseg_monailabel.datastore import MRSegDatastore
 from mrseg_monailabel.descriptions import ORIGINAL, describe_sent_back, describe_sources, describe_weights
@@ -98,7 +99,11 @@ class ProtocolApp:
         models[MODEL]["weights"] = weights
         models[MODEL]["sources"] = describe_sources(self.workspace)
         sent_back = read_sent_back(self.workspace.catalog, reader.account, SENT_BACK_SHOWN)
-        models[MODEL]["description"] += describe_sent_back(sent_back, with_author=reader.account is None)
+        models[MODEL]["description"] += describe_sent_back(
+            sent_back,
+            with_author=reader.account is None,
+            hides_cases=bool(sent_back) and hides_cases(self.workspace, reader),
+        )
         made_by = "" if self.workspace.settings.presegmentation == "off" else f"model version {version}; "
         return {
             "name": self.name,
@@ -110,7 +115,7 @@ class ProtocolApp:
             "strategies": {name: task.info() for name, task in self._strategies.items()},
             "scoring": {},
             "train_stats": {name: task.stats() for name, task in self._trainers.items()},
-            "datastore": self._datastore.status(),
+            "datastore": self._datastore.status(reader),
         }
 
     def next_sample(self, request: dict[str, Any]) -> dict[str, Any]:

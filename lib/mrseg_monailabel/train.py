@@ -12,11 +12,13 @@ from typing import Any
 from monailabel.interfaces.tasks.train import TrainTask
 
 from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.types import RoundState
 from mrseg_label.clock import iso, now
 from mrseg_label.reports.models import read_current_model
 from mrseg_label.reports.progress import read_progress_to_round
 from mrseg_label.reports.rounds import is_round_active, read_newest_round, read_progress_of_newest
+from mrseg_monailabel.params import reader_of
 
 STATUS = {RoundState.DONE: "DONE", RoundState.FAILED: "ERROR", RoundState.CANCELLED: "ERROR"}
 
@@ -52,10 +54,10 @@ class RoundTrainer(TrainTask):
         """Return whether a round is queued or running."""
         return is_round_active(self._workspace.catalog)
 
-    def status(self) -> dict[str, Any]:
-        """Return the newest round in the form of a MONAI Label task."""
+    def status(self, reader: Reader | None = None) -> dict[str, Any]:
+        """Return the newest round in the form of a MONAI Label task, with the counts that a reader may know."""
         newest = read_newest_round(self._workspace.catalog)
-        annotated, needed = read_progress_to_round(self._workspace)
+        annotated, needed = read_progress_to_round(self._workspace, reader)
         to_next = f"{annotated} of {needed} cases annotated for the next round"
         if newest is None:
             return {
@@ -80,20 +82,20 @@ class RoundTrainer(TrainTask):
             "details": [state, to_next],
         }
 
-    def __call__(self, _request: dict[str, Any], _datastore: Any = None) -> dict[str, Any]:
+    def __call__(self, request: dict[str, Any], _datastore: Any = None) -> dict[str, Any]:
         """Return the status, and how a round is started; nothing is started."""
         return self._status_with_advice(
-            "rounds start automatically, or an admin starts one with: mrseg-label rounds start"
+            "rounds start automatically, or an admin starts one with: mrseg-label rounds start", reader_of(request)
         )
 
-    def stop(self) -> dict[str, Any]:
+    def stop(self, reader: Reader | None = None) -> dict[str, Any]:
         """Return the status, and how a round is cancelled; nothing is stopped."""
         return self._status_with_advice(
-            "rounds cannot be stopped from Slicer; an admin cancels one with: mrseg-label rounds cancel N"
+            "rounds cannot be stopped from Slicer; an admin cancels one with: mrseg-label rounds cancel N", reader
         )
 
-    def _status_with_advice(self, advice: str) -> dict[str, Any]:
-        status = self.status()
+    def _status_with_advice(self, advice: str, reader: Reader | None) -> dict[str, Any]:
+        status = self.status(reader)
         status["details"] = [*status["details"], advice]
         status["result"] = f"{status['result']}; {advice}"
         return status

@@ -26,7 +26,7 @@ from mrseg_label.http.downloads import (
 from mrseg_label.http.locations import Locate, located
 from mrseg_label.http.readers import CurrentReader, with_client_name
 from mrseg_label.intake.editing import edit_examinations
-from mrseg_label.reports.blinding import as_seen_by, hides_cases
+from mrseg_label.reports.blinding import as_seen_by, check_sees_states, hides_cases
 from mrseg_label.reports.cases import (
     read_acquisition_id,
     read_annotations_of,
@@ -71,7 +71,10 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
         wanted = ExaminationFilter(
             station, sequence, annotated, excluded, state, swap=swap, priority=priority, misregistration=misregistration
         )
-        return read_examinations(catalog, wanted, limit, cursor, reader.role, parse_sort(sort))
+        if state is not None or annotated is not None or excluded is not None:
+            check_sees_states(workspace, reader)
+        found = read_examinations(catalog, wanted, limit, cursor, reader.role, parse_sort(sort))
+        return as_seen_by(workspace, reader, found)
 
     @routes.post(
         "/assign",
@@ -110,7 +113,7 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
 
     @routes.get("/{examination}", summary="Get an examination, with the draft of its case")
     def get_examination(examination: str, reader: CurrentReader) -> ExaminationDetail:
-        return read_examination(catalog, examination, reader.role)
+        return as_seen_by(workspace, reader, read_examination(catalog, examination, reader.role))
 
     @routes.patch(
         "/{examination}",
@@ -161,16 +164,15 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
         cursor: paging.Cursor = None,
     ) -> Page[AnnotationOut]:
         found = read_annotations_of(catalog, examination, limit, cursor, reader.sees_annotations_of)
-        if hides_cases(workspace, reader):  # a second one of his would show that he got the case again
-            found = found.model_copy(update={"items": [item for item in found.items if item.is_final]})
-        return as_seen_by(workspace, reader, found)
+        # Which case an annotation of his is of, he may not know: he would find some of no case, and two of another.
+        return found.model_copy(update={"items": [], "next": None}) if hides_cases(workspace, reader) else found
 
     @routes.post("/{examination}/return", summary="Return a case to the queue without an annotation")
     def return_to_queue(examination: str, reader: CurrentReader, request: ReaderRequest) -> ExaminationOut:
         named = with_client_name(reader, request.client)
         acquisition = read_acquisition_id(catalog, examination)
         worklist.return_to_queue(catalog, named, acquisition)
-        return read_examination(catalog, examination, reader.role)
+        return as_seen_by(workspace, reader, read_examination(catalog, examination, reader.role))
 
     @routes.post(
         "/{examination}/release",
@@ -186,6 +188,6 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
     def mark_unusable(examination: str, reader: CurrentReader, request: UnusableRequest) -> ExaminationOut:
         acquisition = read_acquisition_id(catalog, examination)
         worklist.mark_unusable(catalog, with_client_name(reader, request.client), acquisition, request.reason)
-        return read_examination(catalog, examination, reader.role)
+        return as_seen_by(workspace, reader, read_examination(catalog, examination, reader.role))
 
     return routes

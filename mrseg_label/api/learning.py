@@ -9,6 +9,8 @@ from fastapi import APIRouter, Query
 from mrseg_label.api import paging
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries.effort import Dimension, EffortFilter
+from mrseg_label.http.readers import CurrentReader
+from mrseg_label.reports.blinding import check_sees_states
 from mrseg_label.reports.documents.base import Page
 from mrseg_label.reports.documents.effort import EffortOut
 from mrseg_label.reports.documents.learning import EffortPoint, LearningPoint, ProgressOut
@@ -26,21 +28,28 @@ def router(workspace: OpenedWorkspace) -> APIRouter:
     routes = APIRouter(tags=["progress"])
 
     @routes.get("/progress", summary="Get the progress of the workspace")
-    def get_progress() -> ProgressOut:
-        return read_progress(workspace)
+    def get_progress(reader: CurrentReader) -> ProgressOut:
+        return read_progress(workspace, reader)
 
     @routes.get("/metrics/learning-curve", summary="How good each model version is, newest first")
-    def learning_curve(limit: paging.Limit = paging.LIMIT, cursor: paging.Cursor = None) -> Page[LearningPoint]:
+    def learning_curve(
+        reader: CurrentReader, limit: paging.Limit = paging.LIMIT, cursor: paging.Cursor = None
+    ) -> Page[LearningPoint]:
+        check_sees_states(workspace, reader)
         return read_learning_curve(workspace.catalog, limit, cursor)
 
     @routes.get(
         "/metrics/learning-curve/groups", summary="The learning curve with intervals, and what another round brings"
     )
-    def learning_curve_groups(by: CurveDimension | None = None) -> LearningCurveOut:
+    def learning_curve_groups(reader: CurrentReader, by: CurveDimension | None = None) -> LearningCurveOut:
+        check_sees_states(workspace, reader)
         return read_curve(workspace, by)
 
     @routes.get("/metrics/effort", summary="What readers changed in each version's pre-segmentations, newest first")
-    def effort(limit: paging.Limit = paging.LIMIT, cursor: paging.Cursor = None) -> Page[EffortPoint]:
+    def effort(
+        reader: CurrentReader, limit: paging.Limit = paging.LIMIT, cursor: paging.Cursor = None
+    ) -> Page[EffortPoint]:
+        check_sees_states(workspace, reader)
         return read_effort(workspace.catalog, limit, cursor)
 
     @routes.get("/metrics/effort/groups", summary="What readers changed in drafts, by reader, round, station and more")

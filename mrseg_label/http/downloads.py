@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator
+from email.utils import formatdate
 from enum import StrEnum
 
 from fastapi.responses import FileResponse, Response, StreamingResponse
@@ -51,6 +52,8 @@ def send_file(request: Request, stored: Download) -> Response:
     headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
     if _has(request, tag):
         return Response(status_code=304, headers=headers)
+    if not stored.dated:
+        headers["Last-Modified"] = formatdate(0, usegmt=True)  # otherwise that of the file
     return FileResponse(stored.path, media_type=stored.media_type, filename=stored.name, headers=headers)
 
 

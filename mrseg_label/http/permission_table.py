@@ -19,6 +19,7 @@ _OWN_PAGE = "Only from the server's own pages"
 _OWN_ANNOTATIONS = "Radiologists: only their own"
 _TO_REVIEW = "Reviewers: only what awaits review"
 _AS_THE_LISTS = "Each event only where its document may be read"
+_NOT_BLINDED = "Not radiologists where some of their cases measure agreement"
 _VIEWED = (
     f"{_OWN_CASES}, and only their own annotations. Nobody sees other readings while they read a case independently"
 )
@@ -244,9 +245,9 @@ REST = (
     Permission("HEAD", paths.EVENTS, EVERY_ROLE, note=_AS_THE_LISTS),
     Permission("GET", f"{paths.REST}/progress", EVERY_ROLE),
     Permission("GET", f"{paths.REST}/overview", PROGRAMS),
-    Permission("GET", f"{paths.REST}/metrics/learning-curve", EVERY_ROLE),
-    Permission("GET", f"{paths.REST}/metrics/learning-curve/groups", EVERY_ROLE),
-    Permission("GET", f"{paths.REST}/metrics/effort", EVERY_ROLE),
+    Permission("GET", f"{paths.REST}/metrics/learning-curve", EVERY_ROLE, note=_NOT_BLINDED),
+    Permission("GET", f"{paths.REST}/metrics/learning-curve/groups", EVERY_ROLE, note=_NOT_BLINDED),
+    Permission("GET", f"{paths.REST}/metrics/effort", EVERY_ROLE, note=_NOT_BLINDED),
     Permission("GET", f"{paths.REST}/metrics/effort/groups", REVIEWERS | PROGRAMS),
     Permission("GET", f"{paths.REST}/metrics/draft-bias", ADMINS),
     Permission("GET", f"{paths.REST}/gold", ADMINS),

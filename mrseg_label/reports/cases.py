@@ -15,6 +15,7 @@ from mrseg_label.catalog.queries import acquisitions, assignments, examinations,
 from mrseg_label.catalog.queries import annotations as annotation_rows
 from mrseg_label.catalog.tables import Acquisition, Annotation, Examination
 from mrseg_label.catalog.types import AnnotationState, CaseState, JobKind, Priority, Role
+from mrseg_label.clock import start_of_day
 from mrseg_label.errors import NotFound
 from mrseg_label.reports.documents.annotations import AnnotationOut, ReadingsOut
 from mrseg_label.reports.documents.base import Page
@@ -64,6 +65,7 @@ def _unnamed(document: ExaminationOut, assignment_id: str) -> ExaminationOut:
         "warnings": [],
         "state": CaseState.WAITING,
         "priority": Priority.NORMAL,
+        "created": start_of_day(document.created),  # to the second it would say which image it is
     }
     return document.model_copy(update=hidden)
 

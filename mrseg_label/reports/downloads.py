@@ -31,11 +31,13 @@ class Download:
     path : in the workspace; read only.
     name : file name for the client, with suffix.
     digest : SHA-256 of the file.
+    dated : whether the client may know when it was stored.
     """
 
     path: Path
     name: str
     digest: str
+    dated: bool = True
 
     @property
     def media_type(self) -> str:

@@ -41,7 +41,8 @@ def read_overview(workspace: OpenedWorkspace, reader: str | None = None) -> Over
     with catalog.read() as session:
         coverage = acquisitions.coverage(session)
         people, annotated = acquisitions.participants_annotated(session)
-    progress = read_progress(workspace)
+    own = None if reader is None else Reader.signed_in(reader, Role.RADIOLOGIST)
+    progress = read_progress(workspace, own)
     wanted = AssignmentFilter(reader=reader, is_open=True)
     return OverviewOut(
         progress=progress,

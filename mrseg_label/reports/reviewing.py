@@ -41,12 +41,18 @@ class ReviewCase:
 
 @dataclass(frozen=True)
 class SentBack:
-    """An annotation that a reviewer rejected and that its author is to correct."""
+    """An annotation that a reviewer rejected and that its author is to correct.
+
+    Attributes
+    ----------
+    reading : id of its assignment or, where there was none, of the annotation: what its author may know of it in any case.
+    """
 
     examination_id: str
     author: str
     reviewer: str
     comment: str
+    reading: str
 
 
 def read_review_cases(catalog: Catalog, reader: Reader, *, unreviewed: bool) -> list[ReviewCase]:
@@ -99,7 +105,13 @@ def read_sent_back(catalog: Catalog, author: str | None, limit: int) -> list[Sen
     """Read the annotations that an author (everybody: None) is to correct, the latest rejection first."""
     with catalog.read() as session:
         return [
-            SentBack(annotation.examination_id, annotation.author, review.reviewer, review.comment)
+            SentBack(
+                annotation.examination_id,
+                annotation.author,
+                review.reviewer,
+                review.comment,
+                annotation.assignment_id or annotation.id,
+            )
             for annotation, review in reviews.came_back(session, author, limit)
         ]
 

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import acquisitions, audit, before_queue, reviews, work
+from mrseg_label.catalog.queries import acquisitions, audit, before_queue, blind_readings, reviews, work
 from mrseg_label.catalog.queries import annotations as annotation_rows
 from mrseg_label.catalog.queries import assignments as rows
 from mrseg_label.catalog.reader import Reader
@@ -220,7 +220,7 @@ def mark_unusable(catalog: Catalog, reader: Reader, acquisition_id: str, reason:
             if assignment is not None and assignment.blind is not None:
                 # The reader is told what he is told of every case; the case itself is not his to mark.
                 assignment.ended_at, assignment.outcome = moment, AssignmentOutcome.RETURNED
-                audit.record(session, reader.name, "called unusable", acquisition_id, reason=reason)
+                audit.record(session, reader.name, blind_readings.CALLED_UNUSABLE, acquisition_id, reason=reason)
                 return
             if assignment is None or assignment.second_reading:
                 raise Forbidden("this case is not assigned to you; a reviewer or an admin can mark it")

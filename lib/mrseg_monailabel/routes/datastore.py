@@ -64,7 +64,7 @@ def router(app: ProtocolApp) -> APIRouter:
         if output is Output.TRAIN:
             reader.check_admin_or_program("the list of annotated cases")
             return store.datalist()
-        return store.status()
+        return store.status(reader)
 
     @routes.put("/", summary="Upload an image", include_in_schema=False)
     @routes.put("/image", summary="Upload an image")

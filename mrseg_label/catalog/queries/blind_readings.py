@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session, aliased, lazyload
 
+from mrseg_label.catalog.channel_types import Labelled
 from mrseg_label.catalog.queries import concepts
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import (
@@ -16,12 +18,17 @@ from mrseg_label.catalog.tables import (
     Acquisition,
     Annotation,
     Assignment,
+    AuditEvent,
+    Examination,
     GoldCase,
     Participant,
     Presegmentation,
+    Round,
+    RoundCase,
 )
 from mrseg_label.catalog.types import AnnotationState, AssignmentOutcome, BlindKind, Role
 
+CALLED_UNUSABLE = "called unusable"  # audit action: the reader thinks that the case is excluded
 _IDS_PER_QUERY = 500  # databases limit the number of values in a query
 
 
@@ -45,6 +52,75 @@ class DrawnReading(NamedTuple):
 
     assignment: Assignment
     annotation: Annotation
+
+
+class BlindCounts(NamedTuple):
+    """What a reader's gold and repeated cases would add to the counts of cases if they were ordinary ones.
+
+    Attributes
+    ----------
+    assigned : cases that the reader has now.
+    read : cases that were submitted, and that count or await review.
+    excluded : cases that the reader called unusable.
+    annotated, drawn, propagated : of those that count: cases, and images by how they carry the mask.
+    new_cases, new_images : the same since the snapshot of the newest round.
+    """
+
+    assigned: int = 0
+    read: int = 0
+    excluded: int = 0
+    annotated: int = 0
+    drawn: int = 0
+    propagated: int = 0
+    new_cases: int = 0
+    new_images: int = 0
+
+
+def counts_of_reader(session: Session, account: str, moment: datetime) -> BlindCounts:
+    """Count the gold and repeated cases that an account has and had."""
+    is_blind = Assignment.account == account, Assignment.blind.is_not(None)
+    assigned = select(func.count()).select_from(Assignment).where(*is_blind, concepts.is_open(Assignment, moment))
+    newer = aliased(Annotation)
+    # Cases and authors have indexes, and assignments of annotations none.
+    is_newest = ~exists().where(
+        newer.acquisition_id == Annotation.acquisition_id,
+        newer.assignment_id == Annotation.assignment_id,
+        newer.number > Annotation.number,
+    )
+    query = (
+        select(Annotation.acquisition_id, Annotation.state, Annotation.created_at)
+        .join(Assignment, Assignment.id == Annotation.assignment_id)
+        .where(Annotation.author == account, *is_blind, is_newest)
+    )
+    found = session.execute(query).all()
+    in_snapshot = exists().where(RoundCase.round_number == Round.number)
+    since = session.scalars(select(func.max(Round.created_at)).where(in_snapshot)).one()
+    accepted = [(case, made) for case, state, made in found if state is AnnotationState.ACCEPTED]
+    new = [case for case, made in accepted if since is None or made > since]
+    called = AuditEvent.actor == account, AuditEvent.action == CALLED_UNUSABLE
+    images = _labelled_images(session, {case for case, _ in accepted})
+    return BlindCounts(
+        assigned=session.scalars(assigned).one(),
+        read=sum(state in (AnnotationState.ACCEPTED, AnnotationState.SUBMITTED) for _, state, _ in found),
+        excluded=session.scalars(select(func.count(AuditEvent.subject.distinct())).where(*called)).one(),
+        annotated=len(accepted),
+        drawn=sum(images[case, Labelled.DRAWN] for case, _ in accepted),
+        propagated=sum(images[case, Labelled.PROPAGATED] for case, _ in accepted),
+        new_cases=len(new),
+        new_images=sum(images[case, how] for case in new for how in Labelled),
+    )
+
+
+def _labelled_images(session: Session, acquisition_ids: Collection[str]) -> Counter[tuple[str, Labelled]]:
+    """How many images of some cases carry their mask, by case and by how they carry it."""
+    found: Counter[tuple[str, Labelled]] = Counter()
+    wanted = sorted(acquisition_ids)
+    for start in range(0, len(wanted), _IDS_PER_QUERY):
+        part = Examination.acquisition_id.in_(wanted[start : start + _IDS_PER_QUERY])
+        columns = Examination.acquisition_id, Examination.labelled
+        query = select(*columns, func.count()).where(part, Examination.labelled.is_not(None)).group_by(*columns)
+        found.update({(case, how): int(count) for case, how, count in session.execute(query) if how is not None})
+    return found
 
 
 def number_of_assignments(session: Session, account: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -19,6 +19,7 @@ from mrseg_label.catalog.types import CaseState, Priority, Role
 from mrseg_label.errors import Conflict, InvalidInput, NotFound
 from mrseg_label.http import paths
 from mrseg_label.http.readers import CurrentReader
+from mrseg_label.reports.blinding import check_sees_states, hides_cases, without_case
 from mrseg_label.reports.documents.examinations import CasesChangedOut
 from mrseg_label.reports.examinations import (
     COUNTED,
@@ -133,6 +134,9 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens)
         done: CasesChangedOut | None = None,
     ) -> Response:
         wanted, sort = shown.wanted(), parse_sort(shown.sort)
+        hidden = hides_cases(workspace, reader)
+        if shown.state is not None:
+            check_sees_states(workspace, reader)
         most = OF_A_PARTICIPANT if shown.participant else PER_PAGE
         at = shown.before or shown.cursor
         backwards = shown.before is not None
@@ -141,14 +145,14 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens)
             found = read_examination_list(catalog, wanted, most, None, reader.role, sort)
         stations, sequences = read_choices(catalog)
         values: dict[str, Any] = {
-            "found": found,
+            "found": replace(found, items=[without_case(one) for one in found.items]) if hidden else found,
             "shown": shown,
             "total": count_examinations(catalog, wanted, COUNTED + 1),
             "counted": COUNTED,
             "most_cases": MOST_CASES,
             "stations": stations,
             "sequences": sequences,
-            "states": list(CaseState),
+            "states": [] if hidden else list(CaseState),
             "priorities": list(Priority),
             "readers": _names(workspace) if signs_in else None,
             "days": DAYS,

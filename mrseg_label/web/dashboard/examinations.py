@@ -15,7 +15,7 @@ from mrseg_label.http.readers import CurrentReader
 from mrseg_label.intake.editing import edit_examinations
 from mrseg_label.intake.exclusion import exclude, include
 from mrseg_label.reports.audit import read_audit_of_examination
-from mrseg_label.reports.blinding import hides_cases
+from mrseg_label.reports.blinding import as_seen_by, hides_cases, without_case
 from mrseg_label.reports.cases import (
     read_annotations_of,
     read_channels,
@@ -48,11 +48,12 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens)
         note: str = "",
         message: str = "",
     ) -> Response:
-        found = read_examination(catalog, examination, reader.role)
+        found = as_seen_by(workspace, reader, read_examination(catalog, examination, reader.role))
         every = read_annotations_of(catalog, examination, ANNOTATIONS, None, reader.sees_annotations_of).items
-        if hides_cases(workspace, reader):  # a second one of his would show that he got the case again
-            every = [one for one in every if one.is_final]
         channels, reasons = read_channels(catalog, examination)
+        hidden = hides_cases(workspace, reader)
+        if hidden:  # by his own he would know which of his cases it is, and by others whether one is a gold case
+            every, reasons, channels = [], {}, [without_case(one) for one in channels]
         visible = read_visible_annotation_ids(catalog, examination, reader)
         values: dict[str, Any] = {
             "examination": found,
@@ -61,7 +62,9 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens)
             "drafts": read_drafts(catalog, examination, DRAFTS),
             "annotations": [annotation for annotation in every if annotation.id in visible],
             "hidden": any(annotation.id not in visible for annotation in every),
-            "view": read_view(workspace, examination, reader) if may_open(workspace, examination, reader) else None,
+            "view": read_view(workspace, examination, reader)
+            if not hidden and may_open(workspace, examination, reader)
+            else None,
             "stations": read_stations(workspace, examination, reader),
             "events": read_audit_of_examination(catalog, examination, EVENTS)
             if may(request, "GET", paths.AUDIT)

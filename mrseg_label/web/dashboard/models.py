@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import BOOTSTRAP
 from mrseg_label.catalog.types import ModelStatus
 from mrseg_label.errors import Conflict, InvalidInput, NotFound, TooLarge
@@ -18,6 +19,7 @@ from mrseg_label.http.readers import CurrentReader
 from mrseg_label.registry import service
 from mrseg_label.registry.receiving import SentFile, import_sent
 from mrseg_label.registry.trials import queue_of_trials, start_trial
+from mrseg_label.reports.blinding import hides_cases
 from mrseg_label.reports.charts.comparison import comparison_rows
 from mrseg_label.reports.charts.models import MOST_VERSIONS, quality_chart
 from mrseg_label.reports.comparison import read_comparison
@@ -39,13 +41,20 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens)
     catalog = workspace.catalog
 
     def list_page(
-        request: Request, status: int = 200, *, cursor: str | None = None, note: str = "", message: str = ""
+        request: Request,
+        reader: Reader,
+        status: int = 200,
+        *,
+        cursor: str | None = None,
+        note: str = "",
+        message: str = "",
     ) -> Response:
         found = read_models(catalog, PER_PAGE, cursor)
+        drawn = cursor is None and not hides_cases(workspace, reader)
         values: dict[str, Any] = {
             "models": found,
             "choices": _choices(workspace),
-            "chart": quality_chart(read_performance(catalog, MOST_VERSIONS).items) if cursor is None else None,
+            "chart": quality_chart(read_performance(catalog, MOST_VERSIONS).items) if drawn else None,
             "first": cursor is None,
             "sources": read_sources_if_configured(workspace) if cursor is None else [],
             "max_mb": workspace.settings.max_upload_mb,
@@ -78,15 +87,15 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens)
         return send_recorded(request, catalog, reader, find_stored_report(workspace))
 
     @routes.get(paths.MODELS)
-    def get_models(request: Request, cursor: str | None = None, note: str = "") -> Response:
-        return list_page(request, cursor=cursor, note=note)
+    def get_models(request: Request, reader: CurrentReader, cursor: str | None = None, note: str = "") -> Response:
+        return list_page(request, reader, cursor=cursor, note=note)
 
     @routes.post(paths.ROLL_BACK, dependencies=forms.checks)
     def roll_back(request: Request, reader: CurrentReader) -> Response:
         try:
             service.rollback(workspace, actor=reader.name)
         except Conflict as error:
-            return list_page(request, error.http_status, message=sentence(error))
+            return list_page(request, reader, error.http_status, message=sentence(error))
         return redirect(request, f"{paths.MODELS}?note=rolled-back")
 
     @routes.post(paths.IMPORT_MODEL, dependencies=forms.checks)
@@ -108,7 +117,7 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens)
                 licence=licence,
             )
         except (InvalidInput, Conflict, TooLarge) as error:
-            return list_page(request, error.http_status, message=sentence(error))
+            return list_page(request, reader, error.http_status, message=sentence(error))
         return redirect(request, f"{paths.MODEL.format(version=row.version)}?note=imported")
 
     @routes.get(paths.CHOOSE_COMPARISON)

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from mrseg_label.catalog.opening import OpenedWorkspace
+from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.types import ENDED_ROUNDS, FoldState, RoundState
 from mrseg_label.errors import Conflict, InvalidInput, NotFound
 from mrseg_label.http import paths
@@ -47,9 +48,11 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens)
     """Add the pages and forms of rounds."""
     catalog = workspace.catalog
 
-    def list_page(request: Request, status: int = 200, *, cursor: str | None = None, message: str = "") -> Response:
+    def list_page(
+        request: Request, reader: Reader, status: int = 200, *, cursor: str | None = None, message: str = ""
+    ) -> Response:
         found = read_rounds(catalog, PER_PAGE, cursor)
-        progress = read_progress(workspace)
+        progress = read_progress(workspace, reader)
         values: dict[str, Any] = {"rounds": found, "progress": progress, "first": cursor is None, "message": message}
         return page(request, "dashboard/rounds.html", status, script=True, **values)
 
@@ -79,8 +82,8 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens)
         return reply
 
     @routes.get(paths.ROUNDS)
-    def get_rounds(request: Request, cursor: str | None = None) -> Response:
-        return list_page(request, cursor=cursor)
+    def get_rounds(request: Request, reader: CurrentReader, cursor: str | None = None) -> Response:
+        return list_page(request, reader, cursor=cursor)
 
     @routes.post(paths.ROUNDS, dependencies=forms.checks)
     def start_round(
@@ -98,7 +101,7 @@ def add_routes(routes: APIRouter, workspace: OpenedWorkspace, forms: FormTokens)
                 pretrain=kind is Kind.PRETRAIN,
             )
         except (Conflict, InvalidInput) as error:
-            return list_page(request, error.http_status, message=sentence(error))
+            return list_page(request, reader, error.http_status, message=sentence(error))
         return redirect(request, f"{paths.ROUND.format(number=number)}?note=started")
 
     @routes.get(paths.ROUND)
