@@ -1,8 +1,9 @@
-"""A workspace of version 0.1.0 upgrades, opens, serves, works on and backs up.
+"""A workspace of version 0.2.0 upgrades, opens, serves, works on and backs up.
 
-The archive was made by that version's own services (``tests/fixtures/make_workspace_0_1_0.py``), and the document
+The archive was made by that version's own services (``tests/fixtures/make_workspace_0_2_0.py``), and the document
 beside it holds what its command line and its server reported. Everything here goes through the command line and
-HTTP, as an administrator's scripts and Slicer do, so that it holds whatever the code is called.
+HTTP, as an administrator's scripts and Slicer do, so that it holds whatever the code is called. Version 0.1.0 wrote the
+same: but for the number its code is that of 0.2.0.
 """
 
 from __future__ import annotations
@@ -31,21 +32,21 @@ import pytest
 from mrseg_label.cli import main
 
 FIXTURES = next(above / "fixtures" for above in Path(__file__).parents if (above / "fixtures").is_dir())
-KEPT: dict[str, Any] = json.loads((FIXTURES / "workspace-0.1.0.json").read_text(encoding="utf-8"))
+KEPT: dict[str, Any] = json.loads((FIXTURES / "workspace-0.2.0.json").read_text(encoding="utf-8"))
 CASES: dict[str, Any] = KEPT["cases"]
 PLACE = "{workspace}"  # stands in the document for the workspace's own path
 PATIENCE = 120.0  # seconds
-# What may differ from version 0.1.0: the document, the place in it, and why.
+# What may differ from version 0.2.0: the document, the place in it, and why.
 DIFFERENCES = (
     ("/info/", "version", "the program's own"),
     ("/info/", "*description", "text for people"),
     ("/info/", "*weights", "text for people"),
     ("/datastore/*", "description", "text for people"),
     # Tested by itself below.
-    ("status", "progress.waiting", "0.1.0 counted cases that await a review, too"),
-    ("/api/v1/progress", "waiting", "0.1.0 counted cases that await a review, too"),
-    ("status", "progress.handed_out", "0.1.0 counted second readings, reviews and overdue cases, too"),
-    ("/api/v1/progress", "handed_out", "0.1.0 counted second readings, reviews and overdue cases, too"),
+    ("status", "progress.waiting", "0.2.0 counted cases that await a review, too"),
+    ("/api/v1/progress", "waiting", "0.2.0 counted cases that await a review, too"),
+    ("status", "progress.handed_out", "0.2.0 counted second readings, reviews and overdue cases, too"),
+    ("/api/v1/progress", "handed_out", "0.2.0 counted second readings, reviews and overdue cases, too"),
     (
         "status",
         "progress.queues.light.queued",
@@ -61,7 +62,7 @@ DIFFERENCES = (
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
-    """The workspace as version 0.1.0 left it."""
+    """The workspace as version 0.2.0 left it."""
     return unpack(tmp_path)
 
 
@@ -175,7 +176,7 @@ def differences(before: Any, after: Any, place: str = "") -> Iterator[tuple[str,
 
 
 def unexpected(document: str, after: Any, kind: str) -> list[str]:
-    """Differences from version 0.1.0 that are not listed above; a field that is missing always counts."""
+    """Differences from version 0.2.0 that are not listed above; a field that is missing always counts."""
     return [
         f"{place} {what}"
         for place, what in differences(KEPT[kind][document], after)
@@ -253,7 +254,7 @@ def test_a_backup_is_restored(upgraded: Path, tmp_path: Path) -> None:
 
 def test_a_backup_of_the_version_before_is_restored(workspace: Path, tmp_path: Path) -> None:
     file, restored = tmp_path / "backup.tar", tmp_path / "restored"
-    with tarfile.open(file, "w") as archive:  # as version 0.1.0 packed one: the settings last
+    with tarfile.open(file, "w") as archive:  # as version 0.2.0 packed one: the settings last
         for entry in sorted(workspace.iterdir(), key=lambda path: path.name == "mrseg.toml"):
             if entry.name not in ("nnunet", "tmp"):
                 archive.add(entry, entry.name)
