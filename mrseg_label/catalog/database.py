@@ -35,6 +35,7 @@ from mrseg_label.private import create
 
 WRITES = "mrseg_writes"
 BUSY_SECONDS = 30
+CACHE_KIB = 16_000  # of SQLite, for each connection, as far as it is filled
 _CLOCK = select(func.clock_timestamp())
 # Where the network is cut, the system alone would let a question wait for a quarter of an hour (parameters of libpq).
 _watchers: list[Callable[[], None]] = []
@@ -202,8 +203,12 @@ def _prepare_postgresql(connection: Any, _record: Any) -> None:
 def _prepare_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
     connection.isolation_level = None  # transactions are begun by _begin_sqlite, not by the driver
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", f"busy_timeout={BUSY_SECONDS * 1000}", "foreign_keys=ON", "synchronous=FULL"):
-        cursor.execute(f"PRAGMA {pragma}")
+    settings = {"journal_mode": "WAL", "busy_timeout": BUSY_SECONDS * 1000, "foreign_keys": "ON", "synchronous": "FULL"}
+    # In kibibytes, where it is negative. The cases that hundreds of readers have lie anywhere among a million, and with SQLite's
+    # own 2 MB each of their pages would be read again for each next case.
+    settings["cache_size"] = -CACHE_KIB
+    for name, value in settings.items():
+        cursor.execute(f"PRAGMA {name}={value}")
     cursor.close()
 
 

@@ -176,9 +176,10 @@ def _case(rows: Sequence[Evaluation], counted: Mapping[Channel, Collection[str]]
     dsc: dict[str, list[float]] = {}
     stray: dict[str, list[float | None]] = {}
     for row in rows:
-        for name in row.dsc if counted is None else counted[_channel(row)]:
-            if row.dsc.get(name) is not None:
-                dsc.setdefault(name, []).append(row.dsc[name])
+        values = row.dsc
+        for name in values if counted is None else counted[_channel(row)]:
+            if (value := values.get(name)) is not None:
+                dsc.setdefault(name, []).append(value)
         for name, volume in row.apart.get("false_positive_ml", {}).items():
             stray.setdefault(name, []).append(volume)
     totals = {name: _sum(volumes) for name, volumes in stray.items()}
@@ -198,8 +199,8 @@ def summary_of(cases: Iterable[CaseScores]) -> HeldOutScore:
     stray: dict[str, list[float | None]] = {}
     remnants: dict[str, int] = {}
     for case in cases:
-        if case.mean_dsc is not None:
-            means.append(case.mean_dsc)
+        if (mean_dsc := case.mean_dsc) is not None:
+            means.append(mean_dsc)
             examinations += case.examinations
         for name, value in case.dsc.items():
             values.setdefault(name, []).append(value)
