@@ -131,6 +131,7 @@ PAGES = (
     _page(paths.IMPORT, ADMINS),
     _form(paths.IMPORT, ADMINS),
     _form(paths.ASK_ARCHIVE, ADMINS),
+    _form(paths.SEND_TO_ARCHIVE, ADMINS),
     Permission("POST", paths.SEND_IMAGES, ADMINS, upload=True, note=_OWN_PAGE, sign_in_page=paths.SIGN_IN),
     _page(paths.VIEW, note=_VIEWED),
     _page(paths.VIEW_IMAGE, note=_OWN_CASES),

@@ -1,4 +1,4 @@
-"""Imports that were started from the browser."""
+"""Imports that were started from the browser, and what was sent to the archive."""
 
 from __future__ import annotations
 
@@ -54,7 +54,48 @@ class ImportOut(BaseModel):
             refusals=[FileRemarkOut(source=source, reason=reason) for source, reason in result.get("refusals", ())],
             passed_over=result.get("passed_over", 0),
             remarks=[FileRemarkOut(source=source, reason=reason) for source, reason in result.get("remarks", ())],
-            error=(row.error or "").strip().rpartition("\n")[2] or None,
+            error=_last_line(row.error),
             created=row.created_at,
             finished=row.finished_at,
         )
+
+
+class SendingOut(BaseModel):
+    """A job that sends annotations to the archive: how far it is, and what it did."""
+
+    job: str
+    state: JobState
+    by: str
+    dry_run: bool = Field(description="it only counts what would be sent")
+    done: int | None = Field(description="studies that were looked at; null before the first")
+    total: int | None
+    sent: int | None = Field(description="null until it has ended")
+    present: int = Field(description="annotations that the archive has already")
+    refused: int
+    refusals: dict[str, str] = Field(description="the first of those that were refused, by annotation, with the reason")
+    error: str | None
+    created: Moment
+
+    @classmethod
+    def of(cls, row: Job) -> SendingOut:
+        """Fill the document from its row."""
+        result, progress = row.result or {}, row.progress or {}
+        return cls(
+            job=row.id,
+            state=row.state,
+            by=row.payload["actor"],
+            dry_run=row.payload["dry_run"],
+            done=progress.get("done"),
+            total=progress.get("total"),
+            sent=result.get("sent"),
+            present=result.get("present", 0),
+            refused=result.get("refused", 0),
+            refusals=result.get("refusals", {}),
+            error=_last_line(row.error),
+            created=row.created_at,
+        )
+
+
+def _last_line(error: str | None) -> str | None:
+    """The sentence at the end of what a failed attempt has left."""
+    return (error or "").strip().rpartition("\n")[2] or None

@@ -20,7 +20,7 @@ from mrseg_label.http.readers import CurrentReader
 from mrseg_label.intake import inbox
 from mrseg_label.intake.options import ImportOptions
 from mrseg_label.reports.documents.archive import FoundOut
-from mrseg_label.reports.imports import read_imports
+from mrseg_label.reports.imports import read_imports, read_sendings
 from mrseg_label.web.forms import FormTokens
 from mrseg_label.web.pages import PageRoute, page, redirect, sentence
 
@@ -74,13 +74,15 @@ def import_router(workspace: OpenedWorkspace, forms: FormTokens) -> APIRouter:
         found: FoundOut | None = None,
         asked: Mapping[str, str] | None = None,
     ) -> Response:
-        imports = read_imports(catalog, SHOWN)
-        going = any(one.state in (JobState.QUEUED, JobState.RUNNING) for one in imports)
+        imports, sendings = read_imports(catalog, SHOWN), read_sendings(catalog, SHOWN)
+        states = {one.state for one in imports} | {one.state for one in sendings}
+        going = bool(states & {JobState.QUEUED, JobState.RUNNING})
         values: dict[str, Any] = {
             "waiting": inbox.waiting(workspace),
             "most": inbox.MAX_COUNTED,
             "folder": str(workspace.root / inbox.INBOX),
             "imports": imports,
+            "sendings": sendings,
             "going": going,
             "max_files": MAX_FILES,
             "max_mb": workspace.settings.max_upload_mb,
@@ -166,6 +168,26 @@ def import_router(workspace: OpenedWorkspace, forms: FormTokens) -> APIRouter:
         except (InvalidInput, Conflict, Unavailable) as error:
             return import_page(request, error.http_status, message=sentence(error), asked=asked)
         return redirect(request, f"{paths.IMPORT}?note=started")
+
+    @routes.post(paths.SEND_TO_ARCHIVE, dependencies=forms.checks)
+    def send_to_archive(
+        request: Request,
+        reader: CurrentReader,
+        date: _Text = "",
+        description: _Text = "",
+        identifiers: Annotated[str, Form(max_length=1_000_000)] = "",
+        wanted: Annotated[Literal["count", "send"], Form()] = "count",
+    ) -> Response:
+        from mrseg_label.dicomweb.query import parse_query, read_identifiers
+        from mrseg_label.exports import sending_jobs
+        from mrseg_label.exports.dataset import Selection
+
+        try:
+            query = parse_query(date, "", description, read_identifiers(identifiers))
+            sending_jobs.start(workspace, query, Selection(), actor=reader.name, dry_run=wanted == "count")
+        except (InvalidInput, Conflict) as error:
+            return import_page(request, error.http_status, message=sentence(error))
+        return redirect(request, f"{paths.IMPORT}?note=sending")
 
     return routes
 

@@ -168,6 +168,23 @@ def test_annotations_are_sent_over_rest(browser: Browser, archive: Orthanc) -> N
         assert reply.status_code == code and problem in reply.text, wrong
 
 
+def test_annotations_are_counted_and_sent_on_the_page(browser: Browser, archive: Orthanc) -> None:
+    back = f"{ARCHIVE}/annotations"
+    annotated_import(browser)
+    before = segmentations(archive)
+    assert browser.submit(IMPORT, back, identifiers="ACC-77", wanted="count")[:2] == (303, f"{IMPORT}?note=sending")
+    assert "ACC-77" not in browser.get(IMPORT)
+    work(browser, queue.SEND_ANNOTATIONS)
+    assert "1 would be sent, 0 there already" in words(browser.get(IMPORT))
+    assert segmentations(archive) == before
+    assert browser.submit(IMPORT, back, identifiers="ACC-77", wanted="send")[0] == 303
+    work(browser, queue.SEND_ANNOTATIONS)
+    assert "1 sent, 0 there already" in words(browser.get(IMPORT))
+    assert segmentations(archive) == before + 1
+    status, _, text = browser.submit(IMPORT, back, date="yesterday", wanted="send")
+    assert status == 422 and "is not a date" in text
+
+
 def test_a_segmentation_that_does_not_fit_is_refused_with_the_reason(browser: Browser, archive: Orthanc) -> None:
     annotated_import(browser)
     archive.empty()
@@ -203,7 +220,7 @@ def test_only_administrators_send(signed_in: dict[str, Browser]) -> None:
 
 
 def test_without_an_archive_nothing_is_offered(own: Browser) -> None:
-    assert "From the archive" not in own.get(IMPORT)
+    assert "From the archive" not in own.get(IMPORT) and "To the archive" not in own.get(IMPORT)
     assert own.http.post("/api/v1/dicomweb/search", json={}).status_code == 409
     for what in ("import", "send"):
         refused = own.http.post(f"/api/v1/dicomweb/{what}", json={})

@@ -42,6 +42,7 @@ FORMS = (
     "/unusable",
     "/import/files",
     "/import/archive",
+    "/import/archive/annotations",
     "/models/import",
     "/try",
     "/accept",
