@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.studies.planting import ANATOMY, ERRORS, PAIRS, SCHEME, Case, plant
-from mrseg_label.annotation.mask_facts import compare_overlap
+from mrseg_label.annotation.mask_facts import compare_overlap, compare_seams
 from mrseg_label.annotation.suspicious import Overlap, Reasons, find_suspicious
 from mrseg_label.catalog.queries.compared_masks import Mask
 from mrseg_label.catalog.queries.suspicions import total_score
@@ -71,9 +71,9 @@ def find(cases: Sequence[Case]) -> Reasons:
     for first, second in itertools.combinations(range(len(cases)), 2):
         if cases[first].participant == cases[second].participant:
             one, other = cases[first], cases[second]
-            found = compare_overlap(SCHEME, one.labels, one.geometry, other.labels, other.geometry)
-            if found is not None:
-                overlaps.append(Overlap(masks[first].key, masks[second].key, found))
+            both = (one.labels, one.geometry, other.labels, other.geometry)
+            found = compare_overlap(SCHEME, *both) or {}
+            overlaps.append(Overlap(masks[first].key, masks[second].key, found, compare_seams(SCHEME, *both)))
     return find_suspicious(masks, None, {}, overlaps, PAIRS)
 
 

@@ -25,6 +25,7 @@ from mrseg_label.segments.anatomy import anatomy_of
 from mrseg_label.segments.files import read_label_map
 
 MOST_FILES = 100  # that one job reads
+_SEAMS = ""  # among what is stored of a pair by structure: what ends at their seam
 
 
 def measure(context: JobContext, masks: Sequence[Mask]) -> tuple[list[Mask], list[Overlap], bool]:
@@ -65,19 +66,19 @@ def _measure_shapes(context: JobContext, masks: Sequence[Mask]) -> tuple[list[Ma
 
 
 def _measure_overlaps(context: JobContext, masks: Sequence[Mask], left: int) -> tuple[list[Overlap], bool]:
-    from mrseg_label.imaging.overlaps import fields_overlap
+    from mrseg_label.imaging.seams import fields_meet
 
     pairs = [
         (pair, readings.ordered(pair[0].digest, pair[1].digest))
         for pair in _neighbours(masks)
-        if fields_overlap(*(Geometry.from_json(mask.geometry) for mask in pair))
+        if fields_meet(*(Geometry.from_json(mask.geometry) for mask in pair))
     ]
     with context.catalog.read() as session:
         known = readings.agreements(session, (digests for _, digests in pairs))
     finished = left > 0
     found = []
     for masks_of_pair, digests in pairs:
-        if digests not in known and left > 0:
+        if _SEAMS not in known.get(digests, {}) and left > 0:
             context.check()
             left -= 2
             measured = _read_and_compare(context, masks_of_pair, digests)
@@ -88,9 +89,10 @@ def _measure_overlaps(context: JobContext, masks: Sequence[Mask], left: int) -> 
                 readings.store(session, digests, measured, context.catalog.now(session))
         if digests in known:
             by_digest = sorted(masks_of_pair, key=lambda mask: mask.digest)
-            found.append(Overlap(by_digest[0].key, by_digest[1].key, known[digests]))
-        else:
-            finished = False
+            structures = {name: values for name, values in known[digests].items() if name != _SEAMS}
+            seams = known[digests].get(_SEAMS, {}).get("seams", ())
+            found.append(Overlap(by_digest[0].key, by_digest[1].key, structures, seams))
+        finished &= _SEAMS in known.get(digests, {})
     return found, finished
 
 
@@ -116,7 +118,9 @@ def _read_and_compare(
         first, second = (read_label_map(context.workspace.path(by_digest[one].path)) for one in digests)
     except (MrsegError, OSError):
         return None
-    return compare_overlap(context.workspace.scheme, *first, *second) or {}
+    scheme = context.workspace.scheme
+    seams = compare_seams(scheme, *first, *second)
+    return {**(compare_overlap(scheme, *first, *second) or {}), _SEAMS: {"seams": seams}}
 
 
 def compare_overlap(
@@ -142,6 +146,30 @@ def compare_overlap(
         for name, (one, other, both) in zip(scheme.names, volumes.tolist(), strict=True)
         if one + other > 0
     }
+
+
+def compare_seams(
+    scheme: LabelScheme,
+    first: NDArray[np.integer[Any]],
+    first_grid: Geometry,
+    second: NDArray[np.integer[Any]],
+    second_grid: Geometry,
+) -> list[dict[str, Any]]:
+    """Find the structures that end at the seam of two label maps, as JSON values.
+
+    Returns
+    -------
+    ``structure``, ``of`` (0 or 1: the label map that has it up to its edge), ``towards`` (``head``, ``foot``) and ``mm2`` of each.
+    """
+    from mrseg_label.imaging.seams import find_seams
+
+    masks = ((first, first_grid), (second, second_grid))
+    return [
+        {"structure": scheme.names[seam.label - 1], "of": of, "towards": seam.towards, "mm2": round(seam.mm2, 1)}
+        for of, (one, other) in enumerate((masks, masks[::-1]))
+        for seam in find_seams(*one, *other)
+        if seam.label <= len(scheme)
+    ]
 
 
 def names_of_pairs(scheme: LabelScheme) -> Mapping[str, str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from mrseg_label.annotation.compared_models import FAR_BELOW, FAR_MM, compare_audits, compare_scores
 from mrseg_label.annotation.compared_shapes import FEWEST_MM, MAX_PLACE_Z, STRAY_ML, USUALLY, compare_stations
@@ -18,6 +19,7 @@ from mrseg_label.catalog.queries.doubts import MaskKind
 from mrseg_label.catalog.queries.held_out import CaseScores
 from mrseg_label.catalog.queries.model_audits import Audited
 from mrseg_label.catalog.queries.suspicions import Reason, SuspicionKind
+from mrseg_label.imaging.seams import AHEAD_MM, LEAST_MM2
 from mrseg_label.metrics.outliers import FEWEST_OTHERS, MAX_Z, find_outliers
 
 TOO_FAST_SECONDS = 60.0
@@ -38,6 +40,8 @@ RULES = {
     SuspicionKind.STRAY: f"at least {STRAY_ML:.0f} ml of a structure lie apart from the rest, far more than in other masks",
     SuspicionKind.NEIGHBOUR: f"where a neighbouring station shows the same part of the body, its mask has a structure of at least "
     f"{DISAGREE_ML:.0f} ml elsewhere (DSC below {DISAGREE})",
+    SuspicionKind.SEAM: f"the mask of a neighbouring station has a structure up to its edge, where it should go on by {AHEAD_MM:.0f} mm with at "
+    f"least {LEAST_MM2:.0f} mm², and this mask, whose station shows the place, has nothing of it there",
     SuspicionKind.MODEL: f"the present model, which looked at all annotations when it was promoted, scores at least {FAR_BELOW} DSC "
     f"less on a structure than its median over other cases, or its HD95 is an outlier of at least {FAR_MM:.0f} mm, or it finds a structure "
     "that is marked absent",
@@ -55,18 +59,20 @@ class Overlap:
     Attributes
     ----------
     structures : by name, ``dsc`` and ``ml``, the volumes of the first and of the second mask.
+    seams : what ends at their seam (:func:`mrseg_label.annotation.mask_facts.compare_seams`).
     """
 
     first: Key
     second: Key
     structures: Mapping[str, Mapping[str, object]]
+    seams: Sequence[Mapping[str, Any]] = ()
 
 
 def find_suspicious(
     masks: Sequence[Mask],
     version: str | None,
     scores: Mapping[str, CaseScores],
-    overlaps: Iterable[Overlap] = (),
+    overlaps: Sequence[Overlap] = (),
     pairs: Mapping[str, str] | None = None,
     audits: Mapping[str, Audited] | None = None,
 ) -> Reasons:
@@ -89,6 +95,7 @@ def find_suspicious(
     for mask, reason in compare_stations(masks, pairs or {}):
         _add(found, mask.key, reason)
     _compare_neighbours(found, masks, overlaps)
+    _compare_seams(found, masks, overlaps)
     for of_model in _by_model(masks):
         _compare_edits(found, of_model)
     if version is not None:
@@ -113,7 +120,7 @@ def _compare_neighbours(found: Reasons, masks: Sequence[Mask], overlaps: Iterabl
             if not judged or dsc >= DISAGREE or max(first, second) < DISAGREE_ML:
                 continue
             # If one of the two is unusual in itself, it is that one which is wrong.
-            blamed = [key for key, *_ in sides if any(name in (reason.structure, "") or name in reason.text for reason in found.get(key, ()))]  # fmt: skip
+            blamed = [key for key, *_ in sides if _blames(found, key, name)]
             for key, other, here, there in sides:
                 if len(blamed) != 1 or key in blamed:
                     text = (
@@ -122,6 +129,39 @@ def _compare_neighbours(found: Reasons, masks: Sequence[Mask], overlaps: Iterabl
                     )
                     score = (0.8 if blamed else 0.5) * (1 - dsc)
                     _add(found, key, Reason(SuspicionKind.NEIGHBOUR, name, text, score))
+
+
+def _compare_seams(found: Reasons, masks: Sequence[Mask], overlaps: Iterable[Overlap]) -> None:
+    by_key = {mask.key: mask for mask in masks}
+    for one in overlaps:
+        for seam in one.seams:
+            keys = (one.first, one.second)
+            cut, other = keys[seam["of"]], keys[1 - seam["of"]]
+            name, edge = seam["structure"], "upper" if seam["towards"] == "head" else "lower"
+            if not all(_judges(by_key[key], name) for key in keys):
+                continue
+            if any(
+                reason.kind is SuspicionKind.NEIGHBOUR and reason.structure == name for reason in found.get(other, ())
+            ):
+                continue  # they overlap by so much that it says the same
+            area = f"{seam['mm2']:.0f} mm² of it"
+            if _blames(found, cut, name) and not _blames(found, other, name):
+                text = (
+                    f"{area} lie at the {edge} edge of this station, but the mask of {by_key[other].station or 'the next station'}, which "
+                    "goes on from there, has nothing of it"
+                )
+                _add(found, cut, Reason(SuspicionKind.SEAM, name, text, 0.8))
+            else:
+                text = (
+                    f"the mask of {by_key[cut].station or 'the next station'} has {area} at its {edge} edge, where this station goes on, but "
+                    "this mask has nothing of it there"
+                )
+                _add(found, other, Reason(SuspicionKind.SEAM, name, text, 0.8 if _blames(found, other, name) else 0.6))
+
+
+def _blames(found: Reasons, key: Key, name: str) -> bool:
+    """Whether a mask is unusual in itself about a structure."""
+    return any(name in (reason.structure, "") or name in reason.text for reason in found.get(key, ()))
 
 
 def _judges(mask: Mask, name: str) -> bool:

@@ -73,7 +73,8 @@ def agreement(
 
 def suspicious(
     kind: Annotated[
-        Literal["doubt", "position", "volume", "empty", "stray", "neighbour", "model", "edits", "unchanged"] | None,
+        Literal["doubt", "position", "volume", "empty", "stray", "neighbour", "seam", "model", "edits", "unchanged"]
+        | None,
         typer.Option(help="Only masks with such a reason."),
     ] = None,
     dismissed: Annotated[

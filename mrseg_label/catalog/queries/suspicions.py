@@ -28,6 +28,7 @@ class SuspicionKind(StrEnum):
     EMPTY = "empty"  # a structure is absent that nearly all others of its station have
     STRAY = "stray"  # a part of a structure lies apart from the rest
     NEIGHBOUR = "neighbour"  # the mask of a neighbouring station has the structure elsewhere
+    SEAM = "seam"  # the mask of a neighbouring station has it up to the edge, and this one does not go on with it
     MODEL = "model"  # a model agrees far less with it than with others
     EDITS = "edits"  # far fewer or far more voxels were changed than of other drafts of the same model
     UNCHANGED = "unchanged"  # the draft was accepted unchanged, within seconds

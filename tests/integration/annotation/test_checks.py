@@ -15,8 +15,10 @@ from typer.testing import CliRunner
 from mrseg_label.annotation import checks, mask_facts, readings, review
 from mrseg_label.annotation.readings import compare
 from mrseg_label.annotation.record import Submitted
+from mrseg_label.annotation.suspicious import find_suspicious
 from mrseg_label.catalog.queries import audit
 from mrseg_label.catalog.queries.compared_masks import Mask
+from mrseg_label.catalog.queries.suspicions import SuspicionKind
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Annotation, Job, MaskAgreement, SuspiciousMask
 from mrseg_label.catalog.types import JobState
@@ -174,6 +176,32 @@ def test_the_command_shows_agreement(house: House) -> None:
     assert document["overall"]["cases"] == 1 and document["readers"][0]["first"] == "ada"
 
 
+def test_a_structure_that_the_next_station_does_not_continue_is_listed(house: House) -> None:
+    """Of two stations that touch, the lower one has the liver up to its upper edge, and the upper one has none of it."""
+    masks = []
+    for number, (z_mm, top) in enumerate(((0.0, 40), (160.0, 0))):
+        grid = Geometry((30, 20, 40), np.array([[2.0, 0, 0, 0], [0, 3.0, 0, 0], [0, 0, 4.0, z_mm], [0, 0, 0, 1]]))
+        array = np.zeros(grid.shape, dtype=np.uint8)
+        array[5:15, 5:15, :top] = 5
+        array[20, 10, number] = 1  # no two masks are the same file
+        write_nifti(house.folder / "mask.nii.gz", array, grid)
+        path = f"annotations/seam-{number}.nii.gz"
+        digest = house.workspace.put_file(path, house.folder / "mask.nii.gz")
+        masks.append(
+            Mask(f"an-{number}", ("lower", "upper")[number], None, False, 0.024, None, None, False, (), {"liver": 100 * top},
+                 path=path, digest=digest, geometry=grid.to_json(), case=f"aq-{number}", participant="p")
+        )  # fmt: skip
+    with house.catalog.begin() as session:
+        queue.enqueue(session, queue.CHECK_ANNOTATIONS, {}, key="a", priority=100)
+    claimed = claim(house.catalog, [queue.LIGHT])
+    assert claimed is not None
+    measured, overlaps, finished = mask_facts.measure(JobContext(house.workspace, claimed, {}), masks)
+    assert finished
+    ((key, (reason,)),) = find_suspicious(measured, None, {}, overlaps).items()
+    assert key[1] == "an-1" and (reason.kind, reason.structure) == (SuspicionKind.SEAM, "liver")
+    assert "the mask of lower has 600 mm² of it at its upper edge" in reason.text
+
+
 def test_each_file_is_measured_once_and_neighbours_are_compared(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three stations of one participant: the two that overlap are compared; work that is cut short goes on."""
     masks, scratch = [], house.folder
@@ -202,5 +230,9 @@ def test_each_file_is_measured_once_and_neighbours_are_compared(house: House, mo
     assert all(mask.shapes and mask.shapes["liver"]["ml"] == 72.0 for mask in measured)
     assert [{one.first[1], one.second[1]} for one in overlaps] == [{"an-0", "an-1"}] and finished is True
     assert overlaps[0].structures["liver"]["dsc"] == pytest.approx(5 / 7), "10 slices of 13 and 15 that are compared"
+    with house.catalog.begin() as session:  # as an earlier version has kept it, which did not look at seams
+        (kept,) = session.query(MaskAgreement).all()
+        kept.structures = {name: values for name, values in kept.structures.items() if name}
+    assert mask_facts.measure(context, masks)[1:] == (overlaps, True)
     (house.workspace.root / "annotations" / "0.nii.gz").unlink()
     assert mask_facts.measure(context, masks)[1:] == (overlaps, True), "nothing is read again"

@@ -205,6 +205,38 @@ def test_a_neighbouring_station_shows_a_structure_elsewhere() -> None:
     assert moved == {"odd": [("position", "s3"), ("neighbour", "s3")]}
 
 
+def at_a_seam(odd: Mask, *, of: int, ml: tuple[float, float] | None = None) -> dict[str, list[tuple[str, str, str]]]:
+    """The reasons of an abdomen and of the pelvis of the same participant, of which one has a structure up to its edge."""
+    other = placed("pelvis", station="pelvis")
+    seam = {"structure": "s3", "of": of, "towards": ("foot", "head")[of], "mm2": 321.0}
+    structures = {} if ml is None else {"s3": {"dsc": 0.0, "ml": list(ml)}}
+    overlap = Overlap(odd.key, other.key, structures, [seam])
+    found = find_suspicious([*(placed(f"u{number}") for number in range(14)), odd, other], None, {}, [overlap])
+    return {key: [(one.kind, one.structure, one.text) for one in reasons] for (_, key), reasons in found.items()}
+
+
+def test_a_structure_that_ends_at_a_seam() -> None:
+    found = at_a_seam(placed("odd"), of=0)
+    assert list(found) == ["pelvis"], "the mask that does not go on with it"
+    ((kind, structure, text),) = found["pelvis"]
+    assert (kind, structure) == ("seam", "s3") and "the mask of abdomen has 321 mm² of it at its lower edge" in text
+    ((_, _, text),) = at_a_seam(placed("odd"), of=1)["odd"]
+    assert "the mask of pelvis has 321 mm² of it at its upper edge" in text
+    # If the mask that has it is odd in itself about the structure, it is that one.
+    moved = at_a_seam(placed("odd", s3={"moved_mm": np.array([0, 0, 50.0])}), of=0)
+    assert {key: [one[0] for one in reasons] for key, reasons in moved.items()} == {"odd": ["position", "seam"]}
+    assert "has nothing of it" in moved["odd"][1][2]
+    # A large overlap says the same, and once is enough.
+    both = at_a_seam(placed("odd"), of=0, ml=(20.0, 0.0))
+    assert {key: [one[0] for one in reasons] for key, reasons in both.items()} == {
+        "odd": ["neighbour"],
+        "pelvis": ["neighbour"],
+    }
+    not_judged = placed("odd")
+    not_judged.voxels.pop("s3")
+    assert at_a_seam(not_judged, of=1) == {}
+
+
 def test_more_reasons_and_stronger_ones_come_first() -> None:
     strong, weak = (find_suspicious([*(placed(f"u{number}") for number in range(14)), mask], None, {})[mask.key] for mask in (
         placed("odd", s4={"moved_mm": np.array([0, 0, 90.0])}, s2={"stray_ml": 9.0}), placed("odd", s2={"stray_ml": 9.0})))  # fmt: skip
