@@ -129,13 +129,16 @@ def is_sent_back() -> Condition:
     """An :class:`Annotation` comes back to its author: a reviewer rejected it, and nothing has taken its place.
 
     Its place is taken by a newer annotation of the case by the same author or, unless either is a second reading,
-    by anybody. One that was withdrawn takes no place, nor does a reviewer's version before it is accepted.
+    by anybody. One that was withdrawn takes no place, nor does a reviewer's version before it is accepted, nor the reading of
+    a gold or repeated case, except that of an earlier one of the same assignment.
     """
-    newer = aliased(Annotation)
+    newer, assignment = aliased(Annotation), aliased(Assignment)
+    is_blind = exists().where(assignment.id == newer.assignment_id, assignment.blind.is_not(None))
+    measures = and_(newer.assignment_id.is_distinct_from(Annotation.assignment_id), is_blind)
     replaces = or_(newer.author == Annotation.author, and_(newer.is_final, Annotation.is_final, counts(newer)))
     stands = or_(newer.state != AnnotationState.REJECTED, is_rejected_by_reviewer(newer))
     is_replaced = exists().where(
-        newer.acquisition_id == Annotation.acquisition_id, newer.number > Annotation.number, replaces, stands
+        newer.acquisition_id == Annotation.acquisition_id, newer.number > Annotation.number, replaces, stands, ~measures
     )
     return and_(is_rejected_by_reviewer(Annotation), ~is_replaced)
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 
 from mrseg_label.annotation.blind_readings import mark_gold, set_qualified, unmark_gold
+from mrseg_label.annotation.review import send_back
 from mrseg_label.annotation.service import submit
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.queries import acquisitions, assignments
@@ -154,6 +155,22 @@ def test_a_finished_case_comes_again_and_its_first_mask_stays(workspace: OpenedW
         case = take(workspace)
         assert assignment(workspace, case).blind is None
         worklist.return_to_queue(workspace.catalog, ADA, case.acquisition_id)
+
+
+def test_a_case_comes_back_although_it_was_read_once_more(workspace: OpenedWorkspace) -> None:
+    first = take(workspace)
+    before = send(workspace, first)
+    workspace.settings.repeat_share, workspace.settings.repeat_after_days = 0.9, 0
+    again = take(workspace)
+    while assignment(workspace, again).blind is None:
+        worklist.return_to_queue(workspace.catalog, ADA, again.acquisition_id)
+        again = take(workspace)
+    assert again.acquisition_id == first.acquisition_id and not send(workspace, again).is_final
+    send_back(workspace, before.id, actor="eva", comment="the liver")
+    back = take(workspace)  # and not somebody else's, without what is to be corrected
+    assert (back.acquisition_id, back.annotation_id, back.comment) == (first.acquisition_id, before.id, "the liver")
+    assert send(workspace, back, boxes(5, 1)).is_final
+    assert take(workspace).annotation_id is None
 
 
 def test_gold_cases(workspace: OpenedWorkspace) -> None:
