@@ -16,6 +16,8 @@ from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.queries import contents
 from mrseg_label.catalog.tables import Acquisition
 from mrseg_label.errors import ConfigurationError, Conflict, InvalidInput, StoredFileError
+from mrseg_label.evaluation.folders import evaluate_folders
+from mrseg_label.evaluation.pairs import Naming
 from mrseg_label.files import sha256_of
 from mrseg_label.intake.editing import edit_examinations
 from mrseg_label.maintenance import backup, restoring
@@ -169,6 +171,10 @@ def test_an_export_marks_propagated_masks_and_says_what_it_leaves_out(opened: Op
     export_dataset(workspace, tmp_path / "nnunet", ExportFormat.NNUNET)
     folder = tmp_path / "nnunet" / "Dataset500_mrseg"
     assert (folder / "propagated.tsv").read_text() == f"case\tdrawn_on\n{images['p1', 'water']}\t{drawn}\n"
+    masks = folder / "labelsTr"
+    judged = evaluate_folders(masks, masks, workspace.scheme, Naming()).table.drop_duplicates("case")
+    marks = dict(zip(judged["case"], judged["propagated_from"], strict=True))
+    assert marks == table, "an evaluation against the exported masks keeps the mark"
     for table_of in (folder, tmp_path / "nifti"):
         (line,) = (table_of / "left_out.tsv").read_text().splitlines()[1:]
         assert line.startswith(f"{images['p2', 'water']}\tmasks are not propagated")
