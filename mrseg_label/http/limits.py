@@ -8,6 +8,7 @@ https://cheatsheetseries.owasp.org/cheatsheets/REST_Security_Cheat_Sheet.html
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Iterable
@@ -25,6 +26,7 @@ from mrseg_label.http.problems import problem
 MEGABYTE = 1024 * 1024
 SMALL_BODY_MB = 1  # for routes that take no file
 MIN_BYTES_PER_SECOND = 4096  # on average, for a body that takes longer than twice the idle time
+RETRY_SECONDS = 10  # until another server, or this one started again, may take a request
 MAX_QUERY = 8192  # bytes
 # As FastAPI's ``form_limits``: no form of ours has more, and each file of a megabyte or more is an open file here.
 FORM_LIMITS: Any = {"max_files": 4, "max_fields": 32}
@@ -130,8 +132,12 @@ class _Body:
         if self._begun is None:
             self._begun = now
         message: Message | None = None
-        with anyio.move_on_after(self._idle_seconds):
-            message = await self._receive()
+        try:
+            with anyio.move_on_after(self._idle_seconds):
+                message = await self._receive()
+        except asyncio.CancelledError:  # the server ends, and this body took longer than it waits
+            detail = "the server ended before all of the request had arrived, and nothing was stored; send it again"
+            raise HTTPException(503, detail, headers={"Retry-After": str(RETRY_SECONDS)}) from None
         if message is None:
             raise HTTPException(408, f"no data arrived for {self._idle_seconds:g} s; send the request again")
         if message["type"] != "http.request":
