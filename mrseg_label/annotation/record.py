@@ -179,7 +179,7 @@ def _record(
         created_at=moment,
     )
     session.add(annotation)
-    rows.add_structures(session, annotation, submission.states, submission.decoded.voxels)
+    rows.add_structures(session, annotation_id, submission.states, submission.decoded.voxels)
     if accepted and annotation.is_final:
         acquisition.annotated_at = acquisition.annotated_at or moment
         settle(session, acquisition)

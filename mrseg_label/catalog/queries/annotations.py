@@ -67,12 +67,12 @@ def _all_of() -> Select[Annotation]:
 
 
 def add_structures(
-    session: Session, annotation: Annotation, states: Mapping[str, StructureState], voxels: Mapping[str, int]
+    session: Session, annotation_id: str, states: Mapping[str, StructureState], voxels: Mapping[str, int]
 ) -> None:
     """Add the structures of a new annotation, as rows: there are dozens, and nothing is changed in them now."""
     session.flush()  # the annotation itself
     found = [
-        {"annotation_id": annotation.id, "structure": name, "state": state, "voxels": voxels.get(name, 0)}
+        {"annotation_id": annotation_id, "structure": name, "state": state, "voxels": voxels.get(name, 0)}
         for name, state in states.items()
     ]
     if found:

@@ -86,12 +86,6 @@ def pieces_with_lengths(session: Session, number: int, fold: int | None) -> Sequ
     return [(piece, length) for piece, length in session.execute(query)]
 
 
-def logged_folds(session: Session, number: int) -> list[int | None]:
-    """The folds of a round that have a log; None stands for the log of the round itself."""
-    query = select(RoundLog.fold).where(RoundLog.round_number == number).distinct()
-    return sorted(session.scalars(query), key=lambda fold: -1 if fold is None else fold)
-
-
 def _of(number: int, fold: int | None) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     same = RoundLog.fold.is_(None) if fold is None else RoundLog.fold == fold
     return RoundLog.round_number == number, same
