@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.queries import audit
 from mrseg_label.dicomweb import Query
@@ -14,7 +12,6 @@ from mrseg_label.exports.sending import send_annotations
 from mrseg_label.jobs import JobContext, queue
 
 _MAX_LISTED = 200  # refused annotations in the result of a job
-_PROGRESS_SECONDS = 2.0
 
 
 def start(workspace: OpenedWorkspace, query: Query, selection: Selection, *, actor: str, dry_run: bool = False) -> str:
@@ -60,19 +57,16 @@ def run(context: JobContext) -> None:
     workspace, payload = context.workspace, context.payload
     query = read_query(workspace, str(payload["query"]))
     selection = Selection(MaskChoice(payload["state"]), tuple(payload["participants"]))
-    told = 0.0
-
-    def tell(done: int, total: int) -> None:
-        nonlocal told
-        context.check()
-        if time.monotonic() - told >= _PROGRESS_SECONDS:
-            told = time.monotonic()
-            context.progress(done=done, total=total)
-
     server = configured_server(workspace, context.check)
     try:
         report = send_annotations(
-            workspace, server, query, selection, actor=payload["actor"], dry_run=payload["dry_run"], progress=tell
+            workspace,
+            server,
+            query,
+            selection,
+            actor=payload["actor"],
+            dry_run=payload["dry_run"],
+            progress=context.advance,
         )
     finally:
         server.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -18,7 +17,6 @@ from mrseg_label.intake.options import ImportOptions
 from mrseg_label.jobs import JobContext, queue
 
 MAX_SEARCHED = 100  # studies that a search shows
-_PROGRESS_SECONDS = 2.0
 _OPTIONS = ("participant", "licence", "cohort", "evaluation_only", "propagate")
 
 
@@ -86,18 +84,9 @@ def run(context: JobContext) -> None:
     workspace, name = context.workspace, str(context.payload["query"])
     query = read_query(workspace, name)
     options = ImportOptions(**context.payload["options"], actor=context.payload["actor"])
-    told = 0.0
-
-    def tell(done: int, total: int) -> None:
-        nonlocal told
-        context.check()
-        if time.monotonic() - told >= _PROGRESS_SECONDS:
-            told = time.monotonic()
-            context.progress(done=done, total=total)
-
     server = configured_server(workspace, context.check)
     try:
-        outcome = import_studies(workspace, server, query, options, tell)
+        outcome = import_studies(workspace, server, query, options, context.advance)
     finally:
         server.close()
     if outcome.stopped:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -28,7 +27,6 @@ from mrseg_label.workspace import Workspace
 INBOX = "inbox"
 MAX_COUNTED = 20_000  # files of an entry; more are only said to be more
 _SENT = "sent-"  # begins the names of entries that came through a browser; they are removed once they are imported
-_PROGRESS_SECONDS = 2.0
 _OPTIONS = ("pattern", "participant", "orientation", "masks", "licence", "cohort", "evaluation_only", "propagate")
 
 
@@ -133,16 +131,7 @@ def run(context: JobContext) -> None:
     if not entry.exists():
         raise NotFound(f"{name!r} is not in the folder {INBOX} of the workspace any more")
     options = ImportOptions(**context.payload["options"], actor=context.payload["actor"])
-    told = 0.0
-
-    def tell(done: int, total: int) -> None:
-        nonlocal told
-        context.check()
-        if time.monotonic() - told >= _PROGRESS_SECONDS:
-            told = time.monotonic()
-            context.progress(done=done, total=total)
-
-    report = import_paths(workspace, [entry], options, tell)
+    report = import_paths(workspace, [entry], options, context.advance)
     result = result_of(report, f"{entry}{os.sep}")
     with context.publish(result):
         pass

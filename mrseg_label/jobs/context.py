@@ -15,6 +15,8 @@ from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.errors import Cancelled, LeaseLost
 from mrseg_label.jobs.claim import Claim
 
+PROGRESS_SECONDS = 2.0
+
 
 class JobContext:
     """The workspace and the claimed job.
@@ -43,6 +45,7 @@ class JobContext:
         self.cancel = threading.Event()
         self.lost = threading.Event()
         self.last_pulse: float | None = None
+        self._advanced: float | None = None
         self.stopping = stopping or threading.Event()
 
     @property
@@ -92,6 +95,13 @@ class JobContext:
         """Record the progress of the job; raises as :meth:`check` does."""
         self.check()
         self.claim.record_progress(self.catalog, progress)
+
+    def advance(self, done: int, total: int) -> None:
+        """Record how many of a job's many things are done, but not more often than people look; raises as :meth:`check` does."""
+        self.check()
+        if self._advanced is None or time.monotonic() - self._advanced >= PROGRESS_SECONDS:
+            self._advanced = time.monotonic()
+            self.progress(done=done, total=total)
 
     @contextmanager
     def publish(self, result: dict[str, Any] | None = None) -> Iterator[Session]:
