@@ -20,8 +20,8 @@ from mrseg_label.segments.files import read_label_map
 from tests.support.annotation_house import House, make_house
 
 # Three readers submit without end; a line is printed when a submission has been acknowledged.
-_READERS = """
-import sys, threading
+_READERS = r"""
+import os, sys, threading
 from pathlib import Path
 import nibabel as nib, numpy as np
 from mrseg_label.annotation.service import submit
@@ -39,7 +39,8 @@ def read(number):
         nib.save(nib.Nifti1Image(array, GRID.affine), upload)
         sent = submit(workspace, Reader(f"reader-{number}"), examination_id=examination, upload=upload,
                       file_name="a.nii.gz", label_info=[{"name": "spleen"}])
-        print(sent.annotation_id, int(array.sum()), flush=True)
+        # One write a line: the parts that print writes would mix with those of another reader.
+        os.write(1, f"{sent.annotation_id} {int(array.sum())}\n".encode())
 
 for number in range(3):
     threading.Thread(target=read, args=(number,)).start()
