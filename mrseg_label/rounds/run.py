@@ -183,7 +183,10 @@ class _RoundJob:
             if row.pretrain:
                 pretraining.take_snapshot(session, row, self.workspace, self._drafts)
                 return row
-            take_snapshot(session, row, self.workspace)
+        take_snapshot(self.catalog, self.number, self.workspace)
+        with self.catalog.begin() as session:
+            row = rows.get(session, self.number)
+            assert row is not None
             if (changed := forget_parent_that_saw_cases(session, row)) is not None:
                 row.result = {**row.result, "parent_changed": changed}
             return row

@@ -84,18 +84,17 @@ def start(
 def find_obstacle(session: Session, folds: int = 1, *, include_held_out: bool = False) -> str | None:
     """Explain why a round of so many folds could not train on what is annotated so far; None if it could."""
     participants.decide_held_out(session)
-    candidates = annotation_rows.snapshot_candidates(session)
-    if not candidates:
+    annotated = annotation_rows.annotated_participants(session)
+    if not annotated:
         return "nothing is annotated yet; a round needs at least one annotated case"
-    training = {person.id: person for _, person in candidates if include_held_out or not person.held_out}
+    training = [person for person in annotated if include_held_out or not person.held_out]
     if not training:
         return (
             "every case annotated so far belongs to a held-out participant and is reserved for evaluation; "
             "annotate a case of another participant"
         )
-    people = participants.count_people(session, training.values())
-    if people < folds:
-        held_out = len({person.id for _, person in candidates}) - len(training)
+    if folds > 1 and (people := participants.count_people(session, training)) < folds:
+        held_out = len(annotated) - len(training)
         return (
             f"{folds} folds need at least {folds} participants, since all cases of a participant are in one fold; "
             f"{people} {'is' if people == 1 else 'are'} annotated"
@@ -173,9 +172,8 @@ def _parent_of(session: Session, *, final: bool, pretrain: bool) -> ModelVersion
     if first_stage is not None and first_stage.created_at > (usual.promoted_at or usual.created_at):
         if not final:
             return first_stage
-        candidates = annotation_rows.snapshot_candidates(session)
         seen = pretraining.participants_seen(session, first_stage.round_number or 0)
-        if seen.isdisjoint(person.id for _, person in candidates):
+        if seen.isdisjoint(person.id for person in annotation_rows.annotated_participants(session)):
             return first_stage
     return bootstrap if final else usual
 
@@ -191,7 +189,7 @@ def forget_parent_that_saw_cases(session: Session, row: Round) -> str | None:
     if not row.final or parent is None or parent.round_number is None:
         return None
     seen = pretraining.participants_seen(session, parent.round_number)
-    used = {person.id for _, person in annotation_rows.snapshot_candidates(session)}
+    used = {person.id for person in annotation_rows.annotated_participants(session)}
     if seen.isdisjoint(used):
         return None
     row.parent = BOOTSTRAP

@@ -146,6 +146,12 @@ def snapshot_candidates(session: Session) -> Sequence[tuple[Annotation, Particip
     return [(annotation, participant) for annotation, participant in session.execute(query).unique()]
 
 
+def annotated_participants(session: Session) -> Sequence[Participant]:
+    """The participants of :func:`snapshot_candidates`; quicker, since no annotation is read."""
+    annotated = select(Acquisition.participant_id).where(concepts.is_included(), concepts.is_annotated())
+    return session.scalars(select(Participant).where(Participant.id.in_(annotated)).order_by(Participant.code)).all()
+
+
 def annotated_examinations(session: Session) -> Sequence[tuple[str, int]]:
     """Id of the primary examination and revision number of every annotated case, in the order of import."""
     newest = newest_finals()

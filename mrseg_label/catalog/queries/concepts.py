@@ -83,13 +83,22 @@ def is_assigned(
     if second_reading is not None:
         # NOT, as in the partial index of open assignments; SQLite would not use that index for IS 0.
         conditions.append(assignment.second_reading.is_(True) if second_reading else ~assignment.second_reading)
-    return exists().where(*conditions)
+    return _looked_up(assignment, *conditions)
 
 
 def is_awaiting_review(of: type[Acquisition] = Acquisition) -> Condition:
     """An annotation of it has been submitted and not yet reviewed; ``of`` as for :func:`is_assigned`."""
     annotation = _AWAITING
-    return exists().where(annotation.acquisition_id == of.id, annotation.state == AnnotationState.SUBMITTED)
+    return _looked_up(annotation, annotation.acquisition_id == of.id, annotation.state == AnnotationState.SUBMITTED)
+
+
+def _looked_up(table: type[Assignment] | type[Annotation], *conditions: Condition) -> Condition:
+    """There is a row of which the conditions hold, looked up for each case by an index.
+
+    PostgreSQL may make a join of EXISTS, which compares each case with each open assignment where it expects few of either;
+    an offset keeps it from that.
+    """
+    return select(literal_column("1")).select_from(table).where(*conditions).offset(literal_column("0")).exists()
 
 
 def assigned_cases(moment: Moment, *, second_reading: bool | None = None) -> Select[str]:

@@ -151,6 +151,7 @@ def _stored(state: CaseState) -> Select[Any]:
 
 
 def _of_other_priorities() -> Select[Any]:
-    """Named one by one, the priorities are looked up in the index of the order."""
+    """Named one by one, the priorities are looked up in the index of such cases."""
     found = _part(_OTHER_PRIORITY, func.count(), Acquisition.priority, _SIDE)
-    return found.where(concepts.is_usable(), ~concepts.is_annotated(), Acquisition.priority.in_(_OTHERS))
+    is_other = Acquisition.priority.in_(_OTHERS), concepts.has_another_priority()
+    return found.where(concepts.is_usable(), ~concepts.is_annotated(), *is_other)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 from sqlalchemy import ColumnElement, Select, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
@@ -166,6 +166,15 @@ def any_undecided(session: Session) -> bool:
     return session.execute(_undecided().limit(1)).first() is not None
 
 
+def without_fold(session: Session, among: Collection[str]) -> Sequence[Participant]:
+    """Those of some participants, by id, who have no place in the folds yet."""
+    ids, found = sorted(among), list[Participant]()
+    for start in range(0, len(ids), _CODES_PER_QUERY):
+        these = Participant.id.in_(ids[start : start + _CODES_PER_QUERY])
+        found += session.scalars(select(Participant).where(these, Participant.fold_position.is_(None)))
+    return found
+
+
 def decide_fold_positions(session: Session, joined: Iterable[Participant]) -> None:
     """Number the participants who join the training now, after those who joined before, in the order of their hashes.
 
@@ -177,7 +186,7 @@ def decide_fold_positions(session: Session, joined: Iterable[Participant]) -> No
         return
     following = session.scalars(select(func.max(Participant.fold_position))).one()
     following = 0 if following is None else following + 1
-    linked = linked_by_scan(session, lambda participant: participant.fold_position.is_(None))
+    linked = _all_linked(session, [participant.id for participant in new])
     for participant in sorted(new, key=lambda one: _rank(one.code)):
         if participant.fold_position is not None:
             continue  # numbered with another
@@ -222,7 +231,7 @@ def linked_by_scan(
 def count_people(session: Session, among: Iterable[Participant]) -> int:
     """How many people these participants are; two with an image of the same voxels are one."""
     remaining = {participant.id: participant for participant in among}
-    linked = linked_by_scan(session, lambda participant: participant.id.in_(list(remaining)))
+    linked = _all_linked(session, remaining)
     people = 0
     while remaining:
         _, participant = remaining.popitem()
@@ -230,6 +239,24 @@ def count_people(session: Session, among: Iterable[Participant]) -> int:
         for other in _group_of(participant, linked):
             remaining.pop(other.id, None)
     return people
+
+
+def _all_linked(session: Session, among: Iterable[str]) -> dict[str, set[Participant]]:
+    """Find as :func:`linked_by_scan` for participants, by id, and for those whom they are linked to through others."""
+    linked: dict[str, set[Participant]] = {}
+    seen, waiting = set[str](), set(among)
+    while waiting:
+        ids, found = sorted(waiting), dict[str, set[Participant]]()
+        for start in range(0, len(ids), _CODES_PER_QUERY):
+            found |= linked_by_scan(session, partial(_is_one_of, ids[start : start + _CODES_PER_QUERY]))
+        linked |= found
+        seen |= waiting
+        waiting = {other.id for others in found.values() for other in others} - seen
+    return linked
+
+
+def _is_one_of(ids: Sequence[str], participant: type[Participant]) -> ColumnElement[bool]:
+    return participant.id.in_(ids)
 
 
 def _linked_to(identifier: str, linked: dict[str, set[Participant]]) -> dict[str, Participant]:

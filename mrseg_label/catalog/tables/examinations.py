@@ -99,6 +99,15 @@ class Acquisition(Base):
         _partial(
             "ix_acquisitions_of_group", "priority", "held_out", "station", "sequence", "shuffle", "id", where=_WAITING
         ),
+        # To count those of another priority than the normal one by group.
+        _partial(
+            "ix_acquisitions_prioritised",
+            "priority",
+            "held_out",
+            "station",
+            "sequence",
+            where=f"priority <> 'normal' AND primary_examination_id IS NOT NULL AND {_WAITING}",
+        ),
         _partial("ix_acquisitions_annotated", "participant_id", where=_ANNOTATED),
         _flagged("ix_acquisitions_new", "held_out", flag="new_for_round", where=_ANNOTATED),
         _flagged("ix_acquisitions_drafted", "shuffle", "id", flag="has_draft", where=_WAITING),

@@ -46,6 +46,7 @@ SMALL = {
     "ix_acquisitions_drafted",
     "ix_acquisitions_excluded",
     "ix_acquisitions_new",
+    "ix_acquisitions_prioritised",
     "ix_acquisitions_priority",
     "ix_acquisitions_without_image",
     "ix_assignments_open",

@@ -73,9 +73,11 @@ def begin(opened: Opened, number: int = 1) -> Round:
     with opened.catalog.begin() as session:
         row = rows.get(session, number) or Round(number=number, state=RoundState.SNAPSHOT, profile="smoke")
         session.add(row)
-        session.flush()
-        take_snapshot(session, row, opened)
-        return row
+    take_snapshot(opened.catalog, number, opened)
+    with opened.catalog.read() as session:
+        found = rows.get(session, number)
+        assert found is not None
+        return found
 
 
 def half(value: int) -> NDArray[np.uint8]:
