@@ -182,6 +182,11 @@ def _contradictions(settings: Settings) -> Iterator[str]:
             f"TRAINING_PROFILE is {settings.training_profile} and DEVICE is cpu: a round would take days to months; set "
             'TRAINING_PROFILE = "tiny", or DEVICE to a GPU'
         )
+    if settings.repeat_share and not settings.without_draft_share:
+        yield (
+            "REPEAT_SHARE is set and WITHOUT_DRAFT_SHARE is not: only repeated cases open with an empty mask, which tells readers "
+            "which they are; set WITHOUT_DRAFT_SHARE to at least as much"
+        )
     if settings.dask_scheduler is not None and is_open_to_the_network(settings.dask_scheduler):
         yield (
             f"DASK_SCHEDULER is {settings.dask_scheduler}: whoever reaches the ports of Dask on these machines can run "

@@ -82,6 +82,8 @@ def test_a_server_without_workers_needs_no_gpu_and_no_weights(tmp_path: Path) ->
     [
         ('AUTH = "off"\nTRUSTED_PROXIES = "10.0.0.1"', "AUTH is off, so TRUSTED_PROXIES has no effect"),
         ('DEVICE = "cpu"', "TRAINING_PROFILE is full and DEVICE is cpu"),
+        ("REPEAT_SHARE = 0.1", "only repeated cases open with an empty mask"),
+        ("REPEAT_SHARE = 0.1\nWITHOUT_DRAFT_SHARE = 0.1", ""),
         ('BOOTSTRAP_SOURCES = "watr=raw, T1=raw"', "names the sequence 'watr'; did you mean 'water'"),
         ('BOOTSTRAP_SOURCES = "my sequence=raw"', ""),
     ],
