@@ -65,7 +65,7 @@ def save(path: Path, database: str, rows: int, costs: Mapping[str, Cost], opened
     path.write_text(json.dumps(kept, indent=1) + "\n")
 
 
-def table(results: Sequence[Mapping[str, Any]], what: str = "cpu_ms") -> str:
+def table(results: Sequence[Mapping[str, Any]], what: str = "wall_ms") -> str:
     """Make a table in Markdown: a row for each question, a column for each database and size, median (99th percentile)."""
     columns = [f"{one['database']} {one['rows']:,}" for one in results]
     lines = [f"| question | {' | '.join(columns)} |", "| --- |" + " --- |" * len(results)]
@@ -84,7 +84,7 @@ def _questions(result: Mapping[str, Any]) -> dict[str, dict[str, list[float]]]:
     return found
 
 
-def draw(results: Sequence[Mapping[str, Any]], path: Path, what: str = "cpu_ms") -> None:
+def draw(results: Sequence[Mapping[str, Any]], path: Path, what: str = "wall_ms") -> None:
     """Draw the medians over the number of examinations, with the 99th percentiles above them, as an image of the type that the name says."""
     figure = Figure(figsize=(11.4, 6.2), facecolor="white")
     FigureCanvasAgg(figure)
