@@ -16,8 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
-from mrseg_label.catalog.queries import acquisitions, models
-from mrseg_label.catalog.queries import annotations as annotation_rows
+from mrseg_label.catalog.queries import acquisitions, models, snapshots
 from mrseg_label.catalog.queries import rounds as rows
 from mrseg_label.metrics import score_case
 from mrseg_label.nnunet.dataset import write_raw_dataset
@@ -74,7 +73,7 @@ def last_batch(workspace: OpenedWorkspace, truth: Path) -> list[tuple[Path, Path
     cases = []
     with workspace.catalog.read() as session:
         in_rounds = {case.acquisition_id for number in (1, 2) for case in rows.cases(session, number)}
-        for annotation, participant in annotation_rows.snapshot_candidates(session):
+        for annotation, participant in snapshots.candidates(session):
             acquisition = acquisitions.get(session, annotation.acquisition_id)
             if annotation.acquisition_id in in_rounds or acquisition is None:
                 continue

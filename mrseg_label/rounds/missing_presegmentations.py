@@ -14,8 +14,7 @@ from collections.abc import Callable
 
 from mrseg_label.catalog.derived_files import is_whole
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import acquisitions, models, presegmentations
-from mrseg_label.catalog.queries import annotations as annotation_rows
+from mrseg_label.catalog.queries import acquisitions, models, presegmentations, snapshots
 from mrseg_label.catalog.tables import ModelVersion
 from mrseg_label.errors import ConfigurationError, DamagedModel, Unavailable
 from mrseg_label.presegmentation.clean_up import impossible_structures
@@ -40,7 +39,7 @@ def score_current_model(workspace: OpenedWorkspace, loaded_models: LoadedModels,
         The model cannot run: its weights are missing or damaged.
     """
     with workspace.catalog.read() as session:
-        candidates = annotation_rows.snapshot_candidates(session)
+        candidates = snapshots.candidates(session)
         model = models.current(session)
         if not any(
             not participant.held_out and not_annotated(annotation, workspace.scheme)
@@ -96,7 +95,7 @@ def _missing(workspace: OpenedWorkspace, cannot_run: set[str]) -> list[tuple[str
     with workspace.catalog.read() as session:
         known = filling_models(workspace, session)
         found: dict[tuple[str, str], None] = {}
-        for annotation, participant in annotation_rows.snapshot_candidates(session):
+        for annotation, participant in snapshots.candidates(session):
             if participant.held_out:
                 continue
             for versions in missing_versions(workspace, session, annotation, known).values():

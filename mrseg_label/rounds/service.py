@@ -7,8 +7,7 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import annotations as annotation_rows
-from mrseg_label.catalog.queries import audit, models, participants, pretraining, training
+from mrseg_label.catalog.queries import audit, models, participants, pretraining, snapshots, training
 from mrseg_label.catalog.queries import jobs as job_rows
 from mrseg_label.catalog.queries import rounds as rows
 from mrseg_label.catalog.tables import BOOTSTRAP, Job, ModelVersion, Round
@@ -84,7 +83,7 @@ def start(
 def find_obstacle(session: Session, folds: int = 1, *, include_held_out: bool = False) -> str | None:
     """Explain why a round of so many folds could not train on what is annotated so far; None if it could."""
     participants.decide_held_out(session)
-    annotated = annotation_rows.annotated_participants(session)
+    annotated = snapshots.participants(session)
     if not annotated:
         return "nothing is annotated yet; a round needs at least one annotated case"
     training = [person for person in annotated if include_held_out or not person.held_out]
@@ -173,7 +172,7 @@ def _parent_of(session: Session, *, final: bool, pretrain: bool) -> ModelVersion
         if not final:
             return first_stage
         seen = pretraining.participants_seen(session, first_stage.round_number or 0)
-        if seen.isdisjoint(person.id for person in annotation_rows.annotated_participants(session)):
+        if seen.isdisjoint(person.id for person in snapshots.participants(session)):
             return first_stage
     return bootstrap if final else usual
 
@@ -189,7 +188,7 @@ def forget_parent_that_saw_cases(session: Session, row: Round) -> str | None:
     if not row.final or parent is None or parent.round_number is None:
         return None
     seen = pretraining.participants_seen(session, parent.round_number)
-    used = {person.id for person in annotation_rows.annotated_participants(session)}
+    used = {person.id for person in snapshots.participants(session)}
     if seen.isdisjoint(used):
         return None
     row.parent = BOOTSTRAP

@@ -15,8 +15,7 @@ from sqlalchemy.orm import Session
 from mrseg_label.catalog import Catalog
 from mrseg_label.catalog.opening import OpenedWorkspace
 from mrseg_label.catalog.propagation import SWAPPED, is_swapped, without_mask
-from mrseg_label.catalog.queries import acquisitions, participants, presegmentations
-from mrseg_label.catalog.queries import annotations as annotation_rows
+from mrseg_label.catalog.queries import acquisitions, participants, presegmentations, snapshots
 from mrseg_label.catalog.queries import rounds as rows
 from mrseg_label.catalog.tables import Annotation, Participant, Round, RoundCase
 from mrseg_label.catalog.types import CaseRole
@@ -111,10 +110,10 @@ def _read(session: Session, row: Round, workspace: Workspace) -> Snapshot:
     not_drawn: set[str] = set()
     cases = [
         (one, participant, _role(row, participant))
-        for one, participant in annotation_rows.snapshot_candidates(session)
+        for one, participant in snapshots.candidates(session)
         if participant.held_out is not None  # else they came since the sides were decided
     ]
-    of_cases = acquisitions.by_id(session, [one.acquisition_id for one, _, _ in cases])
+    of_cases = snapshots.acquisitions(session, [one.acquisition_id for one, _, _ in cases])
     stations = Stations(session, [one for one, _, role in cases if role is CaseRole.TRAINING])
     for annotation, participant, role in cases:
         acquisition = of_cases[annotation.acquisition_id]

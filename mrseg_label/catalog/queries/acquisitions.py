@@ -10,7 +10,7 @@ from functools import cache
 from typing import TypeVar
 
 from sqlalchemy import ScalarSelect, Select, bindparam, exists, func, select, union
-from sqlalchemy.orm import Session, aliased, selectinload
+from sqlalchemy.orm import Session, aliased
 
 from mrseg_label.catalog.channel_types import Labelled
 from mrseg_label.catalog.queries import case_counts, concepts
@@ -100,16 +100,6 @@ def has_readers_work(session: Session, acquisition_id: str) -> bool:
 def channels(session: Session, acquisition_id: str) -> Sequence[Examination]:
     """All examinations of an acquisition."""
     return session.scalars(_channels(), {"acquisition": acquisition_id}).unique().all()
-
-
-def by_id(session: Session, acquisition_ids: Sequence[str]) -> dict[str, Acquisition]:
-    """Some acquisitions by id, each with its examinations read."""
-    found: dict[str, Acquisition] = {}
-    for start in range(0, len(acquisition_ids), _IDS_PER_QUERY):
-        these = Acquisition.id.in_(acquisition_ids[start : start + _IDS_PER_QUERY])
-        query = select(Acquisition).where(these).options(selectinload(Acquisition.examinations))
-        found |= {row.id: row for row in session.scalars(query).unique()}
-    return found
 
 
 @cache

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, lazyload
 
 from mrseg_label.catalog.queries import concepts
 from mrseg_label.catalog.queries.paging import newest_first
-from mrseg_label.catalog.tables import Acquisition, Annotation, AnnotationStructure, Participant
+from mrseg_label.catalog.tables import Acquisition, Annotation, AnnotationStructure
 from mrseg_label.catalog.types import AnnotationState, Position, StructureState
 
 # The newest such annotation is the acquisition's mask: accepted, and not a second reading.
@@ -130,26 +130,6 @@ def newest_finals() -> Subquery:
         .group_by(Annotation.acquisition_id)
         .subquery()
     )
-
-
-def snapshot_candidates(session: Session) -> Sequence[tuple[Annotation, Participant]]:
-    """The mask of every annotated acquisition that is included, with its participant, in a fixed order."""
-    newest = newest_finals()
-    query = (
-        select(Annotation, Participant)
-        .join(newest, (newest.c.acquisition_id == Annotation.acquisition_id) & (newest.c.number == Annotation.number))
-        .join(Acquisition, Acquisition.id == Annotation.acquisition_id)
-        .join(Participant, Participant.id == Acquisition.participant_id)
-        .where(concepts.is_included(), concepts.is_annotated())
-        .order_by(Participant.code, Acquisition.id)
-    )
-    return [(annotation, participant) for annotation, participant in session.execute(query).unique()]
-
-
-def annotated_participants(session: Session) -> Sequence[Participant]:
-    """The participants of :func:`snapshot_candidates`; quicker, since no annotation is read."""
-    annotated = select(Acquisition.participant_id).where(concepts.is_included(), concepts.is_annotated())
-    return session.scalars(select(Participant).where(Participant.id.in_(annotated)).order_by(Participant.code)).all()
 
 
 def annotated_examinations(session: Session) -> Sequence[tuple[str, int]]:

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
-from mrseg_label.catalog.queries import annotations as annotation_rows
+from mrseg_label.catalog.queries import snapshots
 from mrseg_label.catalog.tables import Job
 from mrseg_label.catalog.types import JobKind, JobState
 from mrseg_label.cli import main
@@ -109,7 +109,7 @@ def test_every_write_on_a_full_disk_answers_507_and_works_again_with_room(
     small_disk.empty()
     assert upload(send, case, mask).status_code == 200
     with workspace.catalog.read() as session:
-        assert len(annotation_rows.snapshot_candidates(session)) == 1
+        assert len(snapshots.candidates(session)) == 1
 
 
 def test_a_workspace_whose_disk_is_not_mounted_is_named_and_comes_back(send: Send, workspace: OpenedWorkspace) -> None:

@@ -11,8 +11,7 @@ from sqlalchemy import select
 from typer.testing import CliRunner
 
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import acquisitions, participants
-from mrseg_label.catalog.queries import annotations as annotation_rows
+from mrseg_label.catalog.queries import acquisitions, participants, snapshots
 from mrseg_label.catalog.queries.upcoming import STRATEGIES, Order, first_upcoming
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Acquisition, Annotation, AuditEvent, Job, Participant
@@ -78,7 +77,7 @@ def test_they_are_nowhere_in_the_study(opened: OpenedWorkspace, tmp_path: Path) 
     assert assign_next_case(opened, Reader("anna"), "balanced") is None
     with opened.catalog.begin() as session:
         participants.decide_held_out(session)
-        assert annotation_rows.snapshot_candidates(session) == []
+        assert snapshots.candidates(session) == []
         people = session.scalars(select(Participant)).all()
         assert [(one.cohort, one.evaluation_only, one.held_out) for one in people] == [("CHAOS", True, None)] * 3
         states = session.scalars(select(Annotation.state)).all()
@@ -113,7 +112,7 @@ def test_an_administrator_admits_them(opened: OpenedWorkspace, tmp_path: Path) -
     assert (progress.annotated_total, progress.waiting, progress.excluded) == (1, 1, 1)
     assert all(found == {"E3"} for found in waiting(opened).values())
     with opened.catalog.read() as session:
-        assert len(annotation_rows.snapshot_candidates(session)) == 1
+        assert len(snapshots.candidates(session)) == 1
         events = session.scalars(select(AuditEvent).where(AuditEvent.action == "admit")).all()
         assert [(event.actor, event.subject, event.detail["cohort"]) for event in events] == [
             ("anna", code, "NAKO") for code in ("E1", "E2", "E3")

@@ -13,8 +13,7 @@ from typer.testing import CliRunner
 
 from mrseg_label.annotation.service import submit
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
-from mrseg_label.catalog.queries import acquisitions
-from mrseg_label.catalog.queries import annotations as annotation_rows
+from mrseg_label.catalog.queries import acquisitions, snapshots
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Annotation, Examination, Job
 from mrseg_label.catalog.types import JobState
@@ -332,7 +331,7 @@ def test_imported_masks_are_trained_on_and_start_no_round(opened: OpenedWorkspac
     with workspace.catalog.read() as session:
         counts = acquisitions.counts(session, workspace.catalog.now(session))
         assert (counts.annotated_total, acquisitions.annotated_since_round(session)) == (2, 0)
-        assert len(annotation_rows.snapshot_candidates(session)) == 2
+        assert len(snapshots.candidates(session)) == 2
     # A reader corrects one of them: that counts, once.
     save(tmp_path / "corrected.nii.gz", boxes(0, 1))
     for client in ("reader", "reader", "import it"):

@@ -15,7 +15,7 @@ from mrseg_label.annotation.blind_readings import mark_gold, set_qualified, unma
 from mrseg_label.annotation.review import send_back
 from mrseg_label.annotation.service import submit
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
-from mrseg_label.catalog.queries import acquisitions, assignments
+from mrseg_label.catalog.queries import acquisitions, assignments, snapshots
 from mrseg_label.catalog.queries import annotations as annotation_rows
 from mrseg_label.catalog.reader import Reader
 from mrseg_label.catalog.tables import Account, Annotation, Assignment, AuditEvent
@@ -145,7 +145,7 @@ def test_a_finished_case_comes_again_and_its_first_mask_stays(workspace: OpenedW
     with workspace.catalog.read() as session:
         final = annotation_rows.final(session, first.acquisition_id)
         assert final is not None and final.id == before.id
-        assert [one.id for one, _ in annotation_rows.snapshot_candidates(session)] == [before.id]
+        assert [one.id for one, _ in snapshots.candidates(session)] == [before.id]
     assert all((one.number, one.is_final) == (1, True) for one in read_mine(workspace, ADA, 10).finished.items)
     work(workspace)
     found = read_draft_bias(workspace)
@@ -234,7 +234,7 @@ def test_a_new_reader_qualifies_with_gold_cases(workspace: OpenedWorkspace) -> N
     before = read_progress(workspace)
     assert before.annotated_since_round == 2  # his counts neither for the trigger nor for a snapshot
     with workspace.catalog.read() as session:
-        candidates = {one.id for one, _ in annotation_rows.snapshot_candidates(session)}
+        candidates = {one.id for one, _ in snapshots.candidates(session)}
     assert annotation.id not in candidates
     set_qualified(workspace.catalog, "ada", actor="eva")
     with pytest.raises(Conflict, match="already"):
