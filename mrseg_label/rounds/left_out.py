@@ -32,11 +32,11 @@ def record_left_out(session: Session, number: int, role: CaseRole, reasons: Mapp
         return
     known: Sequence[dict[str, Any]] = row.result.get(LEFT_OUT_KEY, [])
     entries = {(entry["role"], entry["examination"]): entry for entry in known}
+    acquisitions = examinations.acquisitions_of(session, list(reasons))
     for examination_id, reason in reasons.items():
-        examination = examinations.get(session, examination_id)
         entries[str(role), examination_id] = {
             "examination": examination_id,
-            "acquisition": None if examination is None else examination.acquisition_id,
+            "acquisition": acquisitions.get(examination_id),
             "role": str(role),
             "reason": reason,
         }

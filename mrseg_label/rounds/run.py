@@ -50,7 +50,8 @@ from mrseg_label.rounds.missing_presegmentations import make_missing_presegmenta
 from mrseg_label.rounds.publishing import publish
 from mrseg_label.rounds.recording import TrainingRecorder, fold_progress
 from mrseg_label.rounds.service import forget_parent_that_saw_cases
-from mrseg_label.rounds.snapshot import take_snapshot, training_cases
+from mrseg_label.rounds.snapshot import training_cases
+from mrseg_label.rounds.take_snapshot import take_snapshot
 from mrseg_label.rounds.training import prepare_training
 
 log = logging.getLogger("mrseg_label.rounds")

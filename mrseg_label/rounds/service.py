@@ -188,7 +188,7 @@ def forget_parent_that_saw_cases(session: Session, row: Round) -> str | None:
     if not row.final or parent is None or parent.round_number is None:
         return None
     seen = pretraining.participants_seen(session, parent.round_number)
-    used = {person.id for person in snapshots.participants(session)}
+    used = rows.participants_of(session, row.number)
     if seen.isdisjoint(used):
         return None
     row.parent = BOOTSTRAP

@@ -186,7 +186,7 @@ def decide_fold_positions(session: Session, joined: Iterable[Participant]) -> No
         return
     following = session.scalars(select(func.max(Participant.fold_position))).one()
     following = 0 if following is None else following + 1
-    linked = _all_linked(session, [participant.id for participant in new])
+    linked = _all_linked(session, [participant.id for participant in new], lambda other: other.fold_position is None)
     for participant in sorted(new, key=lambda one: _rank(one.code)):
         if participant.fold_position is not None:
             continue  # numbered with another
@@ -241,8 +241,10 @@ def count_people(session: Session, among: Iterable[Participant]) -> int:
     return people
 
 
-def _all_linked(session: Session, among: Iterable[str]) -> dict[str, set[Participant]]:
-    """Find as :func:`linked_by_scan` for participants, by id, and for those whom they are linked to through others."""
+def _all_linked(
+    session: Session, among: Iterable[str], through: Callable[[Participant], bool] = lambda _: True
+) -> dict[str, set[Participant]]:
+    """Find as :func:`linked_by_scan` for participants, by id, and for those whom they are linked to ``through`` others."""
     linked: dict[str, set[Participant]] = {}
     seen, waiting = set[str](), set(among)
     while waiting:
@@ -251,7 +253,7 @@ def _all_linked(session: Session, among: Iterable[str]) -> dict[str, set[Partici
             found |= linked_by_scan(session, partial(_is_one_of, ids[start : start + _CODES_PER_QUERY]))
         linked |= found
         seen |= waiting
-        waiting = {other.id for others in found.values() for other in others} - seen
+        waiting = {other.id for others in found.values() for other in others if through(other)} - seen
     return linked
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from mrseg_label.catalog.tables import Annotation, ModelVersion, Round, RoundCase, RoundDraft
+from mrseg_label.catalog.tables import Acquisition, Annotation, ModelVersion, Round, RoundCase, RoundDraft
 from mrseg_label.catalog.types import ENDED_ROUNDS, CaseRole, RoundState
 
 
@@ -93,6 +93,12 @@ def snapshot_page(session: Session, number: int, limit: int, after: str | None =
         query = query.where(RoundCase.annotation_id > after)
     ordered = query.order_by(RoundCase.annotation_id).limit(limit)
     return [SnapshotCase(*row) for row in session.execute(ordered)]
+
+
+def participants_of(session: Session, number: int) -> set[str]:
+    """Ids of the participants in the snapshot of a round."""
+    query = select(Acquisition.participant_id).join(RoundCase, RoundCase.acquisition_id == Acquisition.id)
+    return set(session.scalars(query.where(RoundCase.round_number == number).distinct()))
 
 
 def roles_of(session: Session, acquisition_id: str) -> set[CaseRole]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
 from mrseg_label.catalog.queries import concepts
 from mrseg_label.catalog.queries.annotations import newest_finals
-from mrseg_label.catalog.tables import Acquisition, Annotation, Participant
+from mrseg_label.catalog.tables import Acquisition, Annotation, Participant, Presegmentation
 
 _IDS_PER_QUERY = 500  # databases limit the number of values in a query
 
@@ -34,11 +35,57 @@ def participants(session: Session) -> Sequence[Participant]:
     return session.scalars(select(Participant).where(Participant.id.in_(annotated)).order_by(Participant.code)).all()
 
 
+class Side(NamedTuple):
+    """Whose case it is, and on which side they are."""
+
+    participant: str
+    held_out: bool | None
+
+
+def fix_state(session: Session) -> None:
+    """Read one state of the catalogue in a unit of work that begins; SQLite does so anyway."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.connection(execution_options={"isolation_level": "REPEATABLE READ", "postgresql_readonly": True})
+
+
+def sides(session: Session, acquisition_ids: Sequence[str]) -> dict[str, Side]:
+    """The participant and the side of each of some acquisitions that are there, by id."""
+    query = select(Acquisition.id, Participant.id, Participant.held_out).join(
+        Participant, Participant.id == Acquisition.participant_id
+    )
+    found: dict[str, Side] = {}
+    for ids in _parts(acquisition_ids):
+        rows = session.execute(query.where(Acquisition.id.in_(ids)))
+        found |= {one: Side(participant, held_out) for one, participant, held_out in rows}
+    return found
+
+
+def have_all_annotations(session: Session, annotation_ids: Sequence[str]) -> bool:
+    """Whether some annotations are all there."""
+    query = select(Annotation.id)
+    return all(
+        len(session.scalars(query.where(Annotation.id.in_(ids))).all()) == len(ids) for ids in _parts(annotation_ids)
+    )
+
+
+def keep_drafts(session: Session, presegmentation_ids: Sequence[str]) -> bool:
+    """Whether some pre-segmentations are all there; until the end of the transaction none of them is removed."""
+    query = select(Presegmentation.id).with_for_update(read=True, key_share=True)
+    return all(
+        len(session.scalars(query.where(Presegmentation.id.in_(ids))).all()) == len(ids)
+        for ids in _parts(presegmentation_ids)
+    )
+
+
 def acquisitions(session: Session, acquisition_ids: Sequence[str]) -> dict[str, Acquisition]:
     """Some acquisitions by id, each with its examinations read."""
     found: dict[str, Acquisition] = {}
-    for start in range(0, len(acquisition_ids), _IDS_PER_QUERY):
-        these = Acquisition.id.in_(acquisition_ids[start : start + _IDS_PER_QUERY])
-        query = select(Acquisition).where(these).options(selectinload(Acquisition.examinations))
+    for ids in _parts(acquisition_ids):
+        query = select(Acquisition).where(Acquisition.id.in_(ids)).options(selectinload(Acquisition.examinations))
         found |= {row.id: row for row in session.scalars(query).unique()}
     return found
+
+
+def _parts(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(ids), _IDS_PER_QUERY):
+        yield ids[start : start + _IDS_PER_QUERY]

@@ -32,6 +32,7 @@ from mrseg_label.reports.documents.rounds import RoundDetail
 from mrseg_label.reports.rounds import read_round
 from mrseg_label.rounds import service
 from mrseg_label.rounds.pretraining import too_small
+from mrseg_label.rounds.take_snapshot import take_snapshot
 from mrseg_label.worker.loop import Worker
 from mrseg_label.workspace import Workspace
 from tests.support.nnunet_cases import image_and_labels
@@ -172,7 +173,10 @@ def test_a_final_round_starts_only_from_a_first_stage_that_saw_none_of_its_parti
             session.add(RoundDraft(round_number=1, presegmentation_id=draft.id, acquisition_id=cases[0]))
         assert (parent(final=False), parent(final=True)) == ("r1", "bootstrap")
         with workspace.catalog.begin() as session:  # annotated between the start of the final round and its snapshot
-            row = Round(number=2, state=RoundState.SNAPSHOT, profile="smoke", final=True, parent="r1")
+            session.add(Round(number=2, state=RoundState.SNAPSHOT, profile="smoke", final=True, parent="r1"))
+        take_snapshot(workspace.catalog, 2, workspace)
+        with workspace.catalog.begin() as session:
+            row = session.get_one(Round, 2)
             changed = service.forget_parent_that_saw_cases(session, row)
             assert changed is not None and "1 participants" in changed and row.parent == "bootstrap"
         with workspace.catalog.begin() as session:  # a version that was promoted since is the better start

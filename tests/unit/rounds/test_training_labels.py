@@ -32,7 +32,8 @@ from mrseg_label.presegmentation.loaded_models import LoadedModels
 from mrseg_label.presegmentation.loaded_networks import Segmentation
 from mrseg_label.rounds.filling_choice import filling_models
 from mrseg_label.rounds.missing_presegmentations import make_missing_presegmentations
-from mrseg_label.rounds.snapshot import take_snapshot, training_cases
+from mrseg_label.rounds.snapshot import training_cases
+from mrseg_label.rounds.take_snapshot import take_snapshot
 from mrseg_label.rounds.training_labels import TrainingLabels, make_training_labels
 from mrseg_label.workspace import Workspace
 from tests.support.stored_cases import SHAPE, add_draft, store_case
