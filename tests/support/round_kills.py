@@ -85,7 +85,7 @@ def run_round(workspace: OpenedWorkspace, number: int, kills: Sequence[Kill], lo
                 if worker.poll() is not None:
                     worker = _start(workspace, output)
                 _hasten(workspace)
-                time.sleep(0.03)
+                _wait(workspace, number, waiting)
         finally:
             worker.kill()
             worker.wait()
@@ -111,6 +111,14 @@ def _is_in(workspace: OpenedWorkspace, number: int, kill: Kill) -> bool:
     with workspace.catalog.read() as session:
         row = rounds.get(session, number)
         return row is not None and kill.stage in (row.state, row.progress.get("stage"))
+
+
+def _wait(workspace: OpenedWorkspace, number: int, waiting: Sequence[Kill]) -> None:
+    """Wait a little, or until a stage begins that is over in milliseconds."""
+    brief = [kill for kill in waiting if kill.stage == "publishing"]
+    end = time.monotonic() + 0.03
+    while time.monotonic() < end and not any(_is_in(workspace, number, kill) for kill in brief):
+        time.sleep(0.001 if brief else 0.03)
 
 
 def _trainer_of(worker: int) -> int | None:
