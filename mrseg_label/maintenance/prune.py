@@ -15,7 +15,7 @@ from pathlib import Path
 from sqlalchemy.exc import IntegrityError
 
 from mrseg_label.catalog.opening import OpenedWorkspace
-from mrseg_label.catalog.queries import audit, jobs, models, obsolete
+from mrseg_label.catalog.queries import audit, jobs, models, obsolete, participants
 from mrseg_label.catalog.types import LOCAL, ModelStatus
 from mrseg_label.errors import InvalidInput
 from mrseg_label.jobs import queue
@@ -109,6 +109,7 @@ def _delete_drafts(workspace: OpenedWorkspace, identifiers: Sequence[str], days:
     """Delete rows of drafts that are still not needed; returns what was deleted."""
     try:
         with workspace.catalog.begin() as session:
+            participants.lock_imports(session)  # as whoever stores a snapshot does, which refers to drafts
             moment = workspace.catalog.now(session)
             still = obsolete.old_drafts(session, moment - timedelta(days=days), moment, identifiers)
             obsolete.delete_drafts(session, [draft.id for draft in still])

@@ -1,8 +1,8 @@
 """Take the snapshot of a round: read what is annotated, and fix it.
 
 It is read before anything is locked, since readers would wait: of twenty thousand cases that takes 40 s. An administrator may act
-meanwhile: move an image to another participant, which can change sides, delete a participant, or remove old drafts. So what was read
-is compared with the catalogue where it is stored, and read again where it does not hold any more.
+meanwhile: move an image to another participant, which can change sides, exclude a case, withdraw its annotation, delete a participant,
+or prune drafts. So what was read is compared with the catalogue where it is stored, and read again where it does not hold any more.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def take_snapshot(catalog: Catalog, number: int, workspace: Workspace) -> None:
                 snapshots.fix_state(session)
                 found = _read(session, _get(session, number), workspace)
         with catalog.begin() as session:
-            participants.lock_imports(session)  # as whoever edits or deletes does
+            participants.lock_imports(session)  # as whoever edits, deletes or prunes does
             row = _get(session, number, lock=True)
             if row.snapshot_digest is not None:
                 return  # another worker took the job over, and was first
@@ -164,7 +164,7 @@ def _read(session: Session, row: Round, workspace: Workspace) -> Snapshot:
 
 
 def _holds(session: Session, row: Round, found: Snapshot) -> bool:
-    """Whether every case is still there, of the same participant on the same side, and so is every draft; keeps it so."""
+    """Whether every case is still annotated, of the same participant on the same side, and every draft still there."""
     sides = snapshots.sides(session, [case.acquisition for case in found.cases])
     return (
         all(
@@ -173,20 +173,21 @@ def _holds(session: Session, row: Round, found: Snapshot) -> bool:
             and (side.participant, _role(row, side.held_out)) == (case.participant, case.role)
             for case in found.cases
         )
-        and snapshots.have_all_annotations(session, [case.annotation for case in found.cases])
-        and snapshots.keep_drafts(session, sorted(found.drafts))
+        and snapshots.are_accepted(session, [case.annotation for case in found.cases])
+        and snapshots.are_drafted(session, sorted(found.drafts))
     )
 
 
 def _store(session: Session, row: Round, found: Snapshot) -> None:
+    # Participants first, and cases in the order of their ids: in the order in which others lock them.
+    participants.decide_fold_positions(session, participants.without_fold(session, found.trained_on))
     session.add_all(
         RoundCase(
             round_number=row.number, annotation_id=case.annotation, acquisition_id=case.acquisition, role=case.role
         )
-        for case in found.cases
+        for case in sorted(found.cases, key=lambda case: case.acquisition)
     )
     session.flush()
-    participants.decide_fold_positions(session, participants.without_fold(session, found.trained_on))
     row.result = {
         **row.result,
         FILLING_KEY: found.filling,

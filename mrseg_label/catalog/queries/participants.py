@@ -151,7 +151,10 @@ def decide_held_out(session: Session) -> None:
         ids = [identifier for identifier, side in decided.items() if side is is_held_out]
         for start in range(0, len(ids), _CODES_PER_QUERY):
             these = Participant.id.in_(ids[start : start + _CODES_PER_QUERY])
-            session.execute(update(Participant).where(these).values(held_out=is_held_out))
+            # Unless somebody else decided meanwhile: a decision is final.
+            session.execute(
+                update(Participant).where(these, Participant.held_out.is_(None)).values(held_out=is_held_out)
+            )
 
 
 @cache

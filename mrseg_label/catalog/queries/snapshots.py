@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session, selectinload
 
 from mrseg_label.catalog.queries import concepts
 from mrseg_label.catalog.queries.annotations import newest_finals
 from mrseg_label.catalog.tables import Acquisition, Annotation, Participant, Presegmentation
+from mrseg_label.catalog.types import AnnotationState
 
 _IDS_PER_QUERY = 500  # databases limit the number of values in a query
 
@@ -49,9 +50,11 @@ def fix_state(session: Session) -> None:
 
 
 def sides(session: Session, acquisition_ids: Sequence[str]) -> dict[str, Side]:
-    """The participant and the side of each of some acquisitions that are there, by id."""
-    query = select(Acquisition.id, Participant.id, Participant.held_out).join(
-        Participant, Participant.id == Acquisition.participant_id
+    """The participant and the side of each of some acquisitions that are still annotated and included, by id."""
+    query = (
+        select(Acquisition.id, Participant.id, Participant.held_out)
+        .join(Participant, Participant.id == Acquisition.participant_id)
+        .where(concepts.is_included(), concepts.is_annotated())
     )
     found: dict[str, Side] = {}
     for ids in _parts(acquisition_ids):
@@ -60,21 +63,19 @@ def sides(session: Session, acquisition_ids: Sequence[str]) -> dict[str, Side]:
     return found
 
 
-def have_all_annotations(session: Session, annotation_ids: Sequence[str]) -> bool:
-    """Whether some annotations are all there."""
-    query = select(Annotation.id)
-    return all(
-        len(session.scalars(query.where(Annotation.id.in_(ids))).all()) == len(ids) for ids in _parts(annotation_ids)
-    )
+def are_accepted(session: Session, annotation_ids: Sequence[str]) -> bool:
+    """Whether some annotations are all there and accepted: not withdrawn."""
+    return _has_all(session, annotation_ids, Annotation.id, Annotation.state == AnnotationState.ACCEPTED)
 
 
-def keep_drafts(session: Session, presegmentation_ids: Sequence[str]) -> bool:
-    """Whether some pre-segmentations are all there; until the end of the transaction none of them is removed."""
-    query = select(Presegmentation.id).with_for_update(read=True, key_share=True)
-    return all(
-        len(session.scalars(query.where(Presegmentation.id.in_(ids))).all()) == len(ids)
-        for ids in _parts(presegmentation_ids)
-    )
+def are_drafted(session: Session, presegmentation_ids: Sequence[str]) -> bool:
+    """Whether some pre-segmentations are all there."""
+    return _has_all(session, presegmentation_ids, Presegmentation.id)
+
+
+def _has_all(session: Session, ids: Sequence[str], key: Any, *conditions: ColumnElement[bool]) -> bool:
+    query = select(func.count()).where(*conditions)
+    return all(session.scalar(query.where(key.in_(part))) == len(part) for part in _parts(ids))
 
 
 def acquisitions(session: Session, acquisition_ids: Sequence[str]) -> dict[str, Acquisition]:

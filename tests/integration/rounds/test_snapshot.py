@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy.orm import Session
 
+from mrseg_label.annotation.review import withdraw
 from mrseg_label.catalog.opening import OpenedWorkspace, open_workspace
 from mrseg_label.catalog.queries import rounds as rows
 from mrseg_label.catalog.tables import Annotation, Participant, Presegmentation, Round
 from mrseg_label.catalog.types import CaseRole, RoundState
+from mrseg_label.intake.exclusion import exclude
 from mrseg_label.maintenance.deletion.service import delete
 from mrseg_label.rounds import take_snapshot as taking
 from mrseg_label.rounds.filling_choice import FillingModels, filling_models
@@ -95,6 +97,25 @@ def test_whose_side_is_open_again_is_decided_before_it_is_stored(
         held_out = {person.code: person.held_out for person in session.query(Participant)}
     assert None not in held_out.values() and len(roles(opened)) == 3
     assert sum(role is CaseRole.HELD_OUT for role in roles(opened).values()) == sum(map(bool, held_out.values()))
+
+
+@pytest.mark.parametrize("by", ["exclusion", "withdrawal"])
+def test_what_is_excluded_or_withdrawn_meanwhile_is_in_no_snapshot(
+    opened: OpenedWorkspace, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    first, second = store_case(opened, "p1"), store_case(opened, "p2")
+
+    def take_away() -> None:
+        if by == "exclusion":
+            exclude(opened.catalog, second, reason="motion", actor="ada")
+            return
+        with opened.catalog.read() as session:
+            [annotation] = session.query(Annotation).filter_by(acquisition_id=second)
+        withdraw(opened.catalog, annotation.id, actor="ada", comment="the wrong patient")
+
+    others = meanwhile(monkeypatch, take_away)
+    take_snapshot(opened.catalog, 1, opened)
+    assert not others and roles(opened) == {first: CaseRole.TRAINING}
 
 
 def test_who_is_deleted_meanwhile_is_in_no_snapshot(opened: OpenedWorkspace, monkeypatch: pytest.MonkeyPatch) -> None:
