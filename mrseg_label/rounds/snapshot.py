@@ -1,4 +1,4 @@
-"""The snapshot of a round: the annotations that it trains on and is evaluated on, fixed once."""
+"""The training cases of a round: what its snapshot (:mod:`mrseg_label.rounds.take_snapshot`) fixed, as files to learn from."""
 
 from __future__ import annotations
 
